@@ -1,0 +1,1 @@
+"""The maths of activation atlases: arrays, tensors and modules in, arrays out; no file, no network, no scheduler."""

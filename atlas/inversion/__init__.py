@@ -1,0 +1,1 @@
+"""Pictures by optimisation: objective × parameterisation × transform → render."""
