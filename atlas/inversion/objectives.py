@@ -1,0 +1,132 @@
+"""What a picture is to achieve, as one number per picture that grows as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+Seen = Mapping[str, Tensor]
+"""Activations `b c h w` by layer name, and the plain picture under PICTURE."""
+
+PICTURE = ":picture"
+"""Stands for the picture itself where an objective names a layer; no module has a name with a colon."""
+
+Units = int | Sequence[int] | Tensor
+"""One unit for all pictures, or one for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A value per picture, `b`, from the layers it names; objectives add, subtract and scale."""
+
+    layers: frozenset[str]
+    value: Callable[[Seen], Tensor]
+
+    def __add__(self, other: Objective) -> Objective:
+        return Objective(self.layers | other.layers, lambda seen: self.value(seen) + other.value(seen))
+
+    def __sub__(self, other: Objective) -> Objective:
+        return self + (-other)
+
+    def __mul__(self, weight: float) -> Objective:
+        return Objective(self.layers, lambda seen: self.value(seen) * weight)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Objective:
+        return self * -1.0
+
+
+def of_layer(name: str, value: Callable[[Tensor], Tensor]) -> Objective:
+    """Make an objective of a function of one layer's activations, `b c h w` to `b`."""
+    return Objective(frozenset({name}), lambda seen: value(seen[name]))
+
+
+def neuron(layer: str, units: Units, y: int | None = None, x: int | None = None) -> Objective:
+    """Excite a unit at one position; without one, at the centre (height // 2, width // 2)."""
+
+    def value(maps: Tensor) -> Tensor:
+        height, width = maps.shape[2:]
+        return _of_units(maps, units)[:, height // 2 if y is None else y, width // 2 if x is None else x]
+
+    return of_layer(layer, value)
+
+
+def channel(layer: str, units: Units) -> Objective:
+    """Excite a unit at all positions: the mean over the map."""
+    return of_layer(layer, lambda maps: _of_units(maps, units).mean((1, 2)))
+
+
+def deepdream(layer: str) -> Objective:
+    """Excite a whole layer: the mean of squares."""
+    return of_layer(layer, lambda maps: maps.square().mean((1, 2, 3)))
+
+
+def direction(
+    layer: str, targets: Tensor, whiten: Tensor, *, power: int = 4, window: float = 0.3, floor: float = 0.1
+) -> Objective:
+    """Turn each picture's windowed mean activation towards its target, in the whitened metric.
+
+    With h̃ = h W and the unit vector ṽ along v W, the value is (h̃·ṽ) · max(floor, cos(h̃, ṽ))^power. Targets v are
+    `b c`, W is `c c`, h is the mean under a Gaussian window whose deviation is `window` of the map's side.
+    Source: Activation Atlas (Carter et al. 2019), whose code leaves out |v| and mixes the two metrics.
+    """
+    aim = torch.nn.functional.normalize(targets @ whiten, dim=1)
+
+    def value(maps: Tensor) -> Tensor:
+        return _dot_cosine(_windowed(maps, window) @ whiten.to(maps), aim.to(maps), power, floor)
+
+    return of_layer(layer, value)
+
+
+def published_direction(layer: str, targets: Tensor, inverse_moment: Tensor, *, power: int = 4) -> Objective:
+    """Compute the published atlas's objective as its code does, for comparison.
+
+    At the centre position: d = mean over units of h · (v S), and d · max(0.1, d / (1e-4 + |h|))^power.
+    Source: lucid, notebook activation-atlas-simple, direction_neuron_cossim_S.
+    """
+    aim = targets @ inverse_moment
+
+    def value(maps: Tensor) -> Tensor:
+        height, width = maps.shape[2:]
+        at = maps[:, :, height // 2, width // 2]
+        dot = (at * aim.to(maps)).mean(1)
+        cosine = dot / (1e-4 + torch.linalg.vector_norm(at, dim=1))
+        return dot * cosine.clamp_min(0.1).pow(power)
+
+    return of_layer(layer, value)
+
+
+@lru_cache(maxsize=64)
+def gaussian_window(height: int, width: int, share: float) -> Tensor:
+    """Give weights `h w` that sum to 1: a Gaussian about the middle, deviation `share` of the side on each axis."""
+    down, across = (_bell(side, share) for side in (height, width))
+    return down[:, None] * across[None, :]
+
+
+def _bell(side: int, share: float) -> Tensor:
+    place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+    weight = torch.exp(-0.5 * (place / (share * side)).square())
+    return (weight / weight.sum()).float()
+
+
+def _windowed(maps: Tensor, share: float) -> Tensor:
+    weights = gaussian_window(maps.shape[2], maps.shape[3], share).to(maps)
+    return (maps * weights).sum((2, 3))
+
+
+def _dot_cosine(found: Tensor, aim: Tensor, power: int, floor: float) -> Tensor:
+    dot = (found * aim).sum(1)
+    cosine = dot / torch.linalg.vector_norm(found, dim=1).clamp_min(1e-12)
+    return dot * cosine.clamp_min(floor).pow(power)
+
+
+def _of_units(maps: Tensor, units: Units) -> Tensor:
+    if isinstance(units, int):
+        return maps[:, units]
+    chosen = torch.as_tensor(units, device=maps.device)
+    return maps[torch.arange(len(maps), device=maps.device), chosen]

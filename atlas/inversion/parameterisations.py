@@ -1,0 +1,125 @@
+"""What is optimised instead of a picture: numbers, and the maps that make a picture of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atlas.arrays import Float
+from atlas.inversion.draws import Draws, normal
+
+Map = Callable[[Tensor], Tensor]
+"""Takes `b c h w` to `b c h w`, each picture on its own."""
+
+DEVIATION = 0.01
+"""Of the first numbers (lucid, `optvis/param/spatial.py`)."""
+
+_MAGIC = 4.0  # lucid divides its inverse transform by this "to reduce saturation"
+_COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOUR = _COLOUR_ROOT / np.linalg.norm(_COLOUR_ROOT, axis=0).max()
+"""From three uncorrelated channels to RGB as photos correlate them (lucid, `optvis/param/color.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameterisation:
+    """Numbers to optimise and the picture they stand for.
+
+    `initial` draws the first numbers, `b …`; `picture` maps numbers to pictures `b c h w`.
+    """
+
+    initial: Callable[[Draws], Tensor]
+    picture: Map
+
+    def then(self, *maps: Map) -> Parameterisation:
+        """Pass the picture through further maps, in the order given."""
+
+        def picture(numbers: Tensor) -> Tensor:
+            made = self.picture(numbers)
+            for apply in maps:
+                made = apply(made)
+            return made
+
+        return Parameterisation(self.initial, picture)
+
+
+def pixels(height: int, width: int, channels: int = 3) -> Parameterisation:
+    """Take the pixels themselves as the numbers."""
+    return Parameterisation(
+        lambda draws: DEVIATION * normal(draws, (channels, height, width)),
+        lambda numbers: numbers,
+    )
+
+
+def fourier(gain: Float, height: int, width: int, channels: int = 3) -> Parameterisation:
+    """Take real and imaginary parts of a scaled spectrum, `b c rows columns 2`, as the numbers.
+
+    `gain` is `rows columns` (see `lucid_gain`). Source: lucid, `optvis/param/spatial.py`, fft_image.
+    """
+    rows, columns = gain.shape
+    scale = torch.from_numpy(np.asarray(gain, dtype=np.float32))
+
+    def picture(numbers: Tensor) -> Tensor:
+        spectrum = torch.view_as_complex(numbers * scale.to(numbers)[..., None])
+        # An odd width gets one column more than it needs, so the picture comes out one pixel wider and is cut.
+        wide: Tensor = torch.fft.irfft2(spectrum, s=(rows, 2 * (columns - 1)))
+        return wide[..., :height, :width] / _MAGIC
+
+    return Parameterisation(lambda draws: DEVIATION * normal(draws, (channels, rows, columns, 2)), picture)
+
+
+def frequencies(height: int, width: int) -> Float:
+    """Give the frequencies of a half spectrum, in cycles per pixel: `height columns`."""
+    columns = width // 2 + (2 if width % 2 else 1)
+    across = np.fft.fftfreq(width)[:columns]
+    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], across[None, :]), dtype=np.float32)
+
+
+def lucid_gain(height: int, width: int, decay: float = 1.0) -> Float:
+    """Scale a spectrum as 1 / f^decay, level below one cycle per picture, in lucid's units."""
+    floor = 1.0 / max(height, width)
+    falling = np.maximum(frequencies(height, width).astype(np.float64), floor) ** -decay
+    return np.asarray(np.sqrt(height * width) * falling, dtype=np.float32)
+
+
+def level_gain(height: int, width: int, decay: float) -> Float:
+    """Scale a spectrum as 1 / f^decay with the mean gain of decay 1, so that one rate of learning suits every decay."""
+    gain = lucid_gain(height, width, decay)
+    return np.asarray(gain * (lucid_gain(height, width).mean() / gain.mean()), dtype=np.float32)
+
+
+def colour(picture: Tensor) -> Tensor:
+    """Mix three uncorrelated channels into RGB; pictures with another number of channels pass as they are."""
+    if picture.shape[1] != len(COLOUR):
+        return picture
+    mixing = torch.from_numpy(COLOUR).to(picture)
+    return torch.einsum("rc,bchw->brhw", mixing, picture)
+
+
+def fixed_contrast(deviation: float) -> Map:
+    """Make a map that gives every picture the same contrast before the sigmoid.
+
+    Each channel keeps its own mean; the deviations from it get the root mean square `deviation` over all pixels and
+    channels of their picture. It frees the rate of learning from the contrast.
+    """
+
+    def apply(picture: Tensor) -> Tensor:
+        mean = picture.mean((2, 3), keepdim=True)
+        free = picture - mean
+        # The addend keeps the gradient of an even picture finite.
+        spread = (free.square().mean((1, 2, 3), keepdim=True) + 1e-12).sqrt()
+        return mean + free * (deviation / spread)
+
+    return apply
+
+
+def coloured(
+    height: int, width: int, *, decay: float, contrast: float | None = None, channels: int = 3
+) -> Parameterisation:
+    """Compose the icons' parameterisation: spectrum, colour, contrast (none: free) and sigmoid, to pictures in 0..1."""
+    spectral = fourier(level_gain(height, width, decay), height, width, channels).then(colour)
+    maps = (torch.sigmoid,) if contrast is None else (fixed_contrast(contrast), torch.sigmoid)
+    return spectral.then(*maps)

@@ -1,0 +1,120 @@
+"""The loop: numbers → picture → transform → layers → objective, and a step of Adam on the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from atlas.arrays import Layer
+from atlas.inversion.draws import Draws
+from atlas.inversion.objectives import PICTURE, Objective, Seen
+from atlas.inversion.parameterisations import Parameterisation
+from atlas.inversion.transforms import Transform, identity
+
+See = Callable[[Tensor], Seen]
+"""Takes pictures `b c h w` in 0..1 to activations `b c h w` by layer name."""
+
+Progress = Callable[[int, int], None]
+"""Is told how much is done, and of how much."""
+
+OptimiserFactory = Callable[[list[Tensor], float], torch.optim.Optimizer]
+
+
+def adam(numbers: list[Tensor], rate: float) -> torch.optim.Optimizer:
+    """Make the optimiser of the published code: Adam at a constant rate."""
+    return torch.optim.Adam(numbers, lr=rate)
+
+
+def render(
+    see: See,
+    objective: Objective,
+    parameterisation: Parameterisation,
+    draws: Draws,
+    *,
+    steps: int,
+    rate: float,
+    transform: Transform = identity,
+    optimiser: OptimiserFactory = adam,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Tensor:
+    """Give pictures `b c h w` in 0..1 that score high on the objective, one for each of the draws.
+
+    Each picture comes from its own draws and its own value, so it does not depend on the others of its batch.
+    """
+    numbers = parameterisation.initial(draws).to(device).requires_grad_()
+    stepper = optimiser([numbers], rate)
+    for step in range(steps):
+        picture = parameterisation.picture(numbers)
+        seen = {PICTURE: picture, **see(transform(picture, draws))}
+        (numbers.grad,) = torch.autograd.grad(-objective.value(seen).sum(), [numbers])
+        stepper.step()
+        if progress is not None:
+            progress(step + 1, steps)
+    with torch.no_grad():
+        return parameterisation.picture(numbers).clamp(0, 1)
+
+
+def look(module: nn.Module, layers: Sequence[Layer], mean: Sequence[float], std: Sequence[float]) -> See:
+    """Make the function that shows pictures to a model, normalised as it was trained, up to the last of the layers."""
+    device = device_of(module)
+    shift = torch.tensor(mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+    scale = torch.tensor(std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+
+    def see(pictures: Tensor) -> Seen:
+        # A third of a step: channels-last convolutions are the fast ones on CPUs, and on GPUs in half precision.
+        shown = ((pictures - shift) / scale).contiguous(memory_format=torch.channels_last)
+        return run_to(module, shown, layers)
+
+    return see
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Tell where a model's parameters live; the CPU if it has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Spare the gradients of the parameters, a third of a backward pass, and give them back afterwards."""
+    if module.training:
+        raise ValueError(
+            "the model is in training mode, where pictures of a batch share statistics; call .eval() first"
+        )
+    wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
+
+
+class _Enough(Exception):  # noqa: N818 - it is a signal, not an error
+    pass
+
+
+def run_to(module: nn.Module, x: Tensor, layers: Sequence[Layer]) -> Seen:
+    seen: dict[str, Tensor] = {}
+
+    def hook(layer: Layer) -> Callable[[nn.Module, object, Tensor], None]:
+        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            seen[layer.name] = output if output.dim() == 4 else output[:, :, None, None]
+            if len(seen) == len(layers):
+                raise _Enough
+
+        return keep
+
+    handles = [module.get_submodule(layer.name).register_forward_hook(hook(layer)) for layer in layers]
+    try:
+        module(x)
+    except _Enough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
