@@ -1,0 +1,94 @@
+"""Where everything in a store lies. No other file joins paths under the root, and user text reaches none unchecked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import UsageError
+
+MANIFEST = "manifest.json"
+HAPPENED = "happened.json"
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_VERSION = re.compile(r"([1-9][0-9]{0,8})\.json(\.copy)?", re.ASCII)
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a run's or stage's name is safe as a file name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def is_key(key: str) -> bool:
+    """Tell whether this is a stage key, as `stage_key` makes them."""
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None
+
+
+def checked_name(kind: str, name: str) -> str:
+    """Return a name that is safe as a file name, else raise UsageError."""
+    if not is_name(name):
+        raise UsageError(f"{kind} {name!r} won't do: 1 to 64 of A-Z a-z 0-9 _ . - and no dot in front")
+    return name
+
+
+def checked_key(key: str) -> str:
+    """Return a stage key if it is one, else raise UsageError."""
+    if not is_key(key):
+        raise UsageError(f"stage key {key!r} won't do: 32 hex digits, as stage_key gives them")
+    return key
+
+
+def version_number(file: str) -> int | None:
+    """Read the number off the name of a version file or its copy; None for any other name."""
+    found = _VERSION.fullmatch(file)
+    return int(found[1]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The paths of one store."""
+
+    root: Path
+
+    @property
+    def stages(self) -> Path:
+        return self.root / "stages"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def gc_lock(self) -> Path:
+        return self.locks / "gc.lock"
+
+    def run_lock(self, name: str) -> Path:
+        return self.locks / f"run.{checked_name('run name', name)}.lock"
+
+    def stage(self, stage: str) -> Path:
+        return self.stages / checked_name("stage", stage)
+
+    def result(self, stage: str, key: str) -> Path:
+        return self.stage(stage) / checked_key(key)
+
+    def run(self, name: str) -> Path:
+        return self.runs / checked_name("run name", name)
+
+    def version(self, name: str, number: int) -> Path:
+        return self.run(name) / f"{int(number)}.json"
+
+    def copy(self, name: str, number: int) -> Path:
+        return self.run(name) / f"{int(number)}.json.copy"
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()

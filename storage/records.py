@@ -1,0 +1,89 @@
+"""Small JSON records that can tell whether they are whole: one canonical form, one seal, one kind of key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from storage.errors import Damaged
+
+FORMAT = 1
+"""Raised when a reader of older records could misread newer ones."""
+
+
+def canonical(value: object) -> bytes:
+    """Render JSON so that equal values give equal bytes: sorted keys, no blanks, ASCII, −0.0 as 0.0.
+
+    Raises TypeError for what JSON has no one form for (sets, numpy scalars, bytes, keys that aren't text) and
+    ValueError for NaN and infinities.
+    """
+    return _render(_plain(value, "value"))
+
+
+def stage_key(stage: str, code_version: int, inputs: Mapping[str, object], asked: Mapping[str, object]) -> str:
+    """Name a stage result by what it is made from: 32 hex digits of a SHA-256.
+
+    `inputs` are keys and fingerprints, `asked` the parameters; what merely happened has no place in either.
+    """
+    record = {"stage": stage, "code": code_version, "inputs": dict(inputs), "asked": dict(asked)}
+    return hashlib.sha256(canonical(record)).hexdigest()[:32]
+
+
+def seal(record: Mapping[str, object]) -> bytes:
+    """Render a record with its own SHA-256 inside, so that `unseal` notices any change to any byte."""
+    plain = _plain(record, "record")
+    return _render({**plain, "sha256": _digest(plain)}) + b"\n"
+
+
+def unseal(data: bytes, name: str) -> dict[str, Any]:
+    """Read a sealed record back, seal included. Raises Damaged, naming `name`, if a single bit differs."""
+    try:
+        record = json.loads(data)
+        rest = {key: value for key, value in record.items() if key != "sha256"}
+        intact = record["sha256"] == _digest(rest) and data == _render(record) + b"\n"
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        intact = False
+    if not intact:
+        raise Damaged(
+            f"{name} is damaged ({len(data)} bytes that don't match their own hash); run `actlas verify --repair`"
+        )
+    if record.get("actlas") != FORMAT:
+        raise Damaged(f"{name} has format {record.get('actlas')!r}, this version of actlas reads {FORMAT}")
+    return dict(record)
+
+
+def sha256(data: bytes) -> str:
+    """Hash bytes as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest(record: Mapping[str, object]) -> str:
+    return sha256(_render(record))
+
+
+def _render(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _plain(value: Any, at: str) -> Any:
+    """Copy nested plain data, refusing all types but JSON's own; subclasses (numpy's float64, enums), too."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise ValueError(f"{at} is {value!r}; a record holds finite numbers only")
+        return value + 0.0  # turns −0.0 into 0.0
+    if kind in (list, tuple):
+        return [_plain(item, f"{at}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(f"{at} has the key {key!r}; a record's keys are text")
+        return {key: _plain(item, f"{at}.{key}") for key, item in value.items()}
+    raise TypeError(
+        f"{at} is a {kind.__module__}.{kind.__qualname__}; a record holds None, bool, int, float, str, list, dict"
+    )
