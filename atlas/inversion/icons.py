@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from atlas.activations import Recordable
 from atlas.arrays import Byte, Float, Icons, Int, Layer
 from atlas.inversion.draws import start
 from atlas.inversion.proof import EPSILON, Proof, batches, plain_activations, prove
@@ -21,7 +22,7 @@ Size = tuple[int, int]
 
 
 def icons(
-    module: nn.Module,
+    model: nn.Module | Recordable,
     layer: Layer,
     targets: Float,
     moment: NDArray[np.floating],
@@ -49,8 +50,8 @@ def icons(
     rows = np.arange(len(targets)) if only is None else np.asarray(only, dtype=np.int64)
     numbers = np.asarray(seeds, dtype=np.int64)
     _check(targets, numbers, rows, tries)
-    with frozen(module):
-        see, device = look(module, [layer], mean, std), device_of(module)
+    with frozen(model):
+        see, device = look(model, [layer], mean, std), device_of(model)
         shape = usable_size(see, (size, size), own_size, len(mean), device)
         fixed = None if shape == (size, size) else shape
         drawer = _Drawer(see, layer.name, recipe, recipe.metric(moment), shape, fixed, len(mean), batch, device)

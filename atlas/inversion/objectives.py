@@ -96,7 +96,7 @@ def published_direction(layer: str, targets: Tensor, inverse_moment: Tensor, *, 
         at = maps[:, :, height // 2, width // 2]
         dot = (at * aim.to(maps)).mean(1)
         cosine = dot / (1e-4 + torch.linalg.vector_norm(at, dim=1))
-        return dot * cosine.clamp_min(0.1).pow(power)
+        return dot * torch.pow(cosine.clamp_min(0.1), power)
 
     return of_layer(layer, value)
 
@@ -122,7 +122,7 @@ def _windowed(maps: Tensor, share: float) -> Tensor:
 def _dot_cosine(found: Tensor, aim: Tensor, power: int, floor: float) -> Tensor:
     dot = (found * aim).sum(1)
     cosine = dot / torch.linalg.vector_norm(found, dim=1).clamp_min(1e-12)
-    return dot * cosine.clamp_min(floor).pow(power)
+    return dot * torch.pow(cosine.clamp_min(floor), power)
 
 
 def _of_units(maps: Tensor, units: Units) -> Tensor:

@@ -31,12 +31,14 @@ class Proof:
 
     def weak(self) -> NDArray[np.bool_]:
         """Tell which icons do not stand for their cell."""
-        weak: NDArray[np.bool_] = (self.rank > 1) | (self.cosine < WEAK_COSINE)
+        weak: NDArray[np.bool_] = np.logical_or(np.greater(self.rank, 1), np.less(self.cosine, WEAK_COSINE))
         return weak
 
     def better(self, other: Proof) -> NDArray[np.bool_]:
         """Tell where this one is better than the other: by rank, then by cosine."""
-        return (self.rank < other.rank) | ((self.rank == other.rank) & (self.cosine > other.cosine))
+        tied = np.logical_and(np.equal(self.rank, other.rank), np.greater(self.cosine, other.cosine))
+        won: NDArray[np.bool_] = np.logical_or(np.less(self.rank, other.rank), tied)
+        return won
 
     def at(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Proof:
         """Give the proofs of some rows."""

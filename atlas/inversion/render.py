@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from atlas.activations import Recordable, run_to
 from atlas.arrays import Layer
 from atlas.inversion.draws import Draws
 from atlas.inversion.objectives import PICTURE, Objective, Seen
@@ -58,28 +59,37 @@ def render(
         return parameterisation.picture(numbers).clamp(0, 1)
 
 
-def look(module: nn.Module, layers: Sequence[Layer], mean: Sequence[float], std: Sequence[float]) -> See:
+def look(model: nn.Module | Recordable, layers: Sequence[Layer], mean: Sequence[float], std: Sequence[float]) -> See:
     """Make the function that shows pictures to a model, normalised as it was trained, up to the last of the layers."""
-    device = device_of(module)
+    device = device_of(model)
+    wanted = {layer.name: layer for layer in layers}
     shift = torch.tensor(mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
     scale = torch.tensor(std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
 
     def see(pictures: Tensor) -> Seen:
         # A third of a step: channels-last convolutions are the fast ones on CPUs, and on GPUs in half precision.
         shown = ((pictures - shift) / scale).contiguous(memory_format=torch.channels_last)
-        return run_to(module, shown, layers)
+        seen: dict[str, Tensor] = {}
+        run_to(model, shown, wanted, seen.__setitem__)
+        return seen
 
     return see
 
 
-def device_of(module: nn.Module) -> torch.device:
+def module_of(model: nn.Module | Recordable) -> nn.Module:
+    """Give the module that runs, of a folded model too."""
+    return model if isinstance(model, nn.Module) else model.module
+
+
+def device_of(model: nn.Module | Recordable) -> torch.device:
     """Tell where a model's parameters live; the CPU if it has none."""
-    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    return next((parameter.device for parameter in module_of(model).parameters()), torch.device("cpu"))
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
+def frozen(model: nn.Module | Recordable) -> Iterator[None]:
     """Spare the gradients of the parameters, a third of a backward pass, and give them back afterwards."""
+    module = module_of(model)
     if module.training:
         raise ValueError(
             "the model is in training mode, where pictures of a batch share statistics; call .eval() first"
@@ -92,29 +102,3 @@ def frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in wanted:
             parameter.requires_grad_(True)
-
-
-class _Enough(Exception):  # noqa: N818 - it is a signal, not an error
-    pass
-
-
-def run_to(module: nn.Module, x: Tensor, layers: Sequence[Layer]) -> Seen:
-    seen: dict[str, Tensor] = {}
-
-    def hook(layer: Layer) -> Callable[[nn.Module, object, Tensor], None]:
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            seen[layer.name] = output if output.dim() == 4 else output[:, :, None, None]
-            if len(seen) == len(layers):
-                raise _Enough
-
-        return keep
-
-    handles = [module.get_submodule(layer.name).register_forward_hook(hook(layer)) for layer in layers]
-    try:
-        module(x)
-    except _Enough:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
