@@ -64,7 +64,7 @@ class LayerReduction:
         self._place = {s: np.full((n, self.patches, layer.units), -1, np.int32) for s in SIGNS}
 
     def add(self, first: int, activation: Tensor, valid: NDArray[np.bool_]) -> None:
-        """Take in the activations `b c h w` of the images from `first` on; rows that are not valid count for nothing."""
+        """Take in the activations `b c h w` of the images from `first` on; rows not valid count for nothing."""
         count = min(len(activation), len(self.image_id) - first)
         rows = slice(first, first + count)
         activation = activation[:count].float()

@@ -31,7 +31,7 @@ def uniform(seed: int, key_hash: NDArray[np.uint64], draw: int) -> NDArray[np.fl
 
 
 def interior(size: int) -> tuple[int, int]:
-    """Return the half-open range of rows or columns that are sampled: all but the edges, or all where three are not there."""
+    """Return the half-open range of rows (or columns) sampled: all but the edges, or all where there are under three."""
     return (1, size - 1) if size >= 3 else (0, size)
 
 

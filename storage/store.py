@@ -20,7 +20,7 @@ from storage import versions
 from storage.drafts import Draft, draft
 from storage.errors import Damaged, Incomplete
 from storage.locks import locked
-from storage.places import Places
+from storage.places import Places, is_key
 from storage.records import stage_key as stage_key
 from storage.results import Result, read_result
 from storage.versions import Contents, Entry, Version
@@ -53,9 +53,22 @@ class Store:
             log.warning("%s", damage)
             return None
 
-    def result(self, entry: Entry) -> Result:
-        """Open a result that a version names. Raises Incomplete or Damaged if it isn't there as it was published."""
-        return read_result(self.places, entry.stage, entry.key, entry.manifest)
+    def get(self, stage: str, key: str, manifest: str | None = None) -> Result:
+        """Open a result that has to be there. Raises Incomplete, or Damaged if its manifest isn't the one named."""
+        return read_result(self.places, stage, key, manifest)
+
+    def results(self, stage: str) -> list[Result]:
+        """All whole results of a stage, in the order of their keys."""
+        folder = self.places.stage(stage)
+        keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return [found for key in keys if is_key(key) and (found := self.find(stage, key)) is not None]
+
+    def get(self, stage: str, key: str, manifest: str | None = None) -> Result:
+        """Open a result that must be there, and where a version names it, with the manifest hash it was published with.
+
+        Raises Incomplete or Damaged.
+        """
+        return read_result(self.places, stage, key, manifest)
 
     def draft(self, stage: str, key: str) -> AbstractContextManager[Draft]:
         """Open a draft of a result: write under its `path`, then `commit`. Raises NoSpace if the disk fills up."""

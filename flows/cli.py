@@ -1,0 +1,75 @@
+"""The command `actlas`. What a command needs is imported when it runs, so that each answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import click
+import typer
+
+from flows.commands import ask, keep, run
+from storage.errors import ActlasError
+
+app = typer.Typer(
+    name="actlas",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See what a vision model has learned: from a model and a folder of images to a published activation atlas.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with rejected images, 4 not found, 130 interrupted.",
+)
+run.add_to(app)
+ask.add_to(app)
+keep.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; what a person can mend is one line on stderr."""
+    sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(spread(arguments), standalone_mode=False)
+    except ActlasError as error:
+        print(f"actlas: {error}", file=sys.stderr)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+SEVERAL = ("--layers", "--grids", "--axes")
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """Let an option take several values in a row: `--layers a b` becomes `--layers a --layers b`."""
+    spelled: list[str] = []
+    option = None
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in SEVERAL else None
+        elif option is not None and spelled[-1] != option:
+            spelled.append(option)
+        spelled.append(argument)
+    return spelled
+
+
+if __name__ == "__main__":
+    main()

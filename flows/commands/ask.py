@@ -1,0 +1,139 @@
+"""`actlas top`, `cell`, `locate` and `sql`: questions to a published run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+
+Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("top")(top)
+    app.command("cell")(cell)
+    app.command("locate")(locate)
+    app.command("sql")(sql)
+
+
+def top(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many patches, up to 64.")] = 16,
+    sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
+    sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show the strongest patches of a unit.
+
+    Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
+    """
+    from flows import query
+
+    run = query.open_run(store, name)
+    answer = query.top(run, *query.parse_unit(unit), k=k, sign=sign)
+    if sheet:
+        from flows import sheets
+
+        sheets.top(run, answer, sheet)
+        output.say(f"wrote {sheet}")
+    if json:
+        output.as_json(answer)
+        return
+    if answer["note"]:
+        output.say(f"{unit}: {answer['note']}")
+    rows = [
+        {
+            "rank": p["rank"],
+            "value": p["value"],
+            "label": p["label"],
+            "y,x": f"{p['y']},{p['x']}",
+            "path": output.here(p["path"]),
+        }
+        for p in answer["patches"]
+    ]
+    output.as_table(rows)
+
+
+def cell(
+    name: Name,
+    layer: Annotated[str, typer.Argument(show_default=False)],
+    grid: Annotated[int, typer.Argument(show_default=False)],
+    place: Annotated[str, typer.Argument(metavar="ROW,COL", show_default=False)],
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show what is in a cell: its count, spread, icon's proof, units, labels and members.
+
+    Example:  actlas cell efficientnet-lite0 _blocks.10 20 12,7
+    """
+    from flows import query
+
+    answer = query.cell(query.open_run(store, name), layer, grid, *query.parse_cell(place))
+    if json:
+        output.as_json(answer)
+        return
+    icon = answer["icon"]
+    proof = (
+        "no icon yet"
+        if icon["rank"] == 0
+        else (
+            f"icon: cosine {icon['cosine']:.2f}, rank {icon['rank']}, {icon['tries']} tries"
+            + (", weak" if icon["weak"] else "")
+        )
+    )
+    print(f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, spread {answer['spread']:.2f}; {proof}")
+    output.as_table(answer["units"])
+    output.as_table(answer["labels"])
+    output.as_table({"image_id": m["image_id"], "y,x": f"{m['y']},{m['x']}"} for m in answer["members"])
+
+
+def locate(
+    name: Name,
+    layer: Annotated[str, typer.Argument(show_default=False)],
+    image: Annotated[str, typer.Argument(help="An image file, or the id of an image of the run.", show_default=False)],
+    grid: Annotated[int | None, typer.Option(help="The grid; by default the finest of the run.")] = None,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show the cells that an image's positions fall in. Loads the model.
+
+    Example:  actlas locate efficientnet-lite0 _blocks.10 cat.jpg --grid 20
+    """
+    from flows import locating
+
+    answer = locating.locate(store, name, layer, image, grid)
+    if json:
+        output.as_json(answer)
+        return
+    print(
+        f"{layer} {answer['grid']} × {answer['grid']}: {answer['height']} × {answer['width']} positions, the cells they fall in"
+    )
+    output.as_table(answer["cells"])
+
+
+def sql(
+    name: Name,
+    query: Annotated[
+        str, typer.Argument(help="A SELECT over images, patches, units, cells, rejects.", show_default=False)
+    ],
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, rejects.
+
+    Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
+    where layer = '_blocks.10' and unit = 37 group by label order by n desc"
+    """
+    from flows import query as queries
+    from flows import tables_sql
+
+    rows: list[dict[str, Any]] = tables_sql.ask(queries.open_run(store, name), query)
+    if json:
+        output.as_json(rows)
+    else:
+        output.as_table(rows)

@@ -1,0 +1,148 @@
+"""`actlas runs`, `verify` and `gc`: what is in the store, whether it is whole, and what can go."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+
+runs = typer.Typer(no_args_is_help=True, help="List, show and go back to the versions of runs.", rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(runs, name="runs")
+    app.command("verify")(verify)
+    app.command("gc")(gc)
+
+
+@runs.command("list")
+def list_runs(store: output.Store = output.DEFAULT_STORE, json: output.Json = False) -> None:
+    """List the runs of the store with their versions."""
+    from flows import query
+
+    rows = query.runs(store)
+    if json:
+        output.as_json(rows)
+    elif rows:
+        output.as_table(rows, ("name", "version", "model", "images", "rejected", "layers"))
+    else:
+        output.say(f"no runs in {store} yet; `actlas run --images sample-photos` makes one")
+
+
+@runs.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A run, or NAME@VERSION.")],
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show what a version was made from and what it holds."""
+    from flows import query
+
+    answer = query.show_run(query.open_run(store, name))
+    if json:
+        output.as_json(answer)
+        return
+    for key, value in answer.items():
+        for name_, item in value.items() if isinstance(value, dict) else [("", value)]:
+            print(f"{key}{'.' if name_ else ''}{name_}  {item}")
+
+
+@runs.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    version: Annotated[int, typer.Argument(help="The version to go back to.")],
+    store: output.Store = output.DEFAULT_STORE,
+) -> None:
+    """Publish an older version anew."""
+    from storage.store import Store
+
+    opened = Store(Path(store))
+    with opened.lock(name):
+        number = opened.rollback(name, version)
+    print(f"{name}@{number} is {name}@{version} again")
+
+
+@runs.command("keep")
+def keep(
+    number: Annotated[int, typer.Argument(help="How many of the newest versions of each run to keep.", min=1)],
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    store: output.Store = output.DEFAULT_STORE,
+) -> None:
+    """Drop all but the newest versions of each run, and what only they name."""
+    _collect(store, 86_400.0, number, dry_run)
+
+
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A run; the whole store if left out.")] = None,
+    repair: Annotated[
+        bool, typer.Option(help="Set damaged results aside, so that the next run makes them again.")
+    ] = False,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> int:
+    """Read every byte and name what is damaged, missing or unexpected. Exit code 1 if there is any."""
+    from flows import progress
+    from storage import repair as repairs
+    from storage import verify as verifying
+    from storage.store import Store
+
+    opened = Store(Path(store))
+    with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("verify", 100, "%") as advance:
+        damages = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
+    again = repairs.repair(opened, damages) if repair and damages else []
+    rows = [{"kind": d.kind, "path": d.path, "detail": d.detail} for d in damages]
+    if json:
+        output.as_json({"damages": rows, "to_compute": [{"stage": s, "key": k} for s, k in again]})
+    else:
+        output.as_table(rows)
+        _say_verdict(len(rows), again, repair)
+    return 1 if damages and not repair else 0
+
+
+def _say_verdict(damages: int, again: list[Any], repaired: bool) -> None:
+    if not damages:
+        output.say("all is as it was committed")
+    elif repaired:
+        output.say(
+            f"{damages} damages mended or set aside; run the same `actlas run` again to make {len(again)} results anew"
+        )
+    else:
+        output.say(f"{damages} damages; `actlas verify --repair` sets them aside")
+
+
+def gc(
+    older_than: Annotated[str, typer.Option(help="Leave what is younger: 24h, 30m, 0.")] = "24h",
+    keep: Annotated[
+        int | None, typer.Option(help="Keep the newest N versions of each run; all if left out.", min=1)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    store: output.Store = output.DEFAULT_STORE,
+) -> None:
+    """Remove results that no version names, and what killed runs left."""
+    _collect(store, _seconds(older_than), keep, dry_run)
+
+
+def _collect(store: str, older_than: float, keep: int | None, dry_run: bool) -> None:
+    from storage import gc as collecting
+    from storage.store import Store
+
+    gone = collecting.gc(Store(Path(store)), older_than=older_than, keep=keep, dry_run=dry_run)
+    for path in gone:
+        print(path)
+    output.say(f"{len(gone)} {'would go' if dry_run else 'removed'}")
+
+
+def _seconds(text: str) -> float:
+    from storage.errors import UsageError
+
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        return float(number) * unit
+    except ValueError:
+        raise UsageError(f"--older-than {text}: write a number with s, m, h or d, as in 24h") from None

@@ -1,0 +1,70 @@
+"""How commands print: data on stdout, a table for people or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+Store = Annotated[
+    str, typer.Option("--store", envvar="ACTLAS_STORE", help="The folder that keeps all results.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+DEFAULT_STORE = "actlas-store"
+
+
+def as_json(value: Any) -> None:
+    """Print a value as JSON."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=_plain)
+    sys.stdout.write("\n")
+
+
+def as_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] | None = None) -> None:
+    """Print rows under their column names, aligned: text to the left, numbers to the right."""
+    rows = list(rows)
+    if not rows:
+        return
+    names = list(columns or rows[0])
+    cells = [[_text(row.get(name)) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    right = [all(isinstance(row.get(name), int | float) for row in rows) for name in names]
+    print("  ".join(_fit(name, widths[i], right[i]) for i, name in enumerate(names)).rstrip())
+    for line in cells:
+        print("  ".join(_fit(text, widths[i], right[i]) for i, text in enumerate(line)).rstrip())
+
+
+def say(text: str) -> None:
+    """Print a remark on stderr."""
+    print(text, file=sys.stderr)
+
+
+def here(path: str) -> str:
+    """Return a path as short as it can be written from the working folder."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _fit(text: str, width: int, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

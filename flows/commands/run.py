@@ -1,0 +1,143 @@
+"""`actlas run` and `actlas layers`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+
+RUN_HELP = """Run the pipeline and publish an activation atlas.
+
+Whatever the store already has is reused, so the same command after a change computes only what the change can reach,
+and after an interruption goes on where it stopped.
+
+Examples:
+
+  actlas run --images sample-photos
+  actlas run --images photos/ --limit 10000 --grids 20 40 --recipe best
+  actlas run --images 'shards/{000..127}.tar' --model torchvision:resnet50 --layers layer3 layer4
+  actlas run --config run.toml --until patches --json
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("run", help=RUN_HELP)(run)
+    app.command("layers")(layers)
+
+
+def run(
+    images: Annotated[str | None, typer.Option(help="A folder, WebDataset tars, Parquet, or sample-photos.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Safetensors or a state dict; `random` for seeded random ones.")
+    ] = None,
+    layers: Annotated[
+        list[str] | None, typer.Option(help="One layer or more; `actlas layers MODEL` lists them.")
+    ] = None,
+    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None,
+    input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
+    mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None,
+    std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None,
+    classes: Annotated[str | None, typer.Option(help="A text file with a class name per line.")] = None,
+    store: Annotated[str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="A TOML file with any of these settings; options go before it.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use the first N images, in the order of their hash.")] = None,
+    labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None,
+    grids: Annotated[list[int] | None, typer.Option(help="Cells per side, one number or more.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="fast, best or distill: how icons are rendered.")] = None,
+    layout: Annotated[str | None, typer.Option(help="umap, tsne or pca.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after a stage and publish what there is.")] = None,
+    max_rejected: Annotated[
+        float | None, typer.Option(help="Share of broken images above which nothing is published.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons.")] = None,
+    shard_size: Annotated[int | None, typer.Option(help="Images per shard: the unit of work and of resuming.")] = None,
+    samples_per_image: Annotated[int | None, typer.Option(help="Vectors sampled per image and layer.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per forward pass.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
+    min_count: Annotated[int | None, typer.Option(help="Samples a cell needs.")] = None,
+    icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels.")] = None,
+    engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,
+    json: output.Json = False,
+) -> int:
+    """Run the pipeline and publish an activation atlas."""
+    settings = {name: value for name, value in locals().items() if name not in ("config", "engine", "wait", "json")}
+    from flows import config as configuration
+    from flows import launch, progress
+
+    settings["axes"] = _pairs(axes)
+    settings["mean"], settings["std"] = _numbers("--mean", mean), _numbers("--std", std)
+    made = configuration.make(settings, config)
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        summary = launch.run(made, engine=engine, wait=wait)
+    if json:
+        output.as_json(summary)
+    else:
+        _tell(summary)
+    return 3 if summary["rejected"] else 0
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    """Say in a few lines what became of the run, and what to do next."""
+    print(
+        f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
+        f"{summary['computed']} results computed, {summary['reused']} reused, {summary['seconds']:.1f} s"
+    )
+    for reason, number in summary["reasons"].items():
+        print(f"  rejected: {number} {reason}")
+    for grid in summary["skipped_grids"]:
+        print(f"  grid {grid} left out: {summary['used']} images are too few to fill it")
+    for path in summary["overviews"]:
+        print(f"  {output.here(path)}")
+
+
+def layers(
+    model: Annotated[
+        str, typer.Argument(help="A model: efficientnet-lite0, torchvision:NAME, timm:NAME, module:factory.")
+    ],
+    weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
+    input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
+    reach: Annotated[bool, typer.Option(help="Measure each layer's reach, which takes some seconds.")] = True,
+    json: output.Json = False,
+) -> None:
+    """List the layers one can name: units, grid, axes and reach.
+
+    Example:  actlas layers torchvision:resnet18 --weights random
+    """
+    from flows import launch, progress
+
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        rows = launch.layers(model, weights=weights, input_size=input_size, reach=reach)
+    if json:
+        output.as_json(rows)
+    else:
+        output.as_table(rows)
+
+
+def _pairs(axes: list[str] | None) -> dict[str, str] | None:
+    from storage.errors import UsageError
+
+    for pair in axes or []:
+        if "=" not in pair:
+            raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
+    return {pair.rpartition("=")[0]: pair.rpartition("=")[2] for pair in axes} if axes else None
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    from storage.errors import UsageError
+
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else None
+    except ValueError:
+        raise UsageError(f"{option} {text}: write numbers with commas, as in 0.485,0.456,0.406") from None

@@ -1,0 +1,115 @@
+"""One run's configuration: the only place where its settings are named, checked and given defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from storage.errors import UsageError
+
+DEFAULT_MODEL = "efficientnet-lite0"
+DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
+STAGES = ("listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles")
+"""Stages one can stop after with `--until`, in their order."""
+
+Stage = Literal["listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles"]
+
+
+class RunConfig(BaseModel):
+    """What to run: a source of images, a model, its layers, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
+    store: str = Field(default="actlas-store", description="the folder that keeps all results")
+    name: str = Field(default="", description="the run's name; the model's name if left out")
+    limit: int | None = Field(default=None, ge=1, description="use the first N images, in the order of their hash")
+    labels: str | None = Field(default=None, description="a CSV file with the columns key,label")
+    max_rejected: float = Field(
+        default=0.05, ge=0, le=1, description="share of broken images above which nothing is published"
+    )
+    until: Stage | None = Field(default=None, description="stop after this stage and publish what there is")
+
+    model: str = Field(
+        default=DEFAULT_MODEL, description="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory"
+    )
+    weights: str | None = Field(
+        default=None, description="safetensors or state dict; `random` for seeded random weights"
+    )
+    layers: tuple[str, ...] = Field(default=(), description="dotted module paths; `actlas layers MODEL` lists them")
+    axes: dict[str, str] = Field(
+        default_factory=dict, description="layers whose axes cannot be told: bchw, bhwc, btc or bc"
+    )
+    input_size: int | None = Field(default=None, ge=1, description="side of the model's input in pixels")
+    mean: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
+    std: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
+    classes: str | None = Field(default=None, description="a text file with one class name per line")
+
+    seed: int = Field(default=0, description="of sampled positions, layout and icons")
+    shard_size: int = Field(default=1000, ge=1, description="images per shard: the unit of work and of resuming")
+    samples_per_image: int = Field(default=1, ge=1, description="vectors sampled per image and layer")
+    patches_per_image: int = Field(
+        default=1, ge=1, description="patches one image may have among the strongest of a unit"
+    )
+    batch: int | None = Field(default=None, ge=1, description="images per forward pass; 32 on CPU, 128 on CUDA")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    layout: Literal["umap", "tsne", "pca"] = "umap"
+    grids: tuple[int, ...] = Field(
+        default=(10, 20, 40), description="cells per side; made where the samples can fill it"
+    )
+    min_count: int = Field(default=5, ge=1, description="samples a cell needs")
+    recipe: Literal["fast", "best", "distill"] = Field(default="fast", description="how icons are rendered")
+    icon_size: int = Field(default=96, ge=16, le=512, description="side of an icon in pixels")
+    icon_tries: int = Field(default=3, ge=1, description="how often a weak icon is rendered")
+
+    @field_validator("grids")
+    @classmethod
+    def _grids(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or any(not 1 <= grid <= 512 for grid in value):
+            raise ValueError(f"grids must be one or more numbers from 1 to 512, not {list(value)}")
+        return tuple(sorted(set(value)))
+
+    @property
+    def run_name(self) -> str:
+        return self.name or self.model.replace(":", "-").replace("/", "-")
+
+    @property
+    def chosen_layers(self) -> tuple[str, ...]:
+        """The layers asked for; the default model has a default choice, any other must be told."""
+        if self.layers:
+            return tuple(dict.fromkeys(self.layers))
+        if self.model == DEFAULT_MODEL:
+            return DEFAULT_LAYERS
+        raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers one can name")
+
+
+def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:
+    """Return the configuration from a TOML file and settings that override it; raises UsageError naming what is wrong."""
+    merged = (_read(file) if file else {}) | {name: value for name, value in settings.items() if value is not None}
+    if "images" not in merged:
+        raise UsageError("--images is missing: a folder, WebDataset tars, Parquet, or sample-photos")
+    try:
+        return RunConfig(**merged)
+    except ValidationError as error:
+        raise UsageError("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text())
+    except OSError as error:
+        raise UsageError(f"--config {file}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config {file} is not TOML: {error}") from None
+
+
+def _sentence(item: Any) -> str:
+    option = "--" + str(item["loc"][0]).replace("_", "-")
+    if item["type"] == "extra_forbidden":
+        return f"{item['loc'][0]} is not a setting; the settings are {', '.join(sorted(RunConfig.model_fields))}"
+    return f"{option} is {item['input']!r}: {item['msg']}"

@@ -1,0 +1,65 @@
+"""Start a run on the engine asked for, and list a model's layers: what the command line calls."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from flows import pipeline, progress, subject
+from flows.config import RunConfig
+from flows.engines import Inline
+from storage.errors import UsageError
+from storage.store import Store
+
+
+def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False) -> dict[str, Any]:
+    """Run the pipeline; return its summary as a plain dict, with the paths of the overview pictures."""
+    share_cores()
+    if engine == "inline":
+        return with_overviews(config, pipeline.run(config, Inline(), wait=wait))
+    if engine == "prefect":
+        from flows import prefect_flow
+
+        return prefect_flow.run(config, wait=wait)
+    raise UsageError(f"--engine is {engine!r}; it is prefect or inline")
+
+
+def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, Any]:
+    """Return the summary as a dict that also names the run's pictures."""
+    store = Store(Path(config.store))
+    paths = [
+        str(store.get("tiles", outcome.make.key).path / "overview.png")
+        for outcome in summary.outcomes
+        if outcome.make.stage == "tiles"
+    ]
+    return summary.as_dict() | {"overviews": paths}
+
+
+def share_cores() -> None:
+    """Let torch use all cores but no more; decoding threads wait for it, since idle OpenMP threads sleep."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+
+
+def layers(model: str, *, weights: str | None, input_size: int | None, reach: bool) -> list[dict[str, Any]]:
+    """Return one row per layer that can be named: units, grid, axes, and reach in rows of the input."""
+    from atlas import activations, receptive_field
+
+    config = RunConfig(images="", model=model, weights=weights, input_size=input_size)
+    progress.current().say(f"model {model}: loading")
+    loaded = subject.load(config)
+    sample = subject.example(loaded)
+    found = {layer.name: layer for layer in activations.list_layers(loaded.module, sample)}
+    rows = [
+        {"layer": layer.name, "units": layer.units, "grid": f"{layer.height} × {layer.width}", "axes": layer.axes}
+        for layer in found.values()
+    ]
+    if reach:
+        with progress.current().bar("reach", 1, "passes"):
+            measured = receptive_field.reach(loaded.module, found, tuple(sample.shape))
+        for row in rows:
+            part = measured[row["layer"]]
+            row["reach"] = f"{int((part.bottom - part.top).max())} × {int((part.right - part.left).max())} px"
+    return rows

@@ -1,0 +1,52 @@
+"""Locate: run one image through the run's model and find its positions on the atlas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from storage.images.decode import decode
+from torch import Tensor
+
+from flows import query, subject
+from flows.config import RunConfig
+from storage.errors import NotFound
+from storage.run import Run
+
+
+def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> dict[str, Any]:
+    """Return the cells that the image's positions fall in; the image is a file, or an id of the run."""
+    run = query.open_run(store, name)
+    if layer not in run.layers:
+        raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
+    if not run.grids:
+        raise NotFound(f"{run.name} has no grids: it has too few samples")
+    activation = _activation(run, store, layer, _read(run, image))
+    return query.locate(run, layer, activation.numpy(), grid or run.grids[-1])
+
+
+def config_of(run: Run, store: str) -> RunConfig:
+    """Return the configuration that the version was made with."""
+    return RunConfig(**(run.version.about["config"] | {"store": store, "name": run.name}))
+
+
+def _activation(run: Run, store: str, layer: str, data: bytes) -> Tensor:
+    subj = subject.open_subject(config_of(run, store))
+    pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)))[None]
+    seen: dict[str, Tensor] = {}
+    subj.visit(pixels, [layer], lambda name, activation: seen.update({name: activation[0].float().cpu().clone()}))
+    return seen[layer]
+
+
+def _read(run: Run, image: str) -> bytes:
+    """Read an image of the run by its id, or a file."""
+    if image.isdigit():
+        from storage.images.opening import open_source
+        from storage.images.reading import read_one
+
+        return read_one(open_source(run.version.about["config"]["images"]), run.listing([int(image)]))
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise NotFound(f"{image}: {error.strerror}; give an image file, or the id of an image of the run") from None

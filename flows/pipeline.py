@@ -1,0 +1,159 @@
+"""The main job: list images → collect shards → merge top-k → lay out → average cells → invert → tile → publish."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flows import progress, subject
+from flows.config import RunConfig
+from flows.engines import Engine
+from flows.plan import Planner, Step
+from flows.stages import CODE, listing
+from flows.work import Make, Outcome, Work
+from storage import tables
+from storage.errors import ActlasError
+from storage.images import sources
+from storage.store import Contents, Store
+
+
+class TooManyRejected(ActlasError):
+    """More images were rejected than `--max-rejected` allows; nothing was published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a run did. `outcomes` are in the order of the stages."""
+
+    name: str
+    version: int
+    store: str
+    images: int
+    rejected: dict[str, int]
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    skipped_grids: tuple[int, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        computed = sum(outcome.computed for outcome in self.outcomes)
+        return {
+            "name": self.name,
+            "version": self.version,
+            "store": self.store,
+            "images": self.images,
+            "used": self.images - sum(self.rejected.values()),
+            "rejected": sum(self.rejected.values()),
+            "reasons": self.rejected,
+            "computed": computed,
+            "reused": len(self.outcomes) - computed,
+            "skipped_grids": list(self.skipped_grids),
+            "seconds": round(self.seconds, 2),
+            "stages": _by_stage(self.outcomes),
+        }
+
+
+def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
+    """Run the pipeline and publish a version. What the store has is reused; what is killed goes on from there.
+
+    Raises UnknownLayer and its kin before any image is read, TooManyRejected before anything is published, and Locked if
+    another process is writing a run of this name (unless `wait`).
+    """
+    started = time.time()
+    report = progress.current()
+    store = Store(Path(config.store))
+    report.say(f"model {config.model}: loading")
+    subj = subject.open_subject(config)
+    with store.lock(config.run_name, wait=wait):
+        report.say(f"images {config.images}: listing")
+        listed, table = listing.list_images(store, config, CODE["listing"])
+        labelled = listing.list_labels(store, config, table, CODE["labels"])
+        planner = Planner(config, subj, listed.make.key, table)
+        outcomes = [listed, labelled]
+        rejected: dict[str, int] = {}
+        for step in planner.steps() if config.until != "listing" else []:
+            outcomes += _do(store, engine, step)
+            if step.stage == "collect":
+                rejected = _check_rejected(store, outcomes, planner.images, config)
+        version = _publish(store, config, planner, outcomes, rejected)
+    skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
+    return Summary(
+        name=config.run_name,
+        version=version,
+        store=config.store,
+        images=planner.images,
+        rejected=rejected,
+        outcomes=tuple(outcomes),
+        seconds=time.time() - started,
+        skipped_grids=skipped,
+    )
+
+
+def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:
+    """Run what is missing of a step; return all its outcomes, in the order of the plan."""
+    reused = {make: found.digest for work in step.works for make in work.makes if (found := _find(store, make))}
+    missing = [rest for work in step.works if (rest := _rest(work, reused)) is not None]
+    if missing:
+        progress.current().say(step.stage)
+    made = {outcome.make: outcome for outcome in engine.run(missing)}
+    return [
+        made.get(make) or Outcome(make=make, manifest=reused[make], computed=False)
+        for work in step.works
+        for make in work.makes
+    ]
+
+
+def _find(store: Store, make: Make) -> Any:
+    return store.find(make.stage, make.key)
+
+
+def _rest(work: Work, reused: dict[Make, str]) -> Work | None:
+    makes = tuple(make for make in work.makes if make not in reused)
+    return replace(work, makes=makes) if makes else None
+
+
+def _check_rejected(store: Store, outcomes: list[Outcome], images: int, config: RunConfig) -> dict[str, int]:
+    """Count the rejected images by reason; stop if there are too many."""
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        if outcome.make.stage == "images":
+            path = store.get("images", outcome.make.key).file("images.parquet")
+            counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
+    total = sum(counts.values())
+    if total > config.max_rejected * images:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+        raise TooManyRejected(
+            f"{total} of {images} images were rejected ({reasons}), more than --max-rejected {config.max_rejected:g} allows; "
+            "nothing was published. Mend the images, or allow more and run again: what was collected is kept"
+        )
+    return dict(sorted(counts.items()))
+
+
+def _publish(
+    store: Store, config: RunConfig, planner: Planner, outcomes: list[Outcome], rejected: dict[str, int]
+) -> int:
+    about = {
+        "images": sources.open_source(config.images).uri,
+        "listed": planner.images,
+        "rejected": rejected,
+        "model": config.model,
+        "layers": planner.layers,
+        "grids": planner.grids,
+        "config": config.model_dump(mode="json", exclude={"store", "name"}),
+    }
+    entries = [{"stage": o.make.stage, "key": o.make.key, "manifest": o.manifest, **o.make.place} for o in outcomes]
+    return store.publish(config.run_name, Contents(about=about, stages=entries))
+
+
+def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """Return, per stage and layer, how many results were computed and reused, and the seconds it took."""
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for outcome in outcomes:
+        place = (outcome.make.stage, outcome.make.layer)
+        row = rows.setdefault(place, {"stage": place[0], "layer": place[1], "computed": 0, "reused": 0, "seconds": 0.0})
+        row["computed" if outcome.computed else "reused"] += 1
+        row["seconds"] = round(row["seconds"] + outcome.seconds, 3)
+    return list(rows.values())

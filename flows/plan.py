@@ -1,0 +1,244 @@
+"""The plan of a run: every stage result by its key, known before anything is computed.
+
+A key is the hash of what a result is made from: the code version, the keys it reads, the fingerprints of the model, and
+what was asked. So the plan of a changed run differs from the old one exactly where the change reaches.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from atlas import cells as cells_maths
+from atlas.inversion import recipes
+from flows import subject
+from flows.config import STAGES, RunConfig
+from flows.stages import CODE, field, icons, members, patches
+from flows.subject import Subject
+from flows.work import Make, Work
+from storage.images.shards import Shard, shards
+from storage.store import stage_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The tasks of one stage; they do not read each other."""
+
+    stage: str
+    works: tuple[Work, ...]
+
+
+class Planner:
+    """Name all results of a run. `listing` is the key of the listing, `table` its rows."""
+
+    def __init__(self, config: RunConfig, subj: Subject, listing: str, table: pa.Table) -> None:
+        self.config, self.subject, self.listing = config, subj, listing
+        self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
+        self.images = min(len(table), config.limit or len(table))
+        self.layers = list(config.chosen_layers)
+        self.grids = [
+            grid
+            for grid in config.grids
+            if cells_maths.can_fill(self.images * config.samples_per_image, grid, config.min_count)
+        ]
+        self._how = {"config": config.model_dump(mode="json")}
+        self._facts = [
+            self._key("images", {}, {"rows": s.rows_key, "decode": _versions("pillow", "simplejpeg")})
+            for s in self.shards
+        ]
+        self._parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
+        self._first = self.shards[0].clipped(field.IMAGES)
+        self._fields = {layer: self._field(layer) for layer in self.layers}
+
+    def steps(self) -> list[Step]:
+        """Return the stages in their order, up to the one the configuration stops after."""
+        makers = {
+            "collect": self._collect,
+            "field": self._measure,
+            "patches": self._patches,
+            "layout": self._layouts,
+            "cells": self._cells,
+            "members": self._members,
+            "icons": self._icons,
+            "tiles": self._tiles,
+        }
+        last = STAGES.index(self.config.until or STAGES[-1])
+        return [Step(stage=stage, works=tuple(make())) for stage, make in makers.items() if STAGES.index(stage) <= last]
+
+    # One method per stage: which keys it reads, and what was asked.
+
+    def _collect(self) -> list[Work]:
+        works = [self._work("model", [Make(stage="model", key=self._model())], {})]
+        for shard, facts in zip(self.shards, self._facts, strict=True):
+            made = [Make(stage="images", key=facts, shard=shard.number)]
+            made += [
+                Make(stage="collect", key=self._parts[layer][shard.number], layer=layer, shard=shard.number)
+                for layer in self.layers
+            ]
+            span = {"first": shard.first, "stop": shard.stop}
+            works.append(self._work("collect", made, {"listing": self.listing}, span))
+        return works
+
+    def _measure(self) -> list[Work]:
+        made = [Make(stage="field", key=self._fields[layer], layer=layer) for layer in self.layers]
+        return [self._work("field", made, {"listing": self.listing}, {"stop": self._first.stop})]
+
+    def _patches(self) -> list[Work]:
+        made = [Make(stage="patches", key=self._patch_key(layer), layer=layer) for layer in self.layers]
+        reads = {"listing": self.listing, "collect": self._parts, "images": self._facts, "field": self._fields}
+        return [self._work("patches", made, reads)]
+
+    def _layouts(self) -> list[Work]:
+        works = []
+        for layer in self.layers:
+            reads = {"collect": self._parts[layer]}
+            made = [
+                Make(stage="layout", key=self._layout(layer), layer=layer),
+                Make(stage="moment", key=self._moment(layer), layer=layer),
+            ]
+            works.append(self._work("layout", made, reads))
+        return works
+
+    def _cells(self) -> list[Work]:
+        return [
+            self._work(
+                "cells",
+                [Make(stage="cells", key=self._cell_key(layer, grid), layer=layer, grid=grid)],
+                {"collect": self._parts[layer], "layout": self._layout(layer)},
+            )
+            for layer in self.layers
+            for grid in self.grids
+        ]
+
+    def _members(self) -> list[Work]:
+        works = []
+        for layer in self.layers:
+            for grid in self.grids:
+                reads = {
+                    "collect": self._parts[layer],
+                    "cells": self._cell_key(layer, grid),
+                    "field": self._fields[layer],
+                    "images": self._facts,
+                }
+                key = self._key("members", reads, {"per_cell": members.PER_CELL, "size": patches.SIZE})
+                works.append(
+                    self._work(
+                        "members",
+                        [Make(stage="members", key=key, layer=layer, grid=grid)],
+                        reads | {"listing": self.listing},
+                    )
+                )
+        return works
+
+    def _icons(self) -> list[Work]:
+        return [
+            self._work(
+                "icons",
+                [Make(stage="icons", key=self._icon_key(layer, grid), layer=layer, grid=grid)],
+                {"cells": self._cell_key(layer, grid), "moment": self._moment(layer)},
+            )
+            for layer in self.layers
+            for grid in self.grids
+        ]
+
+    def _tiles(self) -> list[Work]:
+        works = []
+        for layer in self.layers:
+            for grid in self.grids:
+                reads = {"cells": self._cell_key(layer, grid), "icons": self._icon_key(layer, grid)}
+                key = self._key("tiles", reads, _versions("pyvips-binary", "pillow"))
+                works.append(self._work("tiles", [Make(stage="tiles", key=key, layer=layer, grid=grid)], reads))
+        return works
+
+    # Keys.
+
+    def _key(self, stage: str, reads: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+        return stage_key(stage, CODE[stage], reads, asked)
+
+    def _model(self) -> str:
+        asked = {
+            "spec": self.subject.model.spec,
+            "classes": list(self.subject.model.classes),
+            "layers": self.layers,
+            "found": [asdict(layer) for layer in self.subject.layers.values()],
+        }
+        return self._key("model", {"fingerprints": self.subject.fingerprints}, asked)
+
+    def _asked_of_model(self) -> dict[str, Any]:
+        """What decides the model's numbers beside its fingerprint."""
+        return {
+            "device": self.subject.device.type,
+            "precision": self.config.precision,
+            "memory": "channels_last",
+            "folded": True,
+            **_versions("torch"),
+        }
+
+    def _part(self, layer: str, shard: Shard) -> str:
+        asked = self._asked_of_model() | {
+            "layer": asdict(self.subject.layers[layer]),
+            "batch": subject.batch_of(self.config),
+            "seed": self.config.seed,
+            "samples": self.config.samples_per_image,
+            "patches": self.config.patches_per_image,
+            **_versions("pillow", "simplejpeg"),
+        }
+        reads = {"fingerprint": self.subject.fingerprints[layer], "rows": shard.rows_key}
+        return self._key("collect", reads, asked)
+
+    def _field(self, layer: str) -> str:
+        reads = {"fingerprint": self.subject.fingerprints[layer], "rows": self._first.rows_key}
+        asked = {"layer": asdict(self.subject.layers[layer]), "seed": self.config.seed, "images": field.IMAGES}
+        return self._key("field", reads, asked | _versions("torch", "pillow", "simplejpeg"))
+
+    def _patch_key(self, layer: str) -> str:
+        reads = {"collect": self._parts[layer], "images": self._facts, "field": self._fields[layer]}
+        return self._key("patches", reads, {"thumbnails": patches.THUMBNAILS, "size": patches.SIZE})
+
+    def _layout(self, layer: str) -> str:
+        asked = {"method": self.config.layout, "seed": self.config.seed}
+        libraries = {
+            "umap": ("umap-learn", "faiss-cpu", "numba", "numpy", "scikit-learn"),
+            "tsne": ("openTSNE", "numpy", "scikit-learn"),
+            "pca": ("numpy", "scikit-learn"),
+        }
+        return self._key("layout", {"collect": self._parts[layer]}, asked | _versions(*libraries[self.config.layout]))
+
+    def _moment(self, layer: str) -> str:
+        return self._key("moment", {"collect": self._parts[layer]}, _versions("numpy"))
+
+    def _cell_key(self, layer: str, grid: int) -> str:
+        reads = {"collect": self._parts[layer], "layout": self._layout(layer)}
+        return self._key("cells", reads, {"grid": grid, "min_count": self.config.min_count})
+
+    def _icon_key(self, layer: str, grid: int) -> str:
+        reads = {
+            "cells": self._cell_key(layer, grid),
+            "moment": self._moment(layer),
+            "fingerprint": self.subject.fingerprints[layer],
+        }
+        asked = self._asked_of_model() | {
+            "precision": "fp32",
+            "layer": asdict(self.subject.layers[layer]),
+            "recipe": asdict(recipes.RECIPES[self.config.recipe]),
+            "size": self.config.icon_size,
+            "seed": self.config.seed,
+            "tries": self.config.icon_tries,
+            "batch": icons.BATCH,
+            "grid": grid,
+        }
+        return self._key("icons", reads, asked)
+
+    def _work(
+        self, stage: str, made: list[Make], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
+    ) -> Work:
+        return Work(stage=stage, store=self.config.store, makes=tuple(made), reads=reads, how=self._how | (how or {}))
+
+
+def _versions(*names: str) -> dict[str, str]:
+    """Return the versions of the libraries that compute: other versions may give other bytes."""
+    return {f"lib {name}": importlib.metadata.version(name) for name in names}

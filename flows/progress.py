@@ -1,0 +1,115 @@
+"""Progress on stderr: the stage, how far it is, its rate, and the time left; on a terminal a bar, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+
+class Bar(Protocol):
+    """Where a stage says how far it is."""
+
+    def __call__(self, done: int) -> None: ...
+
+
+class Reporter:
+    """Say what happens, in plain lines. The base of the terminal's bars; also what logs and tests read."""
+
+    every = 5.0  # seconds between two lines of one stage
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream or sys.stderr, clock
+
+    def say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        """Report a stage of `total` units; the value given to the bar is the number done so far."""
+        started = last = self.clock()
+
+        def advance(done: int) -> None:
+            nonlocal last
+            now = self.clock()
+            if now - last >= self.every and done < total:
+                last = now
+                self.say(
+                    f"  {title}: {done} of {total} {unit}, {rate(done, now - started, unit)}, "
+                    f"{left(done, total, now - started)} left"
+                )
+
+        yield advance
+        took = self.clock() - started
+        self.say(f"  {title}: {total} {unit} in {took:.1f} s" + (f" ({rate(total, took, unit)})" if took > 1 else ""))
+
+
+class Quiet(Reporter):
+    """Say nothing."""
+
+    def say(self, text: str) -> None:
+        return
+
+
+class Terminal(Reporter):
+    """Bars by rich, which redraw in place."""
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn(f"{unit}  {{task.fields[rate]}}"),
+            TimeRemainingColumn(compact=True),
+        )
+        started = self.clock()
+        with Progress(*columns, console=Console(file=self.stream), transient=True) as progress:
+            task = progress.add_task(title, total=total, rate="")
+
+            def advance(done: int) -> None:
+                progress.update(task, completed=done, rate=rate(done, self.clock() - started, unit))
+
+            yield advance
+        took = self.clock() - started
+        self.say(f"  {title}: {total} {unit} in {took:.1f} s" + (f" ({rate(total, took, unit)})" if took > 1 else ""))
+
+
+def rate(done: int, seconds: float, unit: str) -> str:
+    return f"{done / max(seconds, 1e-9):.1f} {unit}/s"
+
+
+def left(done: int, total: int, seconds: float) -> str:
+    if not done:
+        return "?"
+    remaining = (total - done) * seconds / done
+    return f"{remaining:.0f} s" if remaining < 90 else f"{remaining / 60:.0f} min"
+
+
+_current: Reporter = Quiet()
+
+
+def current() -> Reporter:
+    """Return the reporter of this process."""
+    return _current
+
+
+@contextmanager
+def reporting(reporter: Reporter) -> Iterator[Reporter]:
+    """Make `reporter` this process's reporter for a while."""
+    global _current
+    before, _current = _current, reporter
+    try:
+        yield reporter
+    finally:
+        _current = before
+
+
+def for_stream(stream: TextIO) -> Reporter:
+    """Return bars for a terminal, plain lines for anything else."""
+    return Terminal(stream) if stream.isatty() else Reporter(stream)

@@ -1,0 +1,86 @@
+"""Contact sheets for people: the patches of a unit in their images, labelled, the focus drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from storage.errors import Rejected, Unreadable
+from storage.run import Run
+
+SIDE, GAP, LINE, COLUMNS = 224, 16, 18, 4
+GROUND, TEXT, QUIET, ACCENT = (24, 24, 24), (236, 236, 236), (160, 160, 160), (255, 176, 32)
+
+
+def top(run: Run, answer: dict[str, Any], path: str) -> None:
+    """Write a PNG of the patches that `query.top` gave: each whole image with its focus outlined, and the patch beside."""
+    patches = answer["patches"]
+    columns = max(1, min(COLUMNS, len(patches)))
+    rows = max(1, -(-len(patches) // columns))
+    wide, tall = SIDE + SIDE // 2 + GAP, SIDE + 2 * LINE + GAP
+    sheet = Image.new("RGB", (columns * wide + GAP, rows * tall + 3 * GAP + LINE), GROUND)
+    draw = ImageDraw.Draw(sheet)
+    side = "strongest" if answer["sign"] == "positive" else "most negative"
+    draw.text(
+        (GAP, GAP), f"{answer['layer']} : {answer['unit']}   {side} patches of {run.name}@{run.number}", TEXT, _font(16)
+    )
+    if answer["note"]:
+        draw.text((GAP, GAP + LINE + 2), answer["note"], QUIET, _font(12))
+    pictures = _pictures(run, answer)
+    for place, (patch, picture) in enumerate(zip(patches, pictures, strict=True)):
+        left, up = GAP + (place % columns) * wide, 3 * GAP + LINE + (place // columns) * tall
+        _one(sheet, draw, patch, picture, left, up)
+    sheet.save(path, "PNG")
+
+
+def _one(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    patch: dict[str, Any],
+    picture: Image.Image | None,
+    left: int,
+    up: int,
+) -> None:
+    focus = tuple(patch["focus"][side] for side in ("left", "top", "right", "bottom"))
+    if picture is not None:
+        scale = SIDE / max(picture.size)
+        shown = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+        sheet.paste(shown, (left, up))
+        box = [left + focus[0] * scale, up + focus[1] * scale, left + focus[2] * scale - 1, up + focus[3] * scale - 1]
+        draw.rectangle(box, outline=(0, 0, 0), width=3)
+        draw.rectangle(box, outline=ACCENT, width=2)
+        crop = picture.resize((SIDE // 2, SIDE // 2), box=focus)
+        sheet.paste(crop, (left + SIDE + 2, up))
+    else:
+        draw.text((left, up), "the image is no longer there", QUIET, _font(12))
+    draw.text((left, up + SIDE + 3), f"{patch['value']:.3f}", TEXT, _font(13))
+    draw.text((left + 62, up + SIDE + 3), _short(patch["label"] or Path(patch["path"]).name, 30), QUIET, _font(13))
+
+
+def _pictures(run: Run, answer: dict[str, Any]) -> list[Image.Image | None]:
+    """Return the source images, or None where one is gone."""
+    from storage.images.decode import decode
+    from storage.images.opening import open_source
+    from storage.images.reading import read
+
+    ids = sorted({patch["image_id"] for patch in answer["patches"]})
+    found: dict[int, Image.Image] = {}
+    if ids:
+        rows = run.listing(ids)
+        for index, data in read(open_source(run.version.about["config"]["images"]), rows):
+            if isinstance(data, bytes):
+                try:
+                    found[ids[index]] = decode(data)
+                except (Rejected, Unreadable):
+                    continue
+    return [found.get(patch["image_id"]) for patch in answer["patches"]]
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

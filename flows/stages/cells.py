@@ -1,0 +1,28 @@
+"""Cells: the averages of one grid over a layer's layout."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from atlas import cells
+from flows.config import RunConfig
+from flows.stages.writing import outcome, writing
+from flows.work import Outcome, Work
+from storage import arrays, parts, tables
+from storage.store import Store
+
+FIELDS = ("row", "col", "count", "mean", "spread", "offsets", "members")
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Average the samples in each square of the grid."""
+    config, make = RunConfig(**work.how["config"]), work.makes[0]
+    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
+    points = arrays.read_array(store.get("layout", work.reads["layout"]).path / "layout.zarr", "points")
+    found = cells.average(points, samples.activations, grid=int(make.grid or 0), min_count=config.min_count)
+    with writing(store, make) as page:
+        arrays.write_group(page.path / "cells.zarr", {name: getattr(found, name) for name in FIELDS})
+        table = pa.table({name: getattr(found, name) for name in ("row", "col", "count", "spread")})
+        tables.write_table(page.path / "cells.parquet", table)
+        page.counts = {"cells": len(found.row), "samples": len(found.members)}
+    return [outcome(page)]

@@ -1,0 +1,116 @@
+"""Collect: one pass over a shard's images for all layers that are missing, and what was learnt about each image."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from atlas.collect import LayerReduction, Part
+from flows import progress, subject
+from flows.config import RunConfig
+from flows.stages.writing import outcome, writing
+from flows.work import Make, Outcome, Work
+from storage import parts, tables
+from storage.images import loader, sources
+from storage.images.listing import rows_between
+from storage.store import Store
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Make the shard's `images` result and the `collect` results of the layers named."""
+    started = time.time()
+    config = RunConfig(**work.how["config"])
+    subj = subject.open_subject(config)
+    rows = rows_between(store.get("listing", work.reads["listing"]).path, work.how["first"], work.how["stop"])
+    todo = [make for make in work.makes if make.stage == "collect"]
+    reductions = {str(make.layer): _reduction(subj, str(make.layer), rows, config) for make in todo}
+    facts, effective = _pass(subj, rows, reductions, config)
+    done = [_write_images(store, make, facts, started) for make in work.makes if make.stage == "images"]
+    return done + [_write_part(store, make, reductions[str(make.layer)].finish(), effective, started) for make in todo]
+
+
+def _reduction(subj: subject.Subject, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
+    return LayerReduction(
+        subj.layers[layer],
+        rows["image_id"].to_numpy(),
+        rows["key_hash"].to_numpy(),
+        seed=config.seed,
+        samples_per_image=config.samples_per_image,
+        patches_per_image=config.patches_per_image,
+    )
+
+
+def _pass(
+    subj: subject.Subject, rows: pa.Table, reductions: dict[str, LayerReduction], config: RunConfig
+) -> tuple[pa.Table, int]:
+    """Run the model over the rows; return the facts, and the batch size that fitted into memory."""
+    facts, size = [], subject.batch_of(config)
+    effective = size
+    source = sources.open_source(config.images)
+    batches = loader.load(source, rows, subj.model.preprocess, batch=size, threads=os.cpu_count() or 1)
+    with progress.current().bar(f"images {rows['image_id'][0]}…", len(rows), "images") as advance:
+        for batch in batches:
+            if reductions:
+                effective = _through(subj, batch, reductions, effective)
+            facts += batch.facts
+            advance(batch.first + len(batch.facts))
+    return pa.Table.from_pylist(facts, schema=loader.FACTS), effective
+
+
+def _through(subj: subject.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> int:
+    """Run one batch, `size` images at a time; halve it while the device has too little memory. Return what fitted."""
+    while True:
+        if _fits(subj, batch, reductions, size):
+            return size
+        # Outside the except clause: while it runs, the traceback still holds the tensors that did not fit.
+        torch.cuda.empty_cache()
+        size //= 2
+
+
+def _fits(subj: subject.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> bool:
+    try:
+        for start in range(0, len(batch.pixels), size):
+            _piece(subj, batch, reductions, start, size)
+    except torch.OutOfMemoryError:
+        if size == 1:
+            raise
+        return False
+    return True
+
+
+def _piece(
+    subj: subject.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], start: int, size: int
+) -> None:
+    valid = batch.valid[start : start + size]
+
+    def visit(name: str, activation: Tensor) -> None:
+        reductions[name].add(batch.first + start, activation, valid)
+
+    if valid.any():
+        subj.visit(torch.from_numpy(batch.pixels[start : start + size]), list(reductions), visit)
+
+
+def _write_images(store: Store, make: Make, facts: pa.Table, started: float) -> Outcome:
+    with writing(store, make, started) as page:
+        tables.write_table(page.path / "images.parquet", facts)
+        page.counts = {"rows": len(facts), "rejected": len(facts) - facts["reason"].null_count}
+    return outcome(page)
+
+
+def _write_part(store: Store, make: Make, part: Part, effective: int, started: float) -> Outcome:
+    with writing(store, make, started) as page:
+        parts.write_samples(page.path, part.samples)
+        counts = {f"{sign}_extreme": part.extreme[sign] for sign in part.extreme}
+        counts |= {f"{sign}_extreme_count": part.extreme_count[sign] for sign in part.extreme_count}
+        parts.write_top(page.path, part.top, counts | {"nonfinite": part.nonfinite})
+        page.counts = {
+            "images": part.images,
+            "samples": int((part.samples.y >= 0).sum()),
+            "nonfinite": int(part.nonfinite.sum()),
+        }
+        page.happened = {"batch": effective, "threads": torch.get_num_threads()}
+    return outcome(page)

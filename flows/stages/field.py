@@ -1,0 +1,50 @@
+"""Receptive field: reach and focus of the layers, measured on the first images of the run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from atlas import receptive_field
+from flows import progress, subject
+from flows.config import RunConfig
+from flows.stages.writing import outcome, writing
+from flows.work import Outcome, Work
+from storage import fields
+from storage.images import loader, sources
+from storage.images.listing import rows_between
+from storage.store import Store
+
+IMAGES = 64
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Measure the layers named, in one go."""
+    config = RunConfig(**work.how["config"])
+    subj = subject.open_subject(config)
+    layers = {str(make.layer): subj.layers[str(make.layer)] for make in work.makes}
+    rows = rows_between(store.get("listing", work.reads["listing"]).path, 0, work.how["stop"])
+    module, size = subj.model.module, subj.model.preprocess.size
+    with progress.current().bar("receptive fields", 2, "measures") as advance:
+        reach = receptive_field.reach(module, layers, (subj.model.preprocess.channels, *size))
+        advance(1)
+        focus = receptive_field.focus(module, layers, _images(subj, rows, config), seed=config.seed)
+    done = []
+    for make in work.makes:
+        with writing(store, make) as page:
+            name = str(make.layer)
+            fields.write(
+                page.path, fields.Field(layer=layers[name], input_shape=size, reach=reach[name], focus=focus[name])
+            )
+        done.append(outcome(page))
+    return done
+
+
+def _images(subj: subject.Subject, rows: pa.Table, config: RunConfig) -> Tensor:
+    """Return the images that can be used, normalised, `n c h w`."""
+    source = sources.open_source(config.images)
+    batches = list(loader.load(source, rows, subj.model.preprocess, batch=len(rows), threads=2))
+    pixels = np.concatenate([batch.pixels[batch.valid] for batch in batches])
+    return subj.model.preprocess.normalise(torch.from_numpy(pixels))

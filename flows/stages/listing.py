@@ -1,0 +1,106 @@
+"""Listing: which images there are, each with the id it keeps; and their labels beside it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from flows.config import RunConfig
+from flows.stages.writing import outcome, writing
+from flows.work import Make, Outcome
+from storage import tables
+from storage.errors import UsageError
+from storage.images import listing, sources
+from storage.store import Result, Store, stage_key
+
+FILE = "images.parquet"
+
+
+def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa.Table]:
+    """List the source; images known from an earlier listing of it keep their ids. Equal content gives the same result."""
+    source = sources.open_source(config.images)
+    before = _latest(store, source.uri)
+    table = listing.listing(source, _table(before) if before else None)
+    if not len(table):
+        raise UsageError(
+            f"--images {config.images}: no images found; a folder of images, tars or Parquet files is expected"
+        )
+    make = Make(stage="listing", key=_key(code, source.uri, table.drop_columns(["label"])))
+    found = store.find("listing", make.key)
+    if found is not None:
+        return Outcome(make=make, manifest=found.digest, computed=False), table
+    with writing(store, make) as page:
+        tables.write_table(page.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
+        generation = _generation(before) + 1 if before else 1
+        page.json("source.json", {"uri": source.uri, "kind": source.kind, "generation": generation})
+        page.counts = {"images": len(table)}
+    return outcome(page), table
+
+
+def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> Outcome:
+    """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
+    labels = table.select(["image_id", "label"])
+    if config.labels:
+        given = _read_labels(config.labels)
+        known = table["key"].to_pylist()
+        if not given.keys() & set(known):
+            raise UsageError(
+                f"--labels {config.labels}: none of its {len(given)} keys is an image's; one is {known[0]!r}"
+            )
+        column = [given.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
+        labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
+    make = Make(stage="labels", key=_key(code, "", labels))
+    found = store.find("labels", make.key)
+    if found is not None:
+        return Outcome(make=make, manifest=found.digest, computed=False)
+    with writing(store, make) as page:
+        tables.write_table(page.path / "labels.parquet", labels, row_group_size=4096)
+        page.counts = {"images": len(labels)}
+    return outcome(page)
+
+
+def _key(code: int, uri: str, table: pa.Table) -> str:
+    return stage_key("listing" if uri else "labels", code, {}, {"uri": uri, "rows": _digest(table)})
+
+
+def _digest(table: pa.Table) -> str:
+    sink = io.BytesIO()
+    table = table.combine_chunks()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashlib.sha256(sink.getbuffer()).hexdigest()
+
+
+def _latest(store: Store, uri: str) -> Result | None:
+    """Return the newest listing of this source in the store."""
+    of_source = [result for result in store.results("listing") if _source(result)["uri"] == uri]
+    return max(of_source, key=lambda result: (_generation(result), result.key), default=None)
+
+
+def _source(result: Result) -> dict[str, str]:
+    record: dict[str, str] = json.loads(result.file("source.json").read_text())
+    return record
+
+
+def _generation(result: Result) -> int:
+    return int(_source(result)["generation"])
+
+
+def _table(result: Result) -> pa.Table:
+    return tables.read_table(result.file(FILE))
+
+
+def _read_labels(file: str) -> dict[str, str]:
+    try:
+        with Path(file).open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError as error:
+        raise UsageError(f"--labels {file}: {error.strerror}") from None
+    if rows and not {"key", "label"} <= rows[0].keys():
+        raise UsageError(f"--labels {file}: needs the columns key and label, has {', '.join(rows[0])}")
+    return {row["key"]: row["label"] for row in rows}

@@ -1,0 +1,53 @@
+"""Members: thumbnails of some of the real patches behind each cell."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from atlas import sampling
+from flows import progress
+from flows.config import RunConfig
+from flows.stages.patches import SIZE
+from flows.stages.places import SIDES, Places
+from flows.stages.writing import outcome, writing
+from flows.work import Outcome, Work
+from storage import arrays, fields, parts, tables
+from storage.images import crops, sources
+from storage.store import Store
+
+PER_CELL = 16
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Cut up to sixteen members of each cell, drawn by a hash of the sample and not by how well they fit."""
+    config, make = RunConfig(**work.how["config"]), work.makes[0]
+    group = arrays.read_group(store.get("cells", work.reads["cells"]).path / "cells.zarr")
+    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
+    cell, chosen = _draw(group["offsets"], group["members"])
+    columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": chosen}
+    columns |= {name: getattr(samples, name)[chosen] for name in ("image_id", "y", "x")}
+    field = fields.read(store.get("field", work.reads["field"]).path)
+    boxes = Places(store, work.reads["images"], config).boxes(field, columns["image_id"], columns["y"], columns["x"])
+    focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
+    rows = tables.read_table(store.get("listing", work.reads["listing"]).path / "images.parquet")
+    source, ids = sources.open_source(config.images), columns["image_id"]
+    with progress.current().bar(f"members {make.layer} {make.grid}", len(np.unique(ids)), "images") as advance:
+        made = crops.crops(source, rows, ids, focus, SIZE, threads=os.cpu_count() or 1, advance=advance)
+    table = pa.table(columns | boxes).append_column("picture", pa.array(made, pa.large_binary()))
+    with writing(store, make) as page:
+        tables.write_table(page.path / "members.parquet", table, row_group_size=PER_CELL * 16)
+        page.counts = {"members": len(table)}
+    return [outcome(page)]
+
+
+def _draw(offsets: NDArray[np.int64], members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return cell numbers and sample rows `m`, `m`: of each cell the sixteen whose sample number hashes lowest."""
+    cell = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.lexsort((sampling.mix(members.astype(np.uint64)), cell))
+    rank = np.arange(len(members)) - offsets[cell]
+    keep = order[rank < PER_CELL]
+    return cell[keep], members[keep]

@@ -1,0 +1,29 @@
+"""Model: what a reader needs to know of the model without loading it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flows import subject
+from flows.config import RunConfig
+from flows.stages.writing import outcome, writing
+from flows.work import Outcome, Work
+from storage.store import Store
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Write spec, classes, preprocessing, layers and their fingerprints."""
+    subj = subject.open_subject(RunConfig(**work.how["config"]))
+    with writing(store, work.makes[0]) as page:
+        page.json(
+            "model.json",
+            {
+                "spec": subj.model.spec,
+                "classes": list(subj.model.classes),
+                "preprocessing": subj.model.preprocess.fingerprint(),
+                "input": list(subj.model.preprocess.size),
+                "layers": [asdict(layer) for layer in subj.layers.values()],
+                "fingerprints": subj.fingerprints,
+            },
+        )
+    return [outcome(page)]

@@ -1,0 +1,119 @@
+"""Patches: the strongest patches of every unit over all shards, with their boxes and thumbnails."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from atlas import topk
+from atlas.arrays import SIGNS, TopK
+from flows import progress
+from flows.config import RunConfig
+from flows.stages.places import Places
+from flows.stages.writing import outcome, writing
+from flows.work import Make, Outcome, Work
+from storage import fields, parts, tables
+from storage.images import crops, sources
+from storage.store import Store
+
+THUMBNAILS = 16
+"""Patches of each side of a unit that get a thumbnail."""
+SIZE = 72
+"""Longer side of a thumbnail in pixels."""
+GROUP = 2048
+"""Rows per row group: small, so that one unit's patches are one short read."""
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Make the layers named; each winning image is opened once for all of them."""
+    config = RunConfig(**work.how["config"])
+    places = Places(store, work.reads["images"], config)
+    merged = {str(make.layer): _merge(store, work.reads["collect"][str(make.layer)]) for make in work.makes}
+    records = {
+        str(make.layer): _records(store, work.reads["field"][str(make.layer)], merged[str(make.layer)], places)
+        for make in work.makes
+    }
+    pictures = _thumbnails(store, work, records, config)
+    return [
+        _write(store, make, records[str(make.layer)], pictures[str(make.layer)], merged[str(make.layer)])
+        for make in work.makes
+    ]
+
+
+Merged = tuple[dict[str, TopK], dict[str, NDArray[Any]]]
+
+
+def _merge(store: Store, keys: list[str]) -> Merged:
+    """Merge the shards' parts one after the other: memory for two, whatever their number."""
+    top: dict[str, TopK] = {}
+    counts: dict[str, NDArray[Any]] = {}
+    for part in parts.results(store, "collect", keys):
+        more, counted = parts.read_top(part)
+        top = {sign: topk.merge([top[sign], more[sign]] if top else [more[sign]], sign) for sign in SIGNS}
+        counts = _add(counts, counted) if counts else counted
+    return top, counts
+
+
+def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Join the counts of two disjoint sets of images."""
+    joined = {"nonfinite": a["nonfinite"] + b["nonfinite"]}
+    for sign in SIGNS:
+        best = (np.maximum if sign == "positive" else np.minimum)(a[f"{sign}_extreme"], b[f"{sign}_extreme"])
+        joined[f"{sign}_extreme"] = best
+        joined[f"{sign}_extreme_count"] = sum(
+            np.where(part[f"{sign}_extreme"] == best, part[f"{sign}_extreme_count"], 0) for part in (a, b)
+        )
+    return joined
+
+
+def _records(store: Store, field_key: str, merged: Merged, places: Places) -> pa.Table:
+    """Return one row per patch, sorted by unit, sign and rank, with boxes in pixels of the source image."""
+    field = fields.read(store.get("field", field_key).path)
+    columns: dict[str, list[NDArray[Any]]] = {}
+    for sign in SIGNS:
+        top = merged[0][sign]
+        unit, rank = np.nonzero(top.image_id >= 0)
+        picked = {"unit": unit.astype(np.int32), "sign": np.full(len(unit), sign), "rank": rank.astype(np.int16)}
+        picked |= {name: getattr(top, name)[unit, rank] for name in ("value", "image_id", "y", "x")}
+        for name, values in picked.items():
+            columns.setdefault(name, []).append(values)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    order = np.lexsort((joined["rank"], joined["sign"] == "negative", joined["unit"]))
+    joined = {name: values[order] for name, values in joined.items()}
+    joined |= places.boxes(field, joined["image_id"], joined["y"], joined["x"])
+    return pa.table(joined)
+
+
+def _thumbnails(store: Store, work: Work, records: dict[str, pa.Table], config: RunConfig) -> dict[str, list[bytes]]:
+    """Cut the thumbnails of all layers' best patches, each image opened once."""
+    asked = {layer: table.filter(pa.compute.less(table["rank"], THUMBNAILS)) for layer, table in records.items()}
+    ids = np.concatenate([table["image_id"].to_numpy() for table in asked.values()])
+    boxes = np.concatenate([_focus(table) for table in asked.values()])
+    rows = tables.read_table(store.get("listing", work.reads["listing"]).path / "images.parquet")
+    source = sources.open_source(config.images)
+    with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
+        made = crops.crops(source, rows, ids, boxes, SIZE, threads=os.cpu_count() or 1, advance=advance)
+    ends = np.cumsum([len(table) for table in asked.values()])
+    return {layer: made[end - len(asked[layer]) : end] for layer, end in zip(asked, ends.tolist(), strict=True)}
+
+
+def _focus(table: pa.Table) -> NDArray[np.int32]:
+    sides = ("left", "top", "right", "bottom")
+    return np.stack([table[f"focus_{side}"].to_numpy() for side in sides], axis=1).astype(np.int32)
+
+
+def _write(store: Store, make: Make, records: pa.Table, pictures: list[bytes], merged: Merged) -> Outcome:
+    best = records.filter(pa.compute.less(records["rank"], THUMBNAILS)).select(["unit", "sign", "rank"])
+    with writing(store, make) as page:
+        tables.write_table(page.path / "patches.parquet", records, row_group_size=GROUP)
+        thumbnails = best.append_column("picture", pa.array(pictures, pa.large_binary()))
+        tables.write_table(page.path / "thumbnails.parquet", thumbnails, row_group_size=GROUP // 8)
+        counts = {name: values for name, values in merged[1].items()}
+        units = pa.table({"unit": np.arange(len(counts["nonfinite"]), dtype=np.int32), **counts})
+        tables.write_table(page.path / "units.parquet", units)
+        page.counts = {"patches": len(records), "thumbnails": len(pictures), "units": len(units)}
+    return outcome(page)

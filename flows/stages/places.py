@@ -1,0 +1,45 @@
+"""Where positions lie in the source images: boxes from the receptive field and each image's size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows import subject
+from flows.config import RunConfig
+from storage import fields, parts, tables
+from storage.store import Store
+
+SIDES = ("left", "top", "right", "bottom")
+
+
+class Places:
+    """The sizes of a run's images, and the way from a position of the activation grid to pixels of the source."""
+
+    def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
+        self._preprocess = subject.load(config).preprocess
+        facts = [
+            tables.read_table(part.path / "images.parquet", columns=["image_id", "width", "height"])
+            for part in parts.results(store, "images", keys)
+        ]
+        columns = [
+            np.concatenate([f[name].to_numpy(zero_copy_only=False) for f in facts]) for name in ("width", "height")
+        ]
+        ids = np.concatenate([f["image_id"].to_numpy() for f in facts])
+        self._row = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+        self._width, self._height = columns
+
+    def boxes(
+        self, field: fields.Field, image_id: NDArray[np.int64], y: NDArray[Any], x: NDArray[Any]
+    ) -> dict[str, NDArray[np.int32]]:
+        """Return the columns `reach_left` … `focus_bottom`, in pixels of the source images."""
+        sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
+        geometries = [self._preprocess.geometry(width, height) for width, height in sizes]
+        found = {"reach": fields.reach_boxes(field, y, x), "focus": fields.focus_boxes(field, y, x)}
+        columns = {}
+        for kind, boxes in found.items():
+            placed = fields.to_source(boxes, geometries)
+            columns |= {f"{kind}_{side}": placed[:, number] for number, side in enumerate(SIDES)}
+        return columns

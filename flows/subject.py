@@ -1,0 +1,108 @@
+"""The model a run looks at: loaded once per process, probed, fingerprinted, folded, and put on its device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from atlas import activations, fingerprint, folding
+from atlas.arrays import Layer
+from flows.config import RunConfig
+from storage import models
+from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+BATCH = {"cpu": 32, "cuda": 128}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A model with the layers of a run. `folded` is on the device in the run's precision; `model.module` stays as it was."""
+
+    model: models.Model
+    layers: dict[str, Layer]
+    fingerprints: dict[str, str]
+    folded: folding.Folded
+    device: torch.device
+    dtype: torch.dtype
+
+    def input(self, pixels: Tensor) -> Tensor:
+        """Return what the model takes, `b c h w` on the device, from decoded pixels."""
+        return self.model.preprocess.normalise(pixels.to(self.device, non_blocking=True)).to(
+            self.dtype, memory_format=torch.channels_last
+        )
+
+    def visit(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> None:
+        """Run the model up to the last of the layers named, and show `visit` each one's activations `b c h w`."""
+        layers = {name: self.layers[name] for name in names}
+        with torch.inference_mode():
+            activations.run_to(self.folded, self.input(pixels), layers, visit)
+
+
+def device_of(config: RunConfig) -> torch.device:
+    """Return the device asked for; raises UsageError if it isn't there."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto")
+    found = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
+    return torch.device("cpu" if found == "auto" else found)
+
+
+def batch_of(config: RunConfig) -> int:
+    return config.batch or BATCH[device_of(config).type]
+
+
+def load(config: RunConfig) -> models.Model:
+    """Load the model as the configuration describes it."""
+    return models.load(
+        config.model,
+        weights=config.weights,
+        input_size=config.input_size,
+        mean=config.mean,
+        std=config.std,
+        classes=config.classes,
+    )
+
+
+def example(model: models.Model) -> Tensor:
+    """Return a fixed noise input `c h w` for probes."""
+    height, width = model.preprocess.size
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(model.preprocess.channels, height, width, generator=generator)
+
+
+def open_subject(config: RunConfig) -> Subject:
+    """Return the run's subject; the same one for the same model, layers and device in one process.
+
+    Raises UnknownLayer and AmbiguousAxes before any image is read.
+    """
+    fields = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
+    return _open(
+        config.model_copy(
+            update=dict.fromkeys(("images", "store"), "")
+            | {"layers": config.chosen_layers, **{name: getattr(config, name) for name in fields}}
+        ).model_dump_json()
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _open(described: str) -> Subject:
+    config = RunConfig.model_validate_json(described)
+    model, device, dtype = load(config), device_of(config), DTYPES[config.precision]
+    sample = example(model)
+    layers = _probe(model.module, sample, config)
+    prints = fingerprint.fingerprints(model.module, sample, list(layers), model.preprocess.fingerprint())
+    folded = folding.fold(model.module, sample).to(device, dtype)
+    return Subject(model=model, layers=layers, fingerprints=prints, folded=folded, device=device, dtype=dtype)
+
+
+def _probe(module: nn.Module, sample: Tensor, config: RunConfig) -> dict[str, Layer]:
+    try:
+        return activations.probe(module, sample, config.chosen_layers, axes=config.axes)
+    except activations.UnknownLayerError as error:
+        raise UnknownLayer(f"{error}; `actlas layers {config.model}` lists all") from None
+    except activations.AmbiguousAxesError as error:
+        raise AmbiguousAxes(str(error)) from None

@@ -1,0 +1,82 @@
+"""Small pictures of parts of images, cut while each image is open once."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from storage.errors import Rejected, Unreadable
+from storage.images.decode import decode
+from storage.images.sources import Source, read
+
+QUALITY = 85
+
+
+def crops(
+    source: Source,
+    rows: pa.Table,
+    image_id: NDArray[np.int64],
+    boxes: NDArray[np.int32],
+    size: int,
+    *,
+    threads: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> list[bytes]:
+    """Return a JPEG of at most `size` pixels a side for each box `n 4` of the image of that id.
+
+    `rows` are the listing's rows of (at least) those images, in the order of their ids. An image that can no longer be
+    read as it was gives empty bytes; one that may come back raises Unreadable.
+    """
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for place, identity in enumerate(image_id.tolist()):
+        wanted[identity].append(place)
+    made: list[bytes] = [b""] * len(image_id)
+    rows = rows.filter(pa.array([identity in wanted for identity in rows["image_id"].to_pylist()], pa.bool_()))
+    waiting: deque[Future[list[tuple[int, bytes]]]] = deque()
+    done = 0
+
+    def take() -> None:
+        nonlocal done
+        for place, data in waiting.popleft().result():
+            made[place] = data
+        done += 1
+        advance(done)
+
+    ids = rows["image_id"].to_pylist()
+    with ThreadPoolExecutor(threads, thread_name_prefix="crop") as pool:
+        for index, data in read(source, rows):
+            if isinstance(data, Unreadable):
+                raise data
+            places = wanted[ids[index]]
+            waiting.append(pool.submit(_cut, data, places, boxes[places], size))
+            if len(waiting) > 4 * threads:
+                take()
+        while waiting:
+            take()
+    return made
+
+
+def _cut(data: bytes, places: Sequence[int], boxes: NDArray[np.int32], size: int) -> list[tuple[int, bytes]]:
+    try:
+        image = decode(data)
+    except Rejected:
+        return []
+    return [(place, thumbnail(image, tuple(box), size)) for place, box in zip(places, boxes.tolist(), strict=True)]
+
+
+def thumbnail(image: Image.Image, box: tuple[int, ...], size: int) -> bytes:
+    """Return the part of an image as a JPEG whose longer side is `size` pixels."""
+    left, top, right, bottom = box
+    scale = size / max(right - left, bottom - top, 1)
+    shape = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+    out = io.BytesIO()
+    small = image.resize(shape, Image.Resampling.BILINEAR, box=(left, top, right, bottom), reducing_gap=2.0)
+    small.save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()

@@ -1,0 +1,51 @@
+"""What collect left of a layer, shard by shard: written once, read joined and without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from atlas.arrays import SIGNS, Samples, TopK
+from storage import arrays
+from storage.store import Result, Store
+
+TOP_FIELDS = ("value", "image_id", "key_hash", "y", "x")
+
+
+def write_samples(folder: Path, samples: Samples) -> None:
+    """Write one shard's samples, gaps included: row i is sample i of the shard."""
+    fields = ("activations", "image_id", "y", "x")
+    arrays.write_group(folder / "samples.zarr", {name: getattr(samples, name) for name in fields})
+
+
+def write_top(folder: Path, top: dict[str, TopK], counts: dict[str, np.ndarray]) -> None:
+    """Write one shard's strongest patches of both signs, and what was counted per unit."""
+    columns = {f"{sign}_{name}": getattr(top[sign], name) for sign in SIGNS for name in TOP_FIELDS}
+    arrays.write_group(folder / "top.zarr", columns | counts)
+
+
+def read_samples(parts: Sequence[Result]) -> Samples:
+    """Return all samples of a layer in the order of the shards; gaps and vectors that are not finite are left out."""
+    kept = [_used(arrays.read_group(part.path / "samples.zarr")) for part in parts]
+    fields = ("activations", "image_id", "y", "x")
+    return Samples(**{name: np.concatenate([part[name] for part in kept]) for name in fields})
+
+
+def read_top(part: Result) -> tuple[dict[str, TopK], dict[str, np.ndarray]]:
+    """Return one shard's strongest patches by sign, and its counts."""
+    group = arrays.read_group(part.path / "top.zarr")
+    top = {sign: TopK(**{name: group.pop(f"{sign}_{name}") for name in TOP_FIELDS}) for sign in SIGNS}
+    return top, group
+
+
+def results(store: Store, stage: str, keys: Sequence[str]) -> Iterator[Result]:
+    """Yield committed results by key."""
+    for key in keys:
+        yield store.get(stage, key)
+
+
+def _used(group: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    keep = (group["y"] >= 0) & np.isfinite(group["activations"]).all(axis=1)
+    return {name: array[keep] for name, array in group.items()}

@@ -1,0 +1,271 @@
+"""Read a published run: resolve its version once, then answer from that version only."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atlas.arrays import Byte, Cells, Float, Int
+from storage import tables
+from storage.errors import Incomplete, NotFound
+from storage.results import Result
+from storage.store import Store
+from storage.versions import Version
+
+if TYPE_CHECKING:
+    from atlas.arrays import Samples
+    from storage.fields import Field
+
+SIDES = ("left", "top", "right", "bottom")
+BOX = pa.struct([(side, pa.int32()) for side in SIDES])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCells(Cells):
+    """A grid's cells with their icons: `icon n s s 3`, the proof of each, and the member sample rows as one list a cell."""
+
+    icon: Byte
+    cosine: Float
+    rank: Int
+    tries: Int
+    weak: np.ndarray
+
+
+def open_run(store: str | os.PathLike[str], name: str) -> Run:
+    """Open the current version of a run, or with `NAME@VERSION` an older one.
+
+    Raises NotFound naming the runs there are.
+    """
+    opened = Store(Path(store))
+    run, _, number = name.partition("@")
+    if number and not number.isdigit():
+        raise NotFound(f"{name}: a version is a number, as in {run}@3; `actlas runs list` shows them")
+    return Run(opened, opened.version(run, int(number) if number else None))
+
+
+class Run:
+    """One version of a run. Arrow tables for images and patches, numpy for the rest; tables are read by need."""
+
+    def __init__(self, store: Store, version: Version) -> None:
+        self.store, self.version = store, version
+        self._by_place: dict[tuple[str, str | None, int | None], list[Any]] = {}
+        for entry in version.stages:
+            self._by_place.setdefault((entry.stage, entry.layer, entry.grid), []).append(entry)
+
+    @property
+    def name(self) -> str:
+        return self.version.name
+
+    @property
+    def number(self) -> int:
+        return self.version.number
+
+    @property
+    def layers(self) -> list[str]:
+        """The run's layers, in the order they were asked for."""
+        return list(self.version.about["layers"])
+
+    @property
+    def grids(self) -> list[int]:
+        return list(self.version.about["grids"])
+
+    @functools.cached_property
+    def model(self) -> dict[str, Any]:
+        """Spec, classes, input size, layers and fingerprints of the model."""
+        record: dict[str, Any] = json.loads(self.result("model").file("model.json").read_text())
+        return record
+
+    def results(self, stage: str, layer: str | None = None, grid: int | None = None) -> list[Result]:
+        """Return the stage's results at this place, in the order of their shards.
+
+        Raises NotFound for a layer or grid the run does not have, Incomplete for a stage it stopped before.
+        """
+        entries = self._by_place.get((stage, layer, grid))
+        if entries is None:
+            raise self._missing(stage, layer, grid)
+        return [self.store.get(stage, entry.key, entry.manifest) for entry in entries]
+
+    def result(self, stage: str, layer: str | None = None, grid: int | None = None) -> Result:
+        return self.results(stage, layer, grid)[0]
+
+    def has(self, stage: str, layer: str | None = None, grid: int | None = None) -> bool:
+        return (stage, layer, grid) in self._by_place
+
+    # Images
+
+    def images(self, image_ids: Sequence[int] | None = None) -> pa.Table:
+        """Return image_id, key, path, label, width, height, reason (null if used) of the images of the run.
+
+        `path` opens as it is given; inside tars and Parquet it is the container's. Sizes are null for rejected images.
+        """
+        listed = self._rows("listing", "images.parquet", image_ids).select(["image_id", "key", "container"])
+        listed = listed.slice(0, self.version.about["listed"]) if image_ids is None else listed
+        labels = self._rows("labels", "labels.parquet", image_ids).slice(0, len(listed))
+        paths = pa.array(self._paths(listed), pa.large_string())
+        table = listed.drop_columns(["container"]).append_column("path", paths).append_column("label", labels["label"])
+        return self._with_facts(table, image_ids)
+
+    def rejects(self) -> pa.Table:
+        """Return the images that could not be used: image_id, path, reason, detail."""
+        facts = pa.concat_tables(
+            tables.read_table(part.file("images.parquet")).filter(pc.is_valid(pc.field("reason")))
+            for part in self.results("images")
+        ).sort_by("image_id")
+        found = self.images(facts["image_id"].to_pylist()) if len(facts) else self.images().slice(0, 0)
+        rows = pa.table({"image_id": facts["image_id"], "path": found["path"]})
+        return rows.append_column("reason", facts["reason"]).append_column("detail", facts["detail"])
+
+    def _rows(self, stage: str, file: str, image_ids: Sequence[int] | None) -> pa.Table:
+        path = self.result(stage).file(file)
+        if image_ids is None:
+            return tables.read_table(path)
+        return tables.read_sorted(path, "image_id", list(image_ids))
+
+    def _paths(self, listed: pa.Table) -> list[str]:
+        root = str(self.version.about["images"])
+        if self.version.about["kind"] == "folder":
+            return [os.path.join(root, key) for key in listed["key"].to_pylist()]
+        names = self.version.about["containers"]
+        base = root if os.path.isdir(root) else os.path.dirname(root)
+        return [os.path.join(base, names[number]) for number in listed["container"].to_pylist()]
+
+    def _with_facts(self, table: pa.Table, image_ids: Sequence[int] | None) -> pa.Table:
+        columns = ["image_id", "width", "height", "reason"]
+        if not self.has("images"):
+            return table
+        wanted = None if image_ids is None else set(image_ids)
+        parts = []
+        for entry, part in zip(self._by_place[("images", None, None)], self.results("images"), strict=True):
+            del entry
+            facts = tables.read_table(part.file("images.parquet"), columns=columns)
+            if wanted is not None:
+                facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(wanted), pa.int64())))
+            parts.append(facts)
+        facts = pa.concat_tables(parts)
+        return table.join(facts, "image_id", join_type="left outer").sort_by("image_id")
+
+    # Units
+
+    def patches(self, layer: str, unit: int, k: int = 16, sign: str = "positive") -> pa.Table:
+        """Return the strongest `k` patches of a unit, best first.
+
+        Columns layer, unit, sign, rank, value, image_id, path, label, y, x, reach, focus; the boxes are structs of left,
+        top, right, bottom in pixels of the source image.
+        """
+        rows = self._of_unit(layer, unit, "patches.parquet")
+        rows = rows.filter((pc.field("sign") == sign) & (pc.field("rank") < k))
+        ids = rows["image_id"].to_pylist()
+        place = {}
+        if ids:
+            listed = self._named(sorted(set(ids)))
+            place = {row["image_id"]: row for row in listed.to_pylist()}
+        columns = {
+            "layer": pa.array([layer] * len(rows), pa.large_string()),
+            "unit": rows["unit"],
+            "sign": rows["sign"],
+            "rank": rows["rank"],
+            "value": rows["value"],
+            "image_id": rows["image_id"],
+            "path": pa.array([place[i]["path"] for i in ids], pa.large_string()),
+            "label": pa.array([place[i]["label"] for i in ids], pa.large_string()),
+            "y": rows["y"],
+            "x": rows["x"],
+        }
+        return pa.table(columns | {kind: _boxes(rows, kind) for kind in ("reach", "focus")})
+
+    def thumbnails(self, layer: str, unit: int, sign: str = "positive") -> list[bytes]:
+        """Return the stored pictures (JPEG) of a unit's best patches, best first."""
+        rows = self._of_unit(layer, unit, "thumbnails.parquet").filter(pc.field("sign") == sign)
+        pictures: list[bytes] = rows["picture"].to_pylist()
+        return pictures
+
+    def unit(self, layer: str, unit: int) -> dict[str, Any]:
+        """Return what was counted of a unit: its extremes and how many images share them, values that are not finite."""
+        record: dict[str, Any] = self._of_unit(layer, unit, "units.parquet").to_pylist()[0]
+        return record
+
+    def field(self, layer: str) -> Field:
+        """Return the layer's receptive field."""
+        from storage import fields as on_disk
+
+        return on_disk.read(self.result("field", layer).path)
+
+    def _named(self, image_ids: list[int]) -> pa.Table:
+        listed = self._rows("listing", "images.parquet", image_ids).select(["image_id", "key", "container"])
+        labels = self._rows("labels", "labels.parquet", image_ids)
+        paths = pa.array(self._paths(listed), pa.large_string())
+        return listed.append_column("path", paths).append_column("label", labels["label"])
+
+    def _of_unit(self, layer: str, unit: int, file: str) -> pa.Table:
+        result = self.result("patches", layer)
+        units = result.counts["units"]
+        if not 0 <= unit < units:
+            raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
+        return tables.read_sorted(result.file(file), "unit", [unit])
+
+    # Layers
+
+    def samples(self, layer: str) -> Samples:
+        """Return the layer's samples: activations `n c`, image_id, y, x; rejected images are left out."""
+        from storage import parts
+
+        return parts.read_samples(self.results("collect", layer))
+
+    def layout(self, layer: str) -> Float:
+        """Return where each sample lies, `n 2` (x, y) in the unit square."""
+        from storage import arrays
+
+        return np.asarray(arrays.read_array(self.result("layout", layer).file("layout.zarr"), "points"))
+
+    def cells(self, layer: str, grid: int) -> RunCells:
+        """Return the cells of a grid, with icons where the run has them (else zero pixels and rank 0)."""
+        from storage import arrays
+
+        group = arrays.read_group(self.result("cells", layer, grid).file("cells.zarr"))
+        n = len(group["row"])
+        drawn: dict[str, np.ndarray]
+        if self.has("icons", layer, grid):
+            drawn = arrays.read_group(self.result("icons", layer, grid).file("icons.zarr"))
+            drawn["icon"] = drawn.pop("pictures")
+        else:
+            drawn = {
+                "icon": np.zeros((n, 0, 0, 3), np.uint8),
+                "cosine": np.full(n, np.nan, np.float32),
+                "rank": np.zeros(n, np.int64),
+                "tries": np.zeros(n, np.int64),
+                "weak": np.zeros(n, np.bool_),
+            }
+        names = {field.name for field in fields(Cells)} - {"grid"}
+        return RunCells(grid=grid, **{name: group[name] for name in names}, **drawn)
+
+    def members(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
+        """Return the cell's drawn members: sample, image_id, y, x, boxes and picture (JPEG)."""
+        table = tables.read_table(self.result("members", layer, grid).file("members.parquet"))
+        return table.filter((pc.field("row") == row) & (pc.field("col") == col))
+
+    def overview(self, layer: str, grid: int) -> Path:
+        """Return the path of the atlas as one PNG."""
+        return self.result("tiles", layer, grid).file("overview.png")
+
+    def _missing(self, stage: str, layer: str | None, grid: int | None) -> Exception:
+        if layer is not None and layer not in self.layers:
+            return NotFound(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
+        if grid is not None and grid not in self.grids:
+            return NotFound(f"{self.name} has no grid {grid}; it has {', '.join(map(str, self.grids))}")
+        return Incomplete(
+            f"{self.name}@{self.number} has no {stage} yet: it stopped before; run it again without --until"
+        )
+
+
+def _boxes(rows: pa.Table, kind: str) -> pa.Array:
+    columns = [rows[f"{kind}_{side}"].combine_chunks() for side in SIDES]
+    return pa.StructArray.from_arrays(columns, fields=list(BOX))
