@@ -1,0 +1,147 @@
+"""Tell image formats by their content, and find files that end too early."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from storage.errors import Rejected
+
+PNG = b"\x89PNG\r\n\x1a\n"
+_STARTS = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (PNG, "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000"),
+    (b"\xff\x4f\xff\x51", "jpeg2000"),
+)
+_OTHERS = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"\0\0\x01\0", "icon"),
+    (b"DDS ", "DDS"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance"),
+    (b"SIMPLE  =", "FITS"),
+    (b"qoif", "QOI"),
+    (b"gimp xcf", "GIMP"),
+)
+_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+
+
+def sniff(data: bytes) -> str:
+    """Name the format of a file by its first bytes; raise `Rejected` for what is no image or none we read."""
+    if not data:
+        raise Rejected("empty", "0 bytes")
+    found = next((name for start, name in _STARTS if data.startswith(start)), None) or _by_structure(data)
+    if found:
+        return found
+    if len(data) >= 2 and any(start.startswith(data) for start, _ in _STARTS):
+        raise Rejected("truncated", f"only {len(data)} bytes of a file header")
+    other = next((name for start, name in _OTHERS if data.startswith(start)), None)
+    if other is None and b"<svg" in data[:1024].lower():
+        other = "SVG"
+    if other:
+        raise Rejected("unsupported", f"{other} is not among the formats that are read")
+    raise Rejected("not-an-image", f"starts with {data[:8].hex(' ')}")
+
+
+def _by_structure(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:8] == b"ftyp":
+        return _brand(data)
+    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "bmp"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace() and data[3:4] in b"0123456789# \n":
+        return "ppm"
+    return None
+
+
+def _brand(data: bytes) -> str | None:
+    """Tell AVIF from its relatives, which share the container."""
+    brands = data[8 : max(12, min(int.from_bytes(data[:4], "big"), 256))]
+    if b"avif" in brands or b"avis" in brands:
+        return "avif"
+    if any(brand in brands for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")):
+        raise Rejected("unsupported", "HEIF is not among the formats that are read")
+    return None
+
+
+def check_whole(kind: str, data: bytes) -> None:
+    """Raise `Rejected` where a file's own structure says that its end is missing or (PNG) that a byte has changed.
+
+    Formats without such a structure are left to their decoders, which are strict.
+    """
+    if kind == "png":
+        _check_png(data)
+    elif kind == "webp" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        raise _cut(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    elif kind == "avif":
+        _check_boxes(data)
+
+
+def _cut(have: int, want: int) -> Rejected:
+    return Rejected("truncated", f"{have:,} of at least {want:,} bytes")
+
+
+def _check_png(data: bytes) -> None:
+    position = len(PNG)
+    while True:
+        if position + 12 > len(data):
+            raise _cut(len(data), position + 12)
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind, end = data[position + 4 : position + 8], position + 12 + length
+        if length >= 1 << 31 or not kind.isalpha():
+            raise Rejected("broken", f"no PNG chunk at byte {position:,}")
+        if end > len(data):
+            raise _cut(len(data), end)
+        # Only what makes the picture: a damaged comment costs nothing.
+        if kind[:1].isupper():
+            stored = int.from_bytes(data[end - 4 : end], "big")
+            if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != stored:
+                raise Rejected("broken", f"the checksum of the PNG chunk {kind.decode()} is wrong")
+        if kind == b"IEND":
+            return
+        position = end
+
+
+def _check_boxes(data: bytes) -> None:
+    """Walk the outermost boxes of an ISO media file."""
+    position = 0
+    while position < len(data):
+        if position + 16 > len(data):
+            raise _cut(len(data), position + 16)
+        size = int.from_bytes(data[position : position + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[position + 8 : position + 16], "big")
+        if size == 0:
+            return
+        if size < 8:
+            raise Rejected("broken", f"no box at byte {position:,}")
+        position += size
+    if position > len(data):
+        raise _cut(len(data), position)
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Read (width, height) from a WebP's first chunk, since its decoder allocates the canvas when it opens a file."""
+    kind, body = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(body) == 10:
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L" and len(body) >= 5:
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and len(body) == 10:
+        width, height = struct.unpack("<HH", body[6:10])
+        return width & 0x3FFF, height & 0x3FFF
+    raise Rejected("broken", "no WebP picture header")

@@ -1,0 +1,206 @@
+"""Parquet with image bytes, as Hugging Face datasets stores them: a struct of bytes and path, or a binary column."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage import errors
+from storage.images.contract import BYTES_MOST, UNKNOWN, Read, Scan, changed, leaves_root, too_large
+
+_BATCH = 32
+"""Rows decoded at a time: an image is about 100 kB, and a row group may hold thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parquet:
+    """The rows of the Parquet files `containers` under `root`, keyed by file name / row [/ stored path]."""
+
+    root: Path
+    containers: tuple[str, ...]
+    uri: str
+
+    @property
+    def kind(self) -> str:
+        return "parquet"
+
+    def scan(self) -> Scan:
+        """List the rows; only labels and paths are read, so the images' byte counts are unknown (−1)."""
+        found = Scan(containers=list(self.containers))
+        for number, name in enumerate(self.containers):
+            place = self.place("", name)
+            try:
+                _scan_one(place, number, name, found)
+            except (pa.ArrowException, OSError) as error:
+                raise errors.UsageError(f"cannot list {place}: {_first_line(error)}") from error
+        return found
+
+    def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
+        """Yield contents in row order; each run of ascending rows of one file reads the row groups it needs once."""
+        columns = (rows[c].to_pylist() for c in ("container", "offset", "mtime_ns", "removed"))
+        wanted = [
+            (index, container, offset, mtime_ns)
+            for index, (container, offset, mtime_ns, removed) in enumerate(zip(*columns, strict=True))
+            if not removed
+        ]
+        for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
+            yield from _read_run(self.place("", names[container]), [(i, offset, mtime) for i, _, offset, mtime in run])
+
+    def place(self, key: str, container: str | None) -> str:
+        if container is None or leaves_root(container):
+            raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files anew")
+        return os.path.join(self.root, container)
+
+
+def image_column(schema: pa.Schema) -> str | None:
+    """Name the column that holds the images: `image`, else the first Hugging Face Image feature, else None."""
+    features = _features(schema)
+    named = ["image", *(name for name, feature in features.items() if feature.get("_type") == "Image")]
+    return next((name for name in named if name in schema.names and _holds_bytes(schema.field(name).type)), None)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _features(schema: pa.Schema) -> dict[str, dict[str, object]]:
+    """Read the features that Hugging Face datasets writes into the schema's metadata."""
+    try:
+        stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: feature for name, feature in stored.items() if isinstance(feature, dict)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _label_column(schema: pa.Schema) -> tuple[str | None, list[str] | None]:
+    """Name the label column and, for a ClassLabel, its class names."""
+    features = _features(schema)
+    classes = [name for name, feature in features.items() if feature.get("_type") == "ClassLabel"]
+    name = next((name for name in ["label", *classes] if name in schema.names), None)
+    names = features.get(name, {}).get("names") if name else None
+    return name, [str(n) for n in names] if isinstance(names, list) else None
+
+
+def _scan_one(place: str, number: int, container: str, found: Scan) -> None:
+    mtime_ns = os.stat(place).st_mtime_ns
+    with pq.ParquetFile(place) as file:
+        schema = file.schema_arrow
+        image, (label, names) = image_column(schema), _label_column(schema)
+        if image is None:
+            raise errors.UsageError(
+                f"{place} has no column of image bytes: wanted `image` as binary or struct of bytes and path, "
+                f"found {', '.join(schema.names) or 'no columns'}"
+            )
+        kind = schema.field(image).type
+        path = f"{image}.path" if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None
+        for row, stored, value in _names(file, path, label):
+            found.add(
+                f"{container}/{row}/{stored}" if stored else f"{container}/{row}",
+                container=number,
+                offset=row,
+                length=UNKNOWN,
+                mtime_ns=mtime_ns,
+                label=_label_text(value, names),
+            )
+
+
+def _names(file: pq.ParquetFile, path: str | None, label: str | None) -> Iterator[tuple[int, str | None, object]]:
+    """Yield (row, stored path, label) without reading an image."""
+    columns = [name for name in (path, label) if name]
+    if not columns:
+        yield from ((row, None, None) for row in range(file.metadata.num_rows))
+        return
+    row = 0
+    for batch in file.iter_batches(columns=columns, batch_size=1 << 14):
+        paths = batch.column(path.split(".")[0]).field("path").to_pylist() if path else [None] * len(batch)
+        labels = batch.column(label).to_pylist() if label else [None] * len(batch)
+        for stored, value in zip(paths, labels, strict=True):
+            yield row, stored, value
+            row += 1
+
+
+def _label_text(value: object, names: list[str] | None) -> str | None:
+    """Give a label as text; a negative class is Hugging Face's "no label"."""
+    if names is not None and isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else None
+    return str(value) if isinstance(value, str | int) else None
+
+
+def _read_run(place: str, run: list[tuple[int, int, int]]) -> Iterator[tuple[int, Read]]:
+    """Yield the contents of (index, row of the file, mtime) in the order given; a damaged part is an error value."""
+    done = 0
+    try:
+        if any(mtime_ns != os.stat(place).st_mtime_ns for _, _, mtime_ns in run):
+            yield from ((index, changed(place)) for index, *_ in run)
+            return
+        # Buffered, not pre-buffered: memory stays at a few pages, however large the row groups are.
+        with pq.ParquetFile(place, pre_buffer=False, buffer_size=1 << 20) as file:
+            for ascending in _ascending(run):
+                for content in _contents(file, [row for _, row, _ in ascending]):
+                    yield run[done][0], content
+                    done += 1
+    except (pa.ArrowException, OSError) as error:
+        failed = errors.Unreadable(f"cannot read {place}: {_first_line(error)}")
+        yield from ((index, failed) for index, *_ in run[done:])
+
+
+def _ascending(run: list[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
+    """Cut a run into pieces whose file rows strictly ascend."""
+    start = 0
+    for i in range(1, len(run) + 1):
+        if i == len(run) or run[i][1] <= run[i - 1][1]:
+            yield run[start:i]
+            start = i
+
+
+def _contents(file: pq.ParquetFile, wanted: list[int]) -> Iterator[Read]:
+    """Yield the image bytes of ascending file rows, reading only the row groups that hold them."""
+    image = image_column(file.schema_arrow)
+    if image is None:
+        raise pa.ArrowInvalid("the column of image bytes is gone")
+    first, done = 0, 0
+    for group in range(file.num_row_groups):
+        stop = first + file.metadata.row_group(group).num_rows
+        end = bisect_left(wanted, stop, lo=done)
+        if end > done:
+            yield from _from_group(file, group, image, [row - first for row in wanted[done:end]])
+        done = end
+        first = stop
+    if done < len(wanted):
+        raise pa.ArrowInvalid(f"row {wanted[done]:,} is past the end of the file")
+
+
+def _from_group(file: pq.ParquetFile, group: int, image: str, wanted: list[int]) -> Iterator[Read]:
+    """Yield the image bytes of ascending rows of one row group, decoding no further than the last."""
+    is_struct = pa.types.is_struct(file.schema_arrow.field(image).type)
+    columns = [f"{image}.bytes"] if is_struct else [image]
+    start, left = 0, list(reversed(wanted))
+    for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns, use_threads=False):
+        column = batch.column(0).field("bytes") if is_struct else batch.column(0)
+        while left and left[-1] < start + len(batch):
+            yield _bytes(column[left.pop() - start])
+        start += len(batch)
+        if not left:
+            return
+
+
+def _bytes(value: pa.Scalar) -> Read:
+    """Take an image's bytes out of Arrow; a null (only a path was stored) is an empty image."""
+    if not value.is_valid:
+        return b""
+    buffer = value.as_buffer()
+    return too_large(buffer.size) if buffer.size > BYTES_MOST else buffer.to_pybytes()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,117 @@
+"""`sample-photos`: a small folder of images cut from the photos that scikit-image and scikit-learn carry."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from storage import errors
+
+SAMPLE_PHOTOS = "sample-photos"
+_SIDE = 256
+_SMALLEST = 96
+_SCALES = (1.0, 0.6, 0.4, 0.25)
+_WRITTEN = 946_684_800
+"""Every file's modification time (the first second of 2000, UTC), so that listings agree between machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """One photo of a package and how many crops are cut from it, spread over the scales."""
+
+    package: str
+    place: str
+    crops: int
+
+    @property
+    def label(self) -> str:
+        return Path(self.place).stem.removesuffix("_left").removesuffix("_deep_field")
+
+
+_PHOTOS = (
+    *(_Photo("skimage", f"data/{name}", 44) for name in ("astronaut.png", "chelsea.png", "coffee.png")),
+    *(_Photo("skimage", f"data/{name}", 44) for name in ("hubble_deep_field.jpg", "rocket.jpg", "retina.jpg")),
+    *(_Photo("skimage", f"data/{name}", 44) for name in ("motorcycle_left.png", "ihc.png")),
+    *(_Photo("sklearn", f"datasets/images/{name}", 60) for name in ("china.jpg", "flower.jpg")),
+    *(_Photo("skimage", f"data/{name}", 22) for name in ("brick.png", "camera.png", "coins.png")),
+    *(_Photo("skimage", f"data/{name}", 22) for name in ("grass.png", "gravel.png", "moon.png")),
+)
+
+
+def sample_photos(cache: Path | None = None) -> Path:
+    """Write the crops under `cache` unless they are there, and give their folder.
+
+    The pixels depend on the photos alone, the bytes also on Pillow's encoders. Raise `UsageError` where a package
+    or the cache folder is missing.
+    """
+    folder = (cache or _user_cache()) / f"{SAMPLE_PHOTOS}-1"
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sample-photos-") as scratch:
+            made = Path(scratch) / "made"
+            for photo in _PHOTOS:
+                _write(photo, made)
+            _move(made, folder)
+    except OSError as error:
+        raise errors.UsageError(f"cannot write the sample photos under {folder.parent}: {error}") from error
+    return folder
+
+
+def _move(made: Path, folder: Path) -> None:
+    """Put the finished folder in place; another process that was faster made the same one."""
+    try:
+        os.rename(made, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(made)
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actlas"
+
+
+def _write(photo: _Photo, made: Path) -> None:
+    folder = made / photo.label
+    folder.mkdir(parents=True, exist_ok=True)
+    with Image.open(_locate(photo)) as image:
+        whole = image if image.mode == "L" else image.convert("RGB")
+        for number, box in enumerate(_boxes(whole.width, whole.height, photo.crops)):
+            side = min(_SIDE, box[2] - box[0])
+            crop = whole.crop(box).resize((side, side), Image.Resampling.LANCZOS)
+            # Grey photos as PNG, so that the demo goes through both decoders.
+            path = folder / f"{photo.label}_{number:02d}.{'png' if crop.mode == 'L' else 'jpg'}"
+            crop.save(path, quality=92)
+            os.utime(path, (_WRITTEN, _WRITTEN))
+
+
+def _locate(photo: _Photo) -> Path:
+    """Find a photo without importing the package that carries it, which would take a second."""
+    spec = importlib.util.find_spec(photo.package)
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(root) / photo.place).is_file():
+            return path
+    raise errors.UsageError(f"{SAMPLE_PHOTOS} needs {photo.place} of the package {photo.package}; install it again")
+
+
+def _boxes(width: int, height: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield square boxes (left, top, right, bottom) at four scales, spread evenly.
+
+    Small scales get more of them. The places follow the two-dimensional golden-ratio sequence (R2): as spread out as
+    random ones are not, and the same everywhere.
+    """
+    for i in range(count):
+        scale = _SCALES[(0, 1, 1, 2, 2, 2, 3, 3, 3, 3)[i % 10]]
+        side = min(width, height, max(_SMALLEST, round(scale * min(width, height))))
+        across, down = (0.5 + i * 0.7548776662466927) % 1, (0.5 + i * 0.5698402909980532) % 1
+        left, top = int(across * (width - side + 1)), int(down * (height - side + 1))
+        yield left, top, left + side, top + side

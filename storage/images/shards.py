@@ -1,0 +1,82 @@
+"""Cut a listing into shards: fixed ranges of image ids that one task does."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from storage import errors
+from storage.images.listing import about
+
+_KEYED = ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns", "removed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The images with first ≤ image_id < stop; `rows_key` changes when anything but a label of its rows does."""
+
+    number: int
+    first: int
+    stop: int
+    rows_key: str
+    rows: pa.Table = field(repr=False, compare=False)
+    """The shard's slice of the listing, removed images included."""
+
+    def clipped(self, count: int) -> Shard:
+        """Return the shard of the first `count` ids only."""
+        return _shard(self.number, self.first, self.rows.slice(0, count))
+
+
+def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -> list[Shard]:
+    """Cut the images with id < `limit` into shards.
+
+    Folders: ranges of `shard_size` ids. Tars and Parquet: whole containers, as many as it takes to reach `shard_size`
+    images. Removed images keep their place, and the cuts don't depend on the limit, so that more images change
+    only new shards and the last one, if it was not full.
+    """
+    if shard_size < 1 or (limit is not None and limit < 1):
+        raise errors.UsageError(f"limit and shard size must be at least 1, not {limit} and {shard_size}")
+    count = len(listing) if limit is None else min(limit, len(listing))
+    starts = _starts(listing, shard_size)
+    bounds = [*(start for start in starts if start < count), count]
+    return [
+        _shard(i, first, listing.slice(first, stop - first))
+        for i, (first, stop) in enumerate(itertools.pairwise(bounds))
+    ]
+
+
+def _shard(number: int, first: int, rows: pa.Table) -> Shard:
+    return Shard(number=number, first=first, stop=first + len(rows), rows_key=rows_key(rows), rows=rows)
+
+
+def rows_key(rows: pa.Table) -> str:
+    """Hash what is read when these rows are read: everything of the rows but their labels, and the container's names.
+
+    Ids belong to it, since results hold them.
+    """
+    names = about(rows).containers
+    digest = hashlib.sha256()
+    for name in _KEYED:
+        values = rows[name].to_numpy()
+        digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
+    for key, container in zip(rows["key"].to_pylist(), rows["container"].to_pylist(), strict=True):
+        for text in (key, names[container] if container >= 0 else ""):
+            encoded = text.encode()
+            digest.update(len(encoded).to_bytes(4, "little") + encoded)
+    return digest.hexdigest()
+
+
+def _starts(listing: pa.Table, shard_size: int) -> list[int]:
+    """Give the first id of every shard of the whole listing."""
+    if not about(listing).containers:
+        return list(range(0, len(listing), shard_size))
+    container = listing["container"].to_numpy()
+    starts: list[int] = []
+    for edge in [0, *(np.flatnonzero(np.diff(container)) + 1).tolist()] if len(container) else []:
+        if not starts or edge - starts[-1] >= shard_size:
+            starts.append(edge)
+    return starts

@@ -1,0 +1,152 @@
+"""Images in: open what a path names, read the images of a listing's rows, say where each lies."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage import errors
+from storage.images.contract import Read, Source, by_hash, is_image_name
+from storage.images.folder import Folder
+from storage.images.listing import about
+from storage.images.parquet import Parquet, image_column
+from storage.images.samples import SAMPLE_PHOTOS, sample_photos
+from storage.images.tars import Tars
+
+_MAGIC = re.compile(r"[*?\[{]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_PATTERN_MOST = 1_000_000
+_KINDS = "a folder of images, WebDataset .tar files, .parquet files with image bytes, or sample-photos"
+
+
+def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
+    """Open the images that `path` names, without reading any.
+
+    A folder that holds an image file anywhere is a folder of images; otherwise its .tar files count, then its .parquet
+    files. A file is taken by its suffix; a pattern with `*`, `?`, `[…]`, `{a,b}` or `{000..012}` names tar or Parquet
+    files. `sample-photos` are written under `cache` (default: the user's cache folder) at first use.
+    Raise `NotFound` where there is nothing, `UsageError` where it is nothing we read.
+    """
+    text = str(path)
+    if text == SAMPLE_PHOTOS:
+        return Folder(sample_photos(cache))
+    if "://" in text or "::" in text:
+        raise errors.UsageError(f"images are read from local files, not from {text!r}; mount or download them first")
+    if os.path.isdir(text):
+        return _from_folder(Path(text).absolute())
+    if os.path.exists(text):
+        return _from_files(Path(text).absolute().parent, [Path(text).name], text)
+    if _MAGIC.search(text):
+        root, names = _matches(text)
+        return _from_files(root, names, text)
+    raise errors.NotFound(f"no images at {text!r}: no such file or folder; wanted {_KINDS}")
+
+
+def read(source: Source, rows: pa.Table) -> Iterator[tuple[int, Read]]:
+    """Yield (index in `rows`, encoded bytes) in row order; rows of removed images are skipped.
+
+    Rows come from a listing. An image that can't be read gives an error value in place of its bytes: `Unreadable` for
+    what may pass or has changed since the listing, `Rejected` ("too-large") for what won't.
+    """
+    return source.read(rows, about(rows).containers)
+
+
+def path(source: Source, rows: pa.Table, index: int = 0) -> str:
+    """Give the file a person can open for one row of a listing: the image's own, or its tar's or Parquet file's."""
+    number = rows["container"][index].as_py()
+    return source.place(rows["key"][index].as_py(), about(rows).containers[number] if number >= 0 else None)
+
+
+def _from_folder(root: Path) -> Source:
+    if any(is_image_name(name) for name in _files(root)):
+        return Folder(root)
+    names = sorted(_files(root))
+    tars = [name for name in names if name.lower().endswith(".tar")]
+    if tars:
+        return Tars(root, by_hash(tars), str(root))
+    tables = [name for name in names if name.lower().endswith(".parquet") and _has_images(root / name)]
+    if tables:
+        return Parquet(root, by_hash(tables), str(root))
+    seen = sorted({Path(name).suffix or "no suffix" for name in names})
+    links = any(path.is_symlink() for path in root.iterdir())
+    raise errors.UsageError(
+        f"no images in {root}: {len(names)} files ({', '.join(seen[:8]) or 'empty'}); wanted {_KINDS}"
+        + ("; symbolic links that leave the folder are not followed" if links else "")
+    )
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Yield the visible files under a folder as POSIX paths relative to it, links to folders not entered."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _has_images(place: Path) -> bool:
+    try:
+        return image_column(pq.read_schema(place)) is not None
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _from_files(root: Path, names: list[str], uri: str) -> Source:
+    suffixes = {Path(name).suffix.lower() for name in names}
+    if suffixes == {".tar"}:
+        return Tars(root, by_hash(names), uri)
+    if suffixes == {".parquet"}:
+        return Parquet(root, by_hash(names), uri)
+    if suffixes & {".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip"}:
+        raise errors.UsageError(f"{uri} is compressed, so its images can't be reached one by one; unpack it to .tar")
+    raise errors.UsageError(f"{uri} names files of kind {', '.join(sorted(suffixes)) or 'none'}; wanted {_KINDS}")
+
+
+def _matches(pattern: str) -> tuple[Path, list[str]]:
+    """Expand a pattern to (its longest folder without magic, the names under it); the names travel between machines."""
+    parts = Path(pattern).absolute().parts
+    fixed = itertools.takewhile(lambda part: not _MAGIC.search(part), parts)
+    root = Path(*fixed)
+    rest = "/".join(parts[len(root.parts) :])
+    found: set[str] = set()
+    for one in expand_braces(rest):
+        hits = glob.glob(one, root_dir=root, recursive=True) if glob.has_magic(one) else [one]
+        missing = [hit for hit in hits if not (root / hit).is_file()]
+        if missing or not hits:
+            raise errors.NotFound(f"no file {root / (missing or [one])[0]}, which {pattern!r} names")
+        found.update(hits)
+    return root, sorted(found)
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Expand `{a,b}` and `{08..11}` (padded as written), leftmost first."""
+    done, left = [], [pattern]
+    while left:
+        one = left.pop()
+        braces = _BRACES.search(one)
+        if braces is None:
+            done.append(one)
+        else:
+            left += [one[: braces.start()] + choice + one[braces.end() :] for choice in reversed(_choices(braces[1]))]
+        if len(done) + len(left) > _PATTERN_MOST:
+            raise errors.UsageError(f"{pattern!r} names more than {_PATTERN_MOST:,} files")
+    return done
+
+
+def _choices(inside: str) -> list[str]:
+    span = _RANGE.fullmatch(inside)
+    if span is None:
+        return inside.split(",")
+    first, last = int(span[1]), int(span[2])
+    if last - first >= _PATTERN_MOST:
+        raise errors.UsageError(f"{{{inside}}} names more than {_PATTERN_MOST:,} files")
+    width = len(span[1]) if span[1].startswith("0") else 0
+    return [f"{number:0{width}d}" for number in range(first, last + 1)]

@@ -1,0 +1,171 @@
+"""WebDataset tars: images and their labels as members, streamed and never unpacked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage import errors
+from storage.images.contract import BYTES_MOST, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
+from storage.images.tar_headers import Member, NotATar, ReadAt, members
+
+_LABEL_MOST = 64 << 10
+_LABEL_SHOWN = 200
+_LABELS = ("cls", "json", "txt")
+"""Siblings that may carry a label, the first present wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tars:
+    """The images in tar files `containers` under `root`, keyed by tar name + member name."""
+
+    root: Path
+    containers: tuple[str, ...]
+    uri: str
+
+    @property
+    def kind(self) -> str:
+        return "tars"
+
+    def scan(self) -> Scan:
+        found = Scan(containers=list(self.containers))
+        for number, name in enumerate(self.containers):
+            place = self.place("", name)
+            try:
+                with _opened(place) as descriptor:
+                    _scan_one(descriptor, number, name, found)
+            except NotATar as error:
+                raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
+            except OSError as error:
+                raise errors.UsageError(f"cannot list {place}: {error.strerror or error}") from error
+        return found
+
+    def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
+        """Yield contents in row order; each run of rows of one tar opens it once and reads forward from its offsets."""
+        columns = (rows[c].to_pylist() for c in ("container", "offset", "length", "mtime_ns", "removed"))
+        wanted = (
+            (index, container, offset, length, mtime_ns)
+            for index, (container, offset, length, mtime_ns, removed) in enumerate(zip(*columns, strict=True))
+            if not removed
+        )
+        for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
+            yield from _read_run(self.place("", names[container]), run)
+
+    def place(self, key: str, container: str | None) -> str:
+        if container is None or leaves_root(container):
+            raise errors.UsageError(f"no tar is known for {key!r} in {self.uri}; list the tars anew")
+        return os.path.join(self.root, container)
+
+
+@contextmanager
+def _opened(place: str) -> Iterator[int]:
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _scan_one(descriptor: int, number: int, container: str, found: Scan) -> None:
+    mtime_ns = os.fstat(descriptor).st_mtime_ns
+    read_at = partial(os.pread, descriptor)
+    images: dict[str, Member] = {}
+    labels: dict[str, tuple[int, str]] = {}
+    for member in members(read_at):
+        name = member.name.removeprefix("./")
+        reason = member.refused or _refusal(name, images)
+        if reason:
+            # Folders come with every tar; a name that climbs out is worth a count whatever it is.
+            if member.refused != "not-a-file" or leaves_root(name):
+                found.refused[reason] += 1
+        elif is_image_name(name):
+            images[name] = member
+        else:
+            _note_label(name, member, read_at, labels)
+    for name, member in images.items():
+        rank_label = labels.get(_sample(name)[0])
+        found.add(
+            f"{container}/{name}",
+            container=number,
+            offset=member.offset,
+            length=member.size,
+            mtime_ns=mtime_ns,
+            label=rank_label[1] if rank_label else None,
+        )
+
+
+def _refusal(name: str, images: dict[str, Member]) -> str:
+    if leaves_root(name):
+        return "outside"
+    return "duplicate" if name in images else ""
+
+
+def _sample(name: str) -> tuple[str, str]:
+    """Split a member's name as WebDataset does: the sample is what stands before the first dot of its last part."""
+    folder, slash, last = name.rpartition("/")
+    base, _, suffix = last.partition(".")
+    return folder + slash + base, suffix.lower()
+
+
+def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, tuple[int, str]]) -> None:
+    """Remember the label in a sibling file under its sample, unless a better one is known."""
+    sample, suffix = _sample(name)
+    if suffix not in _LABELS or member.size > _LABEL_MOST:
+        return
+    rank = _LABELS.index(suffix)
+    if sample in labels and labels[sample][0] <= rank:
+        return
+    text = _label(suffix, read_at(member.size, member.offset).decode("utf-8", "replace"))
+    if text:
+        labels[sample] = (rank, text)
+
+
+def _label(suffix: str, text: str) -> str:
+    """Read a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt."""
+    if suffix == "json":
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return ""
+        if isinstance(value, dict):
+            value = next((value[key] for key in ("label", "class", "cls") if key in value), "")
+        text = str(value) if isinstance(value, str | int) else ""
+    lines = text.strip().splitlines()
+    return re.sub(r"\s+", " ", lines[0])[:_LABEL_SHOWN] if lines else ""
+
+
+def _read_run(place: str, run: Iterator[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, Read]]:
+    try:
+        with _opened(place) as descriptor:
+            mtime_now = os.fstat(descriptor).st_mtime_ns
+            for index, _, offset, length, mtime_ns in run:
+                if mtime_ns != mtime_now:
+                    yield index, changed(place)
+                elif length > BYTES_MOST:
+                    yield index, too_large(length)
+                else:
+                    yield index, _read_member(descriptor, place, offset, length)
+    except OSError as error:
+        for index, *_ in run:
+            yield index, unreadable(place, error)
+
+
+def _read_member(descriptor: int, place: str, offset: int, length: int) -> Read:
+    """Read one member; a tar that ends early gives what there is, and decoding finds the image truncated."""
+    parts: list[bytes] = []
+    try:
+        while length > 0 and (part := os.pread(descriptor, length, offset)):
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+    except OSError as error:
+        return unreadable(place, error)
+    return b"".join(parts)
