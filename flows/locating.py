@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from storage.images.decode import decode
 from torch import Tensor
 
 from flows import query, subject
 from flows.config import RunConfig
 from storage.errors import NotFound
+from storage.images import sources
+from storage.images.decode import decode
 from storage.run import Run
 
 
@@ -42,11 +43,19 @@ def _activation(run: Run, store: str, layer: str, data: bytes) -> Tensor:
 def _read(run: Run, image: str) -> bytes:
     """Read an image of the run by its id, or a file."""
     if image.isdigit():
-        from storage.images.opening import open_source
-        from storage.images.reading import read_one
-
-        return read_one(open_source(run.version.about["config"]["images"]), run.listing([int(image)]))
+        return _of_run(run, int(image))
     try:
         return Path(image).read_bytes()
     except OSError as error:
         raise NotFound(f"{image}: {error.strerror}; give an image file, or the id of an image of the run") from None
+
+
+def _of_run(run: Run, image_id: int) -> bytes:
+    rows = run.listing([image_id])
+    if not len(rows):
+        raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['listed'] - 1}")
+    for _, data in sources.read(sources.open_source(run.version.about["config"]["images"]), rows):
+        if isinstance(data, bytes):
+            return data
+        raise data
+    raise NotFound(f"image {image_id} is no longer at {run.version.about['images']}")

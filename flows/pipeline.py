@@ -18,7 +18,7 @@ from flows.work import Make, Outcome, Work
 from storage import tables
 from storage.errors import ActlasError
 from storage.images import sources
-from storage.store import Contents, Store
+from storage.store import Contents, Entry, Store
 
 
 class TooManyRejected(ActlasError):
@@ -137,14 +137,17 @@ def _publish(
 ) -> int:
     about = {
         "images": sources.open_source(config.images).uri,
+        "kind": planner.about.kind,
+        "containers": list(planner.about.containers),
         "listed": planner.images,
+        "ids": planner.shards[-1].stop,
         "rejected": rejected,
         "model": config.model,
         "layers": planner.layers,
         "grids": planner.grids,
         "config": config.model_dump(mode="json", exclude={"store", "name"}),
     }
-    entries = [{"stage": o.make.stage, "key": o.make.key, "manifest": o.manifest, **o.make.place} for o in outcomes]
+    entries = [Entry(stage=o.make.stage, key=o.make.key, manifest=o.manifest, **o.make.place) for o in outcomes]
     return store.publish(config.run_name, Contents(about=about, stages=entries))
 
 

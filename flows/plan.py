@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from atlas import cells as cells_maths
 from atlas.inversion import recipes
@@ -20,7 +21,8 @@ from flows.config import STAGES, RunConfig
 from flows.stages import CODE, field, icons, members, patches
 from flows.subject import Subject
 from flows.work import Make, Work
-from storage.images.shards import Shard, shards
+from storage.images.listing import about
+from storage.images.shards import Shard, rows_key, shards
 from storage.store import stage_key
 
 
@@ -38,7 +40,8 @@ class Planner:
     def __init__(self, config: RunConfig, subj: Subject, listing: str, table: pa.Table) -> None:
         self.config, self.subject, self.listing = config, subj, listing
         self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
-        self.images = min(len(table), config.limit or len(table))
+        self.about = about(table)
+        self.images = len(table.slice(0, config.limit).filter(pc.invert(pc.field("removed"))))
         self.layers = list(config.chosen_layers)
         self.grids = [
             grid
@@ -51,7 +54,8 @@ class Planner:
             for s in self.shards
         ]
         self._parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
-        self._first = self.shards[0].clipped(field.IMAGES)
+        first = table.slice(0, min(field.IMAGES, self.images))
+        self._first = Shard(number=0, first=0, stop=len(first), rows_key=rows_key(first))
         self._fields = {layer: self._field(layer) for layer in self.layers}
 
     def steps(self) -> list[Step]:
@@ -100,7 +104,7 @@ class Planner:
                 Make(stage="layout", key=self._layout(layer), layer=layer),
                 Make(stage="moment", key=self._moment(layer), layer=layer),
             ]
-            works.append(self._work("layout", made, reads))
+            works.append(self._work("layout", made, reads | {"listing": self.listing}))
         return works
 
     def _cells(self) -> list[Work]:

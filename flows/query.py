@@ -132,13 +132,13 @@ def locate(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str,
 
     A position is placed in the layout as the samples beyond the anchors are: among its nearest samples (FAISS).
     """
-    from atlas import layout as layouts
     from atlas.cells import cell_of
+    from atlas.locate import locate as place
 
     units, height, width = activation.shape
     samples, cells = run.samples(layer), run.cells(layer, grid)
     vectors = activation.reshape(units, -1).T
-    points = layouts.locate(samples.activations, run.layout(layer), vectors)
+    points = place(samples.activations, run.layout(layer), vectors)
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     positions = []
     for place, number in enumerate(cell_of(points, grid).tolist()):

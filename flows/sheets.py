@@ -62,8 +62,7 @@ def _one(
 def _pictures(run: Run, answer: dict[str, Any]) -> list[Image.Image | None]:
     """Return the source images, or None where one is gone."""
     from storage.images.decode import decode
-    from storage.images.opening import open_source
-    from storage.images.reading import read
+    from storage.images.sources import open_source, read
 
     ids = sorted({patch["image_id"] for patch in answer["patches"]})
     found: dict[int, Image.Image] = {}

@@ -108,7 +108,7 @@ class Run:
         `path` opens as it is given; inside tars and Parquet it is the container's. Sizes are null for rejected images.
         """
         listed = self._rows("listing", "images.parquet", image_ids).select(["image_id", "key", "container"])
-        listed = listed.slice(0, self.version.about["listed"]) if image_ids is None else listed
+        listed = listed.slice(0, self.version.about["ids"]) if image_ids is None else listed
         labels = self._rows("labels", "labels.parquet", image_ids).slice(0, len(listed))
         paths = pa.array(self._paths(listed), pa.large_string())
         table = listed.drop_columns(["container"]).append_column("path", paths).append_column("label", labels["label"])
@@ -144,14 +144,17 @@ class Run:
             return table
         wanted = None if image_ids is None else set(image_ids)
         parts = []
-        for entry, part in zip(self._by_place[("images", None, None)], self.results("images"), strict=True):
-            del entry
+        for part in self.results("images"):
             facts = tables.read_table(part.file("images.parquet"), columns=columns)
             if wanted is not None:
                 facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(wanted), pa.int64())))
             parts.append(facts)
         facts = pa.concat_tables(parts)
         return table.join(facts, "image_id", join_type="left outer").sort_by("image_id")
+
+    def listing(self, image_ids: Sequence[int]) -> pa.Table:
+        """Return the listing's rows of these images, from which a source reads them."""
+        return self._rows("listing", "images.parquet", sorted(image_ids))
 
     # Units
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from atlas.collect import LayerReduction, Part
 from flows import progress, subject
 from flows.config import RunConfig
+from flows.stages import listing
 from flows.stages.writing import outcome, writing
 from flows.work import Make, Outcome, Work
 from storage import parts, tables
 from storage.images import loader, sources
-from storage.images.listing import rows_between
 from storage.store import Store
 
 
@@ -25,7 +25,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     started = time.time()
     config = RunConfig(**work.how["config"])
     subj = subject.open_subject(config)
-    rows = rows_between(store.get("listing", work.reads["listing"]).path, work.how["first"], work.how["stop"])
+    rows = listing.read(store, work.reads["listing"], work.how["first"], work.how["stop"])
     todo = [make for make in work.makes if make.stage == "collect"]
     reductions = {str(make.layer): _reduction(subj, str(make.layer), rows, config) for make in todo}
     facts, effective = _pass(subj, rows, reductions, config)

@@ -10,11 +10,11 @@ from torch import Tensor
 from atlas import receptive_field
 from flows import progress, subject
 from flows.config import RunConfig
+from flows.stages import listing
 from flows.stages.writing import outcome, writing
 from flows.work import Outcome, Work
 from storage import fields
 from storage.images import loader, sources
-from storage.images.listing import rows_between
 from storage.store import Store
 
 IMAGES = 64
@@ -25,7 +25,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     config = RunConfig(**work.how["config"])
     subj = subject.open_subject(config)
     layers = {str(make.layer): subj.layers[str(make.layer)] for make in work.makes}
-    rows = rows_between(store.get("listing", work.reads["listing"]).path, 0, work.how["stop"])
+    rows = listing.read(store, work.reads["listing"], 0, work.how["stop"])
     module, size = subj.model.module, subj.model.preprocess.size
     with progress.current().bar("receptive fields", 2, "measures") as advance:
         reach = receptive_field.reach(module, layers, (subj.model.preprocess.channels, *size))

@@ -28,7 +28,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     moment = arrays.read_array(store.get("moment", work.reads["moment"]).path / "moment.zarr", "moment")
     with progress.current().bar(f"icons {make.layer} {make.grid}", len(group["row"]), "icons") as advance:
         made = icons.icons(
-            subj.model.module,
+            subj.plain,
             subj.layers[str(make.layer)],
             group["mean"],
             moment,
@@ -37,10 +37,10 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             mean=subj.model.mean,
             std=subj.model.std,
             size=config.icon_size,
+            own_size=subj.model.preprocess.size,
             tries=config.icon_tries,
             batch=BATCH,
-            device=subj.device,
-            progress=advance,
+            progress=lambda done, total: advance(done * len(group["row"]) // max(total, 1)),
         )
     with writing(store, make) as page:
         arrays.write_group(page.path / "icons.zarr", {name: getattr(made, name) for name in FIELDS}, chunk_rows=64)

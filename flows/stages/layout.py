@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atlas import layout as layouts
+from atlas import sampling
+from atlas.arrays import Samples
 from atlas.inversion import whitening
 from flows import progress
 from flows.config import RunConfig
+from flows.stages import listing
 from flows.stages.writing import Writing, outcome, writing
 from flows.work import Outcome, Work
 from storage import arrays, parts
@@ -29,19 +33,20 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             if make.stage == "moment":
                 _moment(page, samples.activations)
             else:
-                _layout(page, samples.activations, config)
+                _layout(page, samples, _names(store, work.reads["listing"], samples), config)
         done.append(outcome(page))
     return done
 
 
 def _moment(page: Writing, activations: np.ndarray) -> None:
-    arrays.write_group(page.path / "moment.zarr", {"moment": whitening.second_moment(activations)})
+    arrays.write_group(page.path / "moment.zarr", {"moment": whitening.second_moment([activations], activations.shape[1])})
     page.counts = {"samples": len(activations)}
 
 
-def _layout(page: Writing, activations: np.ndarray, config: RunConfig) -> None:
+def _layout(page: Writing, samples: Samples, names: NDArray[np.uint64], config: RunConfig) -> None:
+    activations = samples.activations
     with progress.current().bar(f"layout {page.make.layer}", len(activations), "samples") as advance:
-        found = layouts.layout(activations, method=config.layout, seed=config.seed)
+        found = layouts.layout(samples.activations, method=config.layout, seed=config.seed, keys=names)
         advance(len(activations))
     arrays.write_group(page.path / "layout.zarr", {"points": found.points})
     page.json(
@@ -49,9 +54,17 @@ def _layout(page: Writing, activations: np.ndarray, config: RunConfig) -> None:
         {
             "method": config.layout,
             "trustworthiness": found.trustworthiness,
-            "anchors": found.anchors,
+            "anchors": len(found.anchors),
             "reproducible": True,
             "notes": list(found.notes),
         },
     )
     page.counts = {"samples": len(activations)}
+
+
+def _names(store: Store, listed: str, samples: Samples) -> NDArray[np.uint64]:
+    """Name each sample by its image's key and its number there: neither ids nor new images change which are anchors."""
+    key_hash = listing.read(store, listed)["key_hash"].to_numpy()[samples.image_id]
+    first = np.searchsorted(samples.image_id, samples.image_id, side="left")
+    number = np.arange(len(samples.image_id)) - first
+    return sampling.mix(key_hash ^ number.astype(np.uint64))

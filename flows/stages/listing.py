@@ -44,7 +44,7 @@ def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa
 
 def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> Outcome:
     """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
-    labels = table.select(["image_id", "label"])
+    labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
     if config.labels:
         given = _read_labels(config.labels)
         known = table["key"].to_pylist()
@@ -91,8 +91,17 @@ def _generation(result: Result) -> int:
     return int(_source(result)["generation"])
 
 
+def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:
+    """Return the rows of a listing with first ≤ image_id < stop, as tasks read them: without labels."""
+    result = store.get("listing", key)
+    return tables.read_table(result.file(FILE), rows=(first, result.counts["images"] if stop is None else stop))
+
+
 def _table(result: Result) -> pa.Table:
-    return tables.read_table(result.file(FILE))
+    """Return a listing as `listing()` takes it: with labels, which it looks up anew."""
+    table = tables.read_table(result.file(FILE))
+    place = listing.SCHEMA.get_field_index("label")
+    return table.add_column(place, "label", pa.nulls(len(table), pa.large_string()))
 
 
 def _read_labels(file: str) -> dict[str, str]:

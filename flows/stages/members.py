@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from atlas import sampling
 from flows import progress
 from flows.config import RunConfig
+from flows.stages import listing
 from flows.stages.patches import SIZE
 from flows.stages.places import SIDES, Places
 from flows.stages.writing import outcome, writing
@@ -33,7 +34,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     field = fields.read(store.get("field", work.reads["field"]).path)
     boxes = Places(store, work.reads["images"], config).boxes(field, columns["image_id"], columns["y"], columns["x"])
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
-    rows = tables.read_table(store.get("listing", work.reads["listing"]).path / "images.parquet")
+    rows = listing.read(store, work.reads["listing"])
     source, ids = sources.open_source(config.images), columns["image_id"]
     with progress.current().bar(f"members {make.layer} {make.grid}", len(np.unique(ids)), "images") as advance:
         made = crops.crops(source, rows, ids, focus, SIZE, threads=os.cpu_count() or 1, advance=advance)

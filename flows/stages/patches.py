@@ -13,6 +13,7 @@ from atlas import topk
 from atlas.arrays import SIGNS, TopK
 from flows import progress
 from flows.config import RunConfig
+from flows.stages import listing
 from flows.stages.places import Places
 from flows.stages.writing import outcome, writing
 from flows.work import Make, Outcome, Work
@@ -93,7 +94,7 @@ def _thumbnails(store: Store, work: Work, records: dict[str, pa.Table], config: 
     asked = {layer: table.filter(pa.compute.less(table["rank"], THUMBNAILS)) for layer, table in records.items()}
     ids = np.concatenate([table["image_id"].to_numpy() for table in asked.values()])
     boxes = np.concatenate([_focus(table) for table in asked.values()])
-    rows = tables.read_table(store.get("listing", work.reads["listing"]).path / "images.parquet")
+    rows = listing.read(store, work.reads["listing"])
     source = sources.open_source(config.images)
     with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
         made = crops.crops(source, rows, ids, boxes, SIZE, threads=os.cpu_count() or 1, advance=advance)
@@ -112,7 +113,7 @@ def _write(store: Store, make: Make, records: pa.Table, pictures: list[bytes], m
         tables.write_table(page.path / "patches.parquet", records, row_group_size=GROUP)
         thumbnails = best.append_column("picture", pa.array(pictures, pa.large_binary()))
         tables.write_table(page.path / "thumbnails.parquet", thumbnails, row_group_size=GROUP // 8)
-        counts = {name: values for name, values in merged[1].items()}
+        counts = merged[1]
         units = pa.table({"unit": np.arange(len(counts["nonfinite"]), dtype=np.int32), **counts})
         tables.write_table(page.path / "units.parquet", units)
         page.counts = {"patches": len(records), "thumbnails": len(pictures), "units": len(units)}

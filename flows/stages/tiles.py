@@ -19,7 +19,8 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     group = arrays.read_group(store.get("icons", work.reads["icons"]).path / "icons.zarr")
     made = Icons(**{name: group[name] for name in icons.FIELDS})
     with writing(store, make) as page:
-        pictures.write_pyramid(tiles.canvas(found, made), page.path / "atlas")
+        side = found.grid * (made.pictures.shape[1] + tiles.GAP)
+        pictures.write_pyramid(tiles.strips(found, made), page.path / "atlas", size=(side, side))
         pictures.write_png(tiles.overview(found, made), page.path / "overview.png")
         page.counts = {"cells": len(found.row)}
     return [outcome(page)]

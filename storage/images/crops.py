@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.errors import Rejected, Unreadable
+from storage.images.contract import Source
 from storage.images.decode import decode
-from storage.images.sources import Source, read
+from storage.images.sources import read
 
 QUALITY = 85
 
@@ -54,6 +55,8 @@ def crops(
         for index, data in read(source, rows):
             if isinstance(data, Unreadable):
                 raise data
+            if isinstance(data, Rejected):
+                continue
             places = wanted[ids[index]]
             waiting.append(pool.submit(_cut, data, places, boxes[places], size))
             if len(waiting) > 4 * threads:

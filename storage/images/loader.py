@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.errors import Rejected, Unreadable
+from storage.images.contract import Source
 from storage.images.decode import decode
-from storage.images.sources import Source, read
+from storage.images.sources import read
 from storage.preprocessing import Preprocess
 
 FACTS = pa.schema(
@@ -33,7 +34,7 @@ FACTS = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Images `first … first + b` of a shard. Rows that are not valid (rejected, or past the end) hold zeros.
+    """Images `first … first + b` of a shard. Rows that are not valid (rejected, removed, or past the end) hold zeros.
 
     Every batch has the same size, so that what an image gives never depends on how many came with it.
     """
@@ -45,59 +46,52 @@ class Batch:
 
 
 def load(source: Source, rows: pa.Table, preprocess: Preprocess, *, batch: int, threads: int) -> Iterator[Batch]:
-    """Yield the images of `rows` in order, `batch` at a time.
+    """Yield the images of `rows` in order, `batch` at a time; rows of removed images stay empty.
 
     Raises Unreadable for what may pass: the attempt fails and is tried again. What an image *is* becomes a fact.
     """
     ids = rows["image_id"].to_pylist()
-    for first, results in _in_batches(_decoded(source, rows, preprocess, threads, ahead=2 * batch), batch):
-        valid = np.zeros(batch, np.bool_)
-        pixels = preprocess.blank(batch)
-        facts = []
-        for place, (array, fact) in enumerate(results):
-            facts.append({"image_id": ids[first + place], **fact})
+    decoded = _decoded(source, rows, preprocess, threads, ahead=2 * batch)
+    waiting = next(decoded, None)
+    for first in range(0, len(rows), batch):
+        valid, pixels, facts = np.zeros(batch, np.bool_), preprocess.blank(batch), []
+        while waiting is not None and waiting[0] < first + batch:
+            index, array, fact = waiting
+            facts.append({"image_id": ids[index], **fact})
             if array is not None:
-                pixels[place], valid[place] = array, True
+                pixels[index - first], valid[index - first] = array, True
+            waiting = next(decoded, None)
         yield Batch(first=first, pixels=pixels, valid=valid, facts=facts)
 
 
-Decoded = tuple[NDArray[Any] | None, dict[str, Any]]
+Decoded = tuple[int, NDArray[Any] | None, dict[str, Any]]
 
 
 def _decoded(source: Source, rows: pa.Table, preprocess: Preprocess, threads: int, ahead: int) -> Iterator[Decoded]:
     """Decode in `threads` threads, at most `ahead` images before they are wanted; keep the order."""
-    waiting: deque[Future[Decoded]] = deque()
+    queue: deque[Future[Decoded]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
-        for _, data in read(source, rows):
+        for index, data in read(source, rows):
             if isinstance(data, Unreadable):
                 raise data
-            waiting.append(pool.submit(_one, data, preprocess))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            queue.append(pool.submit(_one, index, data, preprocess))
+            if len(queue) > ahead:
+                yield queue.popleft().result()
+        while queue:
+            yield queue.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one(data: bytes, preprocess: Preprocess) -> Decoded:
-    digest = hashlib.sha256(data).hexdigest()
+def _one(index: int, data: bytes | Rejected, preprocess: Preprocess) -> Decoded:
+    digest = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
     try:
+        if isinstance(data, Rejected):
+            raise data
         image = decode(data)
         fact = {"width": image.width, "height": image.height, "sha256": digest, "reason": None, "detail": None}
-        return preprocess.pixels(image), fact
+        return index, preprocess.pixels(image), fact
     except Rejected as error:
-        blank = {"width": None, "height": None}
-        return None, blank | {"sha256": digest, "reason": error.reason, "detail": error.detail}
-
-
-def _in_batches(items: Iterator[Decoded], size: int) -> Iterator[tuple[int, list[Decoded]]]:
-    first, group = 0, []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield first, group
-            first, group = first + size, []
-    if group:
-        yield first, group
+        fact = {"width": None, "height": None, "sha256": digest, "reason": error.reason, "detail": error.detail}
+        return index, None, fact

@@ -1,0 +1,217 @@
+"""The whole job on a small corpus: exact, repeatable, incremental, and honest about broken images."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import brute, corpus
+from support.trees import strays, tree
+
+from atlas.arrays import SIGNS
+from atlas.collect import LayerReduction
+from flows import pipeline, query
+from flows.config import RunConfig
+from flows.engines import Inline
+from storage.errors import Incomplete, UnknownLayer
+from storage.run import open_run
+
+
+def run(config: RunConfig) -> dict[str, Any]:
+    return pipeline.run(config, Inline()).as_dict()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus.write_images(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    config = corpus.config(images, tmp_path_factory.mktemp("store"))
+    run(config)
+    return config
+
+
+def test_top_patches_equal_brute_force(finished: RunConfig) -> None:
+    opened = open_run(finished.store, "small")
+    for layer in corpus.LAYERS:
+        found = brute.all_activations(finished, opened, layer)
+        for unit in range(next(iter(found.values())).shape[0]):
+            for sign in SIGNS:
+                expected = brute.strongest(found, unit, sign, 16)
+                assert not brute.differences(expected, opened.patches(layer, unit, 16, sign).to_pylist()), (layer, unit)
+
+
+def test_samples_are_the_activations_at_their_positions(finished: RunConfig) -> None:
+    opened = open_run(finished.store, "small")
+    found = brute.all_activations(finished, opened, "features.5")
+    samples = opened.samples("features.5")
+    assert len(samples.image_id) == 2 * 60
+    expected = [found[i][:, y, x] for i, y, x in zip(samples.image_id.tolist(), samples.y, samples.x, strict=True)]
+    np.testing.assert_allclose(samples.activations, np.array(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_cells_are_the_means_of_their_members(finished: RunConfig) -> None:
+    opened = open_run(finished.store, "small")
+    cells, samples = opened.cells("features.5", 4), opened.samples("features.5")
+    points = opened.layout("features.5")
+    for i in range(len(cells.row)):
+        members = cells.members[cells.offsets[i] : cells.offsets[i + 1]]
+        assert len(members) == cells.count[i] >= 2
+        np.testing.assert_allclose(cells.mean[i], samples.activations[members].mean(axis=0), rtol=1e-5, atol=1e-6)
+        assert (np.minimum((points[members] * 4).astype(int), 3) == [cells.col[i], cells.row[i]]).all()
+    assert cells.icon.shape == (len(cells.row), 32, 32, 3)
+    assert np.isfinite(cells.cosine).all()
+
+
+@pytest.mark.parametrize("changes", [{"shard_size": 7}, {"shard_size": 60, "batch": 16}, {"batch": 5}])
+def test_patches_do_not_depend_on_shards_and_batches(
+    changes: dict[str, int], finished: RunConfig, images: Path, tmp_path: Path
+) -> None:
+    run(corpus.config(images, tmp_path, until="patches", **changes))
+    ours, theirs = open_run(tmp_path, "small"), open_run(finished.store, "small")
+    for layer in corpus.LAYERS:
+        for unit in range(8):
+            for sign in SIGNS:
+                rows = [r.patches(layer, unit, 64, sign).to_pylist() for r in (ours, theirs)]
+                expected = [(p["value"], p["image_id"], p["y"], p["x"]) for p in rows[1]]
+                assert not brute.differences(expected, rows[0])
+
+
+def test_the_same_command_again_computes_nothing(finished: RunConfig) -> None:
+    before = tree(Path(finished.store))
+    summary = run(finished)
+    assert summary["computed"] == 0
+    assert summary["version"] == 1
+    assert tree(Path(finished.store)) == before
+
+
+def test_another_store_gets_the_same_bytes(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    run(corpus.config(images, tmp_path))
+    assert tree(tmp_path) == tree(Path(finished.store))
+    assert not strays(tmp_path)
+
+
+def computed(summary: dict[str, Any]) -> dict[tuple[str, str | None], int]:
+    return {(row["stage"], row["layer"]): row["computed"] for row in summary["stages"] if row["computed"]}
+
+
+def test_another_layer_collects_only_that_layer(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.store, tmp_path / "store")
+    summary = run(corpus.config(images, tmp_path / "store", layers=(*corpus.LAYERS, "features.0")))
+    assert {layer for _, layer in computed(summary)} == {"features.0", None}
+    assert {stage for stage, layer in computed(summary) if layer is None} == {"model"}
+
+
+def test_more_images_collect_only_new_shards(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    run(corpus.config(images, tmp_path, limit=40, until="collect"))
+    summary = run(corpus.config(images, tmp_path, limit=60, until="collect"))
+    # 40 images are two full shards of 16 and one of 8; 60 are three full ones and one of 12.
+    assert computed(summary) == {("images", None): 2, ("collect", "features.2"): 2, ("collect", "features.5"): 2}
+
+
+def test_another_recipe_draws_only_icons(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.store, tmp_path / "store")
+    summary = run(corpus.config(images, tmp_path / "store", icon_size=24))
+    assert {stage for stage, _ in computed(summary)} == {"icons", "tiles"}
+
+
+def test_new_labels_compute_nothing_else(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.store, tmp_path / "store")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("key,label\nnoise/0002.png,a quiet one\n")
+    summary = run(corpus.config(images, tmp_path / "store", labels=str(labels)))
+    assert {stage for stage, _ in computed(summary)} == {"labels"}
+    table = open_run(tmp_path / "store", "small").images()
+    assert (
+        dict(zip(table["key"].to_pylist(), table["label"].to_pylist(), strict=True))["noise/0002.png"] == "a quiet one"
+    )
+
+
+def test_until_stops_and_a_later_call_goes_on(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    run(corpus.config(images, tmp_path, until="patches"))
+    stopped = open_run(tmp_path, "small")
+    assert query.top(stopped, "features.5", 3)["patches"]
+    with pytest.raises(Incomplete, match="without --until"):
+        stopped.layout("features.5")
+    summary = run(corpus.config(images, tmp_path))
+    assert {stage for stage, _ in computed(summary)} == {"layout", "moment", "cells", "members", "icons", "tiles"}
+
+
+def test_an_unknown_layer_is_refused_before_any_image_is_read(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownLayer, match=r"features\.5"):
+        run(corpus.config(images, tmp_path / "store", layers=("feature.5",)))
+    assert not (tmp_path / "store").exists()
+
+
+def break_images(folder: Path, good: Path, count: int) -> dict[str, str]:
+    """Put broken files among copies of good images; return the reason expected for each."""
+    shutil.copytree(good, folder)
+    some = sorted(good.rglob("*.png"))[0].read_bytes()
+    kinds = {
+        "empty": b"",
+        "not-an-image": b"hello, world, this is a text" * 20,
+        "truncated": some[: len(some) // 2],
+    }
+    expected = {}
+    for number in range(count):
+        reason = list(kinds)[number % len(kinds)]
+        path = folder / "checks" / f"bad{number:03d}.png"
+        path.write_bytes(kinds[reason])
+        expected[str(path)] = reason
+    return expected
+
+
+def test_broken_images_are_recorded_and_change_nothing_else(finished: RunConfig, images: Path, tmp_path: Path) -> None:
+    expected = break_images(tmp_path / "images", images, 12)
+    summary = run(corpus.config(tmp_path / "images", tmp_path / "store", max_rejected=0.3, shard_size=72))
+    assert summary["rejected"] == 12
+    assert summary["used"] == 60
+    opened, clean = open_run(tmp_path / "store", "small"), open_run(finished.store, "small")
+    rejects = opened.rejects().to_pylist()
+    assert {row["path"]: row["reason"] for row in rejects} == expected
+    assert len(rejects) == 12
+    assert by_path(opened, tmp_path / "images") == by_path(clean, images)
+
+
+def by_path(opened: Any, root: Path) -> dict[str, Any]:
+    """Return every sample and every patch of a run, joined by path: what must not change when broken images are about."""
+    names = {r["image_id"]: str(Path(r["path"]).relative_to(root)) for r in opened.images().to_pylist()}
+    samples = opened.samples("features.5")
+    where = zip(samples.image_id.tolist(), samples.y.tolist(), samples.x.tolist(), strict=True)
+    found: dict[str, Any] = {
+        f"{names[i]} {y},{x}": vector.tobytes() for (i, y, x), vector in zip(where, samples.activations, strict=True)
+    }
+    for unit in range(12):
+        for sign in SIGNS:
+            rows = opened.patches("features.5", unit, 64, sign).to_pylist()
+            found[f"{unit} {sign}"] = [(r["value"], names[r["image_id"]], r["y"], r["x"], r["focus"]) for r in rows]
+    return found
+
+
+def test_too_many_broken_images_stop_the_run_unpublished(images: Path, tmp_path: Path) -> None:
+    break_images(tmp_path / "images", images, 12)
+    with pytest.raises(pipeline.TooManyRejected, match=r"12 of 72 .*4 empty.*4 not-an-image.*4 truncated"):
+        run(corpus.config(tmp_path / "images", tmp_path / "store", until="patches"))
+    assert not list((tmp_path / "store" / "runs").rglob("*.json"))
+
+
+def test_mutant_wrong_position_is_caught_by_brute_force(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strongest = LayerReduction._strongest
+
+    def shifted(self: LayerReduction, flat: Any, sign: str) -> Any:
+        value, place = strongest(self, flat, sign)
+        return value, (place + 1) % flat.shape[1]
+
+    monkeypatch.setattr(LayerReduction, "_strongest", shifted)
+    config = corpus.config(images, tmp_path, until="patches")
+    run(config)
+    opened = open_run(tmp_path, "small")
+    found = brute.all_activations(config, opened, "features.5")
+    assert brute.differences(brute.strongest(found, 0, "positive", 16), opened.patches("features.5", 0, 16).to_pylist())
