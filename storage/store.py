@@ -63,13 +63,6 @@ class Store:
         keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         return [found for key in keys if is_key(key) and (found := self.find(stage, key)) is not None]
 
-    def get(self, stage: str, key: str, manifest: str | None = None) -> Result:
-        """Open a result that must be there, and where a version names it, with the manifest hash it was published with.
-
-        Raises Incomplete or Damaged.
-        """
-        return read_result(self.places, stage, key, manifest)
-
     def draft(self, stage: str, key: str) -> AbstractContextManager[Draft]:
         """Open a draft of a result: write under its `path`, then `commit`. Raises NoSpace if the disk fills up."""
         return draft(self.places, stage, key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None, rows: tuple[int
     if rows is None:
         return _read(path, footer, list(range(footer.num_row_groups)), columns)
     first, last = max(0, rows[0]), min(rows[1], footer.num_rows)
-    groups, start, skipped = [], 0, 0
+    groups: list[int] = []
+    start = skipped = 0
     for group in range(footer.num_row_groups):
         stop = start + footer.row_group(group).num_rows
         if start < last and stop > first:
@@ -78,7 +79,7 @@ def read_sorted(path: Path, column: str, values: Any, columns: Sequence[str] | N
 
     Quick where the file is sorted by the column: only row groups whose statistics span a value are read. Raises Damaged.
     """
-    wanted = list(values) if isinstance(values, list | tuple | set | frozenset | range) else [values]
+    wanted = list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else [values]
     footer = _footer(path)
     groups = [group for group, span in enumerate(_spans(path, _identity(path), column)) if _holds(span, wanted)]
     asked = None if columns is None else [*columns, *([] if column in columns else [column])]
