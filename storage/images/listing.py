@@ -76,7 +76,7 @@ def about(rows: pa.Table) -> About:
 
 def rows_between(result: Path, first: int, stop: int) -> pa.Table:
     """Read the rows with first ≤ image_id < stop from a listing's folder, without those of removed images."""
-    rows = tables.read_sorted(result / FILE, "image_id", list(range(first, stop)))
+    rows = tables.read_table(result / FILE, rows=(first, stop))
     return rows.filter(pc.invert(rows["removed"]))
 
 

@@ -1,0 +1,526 @@
+"""The decoding policy on files of every odd kind; what is expected is worked out by hand, not by our own code."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import textwrap
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from storage.errors import Rejected
+from storage.images import colour, decode, formats
+from storage.images.decode import REASONS
+
+Array = NDArray[np.uint8]
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def photo(width: int = 96, height: int = 64) -> Image.Image:
+    """A picture with edges and slopes in every channel."""
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, (x // 8 + y // 8) % 2 * 200], axis=2)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def pixels(data: bytes) -> Array:
+    image = decode.decode(data)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def reason(data: bytes) -> str:
+    try:
+        decode.decode(data)
+    except Rejected as error:
+        rejected = error
+    else:
+        return "accepted"
+    assert rejected.reason in REASONS
+    assert rejected.detail
+    assert "\n" not in str(rejected)
+    return rejected.reason
+
+
+def png(width: int, height: int, depth: int, kind: int, rows: bytes, *extra: tuple[bytes, bytes]) -> bytes:
+    """Write a PNG by hand: `rows` are the unfiltered lines, big-endian, without filter bytes."""
+    line = len(rows) // height
+    lines = b"".join(b"\0" + rows[i * line : (i + 1) * line] for i in range(height))
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    chunks = [(b"IHDR", head), *extra, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return formats.PNG + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
+# Sixteen bits.
+
+DEEP = [0, 1, 128, 129, 255, 256, 257, 385, 386, 32767, 32768, 33000, 65279, 65406, 65407, 65535]
+"""128/257 = 0.498 → 0 and 129/257 = 0.502 → 1; 385/257 = 1.498 → 1 and 386/257 = 1.502 → 2; 65406/257 = 254.498."""
+EIGHT = [0, 0, 0, 1, 1, 1, 1, 1, 2, 127, 128, 128, 254, 254, 255, 255]
+
+
+def test_the_table_of_sixteen_bits_is_right() -> None:
+    assert [int(value / 257 + 0.5) for value in DEEP] == EIGHT
+
+
+def test_grey_png_of_sixteen_bits() -> None:
+    found = pixels(png(16, 1, 16, 0, struct.pack(">16H", *DEEP)))
+    assert found[0].tolist() == [[value] * 3 for value in EIGHT]
+
+
+def test_rgb_png_of_sixteen_bits() -> None:
+    rows = b"".join(struct.pack(">3H", v, 65535 - v, 0) for v in DEEP)
+    found = pixels(png(16, 1, 16, 2, rows))
+    assert found[0].tolist() == [[a, int((65535 - v) / 257 + 0.5), 0] for v, a in zip(DEEP, EIGHT, strict=True)]
+
+
+def test_png_of_sixteen_bits_with_alpha() -> None:
+    found = pixels(png(2, 1, 16, 6, struct.pack(">8H", 65535, 0, 0, 0, 0, 0, 0, 32896)))
+    # Fully clear red is white; black at 128/255 leaves 127/255 of the white.
+    assert found[0].tolist() == [[255, 255, 255], [127, 127, 127]]
+    assert pixels(png(1, 1, 16, 4, struct.pack(">2H", 0, 0)))[0].tolist() == [[255, 255, 255]]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiff_of_sixteen_bits(order: str, channels: int) -> None:
+    out = io.BytesIO()
+    values = np.repeat(np.array(DEEP, np.uint16).reshape(1, 16, 1), channels, axis=2)
+    values = values[..., 0] if channels == 1 else values
+    tifffile.imwrite(out, values, byteorder=order, photometric="minisblack" if channels == 1 else "rgb")
+    assert pixels(out.getvalue())[0].tolist() == [[value] * 3 for value in EIGHT]
+
+
+def test_mutant_pillows_own_conversion_saturates() -> None:
+    data = png(16, 1, 16, 0, struct.pack(">16H", *DEEP))
+    naive = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[0].tolist()
+    assert naive != [[value] * 3 for value in EIGHT]
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_an_agreed_range_are_unsupported(mode: str) -> None:
+    assert reason(saved(Image.new(mode, (4, 4), 7), "TIFF")) == "unsupported"
+
+
+def test_sixteen_bit_portable_map() -> None:
+    assert pixels(b"P5 4 1 65535\n" + struct.pack(">4H", 0, 386, 32768, 65535))[0, :, 0].tolist() == [0, 2, 128, 255]
+
+
+# Alpha, palettes, grey.
+
+
+def blended(value: int, alpha: int) -> int:
+    return int(value * alpha / 255 + 255 * (1 - alpha / 255) + 0.5)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_alpha_is_laid_on_white(kind: str) -> None:
+    image = Image.new("RGBA", (4, 1))
+    values = [(255, 0, 0, 0), (10, 20, 30, 255), (10, 200, 30, 100), (0, 0, 0, 1)]
+    for x, value in enumerate(values):
+        image.putpixel((x, 0), value)
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    expected = [[blended(v, value[3]) for v in value[:3]] for value in values]
+    assert pixels(saved(image, kind, **options))[0].tolist() == expected
+    assert expected[0] == [255, 255, 255]
+
+
+def test_grey_with_alpha() -> None:
+    image = Image.new("LA", (2, 1), (50, 0))
+    image.putpixel((1, 0), (50, 51))
+    assert pixels(saved(image, "PNG"))[0].tolist() == [[255] * 3, [blended(50, 51)] * 3]
+
+
+def test_palette_with_transparency() -> None:
+    image = Image.new("P", (3, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    image.putdata([0, 1, 2])
+    assert pixels(saved(image, "PNG"))[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
+    clear = pixels(saved(image, "PNG", transparency=bytes([255, 0, 51])))[0].tolist()
+    assert clear == [[10, 20, 30], [255, 255, 255], [blended(v, 51) for v in (70, 80, 90)]]
+    assert pixels(saved(image, "GIF", transparency=1))[0].tolist() == [[10, 20, 30], [255, 255, 255], [70, 80, 90]]
+
+
+def test_a_colour_declared_clear_is_white() -> None:
+    rgb = bytes([1, 2, 3, 4, 5, 6])
+    assert pixels(png(2, 1, 8, 2, rgb, (b"tRNS", struct.pack(">3H", 4, 5, 6))))[0].tolist() == [[1, 2, 3], [255] * 3]
+    assert pixels(png(2, 1, 8, 0, bytes([7, 8]), (b"tRNS", struct.pack(">H", 7))))[0].tolist() == [[255] * 3, [8] * 3]
+
+
+def test_grey_and_two_colours() -> None:
+    assert pixels(saved(Image.new("L", (2, 2), 77), "PNG")).tolist() == [[[77] * 3] * 2] * 2
+    assert pixels(saved(Image.new("L", (8, 8), 77), "JPEG")).tolist() == [[[77] * 3] * 8] * 8
+    assert pixels(png(8, 1, 1, 0, b"\xa0"))[0, :, 0].tolist() == [255, 0, 255, 0, 0, 0, 0, 0]
+
+
+# CMYK.
+
+
+def lab_profile(lightness: int) -> bytes:
+    """Build a CMYK profile by hand (ICC.1, lut8): coloured inks do nothing, black ink goes from this lightness to 0."""
+    grid = (bytes([round(lightness * 255 / 100), 128, 128]) + bytes([0, 128, 128])) * 8
+    ramp = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 if i % 4 == 0 else 0 for i in range(9)))
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + grid + ramp * 3
+    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78)
+    point = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    tags, body, offset = b"", b"", 128 + 4 + 12 * 4
+    for name, data in ((b"desc", text), (b"cprt", b"text\0\0\0\0none\0"), (b"wtpt", point), (b"A2B0", lut)):
+        data += bytes(-len(data) % 4)
+        tags += name + struct.pack(">II", offset + len(body), len(data))
+        body += data
+    size = offset + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + struct.pack(">I", 4) + tags + body
+
+
+def grey_of(lightness: float) -> float:
+    """CIE lightness to luminance to sRGB value."""
+    luminance = ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
+    return 255 * (1.055 * luminance ** (1 / 2.4) - 0.055 if luminance > 0.0031308 else 12.92 * luminance)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_cmyk_by_formula_and_by_profile(kind: str) -> None:
+    inks = [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 255, 0), (0, 0, 0, 255), (100, 50, 0, 25)]
+    for ink in inks:
+        image = Image.new("CMYK", (16, 16), ink)
+        expected = np.array([(255 - v) * (255 - ink[3]) / 255 for v in ink[:3]])
+        assert np.abs(pixels(saved(image, kind))[8, 8] - expected).max() <= 2
+        found = pixels(saved(image, kind, icc_profile=lab_profile(50)))[8, 8].astype(int)
+        assert np.abs(found - grey_of(50 * (1 - ink[3] / 255))).max() <= 3
+    assert round(grey_of(50)) == 119
+
+
+def test_a_profile_that_does_not_fit_is_not_used() -> None:
+    image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    for profile in (b"garbage" * 30, lab_profile(50).replace(b"CMYK", b"RGB ")):
+        assert np.abs(pixels(saved(image, "TIFF", icc_profile=profile))[8, 8].astype(int) - [0, 255, 255]).max() <= 2
+
+
+def test_mutant_ignoring_the_profile_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(colour, "_PROFILE_MOST", 0)
+    data = saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "TIFF", icc_profile=lab_profile(50))
+    assert np.abs(pixels(data)[8, 8].astype(int) - 119).max() > 50
+
+
+# Orientation.
+
+UPRIGHT = {
+    # What is stored is  a b   and the tag says how to turn it:
+    #                    c d
+    #                    e f
+    1: ["ab", "cd", "ef"],
+    2: ["ba", "dc", "fe"],
+    3: ["fe", "dc", "ba"],
+    4: ["ef", "cd", "ab"],
+    5: ["ace", "bdf"],
+    6: ["eca", "fdb"],
+    7: ["fdb", "eca"],
+    8: ["bdf", "ace"],
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "progressive", "TIFF16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(kind: str, orientation: int) -> None:
+    block, greys = 16, dict(zip("abcdef", (0, 50, 100, 150, 200, 250), strict=True))
+    stored = np.repeat(
+        np.repeat(np.array([[greys[c] for c in row] for row in UPRIGHT[1]], np.uint8), block, 0), block, 1
+    )
+    if kind == "TIFF16":
+        out = io.BytesIO()
+        tifffile.imwrite(out, stored.astype(np.uint16) * 257, extratags=[(274, 3, 1, orientation, True)])
+        data = out.getvalue()
+    else:
+        image = Image.fromarray(np.repeat(stored[..., None], 3, axis=2))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"JPEG": {"quality": 95}, "progressive": {"progressive": True}, "WEBP": {"lossless": True}}
+        data = saved(image, "JPEG" if kind == "progressive" else kind, exif=exif.tobytes(), **options.get(kind, {}))
+    found = pixels(data)[block // 2 :: block, block // 2 :: block, 0].astype(int)
+    expected = np.array([[greys[c] for c in row] for row in UPRIGHT[orientation]])
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 4
+
+
+def test_orientations_that_make_no_sense_are_ignored() -> None:
+    for value in (0, 9, 65535):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        assert pixels(saved(photo(32, 16), "JPEG", exif=exif.tobytes())).shape == (16, 32, 3)
+    plain = saved(photo(32, 16), "JPEG")
+    for block in (b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"XX" * 40):
+        segment = b"\xff\xe1" + struct.pack(">H", len(block) + 8) + b"Exif\0\0" + block
+        assert pixels(plain[:2] + segment + plain[2:]).shape == (16, 32, 3)
+
+
+# First frames, names, sizes.
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "MPO"])
+def test_the_first_frame_stands_for_an_animation(kind: str) -> None:
+    frames = [Image.new("RGB", (16, 16), value) for value in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert np.abs(pixels(data).astype(int) - [255, 0, 0]).max() <= 2
+    assert len(data) > len(saved(frames[0], "JPEG" if kind == "MPO" else kind, **options))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"])
+def test_images_one_pixel_wide_are_images(kind: str, size: tuple[int, int]) -> None:
+    assert pixels(saved(Image.new("RGB", size, (200, 200, 200)), kind)).shape == (size[1], size[0], 3)
+
+
+def test_lossless_formats_give_the_pixels_themselves() -> None:
+    for kind, options in (
+        ("PNG", {}),
+        ("BMP", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("WEBP", {"lossless": True}),
+    ):
+        assert np.array_equal(pixels(saved(photo(), kind, **options)), np.asarray(photo())), kind
+
+
+# The fast way and Pillow's.
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 2, "quality": 30}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_both_jpeg_decoders_give_the_same(
+    mode: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(photo(203, 117).convert(mode), "JPEG", **options)
+    calls: list[int] = []
+    turbo = decode._turbo
+    monkeypatch.setattr(decode, "_turbo", lambda data: (calls.append(1), turbo(data))[1])
+    fast = pixels(data).astype(int)
+    assert calls == [1]
+    monkeypatch.setattr(decode, "_turbo", lambda data: None)
+    assert np.abs(fast - pixels(data)).max() <= 2
+    assert np.abs(fast - np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))).max() <= 2
+
+
+def test_mutant_a_coarse_decoder_differs() -> None:
+    import simplejpeg
+
+    data = saved(photo(203, 117), "JPEG", quality=30)
+    coarse = simplejpeg.decode_jpeg(data, "RGB", fastdct=True, fastupsample=True).astype(int)
+    assert np.abs(coarse - pixels(data)).max() > 2
+
+
+def test_a_jpeg_stored_as_rgb_keeps_its_colours() -> None:
+    data = saved(Image.new("RGB", (16, 16), (200, 30, 60)), "JPEG", keep_rgb=True, quality=95)
+    assert np.abs(pixels(data)[8, 8].astype(int) - [200, 30, 60]).max() <= 2
+
+
+def test_threads_do_not_change_anything() -> None:
+    kinds = ["JPEG", "PNG", "WEBP", "TIFF", "GIF"]
+    files = [saved(photo(50 + i, 40), kinds[i % 5]) for i in range(60)] + [
+        png(16, 1, 16, 0, struct.pack(">16H", *DEEP)) for _ in range(5)
+    ]
+    alone = [pixels(data).tobytes() for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.tobytes() for found in pool.map(pixels, files)] == alone
+
+
+# What is rejected.
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "WEBP", "AVIF", "TIFF", "BMP"])
+def test_files_cut_anywhere_are_truncated(kind: str) -> None:
+    options = {"progressive": {"progressive": True}}.get(kind, {})
+    image = photo(160, 120)
+    data = saved(image, "JPEG" if kind == "progressive" else kind, **options)
+    cuts = {len(data) * part // 20 for part in range(1, 20)} | {len(data) - 1, len(data) - 5}
+    assert Counter(reason(data[:cut]) for cut in cuts) == {"truncated": len(cuts)}
+    assert reason(data) == "accepted"
+
+
+def test_mutant_forgiving_pillow_accepts_cut_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(photo(160, 120), "JPEG")
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    monkeypatch.setattr(decode.jpeg, "header", lambda data: decode.jpeg.Header(0, 8, 120, 160, 3))
+    monkeypatch.setattr(decode, "_turbo", lambda data: None)
+    assert reason(data[: len(data) // 2]) == "accepted"
+
+
+def test_a_jpeg_with_a_hole_is_truncated() -> None:
+    data = saved(photo(320, 240), "JPEG")
+    assert reason(data[: len(data) // 2] + b"\xff\xd9") == "truncated"
+
+
+def test_bytes_after_the_end_do_no_harm() -> None:
+    for kind in ("JPEG", "PNG", "WEBP"):
+        assert reason(saved(photo(), kind) + b"trailing" * 50) == "accepted"
+
+
+def test_a_flipped_bit_in_a_png_is_broken() -> None:
+    data = bytearray(saved(photo(), "PNG"))
+    data[data.index(b"IDAT") + 40] ^= 1
+    assert reason(bytes(data)) == "broken"
+
+
+def tiff_header(width: int, height: int) -> bytes:
+    tags = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height), (279, 10)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def bombs() -> dict[str, bytes]:
+    """Small files whose headers claim pictures of gigabytes."""
+    jpeg_file, gif, bmp = (bytearray(saved(photo(), kind)) for kind in ("JPEG", "GIF", "BMP"))
+    place = jpeg_file.index(b"\xff\xc0") + 5
+    jpeg_file[place : place + 4] = struct.pack(">HH", 60_000, 60_000)
+    frame = bytearray(gif)
+    place = frame.index(b"\x2c", 13 + 768) + 5
+    frame[place : place + 4] = struct.pack("<HH", 60_000, 60_000)
+    gif[6:10] = struct.pack("<HH", 60_000, 60_000)
+    bmp[18:26] = struct.pack("<ii", 60_000, 60_000)
+    j2k = bytearray(saved(photo(), "JPEG2000"))
+    place = j2k.index(b"\xff\x51") + 6
+    j2k[place : place + 8] = struct.pack(">II", 60_000, 60_000)
+    ihdr = j2k.index(b"ihdr") + 4
+    j2k[ihdr : ihdr + 8] = struct.pack(">II", 60_000, 60_000)
+    canvas = (16_382).to_bytes(3, "little")
+    webp = (
+        b"VP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + canvas * 2 + b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    )
+    scans = bytearray(saved(photo(640, 480), "JPEG", progressive=True))
+    scans[-2:-2] = bytes(scans[scans.rindex(b"\xff\xda") : -2]) * 4000
+    return {
+        "png 13000": png(13_000, 13_000, 8, 2, bytes(39_000 * 13_000)[:13_000]),
+        "png 20000": png(20_000, 20_000, 16, 6, b"0" * 20_000),
+        "jpeg": bytes(jpeg_file),
+        "jpeg of many scans": bytes(scans),
+        "gif": bytes(gif),
+        "gif frame": bytes(frame),
+        "bmp": bytes(bmp),
+        "tiff": tiff_header(60_000, 60_000),
+        "webp": b"RIFF" + struct.pack("<I", len(webp) + 4) + b"WEBP" + webp,
+        "jpeg2000": bytes(j2k),
+        "ppm": b"P6 60000 60000 255\n" + bytes(100),
+        "png text": png(1, 1, 8, 0, b"a", (b"zTXt", b"k\0\0" + zlib.compress(bytes(80 << 20)))),
+    }
+
+
+def test_bombs_are_rejected_from_their_headers() -> None:
+    found = {name: reason(data) for name, data in bombs().items()}
+    assert found == dict.fromkeys(found, "bomb")
+
+
+def test_bombs_cost_no_memory() -> None:
+    script = """
+        import resource, sys
+        sys.path.insert(0, "tests/unit")
+        import test_image_decode as here
+        files = here.bombs()
+        for kind in ("JPEG", "PNG", "WEBP", "GIF"):
+            here.pixels(here.saved(here.photo(), kind))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for data in files.values():
+            here.reason(data)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 32 << 10  # KiB
+
+
+def test_a_limit_of_ones_own() -> None:
+    with pytest.raises(Rejected, match="bomb: 96 × 64 pixels, more than 6,000"):
+        decode.decode(saved(photo(), "PNG"), max_pixels=6000)
+
+
+def broken_files() -> list[tuple[str, bytes]]:
+    """A hundred files that can't be used, each with the reason it should be given."""
+    rng = np.random.default_rng(5)
+    files = [("bomb", data) for data in bombs().values()]
+    files += [("empty", b""), ("empty", b"")]
+    for start in (b"8BPS\0\1", b"%PDF-1.7", b"%!PS-Adobe", b"DDS |", b"qoif", b"\xff\x0a\xff\x07", b"<svg xmlns='x'>"):
+        files.append(("unsupported", start + bytes(200)))
+    files.append(("unsupported", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)))
+    for text in (b"hello\n", b"<html><body>404</body></html>", b"BM is not a bitmap, this is text", b'{"a": 1}', b"P"):
+        files.append(("not-an-image", text))
+    files += [("not-an-image", b"\x07" + rng.bytes(int(size))) for size in rng.integers(1, 5000, 20)]
+    for kind in ("JPEG", "PNG", "WEBP", "BMP"):
+        for size in (40, 80, 160):
+            data = saved(photo(size, size), kind)
+            files += [("truncated", data[: int(len(data) * share)]) for share in (0.3, 0.6, 0.9)]
+    for size in range(14):
+        data = bytearray(saved(photo(50 + size, 50), "PNG"))
+        data[data.index(b"IDAT") + 30 + size] ^= 0x10
+        files.append(("broken", bytes(data)))
+    files.append(("truncated", formats.PNG[:4]))
+    jpeg_file = saved(photo(), "JPEG")
+    files.append(("broken", jpeg_file[:2] + b"\xff\xd9"))
+    files.append(("broken", b"RIFF" + struct.pack("<I", 30) + b"WEBPXXXX" + bytes(30)))
+    return files
+
+
+def test_a_hundred_broken_files_get_the_right_reason_and_harm_no_other() -> None:
+    broken = broken_files()
+    assert len(broken) >= 100
+    good = [saved(photo(40 + i, 40), ("JPEG", "PNG", "WEBP")[i % 3]) for i in range(30)]
+    alone = [pixels(data).tobytes() for data in good]
+    mixed = [reason(data) for _, data in broken]
+    assert [(want, got) for (want, _), got in zip(broken, mixed, strict=True) if want != got] == []
+    assert set(mixed) == set(REASONS) - {"too-large"}
+    assert [pixels(data).tobytes() for data in good] == alone
+
+
+def test_mutant_a_decoder_that_trusts_headers_lets_bombs_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_check_size", lambda width, height, most: None)
+    assert reason(png(9000, 9000, 1, 0, b"\0" * 1125 * 9000)) == "accepted"
+    monkeypatch.undo()
+    assert reason(png(9000, 9000, 1, 0, b"\0" * 1125 * 9000)) == "bomb"
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change up to eight bytes, mostly near the front, where headers are."""
+    changed = bytearray(data)
+    for _ in range(int(rng.integers(1, 9))):
+        changed[int(rng.integers(len(data) if rng.random() < 0.3 else min(len(data), 120)))] = int(rng.integers(256))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM"])
+def test_mutated_files_are_decoded_or_rejected_and_nothing_else(kind: str) -> None:
+    rng = np.random.default_rng(len(kind))
+    data = saved(photo(40, 30), kind)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outcomes = Counter(reason(mutated(data, rng)) for _ in range(120))
+    assert set(outcomes) <= {"accepted", *REASONS}
+    assert [str(warning.message) for warning in caught] == []
+
+
+def test_interrupts_and_lack_of_memory_are_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(error: type[BaseException]) -> Callable[[bytes], None]:
+        def turbo(data: bytes) -> None:
+            raise error
+
+        return turbo
+
+    for error in (MemoryError, KeyboardInterrupt):
+        monkeypatch.setattr(decode, "_turbo", fails(error))
+        with pytest.raises(error):
+            decode.decode(saved(photo(), "JPEG"))

@@ -1,0 +1,196 @@
+"""Ids are given once: laws of the listing and of its shards, against a model kept in plain dictionaries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage import errors, tables
+from storage.images.contract import Scan
+from storage.images.listing import FILE, SCHEMA, about, listing, rows_between
+from storage.images.shards import shards
+
+KEYS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
+
+
+@dataclass
+class Fake:
+    """A source whose content is given: key → size, or container → keys in stored order."""
+
+    sizes: dict[str, int]
+    in_containers: dict[str, list[str]] | None = None
+    kind: str = "folder"
+    uri: str = "fake"
+    containers: tuple[str, ...] = ()
+
+    def scan(self) -> Scan:
+        found = Scan(refused=Counter({"not-an-image-name": 1}))
+        if self.in_containers is None:
+            for key, size in self.sizes.items():
+                found.add(key, container=-1, offset=0, length=size, mtime_ns=size * 3, label=key[:1])
+            return found
+        found.containers = sorted(self.in_containers, key=digest)
+        for number, name in enumerate(found.containers):
+            for offset, key in enumerate(self.in_containers[name]):
+                found.add(f"{name}/{key}", container=number, offset=offset, length=1, mtime_ns=0, label=None)
+        return found
+
+
+def digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def laws_broken(history: list[dict[str, int]], make: Callable[[Fake, pa.Table | None], pa.Table]) -> list[str]:
+    """Replay a folder's states and name every law that its listings break."""
+    broken, table = [], None
+    expected: list[str] = []
+    for state in history:
+        table = make(Fake(state), table)
+        expected += sorted(state.keys() - set(expected), key=lambda key: (digest(key), key))
+        rows = table.to_pylist()
+        if [row["key"] for row in rows] != expected or [row["image_id"] for row in rows] != list(range(len(rows))):
+            broken.append("ids")
+        if [row["removed"] for row in rows] != [key not in state for key in expected]:
+            broken.append("removed")
+        if any(row["bytes"] != state[row["key"]] for row in rows if not row["removed"]):
+            broken.append("sizes")
+        if any(row["key_hash"] != int.from_bytes(digest(row["key"]), "big") for row in rows):
+            broken.append("hashes")
+    return broken
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(KEYS, st.integers(0, 9), min_size=1, max_size=8), min_size=1, max_size=4))
+def test_a_listing_appends_keeps_ids_and_marks_what_is_gone(history: list[dict[str, int]]) -> None:
+    assert laws_broken(history, listing) == []
+
+
+def test_mutant_renumbering_breaks_the_laws() -> None:
+    history = [{"a": 1, "b": 2, "c": 3}, {"b": 2, "d": 1}]
+    assert laws_broken(history, lambda source, previous: listing(source)) != []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(KEYS, st.integers(0, 9), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_equal_content_gives_an_equal_table_whatever_the_order(content: dict[str, int], random: object) -> None:
+    shuffled = list(content.items())
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert listing(Fake(dict(shuffled))).equals(listing(Fake(content)), check_metadata=True)
+
+
+def test_equal_content_is_written_byte_for_byte_and_read_back_whole(tmp_path: Path) -> None:
+    content = {f"k{i}": i for i in range(100)}
+    first = listing(Fake(content))
+    again = listing(Fake(dict(reversed(content.items()))), first)
+    for name, table in (("a", first), ("b", again)):
+        (tmp_path / name).mkdir()
+        tables.write_table(tmp_path / name / FILE, table)
+    assert (tmp_path / "a" / FILE).read_bytes() == (tmp_path / "b" / FILE).read_bytes()
+    assert first.schema.equals(SCHEMA)
+    rows = rows_between(tmp_path / "a", 30, 60)
+    assert rows["image_id"].to_pylist() == list(range(30, 60))
+    assert about(rows) == about(first)
+
+
+def test_rows_between_leaves_removed_images_out(tmp_path: Path) -> None:
+    before = listing(Fake({"a": 1, "b": 1, "c": 1}))
+    tables.write_table(tmp_path / FILE, listing(Fake({"a": 1, "c": 1}), before))
+    assert sorted(rows_between(tmp_path, 0, 3)["key"].to_pylist()) == ["a", "c"]
+
+
+def test_labels_may_be_kept_elsewhere() -> None:
+    before = listing(Fake({"ant": 1, "bee": 1})).drop_columns(["label"])
+    after = listing(Fake({"bee": 1, "cow": 1}), before).to_pylist()
+    assert {row["key"]: row["label"] for row in after} == {"ant": None, "bee": "b", "cow": "c"}
+
+
+def test_containers_go_one_by_one_and_keep_their_numbers() -> None:
+    content = {name: [f"{name}{i}" for i in range(3)] for name in ("x", "y")}
+    first = listing(Fake({}, content))
+    order = sorted(content, key=digest)
+    assert first["key"].to_pylist() == [f"{name}/{name}{i}" for name in order for i in range(3)]
+    grown = listing(Fake({}, content | {"w": ["new"], "x": ["x0", "x1", "x2", "x3"]}), first)
+    assert grown.slice(0, 6).drop_columns(["label"]).equals(first.drop_columns(["label"]))
+    names = about(grown).containers
+    assert names == (*order, "w")
+    by_key = {row["key"]: names[row["container"]] for row in grown.to_pylist()}
+    assert by_key["w/new"] == "w"
+    assert by_key["x/x3"] == "x"
+
+
+def test_a_changed_image_keeps_its_id_and_changes_its_shard() -> None:
+    content = {f"k{i}": 1 for i in range(40)}
+    before = listing(Fake(content))
+    after = listing(Fake(content | {before["key"][17].as_py(): 2}), before)
+    keys = [[shard.rows_key for shard in shards(table, None, 10)] for table in (before, after)]
+    assert [a == b for a, b in zip(*keys, strict=True)] == [True, False, True, True]
+
+
+def test_nothing_to_list_and_another_kind_are_said() -> None:
+    with pytest.raises(errors.UsageError, match=r"no images in fake .not listed: 1 × not-an-image-name"):
+        listing(Fake({}))
+    with pytest.raises(errors.UsageError, match="folder"):
+        listing(Fake({}, {"t": ["a"]}, kind="tars"), listing(Fake({"a": 1})))
+    with pytest.raises(errors.UsageError, match="no image listing"):
+        about(pa.table({"image_id": [1]}))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 40), st.integers(1, 12), st.integers(1, 70), st.integers(0, 40))
+def test_shards_nest_in_the_limit_and_stay_when_images_come(
+    count: int, more: int, size: int, limit: int, extra: int
+) -> None:
+    small = listing(Fake({f"k{i}": 1 for i in range(count)}))
+    grown = listing(Fake({f"k{i}": 1 for i in range(count + more)}), small)
+    for fewer, all_of_them, fewer_limit, more_limit in (
+        (small, grown, None, None),
+        (small, small, limit, limit + extra),
+    ):
+        a, b = shards(fewer, fewer_limit, size), shards(all_of_them, more_limit, size)
+        assert [i for shard in a for i in range(shard.first, shard.stop)] == list(
+            range(min(count, fewer_limit or count))
+        )
+        assert all(shard.stop - shard.first <= size for shard in b)
+        full = [shard for shard in a if shard.stop - shard.first == size]
+        assert b[: len(full)] == full
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 15), st.integers(1, 60), st.integers(0, 30))
+def test_shards_of_containers_are_whole_ones(sizes: list[int], size: int, limit: int, extra: int) -> None:
+    content = {f"c{i}": [str(j) for j in range(n)] for i, n in enumerate(sizes)}
+    table = listing(Fake({}, content))
+    found = shards(table, None, size)
+    for shard in found:
+        numbers = shard.rows["container"].to_pylist()
+        assert all(numbers.count(n) == len(content[about(table).containers[n]]) for n in set(numbers))
+        last = numbers.count(numbers[-1])
+        assert len(numbers) - last < size
+    assert all(len(shard.rows) >= size for shard in found[:-1])
+    few, many = shards(table, limit, size), shards(table, limit + extra, size)
+    assert many[: len(few) - 1] == few[:-1]
+
+
+def test_a_shards_key_covers_everything_but_labels() -> None:
+    table = listing(Fake({f"k{i}": i for i in range(9)}))
+    (whole,) = shards(table)
+    relabelled = table.set_column(8, "label", pa.array(["x"] * 9, pa.large_string()))
+    assert shards(relabelled)[0].rows_key == whole.rows_key
+    for name in ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns"):
+        values = table[name].to_pylist()
+        place = table.schema.get_field_index(name)
+        other = table.set_column(
+            place, table.schema.field(name), pa.array([values[0] + 1, *values[1:]], SCHEMA.field(name).type)
+        )
+        assert shards(other)[0].rows_key != whole.rows_key, name
+    assert whole.clipped(4) == shards(table, 4)[0]
+    with pytest.raises(errors.UsageError, match="at least 1"):
+        shards(table, 0)
