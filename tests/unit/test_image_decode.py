@@ -174,8 +174,8 @@ def test_grey_and_two_colours() -> None:
 
 
 def lab_profile(lightness: int) -> bytes:
-    """Build a CMYK profile by hand (ICC.1, lut8): coloured inks do nothing, black ink goes from this lightness to 0."""
-    grid = (bytes([round(lightness * 255 / 100), 128, 128]) + bytes([0, 128, 128])) * 8
+    """Build a CMYK profile by hand (ICC.1, lut8): paper is white, coloured ink is grey, black ink is black."""
+    grid = b"".join(bytes([level, 128, 128]) for level in [255, 0] + [round(lightness * 255 / 100), 0] * 7)
     ramp = bytes(range(256))
     matrix = struct.pack(">9i", *(65536 if i % 4 == 0 else 0 for i in range(9)))
     lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + grid + ramp * 3
@@ -192,12 +192,6 @@ def lab_profile(lightness: int) -> bytes:
     return head.ljust(128, b"\0") + struct.pack(">I", 4) + tags + body
 
 
-def grey_of(lightness: float) -> float:
-    """CIE lightness to luminance to sRGB value."""
-    luminance = ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
-    return 255 * (1.055 * luminance ** (1 / 2.4) - 0.055 if luminance > 0.0031308 else 12.92 * luminance)
-
-
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
 def test_cmyk_by_formula_and_by_profile(kind: str) -> None:
     inks = [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 255, 0), (0, 0, 0, 255), (100, 50, 0, 25)]
@@ -205,9 +199,10 @@ def test_cmyk_by_formula_and_by_profile(kind: str) -> None:
         image = Image.new("CMYK", (16, 16), ink)
         expected = np.array([(255 - v) * (255 - ink[3]) / 255 for v in ink[:3]])
         assert np.abs(pixels(saved(image, kind))[8, 8] - expected).max() <= 2
-        found = pixels(saved(image, kind, icc_profile=lab_profile(50)))[8, 8].astype(int)
-        assert np.abs(found - grey_of(50 * (1 - ink[3] / 255))).max() <= 3
-    assert round(grey_of(50)) == 119
+    # L* = 50 is the luminance ((50 + 16) / 116)³ = 0.184, which sRGB writes as 119.
+    for ink, grey in zip(inks[:4], (255, 119, 119, 0), strict=True):
+        data = saved(Image.new("CMYK", (16, 16), ink), kind, icc_profile=lab_profile(50))
+        assert np.abs(pixels(data)[8, 8].astype(int) - grey).max() <= 3
 
 
 def test_a_profile_that_does_not_fit_is_not_used() -> None:
