@@ -55,7 +55,7 @@ class Planner:
         ]
         self._parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
         first = table.slice(0, min(field.IMAGES, self.images))
-        self._first = Shard(number=0, first=0, stop=len(first), rows_key=rows_key(first))
+        self._first, self._first_key = len(first), rows_key(first)
         self._fields = {layer: self._field(layer) for layer in self.layers}
 
     def steps(self) -> list[Step]:
@@ -89,7 +89,7 @@ class Planner:
 
     def _measure(self) -> list[Work]:
         made = [Make(stage="field", key=self._fields[layer], layer=layer) for layer in self.layers]
-        return [self._work("field", made, {"listing": self.listing}, {"stop": self._first.stop})]
+        return [self._work("field", made, {"listing": self.listing}, {"stop": self._first})]
 
     def _patches(self) -> list[Work]:
         made = [Make(stage="patches", key=self._patch_key(layer), layer=layer) for layer in self.layers]
@@ -195,7 +195,7 @@ class Planner:
         return self._key("collect", reads, asked)
 
     def _field(self, layer: str) -> str:
-        reads = {"fingerprint": self.subject.fingerprints[layer], "rows": self._first.rows_key}
+        reads = {"fingerprint": self.subject.fingerprints[layer], "rows": self._first_key}
         asked = {"layer": asdict(self.subject.layers[layer]), "seed": self.config.seed, "images": field.IMAGES}
         return self._key("field", reads, asked | _versions("torch", "pillow", "simplejpeg"))
 

@@ -141,14 +141,14 @@ def locate(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str,
     points = place(samples.activations, run.layout(layer), vectors)
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     positions = []
-    for place, number in enumerate(cell_of(points, grid).tolist()):
+    for index, number in enumerate(cell_of(points, grid).tolist()):
         found = divmod(number, grid)
         positions.append(
             {
-                "y": place // width,
-                "x": place % width,
+                "y": index // width,
+                "x": index % width,
                 "cell": list(found) if found in known else None,
-                "point": [round(float(v), 4) for v in points[place]],
+                "point": [round(float(v), 4) for v in points[index]],
             }
         )
     lit = Counter(tuple(p["cell"]) for p in positions if p["cell"])

@@ -30,6 +30,10 @@ class Subject:
     device: torch.device
     dtype: torch.dtype
 
+    def drawing(self) -> folding.Folded:
+        """Return the model that pictures are optimised through: folded, in float32, on the device."""
+        return self.folded if self.dtype is torch.float32 else _folded(self.model, self.device)
+
     def input(self, pixels: Tensor) -> Tensor:
         """Return what the model takes, `b c h w` on the device, from decoded pixels."""
         return self.model.preprocess.normalise(pixels.to(self.device, non_blocking=True)).to(
@@ -95,8 +99,17 @@ def _open(described: str) -> Subject:
     sample = example(model)
     layers = _probe(model.module, sample, config)
     prints = fingerprint.fingerprints(model.module, sample, list(layers), model.preprocess.fingerprint())
-    folded = folding.fold(model.module, sample).to(device, dtype)
+    folded = _folded(model, device, dtype)
     return Subject(model=model, layers=layers, fingerprints=prints, folded=folded, device=device, dtype=dtype)
+
+
+def _folded(
+    model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32
+) -> folding.Folded:
+    folded = folding.fold(model.module, example(model))
+    for part in (folded.module, *folded.beside.values()):
+        part.to(device, dtype, memory_format=torch.channels_last)
+    return folded
 
 
 def _probe(module: nn.Module, sample: Tensor, config: RunConfig) -> dict[str, Layer]:

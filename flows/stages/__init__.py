@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 from flows.work import Outcome, Work
 from storage.store import Store
@@ -31,7 +32,7 @@ MODULES = {"images": "collect", "moment": "layout"}
 
 def execute(work: Work) -> list[Outcome]:
     """Do one task: make what it names and is not there yet."""
-    store = Store(work.store)
+    store = Store(Path(work.store))
     function: Callable[[Store, Work], list[Outcome]] = importlib.import_module(
         f"flows.stages.{MODULES.get(work.stage, work.stage)}"
     ).compute

@@ -28,7 +28,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     moment = arrays.read_array(store.get("moment", work.reads["moment"]).path / "moment.zarr", "moment")
     with progress.current().bar(f"icons {make.layer} {make.grid}", len(group["row"]), "icons") as advance:
         made = icons.icons(
-            subj.plain,
+            subj.drawing(),
             subj.layers[str(make.layer)],
             group["mean"],
             moment,
