@@ -3,7 +3,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test lint test-slow test-services clean
+.PHONY: setup demo test lint test-slow test-services golden
 
 setup: .venv/ready
 
@@ -23,6 +23,9 @@ lint: setup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+golden: setup
+	$(BIN)/python tests/integration/test_golden.py
 
 demo: setup
 	$(BIN)/python -m flows.demo

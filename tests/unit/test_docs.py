@@ -1,0 +1,89 @@
+"""The docs stay true: every command, option, stage and word is written down, and what the README names exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from flows.cli import app
+from flows.config import STAGES, RunConfig
+from storage.images.decode import REASONS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+COMMANDS = (ROOT / "docs" / "commands.md").read_text()
+WORDS = ("image", "layer", "activation", "unit", "position", "receptive field", "sample", "patch", "layout", "cell", "icon",
+         "tile", "shard", "stage", "run")
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from leaves(child, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+ALL = dict(leaves(typer.main.get_command(app)))
+
+
+def undocumented(text: str) -> list[str]:
+    """Return the commands without a section, and the options that their section does not name."""
+    sections = {m[1]: m[2] for m in re.finditer(r"^## `actlas ([^`]+?)(?: [A-Z\[<].*)?`\n(.*?)(?=^## |\Z)", text, re.M | re.S)}
+    missing = []
+    for name, command in ALL.items():
+        section = sections.get(name)
+        if section is None:
+            missing.append(f"## `actlas {name}`")
+            continue
+        for parameter in command.params:
+            options = [o for o in parameter.opts if o.startswith("--")]
+            missing += [f"{name} {o}" for o in options if o not in ("--help",) and f"`{o}" not in section]
+    return missing
+
+
+def test_every_command_and_option_is_documented() -> None:
+    assert undocumented(COMMANDS) == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_says_what_it_does(name: str) -> None:
+    assert ALL[name].help, name
+    assert all(getattr(parameter, "help", None) for parameter in ALL[name].params if isinstance(parameter, click.Option))
+
+
+def test_every_setting_has_an_option_or_is_of_the_file_only() -> None:
+    options = {o.removeprefix("--").replace("-", "_") for p in ALL["run"].params for o in p.opts}
+    only_in_file = {"patches_per_image", "icon_tries"}
+    assert set(RunConfig.model_fields) - options == only_in_file
+    assert all(f"`{name}`" in COMMANDS for name in only_in_file)
+
+
+def test_words_stages_and_reasons_are_explained() -> None:
+    for word in WORDS:
+        assert re.search(rf"\*\*{word}\*\*", README), word
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    assert all(stage in architecture for stage in STAGES)
+    policy = (ROOT / "docs" / "images.md").read_text()
+    assert all(f"`{reason}`" in policy for reason in REASONS)
+
+
+def test_links_of_the_docs_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_commands_in_the_readme_exist() -> None:
+    used = set(re.findall(r"^\s+(?:\.venv/bin/)?actlas (runs \w+|\w+)", README, re.M))
+    assert used
+    assert used <= set(ALL), used - set(ALL)
+
+
+def test_mutant_a_forgotten_option_is_seen() -> None:
+    assert "top --sheet" in undocumented(COMMANDS.replace("`--sheet", "sheet"))
