@@ -43,10 +43,10 @@ def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
     if os.path.isdir(text):
         return _from_folder(Path(text).absolute())
     if os.path.exists(text):
-        return _from_files(Path(text).absolute().parent, [Path(text).name], text)
+        return _from_files(Path(text).absolute().parent, [Path(text).name], str(Path(text).absolute()))
     if _MAGIC.search(text):
         root, names = _matches(text)
-        return _from_files(root, names, text)
+        return _from_files(root, names, str(Path(text).absolute()))
     raise errors.NotFound(f"no images at {text!r}: no such file or folder; wanted {_KINDS}")
 
 

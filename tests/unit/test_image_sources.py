@@ -453,6 +453,17 @@ def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> N
         listing(sources.open_source(tmp_path / "d.parquet"))
 
 
+def test_a_place_has_one_name_wherever_it_is_named_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    write_tar(tmp_path / "in/a.tar", CONTENT.items())
+    for there, here in (("in", "in"), ("in/a.tar", "a.tar"), ("in/{a,a}.tar", "{a,a}.tar")):
+        monkeypatch.chdir(tmp_path)
+        from_above = sources.open_source(there)
+        monkeypatch.chdir(tmp_path / "in")
+        assert from_above == sources.open_source("." if here == "in" else here)
+        assert Path(from_above.uri).is_absolute()
+
+
 def test_keys_that_climb_out_are_refused(tmp_path: Path) -> None:
     source = sources.open_source(write_folder(tmp_path, {"a.jpg": b"a"}))
     for key in ("../b.jpg", "/etc/passwd", "a/../../b.jpg"):
