@@ -1,0 +1,118 @@
+"""A disk that fails, a process that dies and power that goes, at the n-th change to the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from storage import disk
+from storage.errors import StoreError
+
+FAULTS = ("kill before", "kill after", "power", "ENOSPC", "short", "EIO", "EIO after")
+
+
+class Killed(BaseException):
+    """The process is dead: from now on no change reaches the disk, whatever `finally` blocks try."""
+
+
+class Fault:
+    """The hook: lets operations pass up to number `at`, then does what `kind` says. With at = 0 it only counts.
+
+    For "power" it keeps book of what was never synced: bytes of files, and names in folders. Both are lost then, which
+    is the worst that a file system may do.
+    """
+
+    def __init__(self, root: Path, kind: str = "", at: int = 0) -> None:
+        self.root, self.kind, self.at = root, kind, at
+        self.seen: list[str] = []
+        self.dead = False
+        self._unsynced: set[int] = set()
+        self._names: dict[int, set[str]] = defaultdict(set)
+
+    def __call__(self, when: str, operation: str, path: Path) -> None:
+        if self.dead:
+            raise Killed
+        if when == "before":
+            self.seen.append(f"{operation} {path.name}")
+        if when == "after":
+            self._book(operation, path)
+        if len(self.seen) == self.at:
+            self._strike(when, operation, path)
+
+    def _strike(self, when: str, operation: str, path: Path) -> None:
+        if (self.kind, when) in {("kill before", "before"), ("kill after", "after"), ("power", "after")}:
+            self.dead = True
+            raise Killed
+        if (self.kind, when) in {("EIO", "before"), ("EIO after", "after")}:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        if when == "before" and (self.kind == "ENOSPC" or (self.kind == "short" and operation == "write")):
+            if self.kind == "short":
+                path.write_bytes(b"{")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def _book(self, operation: str, path: Path) -> None:
+        if operation in ("create", "write"):
+            self._unsynced.add(path.stat().st_ino)
+        if operation in ("create", "mkdir", "rename", "link"):
+            self._names[path.parent.stat().st_ino].add(path.name)
+        if operation == "fsync":
+            self._unsynced.discard(path.stat().st_ino)
+            self._names.pop(path.stat().st_ino, None)
+
+    def lose_power(self) -> None:
+        """Take away everything that was never synced."""
+        for folder, _, files in os.walk(self.root):
+            for name in files:
+                path = Path(folder, name)
+                if path.stat().st_ino in self._unsynced:
+                    path.write_bytes(b"")
+        for folder, folders, files in os.walk(self.root):
+            for name in self._names.get(os.stat(folder).st_ino, set()) & {*folders, *files}:
+                path = Path(folder, name)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            folders[:] = [name for name in folders if Path(folder, name).exists()]
+
+
+@contextmanager
+def striking(root: Path, kind: str = "", at: int = 0) -> Iterator[Fault]:
+    """Run the block on a faulty disk; the death of the "process" ends the block, other errors come through."""
+    fault = Fault(root, kind, at)
+    try:
+        with disk.intercepted(fault):
+            yield fault
+    except Killed:
+        if kind == "power":
+            fault.lose_power()
+
+
+def sweep(
+    fresh: Callable[[], Path],
+    job: Callable[[Path], None],
+    check: Callable[[Path, str], None],
+    kinds: tuple[str, ...],
+    others: tuple[str, ...] = (),
+) -> int:
+    """Let `job` meet each of `kinds`, and one of `others` in turn, at each of its operations; `check` what is left.
+
+    Each trial has a store of its own. Only OSError and the store's own errors may leave the job. Return the number of
+    trials.
+    """
+    counted = fresh()
+    with striking(counted) as fault:
+        job(counted)
+    shutil.rmtree(counted)
+    trials = 0
+    for at, operation in enumerate(fault.seen, 1):
+        for kind in [*kinds, *others[at % len(others) :][:1]] if others else kinds:
+            root = fresh()
+            with striking(root, kind, at), suppress(OSError, StoreError):
+                job(root)
+            check(root, f"{kind} at operation {at} ({operation})")
+            shutil.rmtree(root)
+            trials += 1
+    return trials
