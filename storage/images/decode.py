@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import warnings
 from collections.abc import Callable
@@ -47,6 +48,8 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 _CUT_SHORT = re.compile(
     r"truncat|premature|unexpected end|end of (file|data|image)|EOF|not enough|incomplete", re.IGNORECASE
 )
+# Pillow reports some broken files to its log beside raising; the rejection says it all.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 

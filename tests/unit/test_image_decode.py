@@ -498,7 +498,9 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM"])
-def test_mutated_files_are_decoded_or_rejected_and_nothing_else(kind: str) -> None:
+def test_mutated_files_are_decoded_or_rejected_and_nothing_else(
+    kind: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(len(kind))
     data = saved(photo(40, 30), kind)
     with warnings.catch_warnings(record=True) as caught:
@@ -506,6 +508,8 @@ def test_mutated_files_are_decoded_or_rejected_and_nothing_else(kind: str) -> No
         outcomes = Counter(reason(mutated(data, rng)) for _ in range(120))
     assert set(outcomes) <= {"accepted", *REASONS}
     assert [str(warning.message) for warning in caught] == []
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")
 
 
 def test_interrupts_and_lack_of_memory_are_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
