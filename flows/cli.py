@@ -8,7 +8,6 @@ import sys
 # Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import click
 import typer
 
 from flows.commands import ask, keep, run
@@ -37,22 +36,16 @@ def main(arguments: list[str] | None = None) -> None:
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(spread(arguments), standalone_mode=False)
+        app(spread(arguments))
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
     except ActlasError as error:
         print(f"actlas: {error}", file=sys.stderr)
         return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except KeyboardInterrupt:
         print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 SEVERAL = ("--layers", "--grids", "--axes")

@@ -84,7 +84,7 @@ def verify(
     ] = False,
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
-) -> int:
+) -> None:
     """Read every byte and name what is damaged, missing or unexpected. Exit code 1 if there is any."""
     from flows import progress
     from storage import repair as repairs
@@ -101,7 +101,7 @@ def verify(
     else:
         output.as_table(rows)
         _say_verdict(len(rows), again, repair)
-    return 1 if damages and not repair else 0
+    raise typer.Exit(1 if damages and not repair else 0)
 
 
 def _say_verdict(damages: int, again: list[Any], repaired: bool) -> None:

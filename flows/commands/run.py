@@ -70,7 +70,7 @@ def run(
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,
     json: output.Json = False,
-) -> int:
+) -> None:
     """Run the pipeline and publish an activation atlas."""
     settings = {name: value for name, value in locals().items() if name not in ("config", "engine", "wait", "json")}
     from flows import config as configuration
@@ -85,7 +85,7 @@ def run(
         output.as_json(summary)
     else:
         _tell(summary)
-    return 3 if summary["rejected"] else 0
+    raise typer.Exit(3 if summary["rejected"] else 0)
 
 
 def _tell(summary: dict[str, Any]) -> None:
