@@ -59,6 +59,7 @@ def release(descriptor: int) -> None:
     """Give a lock back; nothing happens in a forked child, which never had it."""
     if descriptor in _held:
         _held.discard(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # for a child just forked that has not come to close its own yet
         os.close(descriptor)
 
 
