@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,23 +10,16 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.pooling import (
-    _AdaptiveAvgPoolNd,
-    _AdaptiveMaxPoolNd,
-    _AvgPoolNd,
-    _MaxPoolNd,
-)
 
 from atlas import axes as axis_rules
 from atlas.arrays import Layer
-from atlas.axes import BATCH, OTHER_BATCH, TALLER, WIDER, AmbiguousAxesError, Seen, Shape
+from atlas.axes import AmbiguousAxesError
+from atlas.dispatch import first_tensor, slow_attention
+from atlas.observe import observe
 
 __all__ = ["AmbiguousAxesError", "UnknownLayerError", "list_layers", "probe", "recording", "run_to", "view"]
 
 Visit = Callable[[str, Tensor], None]
-
-_SPATIAL = (_ConvNd, _AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, nn.Upsample, nn.BatchNorm2d)
 
 
 class UnknownLayerError(LookupError):
@@ -60,7 +52,7 @@ def probe(
     if module.training:
         raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
     axes = dict(axes or {})
-    seen = _observe(module, example)
+    seen = observe(module, example)
     known = [one.name for one in seen]
     for name in [*(names or ()), *axes]:
         _check(name, known, module)
@@ -95,19 +87,6 @@ def view(raw: Any, layer: Layer) -> Tensor:
     placed = tensor[:, layer.prefix :]
     height, width = _token_grid(placed.shape[1], layer)
     return placed.view(len(placed), height, width, -1).permute(0, 3, 1, 2)
-
-
-def first_tensor(output: Any) -> Tensor | None:
-    """Return the first tensor in a layer's output: itself, or the first found in a tuple, list, dict or dataclass."""
-    if isinstance(output, Tensor):
-        return output
-    if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        output = vars(output)
-    if isinstance(output, Mapping):
-        output = output.values()
-    elif not isinstance(output, tuple | list):
-        return None
-    return next((tensor for item in output if (tensor := first_tensor(item)) is not None), None)
 
 
 @contextmanager
@@ -155,17 +134,6 @@ def run_to(
     """Run the model up to the last of `layers`, visiting each; see `recording`."""
     with recording(target, layers, visit, stop=True, clone=clone) as run:
         run(x)
-
-
-@contextmanager
-def slow_attention() -> Iterator[None]:
-    """Turn torch's fused transformer path off: it skips submodules, and is taken only where gradients are off."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _Stopped(BaseException):
@@ -219,56 +187,6 @@ class _Recorder:
         self.left.discard(name)
         if self.stop and not self.left:
             raise _Stopped
-
-
-def _observe(module: nn.Module, example: Tensor) -> list[Seen]:
-    """Run both sizes and return what every layer gave, in the order in which they finish."""
-    height, width = example.shape[1:]
-    larger = torch.zeros(OTHER_BATCH, len(example), height + TALLER, width + WIDER, dtype=example.dtype)
-    # The larger one first: what a module may remember of its last input is then the size it will see.
-    other = {name: shape for name, shape, _ in _shapes(module, larger.to(example.device), may_fail=True)}
-    seen = _shapes(module, example.expand(BATCH, -1, -1, -1).contiguous(), may_fail=False)
-    return [Seen(name=n, shape=s, other=other.get(n) or None, spatial=spatial) for n, s, spatial in seen]
-
-
-def _shapes(module: nn.Module, x: Tensor, may_fail: bool) -> list[tuple[str, Shape, bool]]:
-    """Return name, shape of the first tensor (empty if there is none of numbers), and spatiality of every call.
-
-    A model that does not take the size may fail halfway: what ran before counts.
-    """
-    calls: list[tuple[str, Shape, bool]] = []
-
-    def hook_of(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            tensor = first_tensor(output)
-            usable = tensor is not None and tensor.is_floating_point()
-            calls.append(
-                (name, tuple(tensor.shape) if usable and tensor is not None else (), isinstance(module, _SPATIAL))
-            )
-
-        return hook
-
-    with ExitStack() as stack, torch.no_grad():
-        stack.enter_context(slow_attention())
-        for name, child in module.named_modules():
-            if name:
-                stack.callback(child.register_forward_hook(hook_of(name)).remove)
-        try:
-            module(x)
-        except Exception:
-            if not may_fail:
-                raise
-    return _numbered(calls)
-
-
-def _numbered(calls: list[tuple[str, Shape, bool]]) -> list[tuple[str, Shape, bool]]:
-    """Name the calls: `layer`, or `layer@call` where there are several."""
-    total, so_far = Counter(name for name, _, _ in calls), Counter[str]()
-    named = []
-    for name, shape, spatial in calls:
-        named.append((name if total[name] == 1 else f"{name}@{so_far[name]}", shape, spatial))
-        so_far[name] += 1
-    return named
 
 
 def _check(name: str, known: list[str], module: nn.Module) -> None:

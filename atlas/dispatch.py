@@ -1,9 +1,13 @@
-"""See every operation that a model runs, below its modules and functions."""
+"""What a model's run is made of: every operation, below modules and functions, and the tensors in what they give."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -34,3 +38,27 @@ def tensors(value: Any) -> list[Tensor]:
     if isinstance(value, dict):
         return tensors(list(value.values()))
     return [tensor for item in value for tensor in tensors(item)] if isinstance(value, list | tuple) else []
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """Return the first tensor in a layer's output: itself, or the first found in a tuple, list, dict or dataclass."""
+    if isinstance(output, Tensor):
+        return output
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        output = vars(output)
+    if isinstance(output, Mapping):
+        output = output.values()
+    elif not isinstance(output, tuple | list):
+        return None
+    return next((tensor for item in output if (tensor := first_tensor(item)) is not None), None)
+
+
+@contextmanager
+def slow_attention() -> Iterator[None]:
+    """Turn torch's fused transformer path off: it skips submodules, and is taken only where gradients are off."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from atlas.activations import UnknownLayerError, first_tensor, slow_attention
-from atlas.dispatch import Operations, tensors
+from atlas.activations import UnknownLayerError
+from atlas.dispatch import Operations, first_tensor, slow_attention, tensors
 
 VERSION = 1
 

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from atlas.activations import slow_attention
-from atlas.dispatch import Operations, tensors
+from atlas.dispatch import Operations, slow_attention, tensors
 
 _FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 TOLERANCE = 1e-3
