@@ -23,6 +23,11 @@ from storage.store import Contents, Entry, Store
 from storage.verify import verify
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 class StoreContract:
     """Every kind of store passes these."""
 
@@ -43,9 +48,13 @@ class StoreContract:
         assert list(store.places.tmp.iterdir()) == []
 
     def test_an_error_in_the_draft_comes_through_and_leaves_nothing(self, store: Store) -> None:
-        with pytest.raises(ZeroDivisionError), store.draft("a", stores.key("a", 1)) as draft:
-            stores.write(draft.path, "a", 1)
-            raise ZeroDivisionError
+        def work() -> None:
+            with store.draft("a", stores.key("a", 1)) as draft:
+                stores.write(draft.path, "a", 1)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            work()
         assert list(store.places.tmp.iterdir()) == []
 
     def test_the_first_commit_of_a_key_wins(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
@@ -201,18 +210,21 @@ class StoreContract:
         assert not stores.wrong(store)
 
     def test_a_draft_takes_no_links_and_no_manifest(self, store: Store) -> None:
-        with pytest.raises(StoreError, match="link"), store.draft("a", stores.key("a", 1)) as draft:
-            (draft.path / "link").symlink_to("/etc/passwd")
-            draft.commit({})
-        with pytest.raises(RuntimeError), store.draft("a", stores.key("a", 1)) as draft:
+        with store.draft("a", stores.key("a", 1)) as draft:
+            (draft.path / "link").symlink_to("data.bin")
+            with pytest.raises(StoreError, match="link"):
+                draft.commit({})
+        with store.draft("a", stores.key("a", 1)) as draft:
             (draft.path / "manifest.json").write_bytes(b"")
-            draft.commit({})
+            with pytest.raises(RuntimeError):
+                draft.commit({})
 
     def test_a_swept_draft_never_commits_what_is_left(self, store: Store) -> None:
-        with pytest.raises(FileNotFoundError), store.draft("a", stores.key("a", 1)) as draft:
+        with store.draft("a", stores.key("a", 1)) as draft:
             stores.write(draft.path, "a", 1)
             draft.path.parent.rename(store.places.tmp / "gone")
-            draft.commit({"number": 1})
+            with pytest.raises(FileNotFoundError):
+                draft.commit({"number": 1})
         assert store.find("a", stores.key("a", 1)) is None
 
     def test_a_lost_version_file_is_read_from_its_copy(self, store: Store) -> None:

@@ -23,7 +23,7 @@ PLAIN = st.recursive(
 )
 
 
-class Colour(str, enum.Enum):
+class Colour(enum.StrEnum):
     RED = "red"
 
 

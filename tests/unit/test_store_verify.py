@@ -1,0 +1,272 @@
+"""Every flipped bit and every lost file is named, nothing else is, and what is repaired is whole again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from support import stores
+from support.trees import tree
+
+from storage import arrays, tables, verify
+from storage.errors import NotFound
+from storage.gc import gc
+from storage.repair import repair
+from storage.results import Result
+from storage.store import Store
+from storage.verify import Damage
+
+NUMBERS = range(12)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "SETTLE", 0.0)
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Twelve small results, one with arrays and a table, one that no version names; three versions."""
+    return make(Store(tmp_path / "store"))
+
+
+def make(store: Store) -> Store:
+    results = [stores.commit(store, "a", number) for number in NUMBERS]
+    results.append(formats(store))
+    for number in (4, 8, len(results)):
+        store.publish("run", stores.contents(results[:number], n=number))
+    stores.commit(store, "b", 1)
+    return store
+
+
+def formats(store: Store) -> Result:
+    key = stores.key("formats", 0)
+    found = store.find("formats", key)
+    if found is not None:
+        return found
+    rng = np.random.default_rng(0)
+    with store.draft("formats", key) as draft:
+        arrays.write_group(draft.path / "group.zarr", {"x": rng.random((50, 3)), "zeros": np.zeros(40)}, chunk_rows=16)
+        table = pa.table({"unit": np.arange(300), "name": [f"n{i}" for i in range(300)]})
+        tables.write_table(draft.path / "table.parquet", table, row_group_size=50)
+        return draft.commit({"number": 0})
+
+
+def files(store: Store) -> list[Path]:
+    return sorted(path for part in ("stages", "runs") for path in (store.root / part).rglob("*") if path.is_file())
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    place = rng.randrange(len(data) * 8)
+    data[place // 8] ^= 1 << place % 8
+    path.write_bytes(bytes(data))
+
+
+def one_by_one(store: Store, count: int, check: Callable[[Store], list[Damage]], delete: bool = False) -> list[str]:
+    """Break one random file, verify, mend it, `count` times; return what was not named, or not alone."""
+    rng, missed = random.Random(count), []
+    for _ in range(count):
+        path = rng.choice([path for path in files(store) if path.stat().st_size or delete])
+        data = path.read_bytes()
+        path.unlink() if delete else flip(path, rng)
+        named = {damage.path for damage in check(store)}
+        # a manifest with a flipped bit may name a file of its own besides, which it now describes wrongly
+        alone = {name for name in named if path.name != "manifest.json" or not name.startswith(_folder(store, path))}
+        if store.places.relative(path) not in named or alone - {store.places.relative(path)}:
+            missed.append(f"{store.places.relative(path)}: {sorted(named)}")
+        path.write_bytes(data)
+    return missed
+
+
+def _folder(store: Store, path: Path) -> str:
+    return store.places.relative(path.parent) + "/"
+
+
+def test_a_clean_tree_has_no_damage(store: Store) -> None:
+    seen: list[tuple[int, int]] = []
+    assert verify.verify(store, progress=lambda done, total: seen.append((done, total))) == []
+    assert verify.verify(store, "run") == []
+    assert seen[-1][0] == seen[-1][1] > 1000
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_each_of_100_flipped_bits_is_named_and_nothing_else(store: Store) -> None:
+    assert one_by_one(store, 100, verify.verify) == []
+    assert verify.verify(store) == []
+
+
+def test_each_of_40_deleted_files_is_named_and_nothing_else(store: Store) -> None:
+    assert one_by_one(store, 40, verify.verify, delete=True) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path) -> None:
+    """All in one tree: every one is named; then repair and a rerun give back every byte."""
+    store = make(Store(tmp_path / "store"))
+    rng, before = random.Random(seed), tree(store.root)
+    # a first or last version that lost both its files is like one that never was, so copies are flipped only
+    gone = rng.sample([path for path in files(store) if path.suffix != ".copy"], 20)
+    flipped = rng.sample([path for path in files(store) if path not in gone and path.stat().st_size], 25)
+    for path in gone:
+        path.unlink()
+    for path in [*flipped, *rng.choices(flipped, k=75)]:
+        flip(path, rng)
+    changed = {name for name, digest in before.items() if tree(store.root).get(name) != digest}
+    changed |= {store.places.relative(path) for path in gone if path.name == "happened.json"}
+    damages = verify.verify(store)
+    assert not unnamed(store, changed, damages)
+    compute = repair(store, damages)
+    broken = {name.split("/")[2] for name in changed if name.startswith("stages") and "happened" not in name}
+    assert {key for _, key in compute} >= broken
+    for number in NUMBERS:
+        stores.commit(store, "a", number)
+    formats(store)
+    stores.commit(store, "b", 1)
+    past_repair = {damage.path for damage in verify.verify(store)}
+    assert past_repair <= {name for name in changed if name.startswith("runs")}
+    assert {name for name, digest in before.items() if tree(store.root).get(name) != digest} == past_repair
+
+
+def unnamed(store: Store, changed: set[str], damages: list[Damage]) -> set[str]:
+    """Return what changed and is not named. Where a manifest is gone or broken beyond reading, its naming must do."""
+    named = {damage.path for damage in damages}
+    blind = {name.removesuffix("manifest.json") for name in named if name.endswith("/manifest.json")}
+    return {name for name in changed - named if not any(name.startswith(folder) for folder in blind)}
+
+
+def test_strays_are_named_and_set_aside(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    strays = [
+        store.root / "x",
+        store.root / "runs" / "x",
+        store.root / "runs" / "run" / "x",
+        store.root / "runs" / "run" / "01.json",
+        store.root / "stages" / "x",
+        store.root / "stages" / "a" / "x",
+        result.path / "x",
+        result.path / "part" / "deep" / "x",
+    ]
+    for path in strays:
+        path.write_bytes(b"x")
+    (result.path / "y").symlink_to("data.bin")
+    damages = verify.verify(store)
+    expected = {store.places.relative(path) for path in [*strays, result.path / "y"]}
+    assert {damage.path for damage in damages if damage.kind == "unexpected"} == expected == {d.path for d in damages}
+    assert repair(store, damages) == []
+    assert verify.verify(store) == []
+    assert result.file("data.bin").read_bytes() == stores.content("a", 1)["data.bin"]
+
+
+def test_only_what_versions_name_is_looked_at_with_a_name(store: Store) -> None:
+    store.publish("other", stores.contents([stores.commit(store, "a", 1)]))
+    (stores.commit(store, "b", 1).path / "data.bin").write_bytes(b"")
+    (stores.commit(store, "a", 5).path / "data.bin").write_bytes(b"")
+    assert [len(verify.verify(store, name)) for name in ("other", "run", None)] == [0, 1, 2]
+    with pytest.raises(NotFound, match="other, run"):
+        verify.verify(store, "nothing")
+
+
+def test_a_whole_result_that_is_gone_is_named_and_computed_again(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    result.path.rename(store.places.tmp / "lost")
+    damages = verify.verify(store)
+    assert [damage.path for damage in damages] == [f"stages/a/{result.key}"]
+    assert repair(store, damages) == [("a", result.key)]
+    stores.commit(store, "a", 1)
+    assert verify.verify(store) == []
+
+
+def test_only_the_damaged_result_is_computed_again(store: Store) -> None:
+    result, before = stores.commit(store, "a", 1), tree(store.root)
+    (result.path / "data.bin").write_bytes(b"x" * len(stores.content("a", 1)["data.bin"]))
+    assert repair(store, verify.verify(store)) == [("a", result.key)]
+    assert store.find("a", result.key) is None
+    assert len(list(store.places.tmp.iterdir())) == 1
+    stores.commit(store, "a", 1)
+    assert tree(store.root) == before
+    assert verify.verify(store) == []
+    assert len(gc(store, older_than=0)) == 2  # what was set aside, and the result that no version names
+
+
+def test_a_lost_record_of_what_happened_costs_no_work(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    for harm in (lambda path: path.unlink(), lambda path: path.write_bytes(b"{}")):
+        harm(result.path / "happened.json")
+        assert repair(store, verify.verify(store)) == []
+        assert "lost" in result.happened()
+        assert verify.verify(store) == []
+
+
+def test_a_manifest_that_is_whole_and_not_the_published_one(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    result.path.rename(store.places.tmp / "first")
+    with store.draft("a", result.key) as draft:
+        stores.write(draft.path, "a", 2)
+        draft.commit({"number": 1})
+    named = verify.verify(store)
+    assert [damage.path for damage in named] == [f"stages/a/{result.key}/manifest.json"]
+    assert repair(store, named) == [("a", result.key)]
+
+
+def test_an_old_list_of_damages_does_no_harm(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    data = (result.path / "data.bin").read_bytes()
+    (result.path / "data.bin").write_bytes(b"")
+    damages = verify.verify(store)
+    (result.path / "data.bin").write_bytes(data)
+    assert repair(store, damages) == []
+    assert store.find("a", result.key) == result
+
+
+def test_versions_that_do_not_follow_one_another(store: Store) -> None:
+    """Version 2 put back from another store: whole in itself, and out of place."""
+    other = Store(store.root.parent / "other")
+    for number in (1, 2):
+        other.publish("run", stores.contents([stores.commit(other, "a", 0)], n=-number))
+    for path in (store.places.version, store.places.copy):
+        path("run", 2).write_bytes(other.places.version("run", 2).read_bytes())
+    assert {damage.path for damage in verify.verify(store)} == {"runs/run/2.json", "runs/run/3.json"}
+
+
+def test_both_files_of_a_version_gone(store: Store) -> None:
+    for path in (store.places.version("run", 2), store.places.copy("run", 2)):
+        path.unlink()
+    damages = verify.verify(store)
+    assert [damage.path for damage in damages] == ["runs/run/2.json", "runs/run/2.json.copy"]
+    assert repair(store, damages) == []
+    assert verify.verify(store) == damages
+
+
+def test_mutant_verify_that_skips_hashes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def size_only(path: Path) -> dict[str, int | str]:
+        named = verify.recorded_files(store.places, path.parts[-3], path.parts[-2]) if path.name == "data.bin" else {}
+        return dict(named.get(path.name, {"bytes": path.stat().st_size, "sha256": ""}))
+
+    monkeypatch.setattr(verify, "describe", size_only)
+    assert len(one_by_one(store, 100, verify.verify)) > 10
+
+
+def test_mutant_verify_that_overlooks_what_is_missing(store: Store) -> None:
+    def blind(of: Store) -> list[Damage]:
+        return [damage for damage in verify.verify(of) if damage.kind != "missing"]
+
+    assert len(one_by_one(store, 20, blind, delete=True)) == 20
+
+
+def test_mutant_verify_that_cries_wolf(store: Store) -> None:
+    extra = Damage(path="stages/a/x", kind="damaged")
+    assert len(one_by_one(store, 20, lambda of: [*verify.verify(of), extra])) == 20
+
+
+def test_mutant_repair_that_only_deletes_the_file(store: Store) -> None:
+    """The result would still be found, and no rerun would compute it."""
+    result = stores.commit(store, "a", 1)
+    (result.path / "data.bin").unlink()
+    assert stores.commit(store, "a", 1) == result
+    assert verify.verify(store) != []
