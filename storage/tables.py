@@ -1,7 +1,7 @@
 """Tables on disk: Parquet with the same bytes for the same rows, checked when read.
 
-Pages carry checksums. Parquet's footer has none, and a flipped bit in its statistics would hide rows in silence; so its
-SHA-256 stands in the file right before it, in a place where other readers never look.
+Pages carry checksums. Parquet's footer has none: a flipped bit in its statistics hides rows in silence, or makes Arrow
+abort the process (seen in 26.0.1). So its SHA-256 stands in the file right before it, where other readers never look.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ ROWS = 65_536
 def write_table(path: Path, table: pa.Table, row_group_size: int = ROWS, sorting: Sequence[str] = ()) -> None:
     """Write a new Parquet file; `sorting` names the columns that the rows ascend by, as a note to other readers.
 
-    Chunking of the table doesn't show in the bytes. Strings and binaries become their large types (64-bit offsets).
+    Chunking of the table doesn't show in the bytes; its schema's metadata is kept. Strings and binaries become their
+    large types (64-bit offsets).
     """
-    metadata = table.schema.metadata  # what a listing says of itself
+    metadata = table.schema.metadata  # cast drops it
     table = table.cast(_large(table.schema)).replace_schema_metadata(metadata).combine_chunks()
     order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorting]
     sink = pa.BufferOutputStream()
