@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atlas.activations import Recordable
 from atlas.arrays import Byte, Float, Icons, Int, Layer
+from atlas.inversion.ascent import adam
 from atlas.inversion.draws import start
 from atlas.inversion.proof import EPSILON, Proof, batches, plain_activations, prove
 from atlas.inversion.recipes import Recipe
@@ -61,7 +62,9 @@ def icons(
             return drawer.draw(targets[cells], numbers[cells], attempt, tell)
 
         def judge(pictures: Byte, cells: Int) -> Proof:
-            return prove(plain_activations(see, layer.name, pictures, batch, device), targets, cells, whiten)
+            return prove(
+                plain_activations(see, layer.name, pictures[..., : len(mean)], batch, device), targets, cells, whiten
+            )
 
         return _best_of(draw, judge, rows, tries, progress or (lambda done, total: None))
 
@@ -116,7 +119,7 @@ class _Drawer:
                 parameterisation,
                 start(seeds[chosen], attempt),
                 steps=self.recipe.steps,
-                rate=self.recipe.rate,
+                ascent=adam(self.recipe.rate),
                 transform=self.recipe.moves(self.fixed),
                 device=self.device,
                 progress=tick,

@@ -1,4 +1,4 @@
-"""The loop: numbers → picture → transform → layers → objective, and a step of Adam on the numbers."""
+"""The loop: numbers → picture → transform → layers → objective, and a step uphill on the numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from atlas.activations import Recordable, run_to
 from atlas.arrays import Layer
+from atlas.inversion.ascent import Ascent
 from atlas.inversion.draws import Draws
 from atlas.inversion.objectives import PICTURE, Objective, Seen
 from atlas.inversion.parameterisations import Parameterisation
@@ -21,13 +22,6 @@ See = Callable[[Tensor], Seen]
 Progress = Callable[[int, int], None]
 """Is told how much is done, and of how much."""
 
-OptimiserFactory = Callable[[list[Tensor], float], torch.optim.Optimizer]
-
-
-def adam(numbers: list[Tensor], rate: float) -> torch.optim.Optimizer:
-    """Make the optimiser of the published code: Adam at a constant rate."""
-    return torch.optim.Adam(numbers, lr=rate)
-
 
 def render(
     see: See,
@@ -36,9 +30,8 @@ def render(
     draws: Draws,
     *,
     steps: int,
-    rate: float,
+    ascent: Ascent,
     transform: Transform = identity,
-    optimiser: OptimiserFactory = adam,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Tensor:
@@ -47,12 +40,12 @@ def render(
     Each picture comes from its own draws and its own value, so it does not depend on the others of its batch.
     """
     numbers = parameterisation.initial(draws).to(device).requires_grad_()
-    stepper = optimiser([numbers], rate)
     for step in range(steps):
         picture = parameterisation.picture(numbers)
         seen = {PICTURE: picture, **see(transform(picture, draws))}
-        (numbers.grad,) = torch.autograd.grad(-objective.value(seen).sum(), [numbers])
-        stepper.step()
+        (gradient,) = torch.autograd.grad(objective.value(seen).sum(), [numbers])
+        with torch.no_grad():
+            numbers += ascent(gradient)
         if progress is not None:
             progress(step + 1, steps)
     with torch.no_grad():

@@ -10,8 +10,8 @@ from atlas.inversion import parameterisations
 from atlas.inversion.draws import start
 from atlas.inversion.parameterisations import (
     Map,
-    coloured,
     colour,
+    coloured,
     fixed_contrast,
     fourier,
     frequencies,

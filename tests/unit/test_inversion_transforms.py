@@ -97,10 +97,10 @@ def test_steps_of_a_list_follow_one_another() -> None:
     """A list in one resampling equals the steps one by one where each moves whole pixels."""
     steps = [Pad(2), Rotate((90,)), Jitter(4), Rotate((180,))]
     one = warp(steps, 0.25)(SQUARE, start([11]))
-    draws = start([11])
+    draws, by_one = start([11]), SQUARE
     for step in steps:
-        SQUARE_ = warp([step], 0.25)(SQUARE if step is steps[0] else SQUARE_, draws)  # noqa: N806
-    torch.testing.assert_close(one, SQUARE_, atol=1e-5, rtol=0)
+        by_one = warp([step], 0.25)(by_one, draws)
+    torch.testing.assert_close(one, by_one, atol=1e-5, rtol=0)
 
 
 def test_lucid_preset_number_by_number() -> None:
@@ -166,7 +166,9 @@ def test_affine_stays_within_its_ranges() -> None:
     for _ in range(300):
         got = affine(10, 0.1, 8)(ramp, draws)[0, :, 26:39, 26:39]
         across = (got[:, 6, 12] - got[:, 6, 0]) / 12
-        met.append([*got[:, 6, 6].tolist(), float(across.norm()), float(torch.rad2deg(torch.atan2(across[0], across[1])))])
+        met.append(
+            [*got[:, 6, 6].tolist(), float(across.norm()), float(torch.rad2deg(torch.atan2(across[0], across[1])))]
+        )
     low, high = np.min(met, axis=0), np.max(met, axis=0)
     np.testing.assert_allclose(low, [-8, -8, 1 / 1.1, -10], rtol=0.05)
     np.testing.assert_allclose(high, [8, 8, 1 / 0.9, 10], rtol=0.05)
