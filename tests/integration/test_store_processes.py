@@ -40,7 +40,7 @@ def race(root: Path, writers: int, rounds: int, *how: str) -> list[list[int]]:
         assert process.stdin is not None
         process.stdin.write("x")
         process.stdin.flush()
-    ended = [process.communicate(timeout=120) for process in started]
+    ended = [process.communicate(timeout=300) for process in started]
     if not how:
         assert [process.returncode for process in started] == [0] * writers, ended
     return [json.loads(out) if out.strip() else [] for out, _ in ended]
