@@ -135,8 +135,10 @@ def _check_rejected(store: Store, outcomes: list[Outcome], images: int, config: 
 def _publish(
     store: Store, config: RunConfig, planner: Planner, outcomes: list[Outcome], rejected: dict[str, int]
 ) -> int:
+    source = sources.open_source(config.images)
     about = {
-        "images": sources.open_source(config.images).uri,
+        "images": source.uri,
+        "root": str(source.root),
         "kind": planner.about.kind,
         "containers": list(planner.about.containers),
         "listed": planner.images,

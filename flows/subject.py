@@ -103,9 +103,7 @@ def _open(described: str) -> Subject:
     return Subject(model=model, layers=layers, fingerprints=prints, folded=folded, device=device, dtype=dtype)
 
 
-def _folded(
-    model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32
-) -> folding.Folded:
+def _folded(model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32) -> folding.Folded:
     folded = folding.fold(model.module, example(model))
     for part in (folded.module, *folded.beside.values()):
         part.to(device, dtype, memory_format=torch.channels_last)

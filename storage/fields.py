@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.arrays import Geometry, Layer
+from atlas.arrays import Layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,31 +55,3 @@ def read(folder: Path) -> Field:
         reach=reach,
         focus=record["focus"],
     )
-
-
-def reach_boxes(field: Field, y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
-    """Return boxes `n 4` (left, top, right, bottom), in input pixels, of all that can change the positions."""
-    reach = field.reach
-    return np.stack([reach.left[x], reach.top[y], reach.right[x], reach.bottom[y]], axis=1).astype(np.float64)
-
-
-def focus_boxes(field: Field, y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
-    """Return boxes `n 4`, in input pixels: the focus placed at each position and clipped to the input."""
-    height, width = field.input_shape
-    middle_y = (np.asarray(y) + 0.5) * height / field.layer.height
-    middle_x = (np.asarray(x) + 0.5) * width / field.layer.width
-    half = field.focus / 2
-    boxes = np.stack([middle_x - half, middle_y - half, middle_x + half, middle_y + half], axis=1)
-    return np.clip(boxes, 0, [width, height, width, height])
-
-
-def to_source(boxes: NDArray[np.float64], geometries: list[Geometry]) -> NDArray[np.int32]:
-    """Turn boxes `n 4` of input pixels into boxes of whole pixels of the source images, clipped, at least 1 × 1."""
-    scale = np.array([(g.scale_x, g.scale_y, g.scale_x, g.scale_y) for g in geometries]).reshape(-1, 4)
-    offset = np.array([(g.offset_x, g.offset_y, g.offset_x, g.offset_y) for g in geometries]).reshape(-1, 4)
-    size = np.array([(g.width, g.height) for g in geometries]).reshape(-1, 2)
-    # A box of pixels i … j covers i − ½ … j − ½ in the coordinates of pixel centres.
-    edges = offset + (boxes - 0.5) * scale + 0.5
-    first = np.clip(np.floor(edges[:, :2]), 0, size - 1)
-    last = np.clip(np.ceil(edges[:, 2:]), first + 1, size)
-    return np.concatenate([first, last], axis=1).astype(np.int32)

@@ -131,12 +131,11 @@ class Run:
         return tables.read_sorted(path, "image_id", list(image_ids))
 
     def _paths(self, listed: pa.Table) -> list[str]:
-        root = str(self.version.about["images"])
+        root = str(self.version.about["root"])
         if self.version.about["kind"] == "folder":
             return [os.path.join(root, key) for key in listed["key"].to_pylist()]
         names = self.version.about["containers"]
-        base = root if os.path.isdir(root) else os.path.dirname(root)
-        return [os.path.join(base, names[number]) for number in listed["container"].to_pylist()]
+        return [os.path.join(root, names[number]) for number in listed["container"].to_pylist()]
 
     def _with_facts(self, table: pa.Table, image_ids: Sequence[int] | None) -> pa.Table:
         columns = ["image_id", "width", "height", "reason"]

@@ -39,7 +39,9 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 
 def _moment(page: Writing, activations: np.ndarray) -> None:
-    arrays.write_group(page.path / "moment.zarr", {"moment": whitening.second_moment([activations], activations.shape[1])})
+    arrays.write_group(
+        page.path / "moment.zarr", {"moment": whitening.second_moment([activations], activations.shape[1])}
+    )
     page.counts = {"samples": len(activations)}
 
 

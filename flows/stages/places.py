@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas import boxes, receptive_field
 from flows import subject
 from flows.config import RunConfig
 from storage import fields, parts, tables
@@ -37,9 +38,11 @@ class Places:
         """Return the columns `reach_left` … `focus_bottom`, in pixels of the source images."""
         sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
         geometries = [self._preprocess.geometry(width, height) for width, height in sizes]
-        found = {"reach": fields.reach_boxes(field, y, x), "focus": fields.focus_boxes(field, y, x)}
+        reach = [field.reach.left[x], field.reach.top[y], field.reach.right[x], field.reach.bottom[y]]
+        focus = receptive_field.focus_box(field.layer, y, x, field.focus, field.input_shape)
+        found = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}
         columns = {}
-        for kind, boxes in found.items():
-            placed = fields.to_source(boxes, geometries)
-            columns |= {f"{kind}_{side}": placed[:, number] for number, side in enumerate(SIDES)}
+        for kind, placed in found.items():
+            source = boxes.to_source(placed, geometries)
+            columns |= {f"{kind}_{side}": source[:, number] for number, side in enumerate(SIDES)}
         return columns
