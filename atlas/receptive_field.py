@@ -1,7 +1,8 @@
 """What a position of a layer sees: its reach, exactly, and its focus, where 90 % of its gradient lies.
 
 Reach: put NaN into one row (column) of the input and see which rows (columns) of the output turn NaN. That holds for any
-feed-forward model: whatever arithmetic touches a NaN gives one.
+feed-forward model: whatever arithmetic touches a NaN gives one. Models are taken on the CPU, whose convolutions mix no
+neighbours, as transformed ones (Winograd's, Fourier's) on other devices do.
 """
 
 from __future__ import annotations
