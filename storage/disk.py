@@ -28,7 +28,7 @@ SYNCERS = 8
 _hook: Hook | None = None
 
 
-class DiskFull(OSError):  # noqa: N818 -- as in errors.py, names say what is the case
+class DiskFull(OSError):
     """An operation found no room; `asked` bytes were still to be written, 0 where that isn't known."""
 
     asked = 0

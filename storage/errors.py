@@ -20,8 +20,6 @@ Every message is one line that names the thing, the value and what would do. All
 raise them in other processes.
 """
 
-# ruff: noqa: N818 -- the names say what is the case; "Error" on the leaves would only repeat the tree
-
 from __future__ import annotations
 
 
