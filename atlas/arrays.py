@@ -108,3 +108,13 @@ class Geometry:
     height: int
     width: int
     """Size of the source image, to clip boxes by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """First and one-past-last input row that can change each output row; likewise columns. 0, 0 where none can."""
+
+    top: NDArray[np.int32]
+    bottom: NDArray[np.int32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]

@@ -6,7 +6,7 @@ import numpy as np
 
 from atlas.arrays import Float
 from atlas.neighbours import Index, one_thread
-from atlas.placement import place
+from atlas.placement import Plan
 from atlas.vectors import vectors
 
 
@@ -20,5 +20,6 @@ def locate(samples: Float, points: Float, further: Float, *, metric: str = "cosi
     base = np.concatenate(list(vectors(samples, cosine=cosine).chunks()))
     asked = vectors(further, cosine=cosine).chunks()
     with one_thread():
-        placed = np.concatenate(list(place(Index(base), points.astype(np.float64), asked)))
-    return np.clip(placed, 0, 1).astype(np.float32)
+        plan = Plan(index=Index(base), places=points.astype(np.float64))
+        placed: Float = np.clip(np.concatenate(list(plan.place(asked))), 0, 1).astype(np.float32)
+    return placed

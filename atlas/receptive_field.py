@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,22 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from atlas.activations import run_to
-from atlas.arrays import Box, Geometry, Int, Layer
+from atlas.arrays import Box, Geometry, Int, Layer, Reach
 
 SHARE = 0.9
 """Part of the gradient that a focus holds."""
 
 Rows = NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """First and one-past-last input row that can change each output row; likewise columns. 0, 0 where none can."""
-
-    top: Rows
-    bottom: Rows
-    left: Rows
-    right: Rows
 
 
 def reach(

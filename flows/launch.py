@@ -60,6 +60,6 @@ def layers(model: str, *, weights: str | None, input_size: int | None, reach: bo
         with progress.current().bar("reach", 1, "passes"):
             measured = receptive_field.reach(loaded.module, found, tuple(sample.shape))
         for row in rows:
-            part = measured[row["layer"]]
+            part = measured[str(row["layer"])]
             row["reach"] = f"{int((part.bottom - part.top).max())} × {int((part.right - part.left).max())} px"
     return rows

@@ -67,7 +67,7 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     store = Store(Path(config.store))
     report.say(f"model {config.model}: loading")
     subj = subject.open_subject(config)
-    with store.lock(config.run_name, wait=wait):
+    with store.lock(config.run_name, wait=wait), store.writing():
         report.say(f"images {config.images}: listing")
         listed, table = listing.list_images(store, config, CODE["listing"])
         labelled = listing.list_labels(store, config, table, CODE["labels"])

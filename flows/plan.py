@@ -240,7 +240,9 @@ class Planner:
     def _work(
         self, stage: str, made: list[Make], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
     ) -> Work:
-        return Work(stage=stage, store=self.config.store, makes=tuple(made), reads=reads, how=self._how | (how or {}))
+        return Work(
+            stage=stage, store=self.config.store, makes=tuple(made), reads=reads, how={**self._how, **(how or {})}
+        )
 
 
 def _versions(*names: str) -> dict[str, str]:

@@ -10,7 +10,9 @@ import base64
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -70,7 +72,7 @@ class PrefectEngine:
         outcomes: list[Outcome] = []
         if not works:
             return outcomes
-        artifact = create_progress_artifact(progress=0.0, description=works[0].stage)
+        artifact = cast(UUID, create_progress_artifact(progress=0.0, description=works[0].stage))
         for number, work in enumerate(works, 1):
             for made in perform.with_options(name=work.stage, task_run_name=_title(work))(asdict(work)):
                 outcomes.append(Outcome(**(made | {"make": Make(**made["make"])})))
@@ -109,7 +111,10 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 def _data_url(path: str) -> str:
+    import numpy as np
+    from PIL import Image
+
     from storage import pictures
 
-    small = pictures.shrink(pictures.read(path), PICTURE)
-    return "data:image/jpeg;base64," + base64.b64encode(pictures.encode(small, ".jpg")).decode()
+    small = Image.fromarray(pictures.read(Path(path))).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
+    return "data:image/jpeg;base64," + base64.b64encode(pictures.encode(np.asarray(small), ".jpg")).decode()

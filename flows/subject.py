@@ -106,7 +106,7 @@ def _open(described: str) -> Subject:
 def _folded(model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32) -> folding.Folded:
     folded = folding.fold(model.module, example(model))
     for part in (folded.module, *folded.beside.values()):
-        part.to(device, dtype, memory_format=torch.channels_last)
+        part.to(device, dtype).to(memory_format=torch.channels_last)
     return folded
 
 

@@ -8,19 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from atlas.arrays import Layer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """First and one-past-last input row (column) that can change each output row (column)."""
-
-    top: NDArray[np.int32]
-    bottom: NDArray[np.int32]
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
+from atlas.arrays import Layer, Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ EPSILON = 0.1
 RANK_TOLERANCE = 1e-5
 """A cell comes before an icon's own only if its cosine is larger by more than this."""
 
-WEAK_COSINE = 0.3
-"""Below it an icon is weak even if its own cell comes first; a real patch of a cell has about 0.25."""
+WEAK_COSINE = 0.2
+"""Below it an icon is weak even if its own cell comes first: less than a real patch of a cell has, about 0.25."""
 
 
 @dataclass(frozen=True, slots=True)

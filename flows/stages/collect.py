@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
+from typing import Any
 
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.collect import LayerReduction, Part
@@ -22,15 +23,14 @@ from storage.store import Store
 
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Make the shard's `images` result and the `collect` results of the layers named."""
-    started = time.time()
     config = RunConfig(**work.how["config"])
     subj = subject.open_subject(config)
     rows = listing.read(store, work.reads["listing"], work.how["first"], work.how["stop"])
     todo = [make for make in work.makes if make.stage == "collect"]
     reductions = {str(make.layer): _reduction(subj, str(make.layer), rows, config) for make in todo}
     facts, effective = _pass(subj, rows, reductions, config)
-    done = [_write_images(store, make, facts, started) for make in work.makes if make.stage == "images"]
-    return done + [_write_part(store, make, reductions[str(make.layer)].finish(), effective, started) for make in todo]
+    done = [_write_images(store, make, facts) for make in work.makes if make.stage == "images"]
+    return done + [_write_part(store, make, reductions[str(make.layer)].finish(), effective) for make in todo]
 
 
 def _reduction(subj: subject.Subject, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
@@ -94,17 +94,17 @@ def _piece(
         subj.visit(torch.from_numpy(batch.pixels[start : start + size]), list(reductions), visit)
 
 
-def _write_images(store: Store, make: Make, facts: pa.Table, started: float) -> Outcome:
-    with writing(store, make, started) as page:
+def _write_images(store: Store, make: Make, facts: pa.Table) -> Outcome:
+    with writing(store, make) as page:
         tables.write_table(page.path / "images.parquet", facts)
         page.counts = {"rows": len(facts), "rejected": len(facts) - facts["reason"].null_count}
     return outcome(page)
 
 
-def _write_part(store: Store, make: Make, part: Part, effective: int, started: float) -> Outcome:
-    with writing(store, make, started) as page:
+def _write_part(store: Store, make: Make, part: Part, effective: int) -> Outcome:
+    with writing(store, make) as page:
         parts.write_samples(page.path, part.samples)
-        counts = {f"{sign}_extreme": part.extreme[sign] for sign in part.extreme}
+        counts: dict[str, NDArray[Any]] = {f"{sign}_extreme": part.extreme[sign] for sign in part.extreme}
         counts |= {f"{sign}_extreme_count": part.extreme_count[sign] for sign in part.extreme_count}
         parts.write_top(page.path, part.top, counts | {"nonfinite": part.nonfinite})
         page.counts = {

@@ -41,7 +41,7 @@ class Places:
         reach = [field.reach.left[x], field.reach.top[y], field.reach.right[x], field.reach.bottom[y]]
         focus = receptive_field.focus_box(field.layer, y, x, field.focus, field.input_shape)
         found = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}
-        columns = {}
+        columns: dict[str, NDArray[np.int32]] = {}
         for kind, placed in found.items():
             source = boxes.to_source(placed, geometries)
             columns |= {f"{kind}_{side}": source[:, number] for number, side in enumerate(SIDES)}

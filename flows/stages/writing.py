@@ -29,16 +29,14 @@ class Writing:
 
 
 @contextmanager
-def writing(store: Store, make: Make, started: float | None = None) -> Iterator[Writing]:
+def writing(store: Store, make: Make) -> Iterator[Writing]:
     """Open a draft for `make` and commit it if the block ends well; the outcome is then set."""
-    began = time.time() if started is None else started
     with store.draft(make.stage, make.key) as draft:
         page = Writing(make, draft.path)
         yield page
-        seconds = time.time() - began
-        draft.note(seconds=round(seconds, 3), host=platform.node(), cores=os.cpu_count(), **page.happened)
+        draft.note(written=time.time(), host=platform.node(), cores=os.cpu_count(), **page.happened)
         result = draft.commit(page.counts)
-    page.outcome = Outcome(make=make, manifest=result.digest, computed=True, seconds=seconds)
+    page.outcome = Outcome(make=make, manifest=result.digest, computed=True)
 
 
 def outcome(page: Writing) -> Outcome:

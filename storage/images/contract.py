@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -65,6 +66,10 @@ class Source(Protocol):
     @property
     def uri(self) -> str:
         """The place as a person would name it again."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that keys, or the containers' names, are relative to."""
 
     @property
     def containers(self) -> tuple[str, ...]:
