@@ -72,12 +72,14 @@ def graph(points: Float, k: int, *, exact_up_to: int = EXACT, seed: int = 0) -> 
     """
     found = Index(points, exact_up_to=exact_up_to, seed=seed).search(points, k)
     own = np.arange(len(points))[:, None]
-    # Itself before its duplicates; where it is missing behind k of them, it takes the first's place.
-    others = np.where(found.rows == own, -1, found.rows)
-    order = np.argsort(others != -1, axis=1, kind="stable")
-    rows = np.take_along_axis(found.rows, order, axis=1)
-    rows[:, :1] = own
-    return Neighbours(rows=rows, distances=np.take_along_axis(found.distances, order, axis=1))
+    # Where k equals of lower rows hide a vector from itself, it takes the last one's place, at distance 0 as well.
+    hidden = ~(found.rows == own).any(axis=1)
+    found.rows[hidden, -1] = own[hidden, 0]
+    order = np.argsort(found.rows != own, axis=1, kind="stable")
+    return Neighbours(
+        rows=np.take_along_axis(found.rows, order, axis=1),
+        distances=np.take_along_axis(found.distances, order, axis=1),
+    )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Settings:
 
     neighbours: int
     min_dist: float
+    repulsion: float
     cosine: bool
     seed: int
 
@@ -39,6 +40,7 @@ def umap(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDAr
         model = UMAP(
             n_neighbors=found.rows.shape[1],
             min_dist=settings.min_dist,
+            repulsion_strength=settings.repulsion,
             metric="euclidean",  # never computed: the neighbours are given
             precomputed_knn=(found.rows.astype(np.int32), found.distances),
             disconnection_distance=np.inf,
