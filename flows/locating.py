@@ -34,7 +34,7 @@ def config_of(run: Run, store: str) -> RunConfig:
 
 def _activation(run: Run, store: str, layer: str, data: bytes) -> Tensor:
     subj = subject.open_subject(config_of(run, store))
-    pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)))[None]
+    pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)).copy())[None]
     seen: dict[str, Tensor] = {}
     subj.visit(pixels, [layer], lambda name, activation: seen.update({name: activation[0].float().cpu().clone()}))
     return seen[layer]

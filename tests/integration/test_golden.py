@@ -43,14 +43,19 @@ def digests(folder: Path) -> dict[str, str]:
     store, found = Store(folder / "store"), {}
     for outcome in summary.outcomes:
         digest = found.setdefault(outcome.make.stage, hashlib.sha256())
-        digest.update(json.dumps(store.get(outcome.make.stage, outcome.make.key).manifest["files"], sort_keys=True).encode())
+        digest.update(
+            json.dumps(store.get(outcome.make.stage, outcome.make.key).manifest["files"], sort_keys=True).encode()
+        )
     return {stage: digest.hexdigest() for stage, digest in found.items() if stage not in MOVES_WITH_THE_PLACE}
 
 
 def unannounced(record: dict[str, Any], found: dict[str, str], code: dict[str, int]) -> list[str]:
     """Return the stages whose bytes changed while their code version did not."""
-    return [s for s, digest in found.items() if record["stages"][s] != {"code": code[s], "digest": digest}
-            and record["stages"][s]["code"] == code[s]]
+    return [
+        s
+        for s, digest in found.items()
+        if record["stages"][s] != {"code": code[s], "digest": digest} and record["stages"][s]["code"] == code[s]
+    ]
 
 
 def test_bytes_change_only_with_the_code_version(tmp_path: Path) -> None:

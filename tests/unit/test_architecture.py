@@ -104,7 +104,8 @@ def test_no_file_shadows_a_package() -> None:
 
 
 def test_questions_load_neither_torch_nor_prefect_nor_zarr() -> None:
-    code = "import sys, flows.cli, flows.query, storage.run; print([m for m in ('torch','prefect','zarr','dask') if m in sys.modules])"
+    heavy = ("torch", "prefect", "zarr", "dask")
+    code = f"import sys, flows.cli, flows.query, storage.run; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

@@ -1,0 +1,191 @@
+"""The command line as a person uses it, on the small corpus: what it prints, where, and the code it leaves with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import corpus
+from support.trees import tree
+
+from flows import cli, pipeline
+from flows.engines import Inline
+
+Said = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus.write_images(tmp_path_factory.mktemp("images"), 40)
+
+
+@pytest.fixture(scope="module")
+def store(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    pipeline.run(corpus.config(images, folder), Inline())
+    return folder
+
+
+@pytest.fixture
+def say(store: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str) -> Said:
+        code = cli.invoke([*arguments, "--store", str(store)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_top_prints_a_table_and_json(say: Any) -> None:
+    code, out, _ = say("top", "small", "features.5:3", "-k", "4")
+    assert code == 0
+    assert out.splitlines()[0].split() == ["rank", "value", "label", "y,x", "path"]
+    assert len(out.splitlines()) == 5
+    code, out, _ = say("top", "small", "features.5:3", "--json")
+    answer = json.loads(out)
+    assert (code, answer["unit"], len(answer["patches"])) == (0, 3, 16)
+    assert Path(answer["patches"][0]["path"]).exists()
+
+
+def test_top_says_where_ties_decide(say: Any) -> None:
+    """After a ReLU6 most images share a lowest value of zero."""
+    code, out, _ = say("top", "small", "features.5:3", "--sign", "negative", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["images_at_extreme"] > 16
+    assert answer["note"].startswith("no negative side")
+
+
+def test_sheet_is_a_picture(say: Any, tmp_path: Path) -> None:
+    code, _, err = say("top", "small", "features.5:3", "-k", "6", "--sheet", str(tmp_path / "sheet.png"))
+    assert code == 0
+    assert "sheet.png" in err
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.width > 800
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
+def test_cell_and_locate_agree(say: Any, images: Path) -> None:
+    code, out, _ = say(
+        "sql", "small", "select row, col from cells where layer = 'features.5' order by count desc", "--json"
+    )
+    place = json.loads(out)[0]
+    code, out, _ = say("cell", "small", "features.5", "4", f"{place['row']},{place['col']}", "--json")
+    cell = json.loads(out)
+    assert code == 0
+    assert cell["count"] >= 2
+    member = cell["members"][0]
+    code, out, _ = say("locate", "small", "features.5", str(member["image_id"]), "--json")
+    found = json.loads(out)
+    assert code == 0
+    position = next(p for p in found["positions"] if (p["y"], p["x"]) == (member["y"], member["x"]))
+    assert position["cell"] == [place["row"], place["col"]]
+
+
+def test_sql_reads_the_run_and_nothing_else(say: Any) -> None:
+    code, out, _ = say(
+        "sql", "small", "select count(*) n from patches where unit = 3 and layer = 'features.5'", "--json"
+    )
+    assert (code, json.loads(out)) == (0, [{"n": 80}])
+    for forbidden in (
+        "select * from read_csv('/etc/passwd')",
+        "copy images to 'x.csv'",
+        "install httpfs",
+        "attach 'x.db'",
+    ):
+        code, out, err = say("sql", "small", forbidden)
+        assert (code, out) == (2, ""), forbidden
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (("top", "nobody", "features.5:3"), 4, "nobody"),
+        (("top", "small@9", "features.5:3"), 4, "9"),
+        (("top", "small", "features.9:3"), 4, "features.2, features.5"),
+        (("top", "small", "features.5:99"), 4, "0 to 11"),
+        (("top", "small", "features.5"), 2, "LAYER:UNIT"),
+        (("cell", "small", "features.5", "4", "9,9"), 4, "nearest"),
+        (("cell", "small", "features.5", "7", "0,0"), 4, "it has 4"),
+        (("locate", "small", "features.5", "no.jpg"), 4, "no.jpg"),
+        (("runs", "rollback", "small", "7"), 4, "7"),
+        (("gc", "--older-than", "soon"), 2, "soon"),
+    ],
+)
+def test_wrong_questions_get_one_line(arguments: tuple[str, ...], code: int, named: str, say: Any) -> None:
+    left, out, err = say(*arguments)
+    assert (left, out) == (code, "")
+    assert err.startswith("actlas: ")
+    assert len(err.splitlines()) == 1
+    assert named in err
+
+
+def test_runs_rollback_and_verify(say: Any) -> None:
+    code, out, _ = say("runs", "list", "--json")
+    assert (code, json.loads(out)[0]["images"]) == (0, 40)
+    code, out, _ = say("runs", "show", "small", "--json")
+    assert json.loads(out)["model"] == "support.corpus:net"
+    code, out, err = say("verify")
+    assert (code, out) == (0, "")
+    assert "as it was committed" in err
+
+
+def test_verify_names_damage_and_repair_mends_it(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = corpus.config(images, tmp_path, until="cells")
+    pipeline.run(config, Inline())
+    before = tree(tmp_path)
+    chunk = sorted(path for path in tmp_path.rglob("cells.zarr/mean/c/*/*"))[0]
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    assert cli.invoke(["verify", "--store", str(tmp_path)]) == 1
+    assert str(chunk.relative_to(tmp_path)) in capsys.readouterr().out
+    assert cli.invoke(["verify", "--repair", "--store", str(tmp_path)]) == 0
+    pipeline.run(config, Inline())
+    assert tree(tmp_path) == before
+    assert cli.invoke(["verify", "--store", str(tmp_path)]) == 0
+
+
+def test_run_leaves_with_3_for_rejected_images(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "noise" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no picture")
+    settings = corpus.config(images, tmp_path).model_dump(mode="json")
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value not in (None, {})]
+    (tmp_path / "run.toml").write_text("\n".join(lines))
+    try:
+        arguments = [
+            "run",
+            "--config",
+            str(tmp_path / "run.toml"),
+            "--until",
+            "collect",
+            "--engine",
+            "inline",
+            "--json",
+        ]
+        assert cli.invoke(arguments) == 3
+        summary = json.loads(capsys.readouterr().out)
+        assert (summary["used"], summary["rejected"]) == (40, 1)
+        assert cli.invoke([*arguments, "--max-rejected", "0"]) == 1
+        assert "nothing was published" in capsys.readouterr().err
+    finally:
+        (images / "noise" / "broken.png").unlink()
+
+
+def test_several_values_after_one_option() -> None:
+    spread = cli.spread(["run", "--layers", "a", "b", "--grids", "1", "2", "3", "--json"])
+    assert spread == ["run", "--layers", "a", "--layers", "b", "--grids", "1", "--grids", "2", "--grids", "3", "--json"]
+
+
+def test_the_installed_command_answers() -> None:
+    done = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], capture_output=True, text=True, check=True)
+    assert "activation atlas" in done.stdout
