@@ -17,8 +17,23 @@ from storage.images.decode import REASONS
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
-WORDS = ("image", "layer", "activation", "unit", "position", "receptive field", "sample", "patch", "layout", "cell", "icon",
-         "tile", "shard", "stage", "run")
+WORDS = (
+    "image",
+    "layer",
+    "activation",
+    "unit",
+    "position",
+    "receptive field",
+    "sample",
+    "patch",
+    "layout",
+    "cell",
+    "icon",
+    "tile",
+    "shard",
+    "stage",
+    "run",
+)
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -34,7 +49,10 @@ ALL = dict(leaves(typer.main.get_command(app)))
 
 def undocumented(text: str) -> list[str]:
     """Return the commands without a section, and the options that their section does not name."""
-    sections = {m[1]: m[2] for m in re.finditer(r"^## `actlas ([^`]+?)(?: [A-Z\[<][^`\n]*)?`\n(.*?)(?=^## |\Z)", text, re.M | re.S)}
+    sections = {
+        m[1]: m[2]
+        for m in re.finditer(r"^## `actlas ([^`]+?)(?: [A-Z\[<][^`\n]*)?`\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    }
     missing = []
     for name, command in ALL.items():
         section = sections.get(name)

@@ -65,7 +65,7 @@ def test_direction_by_hand(power: int) -> None:
 @pytest.mark.parametrize("fault", ["window", "norm of the target", "floor"])
 def test_mutant_direction_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault == "window":
-        monkeypatch.setattr(objectives, "_windowed", lambda maps, share: maps.mean((2, 3)))
+        monkeypatch.setattr(objectives, "windowed", lambda maps, share: maps.mean((2, 3)))
     elif fault == "norm of the target":
         monkeypatch.setattr(torch.nn.functional, "normalize", lambda rows, dim: rows)
     else:

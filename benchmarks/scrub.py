@@ -1,0 +1,70 @@
+"""Flip one bit in each of N random places of a copy of a published tree, delete M files: does `verify` name them all?
+
+python benchmarks/scrub.py STORE [--flips 100] [--deletions 20] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+from storage.store import Store
+from storage.verify import verify
+
+
+def published(store: Path) -> list[Path]:
+    """Return every file of results and versions."""
+    return sorted(path for part in ("stages", "runs") for path in (store / part).rglob("*") if path.is_file())
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    place = rng.randrange(len(data))
+    data[place] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def named(path: Path, store: Path, found: set[str]) -> bool:
+    """Say whether `verify` named the file, or the result whose manifest is itself among the damaged."""
+    relative = str(path.relative_to(store))
+    manifest = "/".join([*relative.split("/")[:3], "manifest.json"])
+    return relative in found or manifest in found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--flips", type=int, default=100)
+    parser.add_argument("--deletions", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "store"
+        shutil.copytree(args.store, copy)
+        clean = verify(Store(copy))
+        files = [path for path in published(copy) if path.stat().st_size]
+        # A place is a byte of the tree: large files are hit more often.
+        flipped = rng.choices(files, weights=[path.stat().st_size for path in files], k=args.flips)
+        for path in flipped:
+            flip(path, rng)
+        deleted = rng.sample([path for path in files if path not in set(flipped)], args.deletions)
+        for path in deleted:
+            path.unlink()
+        found = {damage.path for damage in verify(Store(copy))}
+        harmed = {*flipped, *deleted}
+        hits = [path for path in harmed if named(path, copy, found)]
+        # What lies in a result whose manifest is gone is "unexpected": true, and no alarm of its own.
+        lost = {str(path.parent.relative_to(copy)) for path in harmed if path.name == "manifest.json"}
+        others = {path for path in found if "/".join(path.split("/")[:3]) not in lost}
+        alarms = others - {str(path.relative_to(copy)) for path in harmed}
+        figures = {"files": len(files), "on_the_clean_tree": len(clean), "flips": len(flipped), "deleted": len(deleted)}
+        print(json.dumps(figures | {"files_harmed": len(harmed), "named": len(hits), "false_alarms": len(alarms)}))
+
+
+if __name__ == "__main__":
+    main()
