@@ -58,7 +58,7 @@ class LayerReduction:
         self.y = np.stack([place[0] for place in places], axis=1)
         self.x = np.stack([place[1] for place in places], axis=1)
         self.used = np.zeros(n, np.bool_)
-        self.nonfinite = np.zeros(layer.units, np.int64)
+        self._nonfinite: dict[int, Int] = {}  # by image, so that a batch that comes again is counted once
         self._vectors = np.zeros((n, samples_per_image, layer.units), np.float32)
         self._value = {s: np.full((n, self.patches, layer.units), np.nan, np.float32) for s in SIGNS}
         self._place = {s: np.full((n, self.patches, layer.units), -1, np.int32) for s in SIGNS}
@@ -91,7 +91,7 @@ class LayerReduction:
             top=top,
             extreme=extreme,
             extreme_count=shares,
-            nonfinite=self.nonfinite,
+            nonfinite=sum(self._nonfinite.values(), np.zeros(self.layer.units, np.int64)),
             images=int(self.used.sum()),
         )
 
@@ -116,7 +116,8 @@ class LayerReduction:
         """Count NaN and infinities, and find the strongest finite positions of the images that have any."""
         wrong = ~torch.isfinite(flat)
         wrong[torch.from_numpy(~valid).to(flat.device)] = False
-        self.nonfinite += wrong.sum(dim=(0, 1)).cpu().numpy()
+        for start, counted in enumerate(wrong.sum(dim=1).cpu().numpy(), rows.start):
+            self._nonfinite[start] = counted
         for sign in SIGNS:
             worst = -torch.inf if sign == "positive" else torch.inf
             cleaned = torch.where(torch.isfinite(flat), flat, torch.full_like(flat, worst))
