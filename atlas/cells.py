@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,10 +20,15 @@ CHUNK = 8192
 def can_fill(n: int, grid: int, min_count: int = MIN_COUNT) -> bool:
     """Tell whether n samples fill a grid of `grid` × `grid` cells well enough to be worth its icons.
 
-    A layout leaves about half of the square empty, so the mean count of a cell that is not empty is about 2n / grid²;
-    it has to reach `min_count`.
+    They do when the cells hold `min_count` each on average, empty ones counted: on 10,000 photographs and three layers
+    0.89 to 0.96 of the samples then lie in cells that are large enough; with half as many samples, 0.60 to 0.86.
     """
-    return 2 * n >= min_count * grid * grid
+    return grid <= finest(n, min_count)
+
+
+def finest(n: int, min_count: int = MIN_COUNT) -> int:
+    """Give the side of the finest grid that n samples can fill, 0 if there is none."""
+    return math.isqrt(n // min_count)
 
 
 def cell_of(points: Float, grid: int) -> Int:

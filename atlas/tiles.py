@@ -10,8 +10,8 @@ from PIL import Image
 
 from atlas.arrays import Byte, Cells, Icons
 
-BACKGROUND = 24
-"""Grey level between the icons: dark enough that pictures are the colour, light enough to be seen as a ground."""
+BACKGROUND = 64
+"""Grey level between the icons: neither black nor white cells are lost on it."""
 
 GAP = 1
 """Pixels of background between two icons of full size."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from atlas import cells as module
 from atlas.arrays import Cells
-from atlas.cells import average, can_fill, cell_of
+from atlas.cells import average, can_fill, cell_of, finest
 
 
 def loops(points: np.ndarray, activations: np.ndarray, rows: list[int], grid: int, min_count: int) -> dict:
@@ -119,10 +119,11 @@ def test_points_outside_the_square_are_refused(point: tuple[float, float]) -> No
         cell_of(np.array([(0.5, 0.5), point], np.float32), 4)
 
 
-def test_a_grid_is_filled_when_cells_in_use_would_hold_the_minimum_on_average() -> None:
-    assert can_fill(1000, 20, 5)
-    assert not can_fill(999, 20, 5)
-    assert not can_fill(0, 1, 5)
+def test_a_grid_is_filled_when_its_cells_hold_the_minimum_on_average() -> None:
+    assert can_fill(2000, 20, 5)
+    assert not can_fill(1999, 20, 5)
+    assert not can_fill(4, 1, 5)
+    assert [finest(n, 5) for n in (0, 4, 5, 19, 20, 10_000)] == [0, 0, 1, 1, 2, 44]
 
 
 def swapped_axes(monkeypatch: pytest.MonkeyPatch) -> None:
