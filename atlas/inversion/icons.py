@@ -14,6 +14,7 @@ from atlas.activations import Recordable
 from atlas.arrays import Byte, Float, Icons, Int, Layer
 from atlas.inversion.ascent import adam
 from atlas.inversion.draws import start
+from atlas.inversion.ground import Ground, grounds
 from atlas.inversion.proof import EPSILON, Proof, batches, plain_activations, prove
 from atlas.inversion.recipes import Recipe
 from atlas.inversion.render import Progress, See, device_of, frozen, look, render
@@ -55,11 +56,13 @@ def icons(
         see, device = look(model, [layer], mean, std), device_of(model)
         shape = usable_size(see, (size, size), own_size, len(mean), device)
         fixed = None if shape == (size, size) else shape
-        drawer = _Drawer(see, layer.name, recipe, recipe.metric(moment), shape, fixed, len(mean), batch, device)
+        metric = recipe.metric(moment)
+        ground = _ground(see, layer.name, targets, recipe, metric, shape, len(mean), batch, device)
+        drawer = _Drawer(see, layer.name, recipe, metric, ground, shape, fixed, len(mean), batch, device)
         whiten = whitener(moment, EPSILON).numpy()
 
         def draw(cells: Int, attempt: int, tell: Progress) -> Byte:
-            return drawer.draw(targets[cells], numbers[cells], attempt, tell)
+            return drawer.draw(targets, cells, numbers[cells], attempt, tell)
 
         def judge(pictures: Byte, cells: Int) -> Proof:
             return prove(
@@ -97,26 +100,27 @@ class _Drawer:
     layer: str
     recipe: Recipe
     metric: Tensor
+    ground: Ground | None
     shape: Size
     fixed: Size | None
     channels: int
     batch: int
     device: torch.device
 
-    def draw(self, targets: Float, seeds: Int, attempt: int, tell: Progress) -> Byte:
-        """Give an icon `h w 3` for each target of `n c`; `tell` counts them by the steps done."""
+    def draw(self, targets: Float, cells: Int, seeds: Int, attempt: int, tell: Progress) -> Byte:
+        """Give an icon `h w 3` for each of the cells, rows of `targets`; `tell` counts them by the steps done."""
         done: list[Byte] = []
-        parameterisation = self.recipe.parameterisation(*self.shape, self.channels)
-        for number, chosen in enumerate(batches(len(targets), self.batch)):
-            first, width = number * self.batch, min(self.batch, len(targets) - number * self.batch)
+        for number, chosen in enumerate(batches(len(cells), self.batch)):
+            first, width = number * self.batch, min(self.batch, len(cells) - number * self.batch)
+            ground = None if self.ground is None else self.ground.at(cells[chosen])
 
             def tick(step: int, steps: int, first: int = first, width: int = width) -> None:
-                tell(first + width * step // steps, len(targets))
+                tell(first + width * step // steps, len(cells))
 
             pictures = render(
                 self.see,
-                self.recipe.objective(self.layer, torch.from_numpy(targets[chosen]), self.metric),
-                parameterisation,
+                self.recipe.objective(self.layer, torch.from_numpy(targets[cells[chosen]]), self.metric),
+                self.recipe.parameterisation(*self.shape, self.channels, ground, attempt),
                 start(seeds[chosen], attempt),
                 steps=self.recipe.steps,
                 ascent=adam(self.recipe.rate),
@@ -126,6 +130,24 @@ class _Drawer:
             )
             done.append(as_bytes(pictures)[:width])
         return np.concatenate(done)
+
+
+def _ground(
+    see: See,
+    layer: str,
+    targets: Float,
+    recipe: Recipe,
+    metric: Tensor,
+    shape: Size,
+    channels: int,
+    batch: int,
+    device: torch.device,
+) -> Ground | None:
+    if recipe.calm is None or recipe.window is None:
+        return None
+    return grounds(
+        see, layer, targets, metric, shape=shape, channels=channels, window=recipe.window, batch=batch, device=device
+    )
 
 
 def _best_of(

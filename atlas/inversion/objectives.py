@@ -78,7 +78,7 @@ def direction(
     aim = torch.nn.functional.normalize(targets @ whiten, dim=1)
 
     def value(maps: Tensor) -> Tensor:
-        return _dot_cosine(_windowed(maps, window) @ whiten.to(maps), aim.to(maps), power, floor)
+        return _dot_cosine(windowed(maps, window) @ whiten.to(maps), aim.to(maps), power, floor)
 
     return of_layer(layer, value)
 
@@ -114,7 +114,8 @@ def _bell(side: int, share: float) -> Tensor:
     return (weight / weight.sum()).float()
 
 
-def _windowed(maps: Tensor, share: float) -> Tensor:
+def windowed(maps: Tensor, share: float) -> Tensor:
+    """Give the mean of maps `b c h w` under the Gaussian window: `b c`."""
     weights = gaussian_window(maps.shape[2], maps.shape[3], share).to(maps)
     return (maps * weights).sum((2, 3))
 

@@ -99,27 +99,40 @@ def colour(picture: Tensor) -> Tensor:
     return torch.einsum("rc,bchw->brhw", mixing, picture)
 
 
-def fixed_contrast(deviation: float) -> Map:
-    """Make a map that gives every picture the same contrast before the sigmoid.
+def fixed_contrast(deviation: float | Tensor) -> Map:
+    """Make a map that gives every picture a contrast of its own, or all the same, before the sigmoid.
 
-    Each channel keeps its own mean; the deviations from it get the root mean square `deviation` over all pixels and
-    channels of their picture. It frees the rate of learning from the contrast.
+    Each channel keeps its own mean; the deviations from it get the root mean square `deviation` (one, or `b`) over all
+    pixels and channels of their picture. It frees the rate of learning from the contrast.
     """
+    wanted = deviation[:, None, None, None] if isinstance(deviation, Tensor) else torch.tensor(deviation)
 
     def apply(picture: Tensor) -> Tensor:
         mean = picture.mean((2, 3), keepdim=True)
         free = picture - mean
         # The addend keeps the gradient of an even picture finite.
         spread = (free.square().mean((1, 2, 3), keepdim=True) + 1e-12).sqrt()
-        return mean + free * (deviation / spread)
+        return mean + free * (wanted.to(picture) / spread)
 
     return apply
 
 
+def tinted(colours: Tensor) -> Map:
+    """Make a map that adds to each picture a colour of its own, `b c`."""
+    return lambda picture: picture + colours.to(picture)[:, :, None, None]
+
+
 def coloured(
-    height: int, width: int, *, decay: float, contrast: float | None = None, channels: int = 3
+    height: int,
+    width: int,
+    *,
+    decay: float,
+    contrast: float | Tensor | None = None,
+    tint: Tensor | None = None,
+    channels: int = 3,
 ) -> Parameterisation:
-    """Compose the icons' parameterisation: spectrum, colour, contrast (none: free) and sigmoid, to pictures in 0..1."""
-    spectral = fourier(level_gain(height, width, decay), height, width, channels).then(colour)
-    maps = (torch.sigmoid,) if contrast is None else (fixed_contrast(contrast), torch.sigmoid)
-    return spectral.then(*maps)
+    """Compose the icons' parameterisation: spectrum, colour, tint, contrast (none: free), sigmoid; pictures in 0..1."""
+    maps: list[Map] = [colour]
+    maps += [] if tint is None else [tinted(tint)]
+    maps += [] if contrast is None else [fixed_contrast(contrast)]
+    return fourier(level_gain(height, width, decay), height, width, channels).then(*maps, torch.sigmoid)
