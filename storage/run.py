@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from atlas.arrays import Samples
     from storage.fields import Field
 
+NAMES = ("image_id", "key", "container")
 SIDES = ("left", "top", "right", "bottom")
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
@@ -58,6 +59,7 @@ class Run:
     def __init__(self, store: Store, version: Version) -> None:
         self.store, self.version = store, version
         self._by_place: dict[tuple[str, str | None, int | None], list[Any]] = {}
+        self._opened: dict[tuple[str, str | None, int | None], list[Result]] = {}
         for entry in version.stages:
             self._by_place.setdefault((entry.stage, entry.layer, entry.grid), []).append(entry)
 
@@ -89,10 +91,12 @@ class Run:
 
         Raises NotFound for a layer or grid the run does not have, Incomplete for a stage it stopped before.
         """
-        entries = self._by_place.get((stage, layer, grid))
-        if entries is None:
+        place = (stage, layer, grid)
+        if place not in self._by_place:
             raise self._missing(stage, layer, grid)
-        return [self.store.get(stage, entry.key, entry.manifest) for entry in entries]
+        if place not in self._opened:
+            self._opened[place] = [self.store.get(stage, entry.key, entry.manifest) for entry in self._by_place[place]]
+        return self._opened[place]
 
     def result(self, stage: str, layer: str | None = None, grid: int | None = None) -> Result:
         return self.results(stage, layer, grid)[0]
@@ -107,7 +111,7 @@ class Run:
 
         `path` opens as it is given; inside tars and Parquet it is the container's. Sizes are null for rejected images.
         """
-        listed = self._rows("listing", "images.parquet", image_ids).select(["image_id", "key", "container"])
+        listed = self._rows("listing", "images.parquet", image_ids, NAMES)
         listed = listed.slice(0, self.version.about["ids"]) if image_ids is None else listed
         labels = self._rows("labels", "labels.parquet", image_ids).slice(0, len(listed))
         paths = pa.array(self._paths(listed), pa.large_string())
@@ -124,11 +128,13 @@ class Run:
         rows = pa.table({"image_id": facts["image_id"], "path": found["path"]})
         return rows.append_column("reason", facts["reason"]).append_column("detail", facts["detail"])
 
-    def _rows(self, stage: str, file: str, image_ids: Sequence[int] | None) -> pa.Table:
+    def _rows(
+        self, stage: str, file: str, image_ids: Sequence[int] | None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
         path = self.result(stage).file(file)
         if image_ids is None:
-            return tables.read_table(path)
-        return tables.read_sorted(path, "image_id", list(image_ids))
+            return tables.read_table(path, columns)
+        return tables.read_sorted(path, "image_id", list(image_ids), columns)
 
     def _paths(self, listed: pa.Table) -> list[str]:
         root = str(self.version.about["root"])
@@ -164,7 +170,7 @@ class Run:
         top, right, bottom in pixels of the source image.
         """
         rows = self._of_unit(layer, unit, "patches.parquet")
-        rows = rows.filter((pc.field("sign") == sign) & (pc.field("rank") < k))
+        rows = rows.filter(pc.and_(pc.equal(rows["sign"], sign), pc.less(rows["rank"], k)))
         ids = rows["image_id"].to_pylist()
         place = {}
         if ids:
@@ -186,8 +192,8 @@ class Run:
 
     def thumbnails(self, layer: str, unit: int, sign: str = "positive") -> list[bytes]:
         """Return the stored pictures (JPEG) of a unit's best patches, best first."""
-        rows = self._of_unit(layer, unit, "thumbnails.parquet").filter(pc.field("sign") == sign)
-        pictures: list[bytes] = rows["picture"].to_pylist()
+        rows = self._of_unit(layer, unit, "thumbnails.parquet")
+        pictures: list[bytes] = rows.filter(pc.equal(rows["sign"], sign))["picture"].to_pylist()
         return pictures
 
     def unit(self, layer: str, unit: int) -> dict[str, Any]:
@@ -202,7 +208,7 @@ class Run:
         return on_disk.read(self.result("field", layer).path)
 
     def _named(self, image_ids: list[int]) -> pa.Table:
-        listed = self._rows("listing", "images.parquet", image_ids).select(["image_id", "key", "container"])
+        listed = self._rows("listing", "images.parquet", image_ids, NAMES)
         labels = self._rows("labels", "labels.parquet", image_ids)
         paths = pa.array(self._paths(listed), pa.large_string())
         return listed.append_column("path", paths).append_column("label", labels["label"])
