@@ -15,6 +15,9 @@ from atlas.inversion.parameterisations import Parameterisation, coloured
 from atlas.inversion.transforms import PRESETS, Transform, compose, resize
 from atlas.inversion.whitening import inverse, whitener
 
+GROUNDED_ATTEMPTS = 2
+"""How many attempts at a picture start from its ground; see `ground`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -40,9 +43,10 @@ class Recipe:
     ) -> Parameterisation:
         """Give what is optimised, for pictures of a size; `attempt` counts from 0 how often they were tried before.
 
-        Calm pictures may not tell their cell from its neighbours, so each further attempt halves the calm.
+        A calm picture may not tell its cell from as plain a neighbour. So the second attempt is half as calm, and from
+        the third on pictures start from grey with full contrast, as all others do.
         """
-        if ground is None or self.contrast is None or self.calm is None:
+        if ground is None or self.contrast is None or self.calm is None or attempt >= GROUNDED_ATTEMPTS:
             return coloured(height, width, decay=self.decay, contrast=self.contrast, channels=channels)
         quiet = torch.from_numpy(ground.calm) * 0.5**attempt
         contrast = self.contrast ** (1 - quiet) * self.calm**quiet

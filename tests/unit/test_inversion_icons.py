@@ -119,7 +119,7 @@ def test_the_optimum_of_a_linear_unit_is_its_own_weights() -> None:
             steps=100,
             ascent=adam(0.1),
         )
-    torch.testing.assert_close(got, conv.weight.detach().expand(2, -1, -1, -1), atol=1e-2, rtol=0)
+    np.testing.assert_allclose(got, conv.weight.detach().expand(2, -1, -1, -1), atol=1e-2, rtol=0)
 
 
 def test_rendering_stops_at_the_layer_and_gives_the_parameters_their_gradients_back() -> None:
