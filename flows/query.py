@@ -6,6 +6,8 @@ Importing this module loads neither torch nor prefect.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pyarrow as pa
 
 from storage.errors import NotFound, UsageError
 from storage.run import Run, open_run
+from storage.store import Store
 
 __all__ = ["cell", "locate", "open_run", "parse_cell", "parse_unit", "runs", "show_run", "top"]
 
@@ -166,10 +169,6 @@ def locate(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str,
 
 def runs(store: str) -> list[dict[str, Any]]:
     """Return one row per run: its versions, images, layers, model."""
-    from pathlib import Path
-
-    from storage.store import Store
-
     opened = Store(Path(store))
     rows = []
     for name in opened.names():
@@ -179,6 +178,7 @@ def runs(store: str) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "version": versions[-1],
+                "published": _published(opened, name, versions[-1]),
                 "versions": versions,
                 "model": about["model"],
                 "images": about["listed"],
@@ -187,6 +187,12 @@ def runs(store: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _published(store: Store, name: str, number: int) -> str:
+    """Return when a version was published: the time of its file, since versions themselves hold no times."""
+    moment = store.places.version(name, number).stat().st_mtime
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 def show_run(run: Run) -> dict[str, Any]:

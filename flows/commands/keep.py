@@ -29,7 +29,7 @@ def list_runs(store: output.Store = output.DEFAULT_STORE, json: output.Json = Fa
     if json:
         output.as_json(rows)
     elif rows:
-        output.as_table(rows, ("name", "version", "model", "images", "rejected", "layers"))
+        output.as_table(rows, ("name", "version", "published", "model", "images", "rejected", "layers"))
     else:
         output.say(f"no runs in {store} yet; `actlas run --images sample-photos` makes one")
 
