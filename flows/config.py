@@ -15,13 +15,17 @@ DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
 STAGES = ("listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles")
 """Stages one can stop after with `--until`, in their order."""
 
+EXTRAS = {"attribution": "cells", "influence": "patches"}
+"""Stages made only when asked for by `--with`, and the stage each of them needs."""
+
+Extra = Literal["attribution", "influence"]
 Stage = Literal["listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles"]
 
 
 class RunConfig(BaseModel):
     """What to run: a source of images, a model, its layers, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
     store: str = Field(default="actlas-store", description="the folder that keeps all results")
@@ -67,6 +71,11 @@ class RunConfig(BaseModel):
     icon_size: int = Field(default=96, ge=16, le=512, description="side of an icon in pixels")
     icon_tries: int = Field(default=3, ge=1, description="how often a weak icon is rendered")
 
+    extras: tuple[Extra, ...] = Field(default=(), alias="with", description="stages made only when asked for")
+    attribution_per_cell: int | None = Field(
+        default=None, ge=1, description="samples of a cell that are attributed to classes; all of them if left out"
+    )
+
     @field_validator("grids")
     @classmethod
     def _grids(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -111,5 +120,5 @@ def _read(file: str) -> dict[str, Any]:
 def _sentence(item: Any) -> str:
     option = "--" + str(item["loc"][0]).replace("_", "-")
     if item["type"] == "extra_forbidden":
-        return f"{item['loc'][0]} is not a setting; the settings are {', '.join(sorted(RunConfig.model_fields))}"
+        return f"{item['loc'][0]} is not a setting; the settings are {', '.join(sorted(field.alias or name for name, field in RunConfig.model_fields.items()))}"
     return f"{option} is {item['input']!r}: {item['msg']}"

@@ -43,11 +43,7 @@ class Planner:
         self.about = about(table)
         self.images = len(table.slice(0, config.limit).filter(pc.invert(pc.field("removed"))))
         self.layers = list(config.chosen_layers)
-        self.grids = [
-            grid
-            for grid in config.grids
-            if cells_maths.can_fill(self.images * config.samples_per_image, grid, config.min_count)
-        ]
+        self.grids = _grids(self.images * config.samples_per_image, config)
         self._how = {"config": config.model_dump(mode="json")}
         self._facts = [
             self._key("images", {}, {"rows": s.rows_key, "decode": _versions("pillow", "simplejpeg")})
@@ -243,6 +239,12 @@ class Planner:
         return Work(
             stage=stage, store=self.config.store, makes=tuple(made), reads=reads, how={**self._how, **(how or {})}
         )
+
+
+def _grids(samples: int, config: RunConfig) -> list[int]:
+    """Return the grids that the samples can fill, or the finest they can if they fill none of those asked for."""
+    filled = [grid for grid in config.grids if cells_maths.can_fill(samples, grid, config.min_count)]
+    return filled or [max(1, cells_maths.finest(samples, config.min_count))]
 
 
 def _versions(*names: str) -> dict[str, str]:

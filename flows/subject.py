@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,8 @@ class Subject:
     model: models.Model
     layers: dict[str, Layer]
     fingerprints: dict[str, str]
+    whole: str
+    """The fingerprint of the model's output."""
     folded: folding.Folded
     device: torch.device
     dtype: torch.dtype
@@ -39,6 +42,19 @@ class Subject:
         return self.model.preprocess.normalise(pixels.to(self.device, non_blocking=True)).to(
             self.dtype, memory_format=torch.channels_last
         )
+
+    def through(self, names: Iterable[str]) -> nn.Module:
+        """Return the model in float32 on the device, in which these layers can be changed where they stand.
+
+        That is the folded one, unless a layer named stands inside a folded pair, where its output is not to be had.
+        """
+        if {name.split("@")[0] for name in names} & self.folded.beside.keys():
+            return copy.deepcopy(self.model.module).to(self.device, memory_format=torch.channels_last)
+        return self.drawing().module
+
+    def plain_input(self, pixels: Tensor) -> Tensor:
+        """Return what `through`'s model takes, from decoded pixels: float32, whatever the run's precision."""
+        return self.model.preprocess.normalise(pixels.to(self.device)).to(memory_format=torch.channels_last)
 
     def visit(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> None:
         """Run the model up to the last of the layers named, and show `visit` each one's activations `b c h w`."""
@@ -98,9 +114,12 @@ def _open(described: str) -> Subject:
     model, device, dtype = load(config), device_of(config), DTYPES[config.precision]
     sample = example(model)
     layers = _probe(model.module, sample, config)
-    prints = fingerprint.fingerprints(model.module, sample, list(layers), model.preprocess.fingerprint())
+    prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
+    whole = prints.pop("")
     folded = _folded(model, device, dtype)
-    return Subject(model=model, layers=layers, fingerprints=prints, folded=folded, device=device, dtype=dtype)
+    return Subject(
+        model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
+    )
 
 
 def _folded(model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32) -> folding.Folded:
