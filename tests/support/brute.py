@@ -15,9 +15,13 @@ from storage.images.decode import decode
 from storage.run import Run
 
 
-def all_activations(config: RunConfig, run: Run, layer: str) -> dict[int, np.ndarray]:
-    """Return every used image's activations `c h w` at a layer, by image_id, from the model as it was loaded."""
+def all_activations(config: RunConfig, run: Run, layer: str, folded: bool = False) -> dict[int, np.ndarray]:
+    """Return every used image's activations `c h w` at a layer, by image_id, image by image.
+
+    From the model as it was loaded, or with its batch norms folded as collect runs it.
+    """
     subj = subject.open_subject(config)
+    model = subj.folded if folded else subj.model.module
     used = [row["image_id"] for row in run.images().to_pylist() if row["reason"] is None]
     rows = run.listing(used)
     found: dict[int, np.ndarray] = {}
@@ -26,7 +30,7 @@ def all_activations(config: RunConfig, run: Run, layer: str) -> dict[int, np.nda
             pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)).copy())[None]
             shown = subj.model.preprocess.normalise(pixels)
             activations.run_to(
-                subj.model.module,
+                model,
                 shown,
                 {layer: subj.layers[layer]},
                 lambda _, seen, i=index: found.update({used[i]: seen[0].float().numpy().copy()}),
