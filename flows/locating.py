@@ -23,7 +23,7 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
         raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
     if not run.grids:
         raise NotFound(f"{run.name} has no grids: it has too few samples")
-    activation = _activation(run, store, layer, _read(run, image))
+    activation = _activation(run, store, layer, read_image(run, image))
     return query.locate(run, layer, activation.numpy(), grid or run.grids[-1])
 
 
@@ -40,7 +40,7 @@ def _activation(run: Run, store: str, layer: str, data: bytes) -> Tensor:
     return seen[layer]
 
 
-def _read(run: Run, image: str) -> bytes:
+def read_image(run: Run, image: str) -> bytes:
     """Read an image of the run by its id, or a file."""
     if image.isdigit():
         return _of_run(run, int(image))

@@ -1,0 +1,172 @@
+"""Saliency of one image: choose what is explained, explain it, draw it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from atlas.arrays import Byte, Float, Layer
+from atlas.attribution import METHODS, Settings, attribute, colours
+from atlas.attribution.gradients import gap
+from atlas.attribution.methods import Attribution
+from atlas.attribution.scores import Score, values
+from flows import targets
+from flows.looking import Look
+from storage.errors import NotFound, UsageError
+
+VIEWS = ("sheet", "heat", "overlay")
+BASELINES = ("mean", "black")
+CHOICES = 5
+GAP, LINE, GROUND, TEXT, QUIET = 12, 20, (255, 255, 255), (24, 24, 24), (110, 110, 110)
+
+
+def explain(
+    look: Look,
+    image: str,
+    target: str | None,
+    *,
+    method: str = "gradient",
+    layer: str | None = None,
+    samples: int = 25,
+    steps: int = 50,
+    baseline: str = "mean",
+    seed: int = 0,
+) -> tuple[dict[str, Any], Byte, Float]:
+    """Return the answer as a dict, the picture the model saw (`h w 3`) and the map `h w`.
+
+    Without a target the model's own first choice is explained. Raises UsageError where a method can't be applied.
+    """
+    if method not in METHODS:
+        raise UsageError(f"--method {method} is not one of {', '.join(METHODS)}")
+    if baseline not in BASELINES:
+        raise UsageError(f"--baseline {baseline} is not one of {', '.join(BASELINES)}")
+    model, pixels = look.model, look.model.preprocess.pixels(look.image(image))
+    x = model.preprocess.normalise(torch.from_numpy(pixels.copy())[None]).contiguous()
+    chosen = None if target is None else targets.parse(target, model.classes)
+    choices = _choices(look, x) if chosen is None or chosen.kind != "unit" else []
+    chosen = chosen or targets.of_class(choices[0]["index"], model.classes)
+    score = targets.score_of(chosen, model, look.layers([chosen.layer]) if chosen.layer else {})
+    told = Settings(
+        samples=samples,
+        steps=steps,
+        baseline=_baseline(look, baseline),
+        layer=_cam_layer(look, chosen, layer, method),
+        seed=seed,
+    )
+    try:
+        found = attribute(model.module, x, score, method, told)
+        value = float(values(model.module, score, x)[0])
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    answer: dict[str, Any] = {
+        "image": image,
+        "model": model.spec,
+        "run": None if look.run is None else look.run.name,
+        "target": _described(chosen),
+        "method": method,
+        "score": value,
+        "choices": choices,
+        "parameters": _parameters(method, told, baseline),
+    }
+    if method == "integrated-gradients":
+        answer |= _completeness(look, x, score, found, told)
+    return answer, _rgb(pixels), found.map[0].detach().numpy()
+
+
+def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
+    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side."""
+    if view not in VIEWS:
+        raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
+    if size is not None and not 16 <= size <= 4096:
+        raise UsageError(f"--size {size}: from 16 to 4096 pixels")
+    height, width = picture.shape[:2]
+    scale = (size or max(height, width)) / max(height, width)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shown = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BICUBIC))
+    strength = colours.scaled(map)
+    enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
+    views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
+    return views[view] if view != "sheet" else _sheet(answer, [shown, views["heat"], views["overlay"]])
+
+
+def _choices(look: Look, x: Tensor) -> list[dict[str, Any]]:
+    """Return the model's first choices: class, logit and probability."""
+    with torch.no_grad():
+        logits = look.model.logits(look.model.module(x))[0].double()
+    best = logits.argsort(descending=True, stable=True)[:CHOICES].tolist()
+    names, shares = look.model.classes, logits.softmax(0)
+    return [
+        {
+            "index": i,
+            "name": names[i] if i < len(names) else "",
+            "logit": round(float(logits[i]), 5),
+            "probability": round(float(shares[i]), 6),
+        }
+        for i in best
+    ]
+
+
+def _cam_layer(look: Look, target: targets.Target, named: str | None, method: str) -> Layer | None:
+    """Return Grad-CAM's layer: the one named, or the model's last with more than one position."""
+    if method != "grad-cam":
+        if named is not None:
+            raise UsageError(f"--layer is for grad-cam, not {method}")
+        return None
+    if named is not None:
+        return look.layers([named])[named]
+    if target.kind == "unit":
+        raise UsageError(f"grad-cam of the unit {target} needs --layer, a layer before it")
+    spatial = [layer for layer in look.layers().values() if layer.height * layer.width > 1]
+    if not spatial:
+        raise NotFound(f"model {look.model.spec}: no layer has more than one position; grad-cam can't be drawn")
+    return spatial[-1]
+
+
+def _baseline(look: Look, name: str) -> Tensor | None:
+    """Return `1 c h w`: black as the model takes it, or None for the mean colour, which is zero."""
+    if name == "mean":
+        return None
+    return look.model.preprocess.normalise(torch.from_numpy(look.model.preprocess.blank(1)))
+
+
+def _completeness(look: Look, x: Tensor, score: Score, found: Attribution, told: Settings) -> dict[str, float]:
+    """Return the sum of the shares, and how far it is from what the score rose by."""
+    missing = gap(look.model.module, x, score, found.raw, told.baseline)[0]
+    return {"sum": float(found.raw.sum()), "gap": float(missing)}
+
+
+def _parameters(method: str, told: Settings, baseline: str) -> dict[str, Any]:
+    """Return what the method was told, of what concerns it."""
+    if method == "smoothgrad":
+        return {"samples": told.samples, "noise": told.noise, "seed": told.seed}
+    if method == "integrated-gradients":
+        return {"steps": told.steps, "baseline": baseline}
+    return {"layer": told.layer.name} if told.layer is not None else {}
+
+
+def _described(target: targets.Target) -> dict[str, Any]:
+    said: dict[str, Any] = {"text": str(target), "kind": target.kind, "index": target.index}
+    if target.kind != "unit":
+        return said | {"name": target.name}
+    return said | {"layer": target.layer, "position": target.position}
+
+
+def _rgb(pixels: Byte) -> Byte:
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+
+
+def _sheet(answer: dict[str, Any], pictures: list[Byte]) -> Byte:
+    height, width = pictures[0].shape[:2]
+    sheet = Image.new("RGB", (3 * width + 4 * GAP, height + 2 * GAP + 3 * LINE), GROUND)
+    write = ImageDraw.Draw(sheet)
+    title = f"{answer['target']['text']}   {answer['method']}   score {answer['score']:.4g}"
+    write.text((GAP, GAP), title, TEXT, ImageFont.load_default(15))
+    for place, (name, picture) in enumerate(zip(("image", "heat map", "overlay"), pictures, strict=True)):
+        left = GAP + place * (width + GAP)
+        sheet.paste(Image.fromarray(picture), (left, GAP + LINE + 8))
+        write.text((left, GAP + LINE + 12 + height), name, QUIET, ImageFont.load_default(13))
+    return np.asarray(sheet)

@@ -1,0 +1,105 @@
+"""What a picture is to show, as one writes it: the only place where targets are read.
+
+LAYER:UNIT · LAYER:UNIT@y,x · LAYER · class:NAME · class:INDEX · prob:NAME · prob:INDEX
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from storage.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from atlas.arrays import Layer
+    from atlas.attribution.scores import Score
+    from storage.models import Model
+
+FORMS = "LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, class:INDEX, prob:NAME or prob:INDEX"
+Kind = Literal["class", "probability", "unit", "layer"]
+_CLASS = re.compile(r"(class|prob):(.*)", re.DOTALL)
+_UNIT = re.compile(r"(?P<layer>.+):(?P<unit>\d+)(?:@(?P<y>\d+),(?P<x>\d+))?")
+_KINDS: dict[str, Kind] = {"class": "class", "prob": "probability"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A class's logit (`class`) or probability, by index with its name if it has one; a unit; or a whole layer."""
+
+    kind: Kind
+    index: int = -1
+    name: str = ""
+    layer: str = ""
+    position: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.kind in ("class", "probability"):
+            return f"{'class' if self.kind == 'class' else 'prob'}:{self.name or self.index}"
+        place = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
+        return self.layer if self.kind == "layer" else f"{self.layer}:{self.index}{place}"
+
+
+def parse(text: str, classes: Sequence[str] = ()) -> Target:
+    """Read a target; `classes` are the model's names, in the order of its logits.
+
+    Raises UsageError where it isn't written as one, NotFound for a class that isn't there.
+    """
+    if named := _CLASS.fullmatch(text):
+        index = class_index(named[2], classes)
+        return Target(kind=_KINDS[named[1]], index=index, name=_name(classes, index))
+    if found := _UNIT.fullmatch(text):
+        place = None if found["y"] is None else (int(found["y"]), int(found["x"]))
+        return Target(kind="unit", layer=found["layer"], index=int(found["unit"]), position=place)
+    if not text or ":" in text or any(char.isspace() for char in text):
+        raise UsageError(f"{text!r} is no target; write {FORMS}")
+    return Target(kind="layer", layer=text)
+
+
+def class_index(text: str, classes: Sequence[str]) -> int:
+    """Return the class of an index or a name, whose capitals don't matter."""
+    if text.isdigit() and (not classes or int(text) < len(classes)):
+        return int(text)
+    found = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            f"{len(found)} classes are called {text!r}; write one of class:{', class:'.join(map(str, found))}"
+        )
+    if text.isdigit():
+        raise NotFound(f"the model has no class {text}; its classes are 0 to {len(classes) - 1}")
+    if not classes:
+        raise UsageError(f"the model has no class names, so {text!r} can't be found; give an index, or --classes FILE")
+    near = difflib.get_close_matches(text, classes, 3, cutoff=0.0)
+    raise NotFound(f"the model has no class {text!r}; nearest: {', '.join(near)}")
+
+
+def of_class(index: int, classes: Sequence[str]) -> Target:
+    """Return the target of a class's logit."""
+    return Target(kind="class", index=index, name=_name(classes, index))
+
+
+def score_of(target: Target, model: Model, layers: dict[str, Layer]) -> Score:
+    """Return what a saliency method explains: a class's or a unit's number. `layers` are the model's, probed.
+
+    Raises UsageError for a whole layer, NotFound for a class, unit or position that isn't there.
+    """
+    from atlas.attribution import scores
+
+    if target.kind == "layer":
+        raise UsageError(f"{target} is a whole layer, and saliency explains one number; write a unit, {target}:UNIT")
+    if target.kind == "class":
+        return scores.class_logit(target.index, model.logits)
+    if target.kind == "probability":
+        return scores.class_probability(target.index, model.logits)
+    try:
+        return scores.unit(layers[target.layer], target.index, target.position)
+    except ValueError as error:
+        raise NotFound(str(error)) from None
+
+
+def _name(classes: Sequence[str], index: int) -> str:
+    return classes[index] if index < len(classes) else ""
