@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from atlas.activations import run_to
-from atlas.arrays import Box, Geometry, Int, Layer, Reach
+from atlas.arrays import Int, Layer, Reach
 
 SHARE = 0.9
 """Part of the gradient that a focus holds."""
@@ -96,23 +96,6 @@ def focus_box(
     half = side / 2
     box = np.stack([middle_x - half, middle_y - half, middle_x + half, middle_y + half], axis=-1)
     return np.clip(box, 0, (width, height, width, height))
-
-
-def to_source(box: NDArray[np.float64], geometry: Geometry) -> Box:
-    """Return the whole source pixels that a box of input pixels touches, clipped, at least one.
-
-    Box edges lie between pixels; the geometry maps pixel centres by their index.
-    """
-    left, top, right, bottom = np.asarray(box, np.float64).tolist()
-    first_x, last_x = _touched(left, right, geometry.scale_x, geometry.offset_x, geometry.width)
-    first_y, last_y = _touched(top, bottom, geometry.scale_y, geometry.offset_y, geometry.height)
-    return Box(left=first_x, top=first_y, right=last_x, bottom=last_y)
-
-
-def _touched(first: float, last: float, scale: float, offset: float, size: int) -> tuple[int, int]:
-    low, high = (round(offset + scale * (edge - 0.5) + 0.5, 6) for edge in (first, last))
-    start = min(max(int(np.floor(low)), 0), size - 1)
-    return start, min(max(int(np.ceil(high)), start + 1), size)
 
 
 class _Spans:

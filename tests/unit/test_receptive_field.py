@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
+from atlas import boxes
 from atlas import receptive_field as rf
 from atlas.activations import probe
-from atlas.arrays import Box, Geometry, Layer
+from atlas.arrays import Geometry, Layer
 
 
 def arithmetic(net: nn.Sequential, size: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -217,9 +218,7 @@ def test_focus_box_is_centred_and_clipped() -> None:
 def test_to_source_by_hand() -> None:
     # a source of 500 × 400 resized to 256 on its shorter side and cut to 224: pixel i lies at 1.5625 (i + 16.5) − ½
     geometry = Geometry(scale_y=1.5625, scale_x=1.5625, offset_y=25.28125, offset_x=74.5, height=400, width=500)
-    whole = rf.to_source(np.array([0.0, 0.0, 224.0, 224.0]), geometry)
-    assert whole == Box(left=74, top=25, right=425, bottom=375)
-    assert rf.to_source(np.array([0.0, 0.0, 1.0, 1.0]), geometry) == Box(left=74, top=25, right=76, bottom=27)
     same = Geometry(scale_y=1, scale_x=1, offset_y=0, offset_x=0, height=10, width=10)
-    assert rf.to_source(np.array([2.0, 3.0, 5.0, 7.0]), same) == Box(left=2, top=3, right=5, bottom=7)
-    assert rf.to_source(np.array([-9.0, 12.0, -5.0, 14.0]), same) == Box(left=0, top=9, right=1, bottom=10)
+    asked = [(0, 0, 224, 224), (0, 0, 1, 1), (2, 3, 5, 7), (-9, 12, -5, 14)]
+    found = boxes.to_source(np.array(asked, np.float64), [geometry, geometry, same, same])
+    assert found.tolist() == [[74, 25, 425, 375], [74, 25, 76, 27], [2, 3, 5, 7], [0, 9, 1, 10]]
