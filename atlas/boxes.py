@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from atlas.arrays import Geometry
 
 
+NOISE = 1e-6
+"""Rounding of floats that must not make a box a pixel larger."""
+
+
 def to_source(boxes: NDArray[np.float64], geometries: Sequence[Geometry]) -> NDArray[np.int32]:
     """Turn boxes `n 4` of input pixels into boxes of whole pixels of the source images, clipped, at least 1 × 1."""
     scale = np.array([(g.scale_x, g.scale_y, g.scale_x, g.scale_y) for g in geometries]).reshape(-1, 4)
@@ -17,6 +21,6 @@ def to_source(boxes: NDArray[np.float64], geometries: Sequence[Geometry]) -> NDA
     size = np.array([(g.width, g.height) for g in geometries]).reshape(-1, 2)
     # A box of pixels i … j covers i − ½ … j − ½ in the coordinates of pixel centres.
     edges = offset + (boxes - 0.5) * scale + 0.5
-    first = np.clip(np.floor(edges[:, :2]), 0, size - 1)
-    last = np.clip(np.ceil(edges[:, 2:]), first + 1, size)
+    first = np.clip(np.floor(edges[:, :2] + NOISE), 0, size - 1)
+    last = np.clip(np.ceil(edges[:, 2:] - NOISE), first + 1, size)
     return np.concatenate([first, last], axis=1).astype(np.int32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas import sampling, topk
-from atlas.arrays import CAPACITY, SIGNS, Int, Layer, Samples, TopK
+from atlas.arrays import CAPACITY, SIGNS, Float, Int, Layer, Samples, TopK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,38 @@ class Part:
     images: int
 
 
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """Per unit, the best value seen and how many images have it. Joins over disjoint sets of images."""
+
+    value: Float
+    images: Int
+
+    @classmethod
+    def nothing(cls, units: int, sign: str) -> Extremes:
+        return cls(topk.empty(units, sign, 1).value[:, 0].copy(), np.zeros(units, np.int64))
+
+    @classmethod
+    def of(cls, values: Float, best: TopK) -> Extremes:
+        """Count among values `n m units`, of which `best` are the best."""
+        extreme = best.value[:, 0].copy()
+        return cls(extreme, (values == extreme).any(axis=1).sum(axis=0).astype(np.int64))
+
+    def joined(self, other: Extremes, sign: str) -> Extremes:
+        best = (np.maximum if sign == "positive" else np.minimum)(self.value, other.value)
+        counts = [np.where(part.value == best, part.images, 0) for part in (self, other)]
+        return Extremes(best, counts[0] + counts[1])
+
+
+BLOCK = 2048
+"""Images whose best values are kept before they are folded into the strongest patches: memory for these, not for all."""
+
+
 class LayerReduction:
-    """Reduce one layer's activations over the images of one shard, whose ids and key hashes are given `n`, `n`."""
+    """Reduce one layer's activations over the images of one shard, whose ids and key hashes are given `n`, `n`.
+
+    Images come in order, in batches that do not straddle a multiple of `block`.
+    """
 
     def __init__(
         self,
@@ -47,6 +77,7 @@ class LayerReduction:
         samples_per_image: int = 1,
         patches_per_image: int = 1,
         capacity: int = CAPACITY,
+        block: int = BLOCK,
     ) -> None:
         self.layer, self.image_id, self.key_hash = layer, image_id, key_hash
         self.capacity = capacity
@@ -58,15 +89,23 @@ class LayerReduction:
         self.y = np.stack([place[0] for place in places], axis=1)
         self.x = np.stack([place[1] for place in places], axis=1)
         self.used = np.zeros(n, np.bool_)
+        self.nonfinite = np.zeros(layer.units, np.int64)
         self._nonfinite: dict[int, Int] = {}  # by image, so that a batch that comes again is counted once
         self._vectors = np.zeros((n, samples_per_image, layer.units), np.float32)
-        self._value = {s: np.full((n, self.patches, layer.units), np.nan, np.float32) for s in SIGNS}
-        self._place = {s: np.full((n, self.patches, layer.units), -1, np.int32) for s in SIGNS}
+        self._block, self._start = block, 0
+        shape = (min(n, block), self.patches, layer.units)
+        self._value = {sign: np.full(shape, np.nan, np.float32) for sign in SIGNS}
+        self._place = {sign: np.full(shape, -1, np.int32) for sign in SIGNS}
+        self._top = {sign: topk.empty(layer.units, sign, capacity) for sign in SIGNS}
+        self._extremes = {sign: Extremes.nothing(layer.units, sign) for sign in SIGNS}
 
     def add(self, first: int, activation: Tensor, valid: NDArray[np.bool_]) -> None:
         """Take in the activations `b c h w` of the images from `first` on; rows not valid count for nothing."""
+        if first >= self._start + self._block:
+            self._fold()
         count = min(len(activation), len(self.image_id) - first)
         rows = slice(first, first + count)
+        kept = slice(first - self._start, first - self._start + count)
         activation = activation[:count].float()
         self.used[rows] = valid[:count]
         self._vectors[rows] = self._gather(activation, rows).cpu().numpy()
@@ -75,25 +114,36 @@ class LayerReduction:
         for sign in SIGNS:
             value, place = self._strongest(flat, sign)
             finite = finite and bool(torch.isfinite(value).all())
-            self._value[sign][rows], self._place[sign][rows] = value.cpu().numpy(), place.cpu().numpy()
+            self._value[sign][kept], self._place[sign][kept] = value.cpu().numpy(), place.cpu().numpy()
         if not finite:
-            self._add_nonfinite(rows, flat, valid[:count])
+            self._add_nonfinite(kept, flat, valid[:count])
 
     def finish(self) -> Part:
         """Return the shard's part; images that never came are marked gaps."""
-        for sign in SIGNS:
-            self._value[sign][~self.used] = np.nan
-        top = {sign: self._select(sign) for sign in SIGNS}
-        extreme = {sign: top[sign].value[:, 0].copy() for sign in SIGNS}
-        shares = {sign: np.nansum(self._value[sign] == extreme[sign], axis=(0, 1)).astype(np.int64) for sign in SIGNS}
+        self._fold()
         return Part(
             samples=self._samples(),
-            top=top,
-            extreme=extreme,
-            extreme_count=shares,
-            nonfinite=sum(self._nonfinite.values(), np.zeros(self.layer.units, np.int64)),
+            top=self._top,
+            extreme={sign: self._extremes[sign].value for sign in SIGNS},
+            extreme_count={sign: self._extremes[sign].images for sign in SIGNS},
+            nonfinite=self.nonfinite,
             images=int(self.used.sum()),
         )
+
+    def _fold(self) -> None:
+        """Fold the block's best values into the strongest patches, and begin the next block."""
+        rows = slice(self._start, self._start + self._block)
+        unused = ~self.used[rows]
+        for sign in SIGNS:
+            value = self._value[sign][: len(unused)]
+            value[unused] = np.nan
+            found = self._select(sign, rows, value)
+            self._top[sign] = topk.merge([self._top[sign], found], sign, self.capacity)
+            self._extremes[sign] = self._extremes[sign].joined(Extremes.of(value, found), sign)
+            self._value[sign][:] = np.nan
+        self.nonfinite += sum(self._nonfinite.values(), np.zeros(self.layer.units, np.int64))
+        self._nonfinite = {}
+        self._start += self._block
 
     def _gather(self, activation: Tensor, rows: slice) -> Tensor:
         """Return the vectors `b s c` at the sampled positions."""
@@ -112,25 +162,25 @@ class LayerReduction:
         place = order.sort(dim=1).values
         return flat.gather(1, place), place.to(torch.int32)
 
-    def _add_nonfinite(self, rows: slice, flat: Tensor, valid: NDArray[np.bool_]) -> None:
+    def _add_nonfinite(self, kept: slice, flat: Tensor, valid: NDArray[np.bool_]) -> None:
         """Count NaN and infinities, and find the strongest finite positions of the images that have any."""
         wrong = ~torch.isfinite(flat)
         wrong[torch.from_numpy(~valid).to(flat.device)] = False
-        for start, counted in enumerate(wrong.sum(dim=1).cpu().numpy(), rows.start):
-            self._nonfinite[start] = counted
+        for row, counted in enumerate(wrong.sum(dim=1).cpu().numpy(), kept.start):
+            self._nonfinite[row] = counted
         for sign in SIGNS:
             worst = -torch.inf if sign == "positive" else torch.inf
             cleaned = torch.where(torch.isfinite(flat), flat, torch.full_like(flat, worst))
             value, place = self._strongest(cleaned, sign)
-            self._value[sign][rows], self._place[sign][rows] = value.cpu().numpy(), place.cpu().numpy()
+            self._value[sign][kept], self._place[sign][kept] = value.cpu().numpy(), place.cpu().numpy()
 
-    def _select(self, sign: str) -> TopK:
+    def _select(self, sign: str, rows: slice, value: Float) -> TopK:
         units, width = self.layer.units, self.layer.width
-        place = self._place[sign].reshape(-1, units)
+        place = self._place[sign][: len(value)].reshape(-1, units)
         return topk.select(
-            self._value[sign].reshape(-1, units),
-            np.repeat(self.image_id, self.patches),
-            np.repeat(self.key_hash, self.patches),
+            value.reshape(-1, units),
+            np.repeat(self.image_id[rows], self.patches),
+            np.repeat(self.key_hash[rows], self.patches),
             (place // width).astype(np.int32),
             (place % width).astype(np.int32),
             sign,

@@ -39,13 +39,18 @@ def invoke(arguments: list[str]) -> int:
     try:
         app(spread(arguments))
     except SystemExit as leaving:
+        if leaving.code == 130:
+            print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return leaving.code if isinstance(leaving.code, int) else 1
     except ActlasError as error:
         print(f"actlas: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+    except BrokenPipeError:  # `actlas sql … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"actlas: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -113,6 +113,8 @@ def _read(file: str) -> dict[str, Any]:
         return tomllib.loads(Path(file).read_text())
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--config {file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config {file} is not TOML: {error}") from None
 
@@ -120,5 +122,6 @@ def _read(file: str) -> dict[str, Any]:
 def _sentence(item: Any) -> str:
     option = "--" + str(item["loc"][0]).replace("_", "-")
     if item["type"] == "extra_forbidden":
-        return f"{item['loc'][0]} is not a setting; the settings are {', '.join(sorted(field.alias or name for name, field in RunConfig.model_fields.items()))}"
+        known = sorted(field.alias or name for name, field in RunConfig.model_fields.items())
+        return f"{item['loc'][0]} is not a setting; the settings are {', '.join(known)}"
     return f"{option} is {item['input']!r}: {item['msg']}"

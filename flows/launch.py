@@ -8,6 +8,7 @@ from typing import Any
 
 from flows import pipeline, progress, subject
 from flows.config import RunConfig
+from flows.cores import cores
 from flows.engines import Inline
 from storage.errors import UsageError
 from storage.store import Store
@@ -40,7 +41,8 @@ def share_cores() -> None:
     """Let torch use all cores but no more; decoding threads wait for it, since idle OpenMP threads sleep."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    torch.set_num_threads(int(asked) if asked.isdigit() and int(asked) else cores())
 
 
 def layers(model: str, *, weights: str | None, input_size: int | None, reach: bool) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flows import query, subject
 from flows.config import RunConfig
-from storage.errors import NotFound
+from storage.errors import ModelError, NotFound
 from storage.images import sources
 from storage.images.decode import decode
 from storage.run import Run
@@ -29,11 +29,17 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
 
 def config_of(run: Run, store: str) -> RunConfig:
     """Return the configuration that the version was made with."""
-    return RunConfig(**(run.version.about["config"] | {"store": store, "name": run.name}))
+    here = {"images": run.version.about["images"], "store": store, "name": run.name}
+    return RunConfig(**(run.version.about["config"] | here))
 
 
 def _activation(run: Run, store: str, layer: str, data: bytes) -> Tensor:
     subj = subject.open_subject(config_of(run, store))
+    if subj.fingerprints[layer] != run.model["fingerprints"][layer]:
+        raise ModelError(
+            f"{run.name}@{run.number} was made by another model: {subj.model.spec} has changed up to {layer} since; "
+            "run it again, or load the weights it was made with"
+        )
     pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)).copy())[None]
     seen: dict[str, Tensor] = {}
     subj.visit(pixels, [layer], lambda name, activation: seen.update({name: activation[0].float().cpu().clone()}))
@@ -53,8 +59,8 @@ def read_image(run: Run, image: str) -> bytes:
 def _of_run(run: Run, image_id: int) -> bytes:
     rows = run.listing([image_id])
     if not len(rows):
-        raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['listed'] - 1}")
-    for _, data in sources.read(sources.open_source(run.version.about["config"]["images"]), rows):
+        raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['ids'] - 1}")
+    for _, data in sources.read(sources.open_source(run.version.about["images"]), rows):
         if isinstance(data, bytes):
             return data
         raise data

@@ -13,12 +13,14 @@ from flows import progress, subject
 from flows.config import RunConfig
 from flows.engines import Engine
 from flows.plan import Planner, Step
-from flows.stages import CODE, listing
+from flows.stages import CODE, listing, reading
 from flows.work import Make, Outcome, Work
 from storage import tables
 from storage.errors import ActlasError
-from storage.images import sources
 from storage.store import Contents, Entry, Store
+
+NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
+"""Settings that a version need not hold: its results say what they were made from, `about` says where the images are."""
 
 
 class TooManyRejected(ActlasError):
@@ -65,6 +67,8 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     started = time.time()
     report = progress.current()
     store = Store(Path(config.store))
+    subject.forget()
+    reading.forget()
     report.say(f"model {config.model}: loading")
     subj = subject.open_subject(config)
     with store.lock(config.run_name, wait=wait), store.writing():
@@ -135,7 +139,7 @@ def _check_rejected(store: Store, outcomes: list[Outcome], images: int, config: 
 def _publish(
     store: Store, config: RunConfig, planner: Planner, outcomes: list[Outcome], rejected: dict[str, int]
 ) -> int:
-    source = sources.open_source(config.images)
+    source = reading.source_of(config.images)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -147,10 +151,15 @@ def _publish(
         "model": config.model,
         "layers": planner.layers,
         "grids": planner.grids,
-        "config": config.model_dump(mode="json", exclude={"store", "name"}),
+        "config": config.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
     entries = [Entry(stage=o.make.stage, key=o.make.key, manifest=o.manifest, **o.make.place) for o in outcomes]
     return store.publish(config.run_name, Contents(about=about, stages=entries))
+
+
+def _unused(config: RunConfig) -> set[str]:
+    """Return the settings of extras that were not asked for: without them a version reads as it did before they came."""
+    return {name for name in ("extras", "attribution_per_cell") if not getattr(config, name)}
 
 
 def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ what was asked. So the plan of a changed run differs from the old one exactly wh
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,14 +15,19 @@ import pyarrow.compute as pc
 
 from atlas import cells as cells_maths
 from atlas.inversion import recipes
-from flows import subject
-from flows.config import STAGES, RunConfig
+from flows import plan_extras, subject
+from flows.config import EXTRAS, STAGES, RunConfig
+from flows.plan_extras import versions
 from flows.stages import CODE, field, icons, members, patches
 from flows.subject import Subject
 from flows.work import Make, Work
+from storage.errors import UsageError
 from storage.images.listing import about
 from storage.images.shards import Shard, rows_key, shards
 from storage.store import stage_key
+
+DECODERS = ("pillow", "simplejpeg", "pyvips-binary")
+"""Libraries that turn files into pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +45,21 @@ class Planner:
         self.config, self.subject, self.listing = config, subj, listing
         self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
         self.about = about(table)
-        self.images = len(table.slice(0, config.limit).filter(pc.invert(pc.field("removed"))))
+        live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))
+        if not len(live):
+            raise UsageError(f"--images {config.images}: all images listed before are gone from there")
+        self.images = len(live)
         self.layers = list(config.chosen_layers)
         self.grids = _grids(self.images * config.samples_per_image, config)
         self._how = {"config": config.model_dump(mode="json")}
-        self._facts = [
-            self._key("images", {}, {"rows": s.rows_key, "decode": _versions("pillow", "simplejpeg")})
-            for s in self.shards
-        ]
-        self._parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
-        first = table.slice(0, min(field.IMAGES, self.images))
-        self._first, self._first_key = len(first), rows_key(first)
+        self._facts = [self.key("images", {}, {"rows": s.rows_key, "decode": versions(*DECODERS)}) for s in self.shards]
+        self.parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
+        first = live.slice(0, field.IMAGES)
+        self._first, self._first_key = int(first["image_id"][-1].as_py()) + 1, rows_key(first)
         self._fields = {layer: self._field(layer) for layer in self.layers}
 
     def steps(self) -> list[Step]:
-        """Return the stages in their order, up to the one the configuration stops after."""
+        """Return the stages in their order, up to the one the configuration stops after; then the extras asked for."""
         makers = {
             "collect": self._collect,
             "field": self._measure,
@@ -67,48 +71,50 @@ class Planner:
             "tiles": self._tiles,
         }
         last = STAGES.index(self.config.until or STAGES[-1])
-        return [Step(stage=stage, works=tuple(make())) for stage, make in makers.items() if STAGES.index(stage) <= last]
+        steps = [Step(stage=s, works=tuple(make())) for s, make in makers.items() if STAGES.index(s) <= last]
+        extras = [s for s, needs in EXTRAS.items() if s in self.config.extras and STAGES.index(needs) <= last]
+        return steps + [Step(stage=stage, works=tuple(plan_extras.MAKERS[stage](self))) for stage in extras]
 
     # One method per stage: which keys it reads, and what was asked.
 
     def _collect(self) -> list[Work]:
-        works = [self._work("model", [Make(stage="model", key=self._model())], {})]
+        works = [self.work("model", [Make(stage="model", key=self._model())], {})]
         for shard, facts in zip(self.shards, self._facts, strict=True):
             made = [Make(stage="images", key=facts, shard=shard.number)]
             made += [
-                Make(stage="collect", key=self._parts[layer][shard.number], layer=layer, shard=shard.number)
+                Make(stage="collect", key=self.parts[layer][shard.number], layer=layer, shard=shard.number)
                 for layer in self.layers
             ]
             span = {"first": shard.first, "stop": shard.stop}
-            works.append(self._work("collect", made, {"listing": self.listing}, span))
+            works.append(self.work("collect", made, {"listing": self.listing}, span))
         return works
 
     def _measure(self) -> list[Work]:
         made = [Make(stage="field", key=self._fields[layer], layer=layer) for layer in self.layers]
-        return [self._work("field", made, {"listing": self.listing}, {"stop": self._first})]
+        return [self.work("field", made, {"listing": self.listing}, {"stop": self._first})]
 
     def _patches(self) -> list[Work]:
-        made = [Make(stage="patches", key=self._patch_key(layer), layer=layer) for layer in self.layers]
-        reads = {"listing": self.listing, "collect": self._parts, "images": self._facts, "field": self._fields}
-        return [self._work("patches", made, reads)]
+        made = [Make(stage="patches", key=self.patch_key(layer), layer=layer) for layer in self.layers]
+        reads = {"listing": self.listing, "collect": self.parts, "images": self._facts, "field": self._fields}
+        return [self.work("patches", made, reads)]
 
     def _layouts(self) -> list[Work]:
         works = []
         for layer in self.layers:
-            reads = {"collect": self._parts[layer]}
+            reads = {"collect": self.parts[layer]}
             made = [
                 Make(stage="layout", key=self._layout(layer), layer=layer),
                 Make(stage="moment", key=self._moment(layer), layer=layer),
             ]
-            works.append(self._work("layout", made, reads | {"listing": self.listing}))
+            works.append(self.work("layout", made, reads | {"listing": self.listing}))
         return works
 
     def _cells(self) -> list[Work]:
         return [
-            self._work(
+            self.work(
                 "cells",
-                [Make(stage="cells", key=self._cell_key(layer, grid), layer=layer, grid=grid)],
-                {"collect": self._parts[layer], "layout": self._layout(layer)},
+                [Make(stage="cells", key=self.cell_key(layer, grid), layer=layer, grid=grid)],
+                {"collect": self.parts[layer], "layout": self._layout(layer)},
             )
             for layer in self.layers
             for grid in self.grids
@@ -119,14 +125,14 @@ class Planner:
         for layer in self.layers:
             for grid in self.grids:
                 reads = {
-                    "collect": self._parts[layer],
-                    "cells": self._cell_key(layer, grid),
+                    "collect": self.parts[layer],
+                    "cells": self.cell_key(layer, grid),
                     "field": self._fields[layer],
                     "images": self._facts,
                 }
-                key = self._key("members", reads, {"per_cell": members.PER_CELL, "size": patches.SIZE})
+                key = self.key("members", reads, {"per_cell": members.PER_CELL, "size": patches.SIZE})
                 works.append(
-                    self._work(
+                    self.work(
                         "members",
                         [Make(stage="members", key=key, layer=layer, grid=grid)],
                         reads | {"listing": self.listing},
@@ -136,10 +142,10 @@ class Planner:
 
     def _icons(self) -> list[Work]:
         return [
-            self._work(
+            self.work(
                 "icons",
                 [Make(stage="icons", key=self._icon_key(layer, grid), layer=layer, grid=grid)],
-                {"cells": self._cell_key(layer, grid), "moment": self._moment(layer)},
+                {"cells": self.cell_key(layer, grid), "moment": self._moment(layer)},
             )
             for layer in self.layers
             for grid in self.grids
@@ -149,14 +155,14 @@ class Planner:
         works = []
         for layer in self.layers:
             for grid in self.grids:
-                reads = {"cells": self._cell_key(layer, grid), "icons": self._icon_key(layer, grid)}
-                key = self._key("tiles", reads, _versions("pyvips-binary", "pillow"))
-                works.append(self._work("tiles", [Make(stage="tiles", key=key, layer=layer, grid=grid)], reads))
+                reads = {"cells": self.cell_key(layer, grid), "icons": self._icon_key(layer, grid)}
+                key = self.key("tiles", reads, versions("pyvips-binary", "pillow"))
+                works.append(self.work("tiles", [Make(stage="tiles", key=key, layer=layer, grid=grid)], reads))
         return works
 
     # Keys.
 
-    def _key(self, stage: str, reads: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    def key(self, stage: str, reads: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
         return stage_key(stage, CODE[stage], reads, asked)
 
     def _model(self) -> str:
@@ -166,62 +172,62 @@ class Planner:
             "layers": self.layers,
             "found": [asdict(layer) for layer in self.subject.layers.values()],
         }
-        return self._key("model", {"fingerprints": self.subject.fingerprints}, asked)
+        return self.key("model", {"fingerprints": self.subject.fingerprints}, asked)
 
-    def _asked_of_model(self) -> dict[str, Any]:
+    def asked_of_model(self) -> dict[str, Any]:
         """What decides the model's numbers beside its fingerprint."""
         return {
             "device": self.subject.device.type,
             "precision": self.config.precision,
             "memory": "channels_last",
             "folded": True,
-            **_versions("torch"),
+            **versions("torch"),
         }
 
     def _part(self, layer: str, shard: Shard) -> str:
-        asked = self._asked_of_model() | {
+        asked = self.asked_of_model() | {
             "layer": asdict(self.subject.layers[layer]),
             "batch": subject.batch_of(self.config),
             "seed": self.config.seed,
             "samples": self.config.samples_per_image,
             "patches": self.config.patches_per_image,
-            **_versions("pillow", "simplejpeg"),
+            **versions(*DECODERS),
         }
         reads = {"fingerprint": self.subject.fingerprints[layer], "rows": shard.rows_key}
-        return self._key("collect", reads, asked)
+        return self.key("collect", reads, asked)
 
     def _field(self, layer: str) -> str:
         reads = {"fingerprint": self.subject.fingerprints[layer], "rows": self._first_key}
         asked = {"layer": asdict(self.subject.layers[layer]), "seed": self.config.seed, "images": field.IMAGES}
-        return self._key("field", reads, asked | _versions("torch", "pillow", "simplejpeg"))
+        return self.key("field", reads, asked | versions("torch", *DECODERS))
 
-    def _patch_key(self, layer: str) -> str:
-        reads = {"collect": self._parts[layer], "images": self._facts, "field": self._fields[layer]}
-        return self._key("patches", reads, {"thumbnails": patches.THUMBNAILS, "size": patches.SIZE})
+    def patch_key(self, layer: str) -> str:
+        reads = {"collect": self.parts[layer], "images": self._facts, "field": self._fields[layer]}
+        return self.key("patches", reads, {"thumbnails": patches.THUMBNAILS, "size": patches.SIZE})
 
     def _layout(self, layer: str) -> str:
         asked = {"method": self.config.layout, "seed": self.config.seed}
         libraries = {
             "umap": ("umap-learn", "faiss-cpu", "numba", "numpy", "scikit-learn"),
-            "tsne": ("openTSNE", "numpy", "scikit-learn"),
+            "tsne": ("openTSNE", "faiss-cpu", "numpy", "scikit-learn"),
             "pca": ("numpy", "scikit-learn"),
         }
-        return self._key("layout", {"collect": self._parts[layer]}, asked | _versions(*libraries[self.config.layout]))
+        return self.key("layout", {"collect": self.parts[layer]}, asked | versions(*libraries[self.config.layout]))
 
     def _moment(self, layer: str) -> str:
-        return self._key("moment", {"collect": self._parts[layer]}, _versions("numpy"))
+        return self.key("moment", {"collect": self.parts[layer]}, versions("numpy"))
 
-    def _cell_key(self, layer: str, grid: int) -> str:
-        reads = {"collect": self._parts[layer], "layout": self._layout(layer)}
-        return self._key("cells", reads, {"grid": grid, "min_count": self.config.min_count})
+    def cell_key(self, layer: str, grid: int) -> str:
+        reads = {"collect": self.parts[layer], "layout": self._layout(layer)}
+        return self.key("cells", reads, {"grid": grid, "min_count": self.config.min_count})
 
     def _icon_key(self, layer: str, grid: int) -> str:
         reads = {
-            "cells": self._cell_key(layer, grid),
+            "cells": self.cell_key(layer, grid),
             "moment": self._moment(layer),
             "fingerprint": self.subject.fingerprints[layer],
         }
-        asked = self._asked_of_model() | {
+        asked = self.asked_of_model() | {
             "precision": "fp32",
             "layer": asdict(self.subject.layers[layer]),
             "recipe": asdict(recipes.RECIPES[self.config.recipe]),
@@ -231,9 +237,9 @@ class Planner:
             "batch": icons.BATCH,
             "grid": grid,
         }
-        return self._key("icons", reads, asked)
+        return self.key("icons", reads, asked)
 
-    def _work(
+    def work(
         self, stage: str, made: list[Make], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
     ) -> Work:
         return Work(
@@ -245,8 +251,3 @@ def _grids(samples: int, config: RunConfig) -> list[int]:
     """Return the grids that the samples can fill, or the finest they can if they fill none of those asked for."""
     filled = [grid for grid in config.grids if cells_maths.can_fill(samples, grid, config.min_count)]
     return filled or [max(1, cells_maths.finest(samples, config.min_count))]
-
-
-def _versions(*names: str) -> dict[str, str]:
-    """Return the versions of the libraries that compute: other versions may give other bytes."""
-    return {f"lib {name}": importlib.metadata.version(name) for name in names}

@@ -18,6 +18,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # a failure is one line of ours, not a traceback of theirs
 
+import httpx
 from prefect import flow, task
 from prefect.artifacts import (
     create_image_artifact,
@@ -29,18 +30,31 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from flows import launch, pipeline, stages
+from flows import launch, pipeline, progress, stages
 from flows.config import RunConfig
 from flows.work import Make, Outcome, Work
-from storage.errors import Unreadable
+from storage.errors import ActlasError, Unreadable
 
 PICTURE = 512
 """Side of the overview in the artifact: it lives in Prefect's database, so it is small."""
 
 
+class ServerUnreachable(ActlasError):
+    """Prefect's server does not answer."""
+
+
 def run(config: RunConfig, *, wait: bool = False) -> dict[str, Any]:
     """Run the flow in this process and return its summary."""
-    summary: dict[str, Any] = activation_atlas(config, wait)
+    try:
+        summary: dict[str, Any] = activation_atlas(config, wait)
+    except (RuntimeError, httpx.HTTPError) as error:
+        # Prefect's own failure to reach or start its server; what the pipeline raises is an ActlasError, or a bug.
+        if "prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or "API" in str(error):
+            raise ServerUnreachable(
+                f"Prefect's server cannot be reached ({str(error).splitlines()[0]}); "
+                "check PREFECT_API_URL, or run with --engine inline"
+            ) from None
+        raise
     return summary
 
 
@@ -84,7 +98,10 @@ class PrefectEngine:
 def activation_atlas(config: RunConfig, wait: bool = False) -> dict[str, Any]:
     """List images, collect shards, merge the strongest patches, lay out, average cells, invert, tile, and publish."""
     summary = launch.with_overviews(config, pipeline.run(config, PrefectEngine(), wait=wait))
-    _show(summary)
+    try:
+        _show(summary)
+    except Exception as error:  # the version is published: a picture that cannot be shown does not undo that
+        progress.current().say(f"Prefect did not take the artifacts: {error}")
     return summary
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from storage.errors import NotFound, UsageError
-from storage.run import Run, open_run
+from storage.run import Run, open_run, open_store
 from storage.store import Store
 
 __all__ = ["cell", "locate", "open_run", "parse_cell", "parse_unit", "runs", "show_run", "top"]
@@ -169,7 +167,7 @@ def locate(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str,
 
 def runs(store: str) -> list[dict[str, Any]]:
     """Return one row per run: its versions, images, layers, model."""
-    opened = Store(Path(store))
+    opened = open_store(store)
     rows = []
     for name in opened.names():
         versions = opened.versions(name)
@@ -191,7 +189,8 @@ def runs(store: str) -> list[dict[str, Any]]:
 
 def _published(store: Store, name: str, number: int) -> str:
     """Return when a version was published: the time of its file, since versions themselves hold no times."""
-    moment = store.places.version(name, number).stat().st_mtime
+    file, copy = store.places.version(name, number), store.places.copy(name, number)
+    moment = (file if file.exists() else copy).stat().st_mtime
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
@@ -206,11 +205,6 @@ def show_run(run: Run) -> dict[str, Any]:
         "stages": dict(sorted(stages.items())),
         **run.version.about,
     }
-
-
-def as_rows(table: pa.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
 
 
 def _number(value: Any) -> float | None:

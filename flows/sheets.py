@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from storage.errors import Rejected, Unreadable
+from storage.errors import NotFound, Rejected, UsageError
 from storage.run import Run
 
 SIDE, GAP, LINE, COLUMNS = 224, 16, 18, 4
@@ -28,10 +30,10 @@ def top(run: Run, answer: dict[str, Any], path: str) -> None:
     )
     if answer["note"]:
         draw.text((GAP, GAP + LINE + 2), answer["note"], QUIET, _font(12))
-    pictures = _pictures(run, answer)
+    pictures, kept = _pictures(run, answer), run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
     for place, (patch, picture) in enumerate(zip(patches, pictures, strict=True)):
         left, up = GAP + (place % columns) * wide, 3 * GAP + LINE + (place // columns) * tall
-        _one(sheet, draw, patch, picture, left, up)
+        _one(sheet, draw, patch, picture, kept[place] if place < len(kept) else b"", left, up)
     sheet.save(path, "PNG")
 
 
@@ -40,6 +42,7 @@ def _one(
     draw: ImageDraw.ImageDraw,
     patch: dict[str, Any],
     picture: Image.Image | None,
+    kept: bytes,
     left: int,
     up: int,
 ) -> None:
@@ -48,15 +51,25 @@ def _one(
         scale = SIDE / max(picture.size)
         shown = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
         sheet.paste(shown, (left, up))
-        box = [left + focus[0] * scale, up + focus[1] * scale, left + focus[2] * scale - 1, up + focus[3] * scale - 1]
+        box = _within(left, up, [side * scale for side in focus])
         draw.rectangle(box, outline=(0, 0, 0), width=3)
         draw.rectangle(box, outline=ACCENT, width=2)
         crop = picture.resize((SIDE // 2, SIDE // 2), box=focus)
         sheet.paste(crop, (left + SIDE + 2, up))
     else:
-        draw.text((left, up), "the image is no longer there", QUIET, _font(12))
+        draw.text((left, up), "the image is not there any more;", QUIET, _font(12))
+        draw.text((left, up + LINE), "its patch was kept", QUIET, _font(12))
+        if kept:
+            crop = Image.open(io.BytesIO(kept)).resize((SIDE // 2, SIDE // 2))
+            sheet.paste(crop, (left + SIDE + 2, up))
     draw.text((left, up + SIDE + 3), f"{patch['value']:.3f}", TEXT, _font(13))
     draw.text((left + 62, up + SIDE + 3), _short(patch["label"] or Path(patch["path"]).name, 30), QUIET, _font(13))
+
+
+def _within(left: int, up: int, sides: list[float]) -> list[float]:
+    """Return the outline of a box drawn at (left, up), at least one pixel each way."""
+    x, y = left + sides[0], up + sides[1]
+    return [x, y, max(x, left + sides[2] - 1), max(y, up + sides[3] - 1)]
 
 
 def _pictures(run: Run, answer: dict[str, Any]) -> list[Image.Image | None]:
@@ -66,14 +79,11 @@ def _pictures(run: Run, answer: dict[str, Any]) -> list[Image.Image | None]:
 
     ids = sorted({patch["image_id"] for patch in answer["patches"]})
     found: dict[int, Image.Image] = {}
-    if ids:
-        rows = run.listing(ids)
-        for index, data in read(open_source(run.version.about["config"]["images"]), rows):
-            if isinstance(data, bytes):
-                try:
+    with suppress(NotFound, UsageError):
+        for index, data in read(open_source(run.version.about["images"]), run.listing(ids)) if ids else ():
+            with suppress(Rejected):
+                if isinstance(data, bytes):
                     found[ids[index]] = decode(data)
-                except (Rejected, Unreadable):
-                    continue
     return [found.get(patch["image_id"]) for patch in answer["patches"]]
 
 

@@ -6,6 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Subject:
         That is the folded one, unless a layer named stands inside a folded pair, where its output is not to be had.
         """
         if {name.split("@")[0] for name in names} & self.folded.beside.keys():
-            return copy.deepcopy(self.model.module).to(self.device, memory_format=torch.channels_last)
+            return copy.deepcopy(self.model.module).to(self.device).to(memory_format=torch.channels_last)
         return self.drawing().module
 
     def plain_input(self, pixels: Tensor) -> Tensor:
@@ -94,22 +95,35 @@ def example(model: models.Model) -> Tensor:
     return torch.randn(model.preprocess.channels, height, width, generator=generator)
 
 
+OF_THE_MODEL = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
+"""The settings that decide what a subject is."""
+
+
 def open_subject(config: RunConfig) -> Subject:
-    """Return the run's subject; the same one for the same model, layers and device in one process.
+    """Return the run's subject; within a run, the same one for the same model, layers and device.
 
     Raises UnknownLayer and AmbiguousAxes before any image is read.
     """
-    fields = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
-    return _open(
-        config.model_copy(
-            update=dict.fromkeys(("images", "store"), "")
-            | {"layers": config.chosen_layers, **{name: getattr(config, name) for name in fields}}
-        ).model_dump_json()
-    )
+    asked = {name: getattr(config, name) for name in OF_THE_MODEL} | {"layers": config.chosen_layers}
+    return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights))
+
+
+def forget() -> None:
+    """Forget the subject at the start of a run: weights or a factory's code may have changed under the same name."""
+    _open.cache_clear()
+
+
+def _stamp(weights: str | None) -> tuple[int, ...]:
+    """Return what tells one weights file from another at the same path."""
+    try:
+        found = Path(weights).stat() if weights else None
+    except OSError:
+        return ()
+    return (found.st_size, found.st_mtime_ns) if found else ()
 
 
 @functools.lru_cache(maxsize=1)
-def _open(described: str) -> Subject:
+def _open(described: str, stamp: tuple[int, ...]) -> Subject:
     config = RunConfig.model_validate_json(described)
     model, device, dtype = load(config), device_of(config), DTYPES[config.precision]
     sample = example(model)
@@ -123,10 +137,7 @@ def _open(described: str) -> Subject:
 
 
 def _folded(model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32) -> folding.Folded:
-    folded = folding.fold(model.module, example(model))
-    for part in (folded.module, *folded.beside.values()):
-        part.to(device, dtype).to(memory_format=torch.channels_last)
-    return folded
+    return folding.fold(model.module, example(model)).to(device, dtype)
 
 
 def _probe(module: nn.Module, sample: Tensor, config: RunConfig) -> dict[str, Layer]:

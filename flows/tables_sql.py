@@ -1,63 +1,86 @@
-"""SQL over a run's Parquet: a DuckDB in memory with one view per table, which can read the store and nothing else."""
+"""SQL over a run's tables: a DuckDB in memory that is given the tables a query names, and can reach no file at all.
+
+The tables are read by storage, which checks their checksums; DuckDB's own Parquet reader checks none, and with a folder
+allowed to it, it could also write there.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
+from storage import tables
 from storage.errors import UsageError
 from storage.run import Run
 
+FILES = {
+    "patches": ("patches", "patches.parquet"),
+    "units": ("patches", "units.parquet"),
+    "cells": ("cells", "cells.parquet"),
+    "icons": ("icons", "icons.parquet"),
+    "members": ("members", "members.parquet"),
+    "influence": ("influence", "influence.parquet"),
+}
+"""The tables that stages wrote: the stage, and its file."""
+
 
 def ask(run: Run, query: str) -> list[dict[str, Any]]:
-    """Answer one SELECT over the views images, patches, units, cells, members and rejects.
+    """Answer one SELECT over the run's tables: images, rejects, and those of `FILES` that the run has.
 
-    Raises UsageError with DuckDB's own first line if the query is wrong.
+    Raises UsageError with DuckDB's own first line if the query is wrong, or is anything but one SELECT.
     """
+    makers = _makers(run)
     with duckdb.connect(":memory:") as base:
-        _views(base, run)
+        base.execute("SET autoinstall_known_extensions = false")
+        for name in makers:
+            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+                base.register(name, makers[name]())
+        base.execute("SET enable_external_access = false")
+        base.execute("SET lock_configuration = true")
         try:
-            answer = base.execute(query)
-            names = [column[0] for column in answer.description or []]
-            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+            return _rows(base, query)
         except duckdb.Error as error:
-            views = ", ".join(
-                name for (name,) in base.execute("select view_name from duckdb_views() where not internal").fetchall()
-            )
-            raise UsageError(f"{str(error).splitlines()[0]} (tables: {views})") from None
+            raise UsageError(f"{str(error).splitlines()[0]} (tables: {', '.join(sorted(makers))})") from None
 
 
-def _views(base: duckdb.DuckDBPyConnection, run: Run) -> None:
-    """Make the views, then shut the door: no other file, no extension, no change of settings."""
-    base.execute("SET autoinstall_known_extensions = false")
-    base.register("images", run.images())
+def _rows(base: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    statements = base.extract_statements(query)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError("a question is one SELECT; nothing can be changed")
+    answer = base.execute(statements[0])
+    names = _distinct([column[0] for column in answer.description or []])
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number the names that come again, so that no value is lost."""
+    return [name if name not in names[:i] else f"{name}_{names[:i].count(name) + 1}" for i, name in enumerate(names)]
+
+
+def _makers(run: Run) -> dict[str, Callable[[], pa.Table]]:
+    """Return, for each table the run has, how it is read."""
+    makers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
     if run.has("images"):
-        base.register("rejects", run.rejects())
-    for view, stage, file in (
-        ("patches", "patches", "patches.parquet"),
-        ("units", "patches", "units.parquet"),
-        ("cells", "cells", "cells.parquet"),
-        ("icons", "icons", "icons.parquet"),
-        ("members", "members", "members.parquet"),
-    ):
-        parts = [
-            f"SELECT {_text(layer)} AS layer, {_grid(grid)}* FROM read_parquet({_text(str(result.file(file)))})"
-            for layer in run.layers
-            for grid in ([None] if stage == "patches" else run.grids)
-            if run.has(stage, layer, grid)
-            for result in run.results(stage, layer, grid)
-        ]
-        if parts:
-            base.execute(f"CREATE VIEW {view} AS " + " UNION ALL ".join(parts))
-    base.execute(f"SET allowed_directories = [{_text(str(run.store.places.stages))}]")
-    base.execute("SET enable_external_access = false")
-    base.execute("SET lock_configuration = true")
+        makers["rejects"] = run.rejects
+    for name, (stage, file) in FILES.items():
+        places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
+        if places:
+            makers[name] = lambda stage=stage, file=file, places=places: _joined(run, stage, file, places)  # type: ignore[misc]
+    return makers
 
 
-def _grid(grid: int | None) -> str:
-    return "" if grid is None else f"{grid:d} AS grid, "
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _joined(run: Run, stage: str, file: str, places: list[tuple[str, int | None]]) -> pa.Table:
+    """Return the tables of all layers and grids as one, with columns that say which."""
+    parts = []
+    for layer, grid in places:
+        part = tables.read_table(run.result(stage, layer, grid).file(file)).replace_schema_metadata(None)
+        if grid is not None:
+            part = part.add_column(0, "grid", pa.array([grid] * len(part), pa.int32()))
+        if "layer" not in part.column_names:
+            part = part.add_column(0, "layer", pa.array([layer] * len(part), pa.large_string()))
+        parts.append(part)
+    return pa.concat_tables(parts)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from atlas.arrays import Samples
     from storage.fields import Field
 
-NAMES = ("image_id", "key", "container")
+NAMES = ("image_id", "key", "container", "removed")
 SIDES = ("left", "top", "right", "bottom")
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
@@ -46,11 +46,18 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 
     Raises NotFound naming the runs there are.
     """
-    opened = Store(Path(store))
+    opened = open_store(store)
     run, _, number = name.partition("@")
     if number and not number.isdigit():
         raise NotFound(f"{name}: a version is a number, as in {run}@3; `actlas runs list` shows them")
     return Run(opened, opened.version(run, int(number) if number else None))
+
+
+def open_store(store: str | os.PathLike[str]) -> Store:
+    """Open a store to read from. Raises NotFound where there is none."""
+    if not Path(store).is_dir():
+        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` makes one")
+    return Store(Path(store))
 
 
 class Run:
@@ -114,8 +121,7 @@ class Run:
         listed = self._rows("listing", "images.parquet", image_ids, NAMES)
         listed = listed.slice(0, self.version.about["ids"]) if image_ids is None else listed
         labels = self._rows("labels", "labels.parquet", image_ids).slice(0, len(listed))
-        paths = pa.array(self._paths(listed), pa.large_string())
-        table = listed.drop_columns(["container"]).append_column("path", paths).append_column("label", labels["label"])
+        table = self._placed(listed, labels).filter(pc.invert(listed["removed"]))
         return self._with_facts(table, image_ids)
 
     def rejects(self) -> pa.Table:
@@ -209,9 +215,12 @@ class Run:
 
     def _named(self, image_ids: list[int]) -> pa.Table:
         listed = self._rows("listing", "images.parquet", image_ids, NAMES)
-        labels = self._rows("labels", "labels.parquet", image_ids)
+        return self._placed(listed, self._rows("labels", "labels.parquet", image_ids))
+
+    def _placed(self, listed: pa.Table, labels: pa.Table) -> pa.Table:
+        """Return image_id, key, path and label; both tables have the same images in the same order."""
         paths = pa.array(self._paths(listed), pa.large_string())
-        return listed.append_column("path", paths).append_column("label", labels["label"])
+        return listed.select(["image_id", "key"]).append_column("path", paths).append_column("label", labels["label"])
 
     def _of_unit(self, layer: str, unit: int, file: str) -> pa.Table:
         result = self.result("patches", layer)

@@ -118,13 +118,11 @@ def locate(
 
 def sql(
     name: Name,
-    query: Annotated[
-        str, typer.Argument(help="A SELECT over images, patches, units, cells, rejects.", show_default=False)
-    ],
+    query: Annotated[str, typer.Argument(help="One SELECT.", show_default=False)],
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
-    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, rejects.
+    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, icons, members, rejects.
 
     Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
     where layer = '_blocks.10' and unit = 37 group by label order by n desc"

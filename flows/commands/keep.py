@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +21,10 @@ def add_to(app: typer.Typer) -> None:
 
 @runs.command("list")
 def list_runs(store: output.Store = output.DEFAULT_STORE, json: output.Json = False) -> None:
-    """List the runs of the store with their versions."""
+    """List the runs of the store with their versions.
+
+    Example:  actlas runs list --store results
+    """
     from flows import query
 
     rows = query.runs(store)
@@ -40,7 +42,10 @@ def show(
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
-    """Show what a version was made from and what it holds."""
+    """Show what a version was made from and what it holds.
+
+    Example:  actlas runs show photos@3 --json
+    """
     from flows import query
 
     answer = query.show_run(query.open_run(store, name))
@@ -58,10 +63,13 @@ def rollback(
     version: Annotated[int, typer.Argument(help="The version to go back to.")],
     store: output.Store = output.DEFAULT_STORE,
 ) -> None:
-    """Publish an older version anew."""
-    from storage.store import Store
+    """Publish an older version anew.
 
-    opened = Store(Path(store))
+    Example:  actlas runs rollback photos 2
+    """
+    from storage.run import open_store
+
+    opened = open_store(store)
     with opened.lock(name):
         number = opened.rollback(name, version)
     print(f"{name}@{number} is {name}@{version} again")
@@ -73,7 +81,10 @@ def keep(
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
     store: output.Store = output.DEFAULT_STORE,
 ) -> None:
-    """Drop all but the newest versions of each run, and what only they name."""
+    """Drop all but the newest versions of each run, and what only they name.
+
+    Example:  actlas runs keep 3 --dry-run
+    """
     _collect(store, 86_400.0, number, dry_run)
 
 
@@ -85,23 +96,29 @@ def verify(
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
-    """Read every byte and name what is damaged, missing or unexpected. Exit code 1 if there is any."""
+    """Read every byte and name what is damaged, missing or unexpected. Exit code 1 if there is any.
+
+    Example:  actlas verify photos --repair
+    """
     from flows import progress
     from storage import repair as repairs
     from storage import verify as verifying
-    from storage.store import Store
+    from storage.run import open_store
 
-    opened = Store(Path(store))
+    opened = open_store(store)
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("verify", 100, "%") as advance:
         damages = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
     again = repairs.repair(opened, damages) if repair and damages else []
+    left = [d for d in verifying.verify(opened, name) if (d.stage, d.key) not in again] if again or repair else damages
     rows = [{"kind": d.kind, "path": d.path, "detail": d.detail} for d in damages]
     if json:
         output.as_json({"damages": rows, "to_compute": [{"stage": s, "key": k} for s, k in again]})
     else:
         output.as_table(rows)
         _say_verdict(len(rows), again, repair)
-    raise typer.Exit(1 if damages and not repair else 0)
+        for damage in left if repair else []:
+            output.say(f"cannot be mended: {damage}")
+    raise typer.Exit(1 if left else 0)
 
 
 def _say_verdict(damages: int, again: list[Any], repaired: bool) -> None:
@@ -123,15 +140,18 @@ def gc(
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
     store: output.Store = output.DEFAULT_STORE,
 ) -> None:
-    """Remove results that no version names, and what killed runs left."""
+    """Remove results that no version names, and what killed runs left.
+
+    Example:  actlas gc --older-than 0 --keep 3
+    """
     _collect(store, _seconds(older_than), keep, dry_run)
 
 
 def _collect(store: str, older_than: float, keep: int | None, dry_run: bool) -> None:
     from storage import gc as collecting
-    from storage.store import Store
+    from storage.run import open_store
 
-    gone = collecting.gc(Store(Path(store)), older_than=older_than, keep=keep, dry_run=dry_run)
+    gone = collecting.gc(open_store(store), older_than=older_than, keep=keep, dry_run=dry_run)
     for path in gone:
         print(path)
     output.say(f"{len(gone)} {'would go' if dry_run else 'removed'}")

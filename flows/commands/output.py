@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ DEFAULT_STORE = "actlas-store"
 
 def as_json(value: Any) -> None:
     """Print a value as JSON."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=_plain)
+    json.dump(_finite(value), sys.stdout, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=_plain)
     sys.stdout.write("\n")
 
 
@@ -60,6 +61,15 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON has no words for, by null."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

@@ -67,6 +67,9 @@ def run(
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
     min_count: Annotated[int | None, typer.Option(help="Samples a cell needs.")] = None,
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels.")] = None,
+    extras: Annotated[
+        list[str] | None, typer.Option("--with", help="attribution, influence: stages made only when asked for.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,
     json: output.Json = False,
@@ -76,7 +79,7 @@ def run(
     from flows import config as configuration
     from flows import launch, progress
 
-    settings["axes"] = _pairs(axes)
+    settings["axes"], settings["with"] = _pairs(axes), settings.pop("extras")
     settings["mean"], settings["std"] = _numbers("--mean", mean), _numbers("--std", std)
     made = configuration.make(settings, config)
     with progress.reporting(progress.for_stream(sys.stderr)):

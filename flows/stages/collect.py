@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pyarrow as pa
@@ -10,14 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas.collect import LayerReduction, Part
+from atlas.collect import BLOCK, LayerReduction, Part
 from flows import progress, subject
 from flows.config import RunConfig
-from flows.stages import listing
+from flows.cores import cores
+from flows.stages import listing, reading
 from flows.stages.writing import outcome, writing
 from flows.work import Make, Outcome, Work
 from storage import parts, tables
-from storage.images import loader, sources
+from storage.images import loader
 from storage.store import Store
 
 
@@ -34,6 +34,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 
 def _reduction(subj: subject.Subject, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
+    batch = subject.batch_of(config)
     return LayerReduction(
         subj.layers[layer],
         rows["image_id"].to_numpy(),
@@ -41,6 +42,7 @@ def _reduction(subj: subject.Subject, layer: str, rows: pa.Table, config: RunCon
         seed=config.seed,
         samples_per_image=config.samples_per_image,
         patches_per_image=config.patches_per_image,
+        block=batch * -(-BLOCK // batch),
     )
 
 
@@ -50,8 +52,8 @@ def _pass(
     """Run the model over the rows; return the facts, and the batch size that fitted into memory."""
     facts, size = [], subject.batch_of(config)
     effective = size
-    source = sources.open_source(config.images)
-    batches = loader.load(source, rows, subj.model.preprocess, batch=size, threads=os.cpu_count() or 1)
+    source = reading.source_of(config.images)
+    batches = loader.load(source, rows, subj.model.preprocess, batch=size, threads=cores())
     with progress.current().bar(f"images {rows['image_id'][0]}…", len(rows), "images") as advance:
         for batch in batches:
             if reductions:

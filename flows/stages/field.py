@@ -10,11 +10,11 @@ from torch import Tensor
 from atlas import receptive_field
 from flows import progress, subject
 from flows.config import RunConfig
-from flows.stages import listing
+from flows.stages import listing, reading
 from flows.stages.writing import outcome, writing
 from flows.work import Outcome, Work
 from storage import fields
-from storage.images import loader, sources
+from storage.images import loader
 from storage.store import Store
 
 IMAGES = 64
@@ -44,7 +44,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 def _images(subj: subject.Subject, rows: pa.Table, config: RunConfig) -> Tensor:
     """Return the images that can be used, normalised, `n c h w`."""
-    source = sources.open_source(config.images)
+    source = reading.source_of(config.images)
     batches = list(loader.load(source, rows, subj.model.preprocess, batch=len(rows), threads=2))
     pixels = np.concatenate([batch.pixels[batch.valid] for batch in batches])
     return subj.model.preprocess.normalise(torch.from_numpy(pixels))

@@ -57,7 +57,7 @@ def _layout(page: Writing, samples: Samples, names: NDArray[np.uint64], config: 
             "method": config.layout,
             "trustworthiness": found.trustworthiness,
             "anchors": len(found.anchors),
-            "reproducible": True,
+            "reproducible": True,  # seeded and on one thread, all three methods
             "notes": list(found.notes),
         },
     )

@@ -11,11 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from flows.config import RunConfig
+from flows.stages import reading
 from flows.stages.writing import outcome, writing
 from flows.work import Make, Outcome
 from storage import tables
 from storage.errors import UsageError
-from storage.images import listing, sources
+from storage.images import listing
+from storage.images.contract import Source
 from storage.store import Result, Store, stage_key
 
 FILE = "images.parquet"
@@ -23,7 +25,13 @@ FILE = "images.parquet"
 
 def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa.Table]:
     """List the source; images known from an earlier listing of it keep their ids. Equal content gives the same result."""
-    source = sources.open_source(config.images)
+    source = reading.source_of(config.images)
+    # One at a time for each source, or two runs could give the same new ids to different images.
+    with store.lock(f"listing-{hashlib.sha256(source.uri.encode()).hexdigest()[:16]}", wait=True):
+        return _list(store, config, source, code)
+
+
+def _list(store: Store, config: RunConfig, source: Source, code: int) -> tuple[Outcome, pa.Table]:
     before = _latest(store, source.uri)
     table = listing.listing(source, _table(before) if before else None)
     if not len(table):
@@ -36,8 +44,7 @@ def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa
         return Outcome(make=make, manifest=found.digest, computed=False), table
     with writing(store, make) as page:
         tables.write_table(page.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
-        generation = _generation(before) + 1 if before else 1
-        page.json("source.json", {"uri": source.uri, "kind": source.kind, "generation": generation})
+        page.json("source.json", {"uri": source.uri, "kind": source.kind})
         page.counts = {"images": len(table)}
     return outcome(page), table
 
@@ -77,18 +84,13 @@ def _digest(table: pa.Table) -> str:
 
 
 def _latest(store: Store, uri: str) -> Result | None:
-    """Return the newest listing of this source in the store."""
-    of_source = [result for result in store.results("listing") if _source(result)["uri"] == uri]
-    return max(of_source, key=lambda result: (_generation(result), result.key), default=None)
+    """Return the listing of this source that knows most images: a listing never forgets one, so it has all their ids."""
+    of_source = [result for result in store.results("listing") if _uri(result) == uri]
+    return max(of_source, key=lambda result: (result.counts["images"], result.key), default=None)
 
 
-def _source(result: Result) -> dict[str, str]:
-    record: dict[str, str] = json.loads(result.file("source.json").read_text())
-    return record
-
-
-def _generation(result: Result) -> int:
-    return int(_source(result)["generation"])
+def _uri(result: Result) -> str:
+    return str(json.loads(result.file("source.json").read_text())["uri"])
 
 
 def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:
@@ -110,6 +112,8 @@ def _read_labels(file: str) -> dict[str, str]:
             rows = list(csv.DictReader(stream))
     except OSError as error:
         raise UsageError(f"--labels {file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--labels {file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     if rows and not {"key", "label"} <= rows[0].keys():
         raise UsageError(f"--labels {file}: needs the columns key and label, has {', '.join(rows[0])}")
     return {row["key"]: row["label"] for row in rows}

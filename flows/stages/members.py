@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -11,13 +9,14 @@ from numpy.typing import NDArray
 from atlas import sampling
 from flows import progress
 from flows.config import RunConfig
-from flows.stages import listing
+from flows.cores import cores
+from flows.stages import listing, reading
 from flows.stages.patches import SIZE
 from flows.stages.places import SIDES, Places
 from flows.stages.writing import outcome, writing
 from flows.work import Outcome, Work
 from storage import arrays, fields, parts, tables
-from storage.images import crops, sources
+from storage.images import crops
 from storage.store import Store
 
 PER_CELL = 16
@@ -35,9 +34,9 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     boxes = Places(store, work.reads["images"], config).boxes(field, columns["image_id"], columns["y"], columns["x"])
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
     rows = listing.read(store, work.reads["listing"])
-    source, ids = sources.open_source(config.images), columns["image_id"]
+    source, ids = reading.source_of(config.images), columns["image_id"]
     with progress.current().bar(f"members {make.layer} {make.grid}", len(np.unique(ids)), "images") as advance:
-        made = crops.crops(source, rows, ids, focus, SIZE, threads=os.cpu_count() or 1, advance=advance)
+        made = crops.crops(source, rows, ids, focus, SIZE, threads=cores(), advance=advance)
     table = pa.table(columns | boxes).append_column("picture", pa.array(made, pa.large_binary()))
     with writing(store, make) as page:
         tables.write_table(page.path / "members.parquet", table, row_group_size=PER_CELL * 16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,16 @@ from numpy.typing import NDArray
 
 from atlas import topk
 from atlas.arrays import SIGNS, TopK
+from atlas.collect import Extremes
 from flows import progress
 from flows.config import RunConfig
-from flows.stages import listing
+from flows.cores import cores
+from flows.stages import listing, reading
 from flows.stages.places import Places
 from flows.stages.writing import outcome, writing
 from flows.work import Make, Outcome, Work
 from storage import fields, parts, tables
-from storage.images import crops, sources
+from storage.images import crops
 from storage.store import Store
 
 THUMBNAILS = 16
@@ -61,13 +62,11 @@ def _merge(store: Store, keys: list[str]) -> Merged:
 
 def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Join the counts of two disjoint sets of images."""
-    joined = {"nonfinite": a["nonfinite"] + b["nonfinite"]}
+    joined: dict[str, NDArray[Any]] = {"nonfinite": a["nonfinite"] + b["nonfinite"]}
     for sign in SIGNS:
-        best = (np.maximum if sign == "positive" else np.minimum)(a[f"{sign}_extreme"], b[f"{sign}_extreme"])
-        joined[f"{sign}_extreme"] = best
-        joined[f"{sign}_extreme_count"] = sum(
-            np.where(part[f"{sign}_extreme"] == best, part[f"{sign}_extreme_count"], 0) for part in (a, b)
-        )
+        both = [Extremes(part[f"{sign}_extreme"], part[f"{sign}_extreme_count"]) for part in (a, b)]
+        best = both[0].joined(both[1], sign)
+        joined |= {f"{sign}_extreme": best.value, f"{sign}_extreme_count": best.images}
     return joined
 
 
@@ -95,9 +94,9 @@ def _thumbnails(store: Store, work: Work, records: dict[str, pa.Table], config: 
     ids = np.concatenate([table["image_id"].to_numpy() for table in asked.values()])
     boxes = np.concatenate([_focus(table) for table in asked.values()])
     rows = listing.read(store, work.reads["listing"])
-    source = sources.open_source(config.images)
+    source = reading.source_of(config.images)
     with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
-        made = crops.crops(source, rows, ids, boxes, SIZE, threads=os.cpu_count() or 1, advance=advance)
+        made = crops.crops(source, rows, ids, boxes, SIZE, threads=cores(), advance=advance)
     ends = np.cumsum([len(table) for table in asked.values()])
     return {layer: made[end - len(asked[layer]) : end] for layer, end in zip(asked, ends.tolist(), strict=True)}
 

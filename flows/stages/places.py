@@ -20,7 +20,7 @@ class Places:
     """The sizes of a run's images, and the way from a position of the activation grid to pixels of the source."""
 
     def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
-        self._preprocess = subject.load(config).preprocess
+        self._preprocess = subject.open_subject(config).model.preprocess
         facts = [
             tables.read_table(part.path / "images.parquet", columns=["image_id", "width", "height"])
             for part in parts.results(store, "images", keys)

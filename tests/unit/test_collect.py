@@ -21,9 +21,13 @@ def activations(seed: int = 0) -> torch.Tensor:
     return torch.randint(-3, 4, (IMAGES, UNITS, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(seed)).float()
 
 
-def reduced(data: torch.Tensor, batch: int, valid: np.ndarray | None = None, patches: int = 1, k: int = 8) -> Part:
+def reduced(
+    data: torch.Tensor, batch: int, valid: np.ndarray | None = None, patches: int = 1, k: int = 8, block: int = 2048
+) -> Part:
     valid = np.ones(IMAGES, bool) if valid is None else valid
-    reduction = LayerReduction(LAYER, IDS, HASHES, seed=7, samples_per_image=2, patches_per_image=patches, capacity=k)
+    reduction = LayerReduction(
+        LAYER, IDS, HASHES, seed=7, samples_per_image=2, patches_per_image=patches, capacity=k, block=block
+    )
     for first in range(0, IMAGES, batch):
         reduction.add(first, data[first : first + batch], valid[first : first + batch])
     return reduction.finish()
@@ -61,6 +65,20 @@ def test_top_patches_equal_brute_force(batch: int, patches: int, channels_last: 
     for sign in SIGNS:
         for unit in range(UNITS):
             assert as_list(part, unit, sign) == brute_force(data, unit, sign, valid, patches, 8)
+
+
+@pytest.mark.parametrize(("batch", "block"), [(4, 4), (4, 8), (1, 5), (23, 23)])
+def test_blocks_do_not_show(batch: int, block: int) -> None:
+    """Folding every few images gives the arrays of one selection over all, counts included."""
+    data = activations(4)
+    data[3, 1, 2, 2] = torch.nan
+    whole, folded = reduced(data, 23, patches=2), reduced(data, batch, patches=2, block=block)
+    for sign in SIGNS:
+        for name in ("value", "image_id", "y", "x"):
+            assert (getattr(whole.top[sign], name) == getattr(folded.top[sign], name)).all()
+        assert (whole.extreme[sign] == folded.extreme[sign]).all()
+        assert (whole.extreme_count[sign] == folded.extreme_count[sign]).all()
+    assert (whole.nonfinite == folded.nonfinite).all()
 
 
 def test_not_finite_values_are_counted_and_left_out() -> None:

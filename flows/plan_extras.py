@@ -1,0 +1,71 @@
+"""The plan's stages that are made only when asked for by `--with`: what each reads, and what was asked of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from atlas.class_cells import TOP
+from flows.stages import influence, passes
+from flows.work import Make, Work
+
+if TYPE_CHECKING:
+    from flows.plan import Planner
+
+
+def attributions(plan: Planner) -> list[Work]:
+    """Return one task per layer, which passes each sample once for all grids."""
+    return [_attribution(plan, layer) for layer in plan.layers] if plan.grids else []
+
+
+def _attribution(plan: Planner, layer: str) -> Work:
+    subject = plan.subject
+    cells = {str(grid): plan.cell_key(layer, grid) for grid in plan.grids}
+    makes = []
+    for grid in plan.grids:
+        reads = {
+            "collect": plan.parts[layer],
+            "cells": cells[str(grid)],
+            "fingerprint": subject.fingerprints[layer],
+            "model": subject.whole,
+        }
+        asked = _asked(plan) | {
+            "layer": asdict(subject.layers[layer]),
+            "scores": subject.model.logits.__qualname__,
+            "top": TOP,
+            "per_cell": plan.config.attribution_per_cell,
+        }
+        key = plan.key("attribution", reads, asked)
+        makes.append(Make(stage="attribution", key=key, layer=layer, grid=grid))
+    return plan.work("attribution", makes, {"collect": plan.parts[layer], "cells": cells, "listing": plan.listing})
+
+
+def influences(plan: Planner) -> list[Work]:
+    """Return one task for each layer and the one that finishes after it."""
+    works = []
+    for layer, later in pairwise(plan.subject.layers):
+        prints = plan.subject.fingerprints
+        patches = plan.patch_key(layer)
+        reads = {"patches": patches, "fingerprint": prints[layer], "later": prints[later]}
+        asked = _asked(plan) | {
+            "layers": [asdict(plan.subject.layers[name]) for name in (layer, later)],
+            "patches": influence.PATCHES,
+            "connections": influence.CONNECTIONS,
+        }
+        make = Make(stage="influence", key=plan.key("influence", reads, asked), layer=layer)
+        works.append(plan.work("influence", [make], {"patches": patches, "listing": plan.listing}, {"later": later}))
+    return works
+
+
+def _asked(plan: Planner) -> dict[str, Any]:
+    return plan.asked_of_model() | {"precision": "fp32", "batch": passes.BATCH, **versions("pillow", "simplejpeg")}
+
+
+MAKERS = {"attribution": attributions, "influence": influences}
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Return the versions of the libraries that compute: other versions may give other bytes."""
+    return {f"lib {name}": importlib.metadata.version(name) for name in names}

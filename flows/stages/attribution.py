@@ -1,0 +1,89 @@
+"""Attribution: what each cell's samples speak for, as the model's classes; the samples pass by once for all grids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from atlas import class_cells, forward_mode
+from atlas.arrays import Samples
+from atlas.class_cells import CellClasses, ClassMeans
+from flows import progress, subject
+from flows.config import RunConfig
+from flows.stages import listing
+from flows.stages.passes import fill, passes
+from flows.stages.writing import outcome, writing
+from flows.work import Make, Outcome, Work
+from storage import arrays, parts, tables
+from storage.errors import ModelError
+from storage.store import Store
+
+FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sample_values")
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Attribute the samples of the grids named, all of one layer."""
+    config, layer = RunConfig(**work.how["config"]), str(work.makes[0].layer)
+    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
+    places = [_places(store, work.reads["cells"][str(make.grid)]) for make in work.makes]
+    drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
+    means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
+    wanted = np.unique(np.concatenate([sample for _, sample in drawn]))
+    _pass(
+        subject.open_subject(config), config, listing.read(store, work.reads["listing"]), layer, samples, wanted, means
+    )
+    return [
+        _write(store, make, place, mean.finish(), mean.nonfinite)
+        for make, place, mean in zip(work.makes, places, means, strict=True)
+    ]
+
+
+def _places(store: Store, key: str) -> dict[str, NDArray[Any]]:
+    path = store.get("cells", key).path / "cells.zarr"
+    return {name: arrays.read_array(path, name) for name in ("row", "col", "offsets", "members")}
+
+
+def _pass(
+    subj: subject.Subject,
+    config: RunConfig,
+    rows: pa.Table,
+    layer: str,
+    samples: Samples,
+    wanted: NDArray[np.int64],
+    means: list[ClassMeans],
+) -> None:
+    """Show every grid the attributions of the samples `wanted`, which stand in the order of their images."""
+    module, found = subj.through([layer]), subj.layers[layer]
+    image_id, done = samples.image_id[wanted], 0
+    with progress.current().bar(f"attribution {layer}", len(wanted), "samples") as advance:
+        for images, numbers in passes(subj, config, rows, image_id):
+            chosen = wanted[numbers]
+            y, x = fill(samples.y[chosen], subj.device), fill(samples.x[chosen], subj.device)
+            try:
+                given = forward_mode.attribution(module, images, found, y, x, subj.model.logits)
+            except forward_mode.NoTangentError as error:
+                raise ModelError(f"--with attribution: {error}") from None
+            for mean in means:
+                mean.add(chosen, given[: len(chosen)].float().cpu().numpy())
+            done += len(chosen)
+            advance(done)
+
+
+def _write(store: Store, make: Make, place: dict[str, NDArray[Any]], made: CellClasses, nonfinite: int) -> Outcome:
+    with writing(store, make) as page:
+        arrays.write_group(page.path / "attribution.zarr", {name: getattr(made, name) for name in FIELDS})
+        cell, rank = np.nonzero(made.classes >= 0)
+        best = made.classes[cell, rank]
+        columns: dict[str, NDArray[Any]] = {
+            "row": place["row"][cell],
+            "col": place["col"][cell],
+            "rank": rank.astype(np.int16),
+            "class": best,
+        }
+        columns |= {"mean": made.mean[cell, best], "share": made.share[cell, rank], "samples": made.used[cell]}
+        tables.write_table(page.path / "attribution.parquet", pa.table(columns))
+        page.counts = {"cells": len(made.used), "samples": len(made.sample), "nonfinite": nonfinite}
+    return outcome(page)

@@ -1,0 +1,96 @@
+"""Influence: which units of the next layer each unit excites and inhibits, over its strongest patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from atlas import influence
+from atlas.forward_mode import NoTangentError
+from flows import progress, subject
+from flows.config import RunConfig
+from flows.stages import listing
+from flows.stages.passes import fill, passes
+from flows.stages.writing import outcome, writing
+from flows.work import Outcome, Work
+from storage import tables
+from storage.store import Result, Store
+
+PATCHES = 8
+"""Strongest patches of a unit that are followed."""
+CONNECTIONS = 16
+"""Exciting and inhibiting later units kept of each unit."""
+GROUP = 2048
+"""Rows per row group: small, so that one unit's connections are one short read."""
+
+Column = NDArray[Any]
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Follow one layer's units into the layer after it."""
+    config, make, later = RunConfig(**work.how["config"]), work.makes[0], str(work.how["later"])
+    subj = subject.open_subject(config)
+    patches = read_patches(store.get("patches", work.reads["patches"]), PATCHES)
+    found = influence.Connections(subj.layers[str(make.layer)].units, subj.layers[later].units)
+    note = None
+    try:
+        _follow(subj, config, listing.read(store, work.reads["listing"]), (str(make.layer), later), patches, found)
+    except NoTangentError as error:
+        note = str(error)
+    with writing(store, make) as page:
+        table = _table(found.strongest(CONNECTIONS), later)
+        tables.write_table(page.path / "influence.parquet", table, row_group_size=GROUP)
+        page.json("influence.json", {"later": later, "patches": PATCHES, "note": note})
+        page.counts = {
+            "connections": len(table),
+            "patches": int(found.patches.sum()),
+            "units": len(found.patches),
+            "nonfinite": found.nonfinite,
+        }
+    return [outcome(page)]
+
+
+def read_patches(result: Result, most: int) -> dict[str, Column]:
+    """Return unit, image_id, y, x of the `most` strongest patches of each unit, in the order of their images.
+
+    A value of zero moves nothing along itself: those are left out.
+    """
+    table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "value", "image_id", "y", "x"])
+    strongest = pc.and_(pc.equal(table["sign"], "positive"), pc.less(table["rank"], most))
+    table = table.filter(pc.and_(strongest, pc.not_equal(table["value"], 0)))
+    columns = {name: table[name].to_numpy().astype(np.int64) for name in ("unit", "image_id", "y", "x")}
+    order = np.lexsort((columns["unit"], columns["image_id"]))
+    return {name: column[order] for name, column in columns.items()}
+
+
+def _follow(
+    subj: subject.Subject,
+    config: RunConfig,
+    rows: pa.Table,
+    names: tuple[str, str],
+    patches: dict[str, Column],
+    found: influence.Connections,
+) -> None:
+    module, (layer, later) = subj.through(names), (subj.layers[name] for name in names)
+    done = 0
+    with progress.current().bar(f"influence {layer.name}", len(patches["unit"]), "patches") as advance:
+        for images, numbers in passes(subj, config, rows, patches["image_id"]):
+            unit, y, x = (fill(patches[name][numbers], subj.device) for name in ("unit", "y", "x"))
+            effect = influence.effects(module, images, layer, later, unit, y, x)
+            found.add(patches["unit"][numbers], effect[: len(numbers)].cpu().to(torch.float64).numpy())
+            done += len(numbers)
+            advance(done)
+
+
+def _table(made: influence.Influence, later: str) -> pa.Table:
+    columns: dict[str, Any] = {"unit": made.unit.astype(np.int32)}
+    columns["later_layer"] = pa.array([later] * len(made.unit), pa.large_string())
+    columns |= {"effect": pa.array([influence.EFFECTS[e] for e in made.effect], pa.large_string())}
+    columns |= {"rank": made.rank.astype(np.int16), "later_unit": made.later_unit.astype(np.int32)}
+    columns |= {"influence": made.influence, "agreement": made.agreement, "patches": made.patches.astype(np.int32)}
+    return pa.table(columns)
