@@ -13,7 +13,7 @@ from PIL import Image
 from support import corpus
 from support.trees import tree
 
-from flows import cli, pipeline
+from flows import cli, pipeline, subject
 from flows.engines import Inline
 
 Said = tuple[int, str, str]
@@ -189,3 +189,65 @@ def test_several_values_after_one_option() -> None:
 def test_the_installed_command_answers() -> None:
     done = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], capture_output=True, text=True, check=True)
     assert "activation atlas" in done.stdout
+
+
+def test_sql_refuses_damaged_tables(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One flipped bit gives the right answer (where it is in bytes that nobody reads) or an error, never another number."""
+    pipeline.run(corpus.config(images, tmp_path, until="patches"), Inline())
+    table = next(tmp_path.rglob("units.parquet"))
+    whole, refused = table.read_bytes(), 0
+    question = ["sql", "small", "select sum(positive_extreme) s from units", "--json", "--store", str(tmp_path)]
+    assert cli.invoke(question) == 0
+    right = capsys.readouterr().out
+    for place in range(4, len(whole), len(whole) // 25):
+        data = bytearray(whole)
+        data[place] ^= 8
+        table.write_bytes(data)
+        code = cli.invoke(question)
+        said = capsys.readouterr()
+        assert (code, said.out) in ((0, right), (1, ""))
+        refused += code
+    assert refused >= 10
+
+
+def test_locate_refuses_a_model_that_has_changed(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run(corpus.config(images, tmp_path, until="cells"), Inline())
+    made = corpus.net
+
+    def other() -> Any:
+        module = made()
+        module.features[0].weight.data[0, 0, 0, 0] += 0.5
+        return module
+
+    monkeypatch.setattr(corpus, "net", other)
+    subject.forget()
+    assert cli.invoke(["locate", "small", "features.5", "3", "--store", str(tmp_path)]) == 1
+    assert "another model" in capsys.readouterr().err
+    subject.forget()
+
+
+def test_a_sheet_outlives_its_images(tmp_path: Path) -> None:
+    images = corpus.write_images(tmp_path / "images", 12)
+    pipeline.run(corpus.config(images, tmp_path / "store", until="patches"), Inline())
+    images.rename(tmp_path / "elsewhere")
+    arguments = [
+        "top",
+        "small",
+        "features.5:3",
+        "--sheet",
+        str(tmp_path / "sheet.png"),
+        "--store",
+        str(tmp_path / "store"),
+    ]
+    assert cli.invoke(arguments) == 0
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
+def test_json_has_no_words_for_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.commands import output
+
+    output.as_json({"a": float("inf"), "b": [float("nan"), 1.5]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}

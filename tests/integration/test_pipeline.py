@@ -16,7 +16,7 @@ from atlas.collect import LayerReduction
 from flows import pipeline, query
 from flows.config import RunConfig
 from flows.engines import Inline
-from storage.errors import Incomplete, UnknownLayer
+from storage.errors import Incomplete, UnknownLayer, UsageError
 from storage.run import open_run
 
 
@@ -215,3 +215,35 @@ def test_mutant_wrong_position_is_caught_by_brute_force(
     opened = open_run(tmp_path, "small")
     found = brute.all_activations(config, opened, "features.5")
     assert brute.differences(found, 0, "positive", opened.patches("features.5", 0, 16).to_pylist())
+
+
+def test_images_that_are_gone_leave_the_run(images: Path, tmp_path: Path) -> None:
+    """Ids stay, a removed image is neither used nor listed, and only its shard is collected again."""
+    shutil.copytree(images, tmp_path / "images")
+    config = corpus.config(tmp_path / "images", tmp_path / "store", until="collect")
+    run(config)
+    before = {row["key"]: row["image_id"] for row in open_run(tmp_path / "store", "small").images().to_pylist()}
+    gone = next(key for key, image_id in before.items() if image_id == 20)
+    (tmp_path / "images" / gone).unlink()
+    summary = run(config)
+    after = {row["key"]: row["image_id"] for row in open_run(tmp_path / "store", "small").images().to_pylist()}
+    assert after == {key: image_id for key, image_id in before.items() if key != gone}
+    assert (summary["images"], summary["used"]) == (59, 59)
+    assert computed(summary)[("images", None)] == 1
+    assert 20 not in open_run(tmp_path / "store", "small").samples("features.5").image_id
+
+
+def test_field_is_measured_on_images_that_are_there(images: Path, tmp_path: Path) -> None:
+    """When all images listed first are gone, the focus comes from the new ones and is not the stride."""
+    shutil.copytree(images / "noise", tmp_path / "images" / "old")
+    run(corpus.config(tmp_path / "images", tmp_path / "store", until="listing"))
+    shutil.rmtree(tmp_path / "images" / "old")
+    shutil.copytree(images / "checks", tmp_path / "images" / "new")
+    run(corpus.config(tmp_path / "images", tmp_path / "store", until="field"))
+    run(corpus.config(tmp_path / "images", tmp_path / "fresh", until="field"))
+    focus = [open_run(tmp_path / store, "small").field("features.5").focus for store in ("store", "fresh")]
+    assert focus[0] == focus[1]
+    shutil.rmtree(tmp_path / "images" / "new")
+    (tmp_path / "images" / "empty").mkdir()
+    with pytest.raises(UsageError, match="no images"):
+        run(corpus.config(tmp_path / "images", tmp_path / "store", until="field"))
