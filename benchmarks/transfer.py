@@ -1,6 +1,6 @@
 """Ask networks trained apart whether an icon belongs with the real patches of its cell: the transfer check.
 
-    python benchmarks/transfer.py --store STORE --run NAME --layer _blocks.10 --grid 16 --draw fast distill
+    python benchmarks/transfer.py --store STORE --run NAME --layer _blocks.10 --grid 16 --beside OTHER --draw distill
     python benchmarks/transfer.py --arrays FILE.npz --icons fast=FILE.npz best=FILE.npz
 
 The first judges the icons of a published run (row `run`), and beside them those of further recipes, drawn here.
@@ -224,6 +224,11 @@ def _from_run(asked: argparse.Namespace) -> tuple[list[list[Place]], dict[str, D
     members = [[place(row) for row in cells.members[cells.offsets[c] : cells.offsets[c + 1]][:PATCHES]] for c in kept]
     numbers = np.arange(len(kept))
     drawn: dict[str, Drawn] = {"run": (cells.icon[kept], numbers)} if cells.icon.shape[1] else {}
+    for other in asked.beside:
+        theirs = open_run(asked.store, other).cells(asked.layer, asked.grid)
+        if not (np.array_equal(theirs.row, cells.row) and np.array_equal(theirs.col, cells.col)):
+            raise SystemExit(f"{other} has other cells than {asked.run}")
+        drawn[other] = (theirs.icon[kept], numbers)
     moment = second_moment([samples.activations], layer.units)
     for name in asked.draw:
         made = icons(
@@ -262,6 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--store", default="actlas-store")
     parser.add_argument("--grid", type=int, default=16)
     parser.add_argument("--least", type=int, default=8, help="members that a cell must have")
+    parser.add_argument(
+        "--beside", nargs="*", default=[], metavar="RUN", help="runs of the same cells with other icons"
+    )
     parser.add_argument("--draw", nargs="*", default=[], choices=RECIPES)
     parser.add_argument("--icons", nargs="*", default=[], metavar="RECIPE=FILE", help="npz with pictures and only")
     parser.add_argument("--layer", default="_blocks.10", choices=MIDDLE)
