@@ -3,7 +3,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test lint test-slow test-services golden
+.PHONY: setup demo test lint test-slow golden
 
 setup: .venv/ready
 
@@ -13,8 +13,9 @@ setup: .venv/ready
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	touch .venv/ready
 
+# Two processes with one thread each: what is tested is small, and waits more than it computes.
 test: setup lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
