@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, draw, keep, run
+from flows.commands import ask, draw, keep, meaning, run
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 ask.add_to(app)
+meaning.add_to(app)
 draw.add_to(app)
 keep.add_to(app)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from flows import meaning
 from storage.errors import NotFound, UsageError
 from storage.run import Run, open_run, open_store
 from storage.store import Store
@@ -103,6 +104,7 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
             "tries": int(cells.tries[number]),
             "weak": bool(cells.weak[number]),
         },
+        "classes": meaning.cell_classes(run, cells, number),
         "units": [{"unit": int(u), "mean": round(float(mean[u]), 4)} for u in order],
         "labels": [{"label": label, "images": n} for label, n in labels.most_common(TOP_UNITS)],
         "members": members.to_pylist() if members is not None else [],

@@ -23,13 +23,14 @@ FILES = {
     "cells": ("cells", "cells.parquet"),
     "icons": ("icons", "icons.parquet"),
     "members": ("members", "members.parquet"),
+    "attribution": ("attribution", "attribution.parquet"),
     "influence": ("influence", "influence.parquet"),
 }
 """The tables that stages wrote: the stage, and its file."""
 
 
 def ask(run: Run, query: str) -> list[dict[str, Any]]:
-    """Answer one SELECT over the run's tables: images, rejects, and those of `FILES` that the run has.
+    """Answer one SELECT over the run's tables: images, rejects, classes, and those of `FILES` that the run has.
 
     Raises UsageError with DuckDB's own first line if the query is wrong, or is anything but one SELECT.
     """
@@ -66,11 +67,18 @@ def _makers(run: Run) -> dict[str, Callable[[], pa.Table]]:
     makers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
     if run.has("images"):
         makers["rejects"] = run.rejects
+    if run.has("model"):
+        makers["classes"] = lambda: _classes(run)
     for name, (stage, file) in FILES.items():
         places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
         if places:
             makers[name] = lambda stage=stage, file=file, places=places: _joined(run, stage, file, places)  # type: ignore[misc]
     return makers
+
+
+def _classes(run: Run) -> pa.Table:
+    names = run.model["classes"]
+    return pa.table({"class": pa.array(range(len(names)), pa.int32()), "name": pa.array(names, pa.large_string())})
 
 
 def _joined(run: Run, stage: str, file: str, places: list[tuple[str, int | None]]) -> pa.Table:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.arrays import Byte, Cells, Float, Int
-from storage import tables
+from storage import cell_facts, tables
 from storage.errors import Incomplete, NotFound
 from storage.results import Result
 from storage.store import Store
@@ -27,18 +27,26 @@ if TYPE_CHECKING:
 
 NAMES = ("image_id", "key", "container", "removed")
 SIDES = ("left", "top", "right", "bottom")
+EXTRAS = ("attribution", "influence")
+"""Stages that a run has only where they were asked for."""
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCells(Cells):
-    """A grid's cells with their icons: `icon n s s 3`, the proof of each, and the member sample rows as one list a cell."""
+    """A grid's cells with their icons `icon n s s 3`, the proof of each, and the classes they speak for, `n t`.
+
+    What the run does not have is empty: no pixels and rank 0; no class.
+    """
 
     icon: Byte
     cosine: Float
     rank: Int
     tries: Int
     weak: np.ndarray
+    classes: np.ndarray
+    class_mean: Float
+    class_share: Float
 
 
 def open_run(store: str | os.PathLike[str], name: str) -> Run:
@@ -222,8 +230,8 @@ class Run:
         paths = pa.array(self._paths(listed), pa.large_string())
         return listed.select(["image_id", "key"]).append_column("path", paths).append_column("label", labels["label"])
 
-    def _of_unit(self, layer: str, unit: int, file: str) -> pa.Table:
-        result = self.result("patches", layer)
+    def _of_unit(self, layer: str, unit: int, file: str, stage: str = "patches") -> pa.Table:
+        result = self.result(stage, layer)
         units = result.counts["units"]
         if not 0 <= unit < units:
             raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
@@ -244,25 +252,29 @@ class Run:
         return np.asarray(arrays.read_array(self.result("layout", layer).file("layout.zarr"), "points"))
 
     def cells(self, layer: str, grid: int) -> RunCells:
-        """Return the cells of a grid, with icons where the run has them (else zero pixels and rank 0)."""
+        """Return the cells of a grid, with icons and classes where the run has them."""
         from storage import arrays
 
         group = arrays.read_group(self.result("cells", layer, grid).file("cells.zarr"))
         n = len(group["row"])
-        drawn: dict[str, np.ndarray]
-        if self.has("icons", layer, grid):
-            drawn = arrays.read_group(self.result("icons", layer, grid).file("icons.zarr"))
-            drawn["icon"] = drawn.pop("pictures")
-        else:
-            drawn = {
-                "icon": np.zeros((n, 0, 0, 3), np.uint8),
-                "cosine": np.full(n, np.nan, np.float32),
-                "rank": np.zeros(n, np.int64),
-                "tries": np.zeros(n, np.int64),
-                "weak": np.zeros(n, np.bool_),
-            }
+        icons, classes = (
+            self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
+            for stage in ("icons", "attribution")
+        )
         names = {field.name for field in fields(Cells)} - {"grid"}
-        return RunCells(grid=grid, **{name: group[name] for name in names}, **drawn)
+        facts = cell_facts.icons(icons, n) | cell_facts.classes(classes, n)
+        return RunCells(grid=grid, **{name: group[name] for name in names}, **facts)
+
+    def attribution(self, layer: str, grid: int) -> cell_facts.Attribution:
+        """Return what each cell speaks for: its mean attribution to every class; made by `--with attribution`."""
+        return cell_facts.attribution(self.result("attribution", layer, grid))
+
+    def influence(self, layer: str, unit: int) -> pa.Table:
+        """Return the units of the next layer that a unit excites and inhibits most; made by `--with influence`.
+
+        Columns unit, later_layer, later_unit, effect, rank, influence, agreement, patches.
+        """
+        return self._of_unit(layer, unit, "influence.parquet", "influence")
 
     def members(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
         """Return the cell's drawn members: sample, image_id, y, x, boxes and picture (JPEG)."""
@@ -278,9 +290,14 @@ class Run:
             return NotFound(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
         if grid is not None and grid not in self.grids:
             return NotFound(f"{self.name} has no grid {grid}; it has {', '.join(map(str, self.grids))}")
-        return Incomplete(
-            f"{self.name}@{self.number} has no {stage} yet: it stopped before; run it again without --until"
+        if stage in EXTRAS and any(entry.stage == stage for entry in self.version.stages):
+            return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
+        again = (
+            f"run it again with --with {stage}"
+            if stage in EXTRAS
+            else "it stopped before; run it again without --until"
         )
+        return Incomplete(f"{self.name}@{self.number} has no {stage} yet: {again}")
 
 
 def _boxes(rows: pa.Table, kind: str) -> pa.Array:

@@ -87,6 +87,7 @@ def cell(
         )
     )
     print(f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, spread {answer['spread']:.2f}; {proof}")
+    output.as_table({**row, "mean": f"{row['mean']:.4g}"} for row in answer["classes"])
     output.as_table(answer["units"])
     output.as_table(answer["labels"])
     output.as_table({"image_id": m["image_id"], "y,x": f"{m['y']},{m['x']}"} for m in answer["members"])

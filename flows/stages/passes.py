@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flows.config import RunConfig
+from flows.cores import cores
+from flows.stages import reading
 from flows.subject import Subject
-from storage.images import loader, sources
+from storage.images import loader
 
 BATCH = 32
 """Images per pass: always as many, so that what one gives never depends on how many are left."""
@@ -30,8 +31,8 @@ def passes(
     """
     rows = rows.filter(pa.array(np.isin(rows["image_id"].to_numpy(), image_id)))
     ids = rows["image_id"].to_numpy()
-    source = sources.open_source(config.images)
-    for batch in loader.load(source, rows, subj.model.preprocess, batch=BATCH, threads=os.cpu_count() or 1):
+    source = reading.source_of(config.images)
+    for batch in loader.load(source, rows, subj.model.preprocess, batch=BATCH, threads=cores()):
         last = ids[min(batch.first + BATCH, len(ids)) - 1]
         first, stop = np.searchsorted(image_id, ids[batch.first]), np.searchsorted(image_id, last, side="right")
         numbers = np.arange(first, stop)

@@ -140,7 +140,7 @@ def test_before_the_last_linear_layer_they_sum_to_logit_minus_bias() -> None:
 
 def test_lite0_sums_to_logit_minus_bias() -> None:
     net = prepared(models.load("efficientnet-lite0").module, 64, "_conv_head")
-    module, images, layer, logits = net
+    module, images, _, logits = net
     net = (module, images, activations.probe(module, images[0], ["_avg_pooling"])["_avg_pooling"], logits)
     expected = module(images) - module._fc.bias
     assert (summed(net) - expected).abs().max() < 1e-4 * expected.abs().max()

@@ -1,0 +1,81 @@
+"""`actlas map` and `influence`: questions to what `actlas run --with` made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.commands import output
+
+Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("map")(class_map)
+    app.command("influence")(influence)
+
+
+def class_map(
+    name: Name,
+    layer: Annotated[str, typer.Argument(show_default=False)],
+    grid: Annotated[int, typer.Argument(show_default=False)],
+    wanted: Annotated[str, typer.Argument(metavar="CLASS", help="A class's name or index.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many cells; JSON has all.")] = 16,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show how strongly the cells of a grid speak for a class. Needs a run made --with attribution.
+
+    Example:  actlas map efficientnet-lite0 _blocks.14 20 "tabby, tabby cat"
+    """
+    from flows import meaning, query
+
+    answer = meaning.class_map(query.open_run(store, name), layer, grid, wanted)
+    if json:
+        output.as_json(answer)
+        return
+    cells = sorted(answer["cells"], key=lambda cell: -cell["mean"])
+    print(
+        f"{layer} {grid} × {grid}: class {answer['class']} {answer['name']}, the {min(k, len(cells))} strongest cells"
+    )
+    output.as_table(
+        {
+            "row,col": f"{cell['row']},{cell['col']}",
+            "samples": cell["count"],
+            "mean": f"{cell['mean']:.4g}",
+            "rank in cell": cell["rank"],
+        }
+        for cell in cells[:k]
+    )
+
+
+def influence(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many of each effect, up to 16.")] = 8,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show the units of the next layer that a unit excites and inhibits. Needs a run made --with influence.
+
+    Example:  actlas influence efficientnet-lite0 _blocks.10:37
+    """
+    from flows import meaning, query
+
+    answer = meaning.influence(query.open_run(store, name), *query.parse_unit(unit), k=k)
+    if json:
+        output.as_json(answer)
+        return
+    print(f"{unit} drives units of {answer['later_layer']}, over {answer['patches']} patches")
+    output.as_table(
+        {
+            "effect": effect,
+            "unit": row["unit"],
+            "influence": f"{row['influence']:+.4g}",
+            "agreement": f"{row['agreement']:.2f}",
+        }
+        for effect in ("exciting", "inhibiting")
+        for row in answer[effect]
+    )
