@@ -1,0 +1,194 @@
+"""Targets as one writes them, and what the saliency command answers and draws."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.pictures import photo
+from torch import Tensor, nn
+
+from atlas.attribution import colours
+from flows import cli, looking, saliency, targets
+from flows.targets import Target, class_index, parse
+from storage.errors import NotFound, UnknownLayer, UsageError
+from storage.models import Model
+from storage.preprocessing import Preprocess
+
+CLASSES = ("tabby", "crane", "go-kart", "crane", "Egyptian cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("class:tabby", Target(kind="class", index=0, name="tabby")),
+        ("class:egyptian CAT", Target(kind="class", index=4, name="Egyptian cat")),
+        ("class:3", Target(kind="class", index=3, name="crane")),
+        ("prob:go-kart", Target(kind="probability", index=2, name="go-kart")),
+        ("_blocks.10:37", Target(kind="unit", layer="_blocks.10", index=37)),
+        ("layer4@1:2@3,4", Target(kind="unit", layer="layer4@1", index=2, position=(3, 4))),
+        ("_blocks.10", Target(kind="layer", layer="_blocks.10")),
+    ],
+)
+def test_targets_are_read_and_written(text: str, target: Target) -> None:
+    assert parse(text, CLASSES) == target
+    if target.index != 3:  # a name that two classes have can't be written back
+        assert parse(str(target), CLASSES) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("class:tabbi", NotFound, "no class 'tabbi'; nearest: tabby"),
+        ("class:crane", UsageError, "2 classes are called 'crane'; write one of class:1, class:3"),
+        ("class:5", NotFound, "no class 5; its classes are 0 to 4"),
+        ("layer:x", UsageError, "'layer:x' is no target; write LAYER:UNIT, "),
+        ("layer:1@2", UsageError, "'layer:1@2' is no target"),
+        ("", UsageError, "'' is no target"),
+    ],
+)
+def test_what_is_no_target_is_said(text: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        parse(text, CLASSES)
+
+
+def test_without_names_a_class_is_an_index() -> None:
+    assert class_index("7", ()) == 7
+    with pytest.raises(UsageError, match="no class names"):
+        class_index("cat", ())
+
+
+class Quarters(nn.Module):
+    """Four classes: how bright each quarter of the picture is, as `fill` says with a planted weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grid = nn.AdaptiveAvgPool2d(2)
+        self.conv = nn.Conv2d(3, 2, 1, bias=False)
+        self.conv.weight.data = torch.tensor([[1.0, 1.0, 1.0], [-1.0, 0.0, 0.0]]).view(2, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.grid(torch.relu(self.conv(x)))[:, 0].flatten(1)
+
+
+@pytest.fixture
+def look() -> looking.Look:
+    preprocess = Preprocess(resize=16, crop=(16, 16), mean=(0.0,) * 3, std=(1.0,) * 3)
+    module = Quarters().eval().requires_grad_(False)
+    return looking.Look(model=Model(module=module, preprocess=preprocess, classes=("nw", "ne", "sw", "se"), spec="q"))
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> str:
+    """A picture whose lower left quarter is the brightest."""
+    pixels = np.full((16, 16, 3), 40, np.uint8)
+    pixels[8:, :8] = 200
+    Image.fromarray(pixels).save(tmp_path / "sw.png")
+    return str(tmp_path / "sw.png")
+
+
+@pytest.mark.parametrize(
+    "method", ["gradient", "gradient-x-input", "smoothgrad", "integrated-gradients", "guided-backprop", "deconvnet"]
+)
+def test_the_models_first_choice_is_explained_where_it_is(look: looking.Look, bright: str, method: str) -> None:
+    answer, _, map = saliency.explain(look, bright, None, method=method)
+    assert answer["target"] == {"text": "class:sw", "kind": "class", "index": 2, "name": "sw"}
+    assert answer["score"] == pytest.approx(3 * 200 / 255)
+    assert answer["choices"][0]["name"] == "sw"
+    inside = np.zeros((16, 16), bool)
+    inside[8:, :8] = True
+    assert np.abs(map[~inside]).max() == 0
+    assert np.abs(map[inside]).min() > 0
+    json.dumps(answer)
+
+
+def test_integrated_gradients_say_how_complete_they_are(look: looking.Look, bright: str) -> None:
+    answer, _, map = saliency.explain(look, bright, "class:sw", method="integrated-gradients", baseline="black")
+    assert answer["sum"] == pytest.approx(answer["score"], abs=1e-4)
+    assert answer["gap"] == pytest.approx(0, abs=1e-4)
+    assert map.sum() == pytest.approx(answer["sum"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("target", "told", "says"),
+    [
+        ("conv", {}, "conv is a whole layer, and saliency explains one number; write a unit, conv:UNIT"),
+        ("conv:2", {}, "layer conv has no unit 2; its units are 0 to 1"),
+        ("conv:0@16,0", {}, "layer conv has no position 16,0"),
+        ("cnv:0", {}, "no layer 'cnv'; nearest: conv"),
+        ("conv:0", {"method": "grad-cam"}, "grad-cam of the unit conv:0 needs --layer"),
+        ("nw", {"method": "lime"}, "--method lime is not one of gradient"),
+        ("class:nw", {"layer": "conv"}, "--layer is for grad-cam, not gradient"),
+        ("class:nw", {"baseline": "white"}, "--baseline white is not one of mean, black"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_in_a_line(
+    look: looking.Look, bright: str, target: str, told: dict[str, str], says: str
+) -> None:
+    with pytest.raises((UsageError, NotFound, UnknownLayer), match=says) as error:
+        saliency.explain(look, bright, target, **told)
+    assert "\n" not in str(error.value)
+
+
+def test_sheet_heat_and_overlay_have_the_size_asked_for(look: looking.Look, bright: str) -> None:
+    answer, picture, map = saliency.explain(look, bright, "conv:1@3,4", method="gradient")
+    for view in ("heat", "overlay"):
+        assert saliency.draw(answer, picture, map, view=view, size=64).shape == (64, 64, 3)
+    sheet = saliency.draw(answer, picture, map, size=64)
+    assert sheet.shape[1] > 3 * 64
+    assert sheet.shape[0] > 64
+
+
+def test_colours_one_hue_for_strength_and_blue_for_what_speaks_against() -> None:
+    map = np.array([[0.0, 0.5, 1.0, -0.5, -1.0]], np.float32)
+    shown = colours.heat(map)[0].astype(int)
+    assert tuple(shown[0]) == colours.PAPER
+    assert (tuple(shown[2]), tuple(shown[4])) == (colours.ORANGE, colours.BLUE)
+    lightness = shown.sum(1)
+    assert lightness[0] > lightness[1] > lightness[2]
+    assert lightness[0] > lightness[3] > lightness[4]
+    assert (colours.scaled(np.zeros((2, 3), np.float32)) == 0).all()
+    assert colours.scaled(np.array([[0.0, 4.0], [-4.0, 2.0]], np.float32)).min() == -1
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    photo(64, 48).save(tmp_path / "photo.png")
+    return tmp_path
+
+
+def test_the_command_writes_a_picture_and_json(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["saliency", "photo.png", "_blocks.2:3@4,5", "--input-size", "64", "--method", "guided-backprop"]
+    assert cli.invoke([*arguments, "--out", "a.png", "--view", "overlay", "--size", "100", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["target"]["text"], answer["out"]) == ("_blocks.2:3@4,5", "a.png")
+    assert Image.open("a.png").size == (100, 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["photo.png", "--out", "nowhere/a.png"], 2, "there is no folder nowhere"),
+        (["photo.png", "--out", "a.jpg"], 2, "let the name end in .png"),
+        (["gone.png", "--input-size", "64"], 4, "gone.png: No such file"),
+        (["photo.png", "--run", "r", "--model", "efficientnet-lite0"], 2, "leave --model out"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, says: str
+) -> None:
+    assert cli.invoke(["saliency", *arguments]) == code
+    assert says in capsys.readouterr().err
+
+
+def test_mutant_a_target_read_the_wrong_way_round_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    swapped = re.compile(r"(?P<layer>.+):(?P<unit>\d+)(?:@(?P<x>\d+),(?P<y>\d+))?")
+    monkeypatch.setattr(targets, "_UNIT", swapped)
+    assert parse("layer4@1:2@3,4", CLASSES).position != (3, 4)
