@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Geometry
 
-
 NOISE = 1e-6
 """Rounding of floats that must not make a box a pixel larger."""
 

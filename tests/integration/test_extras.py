@@ -14,8 +14,8 @@ from support.trees import tree
 from torch import Tensor
 
 from atlas import activations, forward_mode
-from flows import meaning, pipeline, query, subject, tables_sql
 from flows import config as configuration
+from flows import meaning, pipeline, query, subject, tables_sql
 from flows.cli import spread
 from flows.config import RunConfig
 from flows.engines import Inline
@@ -166,7 +166,7 @@ def test_influence_is_that_of_the_strongest_patches(finished: RunConfig) -> None
         for row in rows:
             true = mean[row["later_unit"]]
             same = np.mean(np.sign([e[row["later_unit"]] for e in effects]) == np.sign(true))
-            assert row["influence"] == pytest.approx(true, rel=1e-3, abs=1e-4 * np.abs(mean).max())
+            assert row["influence"] == pytest.approx(true, rel=1e-3, abs=1e-4 * float(np.abs(mean).max()))
             assert row["agreement"] == pytest.approx(same)
             assert row["patches"] == len(patches)
             assert (row["effect"] == "exciting") == (true > 0)
@@ -232,7 +232,7 @@ def test_until_stops_before_what_an_extra_needs(images: Path, tmp_path: Path) ->
 def test_several_extras_are_spelled_in_a_row() -> None:
     assert spread(["run", "--with", "attribution", "influence"]) == [
         "run",
-        *("--with attribution --with influence".split()),
+        *(["--with", "attribution", "--with", "influence"]),
     ]
     made = configuration.make({"images": "x", "with": ["influence"]})
     assert made.extras == ("influence",)
