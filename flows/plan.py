@@ -54,7 +54,7 @@ class Planner:
         self._how = {"config": config.model_dump(mode="json")}
         self._facts = [self.key("images", {}, {"rows": s.rows_key, "decode": versions(*DECODERS)}) for s in self.shards]
         self.parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
-        first = live.slice(0, field.IMAGES)
+        first = live.slice(0, field.LISTED)
         self._first, self._first_key = int(first["image_id"][-1].as_py()) + 1, rows_key(first)
         self._fields = {layer: self._field(layer) for layer in self.layers}
 
@@ -198,7 +198,11 @@ class Planner:
 
     def _field(self, layer: str) -> str:
         reads = {"fingerprint": self.subject.fingerprints[layer], "rows": self._first_key}
-        asked = {"layer": asdict(self.subject.layers[layer]), "seed": self.config.seed, "images": field.IMAGES}
+        asked = {
+            "layer": asdict(self.subject.layers[layer]),
+            "seed": self.config.seed,
+            "images": [field.IMAGES, field.LISTED],
+        }
         return self.key("field", reads, asked | versions("torch", *DECODERS))
 
     def patch_key(self, layer: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas import receptive_field
@@ -14,10 +17,14 @@ from flows.stages import listing, reading
 from flows.stages.writing import outcome, writing
 from flows.work import Outcome, Work
 from storage import fields
+from storage.errors import Incomplete
 from storage.images import loader
 from storage.store import Store
 
 IMAGES = 64
+"""Images that the focus is measured on."""
+LISTED = 256
+"""Images among which they are looked for: the first that can be used, so that broken ones change nothing."""
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:
@@ -43,8 +50,14 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 
 def _images(subj: subject.Subject, rows: pa.Table, config: RunConfig) -> Tensor:
-    """Return the images that can be used, normalised, `n c h w`."""
+    """Return the first images that can be used, normalised, `n c h w`."""
     source = reading.source_of(config.images)
-    batches = list(loader.load(source, rows, subj.model.preprocess, batch=len(rows), threads=2))
-    pixels = np.concatenate([batch.pixels[batch.valid] for batch in batches])
+    found: list[NDArray[Any]] = []
+    for batch in loader.load(source, rows, subj.model.preprocess, batch=IMAGES, threads=2):
+        found += list(batch.pixels[batch.valid])
+        if len(found) >= IMAGES:
+            break
+    if not found:
+        raise Incomplete(f"none of the first {len(rows)} images can be used, so no receptive field can be measured")
+    pixels = np.stack(found[:IMAGES])
     return subj.model.preprocess.normalise(torch.from_numpy(pixels))
