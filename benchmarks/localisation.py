@@ -1,6 +1,6 @@
 """Ask of every saliency method whether it finds the object, and whether the model needs what it marks.
 
-    python benchmarks/localisation.py FOLDER [--count N] [--curves N] [--markdown FILE.md]
+    python benchmarks/localisation.py FOLDER [--count N] [--curves N] [--keep FILE.jsonl] [--markdown FILE.md]
 
 FOLDER has `images/*.jpg`, objects pasted on photos, and `masks/*.png`, where each is. What is explained is the model's
 own first choice, so a map is right to point elsewhere when the model looked elsewhere; methods are compared on the
@@ -49,6 +49,8 @@ RESAMPLES = 10_000
 MEASURES = ("pointing", "share", "deletion", "insertion")
 
 Double = NDArray[np.float64]
+Numbers = dict[str, dict[str, float]]
+"""Of one picture, by method and measure."""
 
 
 def main() -> None:
@@ -58,6 +60,7 @@ def main() -> None:
     parser.add_argument("--curves", type=int, default=100, help="pictures that deletion and insertion are measured on")
     parser.add_argument("--samples", type=int, default=25, help="of SmoothGrad")
     parser.add_argument("--steps", type=int, default=25, help="of integrated gradients")
+    parser.add_argument("--keep", type=Path, help="note each picture's numbers here, and go on where it stopped")
     parser.add_argument("--markdown", type=Path, help="write the table here")
     told = parser.parse_args()
     model = load(SPEC)
@@ -68,13 +71,15 @@ def main() -> None:
     settings = Settings(samples=told.samples, steps=told.steps, layer=layer)
     pairs = chosen(told.folder, told.count)
     curves = {name for name, _ in spread(pairs, told.curves)}
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    kept = noted(told.keep)
     begun = time.monotonic()
     for number, (image, mask) in enumerate(pairs, 1):
-        one_picture(model, image, mask, settings, image in curves, found)
+        if image.name not in kept:
+            kept[image.name] = one_picture(model, image, mask, settings, image in curves)
+            note(told.keep, image.name, kept[image.name])
         print(f"{number} of {len(pairs)}, {time.monotonic() - begun:.0f} s", file=sys.stderr, end="\r")
     print(file=sys.stderr)
-    text = table(found)
+    text = table(by_method([kept[image.name] for image, _ in pairs]))
     print(text)
     print(json.dumps({"pictures": len(pairs), "curves": len(curves), "seconds": round(time.monotonic() - begun)}))
     if told.markdown is not None:
@@ -101,25 +106,48 @@ def one_picture(
     mask: Path,
     settings: Settings,
     curves: bool,
-    found: dict[str, dict[str, list[float]]],
-) -> None:
-    """Measure every map of one picture and add the numbers to what was found."""
+) -> Numbers:
+    """Measure every map of one picture: by method and measure. Empty where the crop has cut the object off."""
     picture = decode(image.read_bytes())
     x = model.preprocess(picture)[None]
     inside = model.preprocess.pixels(Image.open(mask).convert("RGB"))[..., 0] > 127
     if not inside.any():
-        return  # the crop has cut the object off
+        return {}
     with torch.no_grad():
         index = int(model.logits(model.module(x)).argmax())
-    found["area"]["share"].append(float(inside.mean()))
+    found: Numbers = {"area": {"share": float(inside.mean())}}
     for name, map in maps(model, x, index, settings).items():
-        row = found[name]
+        row = found.setdefault(name, {})
         positive = np.clip(map, 0, None)
-        row["pointing"].append(float(inside.flat[int(map.argmax())]))
-        row["share"].append(float(positive[inside].sum() / positive.sum()) if positive.any() else 0.0)
+        row["pointing"] = float(inside.flat[int(map.argmax())])
+        row["share"] = float(positive[inside].sum() / positive.sum()) if positive.any() else 0.0
         if curves:
-            row["deletion"].append(curve(model, x, index, map, insert=False))
-            row["insertion"].append(curve(model, x, index, map, insert=True))
+            row["deletion"] = curve(model, x, index, map, insert=False)
+            row["insertion"] = curve(model, x, index, map, insert=True)
+    return found
+
+
+def noted(path: Path | None) -> dict[str, Numbers]:
+    """Return the numbers that an earlier start noted, by picture."""
+    if path is None or not path.exists():
+        return {}
+    return dict(json.loads(line) for line in path.read_text().splitlines())
+
+
+def note(path: Path | None, name: str, numbers: Numbers) -> None:
+    if path is not None:
+        with path.open("a") as lines:
+            lines.write(json.dumps([name, numbers]) + "\n")
+
+
+def by_method(pictures: list[Numbers]) -> dict[str, dict[str, list[float]]]:
+    """Gather the numbers of all pictures by method and measure."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for one in pictures:
+        for method, row in one.items():
+            for measure, number in row.items():
+                found[method][measure].append(number)
+    return found
 
 
 def maps(model: Model, x: Tensor, index: int, settings: Settings) -> dict[str, Double]:
@@ -174,7 +202,7 @@ def table(found: Mapping[str, Mapping[str, list[float]]]) -> str:
     lines = ["| method | pointing ↑ | share inside ↑ | deletion ↓ | insertion ↑ |", "|---|---|---|---|---|"]
     for name, row in found.items():
         if name != "area":
-            lines.append(f"| {name} | " + " | ".join(spoken(row[measure]) for measure in MEASURES) + " |")
+            lines.append(f"| {name} | " + " | ".join(spoken(row.get(measure, [])) for measure in MEASURES) + " |")
     count, area = len(found["area"]["share"]), np.mean(found["area"]["share"])
     return "\n".join([*lines, "", f"{count} pictures; the object covers {area:.3f} of the picture on average."])
 
