@@ -118,3 +118,22 @@ class Reach:
     bottom: NDArray[np.int32]
     left: NDArray[np.int32]
     right: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellClasses:
+    """What the cells of a grid (`n`) speak for, by the samples (`m`) that were looked at.
+
+    `mean n k` is the mean attribution to every class, in units of its logit; `used` how many samples of the cell were
+    looked at; `classes n t` the classes that come first, with `share`, the part of those samples whose own first class
+    it is. `sample_classes m t` and `sample_values m t` are those of the samples, which are rows `sample` of
+    `run.samples(layer)`.
+    """
+
+    mean: Float
+    used: Int
+    classes: NDArray[np.int32]
+    share: Float
+    sample: Int
+    sample_classes: NDArray[np.int32]
+    sample_values: Float

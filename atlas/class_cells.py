@@ -6,35 +6,16 @@ once: of each only the strongest classes are kept, never the whole vector.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atlas import sampling
-from atlas.arrays import Float, Int
+from atlas.arrays import CellClasses, Float, Int
 
 TOP = 5
 """Classes kept of each cell and of each sample."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellClasses:
-    """What a grid's cells (`n`) are attributed to, over the samples (`m`) that were looked at.
-
-    `mean n k` holds every class; `classes n t` the best by their mean (−1 where no sample was finite), with `share`, the
-    part of the cell's samples whose own best class it is. `sample_classes m t` and `sample_values m t` are those of the
-    samples themselves (rows `sample`).
-    """
-
-    mean: Float
-    used: Int
-    classes: NDArray[np.int32]
-    share: Float
-    sample: Int
-    sample_classes: NDArray[np.int32]
-    sample_values: Float
 
 
 def draw(offsets: Int, members: Int, per_cell: int | None) -> tuple[Int, Int]:

@@ -12,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, MemoryStore
 
 from storage import disk
+from storage.damage import any_error_is_damage
 from storage.errors import Damaged
 from storage.records import canonical, sha256
 
@@ -70,7 +70,7 @@ def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Arra
     shape = _check_complete(path, name, listed[name])
     if rows is not None and not isinstance(rows, slice):
         rows = _checked_rows(path, name, rows, shape)
-    with _any_error_is_damage(path / name):
+    with any_error_is_damage(path / name):
         array = zarr.open_array(LocalStore(path / name, read_only=True), mode="r", zarr_format=3)
         return np.asarray(array[...] if rows is None else array.oindex[rows])
 
@@ -128,7 +128,7 @@ def _check_writable(path: Path, name: str, array: Array) -> None:
 
 def _listed(path: Path) -> dict[str, str]:
     """Read the group's list of arrays with the hashes of their metadata. Raises Damaged."""
-    with _any_error_is_damage(path / METADATA):
+    with any_error_is_damage(path / METADATA):
         attributes = json.loads((path / METADATA).read_bytes())["attributes"]
         hashes = dict(attributes["arrays"])
         if sha256(canonical(hashes)) != attributes["sha256"] or not all(map(_NAME.fullmatch, hashes)):
@@ -138,7 +138,7 @@ def _listed(path: Path) -> dict[str, str]:
 
 def _check_complete(path: Path, name: str, expected: str) -> tuple[int, ...]:
     """See that metadata is what was written, uses no foreign codec, and that no chunk file is missing; return the shape."""
-    with _any_error_is_damage(path / name / METADATA):
+    with any_error_is_damage(path / name / METADATA):
         data = (path / name / METADATA).read_bytes()
         if sha256(data) != expected:
             raise ValueError("its bytes are not those that were written")
@@ -172,14 +172,3 @@ def _checked_rows(path: Path, name: str, rows: Array, shape: tuple[int, ...]) ->
     if len(rows) and not (rows.min() >= 0 and rows.max() < shape[0]):
         raise IndexError(f"rows {rows.min()} to {rows.max()} of {path}/{name} were asked for; it has {shape[0]}")
     return rows
-
-
-@contextmanager
-def _any_error_is_damage(path: Path) -> Iterator[None]:
-    """Name the file: what a codec raises over broken bytes depends on the codec, and says nothing of where."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise Damaged(f"{path} is damaged ({error}); run `actlas verify --repair`") from error

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from atlas.arrays import Float, Int
+from atlas.arrays import CellClasses
 from storage.results import Result
 
 Columns = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
-    """What the cells of a grid (`n`) speak for, by the samples (`m`) that were looked at.
-
-    `mean n k` is the mean attribution to every class, in units of its logit; `used` how many samples of the cell were
-    looked at; `classes n t` the classes that come first, with `share`, the part of those samples whose own first class
-    it is. `sample_classes m t` and `sample_values m t` are those of the samples, which are rows `sample` of
-    `run.samples(layer)`.
-    """
-
-    mean: Float
-    used: Int
-    classes: NDArray[np.int32]
-    share: Float
-    sample: Int
-    sample_classes: NDArray[np.int32]
-    sample_values: Float
 
 
 def icons(result: Result | None, n: int) -> Columns:
@@ -59,8 +37,8 @@ def classes(result: Result | None, n: int) -> Columns:
     return {"classes": made.classes, "class_mean": mean, "class_share": made.share}
 
 
-def attribution(result: Result) -> Attribution:
+def attribution(result: Result) -> CellClasses:
     """Read a grid's attribution."""
     from storage import arrays
 
-    return Attribution(**arrays.read_group(result.file("attribution.zarr")))
+    return CellClasses(**arrays.read_group(result.file("attribution.zarr")))

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atlas.arrays import Byte, Cells, Float, Int
+from atlas.arrays import Byte, CellClasses, Cells, Float, Int
 from storage import cell_facts, tables
 from storage.errors import Incomplete, NotFound
 from storage.results import Result
@@ -265,7 +265,7 @@ class Run:
         facts = cell_facts.icons(icons, n) | cell_facts.classes(classes, n)
         return RunCells(grid=grid, **{name: group[name] for name in names}, **facts)
 
-    def attribution(self, layer: str, grid: int) -> cell_facts.Attribution:
+    def attribution(self, layer: str, grid: int) -> CellClasses:
         """Return what each cell speaks for: its mean attribution to every class; made by `--with attribution`."""
         return cell_facts.attribution(self.result("attribution", layer, grid))
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import disk
+from storage.damage import any_error_is_damage
 from storage.errors import Damaged
 
 MAGIC = b"PAR1"
@@ -105,7 +105,7 @@ def _read(path: Path, footer: pq.FileMetaData, groups: list[int], columns: Seque
         there = ", ".join(footer.schema.to_arrow_schema().names)
         raise LookupError(f"{path} has no column {', '.join(map(repr, missing))}; it has {there}")
     with (
-        _any_error_is_damage(path),
+        any_error_is_damage(path),
         pq.ParquetFile(path, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
     ):
         return file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
@@ -127,7 +127,7 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _checked_footer(path: Path, identity: tuple[int, ...]) -> pq.FileMetaData:
-    with _any_error_is_damage(path), path.open("rb") as file:
+    with any_error_is_damage(path), path.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         tail = file.read(8)
         length = int.from_bytes(tail[:4], "little")
@@ -154,14 +154,3 @@ def _large(schema: pa.Schema) -> pa.Schema:
     """Replace strings and binaries, at the top of a schema, by types whose offsets can't overflow."""
     wider = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
     return pa.schema([field.with_type(wider.get(field.type, field.type)) for field in schema])
-
-
-@contextmanager
-def _any_error_is_damage(path: Path) -> Iterator[None]:
-    """Name the file: Arrow's own message says which page, if anything."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise Damaged(f"{path} is damaged ({error}); run `actlas verify --repair`") from error

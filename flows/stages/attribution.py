@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas import class_cells, forward_mode
-from atlas.arrays import Samples
-from atlas.class_cells import CellClasses, ClassMeans
+from atlas.arrays import CellClasses, Samples
+from atlas.class_cells import ClassMeans
 from flows import progress, subject
 from flows.config import RunConfig
 from flows.stages import listing

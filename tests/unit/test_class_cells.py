@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from atlas import class_cells
-from atlas.class_cells import CellClasses, ClassMeans
+from atlas.arrays import CellClasses
+from atlas.class_cells import ClassMeans
 
 CELLS, CLASSES = 4, 7
 OFFSETS = np.array([0, 5, 6, 13, 16])
