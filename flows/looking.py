@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from atlas import activations
 from atlas.arrays import Layer
@@ -16,6 +19,8 @@ from storage import models
 from storage.errors import AmbiguousAxes, NotFound, UnknownLayer, UsageError
 from storage.images.decode import decode
 from storage.run import Run
+
+CHOICES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,22 @@ class Look:
             raise UnknownLayer(f"{error}; `actlas layers {self.model.spec}` lists all") from None
         except activations.AmbiguousAxesError as error:
             raise AmbiguousAxes(str(error)) from None
+
+    def choices(self, x: Tensor) -> list[dict[str, Any]]:
+        """Return the model's first choices for one input `1 c h w`: class, logit and probability."""
+        with torch.no_grad():
+            logits = self.model.logits(self.model.module(x))[0].double()
+        best = logits.argsort(descending=True, stable=True)[:CHOICES].tolist()
+        names, shares = self.model.classes, logits.softmax(0)
+        return [
+            {
+                "index": i,
+                "name": names[i] if i < len(names) else "",
+                "logit": round(float(logits[i]), 5),
+                "probability": round(float(shares[i]), 6),
+            }
+            for i in best
+        ]
 
     def image(self, named: str) -> Image.Image:
         """Return an image of the run by its id, or the image of a file."""

@@ -20,7 +20,6 @@ from storage.errors import NotFound, UsageError
 
 VIEWS = ("sheet", "heat", "overlay")
 BASELINES = ("mean", "black")
-CHOICES = 5
 GAP, LINE, GROUND, TEXT, QUIET = 12, 20, (255, 255, 255), (24, 24, 24), (110, 110, 110)
 
 
@@ -47,7 +46,7 @@ def explain(
     model, pixels = look.model, look.model.preprocess.pixels(look.image(image))
     x = model.preprocess.normalise(torch.from_numpy(pixels.copy())[None]).contiguous()
     chosen = None if target is None else targets.parse(target, model.classes)
-    choices = _choices(look, x) if chosen is None or chosen.kind != "unit" else []
+    choices = look.choices(x) if chosen is None or chosen.kind != "unit" else []
     chosen = chosen or targets.of_class(choices[0]["index"], model.classes)
     score = targets.score_of(chosen, model, look.layers([chosen.layer]) if chosen.layer else {})
     told = Settings(
@@ -91,23 +90,6 @@ def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "shee
     enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
     views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
     return views[view] if view != "sheet" else _sheet(answer, [shown, views["heat"], views["overlay"]])
-
-
-def _choices(look: Look, x: Tensor) -> list[dict[str, Any]]:
-    """Return the model's first choices: class, logit and probability."""
-    with torch.no_grad():
-        logits = look.model.logits(look.model.module(x))[0].double()
-    best = logits.argsort(descending=True, stable=True)[:CHOICES].tolist()
-    names, shares = look.model.classes, logits.softmax(0)
-    return [
-        {
-            "index": i,
-            "name": names[i] if i < len(names) else "",
-            "logit": round(float(logits[i]), 5),
-            "probability": round(float(shares[i]), 6),
-        }
-        for i in best
-    ]
 
 
 def _cam_layer(look: Look, target: targets.Target, named: str | None, method: str) -> Layer | None:
