@@ -23,3 +23,10 @@ def to_source(boxes: NDArray[np.float64], geometries: Sequence[Geometry]) -> NDA
     first = np.clip(np.floor(edges[:, :2] + NOISE), 0, size - 1)
     last = np.clip(np.ceil(edges[:, 2:] - NOISE), first + 1, size)
     return np.concatenate([first, last], axis=1).astype(np.int32)
+
+
+def to_input(boxes: NDArray[np.integer], geometries: Sequence[Geometry]) -> NDArray[np.float64]:
+    """Turn boxes `n 4` of pixels of the source images into boxes of input pixels: not clipped, edges between pixels."""
+    scale = np.array([(g.scale_x, g.scale_y, g.scale_x, g.scale_y) for g in geometries]).reshape(-1, 4)
+    offset = np.array([(g.offset_x, g.offset_y, g.offset_x, g.offset_y) for g in geometries]).reshape(-1, 4)
+    return (boxes - 0.5 - offset) / scale + 0.5

@@ -1,0 +1,78 @@
+"""Patches with their gradient: what of a patch drives its unit, as Zeiler & Fergus (2013) show it beside the patch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from atlas.arrays import Byte, Float, Layer
+from atlas.attribution.gradients import gradient
+from atlas.attribution.rectifiers import UndefinedMethodError, deconvnet, guided_backprop
+from atlas.attribution.scores import Score
+
+METHODS: dict[str, Callable[[nn.Module, Tensor, Score], Tensor]] = {
+    "gradient": gradient,
+    "guided-backprop": guided_backprop,
+    "deconvnet": deconvnet,
+}
+GREY = 128
+"""No gradient."""
+
+
+def units_at(layer: Layer, unit: Tensor, y: Tensor, x: Tensor, sign: str = "positive") -> Score:
+    """Score each picture of a batch by a unit and a position of its own, `b`, `b`, `b`; `negative` by minus that."""
+    turn = -1 if sign == "negative" else 1
+
+    def read(seen: Tensor) -> Tensor:
+        return turn * seen[torch.arange(len(seen), device=seen.device), unit, y, x]
+
+    return Score(read=read, layer=layer)
+
+
+def defined(module: nn.Module, images: Tensor, layer: Layer, method: str) -> bool:
+    """Say whether a method has a rule for all that the model computes up to the layer."""
+    first = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    try:
+        METHODS[method](module, images, units_at(layer, first, first, first))
+    except UndefinedMethodError:
+        return False
+    return True
+
+
+def cut(gradient: NDArray[np.floating], box: NDArray[np.float64], shape: tuple[int, int]) -> Float:
+    """Return the part of a gradient `c h w` in a box (left, top, right, bottom, in its pixels) as `shape[0] shape[1] c`.
+
+    Enlarged and reduced as Pillow's bilinear filter does, with edges anywhere between pixels; zero outside the input.
+    """
+    left, top, right, bottom = box.tolist()
+    rows, columns = _taps(top, bottom, shape[0], gradient.shape[1]), _taps(left, right, shape[1], gradient.shape[2])
+    part: Float = (rows @ gradient.astype(np.float64) @ columns.T).transpose(1, 2, 0).astype(np.float32)
+    return part
+
+
+def fitted(box: NDArray[np.integer], size: int) -> tuple[int, int]:
+    """Return height and width of a picture of a box (left, top, right, bottom) whose longer side is `size` pixels."""
+    left, top, right, bottom = box.tolist()
+    scale = size / max(right - left, bottom - top, 1)
+    return max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
+
+
+def coloured(part: Float) -> Byte:
+    """Draw a gradient `h w c` around mid grey, its largest absolute value at the end of the scale; one colour as three."""
+    largest = float(np.abs(part).max(initial=0.0))
+    shown = np.round(127.5 + 127.5 * part / largest) if largest > 0 else np.full(part.shape, GREY)
+    return np.broadcast_to(shown, (*part.shape[:2], 3)).astype(np.uint8)
+
+
+def _taps(start: float, stop: float, size: int, length: int) -> NDArray[np.float64]:
+    """Return the weights `size length` with which `size` pixels from edge to edge read a line of `length` pixels."""
+    step = (stop - start) / size
+    middle = start + (np.arange(size) + 0.5) * step
+    distance = np.abs(middle[:, None] - (np.arange(length) + 0.5))
+    weight = np.clip(1 - distance / max(step, 1.0), 0, None)
+    inside = (middle >= 0) & (middle <= length)
+    return np.where(inside[:, None], weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12), 0.0)
