@@ -15,6 +15,9 @@ Seen = Mapping[str, Tensor]
 PICTURE = ":picture"
 """Stands for the picture itself where an objective names a layer; no module has a name with a colon."""
 
+LOGITS = ":logits"
+"""Stands for the class scores, `b k 1 1`, where an objective names a layer."""
+
 Units = int | Sequence[int] | Tensor
 """One unit for all pictures, or one for each."""
 
@@ -59,6 +62,32 @@ def neuron(layer: str, units: Units, y: int | None = None, x: int | None = None)
 def channel(layer: str, units: Units) -> Objective:
     """Excite a unit at all positions: the mean over the map."""
     return of_layer(layer, lambda maps: _of_units(maps, units).mean((1, 2)))
+
+
+def peak(layer: str, units: Units) -> Objective:
+    """Excite a unit wherever it is strongest: the largest value over the map."""
+    return of_layer(layer, lambda maps: _of_units(maps, units).amax((1, 2)))
+
+
+def class_logit(classes: Units) -> Objective:
+    """Raise the score of a class, before the softmax."""
+    return channel(LOGITS, classes)
+
+
+def class_probability(classes: Units) -> Objective:
+    """Raise the probability of a class, which also lowers the scores of all others."""
+    return of_layer(LOGITS, lambda scores: _of_units(scores.softmax(1), classes).mean((1, 2)))
+
+
+def each(objectives: Sequence[Objective]) -> Objective:
+    """Give every picture of a batch an objective of its own, in order."""
+
+    def value(seen: Seen) -> Tensor:
+        return torch.cat(
+            [one.value({name: maps[i : i + 1] for name, maps in seen.items()}) for i, one in enumerate(objectives)]
+        )
+
+    return Objective(frozenset().union(*(one.layers for one in objectives)), value)
 
 
 def deepdream(layer: str) -> Objective:
