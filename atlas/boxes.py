@@ -29,4 +29,5 @@ def to_input(boxes: NDArray[np.integer], geometries: Sequence[Geometry]) -> NDAr
     """Turn boxes `n 4` of pixels of the source images into boxes of input pixels: not clipped, edges between pixels."""
     scale = np.array([(g.scale_x, g.scale_y, g.scale_x, g.scale_y) for g in geometries]).reshape(-1, 4)
     offset = np.array([(g.offset_x, g.offset_y, g.offset_x, g.offset_y) for g in geometries]).reshape(-1, 4)
-    return (boxes - 0.5 - offset) / scale + 0.5
+    found: NDArray[np.float64] = (boxes - 0.5 - offset) / scale + 0.5
+    return found

@@ -15,10 +15,10 @@ DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
 STAGES = ("listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles")
 """Stages one can stop after with `--until`, in their order."""
 
-EXTRAS = {"attribution": "cells", "influence": "patches"}
+EXTRAS = {"attribution": "cells", "influence": "patches", "gradients": "patches"}
 """Stages made only when asked for by `--with`, and the stage each of them needs."""
 
-Extra = Literal["attribution", "influence"]
+Extra = Literal["attribution", "influence", "gradients"]
 Stage = Literal["listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles"]
 
 
@@ -74,6 +74,9 @@ class RunConfig(BaseModel):
     extras: tuple[Extra, ...] = Field(default=(), alias="with", description="stages made only when asked for")
     attribution_per_cell: int | None = Field(
         default=None, ge=1, description="samples of a cell that are attributed to classes; all of them if left out"
+    )
+    gradients_method: Literal["gradient", "guided-backprop", "deconvnet"] | None = Field(
+        default=None, description="how patches get their gradient; guided-backprop where it is defined, else gradient"
     )
 
     @field_validator("grids")

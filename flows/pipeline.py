@@ -159,7 +159,7 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the settings of extras that were not asked for: without them a version reads as it did before they came."""
-    return {name for name in ("extras", "attribution_per_cell") if not getattr(config, name)}
+    return {name for name in ("extras", "attribution_per_cell", "gradients_method") if not getattr(config, name)}
 
 
 def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

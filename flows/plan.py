@@ -52,7 +52,7 @@ class Planner:
         self.layers = list(config.chosen_layers)
         self.grids = _grids(self.images * config.samples_per_image, config)
         self._how = {"config": config.model_dump(mode="json")}
-        self._facts = [self.key("images", {}, {"rows": s.rows_key, "decode": versions(*DECODERS)}) for s in self.shards]
+        self.facts = [self.key("images", {}, {"rows": s.rows_key, "decode": versions(*DECODERS)}) for s in self.shards]
         self.parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
         first = live.slice(0, field.LISTED)
         self._first, self._first_key = int(first["image_id"][-1].as_py()) + 1, rows_key(first)
@@ -79,7 +79,7 @@ class Planner:
 
     def _collect(self) -> list[Work]:
         works = [self.work("model", [Make(stage="model", key=self._model())], {})]
-        for shard, facts in zip(self.shards, self._facts, strict=True):
+        for shard, facts in zip(self.shards, self.facts, strict=True):
             made = [Make(stage="images", key=facts, shard=shard.number)]
             made += [
                 Make(stage="collect", key=self.parts[layer][shard.number], layer=layer, shard=shard.number)
@@ -95,7 +95,7 @@ class Planner:
 
     def _patches(self) -> list[Work]:
         made = [Make(stage="patches", key=self.patch_key(layer), layer=layer) for layer in self.layers]
-        reads = {"listing": self.listing, "collect": self.parts, "images": self._facts, "field": self._fields}
+        reads = {"listing": self.listing, "collect": self.parts, "images": self.facts, "field": self._fields}
         return [self.work("patches", made, reads)]
 
     def _layouts(self) -> list[Work]:
@@ -128,7 +128,7 @@ class Planner:
                     "collect": self.parts[layer],
                     "cells": self.cell_key(layer, grid),
                     "field": self._fields[layer],
-                    "images": self._facts,
+                    "images": self.facts,
                 }
                 key = self.key("members", reads, {"per_cell": members.PER_CELL, "size": patches.SIZE})
                 works.append(
@@ -206,7 +206,7 @@ class Planner:
         return self.key("field", reads, asked | versions("torch", *DECODERS))
 
     def patch_key(self, layer: str) -> str:
-        reads = {"collect": self.parts[layer], "images": self._facts, "field": self._fields[layer]}
+        reads = {"collect": self.parts[layer], "images": self.facts, "field": self._fields[layer]}
         return self.key("patches", reads, {"thumbnails": patches.THUMBNAILS, "size": patches.SIZE})
 
     def _layout(self, layer: str) -> str:

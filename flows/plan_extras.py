@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from atlas.class_cells import TOP
-from flows.stages import influence, passes
+from flows.stages import gradients, influence, passes
+from flows.stages.patches import SIZE
 from flows.work import Make, Work
 
 if TYPE_CHECKING:
@@ -59,11 +60,31 @@ def influences(plan: Planner) -> list[Work]:
     return works
 
 
+def gradient_works(plan: Planner) -> list[Work]:
+    """Return one task per layer. Raises UsageError where the method asked for is not defined."""
+    return [_gradients(plan, layer) for layer in plan.layers]
+
+
+def _gradients(plan: Planner, layer: str) -> Work:
+    subject = plan.subject
+    method = gradients.choose(subject, layer, plan.config.gradients_method)
+    reads = {"patches": plan.patch_key(layer), "images": plan.facts}
+    asked = _asked(plan) | {
+        "layer": asdict(subject.layers[layer]),
+        "method": method,
+        "patches": gradients.PATCHES,
+        "size": SIZE,
+    }
+    key = plan.key("gradients", reads | {"fingerprint": subject.fingerprints[layer]}, asked)
+    make = Make(stage="gradients", key=key, layer=layer)
+    return plan.work("gradients", [make], reads | {"listing": plan.listing}, {"method": method})
+
+
 def _asked(plan: Planner) -> dict[str, Any]:
     return plan.asked_of_model() | {"precision": "fp32", "batch": passes.BATCH, **versions("pillow", "simplejpeg")}
 
 
-MAKERS = {"attribution": attributions, "influence": influences}
+MAKERS = {"attribution": attributions, "influence": influences, "gradients": gradient_works}
 
 
 def versions(*names: str) -> dict[str, str]:

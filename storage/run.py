@@ -24,10 +24,11 @@ from storage.versions import Version
 if TYPE_CHECKING:
     from atlas.arrays import Samples
     from storage.fields import Field
+    from storage.patch_gradients import PatchGradients
 
 NAMES = ("image_id", "key", "container", "removed")
 SIDES = ("left", "top", "right", "bottom")
-EXTRAS = ("attribution", "influence")
+EXTRAS = ("attribution", "influence", "gradients")
 """Stages that a run has only where they were asked for."""
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
@@ -215,6 +216,14 @@ class Run:
         record: dict[str, Any] = self._of_unit(layer, unit, "units.parquet").to_pylist()[0]
         return record
 
+    def gradients(self, layer: str, unit: int) -> PatchGradients:
+        """Return pictures of what drives a unit in its strongest patches; made by `--with gradients`."""
+        from storage import patch_gradients
+
+        result = self.result("gradients", layer)
+        self._check_unit(result, layer, unit)
+        return patch_gradients.read(result, unit)
+
     def field(self, layer: str) -> Field:
         """Return the layer's receptive field."""
         from storage import fields as on_disk
@@ -232,10 +241,14 @@ class Run:
 
     def _of_unit(self, layer: str, unit: int, file: str, stage: str = "patches") -> pa.Table:
         result = self.result(stage, layer)
+        self._check_unit(result, layer, unit)
+        return tables.read_sorted(result.file(file), "unit", [unit])
+
+    @staticmethod
+    def _check_unit(result: Result, layer: str, unit: int) -> None:
         units = result.counts["units"]
         if not 0 <= unit < units:
             raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
-        return tables.read_sorted(result.file(file), "unit", [unit])
 
     # Layers
 

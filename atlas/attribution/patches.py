@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Layer
 from atlas.attribution.gradients import gradient
-from atlas.attribution.rectifiers import UndefinedMethodError, deconvnet, guided_backprop
+from atlas.attribution.rectifiers import deconvnet, guided_backprop
 from atlas.attribution.scores import Score
 
 METHODS: dict[str, Callable[[nn.Module, Tensor, Score], Tensor]] = {
@@ -33,14 +33,10 @@ def units_at(layer: Layer, unit: Tensor, y: Tensor, x: Tensor, sign: str = "posi
     return Score(read=read, layer=layer)
 
 
-def defined(module: nn.Module, images: Tensor, layer: Layer, method: str) -> bool:
-    """Say whether a method has a rule for all that the model computes up to the layer."""
+def check(module: nn.Module, images: Tensor, layer: Layer, method: str) -> None:
+    """Try a method on a layer; raises UndefinedMethodError where it has no rule for what the model computes up to it."""
     first = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    try:
-        METHODS[method](module, images, units_at(layer, first, first, first))
-    except UndefinedMethodError:
-        return False
-    return True
+    METHODS[method](module, images, units_at(layer, first, first, first))
 
 
 def cut(gradient: NDArray[np.floating], box: NDArray[np.float64], shape: tuple[int, int]) -> Float:

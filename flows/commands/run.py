@@ -68,7 +68,10 @@ def run(
     min_count: Annotated[int | None, typer.Option(help="Samples a cell needs.")] = None,
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels.")] = None,
     extras: Annotated[
-        list[str] | None, typer.Option("--with", help="attribution, influence: stages made only when asked for.")
+        list[str] | None, typer.Option("--with", help="attribution, influence, gradients: made only when asked for.")
+    ] = None,
+    gradients_method: Annotated[
+        str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None,
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas import boxes, receptive_field
+from atlas.arrays import Geometry
 from flows import subject
 from flows.config import RunConfig
 from storage import fields, parts, tables
@@ -32,12 +33,16 @@ class Places:
         self._row = dict(zip(ids.tolist(), range(len(ids)), strict=True))
         self._width, self._height = columns
 
+    def geometries(self, image_id: NDArray[np.int64]) -> list[Geometry]:
+        """Return where the input's pixels lie in each of these images."""
+        sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
+        return [self._preprocess.geometry(width, height) for width, height in sizes]
+
     def boxes(
         self, field: fields.Field, image_id: NDArray[np.int64], y: NDArray[Any], x: NDArray[Any]
     ) -> dict[str, NDArray[np.int32]]:
         """Return the columns `reach_left` … `focus_bottom`, in pixels of the source images."""
-        sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
-        geometries = [self._preprocess.geometry(width, height) for width, height in sizes]
+        geometries = self.geometries(image_id)
         reach = [field.reach.left[x], field.reach.top[y], field.reach.right[x], field.reach.bottom[y]]
         focus = receptive_field.focus_box(field.layer, y, x, field.focus, field.input_shape)
         found = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}

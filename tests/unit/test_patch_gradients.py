@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from atlas import boxes
 from atlas.activations import probe
 from atlas.arrays import Layer
-from atlas.attribution import deconvnet, gradient, guided_backprop, patches, unit
+from atlas.attribution import UndefinedMethodError, deconvnet, gradient, guided_backprop, patches, unit
 from storage.images import crops
 from storage.preprocessing import Preprocess
 
@@ -66,8 +67,9 @@ def test_says_where_a_method_is_defined() -> None:
     silu = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.SiLU()).eval()
     layers = probe(silu, torch.zeros(3, 4, 4))
     for name, known in {"1": True, "2": True, "3": False}.items():
-        assert patches.defined(silu, torch.zeros(2, 3, 4, 4), layers[name], "guided-backprop") is known
-        assert patches.defined(silu, torch.zeros(2, 3, 4, 4), layers[name], "gradient")
+        with nullcontext() if known else pytest.raises(UndefinedMethodError, match="layer '3' computes SiLU"):
+            patches.check(silu, torch.zeros(2, 3, 4, 4), layers[name], "guided-backprop")
+        patches.check(silu, torch.zeros(2, 3, 4, 4), layers[name], "gradient")
 
 
 # --- where the cut lies

@@ -1,0 +1,99 @@
+"""Gradients: what of each unit's nine strongest patches drives it, as pictures of the patches' size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from atlas import boxes
+from atlas.arrays import Geometry
+from atlas.attribution import UndefinedMethodError
+from atlas.attribution import patches as patch_gradients
+from flows import progress, subject
+from flows.config import RunConfig
+from flows.stages import listing
+from flows.stages.passes import fill, passes
+from flows.stages.patches import SIZE
+from flows.stages.places import SIDES, Places
+from flows.stages.writing import outcome, writing
+from flows.subject import Subject
+from flows.work import Outcome, Work
+from storage import arrays, tables
+from storage.errors import UsageError
+from storage.store import Result, Store
+
+PATCHES = 9
+"""Strongest patches of a unit that get a gradient: as many as Zeiler & Fergus show."""
+PREFERRED = "guided-backprop"
+"""The method where none is asked for and the layer has a rule for it."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+def choose(subj: Subject, layer: str, asked: str | None) -> str:
+    """Return the method for a layer: the one asked for, or else guided backpropagation where it is defined.
+
+    Raises UsageError, before any image is read, where the one asked for is not defined.
+    """
+    blank = subj.plain_input(torch.from_numpy(subj.model.preprocess.blank(1)))
+    method = asked or PREFERRED
+    try:
+        patch_gradients.check(subj.through([layer]), blank, subj.layers[layer], method)
+    except UndefinedMethodError as error:
+        if asked is not None:
+            raise UsageError(f"--gradients-method: {error}") from None
+        return "gradient"
+    return method
+
+
+def compute(store: Store, work: Work) -> list[Outcome]:
+    """Draw the gradients of one layer."""
+    config, make = RunConfig(**work.how["config"]), work.makes[0]
+    subj, method = subject.open_subject(config), str(work.how["method"])
+    layer, units = subj.layers[str(make.layer)], subj.layers[str(make.layer)].units
+    found = _patches(store.get("patches", work.reads["patches"]))
+    geometries = Places(store, work.reads["images"], config).geometries(found["image_id"])
+    rows, done = listing.read(store, work.reads["listing"]), np.zeros(len(found["unit"]), np.bool_)
+    pictures = np.full((len(done), SIZE, SIZE, 3), patch_gradients.GREY, np.uint8)
+    module = subj.through([layer.name])
+    with progress.current().bar(f"gradients {layer.name}", len(done), "patches") as advance:
+        for images, numbers in passes(subj, config, rows, found["image_id"]):
+            unit, y, x = (fill(found[name][numbers], subj.device) for name in ("unit", "y", "x"))
+            given = patch_gradients.METHODS[method](module, images, patch_gradients.units_at(layer, unit, y, x))
+            for number, gradient in zip(numbers.tolist(), given.cpu().numpy(), strict=False):
+                _place(pictures[number], gradient, found["box"][number], geometries[number])
+            done[numbers] = True
+            advance(int(done.sum()))
+    kept = np.flatnonzero(done)[np.lexsort((found["rank"][done], found["unit"][done]))]
+    columns = {name: found[name][kept] for name in ("unit", "rank", "image_id", "y", "x", "height", "width")}
+    with writing(store, make) as page:
+        arrays.write_group(page.path / "gradients.zarr", {**columns, "picture": pictures[kept]}, chunk_rows=PATCHES)
+        page.json("gradients.json", {"method": method, "patches": PATCHES, "size": SIZE})
+        page.counts = {"gradients": len(kept), "units": units}
+    return [outcome(page)]
+
+
+def _patches(result: Result) -> Columns:
+    """Return the strongest patches of every unit in the order of their images, with the size of their pictures."""
+    names = ["unit", "rank", "image_id", "y", "x", *(f"focus_{side}" for side in SIDES)]
+    table = tables.read_table(result.file("patches.parquet"), [*names, "sign"])
+    table = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.less(table["rank"], PATCHES)))
+    found: Columns = {name: table[name].to_numpy() for name in names}
+    order = np.lexsort((found["rank"], found["unit"], found["image_id"]))
+    found = {name: column[order] for name, column in found.items()}
+    found["box"] = np.stack([found.pop(f"focus_{side}") for side in SIDES], axis=1)
+    shapes = np.array([patch_gradients.fitted(box, SIZE) for box in found["box"]]).reshape(-1, 2)
+    return found | {"height": shapes[:, 0].astype(np.int16), "width": shapes[:, 1].astype(np.int16)}
+
+
+def _place(
+    picture: NDArray[np.uint8], gradient: NDArray[np.float32], box: NDArray[np.int32], geometry: Geometry
+) -> None:
+    """Draw a patch's gradient into the upper left of its picture, as high and wide as its thumbnail."""
+    shape = patch_gradients.fitted(box, SIZE)
+    within = boxes.to_input(box[None], [geometry])[0]
+    picture[: shape[0], : shape[1]] = patch_gradients.coloured(patch_gradients.cut(gradient, within, shape))
