@@ -1,9 +1,10 @@
 """Speed of collect against a plain loop over images that are already decoded, as a ratio in one run.
 
-    python benchmarks/collect.py IMAGES [--count 512] [--rounds 3] [--precision fp32]
+    python benchmarks/collect.py IMAGES [--count 512] [--rounds 3] [--precision fp32] [--compiled] [--fault serial]
 
 The plain loop: the same model as it was loaded, eager, channels-last, float32, batch 32, forward only. Collect: four
-layers, both signs, sampling, decoding and writing included. Rounds alternate; medians are printed.
+layers, both signs, sampling, decoding and writing included. Rounds alternate; medians are printed. `--compiled` times
+the plain loop under torch.compile too. `--fault serial` decodes everything before the model starts: the ratio must fall.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ def decoded(config: RunConfig, count: int) -> torch.Tensor:
     return torch.cat([torch.from_numpy(batch.pixels[batch.valid]) for batch in batches])
 
 
-def plain(config: RunConfig, pixels: torch.Tensor) -> float:
+def plain(config: RunConfig, pixels: torch.Tensor, compiled: bool = False) -> float:
     """Return images per second of the model alone."""
     subj = subject.open_subject(config)
     module = subj.model.module.to(subj.device, memory_format=torch.channels_last)
+    if compiled:
+        module = torch.compile(module)
     inputs = [subj.model.preprocess.normalise(part) for part in pixels.split(32)]
-    started = time.perf_counter()
     with torch.inference_mode():
+        module(inputs[0].to(subj.device))  # compiles
+        started = time.perf_counter()
         for batch in inputs:
             module(batch.to(subj.device))
     if subj.device.type == "cuda":
@@ -75,21 +79,32 @@ def collected(config: RunConfig, count: int) -> float:
     return count / seconds
 
 
+def serially() -> None:
+    """Plant the fault: decoding does not overlap with the model."""
+    load = loader.load
+    loader.load = lambda *args, **kwargs: iter(list(load(*args, **kwargs)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images")
     parser.add_argument("--count", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--fault", choices=["serial"])
     args = parser.parse_args()
     launch.share_cores()
     config = RunConfig(images=args.images, precision=args.precision)
     pixels = decoded(config, args.count)
     count = len(pixels)
-    plain(config, pixels[:64])
+    if args.fault:
+        serially()
     rows = []
     for _ in range(args.rounds):
         rows.append({"plain": plain(config, pixels), "collect": collected(config, count)})
+        if args.compiled:
+            rows[-1]["plain compiled"] = plain(config, pixels, compiled=True)
         rows[-1]["ratio"] = rows[-1]["collect"] / rows[-1]["plain"]
         print(json.dumps({name: round(value, 3) for name, value in rows[-1].items()}), flush=True)
     medians = {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}

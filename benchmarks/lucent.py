@@ -7,7 +7,8 @@ the net as it comes, channels first, a hook on every module; Fourier pictures wi
 pad 12, jitter 8 and 4, scale, rotate, drawn once for the batch; normalised, stretched to 224 pixels (what
 `render_vis` does below that size), and passed through the whole net; the direction's cosine at the centre position.
 Two ways: one picture at a time, and its batch mode. `--lucent FOLDER` times the package itself too, if unpacked there
-(`pip download --no-deps torch-lucent`; it needs kornia and decorator).
+(`pip download --no-deps torch-lucent`; it needs decorator, kornia 0.4.1 and IPython). `--fault alone` draws ours one at
+a time: its lead must fall.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ def ways(layer: str, targets: Tensor, moment: np.ndarray, asked: argparse.Namesp
         "std": STD,
         "size": asked.size,
         "tries": 1,
+        "batch": 1 if asked.fault else 16,
     }
     few = targets[: asked.theirs]
     timed: dict[str, tuple[int, Callable[[], object]]] = {
@@ -171,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", default="fast", choices=RECIPES)
     parser.add_argument("--lucent", help="folder with the package")
+    parser.add_argument("--fault", choices=["alone"])
     asked = parser.parse_args(arguments)
     timed = ways(asked.layer, *sample(asked.layer, asked.count), asked)
     taken = timings(timed, asked.rounds)

@@ -274,8 +274,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--icons", nargs="*", default=[], metavar="RECIPE=FILE", help="npz with pictures and only")
     parser.add_argument("--layer", default="_blocks.10", choices=MIDDLE)
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--fault", choices=["moved"], help="give every icon to the next cell: scores must fall")
     asked = parser.parse_args(arguments)
     members, drawn, pixels = _from_run(asked) if asked.run else _from_files(asked)
+    if asked.fault:
+        drawn = {name: (np.roll(pictures, 1, axis=0), cells) for name, (pictures, cells) in drawn.items()}
     for line in table(compare(members, drawn, asked.layer, asked.size, pixels)):
         print(json.dumps(line), flush=True)
 

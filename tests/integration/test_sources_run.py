@@ -56,8 +56,21 @@ def stem(key: str) -> str:
 def test_sources_agree(convert: Any, tmp_path: Path) -> None:
     images = corpus.write_images(tmp_path / "images", 30)
     convert(images, tmp_path / "packed")
-    for source, store in ((images, "a"), (tmp_path / "packed", "b")):
-        pipeline.run(corpus.config(source, tmp_path / store, until="patches"), Inline())
-    folder, packed = open_run(tmp_path / "a", "small"), open_run(tmp_path / "b", "small")
+    folder, packed = run_of(images, tmp_path / "a"), run_of(tmp_path / "packed", tmp_path / "b")
     assert by_image(packed) == by_image(folder)
     assert all(Path(path).exists() for path in packed.images()["path"].to_pylist())
+
+
+@pytest.mark.parametrize("convert", [as_tars, as_parquet])
+def test_mutant_one_image_in_anothers_place_is_seen(convert: Any, tmp_path: Path) -> None:
+    images = corpus.write_images(tmp_path / "images", 30)
+    folder = run_of(images, tmp_path / "a")
+    first, second = sorted(images.rglob("*.png"))[:2]
+    second.write_bytes(first.read_bytes())
+    convert(images, tmp_path / "packed")
+    assert by_image(run_of(tmp_path / "packed", tmp_path / "b")) != by_image(folder)
+
+
+def run_of(source: Path, store: Path) -> Run:
+    pipeline.run(corpus.config(source, store, until="patches"), Inline())
+    return open_run(store, "small")
