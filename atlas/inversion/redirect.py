@@ -2,7 +2,8 @@
 
 The first picture may not excite a rectified unit at all. Then nothing tells it what to become, and it stays as it is.
 Source: lucid, `misc/redirected_relu_grad.py`. As there, a rectifier's gradient is replaced only for those pictures for
-which it would be zero altogether, and only by what pushes its input back into the range where it lets through.
+which it would be zero altogether, and only by what pushes its input back into the range where it lets through. (At
+the ends of the range torch's rectifiers let nothing through, TensorFlow's do.)
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def redirecting(see: See, steps: int = STEPS) -> See:
 def _rule(node: Any) -> Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]:
     """Give what goes on backwards from a rectifier. Gradients point uphill here: lucid's have the other sign."""
     limit = _limit(node)
-    over = None if limit is None else node._saved_self > limit
+    over = None if limit is None else node._saved_self >= limit
 
     def rule(by_input: tuple[Tensor, ...], by_output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         plain, coming = by_input[0], by_output[0]

@@ -109,7 +109,7 @@ def _of_icons(name: str) -> Style:
 LUCID = Style(name="lucid", steps=512, rate=0.05, transform="lucid")
 """lucid's defaults, `optvis/render.py`; but that every picture has its own draws."""
 
-SIMONYAN = Style(name="simonyan", steps=150, rate=6.0, canvas="zero", climb="plain", shrink=5e-5, redirect=0)
+SIMONYAN = Style(name="simonyan", steps=150, rate=6.0, canvas="zero", climb="plain", shrink=5e-5)
 """Simonyan et al. 2013: the score − λ|I|² by plain gradient ascent from the mean image, which they start from too.
 
 The paper gives no numbers; these are of the usual code for it (utkuozbulak/pytorch-cnn-visualizations): 150 steps of

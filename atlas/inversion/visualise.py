@@ -85,9 +85,7 @@ def visualise(
     numbers = np.asarray(seeds, dtype=np.int64)
     with frozen(model):
         device, tell = device_of(model), progress or (lambda done, total: None)
-        see = fitting(
-            witness(model, layers, mean, std, logits), size, own_size, style.moves(), len(mean), device, batch
-        )
+        see = fitting(witness(model, layers, mean, std, logits), style, size, own_size, len(mean), device)
         drawer = _Drawer(see, aims, judge or aims, style, size, tuple(mean), tuple(std), spectrum, batch, device)
         return _repeatedly(drawer, numbers, tries, tell)
 
@@ -116,18 +114,25 @@ def witness(
     return see
 
 
-def fitting(
-    see: See, size: Size, own: Size, moves: Transform, channels: int, device: torch.device, batch: int = 2
-) -> See:
-    """Give a `see` that takes pictures of `size`, plain and moved: as they are, or else stretched to the net's own."""
-    grey = torch.full((min(2, batch), channels, *size), 0.5, device=device)
+def fitting(see: See, style: Style, size: Size, own: Size, channels: int, device: torch.device) -> See:
+    """Give a `see` that takes pictures of `size`, plain and moved: as they are, or else stretched to the net's own.
+
+    Raise ValueError where pictures are too small for the style's moves, and for a net that takes neither.
+    """
+    grey = torch.full((2, channels, *size), 0.5, device=device)
+    try:
+        moved = style.moves()(grey, start(range(2)))
+    except (RuntimeError, ValueError):
+        raise ValueError(
+            f"pictures of {size[0]} × {size[1]} pixels are too small for the moves of style {style.name}"
+        ) from None
     refusals: list[str] = []
     for fit in (None, resize(*own)):
         shown = see if fit is None else _stretched(see, fit)
         try:
             with torch.no_grad():
                 shown(grey)
-                shown(moves(grey, start(range(len(grey)))))
+                shown(moved)
         except (RuntimeError, ValueError, AssertionError) as error:
             refusals.append(str(error).partition("\n")[0])
         else:
