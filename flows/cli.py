@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, draw, keep, meaning, run
+from flows.commands import ask, draw, keep, meaning, run, show
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ run.add_to(app)
 ask.add_to(app)
 meaning.add_to(app)
 draw.add_to(app)
+show.add_to(app)
 keep.add_to(app)
 
 

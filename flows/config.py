@@ -15,10 +15,10 @@ DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
 STAGES = ("listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles")
 """Stages one can stop after with `--until`, in their order."""
 
-EXTRAS = {"attribution": "cells", "influence": "patches", "gradients": "patches"}
+EXTRAS = {"attribution": "cells", "influence": "patches", "gradients": "patches", "gallery": "patches"}
 """Stages made only when asked for by `--with`, and the stage each of them needs."""
 
-Extra = Literal["attribution", "influence", "gradients"]
+Extra = Literal["attribution", "influence", "gradients", "gallery"]
 Stage = Literal["listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles"]
 
 

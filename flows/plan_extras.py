@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from atlas.class_cells import TOP
-from flows.stages import gradients, influence, passes
+from atlas.inversion.styles import STYLES
+from flows.stages import gallery, gradients, influence, passes
 from flows.stages.patches import SIZE
 from flows.work import Make, Work
 
@@ -61,7 +62,7 @@ def influences(plan: Planner) -> list[Work]:
 
 
 def gradient_works(plan: Planner) -> list[Work]:
-    """Return one task per layer. Raises UsageError where the method asked for is not defined."""
+    """Return one task per layer. Raises UsageError where the method asked for is not defined: no image is read yet."""
     return [_gradients(plan, layer) for layer in plan.layers]
 
 
@@ -80,11 +81,31 @@ def _gradients(plan: Planner, layer: str) -> Work:
     return plan.work("gradients", [make], reads | {"listing": plan.listing}, {"method": method})
 
 
+def galleries(plan: Planner) -> list[Work]:
+    """Return one task per layer."""
+    return [_gallery(plan, layer) for layer in plan.layers]
+
+
+def _gallery(plan: Planner, layer: str) -> Work:
+    reads = {"patches": plan.patch_key(layer)}
+    asked = plan.asked_of_model() | {
+        "precision": "fp32",
+        "layer": asdict(plan.subject.layers[layer]),
+        "recipe": asdict(STYLES[plan.config.recipe]),
+        "size": plan.config.icon_size,
+        "seed": plan.config.seed,
+        "batch": gallery.BATCH,
+        "tries": gallery.TRIES,
+    }
+    key = plan.key("gallery", reads | {"fingerprint": plan.subject.fingerprints[layer]}, asked)
+    return plan.work("gallery", [Make(stage="gallery", key=key, layer=layer)], reads)
+
+
 def _asked(plan: Planner) -> dict[str, Any]:
     return plan.asked_of_model() | {"precision": "fp32", "batch": passes.BATCH, **versions("pillow", "simplejpeg")}
 
 
-MAKERS = {"attribution": attributions, "influence": influences, "gradients": gradient_works}
+MAKERS = {"attribution": attributions, "influence": influences, "gradients": gradient_works, "gallery": galleries}
 
 
 def versions(*names: str) -> dict[str, str]:

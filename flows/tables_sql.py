@@ -25,6 +25,7 @@ FILES = {
     "members": ("members", "members.parquet"),
     "attribution": ("attribution", "attribution.parquet"),
     "influence": ("influence", "influence.parquet"),
+    "gallery": ("gallery", "gallery.parquet"),
 }
 """The tables that stages wrote: the stage, and its file."""
 

@@ -1,6 +1,8 @@
 """What a picture is to show, as one writes it: the only place where targets are read.
 
 LAYER:UNIT · LAYER:UNIT@y,x · LAYER · class:NAME · class:INDEX · prob:NAME · prob:INDEX
+
+Where a picture is optimised, also LAYER@GRID:ROW,COL, a cell of a run's atlas, and sums such as 0.5*LAYER:3-LAYER:7.
 """
 
 from __future__ import annotations
@@ -19,15 +21,23 @@ if TYPE_CHECKING:
     from storage.models import Model
 
 FORMS = "LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, class:INDEX, prob:NAME or prob:INDEX"
-Kind = Literal["class", "probability", "unit", "layer"]
+Kind = Literal["class", "probability", "unit", "layer", "cell"]
 _CLASS = re.compile(r"(class|prob):(.*)", re.DOTALL)
 _UNIT = re.compile(r"(?P<layer>.+):(?P<unit>\d+)(?:@(?P<y>\d+),(?P<x>\d+))?")
+_CELL = re.compile(r"(?P<layer>.+)@(?P<grid>\d+):(?P<row>\d+),(?P<col>\d+)")
+_WEIGHT = r"(?:\d+(?:\.\d*)?|\.\d+)\*"
+_TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?P<weight>{_WEIGHT})?(?P<target>.+)", re.DOTALL)
+_NEXT = re.compile(rf"(?=[+-](?:{_WEIGHT})?(?:class|prob):)|(?<=[\d\s])(?=[+-]\s*(?:{_WEIGHT})?[\w.@]+:\d)")
+"""Before a sign that a target follows: names of classes and layers may have hyphens, too."""
 _KINDS: dict[str, Kind] = {"class": "class", "prob": "probability"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A class's logit (`class`) or probability, by index with its name if it has one; a unit; or a whole layer."""
+    """A class's logit (`class`) or probability, by index with its name if it has one; a unit; a whole layer; or a cell.
+
+    A cell's `index` is its grid, its `position` row and column.
+    """
 
     kind: Kind
     index: int = -1
@@ -39,6 +49,8 @@ class Target:
         if self.kind in ("class", "probability"):
             return f"{'class' if self.kind == 'class' else 'prob'}:{self.name or self.index}"
         place = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
+        if self.kind == "cell":
+            return f"{self.layer}@{self.index}:{place.removeprefix('@')}"
         return self.layer if self.kind == "layer" else f"{self.layer}:{self.index}{place}"
 
 
@@ -56,6 +68,30 @@ def parse(text: str, classes: Sequence[str] = ()) -> Target:
     if not text or ":" in text or any(char.isspace() for char in text):
         raise UsageError(f"{text!r} is no target; write {FORMS}")
     return Target(kind="layer", layer=text)
+
+
+def parse_sum(text: str, classes: Sequence[str] = ()) -> list[tuple[float, Target]]:
+    """Read what a picture is to show: a target or cell with weight 1, or a sum of weighted ones.
+
+    Raises as `parse` does.
+    """
+    if any(text == f"{word}:{name}" for word in _KINDS for name in classes):
+        return [(1.0, parse(text, classes))]
+    parts = [_TERM.fullmatch(part.strip()) for part in _NEXT.split(text) if part.strip()]
+    if not parts or None in parts:
+        raise UsageError(f"{text!r} is no target; write {FORMS}, or a sum of such")
+    return [(_weight(part), _of_sum(part["target"].strip(), classes)) for part in parts if part]
+
+
+def _of_sum(text: str, classes: Sequence[str]) -> Target:
+    if found := _CELL.fullmatch(text):
+        place = (int(found["row"]), int(found["col"]))
+        return Target(kind="cell", layer=found["layer"], index=int(found["grid"]), position=place)
+    return parse(text, classes)
+
+
+def _weight(part: re.Match[str]) -> float:
+    return float((part["weight"] or "1*")[:-1]) * (-1 if part["sign"] == "-" else 1)
 
 
 def class_index(text: str, classes: Sequence[str]) -> int:

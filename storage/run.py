@@ -24,11 +24,12 @@ from storage.versions import Version
 if TYPE_CHECKING:
     from atlas.arrays import Samples
     from storage.fields import Field
+    from storage.galleries import Gallery
     from storage.patch_gradients import PatchGradients
 
 NAMES = ("image_id", "key", "container", "removed")
 SIDES = ("left", "top", "right", "bottom")
-EXTRAS = ("attribution", "influence", "gradients")
+EXTRAS = ("attribution", "influence", "gradients", "gallery")
 """Stages that a run has only where they were asked for."""
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
@@ -223,6 +224,12 @@ class Run:
         result = self.result("gradients", layer)
         self._check_unit(result, layer, unit)
         return patch_gradients.read(result, unit)
+
+    def gallery(self, layer: str) -> Gallery:
+        """Return a picture of every unit of a layer, with what it reaches; made by `--with gallery`."""
+        from storage import galleries
+
+        return galleries.read(self.result("gallery", layer))
 
     def field(self, layer: str) -> Field:
         """Return the layer's receptive field."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.inversion.objectives import PICTURE, Objective, of_layer
+from atlas.inversion.objectives import PICTURE, Objective, Seen, of_layer
 
 NEIGHBOURS = 4
 """How far apart in the batch pictures still count as neighbours for `alignment`."""
@@ -33,6 +33,21 @@ def diversity(layer: str) -> Objective:
         return alike.sum(1) - alike.diagonal()
 
     return of_layer(layer, value)
+
+
+def diverse(objective: Objective, layer: str, share: float) -> Objective:
+    """Let the pictures of a batch differ: objective − share · its value · the mean of ⟨Ĝᵢ, Ĝⱼ⟩ over the others.
+
+    lucid's weight of `diversity` suits the values of one net; this one goes with the value reached, kept fixed.
+    """
+    alike = diversity(layer)
+
+    def value(seen: Seen) -> Tensor:
+        reached = objective.value(seen)
+        others = max(1, len(reached) - 1)
+        return reached - (share / others) * reached.detach().clamp(min=0) * alike.value(seen)
+
+    return Objective(objective.layers | {layer}, value)
 
 
 def alignment(layer: str, decay_ratio: float = 2.0) -> Objective:

@@ -20,7 +20,7 @@ Canvas = Literal["fourier", "zero", "phase"]
 """What is optimised: a spectrum, pixels that start from the mean colour, or phases alone."""
 
 TRANSFORMS: dict[str, Transform] = PRESETS | {"cropped": compose(crop(0.5), noise(0.04))}
-"""Further moves by name, beside the presets: `cropped` is that of reference class pictures."""
+"""Moves by name: the presets, and `cropped` for pictures of classes, which fill the canvas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +119,9 @@ rate 6, and weight decay 1e-4, which is 2 λ.
 MACO = Style(name="maco", steps=256, rate=1.0, canvas="phase", transform="boxes", climb="nadam", views=8)
 """Fel et al. 2023, as Xplique has it, with 8 boxes a step for its 32."""
 
+CLASS = Style(name="class", steps=192, rate=0.02, decay=1.5, contrast=1.0, transform="cropped")
+"""For whole-class pictures: cuts of half the side and more, and noise."""
+
 STYLES: dict[str, Style] = {
-    style.name: style for style in (*(_of_icons(name) for name in RECIPES), LUCID, SIMONYAN, MACO)
+    style.name: style for style in (*(_of_icons(name) for name in RECIPES), CLASS, LUCID, SIMONYAN, MACO)
 }

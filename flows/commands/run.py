@@ -68,7 +68,8 @@ def run(
     min_count: Annotated[int | None, typer.Option(help="Samples a cell needs.")] = None,
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels.")] = None,
     extras: Annotated[
-        list[str] | None, typer.Option("--with", help="attribution, influence, gradients: made only when asked for.")
+        list[str] | None,
+        typer.Option("--with", help="attribution, influence, gradients, gallery: made only when asked for."),
     ] = None,
     gradients_method: Annotated[
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")

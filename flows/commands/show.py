@@ -1,0 +1,83 @@
+"""`actlas show`: pictures of what units, layers and classes want to see."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+from flows.commands.draw import Classes, InputSize, ModelSpec, Out, RunName, Seed, Weights
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("show")(show)
+
+
+def show(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET...",
+            help="LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, prob:NAME, LAYER@GRID:ROW,COL (a cell), or a sum of such.",
+            show_default=False,
+        ),
+    ],
+    run: RunName = None,
+    model: ModelSpec = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
+    classes: Classes = None,
+    out: Out = None,
+    size: Annotated[
+        str | None, typer.Option(help="A side in pixels, or HEIGHTxWIDTH; 128, and for classes the model's.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="fast, best, distill, class, lucid, simonyan or maco; best, and for classes class."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps uphill; the recipe's.")] = None,
+    facets: Annotated[int, typer.Option(min=1, max=64, help="How many pictures of each target, that differ.")] = 1,
+    every: Annotated[bool, typer.Option("--all", help="Of a LAYER, draw every unit.")] = False,
+    seed: Seed = 0,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Draw what a unit, a layer or a class wants to see: several in one sheet, one as a plain picture.
+
+    Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
+    """
+    from flows import launch, looking, progress, showing
+    from storage import pictures
+    from storage.errors import UsageError
+
+    if out is None and not json:
+        raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
+
+    path = looking.check_out(out) if out is not None else None
+    how = showing.How(recipe=recipe, steps=steps, size=showing.size_of(size), seed=seed, facets=facets)
+    seen = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    launch.share_cores()
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        drawn = showing.every_unit(seen, targets, how) if every else showing.show(seen, targets, how)
+    answer = showing.describe(seen, drawn, how)
+    if path is not None:
+        pictures.write_png(showing.picture(answer, drawn), path)
+        output.say(f"wrote {out}")
+    if json:
+        output.as_json(answer | {"out": out})
+        return
+    output.as_table(_row(row) for row in answer["pictures"])
+
+
+def _row(picture: dict[str, Any]) -> dict[str, Any]:
+    row = {"target": picture["target"], "largest": picture["best"], "mean": picture["value"]}
+    if picture["facet"] is not None:
+        row = {"target": picture["target"], "facet": picture["facet"] + 1} | row
+    for name in ("patch", "ratio", "probability"):
+        row |= {name: picture[name]} if name in picture else {}
+    if "first" in picture:
+        row["first choice"] = picture["first"]["name"] or picture["first"]["index"]
+    return row | ({"remark": "dead: nothing excites it"} if picture["dead"] else {})

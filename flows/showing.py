@@ -1,0 +1,334 @@
+"""Pictures of what units, layers and classes want to see: choose the way, draw them, say how they do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from atlas import folding
+from atlas.arrays import Byte, Float, Layer
+from atlas.inversion.regularisers import diverse
+from atlas.inversion.render import Progress
+from atlas.inversion.styles import STYLES, Style
+from atlas.inversion.visualise import Aims, singly, visualise
+from flows import progress, spectra, subject, wishes
+from flows.looking import Look
+from flows.picture_sheets import Tile, sheet
+from flows.seeding import seeds
+from flows.wishes import Wish
+from storage import galleries
+from storage.errors import UsageError
+
+Size = tuple[int, int]
+
+OF_UNITS, OF_CLASSES = "best", "class"
+"""Recipes taken where none is named."""
+SIDE = 128
+"""Of a picture in pixels where no size is named; pictures of classes get the model's own."""
+MOST_PIXELS, BATCH = 16 * 128 * 128, 16
+"""Of a batch, for the sake of memory."""
+TRIES = 3
+"""How often a unit that nothing seems to excite is drawn before it is called dead."""
+DIVERSE = 1.0
+"""How much facets are to differ, as a share of what they reach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How pictures are drawn: what is left out is chosen by what they are of."""
+
+    recipe: str | None = None
+    steps: int | None = None
+    size: Size | None = None
+    seed: int = 0
+    facets: int = 1
+
+    def style(self, of_classes: bool) -> Style:
+        name = self.recipe or (OF_CLASSES if of_classes else OF_UNITS)
+        if name not in STYLES:
+            raise UsageError(f"--recipe {name} is not one of {', '.join(STYLES)}")
+        return STYLES[name] if self.steps is None else dataclasses.replace(STYLES[name], steps=self.steps)
+
+    def shape(self, of_classes: bool, own: Size) -> Size:
+        return self.size or (own if of_classes else (SIDE, SIDE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """One picture `h w 3` of a wish, what it reaches (see `Visualised`), and how it was drawn."""
+
+    wish: Wish
+    facet: int | None
+    picture: Byte
+    value: float
+    best: float
+    dead: bool
+    style: Style
+    size: Size
+
+
+def size_of(text: str | None) -> Size | None:
+    """Read a size: a side, or HEIGHTxWIDTH. Raises UsageError for what isn't one."""
+    if text is None:
+        return None
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.isdigit() and 16 <= int(side) <= 4096 for side in sides):
+        raise UsageError(f"--size {text}: a side such as 128, or HEIGHTxWIDTH such as 96x256, from 16 to 4096 pixels")
+    return int(sides[0]), int(sides[-1])
+
+
+def show(look: Look, texts: Sequence[str], how: How) -> list[Drawn]:
+    """Draw pictures of targets as they are written. Raises UsageError or NotFound where one can't be."""
+    wanted, layers = wishes.wishes(texts, look)
+    return draw(look, wanted, layers, how)
+
+
+def every_unit(look: Look, texts: Sequence[str], how: How) -> list[Drawn]:
+    """Draw all units of one layer, or take the run's gallery of it where nothing else is asked for."""
+    if len(texts) != 1 or ":" in texts[0]:
+        raise UsageError(f"--all draws every unit of one layer; name a layer, not {' '.join(texts)}")
+    (layer,) = look.layers(texts).values()
+    wanted = wishes.units(layer, range(layer.units))
+    run = look.run
+    if run is not None and run.has("gallery", layer.name) and how == How():
+        return _kept(run.gallery(layer.name), wanted)
+    return draw(look, wanted, {layer.name: layer}, how)
+
+
+def picture(answer: dict[str, Any], drawn: Sequence[Drawn]) -> Byte:
+    """Return one picture as it is, several as a sheet."""
+    if len(drawn) == 1:
+        return drawn[0].picture
+    tiles = [
+        Tile(picture=None if one.dead else one.picture, left=_left(one, drawn), right=_right(told))
+        for one, told in zip(drawn, answer["pictures"], strict=True)
+    ]
+    faceted = None if drawn[0].facet is None else 1 + max(one.facet or 0 for one in drawn)
+    return sheet(tiles, _title(drawn), _remark(answer, drawn), columns=faceted)
+
+
+def draw(look: Look, wanted: Sequence[Wish], layers: dict[str, Layer], how: How) -> list[Drawn]:
+    """Draw a picture of each wish, or `facets` of each that differ; many in one batch.
+
+    Raises UsageError where it can't be done as asked.
+    """
+    model = folding.fold(look.model.module, subject.example(look.model)).to(
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
+    found: list[Drawn] = []
+    with progress.current().bar("pictures", len(wanted) * how.facets, "pictures") as advance:
+        for group in _groups(wanted, how.facets):
+            before = len(found)
+
+            def tell(done: int, total: int, before: int = before) -> None:
+                advance(before + done)
+
+            found += _group(look, model, group, layers, how, tell)
+    place = {id(wish): number for number, wish in enumerate(wanted)}
+    return sorted(found, key=lambda one: (place[id(one.wish)], one.facet or 0))
+
+
+def describe(look: Look, drawn: Sequence[Drawn], how: How) -> dict[str, Any]:
+    """Return what is told of the pictures, as plain values."""
+    facts = _Facts(look)
+    return {
+        "model": look.model.spec,
+        "run": None if look.run is None else look.run.name,
+        "seed": how.seed,
+        "pictures": [_told(one) | facts.of(one) for one in drawn],
+    }
+
+
+def _groups(wanted: Sequence[Wish], facets: int) -> list[list[Wish]]:
+    """Cut wishes into those that are drawn together: those of classes, which are drawn otherwise; each, with facets."""
+    if facets > 1:
+        return [[wish] for wish in wanted]
+    halves = ([wish for wish in wanted if wish.of_classes is told] for told in (False, True))
+    return [half for half in halves if half]
+
+
+def _group(
+    look: Look, model: folding.Folded, group: list[Wish], layers: dict[str, Layer], how: How, tell: Progress
+) -> list[Drawn]:
+    of_classes, preprocess = group[0].of_classes, look.model.preprocess
+    style, size = how.style(of_classes), how.shape(of_classes, preprocess.size)
+    shown = [wish for wish in group for _ in range(how.facets)]
+    named = {name for wish in group for name in wish.layers}
+    aims = singly([wish.aim for wish in shown])
+    if how.facets > 1:
+        apart = _apart(look, group[0], layers)
+        named.add(apart.name)
+        layers = layers | {apart.name: apart}
+        aims = _differing(aims, apart.name)
+    try:
+        made = visualise(
+            model,
+            aims,
+            [layers[name] for name in sorted(named)],
+            style=style,
+            seeds=seeds(how.seed, [f"{wish.text}{_suffix(n % how.facets)}" for n, wish in enumerate(shown)]),
+            mean=look.model.mean,
+            std=look.model.std,
+            size=size,
+            own_size=preprocess.size,
+            logits=look.model.logits if of_classes else None,
+            judge=singly([wish.judge for wish in shown]),
+            spectrum=spectra.spectrum(look, *size) if style.canvas == "phase" else None,
+            batch=len(shown) if how.facets > 1 else batch_of(len(shown), size),
+            tries=TRIES if how.facets == 1 else 1,
+            progress=tell,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return [
+        Drawn(
+            wish=wish,
+            facet=number % how.facets if how.facets > 1 else None,
+            picture=made.pictures[number],
+            value=float(made.value[number]),
+            best=float(made.best[number]),
+            dead=bool(made.dead[number]),
+            style=style,
+            size=size,
+        )
+        for number, wish in enumerate(shown)
+    ]
+
+
+def _kept(gallery: galleries.Gallery, wanted: Sequence[Wish]) -> list[Drawn]:
+    style = Style(**gallery.recipe)
+    return [
+        Drawn(
+            wish=wish,
+            facet=None,
+            picture=gallery.pictures[unit],
+            value=float(gallery.value[unit]),
+            best=float(gallery.best[unit]),
+            dead=bool(gallery.dead[unit]),
+            style=style,
+            size=(gallery.pictures.shape[1], gallery.pictures.shape[2]),
+        )
+        for unit, wish in enumerate(wanted)
+    ]
+
+
+def batch_of(count: int, size: Size) -> int:
+    """Return how many pictures are drawn together: a number that depends on their size, unless there are fewer."""
+    return max(1, min(count, BATCH, MOST_PIXELS // (size[0] * size[1])))
+
+
+def _suffix(facet: int) -> str:
+    return f"/{facet}" if facet else ""
+
+
+def _differing(aims: Aims, layer: str) -> Aims:
+    return lambda rows: diverse(aims(rows), layer, DIVERSE)
+
+
+def _apart(look: Look, wish: Wish, layers: dict[str, Layer]) -> Layer:
+    """Return the layer at which facets are to differ: the wish's own, or for a class the last with a grid."""
+    if wish.layers:
+        return layers[sorted(wish.layers)[0]]
+    spatial = [layer for layer in look.layers().values() if layer.height * layer.width > 1]
+    if not spatial:
+        raise UsageError(
+            f"--facets: no layer of {look.model.spec} has more than one position, where facets could differ"
+        )
+    return spatial[-1]
+
+
+def _told(one: Drawn) -> dict[str, Any]:
+    return {
+        "target": one.wish.text,
+        "facet": one.facet,
+        "value": one.value,
+        "best": one.best,
+        "dead": one.dead,
+        "size": list(one.size),
+        "recipe": dataclasses.asdict(one.style),
+    }
+
+
+class _Facts:
+    """What else is known of a picture: how its unit's strongest patch does, how the model classes it."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self._patches: dict[str, Float] = {}
+
+    def of(self, one: Drawn) -> dict[str, Any]:
+        only = one.wish.only
+        if only is not None and only.kind == "unit" and only.position is None:
+            return self._of_unit(one, only.layer, only.index)
+        if only is not None and only.kind in ("class", "probability"):
+            return self._of_class(one, only.index)
+        return {}
+
+    def _of_unit(self, one: Drawn, layer: str, unit: int) -> dict[str, Any]:
+        run = self.look.run
+        if run is None or not run.has("patches", layer):
+            return {}
+        if layer not in self._patches:
+            self._patches[layer] = galleries.strongest(run.result("patches", layer))
+        patch = float(self._patches[layer][unit])
+        return {"patch": patch, "ratio": one.best / patch if patch > 0 else None}
+
+    def _of_class(self, one: Drawn, wanted: int) -> dict[str, Any]:
+        """Show the picture to the model as it would be shown an image."""
+        model = self.look.model
+        height, width = model.preprocess.size
+        channels = 3 if model.preprocess.channels == 3 else 1
+        shown = torch.from_numpy(np.array(Image.fromarray(one.picture).resize((width, height))))[None, ..., :channels]
+        with torch.no_grad():
+            scores = model.logits(model.module(model.preprocess.normalise(shown)))[0].double()
+        first, shares = int(scores.argmax()), scores.softmax(0)
+        return {
+            "probability": float(shares[wanted]),
+            "logit": float(scores[wanted]),
+            "first": {"index": first, "name": model.classes[first] if first < len(model.classes) else ""},
+        }
+
+
+def _title(drawn: Sequence[Drawn]) -> str:
+    layer = _one_layer(drawn)
+    if layer is None:
+        return "What they want to see"
+    alive = [one for one in drawn if not one.dead]
+    dead = len(drawn) - len(alive)
+    return f"{layer}: what its units want to see" + (f" ({dead} dead)" if dead else "")
+
+
+def _remark(answer: dict[str, Any], drawn: Sequence[Drawn]) -> str:
+    style, size = drawn[0].style, drawn[0].size
+    said = [
+        answer["model"],
+        f"recipe {style.name}, {style.steps} steps, {size[1]} x {size[0]} px, seed {answer['seed']}",
+    ]
+    if any(told.get("ratio") is not None for told in answer["pictures"]):
+        said.append(f"x: how strong, against the strongest patch in {answer['run']}")
+    return "  ·  ".join(said)
+
+
+def _one_layer(drawn: Sequence[Drawn]) -> str | None:
+    """Return the layer that all pictures show a unit of, if there is one."""
+    found = {one.wish.only.layer if one.wish.only and one.wish.only.kind == "unit" else None for one in drawn}
+    return found.pop() if len(found) == 1 else None
+
+
+def _left(one: Drawn, drawn: Sequence[Drawn]) -> str:
+    text = one.wish.text.rpartition(":")[2] if _one_layer(drawn) else one.wish.text
+    return text if not one.facet else ""
+
+
+def _right(told: dict[str, Any]) -> str:
+    if told["dead"]:
+        return ""
+    if "probability" in told:
+        return f"{100 * told['probability']:.0f} %"
+    return f"{told['ratio']:.1f}x" if told.get("ratio") is not None else f"{told['best']:.3g}"
