@@ -12,6 +12,7 @@ from typing import Any
 from flows import progress, subject
 from flows.config import RunConfig
 from flows.engines import Engine
+from flows.frames import Frames
 from flows.plan import Planner, Step
 from flows.stages import CODE, listing, reading
 from flows.work import Make, Outcome, Work
@@ -75,7 +76,7 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
         report.say(f"images {config.images}: listing")
         listed, table = listing.list_images(store, config, CODE["listing"])
         labelled = listing.list_labels(store, config, table, CODE["labels"])
-        planner = Planner(config, subj, listed.make.key, table)
+        planner = Planner(config, subj, listed.make.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         rejected: dict[str, int] = {}
         for step in planner.steps() if config.until != "listing" else []:
@@ -153,6 +154,8 @@ def _publish(
         "grids": planner.grids,
         "config": config.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    if planner.frames:
+        about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
     entries = [Entry(stage=o.make.stage, key=o.make.key, manifest=o.manifest, **o.make.place) for o in outcomes]
     return store.publish(config.run_name, Contents(about=about, stages=entries))
 

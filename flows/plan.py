@@ -17,6 +17,7 @@ from atlas import cells as cells_maths
 from atlas.inversion import recipes
 from flows import plan_extras, subject
 from flows.config import EXTRAS, STAGES, RunConfig
+from flows.frames import Frame, Frames
 from flows.plan_extras import versions
 from flows.stages import CODE, field, icons, members, patches
 from flows.subject import Subject
@@ -39,9 +40,11 @@ class Step:
 
 
 class Planner:
-    """Name all results of a run. `listing` is the key of the listing, `table` its rows."""
+    """Name all results of a run. `listing` is the key of the listing, `table` its rows, `earlier` its layouts before."""
 
-    def __init__(self, config: RunConfig, subj: Subject, listing: str, table: pa.Table) -> None:
+    def __init__(
+        self, config: RunConfig, subj: Subject, listing: str, table: pa.Table, earlier: Frames | None = None
+    ) -> None:
         self.config, self.subject, self.listing = config, subj, listing
         self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
         self.about = about(table)
@@ -57,6 +60,7 @@ class Planner:
         first = live.slice(0, field.LISTED)
         self._first, self._first_key = int(first["image_id"][-1].as_py()) + 1, rows_key(first)
         self._fields = {layer: self._field(layer) for layer in self.layers}
+        self.frames = {layer: frame for layer in self.layers if (frame := self._frame(layer, earlier)) is not None}
 
     def steps(self) -> list[Step]:
         """Return the stages in their order, up to the one the configuration stops after; then the extras asked for."""
@@ -101,7 +105,9 @@ class Planner:
     def _layouts(self) -> list[Work]:
         works = []
         for layer in self.layers:
-            reads = {"collect": self.parts[layer]}
+            reads: dict[str, Any] = {"collect": self.parts[layer]}
+            if layer in self.frames:
+                reads["frame"] = self.frames[layer].reads()
             made = [
                 Make(stage="layout", key=self._layout(layer), layer=layer),
                 Make(stage="moment", key=self._moment(layer), layer=layer),
@@ -209,14 +215,23 @@ class Planner:
         reads = {"collect": self.parts[layer], "images": self.facts, "field": self._fields[layer]}
         return self.key("patches", reads, {"thumbnails": patches.THUMBNAILS, "size": patches.SIZE})
 
+    def _frame(self, layer: str, earlier: Frames | None) -> Frame | None:
+        if earlier is None:
+            return None
+        return earlier.choose(layer, self.parts[layer], lambda frame: self._layout_in(layer, frame))
+
     def _layout(self, layer: str) -> str:
+        return self._layout_in(layer, self.frames.get(layer))
+
+    def _layout_in(self, layer: str, frame: Frame | None) -> str:
+        reads: dict[str, Any] = {"collect": self.parts[layer]} | ({"frame": frame.layout} if frame else {})
         asked = {"method": self.config.layout, "seed": self.config.seed}
         libraries = {
             "umap": ("umap-learn", "faiss-cpu", "numba", "numpy", "scikit-learn"),
             "tsne": ("openTSNE", "faiss-cpu", "numpy", "scikit-learn"),
             "pca": ("numpy", "scikit-learn"),
         }
-        return self.key("layout", {"collect": self.parts[layer]}, asked | versions(*libraries[self.config.layout]))
+        return self.key("layout", reads, asked | versions(*libraries[self.config.layout]))
 
     def _moment(self, layer: str) -> str:
         return self.key("moment", {"collect": self.parts[layer]}, versions("numpy"))

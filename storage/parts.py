@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def read_samples(parts: Sequence[Result]) -> Samples:
     kept = [_used(arrays.read_group(part.path / "samples.zarr")) for part in parts]
     fields = ("activations", "image_id", "y", "x")
     return Samples(**{name: np.concatenate([part[name] for part in kept]) for name in fields})
+
+
+def read_places(parts: Sequence[Result]) -> dict[str, np.ndarray]:
+    """Return `image_id`, `y` and `x` of the samples that `read_samples` returns; memory for the vectors of one shard."""
+    names = ("image_id", "y", "x")
+    kept = [itemgetter(*names)(_used(arrays.read_group(part.path / "samples.zarr"))) for part in parts]
+    return {name: np.concatenate(columns) for name, columns in zip(names, zip(*kept, strict=True), strict=True)}
 
 
 def read_top(part: Result) -> tuple[dict[str, TopK], dict[str, np.ndarray]]:

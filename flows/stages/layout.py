@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from atlas import layout as layouts
-from atlas import sampling
-from atlas.arrays import Samples
+from atlas import pairing, sampling
+from atlas.arrays import Float, Samples
 from atlas.inversion import whitening
+from atlas.pairing import Places
+from atlas.reducers import FEWEST
 from flows import progress
 from flows.config import RunConfig
 from flows.stages import listing
@@ -33,7 +37,9 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             if make.stage == "moment":
                 _moment(page, samples.activations)
             else:
-                _layout(page, samples, _names(store, work.reads["listing"], samples), config)
+                keys = listing.key_hashes(store, work.reads["listing"], samples.image_id)
+                start = _start(store, work.reads.get("frame"), Places(key_hash=keys, y=samples.y, x=samples.x))
+                _layout(page, samples, names(keys), config, start)
         done.append(outcome(page))
     return done
 
@@ -45,10 +51,10 @@ def _moment(page: Writing, activations: np.ndarray) -> None:
     page.counts = {"samples": len(activations)}
 
 
-def _layout(page: Writing, samples: Samples, names: NDArray[np.uint64], config: RunConfig) -> None:
+def _layout(page: Writing, samples: Samples, keys: NDArray[np.uint64], config: RunConfig, start: Float | None) -> None:
     activations = samples.activations
     with progress.current().bar(f"layout {page.make.layer}", len(activations), "samples") as advance:
-        found = layouts.layout(samples.activations, method=config.layout, seed=config.seed, keys=names)
+        found = layouts.layout(activations, method=config.layout, seed=config.seed, keys=keys, start=start)
         advance(len(activations))
     arrays.write_group(page.path / "layout.zarr", {"points": found.points})
     page.json(
@@ -59,14 +65,31 @@ def _layout(page: Writing, samples: Samples, names: NDArray[np.uint64], config: 
             "anchors": len(found.anchors),
             "reproducible": True,  # seeded and on one thread, all three methods
             "notes": list(found.notes),
-        },
+        }
+        | ({} if start is None else {"kept": int(np.isfinite(start).all(axis=1).sum())}),
     )
     page.counts = {"samples": len(activations)}
 
 
-def _names(store: Store, listed: str, samples: Samples) -> NDArray[np.uint64]:
-    """Name each sample by its image's key and its number there: neither ids nor new images change which are anchors."""
-    key_hash = listing.read(store, listed)["key_hash"].to_numpy()[samples.image_id]
-    first = np.searchsorted(samples.image_id, samples.image_id, side="left")
-    number = np.arange(len(samples.image_id)) - first
+def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | None:
+    """Return where the samples lay in the earlier layout, `n 2` with NaN for new ones; None if it knows too few."""
+    if frame is None:
+        return None
+    before = parts.read_places(list(parts.results(store, "collect", frame["collect"])))
+    keys = listing.key_hashes(store, frame["listing"], before["image_id"])
+    rows, old = pairing.shared(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
+    if len(rows) < FEWEST:
+        return None
+    start = np.full((len(now), 2), np.nan, np.float32)
+    start[rows] = arrays.read_array(store.get("layout", frame["layout"]).path / "layout.zarr", "points")[old]
+    return start
+
+
+def names(key_hash: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Name each sample by its image's key and its number there: neither ids nor new images change which are anchors.
+
+    Samples of one image follow each other.
+    """
+    first = np.flatnonzero(np.append(True, key_hash[1:] != key_hash[:-1]))[: len(key_hash)]
+    number = np.arange(len(key_hash)) - np.repeat(first, np.diff(np.append(first, len(key_hash))))
     return sampling.mix(key_hash ^ number.astype(np.uint64))

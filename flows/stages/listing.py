@@ -8,8 +8,11 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from atlas.arrays import Int
 from flows.config import RunConfig
 from flows.stages import reading
 from flows.stages.writing import outcome, writing
@@ -97,6 +100,12 @@ def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.
     """Return the rows of a listing with first ≤ image_id < stop, as tasks read them: without labels."""
     result = store.get("listing", key)
     return tables.read_table(result.file(FILE), rows=(first, result.counts["images"] if stop is None else stop))
+
+
+def key_hashes(store: Store, key: str, image_id: Int) -> NDArray[np.uint64]:
+    """Return the hash of the key of each of these images, `n`, by which they are known in any listing."""
+    hashes: NDArray[np.uint64] = read(store, key)["key_hash"].to_numpy()
+    return hashes[image_id]
 
 
 def _table(result: Result) -> pa.Table:
