@@ -19,7 +19,7 @@ from atlas.arrays import Float, Layer
 from atlas.forward_mode import to_layer, to_output
 from atlas.one_image.blocks import Blocks
 
-BATCH = 16
+BATCH = 8
 """Copies of the image in one pass, each with its own tangent."""
 
 Parts = Iterator[Tensor]
