@@ -1,4 +1,4 @@
-"""The same pipeline as a Prefect flow: each shard and stage a task with retries, and artifacts that show what came out.
+"""The same pipeline as Prefect flows: each shard and stage a task with retries, and a page that shows what came out.
 
 Prefect schedules and shows; the store decides what is done. Tasks are given names and give back names, so nothing of
 size passes through Prefect's database. Without PREFECT_API_URL, Prefect starts a temporary server.
@@ -6,56 +6,70 @@ size passes through Prefect's database. Without PREFECT_API_URL, Prefect starts 
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # a failure is one line of ours, not a traceback of theirs
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a worker comes here without passing flows/cli.py
 
 import httpx
 from prefect import flow, task
-from prefect.artifacts import (
-    create_image_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Cancelled, Completed
 from prefect.tasks import Task, exponential_backoff
 
-from flows import launch, pipeline, progress, stages
+from flows import launch, pipeline, progress, stages, subject, updates
 from flows.config import RunConfig
+from flows.page import Logged, Page, headline
 from flows.work import Make, Outcome, Work
-from storage.errors import ActlasError, Unreadable
+from storage.errors import ActlasError, Locked, Unreadable
 
-PICTURE = 512
-"""Side of the overview in the artifact: it lives in Prefect's database, so it is small."""
+GPU_TAG = "actlas-gpu"
+"""Tasks that use a GPU carry it, so that a limit on the tag holds for all runs on a server."""
+
+GPU_STAGES = frozenset({"collect", "field", "icons", "attribution", "influence", "gradients", "gallery"})
+
+PARTLY_REJECTED, SKIPPED = "PartlyRejected", "Skipped"
+"""Names of final states: done without the images that are broken; not done, since another run of the name is under way."""
 
 
 class ServerUnreachable(ActlasError):
     """Prefect's server does not answer."""
 
 
+_published: list[dict[str, Any]] = []
+"""What the flow of this process has published: known here even if the server can't be told."""
+
+
 def run(config: RunConfig, *, wait: bool = False) -> dict[str, Any]:
-    """Run the flow in this process and return its summary."""
+    """Run the flow in this process and return its summary.
+
+    Raises what the pipeline raises, and ServerUnreachable if the server could not be reached before anything was published.
+    """
+    _published.clear()
     try:
-        summary: dict[str, Any] = activation_atlas(config, wait)
+        state: State[Any] = activation_atlas(config, wait, return_state=True)
+        if state.name == SKIPPED:
+            raise Locked(state.message)
+        summary: dict[str, Any] = state.result()
+        return summary
     except (RuntimeError, httpx.HTTPError) as error:
         # Prefect's own failure to reach or start its server; what the pipeline raises is an ActlasError, or a bug.
-        if "prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or "API" in str(error):
-            raise ServerUnreachable(
-                f"Prefect's server cannot be reached ({str(error).splitlines()[0]}); "
-                "check PREFECT_API_URL, or run with --engine inline"
-            ) from None
-        raise
-    return summary
+        if not ("prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or "API" in str(error)):
+            raise
+        what = str(error).splitlines()[0]
+        if _published:
+            progress.current().say(f"Prefect's server was lost ({what}); the version is published all the same")
+            return _published[0]
+        raise ServerUnreachable(
+            f"Prefect's server cannot be reached ({what}); check PREFECT_API_URL, or run with --engine inline"
+        ) from None
 
 
 async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -81,28 +95,78 @@ def perform(work: dict[str, Any]) -> list[dict[str, Any]]:
 class PrefectEngine:
     """Run each piece of work as a Prefect task, one after the other: one machine, one model."""
 
+    def __init__(self, page: Page, tags: Iterable[str] = ()) -> None:
+        self.page, self.tags = page, list(tags)
+
     def run(self, works: Iterable[Work]) -> list[Outcome]:
         works = list(works)
         outcomes: list[Outcome] = []
         if not works:
             return outcomes
-        artifact = cast(UUID, create_progress_artifact(progress=0.0, description=works[0].stage))
+        artifact = self.page.start(works[0].stage)
         for number, work in enumerate(works, 1):
-            for made in perform.with_options(name=work.stage, task_run_name=_title(work))(asdict(work)):
+            tags = self.tags if work.stage in GPU_STAGES else []
+            called = perform.with_options(name=work.stage, task_run_name=_title(work), tags=tags)
+            for made in called(asdict(work)):
                 outcomes.append(Outcome(**(made | {"make": Make(**made["make"])})))
-            update_progress_artifact(artifact_id=artifact, progress=100 * number / len(works))
+            self.page.advance(artifact, number, len(works))
         return outcomes
 
 
 @flow(name="actlas", flow_run_name="{config.run_name}", persist_result=False, validate_parameters=True)
-def activation_atlas(config: RunConfig, wait: bool = False) -> dict[str, Any]:
-    """List images, collect shards, merge the strongest patches, lay out, average cells, invert, tile, and publish."""
-    summary = launch.with_overviews(config, pipeline.run(config, PrefectEngine(), wait=wait))
-    try:
-        _show(summary)
-    except Exception as error:  # the version is published: a picture that cannot be shown does not undo that
-        progress.current().say(f"Prefect did not take the artifacts: {error}")
-    return summary
+def activation_atlas(config: RunConfig, wait: bool = False, follow_updates: bool = False) -> State[Any]:
+    """List images, collect shards, merge the strongest patches, lay out, average cells, invert, tile, and publish.
+
+    Args:
+        config: what to run, and how
+        wait: wait for another process that writes this run; otherwise leave, in the state Skipped
+        follow_updates: use the weights of the run's current version, as the last model update left them
+    """
+    return _carry_out(updates.follow(config) if follow_updates else config, wait)
+
+
+@flow(name="actlas-regenerate", flow_run_name="{name}", persist_result=False, validate_parameters=True)
+def regenerate(
+    name: str, weights: str, sha256: str | None = None, store: str = "actlas-store", wait: bool = True
+) -> State[Any]:
+    """Make a run anew after a model update: only what the new weights can reach is computed.
+
+    Args:
+        name: the run, made with the settings of its current version
+        weights: safetensors or state dict, at a path that the machine of the run sees
+        sha256: fingerprint of the file when it was announced
+        store: the folder that keeps all results
+        wait: wait for another process that writes this run; otherwise leave, in the state Skipped
+    """
+    updates.check(weights, sha256)
+    return _carry_out(updates.stored_config(store, name, weights=weights), wait)
+
+
+def _carry_out(config: RunConfig, wait: bool) -> State[Any]:
+    """Run the pipeline and return the flow's final state; failures are raised, and are Prefect's Failed."""
+    page = Page()
+    launch.share_cores()
+    with _reporting():
+        try:
+            engine = PrefectEngine(page, gpu_tags(config))
+            summary = launch.with_overviews(config, pipeline.run(config, engine, wait=wait))
+        except Locked as held:
+            progress.current().say(str(held))
+            return Cancelled(name=SKIPPED, message=str(held))
+        _published.append(summary)
+        page.show(summary)
+        state: State[Any] = Completed(message=headline(summary), data=summary)
+        return state.model_copy(update={"name": PARTLY_REJECTED}) if summary["rejected"] else state
+
+
+def gpu_tags(config: RunConfig) -> list[str]:
+    """Return the tag that a limit on GPUs counts, if the run uses one."""
+    return [GPU_TAG] if subject.device_of(config).type == "cuda" else []
+
+
+def _reporting() -> AbstractContextManager[object]:
+    """Send progress to the flow run's log, unless somebody is watching it on a terminal."""
+    return progress.reporting(Logged()) if type(progress.current()) is progress.Quiet else nullcontext()
 
 
 def _title(work: Work) -> str:
@@ -112,26 +176,3 @@ def _title(work: Work) -> str:
         if len(work.makes) == 1
         else f"{work.stage} {first.shard if first.shard is not None else ''}".strip()
     )
-
-
-def _show(summary: dict[str, Any]) -> None:
-    """Leave the counts as a table and the last overview as a picture."""
-    name = summary["name"].lower().replace("_", "-").replace(".", "-")
-    counts = [{"what": "used", "images": summary["used"]}]
-    counts += [{"what": f"rejected: {reason}", "images": n} for reason, n in summary["reasons"].items()]
-    create_table_artifact(key=f"{name}-images", table=counts, description="Images used and rejected")
-    create_table_artifact(key=f"{name}-stages", table=summary["stages"], description="Results computed and reused")
-    if summary["overviews"]:
-        create_image_artifact(
-            key=f"{name}-atlas", image_url=_data_url(summary["overviews"][-1]), description=summary["overviews"][-1]
-        )
-
-
-def _data_url(path: str) -> str:
-    import numpy as np
-    from PIL import Image
-
-    from storage import pictures
-
-    small = Image.fromarray(pictures.read(Path(path))).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
-    return "data:image/jpeg;base64," + base64.b64encode(pictures.encode(np.asarray(small), ".jpg")).decode()

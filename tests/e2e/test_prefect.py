@@ -37,7 +37,7 @@ def test_prefect_and_inline_make_the_same_trees(tmp_path: Path) -> None:
     assert tree(tmp_path / "prefect") == tree(tmp_path / "inline")
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts()
-        assert {artifact.type for artifact in artifacts} == {"progress", "table", "image"}
+        assert {artifact.type for artifact in artifacts} == {"progress", "markdown", "table", "image"}
         assert {run.state_name for run in client.read_task_runs()} == {"Completed"}
 
 
