@@ -18,6 +18,13 @@ FINEST = 1e-3
 NOISY = 0.95
 """Quantile of the noise beyond which something counts as more than noise: of 100 still samples 5 go beyond."""
 
+CERTAIN = 0.99
+"""Quantile of the noise beyond which a cell counts as changed: there are hundreds of them."""
+
+STILL, TURNED, MIXED = 0.01, 0.9, 0.5
+"""One minus the cosine, or the change of the label mix, that is never a change; and the cosine and the change of the
+label mix from which on a cell counts as changed where the noise was not measured."""
+
 
 def bring_over(points: Float, onto: Float, moved: Float) -> Float:
     """Bring the layout `moved` into another's frame, by the samples `n` whose places are `points` here, `onto` there.
@@ -108,7 +115,7 @@ def cell_changes(
     counts = np.stack([np.bincount(cell, minlength=grid * grid) for cell in where], axis=1)
     filled = counts >= min_count
     cells = np.flatnonzero(filled.any(axis=1))
-    both = filled.all(axis=1)[cells]
+    both = filled[cells].all(axis=1)
     stayed = np.flatnonzero(where[0] == where[1])
     kept = np.bincount(where[0][stayed], minlength=grid * grid)
     shares = kept / np.maximum(counts.sum(axis=1) - kept, 1)
@@ -122,6 +129,19 @@ def cell_changes(
         cosine=np.where(both, _cosines(means, cells), np.nan),
         mix=np.where(both, total_variation(*mixes), np.nan),
     )
+
+
+def changed(changes: CellChanges, noise: CellChanges | None) -> NDArray[np.bool_]:
+    """Tell which cells filled in both layouts hold something else than they did, `n`.
+
+    Their mean has turned, or their labels have changed, further than those of one noisy cell in a hundred (`CERTAIN`);
+    where the noise was not measured, further than `TURNED` or `MIXED`. What is within `STILL` is never a change.
+    """
+    cosine, mix = TURNED, MIXED
+    if noise is not None and noise.both.any():
+        cosine = float(np.nanquantile(noise.cosine, 1 - CERTAIN)) if np.isfinite(noise.cosine).any() else TURNED
+        mix = float(np.nanquantile(noise.mix, CERTAIN)) if np.isfinite(noise.mix).any() else MIXED
+    return (changes.cosine < min(cosine, 1 - STILL)) | (changes.mix > max(mix, STILL))
 
 
 def _cosines(means: list[Cells], cells: Int) -> Double:

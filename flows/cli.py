@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, draw, keep, meaning, run, show
+from flows.commands import ask, compare, draw, keep, meaning, run, show
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -21,13 +21,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See what a vision model has learned: from a model and a folder of images to a published activation atlas.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with rejected images, 4 not found, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with rejected images, 4 not found, 5 threshold crossed, "
+    "130 interrupted.",
 )
 run.add_to(app)
 ask.add_to(app)
 meaning.add_to(app)
 draw.add_to(app)
 show.add_to(app)
+compare.add_to(app)
 keep.add_to(app)
 
 

@@ -135,6 +135,27 @@ def test_cells_without_labels_have_no_mix() -> None:
     assert made.cosine[made.both] == pytest.approx(1)
 
 
+def changes(cosine: list[float], mix: list[float]) -> motion.CellChanges:
+    n = len(cosine)
+    zeros = np.zeros(n, np.int32)
+    return motion.CellChanges(
+        row=zeros,
+        col=zeros,
+        count=np.ones((n, 2), np.int64),
+        overlap=np.ones(n),
+        cosine=np.array(cosine),
+        mix=np.array(mix),
+    )
+
+
+def test_cells_change_beyond_the_noise_only() -> None:
+    made = changes([0.995, 0.95, 0.85, 0.995, np.nan], [0.0, 0.0, np.nan, 0.6, np.nan])
+    assert motion.changed(made, None).tolist() == [False, False, True, True, False]
+    calm, wild = changes([1.0] * 50, [0.0] * 50), changes([0.5] * 50, [0.7] * 50)
+    assert motion.changed(made, calm).tolist() == [False, True, True, True, False]
+    assert not motion.changed(made, wild).any()
+
+
 def test_arrows_are_the_mean_motion_of_old_cells() -> None:
     a = np.array([[0.1, 0.1], [0.2, 0.2], [0.9, 0.9]], np.float32)
     b = a + np.array([[0.1, 0], [0.3, 0], [0, 0.05]], np.float32)

@@ -1,0 +1,128 @@
+"""`actlas compare`: what a model update moved, and whether it was too much."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+
+SHOWN = 15
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("compare")(compare)
+
+
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Runs, NAME or NAME@VERSION, oldest first.", show_default=False),
+    ],
+    layer: Annotated[list[str] | None, typer.Option(help="Only this layer; may be given again.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many units and labels to list.")] = SHOWN,
+    out: Annotated[str | None, typer.Option(help="Write a PNG: old and new atlas, and the motion between.")] = None,
+    parquet: Annotated[str | None, typer.Option(help="Write every unit, cell, label and sample to a file.")] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave with code 5 if a layer crosses it, as in `drift>0.2`; may be given again."),
+    ] = None,
+    noise: Annotated[bool, typer.Option(help="Lay A out once more to see what another seed alone moves.")] = True,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Compare versions or runs that share images and layers: what moved, and how far, against what chance moves.
+
+    Example:  actlas compare photos@1 photos --out update.png --fail-if 'drift>0.2'
+    """
+    from flows import comparing, comparing_answer, gates, progress
+
+    rules = [gates.parse(text) for text in fail_if or []]
+    paths = {option: _free(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        steps = comparing.measure(store, names, layers=layer or (), noisy=noise)
+    answer = comparing_answer.describe(steps)
+    answer["crossed"] = gates.crossings(answer, rules)
+    _write(paths, answer, steps)
+    if json:
+        output.as_json(answer)
+    else:
+        _tell(answer, k)
+    for crossed in answer["crossed"]:
+        value = "cannot be told" if crossed["value"] is None else f"is {crossed['value']:.4g}"
+        output.say(f"{crossed['rule']}: {crossed['metric']} of {crossed['layer']} in {crossed['to']} {value}")
+    raise typer.Exit(gates.CROSSED if answer["crossed"] else 0)
+
+
+def _free(option: str, path: str) -> Path:
+    """Return where a file goes. Raises UsageError before anything is measured if it cannot go there."""
+    from storage.errors import UsageError
+
+    found = Path(path)
+    if found.is_dir() or not found.resolve().parent.is_dir():
+        raise UsageError(f"{option} {path}: write a file in a folder that is there")
+    return found
+
+
+def _write(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> None:
+    from flows import comparing_sheet, comparing_table
+    from storage import pictures
+
+    if "--out" in paths:
+        pictures.write_png(comparing_sheet.draw(answer, steps), paths["--out"])
+    if "--parquet" in paths:
+        comparing_table.write(paths["--parquet"], answer, steps)
+    for path in paths.values():
+        output.say(f"wrote {path}")
+
+
+def _tell(answer: dict[str, Any], k: int) -> None:
+    for step in answer["steps"]:
+        print(f"{step['from']} → {step['to']}")
+        output.as_table(_layer(layer) for layer in step["layers"])
+        _list("units that drifted most", _units(step), k)
+        _list("labels that moved most", _labels(step), k)
+        print()
+
+
+def _layer(layer: dict[str, Any]) -> dict[str, Any]:
+    displacement, finest = layer["displacement"], next(reversed(layer["cells"]), None)
+    row = {
+        "layer": layer["layer"],
+        "samples": layer["samples"],
+        "drift": layer["drift"]["median"],
+        "overlap": layer["overlap"],
+        "moved": displacement["median"],
+        "noise": displacement["noise_median"],
+        "beyond noise": displacement["beyond_noise"],
+    }
+    if finest is not None:
+        cells = layer["cells"][finest]
+        row |= {f"cells {finest}": cells["kept"]} | {name: cells[name] for name in ("changed", "appeared", "emptied")}
+    return row | {"remark": _remark(layer)}
+
+
+def _remark(layer: dict[str, Any]) -> str:
+    if layer["same_samples"]:
+        return "samples unchanged"
+    return "" if layer["same_frame"] else "laid out apart: brought over"
+
+
+def _units(step: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [{"layer": layer["layer"], **unit} for layer in step["layers"] for unit in layer["units"]]
+    return sorted((row for row in rows if row["drift"]), key=lambda row: -row["drift"])
+
+
+def _labels(step: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [{"layer": layer["layer"], **label} for layer in step["layers"] for label in layer["labels"]]
+    return sorted((row for row in rows if row["shift"] > 0), key=lambda row: -row["shift"])
+
+
+def _list(title: str, rows: list[dict[str, Any]], k: int) -> None:
+    if rows:
+        print(f"\n{title}" + (f" ({k} of {len(rows)}; --k lists more)" if len(rows) > k else ""))
+        output.as_table(rows[:k])

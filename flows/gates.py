@@ -1,0 +1,89 @@
+"""Thresholds for `actlas compare --fail-if`: a comparison as a gate in a training pipeline."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.errors import UsageError
+
+CROSSED = 5
+"""Exit code of a comparison that crossed a threshold."""
+
+_RULE = re.compile(r"\s*([a-z]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
+
+
+def _share(state: str) -> Callable[[dict[str, Any]], float | None]:
+    """Return the function that gives the share of a layer's cells of all grids that are in a state."""
+
+    def share(layer: dict[str, Any]) -> float | None:
+        cells = [cell["state"] for grid in layer["cells"].values() for cell in grid["cells"]]
+        return cells.count(state) / len(cells) if cells else None
+
+    return share
+
+
+METRICS: dict[str, Callable[[dict[str, Any]], float | None]] = {
+    "drift": lambda layer: layer["drift"]["median"],
+    "overlap": lambda layer: layer["overlap"],
+    "labels": lambda layer: layer["label_change"],
+    "displacement": lambda layer: layer["displacement"]["median"],
+    "beyond": lambda layer: layer["displacement"]["beyond_noise"],
+    "changed": _share("changed"),
+    "appeared": _share("appeared"),
+    "emptied": _share("emptied"),
+}
+"""One number of a layer each: medians over its units or samples, or shares of its samples or cells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One threshold, as it was written, such as `drift>0.2`."""
+
+    metric: str
+    comparison: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.comparison}{self.value:g}"
+
+    def holds(self, layer: dict[str, Any]) -> bool:
+        """Tell whether a layer crosses it; one whose metric cannot be told does, since a gate must not pass unseen."""
+        found = METRICS[self.metric](layer)
+        return found is None or _OPERATORS[self.comparison](found, self.value)
+
+
+def parse(text: str) -> Rule:
+    """Read a threshold. Raises UsageError naming the metrics."""
+    found = _RULE.fullmatch(text)
+    metrics = ", ".join(METRICS)
+    if found is None or found[1] not in METRICS:
+        raise UsageError(f"--fail-if {text!r} is no threshold: write METRIC>NUMBER, with one of {metrics}")
+    try:
+        return Rule(metric=found[1], comparison=found[2], value=float(found[3]))
+    except ValueError:
+        raise UsageError(f"--fail-if {text!r}: {found[3]} is no number") from None
+
+
+def crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """Return where a comparison crosses thresholds: rule, runs, layer and value."""
+    return list(_crossings(answer, rules))
+
+
+def _crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> Iterator[dict[str, Any]]:
+    for step in answer["steps"]:
+        for layer in step["layers"]:
+            for rule in rules:
+                if rule.holds(layer):
+                    value = METRICS[rule.metric](layer)
+                    place = {"from": step["from"], "to": step["to"], "layer": layer["layer"]}
+                    yield {"rule": str(rule), **place, "metric": rule.metric, "value": value}

@@ -1,0 +1,54 @@
+"""How far a layer's samples move when nothing but the seed of the layout changes: what motion has to be held against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from atlas import layout as layouts
+from atlas.arrays import Float, Samples
+from atlas.motion import bring_over
+from flows import progress
+from flows.stages import CODE, listing
+from flows.stages.layout import names
+from storage import arrays
+from storage.errors import StoreError
+from storage.run import Run
+from storage.store import stage_key
+
+
+def again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
+    """Return the run's samples laid out with the next seed, `n 2`, in the frame of its layout.
+
+    `framed`: as a framed layout is made, from the run's own layout as the start; else from nothing, and brought over.
+    The store keeps it as a result that no version names, until `actlas gc` takes it.
+    """
+    seed = int(run.version.about["config"]["seed"]) + 1
+    reads = {"layout": run.result("layout", layer).key}
+    key = stage_key("noise", CODE["noise"], reads, {"seed": seed, "framed": framed})
+    found = run.store.find("noise", key)
+    if found is not None:
+        return np.asarray(arrays.read_array(found.file("layout.zarr"), "points"))
+    points = _lay_out(run, layer, samples, seed, framed)
+    _keep(run, key, points)
+    return points
+
+
+def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) -> Float:
+    before = run.layout(layer)
+    keys = names(listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
+    method = run.version.about["config"]["layout"]
+    with progress.current().bar(f"noise of {layer}", len(before), "samples") as advance:
+        start = before if framed else None
+        points = layouts.layout(samples.activations, method=method, seed=seed, keys=keys, start=start).points
+        advance(len(before))
+    return points if framed else bring_over(points, before, points)
+
+
+def _keep(run: Run, key: str, points: Float) -> None:
+    """Keep the layout for the next comparison; a store that cannot be written to is no hindrance."""
+    try:
+        with run.store.writing(), run.store.draft("noise", key) as draft:
+            arrays.write_group(draft.path / "layout.zarr", {"points": points})
+            draft.commit({"samples": len(points)})
+    except (OSError, StoreError) as error:
+        progress.current().say(f"  the noise is not kept: {error}")
