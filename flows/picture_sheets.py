@@ -67,7 +67,9 @@ def _scale(count: int, side: int) -> float:
 
 def _columns(count: int, size: tuple[int, int]) -> int:
     """Return how many columns make a sheet about one and a half times as wide as high."""
-    return max(1, min(count, 4 if count <= 8 else count, round(math.sqrt(1.5 * count * (size[1] + LINE) / size[0]))))
+    if count <= 5:
+        return max(1, count)
+    return max(1, min(count, round(math.sqrt(1.5 * count * (size[1] + LINE) / size[0]))))
 
 
 def _fitted(text: str, width: float) -> str:

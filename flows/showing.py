@@ -29,8 +29,6 @@ Size = tuple[int, int]
 
 OF_UNITS, OF_CLASSES = "best", "class"
 """Recipes taken where none is named."""
-SIDE = 128
-"""Of a picture in pixels where no size is named; pictures of classes get the model's own."""
 MOST_PIXELS, BATCH = 16 * 128 * 128, 16
 """Of a batch, for the sake of memory."""
 TRIES = 3
@@ -56,7 +54,9 @@ class How:
         return STYLES[name] if self.steps is None else dataclasses.replace(STYLES[name], steps=self.steps)
 
     def shape(self, of_classes: bool, own: Size) -> Size:
-        return self.size or (own if of_classes else (SIDE, SIDE))
+        """Return height and width: what was asked for; else for classes the model's own size, else the recipe's."""
+        side = self.style(of_classes).side
+        return self.size or (own if of_classes else (side, side))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from atlas.arrays import Layer
 from atlas.inversion import objectives
 from atlas.inversion.objectives import Objective
 from atlas.inversion.whitening import whitener
-from flows import targets
+from flows import subject, targets
 from flows.looking import Look
 from flows.targets import Target
 from storage import arrays
@@ -73,14 +73,16 @@ def units(layer: Layer, numbers: Sequence[int]) -> list[Wish]:
 def _wish(text: str, parts: list[tuple[float, Target]], layers: dict[str, Layer], look: Look) -> Wish:
     aims = [weight * _aim(part, layers, look) for weight, part in parts]
     aim = functools.reduce(lambda a, b: a + b, aims)
-    alone = parts[0][1]
+    alone = parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else None
     judge = aim
-    if len(parts) == 1 and parts[0][0] == 1 and alone.kind == "unit" and alone.position is None:
+    if alone is not None and alone.kind == "unit" and alone.position is None:
         judge = objectives.peak(alone.layer, alone.index)
-    return Wish(text=str(alone) if judge is not aim else text, parts=tuple(parts), aim=aim, judge=judge)
+    return Wish(text=text if alone is None else str(alone), parts=tuple(parts), aim=aim, judge=judge)
 
 
 def _aim(target: Target, layers: dict[str, Layer], look: Look) -> Objective:
+    if target.kind in ("class", "probability"):
+        _check_class(target, look)
     if target.kind == "class":
         return objectives.class_logit(target.index)
     if target.kind == "probability":
@@ -95,6 +97,15 @@ def _aim(target: Target, layers: dict[str, Layer], look: Look) -> Objective:
     if target.position is None:
         return objectives.channel(layer.name, target.index)
     return objectives.neuron(layer.name, target.index, *target.position)
+
+
+def _check_class(target: Target, look: Look) -> None:
+    """Without names of classes, only what the model gives tells how many there are."""
+    if not look.model.classes:
+        with torch.no_grad():
+            count = look.model.logits(look.model.module(subject.example(look.model)[None])).shape[1]
+        if target.index >= count:
+            raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
 
 
 def _of_cell(target: Target, look: Look) -> Objective:

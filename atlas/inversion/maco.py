@@ -65,9 +65,10 @@ def phase(magnitude: Float, height: int, width: int) -> Parameterisation:
 
 
 def boxes(steps: int) -> Transform:
-    """Cut a box at random from each picture, smaller step by step, stretch it to the full size and add noise.
+    """Cut a box at random from each picture, smaller step by step, stretch it to half the picture's size and add noise.
 
-    It counts its calls, `steps` in all, so use it once. What lies outside a picture is grey.
+    It counts its calls, `steps` in all, so use it once. What lies outside a picture is grey. (The published code shows
+    boxes of 512 pixels' pictures at 224.)
     """
     sides = np.linspace(*BOXES, steps)
     done = 0
@@ -78,8 +79,11 @@ def boxes(steps: int) -> Transform:
         side = (mean + SPREAD * normal(draws, ())).clamp(SMALLEST, 1.0)
         height, width = pictures.shape[2:]
         shift = STRAY * normal(draws, (2,)) * torch.tensor([float(width), float(height)])
-        cut = resample(pictures - GREY, torch.eye(2) * side[:, None, None], shift, (height, width), "zeros") + GREY
-        shape = tuple(pictures.shape[1:])
+        shown = (-(-height // 2), -(-width // 2))
+        across = torch.tensor([width / shown[1], height / shown[0]])
+        turn = torch.diag(across) * side[:, None, None]
+        cut = resample(pictures - GREY, turn, shift, shown, "zeros") + GREY
+        shape = tuple(cut.shape[1:])
         even = uniform(draws, -NOISE / 2, NOISE / 2, shape)
         return cut + (NOISE * normal(draws, shape) + even).to(pictures)
 

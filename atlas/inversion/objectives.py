@@ -50,10 +50,15 @@ def of_layer(name: str, value: Callable[[Tensor], Tensor]) -> Objective:
 
 
 def neuron(layer: str, units: Units, y: int | None = None, x: int | None = None) -> Objective:
-    """Excite a unit at one position; without one, at the centre (height // 2, width // 2)."""
+    """Excite a unit at one position; without one, at the centre (height // 2, width // 2).
+
+    Its value raises ValueError where a picture's map has no such position.
+    """
 
     def value(maps: Tensor) -> Tensor:
         height, width = maps.shape[2:]
+        if (y or 0) >= height or (x or 0) >= width:
+            raise ValueError(f"layer {layer} has no position {y},{x} at this size; its grid is {height} × {width}")
         return _of_units(maps, units)[:, height // 2 if y is None else y, width // 2 if x is None else x]
 
     return of_layer(layer, value)

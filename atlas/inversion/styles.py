@@ -29,7 +29,7 @@ class Style:
 
     `contrast` none leaves it free. `views` is how often a picture is moved and shown in each step. `shrink` is λ of
     − λ|I|², I the picture as the net is given it. `redirect` is the number of first steps in which rectifiers that let
-    nothing through are helped.
+    nothing through are helped. `side` is the pictures' size in pixels where no other is asked for.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Style:
     views: int = 1
     shrink: float = 0.0
     redirect: int = redirect.STEPS
+    side: int = 128
 
     def parameterisation(
         self,
@@ -116,8 +117,8 @@ The paper gives no numbers; these are of the usual code for it (utkuozbulak/pyto
 rate 6, and weight decay 1e-4, which is 2 λ.
 """
 
-MACO = Style(name="maco", steps=256, rate=1.0, canvas="phase", transform="boxes", climb="nadam", views=8)
-"""Fel et al. 2023, as Xplique has it, with 8 boxes a step for its 32."""
+MACO = Style(name="maco", steps=256, rate=1.0, canvas="phase", transform="boxes", climb="nadam", views=8, side=256)
+"""Fel et al. 2023, as Xplique has it, but with 8 boxes a step for its 32, on 256 pixels for its 512."""
 
 CLASS = Style(name="class", steps=192, rate=0.02, decay=1.5, contrast=1.0, transform="cropped")
 """For whole-class pictures: cuts of half the side and more, and noise."""

@@ -69,7 +69,8 @@ def show(
     if json:
         output.as_json(answer | {"out": out})
         return
-    output.as_table(_row(row) for row in answer["pictures"])
+    rows = [_row(picture) for picture in answer["pictures"]]
+    output.as_table(rows, dict.fromkeys(name for row in rows for name in row))
 
 
 def _row(picture: dict[str, Any]) -> dict[str, Any]:

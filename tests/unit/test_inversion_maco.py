@@ -95,9 +95,10 @@ def test_boxes_shrink_as_published() -> None:
         patch.setattr(maco, "GREY", 0.0)
         for _ in range(steps):
             seen = move(ramp.expand(64, -1, -1, -1), draws)
-            middle = seen[:, :, 50, 50]
+            assert seen.shape == (64, 2, 51, 51)
+            middle = seen[:, :, 25, 25]
             inside = (middle.abs() < 40).all(1) & (middle != 0).all(1)
-            sides.append((seen[:, 1, 50, 51] - seen[:, 1, 50, 49])[inside] / 2)
+            sides.append((seen[:, 1, 25, 26] - seen[:, 1, 25, 24])[inside] / 2 * 51 / 101)
             centres.append(middle[inside])
     means = np.array([float(side.mean()) for side in sides])
     np.testing.assert_allclose(means[:-3], np.linspace(0.5, 0.05, steps)[:-3], atol=0.03)
@@ -107,7 +108,7 @@ def test_boxes_shrink_as_published() -> None:
 
 
 def test_boxes_add_the_published_noise() -> None:
-    noise = boxes(1)(torch.full((8, 3, 32, 32), 0.5), start(range(8))) - 0.5
+    noise = boxes(1)(torch.full((32, 3, 64, 64), 0.5), start(range(32))) - 0.5
     assert abs(float(noise.std()) - (0.04**2 + 0.04**2 / 12) ** 0.5) < 5e-4
 
 
