@@ -22,19 +22,22 @@ STEPS = 16
 """How long; lucid's number."""
 
 
-def redirecting(see: See, steps: int = STEPS) -> See:
-    """Show pictures as `see` does, with redirected gradients for the first so many calls. Make a new one per batch.
+def redirecting(see: See, steps: int = STEPS, then: See | None = None) -> See:
+    """Show pictures as `see` does, with redirected gradients for the first so many calls; after that as `then` does.
 
-    Rectifiers are found on autograd's record of the pass, so it reaches modules and functions alike.
+    Make a new one per batch. Rectifiers are found on autograd's record of the pass, so it reaches modules and functions
+    alike; but not those that `see` does in one with other operations: only `then` may be so clever.
     """
     left = steps
     held: list[Any] = []
 
     def look(pictures: Tensor) -> Seen:
         nonlocal left
-        seen = see(pictures)
         held.clear()
-        if left > 0 and torch.is_grad_enabled():
+        if left <= 0:
+            return (then or see)(pictures)
+        seen = see(pictures)
+        if torch.is_grad_enabled():
             left -= 1
             # All nodes are held until the next step: autograd forgets the hook of one that Python no longer knows.
             held.extend(_nodes(seen.values()))

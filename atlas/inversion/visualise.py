@@ -85,8 +85,11 @@ def visualise(
     numbers = np.asarray(seeds, dtype=np.int64)
     with frozen(model):
         device, tell = device_of(model), progress or (lambda done, total: None)
-        see = fitting(witness(model, layers, mean, std, logits), style, size, own_size, len(mean), device)
-        drawer = _Drawer(see, aims, judge or aims, style, size, tuple(mean), tuple(std), spectrum, batch, device)
+        plain = witness(model, layers, mean, std, logits)
+        see, fit = fitting(plain, style, size, own_size, len(mean), device)
+        # To the end of the model nothing is gained by the way of `look`, which may do several operations in one.
+        quick = see if logits is not None else _fitted(look(model, layers, mean, std), fit)
+        drawer = _Drawer(see, quick, aims, judge or aims, style, size, tuple(mean), tuple(std), spectrum, batch, device)
         return _repeatedly(drawer, numbers, tries, tell)
 
 
@@ -97,27 +100,32 @@ def witness(
     std: Sequence[float],
     logits: Logits | None = None,
 ) -> See:
-    """Make the function that shows pictures to a model: up to the last of the layers, or with `logits` to its end."""
-    if logits is None:
-        return look(model, layers, mean, std)
+    """Make the function that shows pictures to a model, operation by operation as it is written.
+
+    The pass goes up to the last of the layers, or with `logits` to the model's end.
+    """
     device, wanted = device_of(model), {layer.name: layer for layer in layers}
     shift, scale = (torch.tensor(v, dtype=torch.float32, device=device).view(1, -1, 1, 1) for v in (mean, std))
 
     def see(pictures: Tensor) -> Seen:
         seen: dict[str, Tensor] = {}
         shown = ((pictures - shift) / scale).contiguous(memory_format=torch.channels_last)
-        with recording(model, wanted, seen.__setitem__) as run:
-            scores = logits(run(shown))
-        seen[LOGITS] = scores[:, :, None, None]
+        with recording(model, wanted, seen.__setitem__, stop=logits is None) as run:
+            output = run(shown)
+        if logits is not None:
+            seen[LOGITS] = logits(output)[:, :, None, None]
         return seen
 
     return see
 
 
-def fitting(see: See, style: Style, size: Size, own: Size, channels: int, device: torch.device) -> See:
+def fitting(
+    see: See, style: Style, size: Size, own: Size, channels: int, device: torch.device
+) -> tuple[See, Transform | None]:
     """Give a `see` that takes pictures of `size`, plain and moved: as they are, or else stretched to the net's own.
 
-    Raise ValueError where pictures are too small for the style's moves, and for a net that takes neither.
+    The second value is what stretches them, or None. Raise ValueError where pictures are too small for the style's
+    moves, and for a net that takes neither.
     """
     grey = torch.full((2, channels, *size), 0.5, device=device)
     try:
@@ -128,7 +136,7 @@ def fitting(see: See, style: Style, size: Size, own: Size, channels: int, device
         ) from None
     refusals: list[str] = []
     for fit in (None, resize(*own)):
-        shown = see if fit is None else _stretched(see, fit)
+        shown = _fitted(see, fit)
         try:
             with torch.no_grad():
                 shown(grey)
@@ -136,7 +144,7 @@ def fitting(see: See, style: Style, size: Size, own: Size, channels: int, device
         except (RuntimeError, ValueError, AssertionError) as error:
             refusals.append(str(error).partition("\n")[0])
         else:
-            return shown
+            return shown, fit
     raise ValueError(
         f"the model takes pictures neither of {size[0]} × {size[1]} pixels ({refusals[0]}) "
         f"nor of its own {own[0]} × {own[1]} ({refusals[1]})"
@@ -158,6 +166,7 @@ class _Drawer:
     """Draws pictures in batches of one size."""
 
     see: See
+    quick: See
     aims: Aims
     judge: Aims
     style: Style
@@ -191,7 +200,7 @@ class _Drawer:
         objective, penalty = self.aims(rows), self.style.penalty(self.mean, self.std)
         aim = of_views(objective, self.style.views)
         return render(
-            redirecting(self.see, self.style.redirect),
+            redirecting(self.see, self.style.redirect, self.quick),
             aim if penalty is None else aim + penalty,
             self.canvas(),
             draws,
@@ -238,5 +247,5 @@ def _repeatedly(drawer: _Drawer, seeds: Int, tries: int, tell: Progress) -> Visu
     return found
 
 
-def _stretched(see: See, fit: Transform) -> See:
-    return lambda pictures: see(fit(pictures, ()))
+def _fitted(see: See, fit: Transform | None) -> See:
+    return see if fit is None else lambda pictures: see(fit(pictures, ()))

@@ -132,6 +132,22 @@ def test_a_unit_asleep_is_woken_by_redirected_gradients() -> None:
     assert awake.value[0] > 0
 
 
+def test_a_unit_is_woken_behind_a_rectifier_that_a_quicker_pass_does_in_one_with_its_convolution() -> None:
+    net = nn.Sequential(asleep().units, nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(5, 5, 1)).eval()
+    net[3].weight.data = torch.eye(5)[..., None, None]
+    made = visualise(
+        net,
+        lambda rows: channel("3", 0),
+        [layer("3", net)],
+        style=dataclasses.replace(QUICK, contrast=0.1),
+        seeds=[1],
+        mean=MEAN,
+        std=STD,
+        size=(16, 16),
+    )
+    assert not made.dead.any()
+
+
 def test_a_picture_does_not_depend_on_the_others_nor_on_the_filling() -> None:
     style = dataclasses.replace(QUICK, transform="affine")
     together = draw(of_units([0, 1, 2, 2, 1, 0]), [1, 2, 3, 4, 5, 6], style)
