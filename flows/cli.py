@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, compare, draw, keep, meaning, run, show
+from flows.commands import ask, compare, draw, keep, meaning, run, serve, show
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ draw.add_to(app)
 show.add_to(app)
 compare.add_to(app)
 keep.add_to(app)
+serve.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,102 @@
+"""`actlas serve` and `actlas model updated`: runs that repeat."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+
+model = typer.Typer(no_args_is_help=True, help="Say what became of a run's model.", rich_markup_mode=None)
+
+SERVE_HELP = """Run on a schedule, and again after each model update, from this process, without a worker.
+
+Uses the Prefect server of PREFECT_API_URL, or runs one on this machine's loopback address. Stopping it pauses no schedule:
+what came due meanwhile starts when it is back.
+
+Examples:
+
+  actlas serve --config run.toml --cron '0 6 * * *' --timezone Europe/Zurich
+
+  actlas serve --images photos/ --limit 10000 --every 12h --wait
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("serve", help=SERVE_HELP)(serve)
+    app.add_typer(model, name="model")
+
+
+def serve(
+    config: Annotated[str | None, typer.Option(help="A TOML file with the run's settings, as `run` takes it.")] = None,
+    images: Annotated[str | None, typer.Option(help="A folder, WebDataset tars, Parquet, or sample-photos.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use the first N images, in the order of their hash.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons.")] = None,
+    store: Annotated[str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results.")] = None,
+    cron: Annotated[str | None, typer.Option(help="When to run, in cron's five fields.")] = None,
+    every: Annotated[str | None, typer.Option(help="How often to run: 30m, 12h, 1d.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of the schedule, as in Europe/Zurich; UTC by default.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Let a run that comes too early wait, instead of leaving it out.")
+    ] = False,
+    debounce: Annotated[str, typer.Option(help="Regenerate once no update has followed for this long.")] = "30s",
+    gpus: Annotated[int, typer.Option(help="Tasks that may use a GPU at once.", min=1)] = 1,
+    port: Annotated[int, typer.Option(help="Of the server, where PREFECT_API_URL names none.")] = 4200,
+) -> None:
+    """Serve a run."""
+    settings = {"images": images, "name": name, "limit": limit, "seed": seed, "store": store}
+    from flows import config as configuration
+    from flows import progress
+
+    made = configuration.make(settings, config)
+    quiet, repeat = _seconds("--debounce", debounce), _seconds("--every", every)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # the log of a run that nobody watches is worth keeping
+    from flows import serving
+
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        schedule = serving.schedule(cron, repeat, timezone)
+        served = serving.deployments(made, schedule, wait=wait, debounce=quiet or timedelta(0))
+        serving.serve(served, gpus=gpus, port=port)
+
+
+@model.command("updated")
+def updated(
+    name: Annotated[str, typer.Argument(help="The run whose model has new weights.")],
+    weights: Annotated[str, typer.Option(help="Safetensors or a state dict, at a path that the runs' machine sees.")],
+    json: output.Json = False,
+) -> None:
+    """Announce new weights: whoever serves the run makes it anew, with its own settings and these weights.
+
+    Example:  actlas model updated photos --weights checkpoints/step-4000.safetensors
+    """
+    from flows import updates
+
+    update = updates.announce(name, weights)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    from flows import serving
+
+    told = serving.announce(update)
+    if json:
+        output.as_json({**update.payload(), "waiting": told})
+    else:
+        print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced")
+    if not told:
+        output.say(f"nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would")
+
+
+def _seconds(option: str, text: str | None) -> timedelta | None:
+    from storage.errors import UsageError
+
+    if text is None:
+        return None
+    units: dict[str, Any] = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    try:
+        return timedelta(**{units[text[-1:]]: float(text[:-1])})
+    except (KeyError, ValueError, OverflowError):
+        raise UsageError(f"{option} {text}: write a number with s, m, h or d, as in 12h") from None
