@@ -305,11 +305,11 @@ def _title(drawn: Sequence[Drawn]) -> str:
 
 
 def _remark(answer: dict[str, Any], drawn: Sequence[Drawn]) -> str:
-    style, size = drawn[0].style, drawn[0].size
-    said = [
-        answer["model"],
-        f"recipe {style.name}, {style.steps} steps, {size[1]} x {size[0]} px, seed {answer['seed']}",
-    ]
+    ways = dict.fromkeys((one.style.name, one.style.steps, one.size) for one in drawn)
+    said = [answer["model"], *(f"recipe {name}, {steps} steps, {w} x {h} px" for name, steps, (h, w) in ways)]
+    said.append(f"seed {answer['seed']}")
+    if drawn[0].facet is not None:
+        said.append(f"{1 + max(one.facet or 0 for one in drawn)} facets of each")
     if any(told.get("ratio") is not None for told in answer["pictures"]):
         said.append(f"x: how strong, against the strongest patch in {answer['run']}")
     return "  ·  ".join(said)

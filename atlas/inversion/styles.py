@@ -110,11 +110,12 @@ def _of_icons(name: str) -> Style:
 LUCID = Style(name="lucid", steps=512, rate=0.05, transform="lucid")
 """lucid's defaults, `optvis/render.py`; but that every picture has its own draws."""
 
-SIMONYAN = Style(name="simonyan", steps=150, rate=6.0, canvas="zero", climb="plain", shrink=5e-5)
+SIMONYAN = Style(name="simonyan", steps=150, rate=0.3, canvas="zero", climb="plain", shrink=5e-3)
 """Simonyan et al. 2013: the score − λ|I|² by plain gradient ascent from the mean image, which they start from too.
 
-The paper gives no numbers; these are of the usual code for it (utkuozbulak/pytorch-cnn-visualizations): 150 steps of
-rate 6, and weight decay 1e-4, which is 2 λ.
+The paper gives no numbers. With those of the usual code for it (utkuozbulak/pytorch-cnn-visualizations: rate 6, weight
+decay 1e-4, which is 2 λ) the default model's pictures leave the range of colours everywhere; with these they are shapes
+on grey, as the paper shows them.
 """
 
 MACO = Style(name="maco", steps=256, rate=1.0, canvas="phase", transform="boxes", climb="nadam", views=8, side=256)

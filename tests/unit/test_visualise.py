@@ -216,7 +216,7 @@ def test_every_style_raises_what_it_aims_at(style: Style) -> None:
     settings = {"spectrum": np.ones((3, 48, 29), np.float32), "layers": [layer("units")], "size": (48, 56)}
     made, none = (
         draw(lambda rows: channel("units", rows), [1, 2, 3], dataclasses.replace(few, rate=rate), **settings)
-        for rate in (style.rate, 0.0)
+        for rate in (60.0 if style.climb == "plain" else style.rate, 0.0)
     )
     assert (made.value > none.value).all()
 
@@ -225,8 +225,8 @@ def test_the_published_styles_number_by_number() -> None:
     assert (LUCID.steps, LUCID.rate, LUCID.decay, LUCID.contrast, LUCID.transform) == (512, 0.05, 1.0, None, "lucid")
     assert (LUCID.climb, LUCID.redirect, LUCID.views) == ("adam", 16, 1)
     assert (MACO.steps, MACO.rate, MACO.climb, MACO.transform) == (256, 1.0, "nadam", "boxes")
-    assert (SIMONYAN.steps, SIMONYAN.rate, SIMONYAN.climb, SIMONYAN.canvas) == (150, 6.0, "plain", "zero")
-    assert (SIMONYAN.shrink, SIMONYAN.transform) == (5e-5, "none")
+    assert (SIMONYAN.steps, SIMONYAN.rate, SIMONYAN.climb, SIMONYAN.canvas) == (150, 0.3, "plain", "zero")
+    assert (SIMONYAN.shrink, SIMONYAN.transform) == (5e-3, "none")
 
 
 def test_simonyan_starts_from_the_mean_and_shrinks_towards_it() -> None:
@@ -236,7 +236,7 @@ def test_simonyan_starts_from_the_mean_and_shrinks_towards_it() -> None:
     penalty = SIMONYAN.penalty(MEAN, STD)
     assert penalty is not None
     found = penalty.value({PICTURE: first + 0.1})
-    np.testing.assert_allclose(found, [-5e-5 * 72 * (0.1 / 0.25) ** 2] * 2, rtol=1e-5)
+    np.testing.assert_allclose(found, [-5e-3 * 72 * (0.1 / 0.25) ** 2] * 2, rtol=1e-5)
 
 
 def test_views_are_averaged() -> None:
