@@ -23,7 +23,7 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
         raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
     if not run.grids:
         raise NotFound(f"{run.name} has no grids: it has too few samples")
-    activation = _activation(run, store, layer, read_image(run, image))
+    activation = _activation(run, layer, read_image(run, image))
     return query.locate(run, layer, activation.numpy(), grid or run.grids[-1])
 
 
@@ -33,13 +33,19 @@ def config_of(run: Run, store: str) -> RunConfig:
     return RunConfig(**(run.version.about["config"] | here))
 
 
-def _activation(run: Run, store: str, layer: str, data: bytes) -> Tensor:
-    subj = subject.open_subject(config_of(run, store))
+def subject_of(run: Run, layer: str) -> subject.Subject:
+    """Load the model of a run; raises ModelError if it is not what the run's layer was made by."""
+    subj = subject.open_subject(config_of(run, str(run.store.root)))
     if subj.fingerprints[layer] != run.model["fingerprints"][layer]:
         raise ModelError(
             f"{run.name}@{run.number} was made by another model: {subj.model.spec} has changed up to {layer} since; "
             "run it again, or load the weights it was made with"
         )
+    return subj
+
+
+def _activation(run: Run, layer: str, data: bytes) -> Tensor:
+    subj = subject_of(run, layer)
     pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)).copy())[None]
     seen: dict[str, Tensor] = {}
     subj.visit(pixels, [layer], lambda name, activation: seen.update({name: activation[0].float().cpu().clone()}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from atlas.arrays import Byte
 from storage.errors import NotFound, Rejected, UsageError
 from storage.run import Run
 
@@ -16,8 +18,16 @@ SIDE, GAP, LINE, COLUMNS = 224, 16, 18, 4
 GROUND, TEXT, QUIET, ACCENT = (24, 24, 24), (236, 236, 236), (160, 160, 160), (255, 176, 32)
 
 
-def top(run: Run, answer: dict[str, Any], path: str) -> None:
-    """Write a PNG of the patches that `query.top` gave: each whole image with its focus outlined, and the patch beside."""
+Images = Sequence[Image.Image | None]
+
+
+def top(
+    run: Run, answer: dict[str, Any], path: str, pictures: Images, gradients: Sequence[Byte | None] | None = None
+) -> None:
+    """Write a PNG of the patches that `query.top` gave: each whole image with its focus outlined, and the patch beside.
+
+    `pictures` are the source images, None where one is gone; `gradients` go below the patches.
+    """
     patches = answer["patches"]
     columns = max(1, min(COLUMNS, len(patches)))
     rows = max(1, -(-len(patches) // columns))
@@ -28,13 +38,30 @@ def top(run: Run, answer: dict[str, Any], path: str) -> None:
     draw.text(
         (GAP, GAP), f"{answer['layer']} : {answer['unit']}   {side} patches of {run.name}@{run.number}", TEXT, _font(16)
     )
-    if answer["note"]:
-        draw.text((GAP, GAP + LINE + 2), answer["note"], QUIET, _font(12))
-    pictures, kept = _pictures(run, answer), run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
+    draw.text((GAP, GAP + LINE + 2), " · ".join(_remarks(answer, gradients is not None)), QUIET, _font(12))
+    kept = run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
     for place, (patch, picture) in enumerate(zip(patches, pictures, strict=True)):
         left, up = GAP + (place % columns) * wide, 3 * GAP + LINE + (place // columns) * tall
         _one(sheet, draw, patch, picture, kept[place] if place < len(kept) else b"", left, up)
+        if gradients is not None:
+            _gradient(sheet, draw, gradients[place], left + SIDE + 2, up + SIDE // 2 + 2)
     sheet.save(path, "PNG")
+
+
+def _remarks(answer: dict[str, Any], gradients: bool) -> Iterator[str]:
+    if gradients:
+        direction = "up" if answer["sign"] == "positive" else "down"
+        yield f"below each patch, what of it drives the unit {direction} ({answer['method']}; grey: nothing)"
+    if answer["note"]:
+        yield answer["note"]
+
+
+def _gradient(sheet: Image.Image, draw: ImageDraw.ImageDraw, gradient: Byte | None, left: int, up: int) -> None:
+    if gradient is None:
+        draw.text((left, up), "no gradient:", QUIET, _font(12))
+        draw.text((left, up + LINE), "the image is gone", QUIET, _font(12))
+        return
+    sheet.paste(fit(Image.fromarray(gradient), SIDE // 2 - 2), (left, up))
 
 
 def _one(
@@ -54,13 +81,13 @@ def _one(
         box = _within(left, up, [side * scale for side in focus])
         draw.rectangle(box, outline=(0, 0, 0), width=3)
         draw.rectangle(box, outline=ACCENT, width=2)
-        crop = picture.resize((SIDE // 2, SIDE // 2), box=focus)
+        crop = fit(picture.crop(focus), SIDE // 2 - 2)
         sheet.paste(crop, (left + SIDE + 2, up))
     else:
         draw.text((left, up), "the image is not there any more;", QUIET, _font(12))
         draw.text((left, up + LINE), "its patch was kept", QUIET, _font(12))
         if kept:
-            crop = Image.open(io.BytesIO(kept)).resize((SIDE // 2, SIDE // 2))
+            crop = fit(Image.open(io.BytesIO(kept)), SIDE // 2 - 2)
             sheet.paste(crop, (left + SIDE + 2, up))
     draw.text((left, up + SIDE + 3), f"{patch['value']:.3f}", TEXT, _font(13))
     draw.text((left + 62, up + SIDE + 3), _short(patch["label"] or Path(patch["path"]).name, 30), QUIET, _font(13))
@@ -72,19 +99,25 @@ def _within(left: int, up: int, sides: list[float]) -> list[float]:
     return [x, y, max(x, left + sides[2] - 1), max(y, up + sides[3] - 1)]
 
 
-def _pictures(run: Run, answer: dict[str, Any]) -> list[Image.Image | None]:
-    """Return the source images, or None where one is gone."""
+def fit(picture: Image.Image, side: int) -> Image.Image:
+    """Enlarge or reduce a picture so that its longer side has `side` pixels."""
+    scale = side / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+
+
+def images(run: Run, patches: Sequence[dict[str, Any]]) -> list[Image.Image | None]:
+    """Return the source image of each patch, or None where one is gone."""
     from storage.images.decode import decode
     from storage.images.sources import open_source, read
 
-    ids = sorted({patch["image_id"] for patch in answer["patches"]})
+    ids = sorted({patch["image_id"] for patch in patches})
     found: dict[int, Image.Image] = {}
     with suppress(NotFound, UsageError):
         for index, data in read(open_source(run.version.about["images"]), run.listing(ids)) if ids else ():
             with suppress(Rejected):
                 if isinstance(data, bytes):
                     found[ids[index]] = decode(data)
-    return [found.get(patch["image_id"]) for patch in answer["patches"]]
+    return [found.get(patch["image_id"]) for patch in patches]
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

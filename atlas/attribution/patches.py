@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Layer
+from atlas.attribution.colours import scaled
 from atlas.attribution.gradients import gradient
 from atlas.attribution.rectifiers import deconvnet, guided_backprop
 from atlas.attribution.scores import Score
@@ -58,9 +59,8 @@ def fitted(box: NDArray[np.integer], size: int) -> tuple[int, int]:
 
 
 def coloured(part: Float) -> Byte:
-    """Draw a gradient `h w c` around mid grey, its largest absolute value at the end of the scale; one colour as three."""
-    largest = float(np.abs(part).max(initial=0.0))
-    shown = np.round(127.5 + 127.5 * part / largest) if largest > 0 else np.full(part.shape, GREY)
+    """Draw a gradient `h w c` around mid grey, scaled by its own largest values (see `scaled`); one colour as three."""
+    shown = np.round(127.5 + 127.5 * scaled(part))
     return np.broadcast_to(shown, (*part.shape[:2], 3)).astype(np.uint8)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands import output
+
+if TYPE_CHECKING:
+    from storage.run import Run
 
 Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
 
@@ -25,6 +28,10 @@ def top(
     k: Annotated[int, typer.Option("-k", "--k", help="How many patches, up to 64.")] = 16,
     sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
     sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
+    gradients: Annotated[
+        str | None,
+        typer.Option(help="Draw below each patch what drives the unit: gradient, guided-backprop or deconvnet."),
+    ] = None,
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
@@ -33,13 +40,14 @@ def top(
     Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
     from flows import query
+    from storage.errors import UsageError
 
+    if gradients and not sheet:
+        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
     run = query.open_run(store, name)
     answer = query.top(run, *query.parse_unit(unit), k=k, sign=sign)
     if sheet:
-        from flows import sheets
-
-        sheets.top(run, answer, sheet)
+        _draw_top(run, answer, sheet, gradients)
         output.say(f"wrote {sheet}")
     if json:
         output.as_json(answer)
@@ -57,6 +65,16 @@ def top(
         for p in answer["patches"]
     ]
     output.as_table(rows)
+
+
+def _draw_top(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+    from flows import patch_gradients, sheets
+
+    images = sheets.images(run, answer["patches"])
+    drawn = None
+    if method:
+        answer["method"], drawn = patch_gradients.of_patches(run, answer, method, images)
+    sheets.top(run, answer, sheet, images, drawn)
 
 
 def cell(

@@ -27,7 +27,7 @@ CODE = {
     "tiles": 1,
     "attribution": 1,
     "influence": 1,
-    "gradients": 1,
+    "gradients": 2,
     "gallery": 1,
     "noise": 1,
 }

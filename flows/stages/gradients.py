@@ -37,7 +37,7 @@ Columns = dict[str, NDArray[Any]]
 def choose(subj: Subject, layer: str, asked: str | None) -> str:
     """Return the method for a layer: the one asked for, or else guided backpropagation where it is defined.
 
-    Raises UsageError, before any image is read, where the one asked for is not defined.
+    Raises UsageError where the one asked for is not defined.
     """
     blank = subj.plain_input(torch.from_numpy(subj.model.preprocess.blank(1)))
     method = asked or PREFERRED
@@ -45,7 +45,7 @@ def choose(subj: Subject, layer: str, asked: str | None) -> str:
         patch_gradients.check(subj.through([layer]), blank, subj.layers[layer], method)
     except UndefinedMethodError as error:
         if asked is not None:
-            raise UsageError(f"--gradients-method: {error}") from None
+            raise UsageError(str(error)) from None
         return "gradient"
     return method
 

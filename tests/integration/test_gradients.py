@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from support import corpus
 from support.trees import tree
 from torch import Tensor, nn
 
-from atlas.attribution import deconvnet, gradient, guided_backprop, unit
-from flows import pipeline, subject
+from atlas.attribution import Score, deconvnet, gradient, guided_backprop
+from flows import patch_gradients, pipeline, query, sheets, subject
+from flows.cli import invoke
 from flows.config import RunConfig
 from flows.engines import Inline
 from flows.stages import passes
@@ -47,17 +49,20 @@ def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfi
     return config
 
 
-def expected(config: RunConfig, patch: dict[str, Any], layer: str, number: int, method: str) -> np.ndarray:
+def expected(
+    config: RunConfig, patch: dict[str, Any], layer: str, number: int, method: str, size: int = 72
+) -> np.ndarray:
     """Return a patch's gradient, `h w 3` from 0 to 255: of one image, through the unfolded model, cut by Pillow."""
     subj = subject.open_subject(config)
     preprocess, image = subj.model.preprocess, decode(Path(patch["path"]).read_bytes())
     shown: Tensor = preprocess.normalise(torch.from_numpy(preprocess.pixels(image).copy())[None])
-    score = unit(subj.layers[layer], number, (patch["y"], patch["x"]))
+    turn = -1 if patch["sign"] == "negative" else 1
+    score = Score(read=lambda seen: turn * seen[:, number, patch["y"], patch["x"]], layer=subj.layers[layer])
     found = METHODS[method](subj.model.module, shown, score)[0].numpy()
     geometry, focus = preprocess.geometry(image.width, image.height), patch["focus"]
     left, right = ((focus[side] - 0.5 - geometry.offset_x) / geometry.scale_x + 0.5 for side in ("left", "right"))
     top, bottom = ((focus[side] - 0.5 - geometry.offset_y) / geometry.scale_y + 0.5 for side in ("top", "bottom"))
-    scale = 72 / max(focus["right"] - focus["left"], focus["bottom"] - focus["top"])
+    scale = size / max(focus["right"] - focus["left"], focus["bottom"] - focus["top"])
     shape = (round((focus["right"] - focus["left"]) * scale), round((focus["bottom"] - focus["top"]) * scale))
     # The box may begin a little outside of the input, where the gradient is zero.
     box, inside = (left + 8, top + 8, right + 8, bottom + 8), np.pad(np.ones(found[0].shape, np.float32), 8)
@@ -65,7 +70,8 @@ def expected(config: RunConfig, patch: dict[str, Any], layer: str, number: int, 
     filters += [(np.pad(colour, 8, mode="edge"), Image.Resampling.BILINEAR) for colour in found]
     mask, *colours = (np.asarray(Image.fromarray(line).resize(shape, by, box=box)) for line, by in filters)
     cut = np.stack(colours, axis=2) * mask[..., None]
-    return 127.5 + 127.5 * cut / max(float(np.abs(cut).max()), 1e-12)
+    largest = float(np.percentile(np.abs(cut), 99.5)) or float(np.abs(cut).max()) or 1.0
+    return 127.5 + 127.5 * np.clip(cut / largest, -1, 1)
 
 
 def wrong(config: RunConfig, opened: Run, layer: str, method: str, units: range = range(0, 12, 3)) -> list[str]:
@@ -127,11 +133,64 @@ def test_the_same_bytes_again(finished: RunConfig, images: Path, tmp_path: Path)
     assert tree(tmp_path / stage) == tree(Path(finished.store) / stage)
 
 
+def asked_now(opened: Run, sign: str, method: str | None, patches: int = 12) -> tuple[str, list[Any], list[Any]]:
+    answer = query.top(opened, corpus.LAYERS[1], 3, k=patches, sign=sign)
+    images = sheets.images(opened, answer["patches"])
+    return *patch_gradients.of_patches(opened, answer, method, images), answer["patches"]
+
+
+@pytest.mark.parametrize("sign", ["positive", "negative"])
+def test_gradients_made_when_asked(sign: str, finished: RunConfig) -> None:
+    opened = open_run(finished.store, "small")
+    for method in METHODS:
+        found, pictures, patches = asked_now(opened, sign, method)
+        assert found == method
+        assert len(pictures) == 12
+        kept = 9 if (sign, method) == ("positive", "guided-backprop") else 0
+        for number, (picture, patch) in enumerate(zip(pictures, patches, strict=True)):
+            size = 72 if number < kept else 144
+            true = expected(finished, patch, corpus.LAYERS[1], 3, method, size)
+            assert picture.shape == true.shape
+            assert np.abs(picture - true).max() <= 1
+    assert asked_now(opened, sign, None)[0] == "guided-backprop"
+
+
+def test_without_the_images_the_run_has_its_own(finished: RunConfig, tmp_path: Path) -> None:
+    images = corpus.write_images(tmp_path / "images", 20)
+    config = asked(images, tmp_path / "store")
+    run(config)
+    opened = open_run(config.store, "small")
+    before = asked_now(opened, "positive", None)
+    shutil.rmtree(images)
+    method, pictures, _ = asked_now(opened, "positive", None)
+    assert method == "guided-backprop"
+    assert all(np.array_equal(a, b) for a, b in zip(pictures[:9], before[1], strict=False))
+    assert pictures[9:] == [None] * 3
+    for sign, other in (("negative", None), ("positive", "gradient")):
+        with pytest.raises(NotFound, match="images are no longer at .* a run made --with gradients keeps"):
+            asked_now(opened, sign, other)
+
+
+def test_the_sheet_of_a_unit_with_gradients(
+    finished: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sheet.png"
+    ask = ["top", "small", "features.5:3", "--store", finished.store, "--json", "--gradients"]
+    assert invoke([*ask, "deconvnet", "--sheet", str(out)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["method"] == "deconvnet"
+    assert len(answer["patches"]) == 16
+    assert Image.open(out).size[0] > 1000
+    assert invoke([*ask, "deconvnet"]) == 2
+    assert invoke([*ask, "smoothgrad", "--sheet", str(out)]) == 2
+    assert "gradient, guided-backprop, deconvnet" in capsys.readouterr().err
+
+
 def test_errors_name_what_is_wrong(finished: RunConfig, images: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="has no unit 12; its units are 0 to 11"):
         open_run(finished.store, "small").gradients("features.5", 12)
     config = asked(images, tmp_path, model=f"{__name__}:silu", layers=("0", "2"), gradients_method="deconvnet")
-    with pytest.raises(UsageError, match=r"--gradients-method: deconvnet is defined where .* computes SiLU"):
+    with pytest.raises(UsageError, match=r"deconvnet is defined where .* computes SiLU"):
         run(config)
     assert not (tmp_path / "stages" / "collect").exists()
     run(asked(images, tmp_path, model=f"{__name__}:silu", layers=("0", "2")))
