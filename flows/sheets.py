@@ -44,7 +44,7 @@ def top(
         left, up = GAP + (place % columns) * wide, 3 * GAP + LINE + (place // columns) * tall
         _one(sheet, draw, patch, picture, kept[place] if place < len(kept) else b"", left, up)
         if gradients is not None:
-            _gradient(sheet, draw, gradients[place], left + SIDE + 2, up + SIDE // 2 + 2)
+            _gradient(sheet, draw, gradients[place], left + SIDE + 2, up)
     sheet.save(path, "PNG")
 
 
@@ -58,10 +58,11 @@ def _remarks(answer: dict[str, Any], gradients: bool) -> Iterator[str]:
 
 def _gradient(sheet: Image.Image, draw: ImageDraw.ImageDraw, gradient: Byte | None, left: int, up: int) -> None:
     if gradient is None:
-        draw.text((left, up), "no gradient:", QUIET, _font(12))
-        draw.text((left, up + LINE), "the image is gone", QUIET, _font(12))
+        draw.text((left, up + SIDE // 2), "no gradient:", QUIET, _font(12))
+        draw.text((left, up + SIDE // 2 + LINE), "the image is gone", QUIET, _font(12))
         return
-    sheet.paste(fit(Image.fromarray(gradient), SIDE // 2 - 2), (left, up))
+    drawn = fit(Image.fromarray(gradient), SIDE // 2 - 2)
+    sheet.paste(drawn, (left, up + drawn.height + 4))  # as high as its patch, which is above
 
 
 def _one(

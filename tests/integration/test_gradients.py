@@ -167,7 +167,7 @@ def test_without_the_images_the_run_has_its_own(finished: RunConfig, tmp_path: P
     assert all(np.array_equal(a, b) for a, b in zip(pictures[:9], before[1], strict=False))
     assert pictures[9:] == [None] * 3
     for sign, other in (("negative", None), ("positive", "gradient")):
-        with pytest.raises(NotFound, match="images are no longer at .* a run made --with gradients keeps"):
+        with pytest.raises(NotFound, match=r"images are no longer at .* a run made --with gradients keeps"):
             asked_now(opened, sign, other)
 
 
