@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from atlas.inversion import regularisers
-from atlas.inversion.objectives import PICTURE, Objective, channel
+from atlas.inversion.objectives import PICTURE, Objective, Seen, channel
 from atlas.inversion.regularisers import (
     alignment,
     blur,
     blurred,
     boundary_complexity,
+    diverse,
     diversity,
     l1,
     l2,
@@ -116,6 +117,41 @@ def test_a_picture_of_its_own_kind_is_told_from_copies() -> None:
     alike = value(diversity("a"), copies)
     assert alike[3] < alike[0]
     np.testing.assert_allclose(alike[:3], 2 + alike[3] / 3)
+
+
+def diverse_gap() -> float:
+    """How far `diverse` is from reached · (1 − share · mean cosine of the Gram matrices), and its slope from that of
+    reached − (share · reached, kept fixed) · mean cosine."""
+    maps = MAPS + 0.3
+    flat = maps.reshape(6, 3, -1)
+    grams = (flat @ flat.transpose(0, 2, 1)).reshape(6, -1)
+    grams /= np.linalg.norm(grams, axis=1, keepdims=True)
+    alike = ((grams @ grams.T).sum(1) - 1) / 5
+    reached = maps[:, 1].mean((1, 2))
+    wanted = reached - 0.7 * np.maximum(reached, 0) * alike
+    at = torch.from_numpy(maps).requires_grad_()
+    found = diverse(channel("a", 1), "a", 0.7).value({"a": at})
+    (slope,) = torch.autograd.grad(found.sum(), [at])
+    fixed = torch.from_numpy(np.maximum(reached, 0)) * 0.7 / 5
+    parts = channel("a", 1).value({"a": at}) - fixed * diversity("a").value({"a": at})
+    (expected,) = torch.autograd.grad(parts.sum(), [at])
+    return max(float(np.abs(found.detach().numpy() - wanted).max()), float((slope - expected).abs().max()))
+
+
+def test_diverse_weighs_the_likeness_by_what_is_reached() -> None:
+    assert diverse_gap() < 1e-10
+
+
+def test_mutant_letting_the_weight_be_optimised_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loose(objective: Objective, layer: str, share: float) -> Objective:
+        def of(seen: Seen) -> torch.Tensor:
+            reached = objective.value(seen)
+            return reached - share / 5 * reached.clamp(min=0) * diversity(layer).value(seen)
+
+        return Objective(objective.layers, of)
+
+    monkeypatch.setitem(globals(), "diverse", loose)
+    assert diverse_gap() > 1e-3
 
 
 def test_mutant_a_wide_border_of_the_window_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
