@@ -1,16 +1,33 @@
-"""Boxes of many positions at once: from input pixels to whole pixels of the source images."""
+"""Boxes of many positions at once: from positions to input pixels to whole pixels of the source images, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from atlas.arrays import Geometry
+from atlas.arrays import Geometry, Layer
 
 NOISE = 1e-6
 """Rounding of floats that must not make a box a pixel larger."""
+
+
+def centre(layer: Layer, y: ArrayLike, x: ArrayLike, input_shape: tuple[int, int]) -> tuple[NDArray[np.float64], ...]:
+    """Return the middle of positions, in input pixels from the upper left corner of the first one."""
+    height, width = input_shape
+    return (np.asarray(y) + 0.5) * (height / layer.height), (np.asarray(x) + 0.5) * (width / layer.width)
+
+
+def focus_box(
+    layer: Layer, y: ArrayLike, x: ArrayLike, side: float, input_shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the focus at positions, in input pixels, clipped: `… 4` as left, top, right, bottom."""
+    height, width = input_shape
+    middle_y, middle_x = centre(layer, y, x, input_shape)
+    half = side / 2
+    box = np.stack([middle_x - half, middle_y - half, middle_x + half, middle_y + half], axis=-1)
+    return np.clip(box, 0, (width, height, width, height))
 
 
 def to_source(boxes: NDArray[np.float64], geometries: Sequence[Geometry]) -> NDArray[np.int32]:

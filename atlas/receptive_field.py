@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.activations import run_to
 from atlas.arrays import Int, Layer, Reach
+from atlas.boxes import centre
 
 SHARE = 0.9
 """Part of the gradient that a focus holds."""
@@ -67,12 +68,6 @@ def focus(
     return {name: float(np.median(found)) if found else strides[name] for name, found in sides.items()}
 
 
-def centre(layer: Layer, y: ArrayLike, x: ArrayLike, input_shape: tuple[int, int]) -> tuple[NDArray[np.float64], ...]:
-    """Return the middle of positions, in input pixels from the upper left corner of the first one."""
-    height, width = input_shape
-    return (np.asarray(y) + 0.5) * (height / layer.height), (np.asarray(x) + 0.5) * (width / layer.width)
-
-
 def side_holding(
     slope: NDArray[np.floating], middle: tuple[NDArray[np.float64], ...], share: float = SHARE
 ) -> float | None:
@@ -85,17 +80,6 @@ def side_holding(
     side = np.ceil(2 * np.maximum(y[:, None], x[None, :]) + 1 - 1e-9).astype(np.int64)
     held = np.cumsum(np.bincount(side.ravel(), weights=slope.ravel().astype(np.float64)))
     return float(np.searchsorted(held, share * held[-1])) if held[-1] > 0 else None
-
-
-def focus_box(
-    layer: Layer, y: ArrayLike, x: ArrayLike, side: float, input_shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Return the focus at positions, in input pixels, clipped: `… 4` as left, top, right, bottom."""
-    height, width = input_shape
-    middle_y, middle_x = centre(layer, y, x, input_shape)
-    half = side / 2
-    box = np.stack([middle_x - half, middle_y - half, middle_x + half, middle_y + half], axis=-1)
-    return np.clip(box, 0, (width, height, width, height))
 
 
 class _Spans:

@@ -167,6 +167,14 @@ def _kept(resized: int, crop: int) -> tuple[int, int]:
     return max(0, _first(resized, crop)), min(resized, crop)
 
 
+def from_fingerprint(text: str) -> Preprocess | None:
+    """Return the preprocessing of a `fingerprint`; None for a user's own, of which only its effect is known."""
+    record = json.loads(text)
+    if record.pop("kind") != "preprocess":
+        return None
+    return Preprocess(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+
+
 def from_torchvision(preset: Any) -> Preprocess:
     """Read a torchvision `ImageClassification` preset, such as `weights.transforms()` gives.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas import boxes, receptive_field
+from atlas import boxes
 from atlas.arrays import Geometry
 from flows import subject
 from flows.config import RunConfig
@@ -44,7 +44,7 @@ class Places:
         """Return the columns `reach_left` … `focus_bottom`, in pixels of the source images."""
         geometries = self.geometries(image_id)
         reach = [field.reach.left[x], field.reach.top[y], field.reach.right[x], field.reach.bottom[y]]
-        focus = receptive_field.focus_box(field.layer, y, x, field.focus, field.input_shape)
+        focus = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)
         found = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}
         columns: dict[str, NDArray[np.int32]] = {}
         for kind, placed in found.items():

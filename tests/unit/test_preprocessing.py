@@ -23,7 +23,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from atlas.arrays import Geometry
 from storage.opaque import OpaquePreprocess, UnknownGeometry, probe_geometry, stretched, wrap
-from storage.preprocessing import Preprocess, from_timm, from_torchvision
+from storage.preprocessing import Preprocess, from_fingerprint, from_timm, from_torchvision
 
 SIZES = [(500, 375), (375, 500), (256, 256), (224, 224), (100, 80), (1, 1), (3, 100), (401, 257), (225, 600)]
 WEIGHTS = [
@@ -300,3 +300,9 @@ def test_reading_images_and_geometry_load_no_torch() -> None:
         "Preprocess().geometry(3, 4); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_fingerprint_tells_the_preprocessing() -> None:
+    for one in (Preprocess(), Preprocess(resize=(30, 40), crop=None, interpolation="bicubic", mean=(0.5,), std=(0.2,))):
+        assert from_fingerprint(one.fingerprint()) == one
+    assert from_fingerprint(wrap(Compose([Resize((20, 20)), ToTensor()])).fingerprint()) is None

@@ -211,7 +211,7 @@ GRID = Layer(name="x", units=1, height=7, width=7)
 
 
 def test_focus_box_is_centred_and_clipped() -> None:
-    box = rf.focus_box(GRID, np.array([0, 3]), np.array([6, 3]), 40.0, (224, 224))
+    box = boxes.focus_box(GRID, np.array([0, 3]), np.array([6, 3]), 40.0, (224, 224))
     assert box.tolist() == [[188, 0, 224, 36], [92, 92, 132, 132]]
 
 
