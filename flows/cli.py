@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, compare, draw, keep, meaning, run, serve, show
+from flows.commands import ask, compare, draw, explain, keep, meaning, run, serve, show
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ ask.add_to(app)
 meaning.add_to(app)
 draw.add_to(app)
 show.add_to(app)
+explain.add_to(app)
 compare.add_to(app)
 keep.add_to(app)
 serve.add_to(app)

@@ -22,7 +22,7 @@ from atlas.one_image.groups import groups
 from flows import targets
 from flows.illustrating import Drawing, Illustrator
 from flows.looking import Look
-from flows.one_layer import Seen, describe
+from flows.one_layer import Seen, describe, side_of
 from storage.errors import UsageError
 
 ICONS = ("auto", "atlas", "drawn", "none")
@@ -86,7 +86,7 @@ def explain(look: Look, image: str, layer: str, *, to: str | None = None, told: 
     target, versus, score = _question(look, told, choices)
     illustrator = Illustrator(look, told.drawing)
     try:
-        seen = [_see(look, x, layers[name], score, told, _source(illustrator, told, name)) for name in names]
+        seen = [_see(look, x, layers[name], score, told, _sources(illustrator, told, name)) for name in names]
         links = _links(illustrator, x, seen[0], seen[1], told) if to is not None else None
         said = [describe(x, one, illustrator, top=told.top, later=one is not seen[0]) for one in seen]
     except (NoTangentError, ValueError) as error:
@@ -101,6 +101,7 @@ def explain(look: Look, image: str, layer: str, *, to: str | None = None, told: 
         "choices": choices,
         "target": _named(target) | {"score": seen[0].score},
         "versus": None if versus is None else _named(versus),
+        "class_names": _class_names(model.classes, said),
         "layer": said[0],
         "later": said[1] if to is not None else None,
         "between": links,
@@ -127,20 +128,25 @@ def _class(text: str, classes: tuple[str, ...]) -> int:
     return targets.class_index(text.removeprefix("class:"), classes)
 
 
-def _source(illustrator: Illustrator, told: Told, layer: str) -> str:
-    """Say where a layer's icons are to be from."""
+def _sources(illustrator: Illustrator, told: Told, layer: str) -> tuple[str, str]:
+    """Say where the icons of a layer's blocks, and those of its groups, are to be from.
+
+    A group's direction is like no cell's mean, so its icon is drawn unless the atlas alone is wanted.
+    """
     has = illustrator.has_atlas(layer)
     if told.icons == "atlas" and not has:
         raise UsageError(f"--icons atlas: no run with icons of {layer} is named; --run NAME, or --icons drawn")
-    return ("atlas" if has else "drawn") if told.icons == "auto" else told.icons
+    if told.icons == "auto":
+        return "atlas" if has else "drawn", "drawn"
+    return told.icons, told.icons
 
 
-def _see(look: Look, x: Tensor, layer: Layer, score: Score, told: Told, source: str) -> Seen:
+def _see(look: Look, x: Tensor, layer: Layer, score: Score, told: Told, sources: tuple[str, str]) -> Seen:
     """Run the image to the layer and the score back to it, and cut what is there into blocks and groups."""
     found, by_found, value = contribution.sensitivity(look.model.module, x, layer, score)
     activation, by_activation = found[0].float().numpy(), by_found[0].float().numpy()
     height, width = activation.shape[1:]
-    most = told.cells or (MOST_DRAWN if source == "drawn" else MOST_LOOKED_UP)
+    most = told.cells or (MOST_DRAWN if sources[0] == "drawn" else MOST_LOOKED_UP)
     return Seen(
         layer=layer,
         activation=activation,
@@ -149,7 +155,8 @@ def _see(look: Look, x: Tensor, layer: Layer, score: Score, told: Told, source: 
         blocks=blocks(height, width, most),
         parts=blocks(height, width, min(most, told.parts)),
         groups=groups(activation, told.groups, seed=told.drawing.seed),
-        source=source,
+        source=sources[0],
+        groups_source=sources[1],
     )
 
 
@@ -168,21 +175,24 @@ def _links(illustrator: Illustrator, x: Tensor, seen: Seen, later: Seen, told: T
         "positions": positions.reshape(*seen.parts.shape, *later.parts.shape),
         "units": units,
         "unit_to_unit": driven,
-        "drivers": _drivers(later, units, driven),
+        "drivers": _drivers(seen, later, units, driven),
         "group_to_group": along(
             between.of_patterns(seen.groups.patterns()), between.projections(later.groups.patterns())
         ),
     }
 
 
-def _drivers(later: Seen, units: Int, driven: Float) -> list[dict[str, Any]]:
+def _drivers(seen: Seen, later: Seen, units: Int, driven: Float) -> list[dict[str, Any]]:
     """Return what drives the later units that speak most for the class, the strongest either way first."""
     speaking = likeness.strongest(later.contribution.sum((1, 2)), DRIVEN)
     rows = []
     for unit in speaking.tolist():
         best = likeness.strongest(np.abs(driven[:, unit]), DRIVERS)
-        drivers = [{"unit": int(units[row]), "effect": float(driven[row, unit])} for row in best.tolist()]
-        rows.append({"unit": unit, "drivers": drivers})
+        drivers = [
+            {"unit": int(units[row]), "side": seen.side(units[row]), "effect": float(driven[row, unit])}
+            for row in best.tolist()
+        ]
+        rows.append({"unit": unit, "side": later.side(unit), "drivers": drivers})
     return rows
 
 
@@ -191,12 +201,20 @@ def _unit_pictures(
 ) -> dict[str, Any]:
     """Return pictures of the units that are named: of the marked blocks, for and against, and between the layers."""
     grid, attribution = told_of["grid"], told_of["attribution"]
-    named = [row["unit"] for side in ("for", "against") for row in attribution[side]]
-    named += [int(u) for place in told_of["places"] for u in grid["units"][place["row"], place["col"]]]
+    named = [(row["unit"], row["side"]) for side in ("for", "against") for row in attribution[side]]
+    for place in told_of["places"]:
+        units, values = (grid[name][place["row"], place["col"]] for name in ("units", "values"))
+        named += [(unit, side_of(value)) for unit, value in zip(units.tolist(), values.tolist(), strict=True)]
     if links is not None and not told_of["later"]:
-        named += [driver["unit"] for row in links["drivers"] for driver in row["drivers"]]
+        named += [(driver["unit"], driver["side"]) for row in links["drivers"] for driver in row["drivers"]]
     found, source = illustrator.units(seen.layer, sorted(set(named)), draw=seen.source != "none")
     return {"unit_pictures": found, "unit_pictures_from": source}
+
+
+def _class_names(names: tuple[str, ...], said: list[dict[str, Any]]) -> dict[int, str]:
+    """Return the names of the classes that are told of by their numbers; none where the model has none."""
+    told = [part["classes"].ravel() for one in said for part in (one["groups"], one["parts"]) if "classes" in part]
+    return {int(index): names[index] for index in np.unique(np.concatenate(told)) if index < len(names)}
 
 
 def _strongest_units(seen: Seen, count: int) -> np.ndarray:

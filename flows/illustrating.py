@@ -26,6 +26,7 @@ from storage import arrays, pictures
 from storage.errors import ModelError
 from storage.images.decode import decode
 from storage.images.samples import sample_photos
+from storage.run import Run
 
 SAMPLE_PHOTOS = 128
 """Images that the second moment is measured on where no run has it."""
@@ -68,6 +69,10 @@ class Pictured:
         rows = slice(first, last)
         cells = None if self.cells is None else self.cells[rows]
         return dataclasses.replace(self, pictures=self.pictures[rows], cosine=self.cosine[rows], cells=cells)
+
+
+Side = tuple[int, str]
+"""A unit, and which of its sides: positive or negative."""
 
 
 class Illustrator:
@@ -126,22 +131,32 @@ class Illustrator:
             pictures=made.pictures, cosine=made.cosine, source=f"drawn, {recipe.name}, {recipe.steps} steps"
         )
 
-    def units(self, layer: Layer, units: Sequence[int], *, draw: bool = True) -> tuple[dict[int, Byte], str]:
-        """Return a picture of each unit, and what they are: the run's gallery, or its strongest patch, or else drawn if wanted."""
+    def units(self, layer: Layer, units: Sequence[Side], *, draw: bool = True) -> tuple[dict[Side, Byte], str]:
+        """Return a picture of a side of each unit, and what they are.
+
+        The run's gallery has the positive sides; else, and of the others, it is the strongest patch; without a run it
+        is drawn, if wanted.
+        """
         run = self.look.run
-        if run is not None and run.has("gallery", layer.name):
-            kept = run.gallery(layer.name).pictures
-            return {unit: kept[unit] for unit in units}, f"what excites each unit, from the gallery of run {run.name}"
         if run is not None and run.has("patches", layer.name):
-            patches = {unit: run.thumbnails(layer.name, unit) for unit in units}
-            shown = {unit: pictures.decode(found[0]) for unit, found in patches.items() if found}
-            return shown, f"the strongest patch of each unit in run {run.name}"
-        if not draw:
+            gallery = run.gallery(layer.name).pictures if run.has("gallery", layer.name) else None
+            shown = {
+                (unit, side): _kept(run, layer.name, unit, side)
+                if gallery is None or side == "negative"
+                else gallery[unit]
+                for unit, side in units
+            }
+            source = "the strongest patch of each" if gallery is None else "what excites each, from the gallery"
+            return {
+                key: picture for key, picture in shown.items() if picture is not None
+            }, f"{source} in run {run.name}"
+        if not draw or not units:
             return {}, "none"
         how = showing.How(recipe=self.drawing.recipe, steps=self.drawing.steps, seed=self.drawing.seed)
-        drawn = showing.draw(self.look, wishes.units(layer, units), {layer.name: layer}, how)
-        shown = {unit: one.picture for unit, one in zip(units, drawn, strict=True)}
-        return shown, f"drawn: what excites each unit, {self.drawing.recipe}, {self.drawing.made().steps} steps"
+        texts = [f"{'-1*' if side == 'negative' else ''}{layer.name}:{unit}" for unit, side in units]
+        drawn = showing.draw(self.look, *wishes.wishes(texts, self.look), how)
+        source = f"drawn, what excites each; {self.drawing.recipe}, {self.drawing.made().steps} steps"
+        return {key: one.picture for key, one in zip(units, drawn, strict=True)}, source
 
     def module(self, layers: Sequence[str]) -> nn.Module:
         """Return the model in which these layers can be moved where they stand: folded, where none is inside a pair."""
@@ -183,6 +198,12 @@ def check_model(look: Look, layer: Layer) -> None:
             f"{run.name}@{run.number} was made by another model: {model.spec} has changed up to {layer.name} since; "
             "run it again, or load the weights it was made with"
         )
+
+
+def _kept(run: Run, layer: str, unit: int, side: str) -> Byte | None:
+    """Return the stored picture of the strongest patch of a unit's side; None where it has none."""
+    found = run.thumbnails(layer, unit, side)
+    return pictures.decode(found[0]) if found else None
 
 
 def _sample_inputs(look: Look) -> Iterator[torch.Tensor]:

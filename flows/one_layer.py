@@ -28,7 +28,7 @@ class Seen:
     """A layer's activation of the image and how the score moves with it, `c h w` each, cut into blocks and groups.
 
     Of `parts`, as fine as the blocks or coarser, each takes a pass of its own. `source` says where its icons are to be
-    from: atlas, drawn or none.
+    from (atlas, drawn or none), `groups_source` those of its groups.
     """
 
     layer: Layer
@@ -39,20 +39,36 @@ class Seen:
     parts: Blocks
     groups: Groups
     source: str
+    groups_source: str
 
     @property
     def contribution(self) -> Float:
         """What each neuron adds to the score, `c h w`."""
         return np.asarray(self.activation * self.by_activation)
 
+    def side(self, unit: int) -> str:
+        """Tell on which side a unit is active here: that of its value of largest size."""
+        values = self.activation[unit].ravel()
+        return side_of(float(values[np.abs(values).argmax()]))
+
+
+def side_of(value: float) -> str:
+    """Name the side of a value as patches do."""
+    return "negative" if value < 0 else "positive"
+
 
 def describe(x: Tensor, seen: Seen, illustrator: Illustrator, *, top: int, later: bool = False) -> dict[str, Any]:
     """Return all that is told of a layer; of a `later` one no icon of a block is drawn and no block's classes are."""
     moment, measured = (None, None) if seen.source == "none" else illustrator.moment(seen.layer)
-    icons, of_groups = _icons(seen, illustrator, moment, blocks=not (later and seen.source == "drawn"))
-    grouped = _groups(seen) | _pictures(of_groups, (len(seen.groups.maps),))
+    count = len(seen.groups.maps)
+    names = [f"{row},{col}" for row, col in np.ndindex(seen.blocks.shape)]
+    source = "none" if later and seen.source == "drawn" else seen.source
+    icons = _icons(illustrator, seen.layer, _vectors(seen), names, moment, source)
+    names = [f"group {number}" for number in range(count)]
+    of_groups = _icons(illustrator, seen.layer, seen.groups.directions, names, moment, seen.groups_source)
+    grouped = _groups(seen) | _pictures(of_groups, (count,))
     patterns = between.of_patterns(seen.groups.patterns())
-    grouped |= _classes(x, seen, illustrator, patterns, (len(seen.groups.maps),))
+    grouped |= _classes(x, seen, illustrator, patterns, (count,))
     layer = seen.layer
     return {
         "name": layer.name,
@@ -71,20 +87,19 @@ def describe(x: Tensor, seen: Seen, illustrator: Illustrator, *, top: int, later
 
 
 def _icons(
-    seen: Seen, illustrator: Illustrator, moment: NDArray[np.float64] | None, *, blocks: bool
-) -> tuple[Pictured | None, Pictured | None]:
-    """Return icons of the blocks' vectors, if wanted, and of the groups' directions: one batch, where they are drawn."""
-    if moment is None:
-        return None, None
-    vectors = np.concatenate([_vectors(seen), seen.groups.directions]) if blocks else seen.groups.directions
-    names = [f"{row},{col}" for row, col in np.ndindex(seen.blocks.shape)] if blocks else []
-    names += [f"group {number}" for number in range(len(seen.groups.maps))]
-    if seen.source == "atlas":
-        made = illustrator.from_atlas(seen.layer, vectors, moment)
-    else:
-        made = illustrator.drawn(seen.layer, vectors, names, moment)
-    first = len(names) - len(seen.groups.maps)
-    return (made.part(0, first) if blocks else None), made.part(first, len(names))
+    illustrator: Illustrator,
+    layer: Layer,
+    vectors: Float,
+    names: list[str],
+    moment: NDArray[np.float64] | None,
+    source: str,
+) -> Pictured | None:
+    """Return icons of vectors `n c`, from where they are to be from."""
+    if moment is None or source == "none":
+        return None
+    if source == "atlas":
+        return illustrator.from_atlas(layer, vectors, moment)
+    return illustrator.drawn(layer, vectors, names, moment)
 
 
 def _vectors(seen: Seen) -> Float:
@@ -165,7 +180,8 @@ def _ranked(seen: Seen, units: Float, chosen: Int) -> list[dict[str, Any]]:
         here = np.abs(seen.contribution[unit])
         place = tuple(int(v) for v in np.unravel_index(int(here.argmax()), here.shape))
         value = float(seen.activation[unit][place])
-        rows.append({"unit": unit, "attribution": float(units[unit]), "y": place[0], "x": place[1], "value": value})
+        told = {"unit": unit, "side": side_of(value), "attribution": float(units[unit])}
+        rows.append(told | {"y": place[0], "x": place[1], "value": value})
     return rows
 
 

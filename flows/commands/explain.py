@@ -1,0 +1,116 @@
+"""`actlas explain`: take one image apart."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import output
+from flows.commands.draw import Classes, InputSize, ModelSpec, Out, RunName, Seed, Weights
+
+PICTURES = ("picture", "pictures", "unit_pictures")
+"""What is not numbers, and stays out of the JSON."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("explain")(explain)
+
+
+def explain(
+    image: Annotated[str, typer.Argument(help="An image file, or with --run an image's id.", show_default=False)],
+    layer: Annotated[str, typer.Option(help="The layer to look at.", show_default=False)],
+    to: Annotated[str | None, typer.Option(help="A later layer: what here drives what there.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--class", help="NAME or INDEX of the class to speak for; the model's first choice.")
+    ] = None,
+    versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to set against it.")] = None,
+    run: RunName = None,
+    model: ModelSpec = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
+    classes: Classes = None,
+    out: Out = None,
+    icons: Annotated[
+        str | None,
+        typer.Option(
+            help="atlas: the nearest cells of the run; drawn; none; auto (with --out): atlas if there, groups drawn."
+        ),
+    ] = None,
+    cells: Annotated[
+        int | None, typer.Option(help="Blocks a side that the grid is shown in at most; 14, and 7 where it is drawn.")
+    ] = None,
+    parts: Annotated[int, typer.Option(help="Blocks a side whose classes and links are told, each by a pass.")] = 7,
+    groups: Annotated[int, typer.Option(help="Into how many groups the activation is factored.")] = 6,
+    top: Annotated[int, typer.Option(help="Units told of each block.")] = 4,
+    units: Annotated[int, typer.Option(help="Units that are followed to the later layer.")] = 64,
+    size: Annotated[int, typer.Option(help="Side of a drawn icon in pixels.")] = 96,
+    recipe: Annotated[str, typer.Option(help="How icons are drawn: fast, best or distill.")] = "fast",
+    steps: Annotated[int | None, typer.Option(help="Steps uphill; the recipe's.")] = None,
+    seed: Seed = 0,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Show what a layer sees in an image, where, in which units and groups, and what of it speaks for a class.
+
+    Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
+    """
+    from flows import explaining, image_sheet, launch, looking, progress
+    from flows.illustrating import Drawing
+    from storage import pictures
+
+    path = looking.check_out(out) if out is not None else None
+    drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
+    told = explaining.Told(
+        target=target,
+        versus=versus,
+        cells=cells,
+        parts=parts,
+        groups=groups,
+        top=top,
+        units=units,
+        icons=icons or ("none" if path is None else "auto"),
+        drawing=drawing,
+    )
+    told.check()
+    look = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    launch.share_cores()
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        answer = explaining.explain(look, image, layer, to=to, told=told)
+    if path is not None:
+        pictures.write_png(image_sheet.draw(answer), path)
+        output.say(f"wrote {out}")
+    if json:
+        output.as_json(_numbers(answer) | {"out": out})
+        return
+    _print(answer)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    """Print what speaks most for and against: units, groups and places; and what can't be seen from numbers."""
+    from flows.sheet_parts import question
+
+    layer, names = answer["layer"], answer["class_names"]
+    print(
+        f"{question(answer)}  score {answer['target']['score']:.5g}  at {layer['name']} {layer['attribution']['total']:+.4g}"
+    )
+    for row in [*layer["attribution"]["for"], *reversed(layer["attribution"]["against"])]:
+        print(
+            f"  unit {row['unit']:<5} {row['attribution']:+8.3f}  strongest at {row['y']},{row['x']} ({row['value']:.4g})"
+        )
+    groups = layer["groups"]
+    for number, value in enumerate(groups["attribution"]):
+        best = ", ".join(names.get(int(index)) or str(index) for index in groups["classes"][number][:3])
+        units = ", ".join(map(str, groups["units"][number][:4]))
+        print(f"  group {number + 1:<4} {value:+8.3f}  units {units}; adds most to {best}")
+    for note in layer["notes"]:
+        output.say(f"note: {note}")
+
+
+def _numbers(value: Any) -> Any:
+    """Leave the pictures out, and name dictionary keys as JSON does."""
+    if isinstance(value, dict):
+        return {str(key): _numbers(item) for key, item in value.items() if key not in PICTURES}
+    return [_numbers(item) for item in value] if isinstance(value, list) else value
