@@ -12,6 +12,7 @@ from atlas.activations import Recordable, run_to
 from atlas.arrays import Layer
 from atlas.inversion.ascent import Ascent
 from atlas.inversion.draws import Draws
+from atlas.inversion.fused import Fused
 from atlas.inversion.objectives import PICTURE, Objective, Seen
 from atlas.inversion.parameterisations import Parameterisation
 from atlas.inversion.transforms import Transform, identity
@@ -66,7 +67,7 @@ def look(model: nn.Module | Recordable, layers: Sequence[Layer], mean: Sequence[
         run_to(model, shown, wanted, seen.__setitem__)
         return seen
 
-    return see
+    return Fused(see)
 
 
 def module_of(model: nn.Module | Recordable) -> nn.Module:
