@@ -172,7 +172,8 @@ def from_fingerprint(text: str) -> Preprocess | None:
     record = json.loads(text)
     if record.pop("kind") != "preprocess":
         return None
-    return Preprocess(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in record.items()}
+    return Preprocess(**fields)
 
 
 def from_torchvision(preset: Any) -> Preprocess:

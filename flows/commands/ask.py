@@ -73,7 +73,7 @@ def _draw_top(run: Run, answer: dict[str, Any], sheet: str, method: str | None) 
     images = sheets.images(run, answer["patches"])
     drawn = None
     if method:
-        answer["method"], drawn = patch_gradients.of_patches(run, answer, method, images)
+        answer["method"], drawn = patch_gradients.of_patches(run, answer, method)
     sheets.top(run, answer, sheet, images, drawn)
 
 

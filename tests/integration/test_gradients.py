@@ -17,7 +17,7 @@ from support.trees import tree
 from torch import Tensor, nn
 
 from atlas.attribution import Score, deconvnet, gradient, guided_backprop
-from flows import patch_gradients, pipeline, query, sheets, subject
+from flows import patch_gradients, pipeline, query, subject
 from flows.cli import invoke
 from flows.config import RunConfig
 from flows.engines import Inline
@@ -135,8 +135,7 @@ def test_the_same_bytes_again(finished: RunConfig, images: Path, tmp_path: Path)
 
 def asked_now(opened: Run, sign: str, method: str | None, patches: int = 12) -> tuple[str, list[Any], list[Any]]:
     answer = query.top(opened, corpus.LAYERS[1], 3, k=patches, sign=sign)
-    images = sheets.images(opened, answer["patches"])
-    return *patch_gradients.of_patches(opened, answer, method, images), answer["patches"]
+    return *patch_gradients.of_patches(opened, answer, method), answer["patches"]
 
 
 @pytest.mark.parametrize("sign", ["positive", "negative"])
