@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, compare, draw, explain, keep, meaning, run, serve, show
+from flows.commands import ask, compare, draw, dream, explain, keep, meaning, run, serve, show
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ run.add_to(app)
 ask.add_to(app)
 meaning.add_to(app)
 draw.add_to(app)
+dream.add_to(app)
 show.add_to(app)
 explain.add_to(app)
 compare.add_to(app)

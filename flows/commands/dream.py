@@ -1,0 +1,93 @@
+"""`actlas dream`: DeepDream."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.commands import output
+from flows.commands.draw import Classes, InputSize, ModelSpec, Out, RunName, Weights
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("dream")(dream)
+
+
+def dream(
+    image: Annotated[
+        str,
+        typer.Argument(help="An image file; with --run an image's id; or `noise`.", show_default=False),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="LAYER, LAYER:UNIT, class:NAME or a sum of such; a layer at 0.6 of the model's depth.",
+            show_default=False,
+        ),
+    ] = None,
+    guide: Annotated[
+        str | None, typer.Option(help="An image; what the layer saw in it is what the dream takes up.")
+    ] = None,
+    run: RunName = None,
+    model: ModelSpec = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
+    classes: Classes = None,
+    out: Out = None,
+    view: Annotated[str, typer.Option(help="dream, or sheet: before and after.")] = "dream",
+    size: Annotated[
+        str | None, typer.Option(help="Longer side in pixels, or HEIGHTxWIDTH of noise; the image's own.")
+    ] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="Steps in each octave.")] = 10,
+    octaves: Annotated[
+        int | None,
+        typer.Option(min=1, max=32, help="Sizes to dream at; down to the model's own size, and at least 4."),
+    ] = None,
+    octave_scale: Annotated[float, typer.Option(help="How much larger each size is than the one before.")] = 1.4,
+    rate: Annotated[float, typer.Option(help="How far a step changes a pixel in the mean, in 255ths.")] = 1.5,
+    levels: Annotated[
+        int, typer.Option(min=0, max=16, help="Levels of detail that count alike; 0 leaves the gradient as it is.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(help="Of the tiles' places, and of noise.")] = 0,
+    store: output.Store = output.DEFAULT_STORE,
+    json: output.Json = False,
+) -> None:
+    """Make an image more of what a layer, a unit or a class sees in it.
+
+    Example:  actlas dream sky.jpg --view sheet --out dream.png
+    """
+    from flows import dreaming, launch, looking, progress
+    from storage import pictures
+    from storage.errors import UsageError
+
+    if out is None and not json:
+        raise UsageError("--out FILE.png says where the picture goes; or --json, for the numbers alone")
+    path = looking.check_out(out) if out is not None else None
+    how = dreaming.How(
+        iterations=iterations,
+        octaves=octaves,
+        scale=octave_scale,
+        rate=rate,
+        levels=levels,
+        seed=seed,
+        size=size,
+        view=view,
+    )
+    seen = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    launch.share_cores()
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        answer, before, after = dreaming.dream(seen, image, target, guide=guide, how=how)
+    if path is not None:
+        pictures.write_png(dreaming.draw(answer, before, after), path)
+        output.say(f"wrote {out}")
+    if json:
+        output.as_json(answer | {"out": out})
+        return
+    value, (height, width) = answer["value"], answer["size"]
+    print(
+        f"{answer['target']}  {value['before']:.4g} → {value['after']:.4g}  "
+        f"{width} × {height} px, {len(answer['octaves'])} octaves, {answer['seconds']:.1f} s"
+    )

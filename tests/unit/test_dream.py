@@ -1,0 +1,345 @@
+"""DeepDream against the published code written out, the dense gradient, and by hand; and the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from atlas.arrays import Layer
+from atlas.inversion import dream as dreams
+from atlas.inversion.dream import Tile
+from atlas.inversion.objectives import deepdream
+from flows import dreaming
+from flows.cli import invoke
+
+REACH = 4
+"""Pixels beyond which a place of the net's output sees nothing."""
+
+
+def valued(channels: int = 3) -> dreams.Value:
+    """Make the mean square of what two convolutions with a rectifier between, seeded, give."""
+    net = nn.Sequential(nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.Conv2d(6, 4, 5, padding=2))
+    generator = torch.Generator().manual_seed(3)
+    for parameter in net.requires_grad_(False).parameters():
+        parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return dreams.valued(lambda pictures: {"layer": net((pictures - 0.5) / 0.25)}, deepdream("layer"))
+
+
+def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
+    return torch.rand(channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def dense(value: dreams.Value, picture: Tensor, steps: int, rate: float) -> Tensor:
+    """Climb as dream.ipynb's make_step does, without jitter and untiled, in numbers of 0..1."""
+    picture = picture.clone()
+    for _ in range(steps):
+        leaf = picture[None].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(value(leaf).sum(), [leaf])
+        picture = (picture + rate / 255 * slope[0] / slope.abs().mean()).clamp(0, 1)
+    return picture
+
+
+ONE = {"octaves": 1, "jitter": 0.0, "levels": 0}
+
+
+def test_one_tile_is_the_published_step() -> None:
+    value, picture = valued(), photo(20, 24)
+    ours = dreams.dream(value, picture, tile=(20, 24), iterations=5, rate=4.0, **ONE)
+    torch.testing.assert_close(ours, dense(value, picture, 5, 4.0), atol=1e-5, rtol=0)
+
+
+def test_mutant_steps_are_told_from_the_published_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    value, picture = valued(), photo(20, 24)
+
+    def by_deviation(picture: Tensor, slope: Tensor, rate: float) -> None:
+        picture.add_(slope, alpha=rate / 255 / float(slope.std())).clamp_(0, 1)
+
+    monkeypatch.setattr(dreams, "climb", by_deviation)
+    ours = dreams.dream(value, picture, tile=(20, 24), iterations=5, rate=4.0, **ONE)
+    assert (ours - dense(value, picture, 5, 4.0)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_tiles_give_the_dense_gradient_away_from_their_borders(batch: int) -> None:
+    value, picture = valued(), photo(90, 101)
+    leaf = picture[None].clone().requires_grad_()
+    (whole,) = torch.autograd.grad(value(leaf).sum(), [leaf])
+    over = dreams.tiles((90, 101), (40, 45), (7, 3))
+    tiled = dreams.gradient(value, picture, over, batch=batch)
+    inside = torch.ones(90, 101, dtype=torch.bool)
+    for tile in over:
+        for axis, (start, side) in enumerate(((tile.top, 90), (tile.left, 101))):
+            for border in (start, start + tile.size[axis]):
+                near = torch.arange(side).sub(border).abs() <= 2 * REACH
+                inside &= ~(near[:, None] if axis == 0 else near[None, :])
+    edge = 2 * REACH  # a tile that sticks out sees the picture mirrored there; dense, it ends
+    inside[:edge] = inside[-edge:] = inside[:, :edge] = inside[:, -edge:] = False
+    assert inside.sum() > 1000
+    # The mean is over the places of a tile, or of the whole picture.
+    scaled = tiled[:, inside] * (40 * 45) / (90 * 101)
+    torch.testing.assert_close(scaled, whole[0][:, inside], atol=1e-5 * float(whole.abs().max()), rtol=1e-4)
+    wrong = dreams.gradient(value, picture, over[1:] + over[:1], batch=batch)
+    torch.testing.assert_close(wrong, tiled)  # the order of the tiles does not matter
+
+
+def test_mutant_a_tile_put_elsewhere_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    value, picture = valued(), photo(40, 40)
+    right = dreams.gradient(value, picture, dreams.tiles((40, 40), (20, 20), (5, 5)))
+    put = Tile.put
+
+    def shifted(self: Tile, values: Tensor, picture: Tensor) -> None:
+        put(self, values.roll(1, 2), picture)
+
+    monkeypatch.setattr(Tile, "put", shifted)
+    wrong = dreams.gradient(value, picture, dreams.tiles((40, 40), (20, 20), (5, 5)))
+    assert (wrong - right).abs().max() > 0.1 * right.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "shift"), [((50, 61), (20, 25), (7, 3)), ((3, 1), (8, 8), (7, 0)), ((8, 8), (8, 8), (0, 0))]
+)
+def test_every_pixel_lies_in_one_tile(size: tuple[int, int], tile: tuple[int, int], shift: tuple[int, int]) -> None:
+    count, where = torch.zeros(1, *size), torch.arange(size[0] * size[1]).float().view(1, *size)
+    for one in dreams.tiles(size, tile, shift):
+        mine = torch.zeros(1, *size)
+        one.put(torch.ones(1, *tile), mine)
+        count += mine
+        back = where.clone()
+        one.put(one.cut(where), back)
+        assert torch.equal(back, where)  # what is cut goes back where it was
+    assert (count == 1).all()
+
+
+def test_mirrored_by_hand() -> None:
+    assert dreams.mirrored(-4, 11, 3).tolist() == [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]
+    assert dreams.mirrored(-2, 4, 1).tolist() == [0, 0, 0, 0]
+    assert np.array_equal(dreams.mirrored(-3, 11, 5), np.pad(np.arange(5), 3, mode="symmetric"))
+
+
+def test_details_go_up_the_octaves_as_published() -> None:
+    """Two octaves by hand: dream small, take what was added, enlarge it, add it to the large picture, dream on."""
+    value, picture = valued(), photo(28, 42)
+    asked = {"iterations": 3, "rate": 3.0, "jitter": 0.0, "levels": 0}
+    ours = dreams.dream(value, picture, tile=(28, 42), octaves=2, scale=1.4, **asked)
+    small = F.interpolate(picture[None], (20, 30), mode="bilinear", antialias=True)[0]
+    # One tile of the full size sees the small picture mirrored, so it is climbed by itself.
+    dreamt = small.clone()
+    for _ in range(3):
+        dreams.climb(dreamt, dreams.gradient(value, dreamt, dreams.tiles((20, 30), (28, 42))), 3.0)
+    detail = F.interpolate((dreamt - small)[None], (28, 42), mode="bilinear")[0]
+    torch.testing.assert_close(ours, dense(value, picture + detail, 3, 3.0), atol=1e-5, rtol=0)
+    without = dense(value, picture, 3, 3.0)
+    assert (ours - without).abs().max() > 1e-3  # a dream that forgets its details is told apart
+
+
+def test_octaves_by_hand() -> None:
+    assert dreams.octave_sizes((280, 140), 3, 1.4) == [(143, 71), (200, 100), (280, 140)]
+    assert dreams.octave_sizes((3, 1), 4, 1.4) == [(1, 1), (2, 1), (2, 1), (3, 1)]
+    assert dreams.enough_octaves((3000, 4000), (224, 224)) == 9  # 3000 / 1.4^8 is 203
+    assert dreams.enough_octaves((200, 300), (224, 224)) == 4
+
+
+def test_same_seed_same_dream() -> None:
+    value, picture = valued(), photo(30, 44)
+    first, again, other = (
+        dreams.dream(value, picture, tile=(16, 16), octaves=2, iterations=2, seed=seed) for seed in (5, 5, 6)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == picture.shape
+    assert 0 <= float(first.min()) <= float(first.max()) <= 1
+    assert torch.equal(picture, photo(30, 44))  # what is given stays
+
+
+def test_each_step_lies_elsewhere() -> None:
+    plan = dreams.course((64, 64), (16, 16), 2, iterations=8)
+    starts = {(over[0].top, over[0].left) for _, steps in plan for over in steps}
+    assert len(starts) > 12
+    still = dreams.course((64, 64), (16, 16), 2, iterations=8, jitter=0.0)
+    assert {(over[0].top, over[0].left) for _, steps in still for over in steps} == {(0, 0)}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 40), (17, 16)])
+def test_any_size_and_grey(size: tuple[int, int]) -> None:
+    value, picture = valued(1), photo(*size, channels=1)
+    dreamt = dreams.dream(value, picture, tile=(16, 16), iterations=2)
+    assert dreamt.shape == picture.shape
+    assert bool(torch.isfinite(dreamt).all())
+
+
+def test_dreaming_raises_the_value() -> None:
+    value, picture = valued(), photo(40, 40)
+    dreamt = dreams.dream(value, picture, tile=(16, 16), iterations=5)
+    before, after = (dreams.strength(value, shown, tile=(16, 16)) for shown in (picture, dreamt))
+    assert after > 1.5 * before
+    flat = dreams.dream(lambda pictures: 0 * pictures.sum((1, 2, 3)), picture, tile=(16, 16), iterations=2)
+    torch.testing.assert_close(flat, picture)  # no gradient, no change
+
+
+def test_strength_is_the_mean_over_tiles() -> None:
+    picture = photo(8, 4)
+    assert dreams.strength(lambda p: p.mean((1, 2, 3)), picture, tile=(4, 4), batch=1) == pytest.approx(
+        float(picture.mean()), rel=1e-6
+    )
+
+
+def test_evened_gives_coarse_and_fine_the_same_weight() -> None:
+    rows = torch.arange(64)
+    fine = (-1.0) ** (rows[:, None] + rows[None, :])
+    coarse = torch.cos(rows / 64 * 2 * torch.pi)[:, None].expand(64, 64)
+    slope = (100 * fine + coarse)[None].expand(3, 64, 64).clone()
+    evened = dreams.evened(slope.clone(), 3)[0]
+    shares = [float((evened * part).sum() / (part * part).sum()) for part in (fine, coarse)]
+    assert shares[0] == pytest.approx(1.0, rel=0.05)
+    # All three levels but the finest hold the cosine alone, and a cosine of root mean square 1 has the amplitude √2.
+    assert 1.0 < shares[1] < 3 * 2**0.5
+    untouched = dreams.evened(slope.clone(), 0)
+    assert torch.equal(untouched, slope)  # and so the mutant that evens nothing has 100 : 1
+    assert bool(torch.isfinite(dreams.evened(torch.zeros(3, 5, 1), 3)).all())
+
+
+def published_guide(x: Tensor, y: Tensor) -> Tensor:
+    """Write out dream.ipynb's objective_guide: the gradient at the layer, `c h w`."""
+    depth = x.shape[0]
+    a, b = x.reshape(depth, -1).numpy(), y.reshape(depth, -1).numpy()
+    return torch.from_numpy(b[:, a.T.dot(b).argmax(1)]).view(x.shape)
+
+
+def test_guided_gradient_is_the_published_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, guide = (torch.randn(6, 5, width, generator=generator) for width in (4, 7))
+    maps = x[None].clone().requires_grad_()
+    (slope,) = torch.autograd.grad(dreams.guided("layer", guide).value({"layer": maps}).sum(), [maps])
+    torch.testing.assert_close(slope[0] * 20, published_guide(x, guide))  # a mean over 5 × 4 places
+    assert not torch.allclose(slope[0] * 20, published_guide(x, -guide))
+
+
+def layer(name: str, side: int = 7) -> Layer:
+    return Layer(name=name, units=4, height=side, width=side)
+
+
+def test_middle_is_the_block_near_six_tenths() -> None:
+    names = [f"block{n}{part}" for n in range(10) for part in (".conv", ".norm", ".act", "")]
+    assert dreams.middle([layer(name) for name in names]).name == "block5"
+    assert dreams.middle([layer(name) for name in "abcdefghij"]).name == "f"
+    assert dreams.middle([layer("a"), layer("b", 1), layer("c", 1)]).name == "a"
+    with pytest.raises(ValueError, match="more than one position"):
+        dreams.middle([layer("head", 1)])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"octaves": 0}, {"iterations": 0}, {"scale": 1.0}, {"jitter": 1.5}, {"jitter": -0.1}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a dream takes"):
+        dreams.dream(valued(), photo(8, 8), tile=(8, 8), **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one picture"):
+        dreams.dream(valued(), photo(8, 8)[None], tile=(8, 8))
+
+
+def test_a_gradient_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        dreams.dream(lambda p: (p.sum((1, 2, 3)) * 0).sqrt(), photo(8, 8), tile=(8, 8), octaves=1)
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d({channels}, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=turned)
+    (tmp_path / "classes.txt").write_text("ant\nbee\ncat\ndog\nelk\n")
+    for channels in (1, 3):
+        (tmp_path / f"dreamnet{channels}.py").write_text(FACTORY.format(channels=channels))
+    return tmp_path
+
+
+QUICK = ("--input-size", "24", "--iterations", "1", "--octaves", "2")
+Run = Callable[..., dict[str, object]]
+
+
+@pytest.fixture
+def ask(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str, channels: int = 3) -> dict[str, object]:
+        code = invoke(["dream", *words, "--model", f"dreamnet{channels}:make", *QUICK, "--json"])
+        assert code == 0, capsys.readouterr().err
+        return dict(json.loads(capsys.readouterr().out))
+
+    return run
+
+
+def test_the_command_dreams_of_a_photo_the_right_way_up(ask: Run, folder: Path) -> None:
+    answer = ask("photo.png", "--out", "dream.png")
+    assert answer["size"] == [50, 30]  # turned as its EXIF says
+    assert answer["octaves"] == [[36, 21], [50, 30]]
+    assert answer["value"]["after"] > answer["value"]["before"]  # type: ignore[index]
+    assert Image.open(folder / "dream.png").size == (30, 50)
+    again = ask("photo.png", "--out", "again.png")
+    assert (folder / "dream.png").read_bytes() == (folder / "again.png").read_bytes()
+    assert again["target"] == answer["target"]
+
+
+def test_the_command_dreams_of_everything(ask: Run, folder: Path) -> None:
+    assert ask("photo.png", "2:3")["target"] == "2:3"
+    assert ask("photo.png", "class:bee", "--classes", "classes.txt")["target"] == "class:bee"
+    assert ask("photo.png", "0", "--guide", "photo.png")["guide"] == "photo.png"
+    assert ask("photo.png", "0", "--size", "100")["size"] == [100, 60]
+    assert ask("noise", "0", "--size", "20x31")["size"] == [20, 31]
+    assert ask("noise", "0")["size"] == [24, 24]
+    ask("photo.png", "--out", "grey.png", channels=1)
+    grey = np.asarray(Image.open(folder / "grey.png"))
+    assert (grey == grey[..., :1]).all()
+    ask("photo.png", "--view", "sheet", "--out", "sheet.png")
+    assert Image.open(folder / "sheet.png").width > 2 * 256 * 30 / 50
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("photo.png",), 2, "--out"),
+        (("photo.png", "--view", "film", "--json"), 2, "--view"),
+        (("photo.png", "--rate", "0", "--json"), 2, "--rate"),
+        (("photo.png", "--octave-scale", "1", "--json"), 2, "--octave-scale"),
+        (("photo.png", "--size", "20x30", "--json"), 2, "--size"),
+        (("noise", "--size", "axb", "--json"), 2, "--size"),
+        (("photo.png", "0:1", "--guide", "photo.png", "--json"), 2, "--guide"),
+        (("gone.png", "0", "--json"), 4, "gone.png"),
+        (("photo.png", "0:99", "--json"), 4, "no unit 99"),
+    ],
+)
+def test_what_cannot_be_dreamed_is_one_line(
+    words: tuple[str, ...], code: int, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["dream", *words, "--model", "dreamnet3:make", "--input-size", "24"]) == code
+    err = capsys.readouterr().err.strip()
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_noise_is_seeded(folder: Path) -> None:
+    look = dreaming.Look(model=dreaming.subject.models.load("dreamnet3:make", input_size=24))
+    first, again, other = (dreaming.noise(look, dreaming.How(seed=seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.shape == (24, 24, 3)
