@@ -1,18 +1,15 @@
-"""Model updates as Prefect events: who is told of one, what it sets off, and what follows when a run falls silent."""
+"""Model updates as Prefect events: who is told of one, and what it sets off."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.orchestration import get_client
 from prefect.events import DeploymentEventTrigger, Event, Resource, ResourceSpecification
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.automations import Automation, EventTrigger, Posture
 
-from flows.prefect_flow import PARTLY_REJECTED, SKIPPED, ServerUnreachable
+from flows.prefect_flow import ServerUnreachable
 from flows.updates import EVENT, RESOURCE, Update
 
 TAG = "actlas"
@@ -20,13 +17,6 @@ TAG = "actlas"
 
 SHORTEST = timedelta(seconds=10)
 """Prefect waits at least this long for what does not come."""
-
-HEARTBEAT = 30
-"""Seconds between two signs of life of a flow run, the least that Prefect takes."""
-
-SILENCE = "actlas: runs that fell silent"
-FINAL = ("Completed", PARTLY_REJECTED, "Failed", "Cancelled", SKIPPED, "Crashed")
-"""How our flow runs end, by the names of their states: Prefect's own, and those of prefect_flow."""
 
 
 def emit(update: Update) -> list[str]:
@@ -70,33 +60,6 @@ def trigger(name: str, debounce: timedelta) -> DeploymentEventTrigger:
         within=max(debounce, SHORTEST) if patient else timedelta(0),
         parameters={key: f"{{{{ event.payload.{key} }}}}" for key in ("name", "weights", "sha256")},
     )
-
-
-def crash_the_silent(client: SyncPrefectClient) -> None:
-    """Have the server call runs crashed whose process was killed: nobody else would say so, and they'd hold their slot."""
-    related: dict[str, Any] = {"prefect.resource.id": f"prefect.tag.{TAG}"}
-    heartbeat = "prefect.flow-run.heartbeat"
-    silence = AutomationCore(
-        name=SILENCE,
-        trigger=EventTrigger(
-            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=ResourceSpecification(related),
-            after={heartbeat},
-            expect={heartbeat, *(f"prefect.flow-run.{name}" for name in FINAL)},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=4 * HEARTBEAT),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                name="Crashed", state=StateType.CRASHED, message="no sign of life from its process", force=False
-            )
-        ],
-    )
-    found = client.read_automations_by_name(SILENCE)
-    if not found:
-        client.create_automation(silence)
 
 
 def _waits(automation: Automation, event: Event) -> bool:

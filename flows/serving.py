@@ -4,62 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
-import uvicorn
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
-from flows import events, prefect_flow, progress
+from flows import events, orphans, prefect_flow, prefect_server, progress
 from flows.config import RunConfig
 from flows.prefect_flow import ServerUnreachable
 from flows.updates import Update
 from storage.errors import UsageError
 from storage.places import checked_name
+from storage.store import Store
 
-HOST = "127.0.0.1"
-PORT = 4200
-PATIENCE = 120.0
-"""Seconds that a server of ours may take to start: it makes its database the first time."""
-
-OF_OUR_SERVER = {
-    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-    # in memory, a restart would lose who holds a slot, and Prefect cancels a run whose lease it does not know
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-}
+ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
+"""Where intervals are counted from, so that starting again does not shift them."""
 
 
-def serve(deployments: list[RunnerDeployment], *, gpus: int, port: int) -> None:
-    """Serve deployments until interrupted; schedules go on being made for the next time, and runs wait for it."""
-    with server(port) as address:
+class _Runner(Runner):
+    """A runner that a SIGTERM stops as Ctrl-C does; its own handler leaves in the middle of its event loop."""
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, port: int) -> None:
+    """Serve a run's deployments until interrupted; their schedules are not paused, and what comes due then waits.
+
+    Raises Locked if another process serves the run, and ServerUnreachable.
+    """
+    store = Store(Path(config.store))
+    with store.serving(config.run_name), prefect_server.server(port) as address:
         _prepare(gpus)
-        runner = Runner(name="actlas", pause_on_shutdown=False, limit=None)
-        for deployment in deployments:
-            runner.add_deployment(deployment)
+        runner = _Runner(name="actlas", pause_on_shutdown=False, limit=None)
+        ids = [cast(UUID, runner.add_deployment(deployment)) for deployment in deployments]
+        orphans.bury(store, config.run_name, ids)
         names = ", ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in deployments)
         progress.current().say(f"serving {names}; Prefect's page: {address.removesuffix('/api')}")
         try:
             asyncio.run(runner.start())
+        except KeyboardInterrupt:
+            progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
         except (httpx.HTTPError, RuntimeError) as error:
             raise ServerUnreachable(f"Prefect's server at {address} was lost: {_line(error)}") from None
+        orphans.bury(store, config.run_name, ids)
 
 
 def announce(update: Update) -> list[str]:
     """Tell the configured server of an update, or the one that `actlas serve` runs here; return who waits for it."""
-    with temporary_settings(set_defaults={PREFECT_API_URL: f"http://{HOST}:{PORT}/api"}):
+    with prefect_server.known():
         return events.emit(update)
 
 
@@ -111,73 +115,21 @@ def schedule(cron: str | None, every: timedelta | None, timezone: str | None) ->
         raise UsageError("--cron and --every are two schedules; give one of them")
     try:
         ZoneInfo(timezone or "UTC")
-        return Cron(cron, timezone=timezone) if cron else Interval(every, timezone=timezone) if every else None
+        if every:
+            return Interval(every, anchor_date=ANCHOR, timezone=timezone)
+        return Cron(cron, timezone=timezone) if cron else None
     except (ZoneInfoNotFoundError, IsADirectoryError):
         raise UsageError(f"--timezone {timezone} is not known; write it as in Europe/Zurich") from None
     except ValueError as error:
         raise UsageError(f"--cron {cron}: {error}; write five fields, as in '0 6 * * *'") from None
 
 
-@contextmanager
-def server(port: int) -> Iterator[str]:
-    """Yield the address of the server that is configured or answers at `port`, or else of one of this process's own."""
-    address = PREFECT_API_URL.value() or f"http://{HOST}:{port}/api"
-    with temporary_settings({PREFECT_API_URL: address}):
-        os.environ["PREFECT_API_URL"] = address  # for the processes of the runs
-        if _answers(address):
-            yield address
-        elif PREFECT_API_URL.value() != f"http://{HOST}:{port}/api":
-            raise ServerUnreachable(f"Prefect's server at {address} does not answer; check PREFECT_API_URL")
-        else:
-            with _own_server(port):
-                yield address
-
-
-@contextmanager
-def _own_server(port: int) -> Iterator[None]:
-    """Run a Prefect server in a thread, with its services, on this machine's loopback address."""
-    for name, value in (
-        OF_OUR_SERVER | {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}
-    ).items():
-        os.environ.setdefault(name, value)  # a new thread reads its settings from the environment
-    progress.current().say(f"starting Prefect's server at http://{HOST}:{port}")
-    made = uvicorn.Config(_app, factory=True, host=HOST, port=port, log_level="warning")
-    running = uvicorn.Server(made)
-    thread = threading.Thread(target=running.run, name="prefect-server", daemon=True)
-    thread.start()
-    started = time.monotonic()
-    while not running.started:
-        if not thread.is_alive() or time.monotonic() - started > PATIENCE:
-            raise ServerUnreachable(
-                f"Prefect's server did not start at port {port}; is the port taken? --port names another"
-            )
-        time.sleep(0.1)
-    try:
-        yield
-    finally:
-        running.should_exit = True
-        thread.join(timeout=15)
-
-
-def _app() -> Any:
-    from prefect.server.api.server import create_app
-
-    return create_app(final=True)
-
-
 def _prepare(gpus: int) -> None:
     """Set the limit on tasks that use a GPU, and have runs called crashed that fall silent."""
-    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(events.HEARTBEAT))
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(orphans.HEARTBEAT))
     with get_client(sync_client=True) as client:
         client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=gpus)
-        events.crash_the_silent(client)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/health", timeout=10).is_success
-    except httpx.HTTPError:
-        return False
+        orphans.crash_the_silent(client)
 
 
 def _line(error: Exception) -> str:

@@ -75,6 +75,9 @@ class Places:
     def run_lock(self, name: str) -> Path:
         return self.locks / f"run.{checked_name('run name', name)}.lock"
 
+    def serve_lock(self, name: str) -> Path:
+        return self.locks / f"serve.{checked_name('run name', name)}.lock"
+
     def stage(self, stage: str) -> Path:
         return self.stages / checked_name("stage", stage)
 

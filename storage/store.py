@@ -97,6 +97,12 @@ class Store:
             yield
 
     @contextmanager
+    def serving(self, name: str) -> Iterator[None]:
+        """Be the only one on this machine to start runs of this name by a schedule. Raises Locked."""
+        with locked(self.places.serve_lock(name), wait=False, doing=f"serving run {name!r} of {self.root}"):
+            yield
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """Keep gc away for the whole of a run, so that results found at its start are there when it publishes."""
         with locked(self.places.gc_lock, shared=True):

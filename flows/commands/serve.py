@@ -62,7 +62,7 @@ def serve(
     with progress.reporting(progress.for_stream(sys.stderr)):
         schedule = serving.schedule(cron, repeat, timezone)
         served = serving.deployments(made, schedule, wait=wait, debounce=quiet or timedelta(0))
-        serving.serve(served, gpus=gpus, port=port)
+        serving.serve(made, served, gpus=gpus, port=port)
 
 
 @model.command("updated")

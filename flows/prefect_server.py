@@ -1,0 +1,87 @@
+"""The Prefect server that is talked to: the one configured, or one of this process's own on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import progress
+from flows.prefect_flow import ServerUnreachable
+
+HOST = "127.0.0.1"
+PORT = 4200
+PATIENCE = 120.0
+"""Seconds that a server of ours may take to start: it makes its database the first time."""
+
+SETTINGS = {
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    # in memory, a restart would lose who holds a slot, and Prefect cancels a run whose lease it does not know
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+}
+
+
+@contextmanager
+def known(port: int = PORT) -> Iterator[str]:
+    """Let clients talk to the server configured, or else to one at `port` of this machine; yield its address."""
+    address = PREFECT_API_URL.value() or f"http://{HOST}:{port}/api"
+    with temporary_settings({PREFECT_API_URL: address}):
+        yield address
+
+
+@contextmanager
+def server(port: int) -> Iterator[str]:
+    """Yield the address of the server that is configured or answers at `port`, or else of one of this process's own."""
+    with known(port) as address:
+        os.environ["PREFECT_API_URL"] = address  # for the processes of the runs
+        if _answers(address):
+            yield address
+        elif address != f"http://{HOST}:{port}/api":
+            raise ServerUnreachable(f"Prefect's server at {address} does not answer; check PREFECT_API_URL")
+        else:
+            with _own_server(port):
+                yield address
+
+
+@contextmanager
+def _own_server(port: int) -> Iterator[None]:
+    """Run a Prefect server in a thread, with its services, on this machine's loopback address."""
+    for name, value in (SETTINGS | {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}).items():
+        os.environ.setdefault(name, value)  # a new thread reads its settings from the environment
+    progress.current().say(f"starting Prefect's server at http://{HOST}:{port}")
+    made = uvicorn.Config(_app, factory=True, host=HOST, port=port, log_level="warning")
+    running = uvicorn.Server(made)
+    thread = threading.Thread(target=running.run, name="prefect-server", daemon=True)
+    thread.start()
+    started = time.monotonic()
+    while not running.started:
+        if not thread.is_alive() or time.monotonic() - started > PATIENCE:
+            raise ServerUnreachable(
+                f"Prefect's server did not start at port {port}; is the port taken? --port names another"
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        running.should_exit = True
+        thread.join(timeout=15)
+
+
+def _app() -> Any:
+    from prefect.server.api.server import create_app
+
+    return create_app(final=True)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health", timeout=10).is_success
+    except httpx.HTTPError:
+        return False
