@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,11 @@ WIDTH, LARGEST, SMALLEST = 2000, 560, 260
 MARGIN, GAP, LINE = 28, 18, 20
 GROUND, PANEL, TEXT, QUIET = (24, 24, 24), (40, 40, 40), (236, 236, 236), (160, 160, 160)
 EMPTIED, APPEARED, CHANGED, STILL = (238, 102, 119), (102, 204, 120), (255, 176, 32), (96, 110, 130)
-DOT = (84, 84, 84)
+DOT = (104, 104, 104)
 FINE = 16
 """Least side of a cell in pixels: of the grids whose cells are as large, the finest is drawn."""
-ARROWS = 24
-"""Arrows are thinned to one per cell of a grid of this many cells a side."""
+ARROWS, BEHIND = 24, 4
+"""Arrows are thinned to one per cell of a grid of at most this many cells a side, with so many samples per cell at least."""
 TWICE = 2
 """Lines are drawn at this scale and reduced, so that they are smooth."""
 
@@ -45,7 +46,7 @@ def draw(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Byte:
 def _heading(sheet: Image.Image, answer: dict[str, Any]) -> None:
     write = ImageDraw.Draw(sheet)
     names = [f"{run['run']}@{run['version']}" for run in answer["runs"]]
-    write.text((MARGIN, MARGIN), "What moved:  " + "  →  ".join(names), TEXT, _font(22))
+    write.text((MARGIN, MARGIN), "What moved:  " + "  to  ".join(names), TEXT, _font(22))
     left, up = MARGIN, MARGIN + 38
     for colour, text in (
         (EMPTIED, "emptied"),
@@ -134,7 +135,8 @@ def _motion(step: Step, side: int) -> Image.Image:
     large = Image.new("RGB", (side * TWICE, side * TWICE), PANEL)
     old, new = step.pair.points
     _dots(large, old, 2, DOT)
-    start, end, _ = motion.arrows(old, new, grid=ARROWS, least=max(1, len(old) // ARROWS**2 // 4))
+    grid = max(1, min(ARROWS, math.isqrt(len(old) // BEHIND)))
+    start, end, _ = motion.arrows(old, new, grid=grid, least=max(1, len(old) // grid**2 // BEHIND))
     noise = motion.FINEST if step.noise is None else motion.bar(step.noise)
     far = np.linalg.norm(end - start, axis=1)
     write = ImageDraw.Draw(large)
