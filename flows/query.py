@@ -189,6 +189,11 @@ def runs(store: str) -> list[dict[str, Any]]:
     return rows
 
 
+def published(run: Run) -> str:
+    """Return when a version was published."""
+    return _published(run.store, run.name, run.number)
+
+
 def _published(store: Store, name: str, number: int) -> str:
     """Return when a version was published: the time of its file, since versions themselves hold no times."""
     file, copy = store.places.version(name, number), store.places.copy(name, number)

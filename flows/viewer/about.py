@@ -1,0 +1,111 @@
+"""What the page says of a run: what it is made of, what it has, and the commands that make the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version as installed
+from typing import Any
+
+from flows import query
+from flows.config import EXTRAS
+from flows.viewer import reproduce
+from flows.viewer.shelf import Edition
+from storage.pictures import TILE
+from storage.run import Run
+
+THUMBNAIL = 8
+"""The level of a pyramid that is one tile: at most 2^8 = 256 pixels."""
+
+
+def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
+    """Return provenance, layers, what each of them has, and commands."""
+    run = edition.run
+    return query.show_run(run) | {
+        "tag": edition.tag,
+        "versions": numbers,
+        "published": query.published(run),
+        "labels": len(set(labels(edition)) - {""}),
+        "classes": len(run.model["classes"]) if run.has("model") else 0,
+        "input": run.model["input"] if run.has("model") else None,
+        "layers": [_layer(edition, index, name) for index, name in enumerate(edition.layers)],
+        "missing": {stage: reproduce.run_command(run, (stage,)) for stage in EXTRAS if not _has_any(run, stage)},
+        "commands": _commands(run),
+        "settings": reproduce.settings_only_in_file(run),
+        "cite": _cite(run),
+    }
+
+
+def labels(edition: Edition) -> list[str]:
+    """Return the label of every image, by its id."""
+    run = edition.run
+
+    def read() -> list[str]:
+        from storage import tables
+
+        return ["" if label is None else str(label) for label in _column(tables, run)]
+
+    return edition.keep(("labels",), read)
+
+
+def _column(tables: Any, run: Run) -> list[Any]:
+    if not run.has("labels"):
+        return []
+    return list(tables.read_table(run.result("labels").file("labels.parquet"), ["label"])["label"].to_pylist())
+
+
+def _layer(edition: Edition, index: int, name: str) -> dict[str, Any]:
+    run = edition.run
+    known = next(layer for layer in run.model["layers"] if layer["name"] == name)
+    return {
+        "name": name,
+        "index": index,
+        "units": known["units"],
+        "height": known["height"],
+        "width": known["width"],
+        "focus": run.field(name).focus if run.has("field", name) else None,
+        "grids": [grid_facts(edition, name, grid) for grid in run.grids if run.has("cells", name, grid)],
+        "has": [stage for stage in ("patches", "gradients", "gallery", "influence") if run.has(stage, name)],
+    }
+
+
+def grid_facts(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+    """Return how many cells a grid has and what its tiles are like."""
+    run = edition.run
+    counts = run.result("cells", layer, grid).counts
+    return {
+        "grid": grid,
+        "cells": counts["cells"],
+        "samples": counts["samples"],
+        "icon": edition.icon_side(layer, grid),
+        "tile": TILE,
+        "has": [stage for stage in ("icons", "tiles", "members", "attribution") if run.has(stage, layer, grid)],
+    }
+
+
+def _has_any(run: Run, stage: str) -> bool:
+    return any(entry.stage == stage for entry in run.version.stages)
+
+
+def _commands(run: Run) -> dict[str, str]:
+    here = f"{run.name}@{run.number}"
+    return {
+        "run": reproduce.run_command(run),
+        "view": f"actlas view {here}",
+        "export": f"actlas export {here} {run.name}-atlas",
+        "verify": f"actlas verify {run.name}",
+    }
+
+
+def _cite(run: Run) -> dict[str, str]:
+    about, counted = run.version.about, Counter(run.version.about["rejected"])
+    used = about["listed"] - sum(counted.values())
+    return {
+        "text": (
+            f"Activation atlas {run.name}@{run.number} (sha256 {run.version.sha256[:16]}) of {about['model']}, "
+            f"{used:,} images, made with actlas {installed('actlas')}."
+        ),
+        "method": (
+            "Carter, Armstrong, Schubert, Johnson & Olah (2019). Activation Atlas. Distill. "
+            "https://doi.org/10.23915/distill.00015"
+        ),
+    }

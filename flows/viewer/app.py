@@ -1,0 +1,183 @@
+"""The viewer's web application: the JSON interface, pictures, uploads, and the page."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version as installed
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
+
+from flows import query
+from flows.viewer import about, addresses, catalogue, schemas, uploads
+from flows.viewer.assets import Assets
+from flows.viewer.guard import Guard, Rules
+from flows.viewer.shelf import Edition, Shelf
+from storage.errors import ActlasError, Incomplete, NotFound, UsageError
+
+API = "/api/1"
+RUN = API + "/runs/{name}/{version}"
+PICTURES = "/pictures/{name}/{version}"
+FOREVER = "private, max-age=31536000, immutable"
+LARGEST = 2**31 - 1
+
+Name = Annotated[str, Path(description="A run.", max_length=64)]
+VersionOf = Annotated[str, Path(description="`current`, a number, or number and hash as in 7-c902a294.", max_length=32)]
+
+
+def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) -> ASGIApp:
+    """Return the application over a store; without a desk, uploads are refused."""
+    app = FastAPI(
+        title="actlas viewer",
+        version=installed("actlas"),
+        description="The JSON behind each view of the viewer. Versions of a run never change; neither do answers about them.",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"model": schemas.Error, "description": "What was asked for is not there, or not understood."}},
+    )
+    _add_errors(app)
+    _add_runs(app, shelf)
+    for kind, told in catalogue.ANSWERS.items():
+        _add_answer(app, shelf, kind, told)
+    for kind, told in catalogue.PICTURES.items():
+        _add_picture(app, shelf, kind, told)
+    uploads.add_to(app, RUN, shelf, desk)
+    addresses.add_to(app, shelf, assets)
+    zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
+    return Guard(zipped, rules, uploads.NAMES)
+
+
+def _add_runs(app: FastAPI, shelf: Shelf) -> None:
+    @app.get(f"{API}/runs", response_model=None, responses=_told(schemas.Runs), tags=["runs"], summary="The runs of the store.")
+    def runs() -> Response:
+        return _json({"runs": [_without_paths(row) for row in query.runs(shelf.store)]})
+
+    @app.get(RUN, response_model=None, responses=_told(schemas.About), tags=["runs"], summary="A version of a run: provenance, layers, commands.")
+    def run(name: Name, version: VersionOf, request: Request) -> Response:
+        edition = shelf.edition(name, version)
+        found = about.about(edition, shelf.numbers(name)) | {"uploads": uploads.open_for(app)}
+        return _answered(request, shelf, edition, version, found, lasting=False)
+
+
+def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("name", "version", "published", "versions", "model", "images", "rejected", "layers")}
+
+
+def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
+    def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
+        edition = shelf.edition(name, version)
+        return _answered(request, shelf, edition, version, catalogue.answer(edition, kind, parameters))
+
+    _sign(endpoint, told)
+    app.get(
+        f"{RUN}/{kind}",
+        name=kind,
+        response_model=None,
+        responses=_told(schemas.ANSWERS[kind]),
+        tags=["answers"],
+        summary=told.about,
+    )(endpoint)
+
+
+def _add_picture(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
+    def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
+        edition = shelf.edition(name, version)
+        headers = _headers(shelf, edition, version)
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        found = catalogue.picture(edition, kind, parameters)
+        return Response(found.data, media_type=found.kind, headers=headers)
+
+    _sign(endpoint, told)
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {kind: binary for kind in ("image/webp", "image/jpeg", "image/png")}
+    app.get(
+        f"{PICTURES}/{kind}",
+        name=f"picture_{kind}",
+        response_class=Response,
+        response_model=None,
+        responses={200: {"content": content, "description": told.about}},
+        tags=["pictures"],
+        summary=told.about,
+    )(endpoint)
+
+
+def _sign(endpoint: Callable[..., Any], told: catalogue.Kind) -> None:
+    """Give an endpoint the parameters of its question, from which FastAPI checks and describes them."""
+    known = [
+        inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, annotation=Name),
+        inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=VersionOf),
+        inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request),
+    ]
+    asked = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=_bounded(kind))
+        for name, kind in told.parameters.items()
+    ]
+    endpoint.__signature__ = inspect.Signature([*known, *asked])  # type: ignore[attr-defined]
+    endpoint.__annotations__ = {parameter.name: parameter.annotation for parameter in (*known, *asked)}
+
+
+def _bounded(kind: type) -> Any:
+    return Annotated[int, Query(ge=0, le=LARGEST)] if kind is int else Annotated[str, Query(max_length=300)]
+
+
+def _answered(
+    request: Request, shelf: Shelf, edition: Edition, version: str, value: Any, *, lasting: bool = True
+) -> Response:
+    headers = _headers(shelf, edition, version if lasting else "")
+    if lasting and request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return _json(value, headers)
+
+
+def _headers(shelf: Shelf, edition: Edition, version: str) -> dict[str, str]:
+    """Answers asked for by number and hash last for ever; what `current` or a number means must be asked again."""
+    return {
+        "Cache-Control": FOREVER if version == edition.tag else "no-cache",
+        "ETag": f'"{edition.run.version.sha256[:32]}"',
+        "Actlas-Version": edition.tag,
+        "Actlas-Current": str(shelf.numbers(edition.run.name)[-1]),
+    }
+
+
+def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Response(text.encode(), media_type="application/json", headers=headers or {"Cache-Control": "no-cache"})
+
+
+def _told(model: Any) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "description": "The answer."}}
+
+
+def _add_errors(app: FastAPI) -> None:
+    Handler = Callable[[Request, Any], Awaitable[Response]]
+
+    async def ours(request: Request, error: ActlasError) -> Response:
+        return JSONResponse({"error": str(error)}, status_code=_status(error), headers={"Cache-Control": "no-store"})
+
+    async def misunderstood(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, status_code=400)
+
+    async def plain(request: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": str(error.detail)}, status_code=error.status_code, headers=error.headers)
+
+    handlers: dict[Any, Handler] = {ActlasError: ours, RequestValidationError: misunderstood, HTTPException: plain}
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _status(error: ActlasError) -> int:
+    if isinstance(error, uploads.Busy):
+        return 429
+    return 404 if isinstance(error, NotFound | Incomplete) else 400 if isinstance(error, UsageError) else 500
+
+

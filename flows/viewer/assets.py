@@ -1,0 +1,60 @@
+"""The built page: its files lie beside this module in the wheel, and are made by `make setup` in a checkout."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import Incomplete
+
+BUILT = Path(__file__).parent / "built"
+KINDS = {".js": "text/javascript", ".css": "text/css", ".woff2": "font/woff2", ".svg": "image/svg+xml", ".txt": "text/plain"}
+HOW = "the page of the viewer is not built: run `make setup` (or `npm ci && npm run build` in flows/viewer/web)"
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """The files of the page by name, read once: they are few and small."""
+
+    files: dict[str, bytes]
+    scripts: tuple[str, ...]
+    styles: tuple[str, ...]
+
+    def kind(self, name: str) -> str:
+        return KINDS.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+    def page(self, base: str = "/assets/", data: tuple[str, ...] = ()) -> str:
+        """Return the HTML that the page starts from; `data` are scripts that come before its own."""
+        styles = "".join(f'<link rel="stylesheet" href="{base}{name}">' for name in self.styles)
+        scripts = "".join(f'<script defer src="{name}"></script>' for name in data)
+        scripts += "".join(f'<script defer src="{base}{name}"></script>' for name in self.scripts)
+        return PAGE.format(styles=styles, scripts=scripts, icon=f"{base}icon.svg")
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>actlas</title>
+<link rel="icon" href="{icon}" type="image/svg+xml">
+{styles}{scripts}
+</head>
+<body>
+<noscript>This page draws itself by script; without it there is nothing to see. The same data: actlas --help.</noscript>
+</body>
+</html>
+"""
+
+
+def load(folder: Path = BUILT) -> Assets:
+    """Read the built page. Raises Incomplete, saying how to build it, where it is not there."""
+    try:
+        listed = json.loads((folder / "files.json").read_text())
+        files = {name: (folder / name).read_bytes() for name in listed["files"]}
+    except FileNotFoundError:
+        raise Incomplete(HOW) from None
+    return Assets(files, tuple(listed["scripts"]), tuple(listed["styles"]))

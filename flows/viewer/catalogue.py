@@ -1,0 +1,62 @@
+"""Everything that can be asked of a version, by kind and parameters: the table that server and export both go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flows.viewer import cells, images, pictures, units
+from flows.viewer.pictures import Picture
+from flows.viewer.shelf import Edition
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A question: its parameters with their types, in order, and the function that answers it."""
+
+    parameters: Mapping[str, type]
+    answer: Callable[..., Any]
+    about: str
+
+
+GRID: dict[str, type] = {"layer": str, "grid": int}
+CELL = GRID | {"row": int, "col": int}
+UNIT: dict[str, type] = {"layer": str, "unit": int}
+
+ANSWERS = {
+    "cells": Kind(GRID, cells.columns, "The cells of a grid as columns, in row-major order."),
+    "labels": Kind(GRID, cells.cell_labels, "The most frequent labels of each cell of a grid."),
+    "cell": Kind(CELL, cells.one, "One cell: units, labels, classes, nearest cells, members."),
+    "class": Kind(GRID | {"of": str}, cells.class_map, "What each cell says for one class, by its name or number."),
+    "classes": Kind({}, cells.class_names, "The names of the model's classes."),
+    "units": Kind({"layer": str}, units.columns, "The units of a layer as columns."),
+    "unit": Kind(UNIT, units.one, "One unit: patches, cells, units like it, influence."),
+    "histogram": Kind(UNIT, units.histogram, "How a unit's values are spread over the samples."),
+    "map": Kind(GRID | {"unit": int}, units.on_map, "A unit's mean in each cell of a grid."),
+    "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
+    "rejects": Kind({}, images.rejects, "The images that could not be used."),
+}
+
+PICTURES: dict[str, Kind] = {
+    "tile": Kind(GRID | {"level": int, "x": int, "y": int}, pictures.tile, "A tile of a grid's pyramid."),
+    "icons": Kind(GRID | {"y": int, "x": int}, pictures.icons, "The icons of a block of 8 × 8 cells."),
+    "icon": Kind(CELL, pictures.icon, "One cell's icon."),
+    "faces": Kind({"layer": str, "block": int}, pictures.faces, "A small picture of each of 64 units."),
+    "patch": Kind(UNIT | {"sign": str, "rank": int}, pictures.patch, "One of a unit's strongest patches."),
+    "gradient": Kind(UNIT | {"rank": int}, pictures.gradient, "What drives a unit in one of its patches."),
+    "synthetic": Kind(UNIT, pictures.synthetic, "A picture optimised to excite a unit."),
+    "member": Kind(CELL | {"index": int}, pictures.member, "One of a cell's drawn members."),
+    "photo": Kind({"id": int}, pictures.photo, "An image of the run."),
+}
+
+
+def answer(edition: Edition, kind: str, parameters: Mapping[str, Any]) -> Any:
+    """Answer one question of `ANSWERS`."""
+    return ANSWERS[kind].answer(edition, **parameters)
+
+
+def picture(edition: Edition, kind: str, parameters: Mapping[str, Any]) -> Picture:
+    """Return one picture of `PICTURES`."""
+    found: Picture = PICTURES[kind].answer(edition, **parameters)
+    return found

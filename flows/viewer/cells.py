@@ -1,0 +1,205 @@
+"""What the atlas shows of its cells: columns for all of a grid, and everything of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from flows import targets
+from flows.viewer.about import labels
+from flows.viewer.numbers import plain, rounded
+from flows.viewer.shelf import Edition
+from storage.errors import NotFound
+
+TOP_CLASSES, TOP_LABELS, TOP_UNITS, NEAREST = 3, 3, 8, 6
+LABELS_OF_ONE = 8
+
+
+def columns(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+    """Return the cells of a grid as columns, in row-major order: what hover and shading need and no more."""
+    run = edition.run
+    answer = {
+        "layer": layer,
+        "grid": grid,
+        "row": _cells(edition, layer, grid, "row").tolist(),
+        "col": _cells(edition, layer, grid, "col").tolist(),
+        "count": _cells(edition, layer, grid, "count").tolist(),
+        "spread": rounded(_cells(edition, layer, grid, "spread")),
+        "cosine": None,
+        "rank": None,
+        "weak": None,
+        "classes": None,
+        "names": {},
+    }
+    if run.has("icons", layer, grid):
+        cosine, rank, weak = (edition.array("icons", layer, grid, name) for name in ("cosine", "rank", "weak"))
+        answer |= {"cosine": rounded(cosine), "rank": rank.tolist(), "weak": weak.astype(int).tolist()}
+    if run.has("attribution", layer, grid):
+        answer |= _first_classes(edition, layer, grid)
+    return answer
+
+
+def _cells(edition: Edition, layer: str, grid: int, name: str) -> np.ndarray:
+    return edition.array("cells", layer, grid, name)
+
+
+def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+    """Return each cell's first classes as rows `[class, share, …]`, and the names of those that occur."""
+    first = edition.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
+    share = edition.array("attribution", layer, grid, "share")[:, :TOP_CLASSES]
+    rows = [
+        [[c, round(s, 3)] for c, s in zip(cs, ss, strict=True) if c >= 0]
+        for cs, ss in zip(first.tolist(), share.tolist(), strict=True)
+    ]
+    known = edition.run.model["classes"]
+    seen = sorted({int(c) for c in np.unique(first) if c >= 0})
+    return {"classes": rows, "names": {str(c): str(known[c]) if c < len(known) else str(c) for c in seen}}
+
+
+def cell_labels(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+    """Return the labels that are most frequent in each cell, `[label, share]`, with the list of labels."""
+    names, number = _numbered(edition)
+    images = _sample_images(edition, layer)
+    offsets, members = (_cells(edition, layer, grid, name) for name in ("offsets", "members"))
+    rows = []
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        found = np.bincount(number[images[members[start:stop]]], minlength=1)
+        best = np.argsort(-found, kind="stable")[:TOP_LABELS].tolist()
+        rows.append([[i, round(int(found[i]) / max(stop - start, 1), 3)] for i in best if found[i]])
+    return {"layer": layer, "grid": grid, "labels": names, "cells": rows}
+
+
+def _numbered(edition: Edition) -> tuple[list[str], np.ndarray]:
+    """Return the labels there are, sorted, and each image's place among them."""
+
+    def make() -> tuple[list[str], np.ndarray]:
+        names, number = np.unique(np.asarray(labels(edition), dtype=object).astype(str), return_inverse=True)
+        return [str(name) for name in names.tolist()], number.astype(np.int64)
+
+    return edition.keep(("numbered",), make)
+
+
+def _sample_images(edition: Edition, layer: str) -> np.ndarray:
+    """Return the image of each sample, read shard by shard: all activations at once may not fit into memory."""
+
+    def make() -> np.ndarray:
+        from storage import parts
+
+        found = [parts.read_samples([part]).image_id for part in edition.run.results("collect", layer)]
+        return np.concatenate(found)
+
+    return edition.keep(("sample images", layer), make)
+
+
+def number_of(edition: Edition, layer: str, grid: int, row: int, col: int) -> int:
+    """Return a cell's number in its grid. Raises NotFound."""
+    rows, cols = (_cells(edition, layer, grid, name) for name in ("row", "col"))
+    found = np.flatnonzero((rows == row) & (cols == col))
+    if not len(found):
+        raise NotFound(f"{layer} grid {grid} has no cell {row},{col}: too few samples fall there")
+    return int(found[0])
+
+
+def one(edition: Edition, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
+    """Return everything that is known of one cell."""
+    number = number_of(edition, layer, grid, row, col)
+    mean = edition.rows("cells", layer, grid, "mean", slice(number, number + 1))[0]
+    order = np.argsort(-mean, kind="stable")[:TOP_UNITS]
+    return {
+        "layer": layer,
+        "grid": grid,
+        "row": row,
+        "col": col,
+        "count": int(_cells(edition, layer, grid, "count")[number]),
+        "spread": plain(_cells(edition, layer, grid, "spread")[number]),
+        "icon": _proof(edition, layer, grid, number),
+        "units": [{"unit": int(unit), "mean": plain(mean[unit])} for unit in order],
+        "labels": _labels_of(edition, layer, grid, number),
+        "classes": _classes_of(edition, layer, grid, number),
+        "nearest": _nearest(edition, layer, grid, number),
+        "members": _members(edition, layer, grid, row, col),
+    }
+
+
+def _proof(edition: Edition, layer: str, grid: int, number: int) -> dict[str, Any] | None:
+    if not edition.run.has("icons", layer, grid):
+        return None
+    known = {name: edition.array("icons", layer, grid, name)[number] for name in ("cosine", "rank", "tries", "weak")}
+    return {
+        "cosine": plain(known["cosine"]),
+        "rank": int(known["rank"]),
+        "tries": int(known["tries"]),
+        "weak": bool(known["weak"]),
+    }
+
+
+def _labels_of(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
+    names, label = _numbered(edition)
+    offsets, members = (_cells(edition, layer, grid, name) for name in ("offsets", "members"))
+    samples = members[offsets[number] : offsets[number + 1]]
+    counted = Counter(label[_sample_images(edition, layer)[samples]].tolist())
+    return [
+        {"label": names[i], "samples": n, "share": round(n / max(len(samples), 1), 4)}
+        for i, n in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:LABELS_OF_ONE]
+        if names[i]
+    ]
+
+
+def _classes_of(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]] | None:
+    if not edition.run.has("attribution", layer, grid):
+        return None
+    known = edition.run.model["classes"]
+    first, share, mean = (
+        edition.array("attribution", layer, grid, name)[number] for name in ("classes", "share", "mean")
+    )
+    return [
+        {"class": c, "name": str(known[c]) if c < len(known) else str(c), "share": round(s, 4), "mean": plain(mean[c])}
+        for c, s in zip(first.tolist(), share.tolist(), strict=True)
+        if c >= 0
+    ]
+
+
+def _nearest(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
+    """Return the cells whose means point most nearly the same way, wherever on the map they lie."""
+    mean = edition.array("cells", layer, grid, "mean")
+    length = np.linalg.norm(mean, axis=1)
+    likeness = (mean @ mean[number]) / np.maximum(length * length[number], 1e-30)
+    likeness[number] = -np.inf
+    best = np.argsort(-likeness, kind="stable")[:NEAREST]
+    rows, cols = (_cells(edition, layer, grid, name) for name in ("row", "col"))
+    return [
+        {"row": int(rows[i]), "col": int(cols[i]), "cosine": plain(likeness[i])}
+        for i in best.tolist()
+        if np.isfinite(likeness[i])
+    ]
+
+
+def _members(edition: Edition, layer: str, grid: int, row: int, col: int) -> list[dict[str, Any]]:
+    if not edition.run.has("members", layer, grid):
+        return []
+    table = edition.run.members(layer, grid, row, col).select(["image_id", "y", "x"])
+    names = labels(edition)
+    return [{**member, "label": names[member["image_id"]]} for member in table.to_pylist()]
+
+
+def class_map(edition: Edition, layer: str, grid: int, wanted: str) -> dict[str, Any]:
+    """Return what each cell of a grid says for a class, `mean`, in the order of `columns`, and the class's rank there."""
+    mean = edition.array("attribution", layer, grid, "mean")
+    known = edition.run.model["classes"] or [str(number) for number in range(mean.shape[1])]
+    index = targets.class_index(wanted, known)
+    column = mean[:, index]
+    return {
+        "layer": layer,
+        "grid": grid,
+        "class": index,
+        "name": str(known[index]),
+        "mean": rounded(column),
+        "rank": (1 + (mean > column[:, None]).sum(axis=1)).tolist(),
+    }
+
+
+def class_names(edition: Edition) -> dict[str, Any]:
+    """Return the names of the model's classes, in their order."""
+    return {"names": [str(name) for name in edition.run.model["classes"]]}

@@ -1,0 +1,130 @@
+"""What every request must pass and every answer carries: methods, host, token, and the headers that keep pages apart."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "actlas"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "font-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Who may ask: `hosts` are the names that the address may have (None: any address of numbers, or one of `named`)."""
+
+    hosts: Sequence[str] | None
+    named: Sequence[str] = ()
+    token: str | None = None
+
+    def knows(self, host: str) -> bool:
+        """Tell whether a Host header names us: a page of another name must not reach us by a trick of its DNS."""
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+        name = name.strip("[]").lower()
+        if self.hosts is not None:
+            return name in self.hosts
+        return name in self.named or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class Guard:
+    """Wraps the application: refuses what the rules do not allow, and adds the headers to every answer."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, uploads: Sequence[str]) -> None:
+        self.app, self.rules, self.uploads = app, rules, tuple(uploads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        refusal = self._refuse(scope)
+        inner = {**scope, "method": "GET"} if head else scope
+        await (refusal or self.app)(inner, receive, guarded)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if not self.rules.knows(headers.get("host", "")):
+            return _no(400, "this address is not one that the viewer was started for")
+        if scope["method"] == "POST" and scope["path"].endswith(self.uploads) and scope["path"].startswith("/api/"):
+            if not _same_origin(headers):
+                return _no(403, "another page may not send pictures here")
+        elif scope["method"] not in ("GET", "HEAD"):
+            return _no(405, f"{scope['method']} is not understood here; GET and HEAD are", {"Allow": "GET, HEAD"})
+        return self._check_token(scope, headers) if self.rules.token else None
+
+    def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if self._is_token(given):
+            answer = RedirectResponse(scope["path"] if scope["path"].startswith("/") else "/", status_code=303)
+            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", path="/")
+            return answer
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        if self._is_token(bearer) or self._is_token(_cookie(headers)):
+            return None
+        return _no(401, "the viewer was started with a token: open the address that it printed")
+
+    def _is_token(self, given: str) -> bool:
+        return bool(given) and hmac.compare_digest(given.encode(), str(self.rules.token).encode())
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _same_origin(headers: Headers) -> bool:
+    """Tell whether a page of ours sends this, or no page at all."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+    return site in ("same-origin", "none") and (origin is None or origin.partition("://")[2] == headers.get("host"))
+
+
+def _no(status: int, why: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": why}, status_code=status, headers=headers)

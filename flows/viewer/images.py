@@ -1,0 +1,35 @@
+"""What the page shows of images: one of them, and those that could not be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.viewer.shelf import Edition
+from storage.errors import NotFound
+
+MOST_REJECTS = 200
+
+
+def one(edition: Edition, id: int) -> dict[str, Any]:
+    """Return an image's key, label and size."""
+    run = edition.run
+    if not 0 <= id < run.version.about["ids"]:
+        raise NotFound(f"{run.name} has no image {id}; its ids are 0 to {run.version.about['ids'] - 1}")
+    rows = run.images([id]).select(["image_id", "key", "label", "width", "height", "reason"]).to_pylist()
+    if not rows:
+        raise NotFound(f"image {id} was taken out of the source of {run.name}")
+    found: dict[str, Any] = rows[0]
+    return found
+
+
+def rejects(edition: Edition) -> dict[str, Any]:
+    """Return the first two hundred images that could not be used, with the reason of each."""
+    if not edition.run.has("images"):
+        return {"images": 0, "first": []}
+    table = edition.run.rejects()
+    keys = {row["image_id"]: row["key"] for row in edition.run.images().select(["image_id", "key"]).to_pylist()}
+    first = [
+        {"image_id": row["image_id"], "key": keys.get(row["image_id"], ""), "reason": row["reason"]}
+        for row in table.slice(0, MOST_REJECTS).to_pylist()
+    ]
+    return {"images": len(table), "first": first}

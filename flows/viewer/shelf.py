@@ -1,0 +1,127 @@
+"""The runs that the viewer has open: each version once, with what its views share kept at hand."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from storage.errors import NotFound
+from storage.results import Result
+from storage.run import Run, open_store
+from storage.store import Store
+
+T = TypeVar("T")
+VERSION = re.compile(r"([1-9][0-9]{0,8})(?:-([0-9a-f]{8}))?", re.ASCII)
+OPEN, KEPT = 8, 256 << 20
+"""Versions kept open, and bytes of arrays kept of each."""
+
+
+class Edition:
+    """One version of a run, and the arrays that several of its views read."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._lock = threading.RLock()
+
+    @property
+    def tag(self) -> str:
+        """The version as addresses name it: its number and the start of its hash, so that it never means another."""
+        return f"{self.run.number}-{self.run.version.sha256[:8]}"
+
+    @functools.cached_property
+    def layers(self) -> list[str]:
+        """The run's layers from shallow to deep: the order in which the model finishes them."""
+        depth = [layer["name"] for layer in self.run.model["layers"]] if self.run.has("model") else []
+        return [name for name in depth if name in self.run.layers] or self.run.layers
+
+    def layer(self, name: str) -> str:
+        """Return a layer of the run. Raises NotFound."""
+        if name not in self.run.layers:
+            raise NotFound(f"{self.run.name} has no layer {name!r}; it has {', '.join(self.run.layers)}")
+        return name
+
+    def units(self, layer: str) -> int:
+        return next(int(known["units"]) for known in self.run.model["layers"] if known["name"] == self.layer(layer))
+
+    def icon_side(self, layer: str, grid: int) -> int:
+        """Return the side of a grid's icons in pixels; 0 where it has none."""
+        if not self.run.has("icons", layer, grid):
+            return 0
+        return int(
+            self.keep(("side", layer, grid), lambda: self.rows("icons", layer, grid, "pictures", slice(0, 1)).shape[1])
+        )
+
+    def keep(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what was made under this key before, or make it: one thread at a time, so that nothing is made twice."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+            self._kept.move_to_end(key)
+            value: T = self._kept[key]
+            while len(self._kept) > 1 and sum(map(_weight, self._kept.values())) > KEPT:
+                self._kept.popitem(last=False)
+            return value
+
+    def array(self, stage: str, layer: str, grid: int | None, name: str) -> np.ndarray:
+        """Return one array of a stage's Zarr group, and keep it."""
+        return self.keep((stage, layer, grid, name), lambda: self.rows(stage, layer, grid, name))
+
+    def rows(self, stage: str, layer: str, grid: int | None, name: str, rows: Any = None) -> np.ndarray:
+        """Read one array, or some rows of it, without keeping them."""
+        from storage import arrays
+
+        return arrays.read_array(self.result(stage, layer, grid).file(f"{stage}.zarr"), name, rows)
+
+    def result(self, stage: str, layer: str, grid: int | None = None) -> Result:
+        return self.run.result(stage, self.layer(layer), grid)
+
+
+def _weight(kept: Any) -> int:
+    return kept.nbytes if isinstance(kept, np.ndarray) else 0
+
+
+class Shelf:
+    """A store's runs by name and version."""
+
+    def __init__(self, store: str) -> None:
+        self.store = store
+        self._open: OrderedDict[tuple[str, int], Edition] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def numbers(self, name: str) -> list[int]:
+        """Return the versions of a run, rising. Raises NotFound where there is no such run."""
+        store = open_store(self.store)
+        found = store.versions(name) if name in store.names() else []
+        if not found:
+            raise NotFound(f"no run {name!r} here; runs here: {', '.join(store.names()) or 'none yet'}")
+        return found
+
+    def edition(self, name: str, version: str = "current") -> Edition:
+        """Return a version by `current`, its number, or number and hash. Raises NotFound."""
+        numbers = self.numbers(name)
+        asked = VERSION.fullmatch(version)
+        if version != "current" and not asked:
+            raise NotFound(f"{version!r} is no version: write current, or a number as in {numbers[-1]}")
+        edition = self._edition(name, int(asked[1]) if asked else numbers[-1])
+        if asked and asked[2] and edition.tag != version:
+            raise NotFound(f"{name}@{version} is no longer in this store; its version {asked[1]} is {edition.tag}")
+        return edition
+
+    def _edition(self, name: str, number: int) -> Edition:
+        store: Store = open_store(self.store)
+        version = store.version(name, number)
+        with self._lock:
+            found = self._open.get((name, number))
+            if found is None or found.run.version.sha256 != version.sha256:
+                found = self._open[name, number] = Edition(Run(store, version))
+            self._open.move_to_end((name, number))
+            while len(self._open) > OPEN:
+                self._open.popitem(last=False)
+            return found
