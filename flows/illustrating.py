@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from atlas import folding
+from atlas import fingerprint, folding
 from atlas.activations import run_to
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.inversion import icons, recipes, whitening
@@ -89,7 +89,6 @@ class Illustrator:
         """Return the layer's second moment `c c` and where it was measured: on the run, or else on the sample photos."""
         run = self.look.run
         if run is not None and run.has("moment", layer.name):
-            check_model(self.look, layer)
             return arrays.read_array(run.result("moment", layer.name).file("moment.zarr"), "moment"), f"run {run.name}"
         return self._measured(layer), f"{SAMPLE_PHOTOS} sample photos"
 
@@ -183,21 +182,19 @@ class Illustrator:
         return found.mean()
 
 
-def check_model(look: Look, layer: Layer) -> None:
-    """Raise ModelError where the model has changed up to the layer since the run was made."""
-    from atlas import fingerprint
-
+def check_model(look: Look, layers: Iterable[str]) -> None:
+    """Raise ModelError where the model has changed up to one of the run's layers since the run was made."""
     run, model = look.run, look.model
-    if run is None or layer.name not in run.layers:
+    named = [] if run is None else [layer for layer in layers if layer in run.layers]
+    if run is None or not named:
         return
-    print_of = fingerprint.fingerprints(
-        model.module, subject.example(model), [layer.name], model.preprocess.fingerprint()
-    )
-    if print_of[layer.name] != run.model["fingerprints"][layer.name]:
-        raise ModelError(
-            f"{run.name}@{run.number} was made by another model: {model.spec} has changed up to {layer.name} since; "
-            "run it again, or load the weights it was made with"
-        )
+    found = fingerprint.fingerprints(model.module, subject.example(model), named, model.preprocess.fingerprint())
+    for layer in named:
+        if found[layer] != run.model["fingerprints"][layer]:
+            raise ModelError(
+                f"{run.name}@{run.number} was made by another model: {model.spec} has changed up to {layer} since; "
+                "run it again, or load the weights it was made with"
+            )
 
 
 def _kept(run: Run, layer: str, unit: int, side: str) -> Byte | None:

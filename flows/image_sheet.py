@@ -17,9 +17,11 @@ from flows.sheet_parts import (
     MARGIN,
     PANEL,
     WIDTH,
+    Size,
     block_box,
     classes,
     crop,
+    fit,
     heading,
     overlay,
     part_of,
@@ -56,29 +58,23 @@ def _head(page: Page, answer: dict[str, Any]) -> int:
 
 def _panels(page: Page, answer: dict[str, Any], y: int) -> int:
     """Draw the image with the places marked, what speaks for the class where, and beside them the grid of icons."""
-    layer, grid = answer["layer"], answer["layer"]["grid"]
-    page.picture(MARGIN, y, answer["picture"], PANEL)
+    layer, picture = answer["layer"], answer["picture"]
+    small = fit(picture, PANEL)
+    page.picture(MARGIN, y, picture, *small)
     for letter, place in zip(LETTERS, layer["places"], strict=False):
-        _mark(page, MARGIN, y, layer, place, letter)
-    page.text(MARGIN, y + PANEL + 8, "The image as the model takes it; A to D are told of below.", 13, QUIET, PANEL)
-    second, right, side = y + PANEL + 38, MARGIN + PANEL + GAP, 2 * PANEL + 38
-    page.picture(MARGIN, second, overlay(answer["picture"], layer["attribution"]["positions"], PANEL), PANEL)
-    _icon_grid(page, right, y, grid, side)
+        _mark(page, MARGIN, y, block_box(layer, place, small), letter)
+    page.text(MARGIN, y + small[1] + 8, "The image as the model takes it; A to D are told of below.", 13, QUIET, PANEL)
+    second, right = y + small[1] + 38, MARGIN + PANEL + GAP
+    page.picture(MARGIN, second, overlay(picture, layer["attribution"]["positions"], small), *small)
+    large = fit(picture, 2 * PANEL + 38)
+    _icon_grid(page, right, y, layer["grid"], large)
     total, score = signed(layer["attribution"]["total"]), signed(answer["target"]["score"])
-    captions = (
-        (
-            MARGIN,
-            PANEL,
-            f"What each position adds to {question(answer)}: orange for it, blue against; in all {total}. The score is {score}.",
-        ),
-        (
-            right,
-            side,
-            f"Each position's activation as a picture, its area as the activation's length; {_icons_are(grid)}.",
-        ),
+    adds = f"What each position adds to {question(answer)}: orange for it, blue against; in all {total}. The score is {score}."
+    shows = (
+        f"Each position's activation as a picture, its area as the activation's length; {_icons_are(layer['grid'])}."
     )
-    below = [page.lines(left, second + PANEL + 8, text, wide) for left, wide, text in captions]
-    return round(max(below)) + 22
+    below = page.lines(MARGIN, second + small[1] + 8, adds, PANEL)
+    return round(max(below, page.lines(right, y + large[1] + 8, shows, large[0]))) + 22
 
 
 def _icons_are(grid: dict[str, Any]) -> str:
@@ -87,21 +83,21 @@ def _icons_are(grid: dict[str, Any]) -> str:
     return f"{grid['icons_from']} (likeness {float(np.median(grid['cosine'])):.2f})"
 
 
-def _mark(page: Page, left: float, top: float, layer: dict[str, Any], place: dict[str, int], letter: str) -> None:
-    x, y, wide, high = block_box(layer, place, PANEL)
+def _mark(page: Page, left: float, top: float, box: tuple[float, float, float, float], letter: str) -> None:
+    x, y, wide, high = box
     page.box(left + x - 1, top + y - 1, wide + 2, high + 2, INK, 4)
     page.box(left + x, top + y, wide, high, PAPER, 2)
     page.box(left + x, top + y, 17, 18, PAPER)
     page.text(left + x + 8, top + y + 2, letter, 14, align="centre")
 
 
-def _icon_grid(page: Page, left: float, top: float, grid: dict[str, Any], panel: int) -> None:
-    page.box(left, top, panel, panel, FAINT)
+def _icon_grid(page: Page, left: float, top: float, grid: dict[str, Any], size: Size) -> None:
+    page.box(left, top, *size, FAINT)
     if grid["pictures"] is None:
         return
     for row, col in np.ndindex(grid["rows"], grid["cols"]):
         place = {"row": row, "col": col}
-        x, y, wide, high = block_box({"grid": grid}, place, panel)
+        x, y, wide, high = block_box({"grid": grid}, place, size)
         side = float(grid["side"][row, col]) * (min(wide, high) - 1)
         if side >= 1:
             page.picture(left + x + (wide - side) / 2, top + y + (high - side) / 2, grid["pictures"][row, col], side)
@@ -134,9 +130,10 @@ def _group(
     largest: float,
 ) -> float:
     colour = GROUP_COLOURS[number]
-    page.picture(x, y, tinted(answer["picture"], groups["maps"][number], colour, wide), wide)
-    page.box(x, y + wide, wide, 4, colour)
-    y += wide + 12
+    size = fit(answer["picture"], wide)
+    page.picture(x, y, tinted(answer["picture"], groups["maps"][number], colour, size), *size)
+    page.box(x, y + size[1], wide, 4, colour)
+    y += size[1] + 12
     icon = 84
     if groups["pictures"] is not None:
         page.picture(x, y, groups["pictures"][number], icon)
@@ -153,8 +150,8 @@ def _places(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) -
     if not layer["places"]:
         return y
     remark = (
-        f"The places that move the score most: what is there, its icon, its strongest units ({layer['unit_pictures_from']}) "
-        "with their activation, and the classes it adds most to."
+        f"Those that speak most for {question(answer)}, and against it: what is there, its icon, its strongest units with "
+        f"their activation ({layer['unit_pictures_from']}), and the classes it adds most to."
     )
     y = heading(page, y, "Four places", remark)
     wide = (INNER - 3 * GAP) // 4

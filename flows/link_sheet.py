@@ -16,6 +16,7 @@ from flows.sheet_parts import (
     MARGIN,
     block_box,
     classes,
+    fit,
     heading,
     overlay,
     question,
@@ -40,7 +41,7 @@ def draw(page: Page, answer: dict[str, Any], y: int) -> int:
     remark = (
         "To first order, what would be lost there if a part here were not: orange strengthens, blue weakens. "
         f"Left: groups of {first} and of {later}, and what those add to {question(answer)}. Right: where in {first} the "
-        f"four places of {later} that move the score most rest."
+        f"four places of {later} that speak most for it and against it rest."
     )
     y = heading(page, y, f"From {first} to {later}", remark)
     below = max(_ribbons(page, answer, y), _rests(page, answer, MARGIN + HALF + 2 * GAP, y))
@@ -78,7 +79,7 @@ def _icon(page: Page, answer: dict[str, Any], groups: dict[str, Any], number: in
     if groups["pictures"] is not None:
         page.picture(x, y, groups["pictures"][number], ICON)
     else:
-        page.picture(x, y, overlay(answer["picture"], groups["maps"][number], ICON), ICON)
+        page.picture(x, y, overlay(answer["picture"], groups["maps"][number], (ICON, ICON)), ICON)
     page.box(x, y + ICON, ICON, 4, GROUP_COLOURS[number])
 
 
@@ -109,17 +110,18 @@ def _ribbon(pen: ImageDraw.ImageDraw, start: float, end: float, wide: float, sha
 
 def _rests(page: Page, answer: dict[str, Any], x: int, y: int) -> int:
     """Draw for the later layer's places where in the earlier one they rest."""
-    later, linked, side = answer["later"], answer["between"]["positions"], (HALF - GAP) // 2
+    later, linked = answer["later"], answer["between"]["positions"]
+    size = fit(answer["picture"], (HALF - GAP) // 2)
     for number, place in enumerate(later["places"]):
-        left, top = x + number % 2 * (side + GAP), y + number // 2 * (side + 34)
+        left, top = x + number % 2 * (size[0] + GAP), y + number // 2 * (size[1] + 34)
         middle = _middle(later, place, linked.shape[2:])
-        page.picture(left, top, overlay(answer["picture"], linked[:, :, middle[0], middle[1]], side), side)
-        box_x, box_y, wide, high = block_box(later, place, side)
+        page.picture(left, top, overlay(answer["picture"], linked[:, :, middle[0], middle[1]], size), *size)
+        box_x, box_y, wide, high = block_box(later, place, size)
         page.box(left + box_x - 1, top + box_y - 1, wide + 2, high + 2, INK, 4)
         page.box(left + box_x, top + box_y, wide, high, PAPER, 2)
         added = float(later["attribution"]["blocks"][place["row"], place["col"]])
-        page.text(left, top + side + 6, f"the outlined place adds {signed(added)}", 13, QUIET, side)
-    return y + -(-len(later["places"]) // 2) * (side + 34)
+        page.text(left, top + size[1] + 6, f"the outlined place adds {signed(added)}", 13, QUIET, size[0])
+    return y + -(-len(later["places"]) // 2) * (size[1] + 34)
 
 
 def _middle(layer: dict[str, Any], place: dict[str, int], parts: tuple[int, ...]) -> tuple[int, int]:

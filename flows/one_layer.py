@@ -206,10 +206,16 @@ def _groups(seen: Seen) -> dict[str, Any]:
 
 
 def _places(seen: Seen) -> list[dict[str, int]]:
-    """Return the blocks worth telling of: those that move the score most, or else the strongest, none beside another."""
-    moved = np.abs(seen.blocks.sums(seen.contribution.sum(0)))
-    strength = moved if moved.any() else np.linalg.norm(seen.blocks.means(seen.activation), axis=0)
-    return [{"row": row, "col": col} for row, col in likeness.apart(strength, PLACES)]
+    """Return the blocks worth telling of, none beside another: two that speak most for the class, two most against.
+
+    Where there are not so many, those that are strongest.
+    """
+    moved = seen.blocks.sums(seen.contribution.sum(0))
+    found = likeness.apart(moved, PLACES // 2)
+    found += likeness.apart(-moved, PLACES - len(found), found)
+    norm = np.linalg.norm(seen.blocks.means(seen.activation), axis=0)
+    found += likeness.apart(norm, PLACES - len(found), found)
+    return [{"row": row, "col": col} for row, col in found]
 
 
 def _notes(seen: Seen) -> list[str]:

@@ -37,27 +37,38 @@ def heading(page: Page, y: float, title: str, remark: str = "") -> int:
     return round(below) + 12
 
 
-def block_box(layer: dict[str, Any], place: dict[str, int], side: float) -> tuple[float, float, float, float]:
-    """Return left, top, width and height of a block in a picture of a side."""
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def fit(picture: Byte, wide: int) -> Size:
+    """Return the size of a picture at a width."""
+    return wide, max(1, round(wide * picture.shape[0] / picture.shape[1]))
+
+
+def block_box(layer: dict[str, Any], place: dict[str, int], size: Size) -> tuple[float, float, float, float]:
+    """Return left, top, width and height of a block in a picture of a size."""
     grid = layer["grid"]
-    tops, lefts = (np.asarray(grid[name]) * side / grid[name][-1] for name in ("top", "left"))
+    lefts, tops = (
+        np.asarray(grid[name]) * side / grid[name][-1] for name, side in zip(("left", "top"), size, strict=True)
+    )
     row, col = place["row"], place["col"]
     return lefts[col], tops[row], lefts[col + 1] - lefts[col], tops[row + 1] - tops[row]
 
 
-def overlay(picture: Byte, map: Float, side: int) -> Byte:
-    """Lay a signed map over the picture gone pale, each at a side in pixels."""
-    shown = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
-    strength = Image.fromarray(colours.scaled(map)).resize((side, side), Image.Resampling.BICUBIC)
+def overlay(picture: Byte, map: Float, size: Size) -> Byte:
+    """Lay a signed map over the picture gone pale, both at a size."""
+    shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    strength = Image.fromarray(colours.scaled(map)).resize(size, Image.Resampling.BICUBIC)
     laid: Byte = colours.overlay(shown, np.clip(np.asarray(strength), -1, 1))
     return laid
 
 
-def tinted(picture: Byte, map: Float, colour: Colour, side: int) -> Byte:
+def tinted(picture: Byte, map: Float, colour: Colour, size: Size) -> Byte:
     """Show the picture where a map is strong, and a pale grey one with a tint of colour elsewhere."""
-    shown = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float64)
+    shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
     strength = np.asarray(map, dtype=np.float32) / max(float(np.percentile(map, 99)), 1e-12)
-    large = Image.fromarray(strength).resize((side, side), Image.Resampling.BICUBIC)
+    large = Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(large), 0, 1)[..., None]
     grey = (shown @ np.array([0.299, 0.587, 0.114]))[..., None]
     pale = 0.22 * grey + 0.78 * 250
@@ -66,12 +77,13 @@ def tinted(picture: Byte, map: Float, colour: Colour, side: int) -> Byte:
 
 
 def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
-    """Cut the image about a block, three times as wide as it and at least a fifth of the image."""
-    side = picture.shape[0]
-    x, y, wide, high = block_box(layer, place, side)
-    half = max(3 * max(wide, high), side / 5) / 2
-    middle_x, middle_y = (float(np.clip(m, half, side - half)) for m in (x + wide / 2, y + high / 2))
-    box = (middle_x - half, middle_y - half, middle_x + half, middle_y + half)
+    """Cut a square of the image about a block, three times as wide as it and at least a fifth of the image."""
+    high, wide = picture.shape[:2]
+    left, top, across, down = block_box(layer, place, (wide, high))
+    half = min(max(3 * max(across, down), max(wide, high) / 5), wide, high) / 2
+    x = float(np.clip(left + across / 2, half, wide - half))
+    y = float(np.clip(top + down / 2, half, high - half))
+    box = (x - half, y - half, x + half, y + half)
     return np.asarray(Image.fromarray(picture).resize((200, 200), Image.Resampling.BICUBIC, box=box))
 
 

@@ -19,7 +19,7 @@ PAPER, INK, QUIET, LINE, FAINT = (255, 255, 255), (26, 26, 26), (112, 112, 112),
 FALLBACK = ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf")
 """A package that carries a font of many more signs; captum needs it, so it is there."""
 
-TALLEST = 12_000
+TALLEST = 8000
 
 
 class Page:

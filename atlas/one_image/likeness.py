@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,11 +27,19 @@ def strongest(values: NDArray[np.floating], count: int) -> Int:
     return np.argsort(-np.asarray(values, dtype=np.float64), axis=-1, kind="stable")[..., :count].astype(np.int64)
 
 
-def apart(strength: NDArray[np.floating], count: int) -> list[tuple[int, int]]:
-    """Return up to `count` places (row, column) of a map `r q`, strongest first, none beside another."""
+def apart(strength: NDArray[np.floating], count: int, beside: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """Return up to `count` places (row, column) of a map `r q` where it is above 0, strongest first.
+
+    None is next to another, nor to those it is `beside`.
+    """
     found: list[tuple[int, int]] = []
     for number in strongest(strength.ravel(), strength.size).tolist():
         row, col = divmod(number, strength.shape[1])
-        if len(found) < count and all(max(abs(row - r), abs(col - q)) > 1 for r, q in found):
+        taken = [*beside, *found]
+        if len(found) < count and strength[row, col] > 0 and _far(row, col, taken):
             found.append((row, col))
     return found
+
+
+def _far(row: int, col: int, places: Sequence[tuple[int, int]]) -> bool:
+    return all(max(abs(row - r), abs(col - q)) > 1 for r, q in places)

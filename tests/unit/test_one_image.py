@@ -337,3 +337,5 @@ def test_strongest_and_apart() -> None:
     strength = np.array([[9.0, 8.0, 1.0], [7.0, 2.0, 5.0], [3.0, 0.0, 6.0]])
     assert likeness.apart(strength, 3) == [(0, 0), (2, 2), (2, 0)]
     assert likeness.apart(strength, 9) == [(0, 0), (2, 2), (2, 0), (0, 2)]
+    assert likeness.apart(strength, 9, beside=[(0, 1)]) == [(2, 2), (2, 0)]
+    assert likeness.apart(-strength, 9) == []

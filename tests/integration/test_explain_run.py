@@ -1,0 +1,118 @@
+"""`explain` on a run: icons looked up in its atlas, its second moment, its patches of units; and another model refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import corpus
+from support.pictures import photo
+
+from atlas import fingerprint
+from atlas.inversion.proof import EPSILON, whitened_cosines
+from atlas.inversion.whitening import second_moment, whitener
+from flows import cli, explaining, illustrating, looking, pipeline
+from flows.engines import Inline
+from flows.explaining import Told
+from flows.looking import Look
+from storage import pictures
+from storage.errors import ModelError, UsageError
+
+LAYER, LATER = corpus.LAYERS
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    images = corpus.write_images(tmp_path_factory.mktemp("images"), 40)
+    folder = tmp_path_factory.mktemp("store")
+    pipeline.run(corpus.config(images, folder), Inline())
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def look(store: str) -> Look:
+    return looking.look(store, run="small")
+
+
+@pytest.fixture(scope="module")
+def answer(look: Look) -> dict[str, Any]:
+    return explaining.explain(look, "3", LAYER, to=LATER, told=Told(icons="atlas", cells=5, groups=3))
+
+
+def test_each_block_has_the_icon_of_the_likest_cell(look: Look, answer: dict[str, Any]) -> None:
+    run, grid = look.run, answer["layer"]["grid"]
+    assert run is not None
+    cells, samples = run.cells(LAYER, grid["grid"]), run.samples(LAYER).activations
+    whiten = whitener(second_moment([samples], samples.shape[1]), EPSILON).numpy()
+    told = Told(icons="none", cells=5, groups=3, top=16)
+    units = explaining.explain(look, "3", LAYER, told=told)["layer"]["grid"]
+    for row, col in np.ndindex(5, 5):
+        vector = np.zeros(samples.shape[1], np.float32)
+        vector[units["units"][row, col]] = units["values"][row, col]
+        cosine = whitened_cosines(vector[None], cells.mean, whiten)[0]
+        assert grid["cosine"][row, col] == pytest.approx(cosine.max(), abs=1e-4)
+        best = np.flatnonzero((cells.row == grid["cells"][row, col, 0]) & (cells.col == grid["cells"][row, col, 1]))[0]
+        assert cosine[best] == pytest.approx(cosine.max(), abs=1e-4)
+        assert (grid["pictures"][row, col] == cells.icon[best]).all()
+
+
+def test_what_is_usual_is_the_runs_and_so_are_the_units_pictures(look: Look, answer: dict[str, Any]) -> None:
+    run, layer = look.run, answer["layer"]
+    assert run is not None
+    assert layer["whitened_by"] == "run small"
+    rms = np.sqrt(np.square(run.samples(LAYER).activations).mean(0))
+    grid = layer["grid"]
+    assert np.allclose(grid["relative"] * rms[grid["units"]], grid["values"], rtol=1e-4, atol=1e-6)
+    assert layer["unit_pictures_from"] == "the strongest patch of each in run small"
+    for (unit, side), picture in layer["unit_pictures"].items():
+        assert (picture == pictures.decode(run.thumbnails(LAYER, unit, side)[0])).all()
+    assert answer["later"]["grid"]["pictures"] is not None
+
+
+def test_by_itself_blocks_are_looked_up_and_groups_drawn(look: Look) -> None:
+    told = Told(groups=2, drawing=illustrating.Drawing(steps=1, size=32))
+    found = explaining.explain(look, "3", LAYER, told=told)["layer"]
+    assert found["grid"]["icons_from"].startswith("the nearest cell's icon of run small")
+    assert found["groups"]["icons_from"] == "drawn, fast, 1 steps"
+
+
+def test_a_layer_that_the_run_lacks_has_no_atlas(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(illustrating, "SAMPLE_PHOTOS", 3)
+    with pytest.raises(UsageError, match=r"no run with icons of features.3 is named"):
+        explaining.explain(look, "3", "features.3", told=Told(icons="atlas"))
+    told = Told(cells=1, groups=1, drawing=illustrating.Drawing(steps=1, size=32))
+    found = explaining.explain(look, "3", "features.3", told=told)["layer"]
+    assert (found["whitened_by"], found["grid"]["icons_from"]) == ("3 sample photos", "drawn, fast, 1 steps")
+
+
+def test_another_model_than_the_runs_is_refused(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "fingerprints", lambda *_: dict.fromkeys((LAYER, LATER), "another"))
+    with pytest.raises(ModelError, match=f"small@1 was made by another model: .* has changed up to {LAYER} since"):
+        explaining.explain(look, "3", LAYER, told=Told(icons="none"))
+
+
+def test_the_command_answers_of_an_image_of_the_run_and_of_a_file(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(50, 40).save(tmp_path / "photo.png")
+    for image in ("7", str(tmp_path / "photo.png")):
+        asked = ["explain", image, "--layer", LAYER, "--run", "small", "--store", store, "--icons", "atlas", "--json"]
+        assert cli.invoke(asked) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["image"], told["run"]) == (image, "small@1")
+        assert np.shape(told["layer"]["grid"]["cells"])[2] == 2
+    assert cli.invoke(["explain", "4711", "--layer", LAYER, "--run", "small", "--store", store]) == 4
+    assert "no image 4711" in capsys.readouterr().err
+
+
+def test_mutant_the_cell_before_the_likest_is_seen(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = illustrating.likeness.nearest
+    monkeypatch.setattr(
+        illustrating.likeness, "nearest", lambda *asked: (np.maximum(right(*asked)[0] - 1, 0), right(*asked)[1])
+    )
+    found = explaining.explain(look, "3", LAYER, told=Told(icons="atlas", cells=5, groups=3))
+    with pytest.raises(AssertionError):
+        test_each_block_has_the_icon_of_the_likest_cell(look, found)
