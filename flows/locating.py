@@ -23,7 +23,7 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
         raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
     if not run.grids:
         raise NotFound(f"{run.name} has no grids: it has too few samples")
-    activation = _activation(run, layer, read_image(run, image))
+    activation = activation_of(run, layer, read_image(run, image))
     return query.locate(run, layer, activation.numpy(), grid or run.grids[-1])
 
 
@@ -44,7 +44,8 @@ def subject_of(run: Run, layer: str) -> subject.Subject:
     return subj
 
 
-def _activation(run: Run, layer: str, data: bytes) -> Tensor:
+def activation_of(run: Run, layer: str, data: bytes) -> Tensor:
+    """Return the activation `c h w` of an encoded image at a layer of the run's model."""
     subj = subject_of(run, layer)
     pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)).copy())[None]
     seen: dict[str, Tensor] = {}

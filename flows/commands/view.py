@@ -1,0 +1,45 @@
+"""`actlas view` and `export`: the page, served or as files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.commands import output
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("view")(view)
+
+
+def view(
+    name: Annotated[
+        str | None, typer.Argument(help="A run, or NAME@VERSION; all runs of the store if left out.", show_default=False)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="A port; a free one if left out.", min=1, max=65535)] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine a token is needed.")] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry; made where --host needs one.")
+    ] = None,
+    uploads: Annotated[bool, typer.Option(help="Take pictures to locate and explain.")] = True,
+    time_limit: Annotated[float, typer.Option(help="Seconds for such a picture.", min=1)] = 60.0,
+    store: output.Store = output.DEFAULT_STORE,
+) -> None:
+    """Open the atlas in a browser: walk through it, meet the units, take an image apart.
+
+    Example:  actlas view photos --port 8000 --no-browser
+    """
+    from flows.viewer import serve
+
+    options = serve.Options(host=host, port=port, token=token, uploads=uploads, seconds=time_limit)
+
+    def opened(where: str) -> None:
+        print(where, flush=True)
+        output.say("ctrl-c ends it")
+        if browser:
+            serve.open_browser(where)
+
+    serve.serve(store, name, options, opened)

@@ -1,0 +1,315 @@
+"""The shapes of answers, for the OpenAPI page: nothing is checked against them at run time, tests do that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+Number = float | None
+
+
+class Error(TypedDict):
+    error: str
+
+
+class RunRow(TypedDict):
+    name: str
+    version: int
+    published: str
+    versions: list[int]
+    model: str
+    images: int
+    rejected: int
+    layers: list[str]
+
+
+class Runs(TypedDict):
+    runs: list[RunRow]
+
+
+class GridFacts(TypedDict):
+    grid: int
+    cells: int
+    samples: int
+    icon: int
+    tile: int
+    has: list[str]
+
+
+class LayerFacts(TypedDict):
+    name: str
+    index: int
+    units: int
+    height: int
+    width: int
+    focus: Number
+    grids: list[GridFacts]
+    has: list[str]
+
+
+class About(TypedDict):
+    name: str
+    version: int
+    tag: str
+    versions: list[int]
+    published: str
+    sha256: str
+    model: str
+    images: str
+    listed: int
+    rejected: dict[str, int]
+    labels: int
+    classes: int
+    input: list[int] | None
+    config: dict[str, Any]
+    stages: dict[str, int]
+    layers: list[LayerFacts]
+    missing: dict[str, str]
+    commands: dict[str, str]
+    settings: dict[str, Any]
+    cite: dict[str, str]
+    uploads: bool
+
+
+class CellColumns(TypedDict):
+    layer: str
+    grid: int
+    row: list[int]
+    col: list[int]
+    count: list[int]
+    spread: list[Number]
+    cosine: list[Number] | None
+    rank: list[int] | None
+    weak: list[int] | None
+    classes: list[list[list[float]]] | None
+    names: dict[str, str]
+
+
+class CellLabels(TypedDict):
+    layer: str
+    grid: int
+    labels: list[str]
+    cells: list[list[list[float]]]
+
+
+class Proof(TypedDict):
+    cosine: Number
+    rank: int
+    tries: int
+    weak: bool
+
+
+class UnitMean(TypedDict):
+    unit: int
+    mean: Number
+
+
+class LabelShare(TypedDict):
+    label: str
+    samples: int
+    share: float
+
+
+ClassShare = TypedDict("ClassShare", {"class": int, "name": str, "share": float, "mean": Number})
+
+
+class Near(TypedDict):
+    row: int
+    col: int
+    cosine: Number
+
+
+class Member(TypedDict):
+    image_id: int
+    y: int
+    x: int
+    label: str
+
+
+class Cell(TypedDict):
+    layer: str
+    grid: int
+    row: int
+    col: int
+    count: int
+    spread: Number
+    icon: Proof | None
+    units: list[UnitMean]
+    labels: list[LabelShare]
+    classes: list[ClassShare] | None
+    nearest: list[Near]
+    members: list[Member]
+
+
+ClassMap = TypedDict(
+    "ClassMap", {"layer": str, "grid": int, "class": int, "name": str, "mean": list[Number], "rank": list[int]}
+)
+
+
+class Classes(TypedDict):
+    names: list[str]
+
+
+class UnitColumns(TypedDict):
+    layer: str
+    units: int
+    max: list[Number]
+    min: list[Number]
+    labels: list[str]
+    top: list[list[list[int]]]
+    different: list[int]
+    ratio: list[Number] | None
+
+
+class Focus(TypedDict):
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class Patch(TypedDict):
+    rank: int
+    value: Number
+    image_id: int
+    label: str | None
+    y: int
+    x: int
+    focus: Focus | None
+
+
+class Side(TypedDict):
+    note: str | None
+    extreme: Number
+    images_at_extreme: int
+    patches: list[Patch]
+    pictures: int
+
+
+class StrongCell(TypedDict):
+    row: int
+    col: int
+    mean: Number
+
+
+class StrongCells(TypedDict):
+    grid: int
+    strongest: list[StrongCell]
+
+
+class Alike(TypedDict):
+    unit: int
+    correlation: Number
+
+
+class Drawn(TypedDict):
+    value: Number
+    best: Number
+    patch: Number
+    dead: bool
+
+
+class Gradients(TypedDict):
+    method: str
+    ranks: list[int]
+
+
+class Link(TypedDict):
+    unit: int
+    influence: Number
+
+
+class Links(TypedDict):
+    layer: str | None
+    links: list[Link]
+
+
+class Unit(TypedDict):
+    layer: str
+    unit: int
+    units: int
+    positive: Side
+    negative: Side
+    cells: StrongCells | None
+    alike: list[Alike]
+    gallery: Drawn | None
+    gradients: Gradients | None
+    drives: Links | None
+    driven: Links | None
+
+
+class Histogram(TypedDict):
+    layer: str
+    unit: int
+    low: Number
+    high: Number
+    counts: list[int]
+
+
+class UnitMap(TypedDict):
+    layer: str
+    grid: int
+    unit: int
+    mean: list[Number]
+
+
+class Image(TypedDict):
+    image_id: int
+    key: str
+    label: str | None
+    width: int | None
+    height: int | None
+    reason: str | None
+
+
+class Reject(TypedDict):
+    image_id: int
+    key: str
+    reason: str
+
+
+class Rejects(TypedDict):
+    images: int
+    first: list[Reject]
+
+
+class LitCell(TypedDict):
+    row: int
+    col: int
+    positions: int
+
+
+class Position(TypedDict):
+    y: int
+    x: int
+    cell: list[int] | None
+    point: list[float]
+
+
+class Located(TypedDict):
+    layer: str
+    grid: int
+    height: int
+    width: int
+    cells: list[LitCell]
+    positions: list[Position]
+
+
+class Explained(TypedDict):
+    layer: str
+
+
+ANSWERS: dict[str, Any] = {
+    "cells": CellColumns,
+    "labels": CellLabels,
+    "cell": Cell,
+    "class": ClassMap,
+    "classes": Classes,
+    "units": UnitColumns,
+    "unit": Unit,
+    "histogram": Histogram,
+    "map": UnitMap,
+    "image": Image,
+    "rejects": Rejects,
+}

@@ -1,0 +1,103 @@
+"""The two questions that bring a picture along, locate and explain: bounded in size, in number and in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from flows.viewer import schemas
+from flows.viewer.desk import Busy, Desk
+from flows.viewer.shelf import Shelf
+from storage.errors import NotFound, UsageError
+from storage.images import formats
+
+__all__ = ["NAMES", "Busy", "Desk", "add_to", "open_for"]
+
+NAMES = ("/locate", "/explain")
+LARGEST = 16 << 20
+"""Bytes of a picture that is sent."""
+
+PIXELS_MOST = 40_000_000
+ARRIVES = 30.0
+"""Seconds in which it must have arrived."""
+
+OFF = "the viewer was started with --no-uploads: pictures are not taken"
+
+Name = Annotated[str, Path(max_length=64)]
+VersionOf = Annotated[str, Path(max_length=32)]
+Layer = Annotated[str, Query(max_length=300)]
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of a JPEG, PNG, WebP or other image, at most 16 MiB and 40 million pixels.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def open_for(app: FastAPI) -> bool:
+    """Tell whether pictures are taken."""
+    return getattr(app.state, "desk", None) is not None
+
+
+def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
+    """Add the two uploads."""
+    app.state.desk = desk
+
+    @app.post(f"{root}/locate", responses=_told(schemas.Located), response_model=None, openapi_extra=BODY, tags=["uploads"], summary="The cells that the positions of an image fall in.")
+    async def locate(name: Name, version: VersionOf, layer: Layer, grid: Annotated[int, Query(ge=1, le=512)], request: Request) -> Response:
+        edition = shelf.edition(name, version)
+        edition.layer(layer)
+        if grid not in edition.run.grids:
+            raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, edition.run.grids))}")
+        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid}
+        return await _ask(desk, "locate", asked, request)
+
+    @app.post(f"{root}/explain", responses=_told(schemas.Explained), response_model=None, openapi_extra=BODY, tags=["uploads"], summary="What a layer sees in an image, and what speaks for a class.")
+    async def explain(
+        name: Name,
+        version: VersionOf,
+        layer: Layer,
+        request: Request,
+        of: Annotated[str | None, Query(max_length=200)] = None,
+        against: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> Response:
+        edition = shelf.edition(name, version)
+        edition.layer(layer)
+        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "of": of, "against": against}
+        return await _ask(desk, "explain", asked, request)
+
+
+async def _ask(desk: Desk | None, question: str, asked: dict[str, Any], request: Request) -> Response:
+    if desk is None:
+        return JSONResponse({"error": OFF}, status_code=403)
+    data = await asyncio.wait_for(_body(request), ARRIVES)
+    check(data)
+    answer = await asyncio.to_thread(desk.ask, question, asked, data)
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body, and no more than is allowed of it."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > LARGEST:
+            raise UsageError(f"the picture has more than {LARGEST >> 20} MiB; send a smaller one")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def check(data: bytes) -> None:
+    """Raise UsageError unless these bytes begin as an image does: what a name or a header says counts for nothing."""
+    try:
+        formats.sniff(data)
+    except Exception as error:
+        raise UsageError(f"this is not an image that can be read: {error}") from None
+
+
+def _told(model: Any) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "description": "The answer."}, 429: {"model": schemas.Error, "description": "Too busy."}}

@@ -1,0 +1,85 @@
+// One address per state: where one is, read from the address bar and written to it.
+
+/**
+ * @typedef {object} State
+ * @property {'home' | 'atlas' | 'units' | 'unit' | 'image' | 'run' | 'compare' | 'api' | 'lost'} place
+ * @property {string} name
+ * @property {number | null} version
+ * @property {string} what  a layer, LAYER:UNIT or an image's id
+ * @property {Record<string, string>} query
+ */
+
+const PLACES = ['atlas', 'units', 'unit', 'image', 'run'];
+
+/** Opened from a disk or exported: the address stands after `#`. */
+export const hashed = () => location.protocol === 'file:' || 'ACTLAS' in window;
+
+/** @returns {State} */
+export function here() {
+  if (!hashed()) return parse(location.pathname + location.search);
+  return parse(location.hash.slice(1) || '/');
+}
+
+/** @param {string} address @returns {State} */
+export function parse(address) {
+  const [path, search = ''] = split(address, '?');
+  const query = Object.fromEntries(new URLSearchParams(search));
+  const parts = path.split('/').filter(Boolean).map(decoded);
+  const state = (/** @type {Partial<State>} */ more) =>
+    /** @type {State} */ ({ place: 'lost', name: '', version: null, what: '', query, ...more });
+  if (!parts.length) return state({ place: 'home' });
+  if (parts.length === 1 && parts[0] === 'api') return state({ place: 'api' });
+  if (parts[0] === 'compare') return compared(parts, state);
+  const [name, version] = split(parts[0], '@');
+  const place = parts[1] ?? 'atlas';
+  const known = PLACES.includes(place) && parts.length <= 3 && (version === undefined || /^[1-9]\d{0,8}$/.test(version));
+  if (!known) return state({ place: 'lost', name });
+  return state({ place: /** @type {State['place']} */ (place), name, version: version ? Number(version) : null, what: parts[2] ?? '' });
+}
+
+/** @param {string[]} parts @param {(more: Partial<State>) => State} state */
+function compared(parts, state) {
+  const [a, b] = split(parts[1] ?? '', '..');
+  const [name, version] = split(a, '@');
+  return b ? state({ place: 'compare', name, version: version ? Number(version) : null, what: `${b}/${parts[2] ?? ''}` }) : state({});
+}
+
+/** @param {State} state */
+export function format(state) {
+  const run = state.version ? `${state.name}@${state.version}` : state.name;
+  const search = new URLSearchParams(Object.entries(state.query).filter(([, value]) => value !== '')).toString()
+    .replaceAll('%2C', ',').replaceAll('%3A', ':');
+  let path = '/';
+  if (state.place === 'api') path = '/api';
+  else if (state.place === 'compare') {
+    const [b, layer] = split(state.what, '/');
+    path = `/compare/${run}..${b}${layer ? `/${encodeURIComponent(layer)}` : ''}`;
+  } else if (state.place !== 'home') {
+    path = `/${run}/${state.place}${state.what ? `/${encodeURIComponent(state.what).replaceAll('%3A', ':')}` : ''}`;
+  }
+  return search ? `${path}?${search}` : path;
+}
+
+/** What a link to a state leads to. @param {State} state */
+export const href = (state) => (hashed() ? `#${format(state)}` : format(state));
+
+/** Unit and layer of `LAYER:UNIT`. @param {string} what */
+export function unitOf(what) {
+  const at = what.lastIndexOf(':');
+  return { layer: what.slice(0, at), unit: Number(what.slice(at + 1)) };
+}
+
+/** @param {string} text @param {string} at @returns {[string, string | undefined]} */
+function split(text, at) {
+  const place = text.indexOf(at);
+  return place < 0 ? [text, undefined] : [text.slice(0, place), text.slice(place + at.length)];
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,33 @@
+// Numbers with sensible digits.
+
+const WHOLE = new Intl.NumberFormat('en');
+
+/** A count with thousands apart. @param {number} value */
+export const count = (value) => WHOLE.format(value);
+
+/** A number with three digits that count. @param {number | null | undefined} value */
+export function number(value) {
+  if (value === null || value === undefined) return '–';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1000) return WHOLE.format(Math.round(value));
+  if (size < 0.001) return value.toExponential(1).replace('-', '−');
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
+}
+
+/** A number with its sign. @param {number | null | undefined} value */
+export const signed = (value) => (typeof value === 'number' && value > 0 ? `+${number(value)}` : number(value));
+
+/** A share as per cent. @param {number} value */
+export function percent(value) {
+  const hundred = value * 100;
+  if (hundred > 0 && hundred < 1) return '< 1 %';
+  if (hundred < 100 && hundred > 99) return '> 99 %';
+  return `${Math.round(hundred)} %`;
+}
+
+/** "1 image", "2 images". @param {number} n @param {string} one @param {string} [many] */
+export const many = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** A day as people write it. @param {string} iso */
+export const day = (iso) => new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric' });
