@@ -1,0 +1,144 @@
+// Ask for data and name pictures: from the server, or from the scripts and files of an export.
+
+/** @typedef {Record<string, string | number>} Parameters */
+
+/** The run that is looked at. @type {About | null} */
+let run = null;
+
+/** Answers that were asked for, by key: each is asked for once. @type {Map<string, Promise<any>>} */
+const asked = new Map();
+
+/** What scripts of an export have put here. @type {Map<string, any>} */
+const put = new Map();
+
+/** Pictures that came with an answer of an export. @type {Map<string, string>} */
+const pictures = new Map();
+
+const exported = () => window.ACTLAS ?? null;
+
+/** Something that went wrong, in words for people. */
+export class Failed extends Error {
+  /** @param {string} message @param {number} status */
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+window.actlas = (key, value, more = {}) => {
+  put.set(key, value);
+  for (const [name, address] of Object.entries(more)) pictures.set(name, address);
+};
+
+/** Called with the number of a version that was published meanwhile. @type {(number: number) => void} */
+let announce = () => {};
+
+/** @param {(number: number) => void} told */
+export function whenPublished(told) {
+  announce = told;
+}
+
+/** Is there a server that can be asked anything? */
+export const live = () => !exported();
+
+/** The runs of the store. @returns {Promise<{ runs: RunRow[] }>} */
+export const runs = () => fetched('/api/1/runs');
+
+/** Open a version of a run: what is asked from now on is asked of it. @param {string} name @param {number | null} version @returns {Promise<About>} */
+export async function open(name, version) {
+  const file = exported();
+  if (file) {
+    if (file.name !== name || (version && version !== file.version)) {
+      throw new Failed(`These files hold ${file.name}@${file.version}, not ${name}${version ? `@${version}` : ''}.`, 404);
+    }
+    run = file.about;
+    return run;
+  }
+  if (run && run.name === name && (version === null || version === run.version)) return run;
+  const found = /** @type {About} */ (await fetched(`/api/1/runs/${encodeURIComponent(name)}/${version ?? 'current'}`));
+  asked.clear();
+  run = found;
+  return found;
+}
+
+/**
+ * Ask one question of the open run.
+ * @param {string} kind
+ * @param {Parameters} [parameters]
+ * @returns {Promise<any>}
+ */
+export function ask(kind, parameters = {}) {
+  const key = keyOf(kind, parameters);
+  let answer = asked.get(key);
+  if (!answer) {
+    answer = exported() ? script(key) : fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`);
+    answer.catch(() => asked.delete(key));
+    asked.set(key, answer);
+  }
+  return answer;
+}
+
+/** The address of a picture of the open run. @param {string} kind @param {Parameters} parameters */
+export function picture(kind, parameters) {
+  if (!exported()) return `/pictures/${place()}/${kind}${search(parameters)}`;
+  const key = keyOf(kind, parameters);
+  return pictures.get(key) ?? `pictures/${key}.webp`;
+}
+
+/**
+ * Send a picture and ask a question about it.
+ * @param {'locate' | 'explain'} kind
+ * @param {Parameters} parameters
+ * @param {Blob} image
+ * @returns {Promise<any>}
+ */
+export function send(kind, parameters, image) {
+  const body = new Blob([image], { type: 'application/octet-stream' });
+  return fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`, { method: 'POST', body });
+}
+
+/** `photos/7-c902a294`: the run and its version with its hash. */
+function place() {
+  if (!run) throw new Failed('No run is open.', 0);
+  return `${encodeURIComponent(run.name)}/${run.tag}`;
+}
+
+/** @param {Parameters} parameters */
+function search(parameters) {
+  const text = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)])).toString();
+  return text ? `?${text}` : '';
+}
+
+/** What a question is called among the files of an export: layers by their number. @param {string} kind @param {Parameters} parameters */
+function keyOf(kind, parameters) {
+  const values = Object.entries(parameters).map(([name, value]) =>
+    name === 'layer' ? run?.layers.find((layer) => layer.name === value)?.index ?? 'none' : encodeURIComponent(value));
+  return [kind, ...values].join('/');
+}
+
+/** @param {string} address @param {RequestInit} [how] */
+async function fetched(address, how = {}) {
+  let answer;
+  try {
+    answer = await fetch(address, how);
+  } catch {
+    throw new Failed('The viewer does not answer. Is `actlas view` still running?', 0);
+  }
+  const current = Number(answer.headers.get('Actlas-Current'));
+  if (run && current > Math.max(run.version, ...run.versions) && address.includes(`/${encodeURIComponent(run.name)}/`)) announce(current);
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Failed(body.error ?? `The viewer answered ${answer.status}.`, answer.status);
+  return body;
+}
+
+/** Load a script of an export, which puts its answer here. @param {string} key @returns {Promise<any>} */
+function script(key) {
+  return new Promise((resolve, reject) => {
+    const element = document.createElement('script');
+    element.src = `data/${key}.js`;
+    element.onload = () => (put.has(key) ? resolve(put.get(key)) : reject(new Failed(`data/${key}.js is not what it should be.`, 500)));
+    element.onerror = () => reject(new Failed('This is not among the exported files.', 404));
+    element.addEventListener('load', () => element.remove());
+    document.head.append(element);
+  });
+}

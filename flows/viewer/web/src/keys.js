@@ -1,0 +1,33 @@
+// The keys that work everywhere, and the list of all of them.
+
+/** @type {[string, string][]} */
+export const KEYS = [
+  ['/', 'search: a class, a unit, a label'],
+  ['?', 'this help'],
+  ['Esc', 'close, go back to the map'],
+  ['← ↑ → ↓', 'on the map: walk from cell to cell; on a unit: the one before or after'],
+  ['Enter', 'on the map: open the cell'],
+  ['+ −', 'zoom in and out'],
+  ['0', 'the whole map'],
+  ['[ ]', 'a shallower or a deeper layer'],
+  ['l', 'the map as a list'],
+  ['t', 'light or dark'],
+];
+
+/** Is somebody typing? @param {EventTarget | null} target */
+export function typing(target) {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+}
+
+/** @param {Record<string, (event: KeyboardEvent) => void>} table  what each key does */
+export function listen(table) {
+  addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (typing(event.target) && event.key !== 'Escape') return;
+    const act = table[event.key];
+    if (act) {
+      event.preventDefault();
+      act(event);
+    }
+  });
+}

@@ -1,0 +1,119 @@
+// Parts that several views are made of.
+
+import { href } from './address.js';
+import { picture } from './data.js';
+import { fill, h, SIGNS, sign } from './dom.js';
+import { say } from './live.js';
+
+const FACE = 72;
+const ROW = 8;
+
+/** Grey shapes of the right size, shown only where waiting is long enough to be noticed. @param {...[number, number]} sizes */
+export function waiting(...sizes) {
+  const shapes = sizes.map(([width, height]) => {
+    const shape = h('div', { class: 'shape' });
+    shape.style.width = width ? `${width}px` : '100%';
+    shape.style.height = `${height}px`;
+    return shape;
+  });
+  return h('div', { class: 'waiting', role: 'status', 'aria-label': 'loading' }, ...shapes);
+}
+
+/** What went wrong, and what to try. @param {unknown} error @param {() => void} [again] */
+export function failed(error, again) {
+  const words = error instanceof Error ? error.message : String(error);
+  return h('div', { class: 'failed', role: 'alert' },
+    h('p', {}, words),
+    again && h('button', { class: 'button', onclick: again }, 'Try again'));
+}
+
+/**
+ * Fill an element with what is to come: shapes first, then the thing or what went wrong.
+ * @template T
+ * @param {Element} element
+ * @param {() => Promise<T>} get
+ * @param {(value: T) => import('./dom.js').Child | import('./dom.js').Child[]} draw
+ * @param {...[number, number]} sizes
+ * @returns {Promise<void>}
+ */
+export async function coming(element, get, draw, ...sizes) {
+  const stamp = String(Math.random());
+  /** @type {HTMLElement} */ (element).dataset.coming = stamp;
+  fill(element, waiting(...(sizes.length ? sizes : [/** @type {[number, number]} */ ([0, 64])])));
+  const mine = () => /** @type {HTMLElement} */ (element).dataset.coming === stamp;
+  try {
+    const value = await get();
+    if (mine()) fill(element, ...[draw(value)].flat());
+  } catch (error) {
+    if (mine()) fill(element, failed(error, () => coming(element, get, draw, ...sizes)));
+  }
+}
+
+/** A command with a button that copies it. @param {string} text */
+export function command(text) {
+  const button = h('button', { class: 'icon-button', title: 'Copy', 'aria-label': 'Copy the command', onclick: () => copy(text) }, sign(SIGNS.copy));
+  return h('div', { class: 'command' }, h('code', { tabindex: 0 }, text), button);
+}
+
+/** @param {string} text */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say('Copied.');
+  } catch {
+    say('The browser does not let the page copy; select the text and copy it.');
+  }
+}
+
+/** Something that the run does not have, and how it is made. @param {string} what @param {string | undefined} how */
+export function missing(what, how) {
+  return h('div', { class: 'missing' }, h('p', {}, how ? `${what} Make it:` : what), how && command(how));
+}
+
+/** A small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] */
+export function face(layer, unit, side = 32) {
+  const place = unit % (ROW * ROW);
+  const scale = side / FACE;
+  const element = h('span', { class: 'face', 'aria-hidden': 'true' });
+  element.style.width = element.style.height = `${side}px`;
+  element.style.backgroundImage = `url("${picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) })}")`;
+  element.style.backgroundSize = `${FACE * ROW * scale}px auto`;
+  element.style.backgroundPosition = `${-(place % ROW) * side}px ${-Math.floor(place / ROW) * side}px`;
+  return element;
+}
+
+/** A link to a unit with its picture. @param {import('./address.js').State} state @param {string} layer @param {number} unit @param {...import('./dom.js').Child} more */
+export function chip(state, layer, unit, ...more) {
+  return h('a', { class: 'chip', href: unitHref(state, layer, unit), title: `${layer}:${unit}` },
+    face(layer, unit), h('span', { class: 'chip-name' }, String(unit)), ...more);
+}
+
+/** @param {import('./address.js').State} state @param {string} layer @param {number} unit */
+export const unitHref = (state, layer, unit) => href({ ...state, place: 'unit', what: `${layer}:${unit}`, query: {} });
+
+/** @param {import('./address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col */
+export const cellHref = (state, layer, grid, row, col) =>
+  href({ ...state, place: 'atlas', what: layer, query: { grid: String(grid), cell: `${row},${col}` } });
+
+/** A bar of an amount from 0 to 1. @param {number} share @param {string} [kind] */
+export function bar(share, kind = 'amount') {
+  const inside = h('span', { class: `bar-in ${kind}` });
+  inside.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`;
+  return h('span', { class: 'bar', 'aria-hidden': 'true' }, inside);
+}
+
+/** Rows of a name, a bar and a number. @param {{ name: import('./dom.js').Child, share: number, value: string, href?: string }[]} rows @param {string} [kind] */
+export function bars(rows, kind) {
+  return h('ul', { class: 'bars' }, ...rows.map((row) =>
+    h('li', {}, h('span', { class: 'bars-name' }, row.href ? h('a', { href: row.href }, row.name) : row.name), bar(row.share, kind), h('span', { class: 'num' }, row.value))));
+}
+
+/** A heading and what belongs to it. @param {string} heading @param {...import('./dom.js').Child} children */
+export function section(heading, ...children) {
+  return h('section', { class: 'section' }, h('h2', {}, heading), ...children);
+}
+
+/** A picture that loads when it comes into view. @param {string} source @param {string} words @param {number} [side] */
+export function image(source, words, side) {
+  return h('img', { src: source, alt: words, loading: 'lazy', decoding: 'async', ...(side ? { width: side, height: side } : {}) });
+}

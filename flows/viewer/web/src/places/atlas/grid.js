@@ -1,0 +1,85 @@
+// One grid of a layer: its cells, where their icons lie on the unit square, and which cell is where.
+
+import { ask } from '../../data.js';
+
+const GAP = 1;
+const SMALLEST = 0.25;
+
+export class Grid {
+  /** @param {LayerFacts} layer @param {GridFacts} facts @param {CellColumns} columns */
+  constructor(layer, facts, columns) {
+    this.layer = layer;
+    this.facts = facts;
+    this.columns = columns;
+    this.size = facts.grid;
+    this.length = columns.row.length;
+    this.place = new Int32Array(this.size * this.size).fill(-1);
+    columns.row.forEach((row, i) => {
+      this.place[row * this.size + columns.col[i]] = i;
+    });
+    /** From the fullest to the emptiest. */
+    this.fullest = Array.from({ length: this.length }, (_, i) => i).sort((a, b) => columns.count[b] - columns.count[a]);
+    this.squares = squares(this.size, facts.icon, columns);
+    /** @type {CellLabels | null} */
+    this.labels = null;
+    this.most = Math.max(1, ...columns.count);
+  }
+
+  /** The number of the cell at a row and column, −1 if there is none. @param {number} row @param {number} col */
+  at(row, col) {
+    return row >= 0 && col >= 0 && row < this.size && col < this.size ? this.place[row * this.size + col] : -1;
+  }
+
+  /** The number of the cell under a point of the unit square. @param {number} x @param {number} y */
+  under(x, y) {
+    return this.at(Math.floor(y * this.size), Math.floor(x * this.size));
+  }
+
+  /** What a cell is mostly: classes where they are known, else labels. @param {number} i @param {number} [most] @returns {{ name: string, share: number }[]} */
+  words(i, most = 3) {
+    const { classes, names } = this.columns;
+    if (classes) return classes[i].slice(0, most).map(([of, share]) => ({ name: names[of] ?? String(of), share }));
+    if (!this.labels) return [];
+    const { labels, cells } = this.labels;
+    return cells[i].filter(([label]) => labels[label]).slice(0, most).map(([label, share]) => ({ name: labels[label], share }));
+  }
+
+  /** The nearest cell in a direction, by rows or columns and then by distance. @param {number} i @param {number} down @param {number} right */
+  step(i, down, right) {
+    const row = this.columns.row[i];
+    const col = this.columns.col[i];
+    let best = -1;
+    let nearest = Infinity;
+    for (let j = 0; j < this.length; j++) {
+      const along = (this.columns.row[j] - row) * down + (this.columns.col[j] - col) * right;
+      const across = Math.abs((this.columns.row[j] - row) * right) + Math.abs((this.columns.col[j] - col) * down);
+      const far = along + 3 * across;
+      if (along > 0 && across <= along * 2 && far < nearest) {
+        nearest = far;
+        best = j;
+      }
+    }
+    return best;
+  }
+}
+
+/** The left, top and side of each icon on the unit square, as the tiles have them. @param {number} size @param {number} icon @param {CellColumns} columns */
+function squares(size, icon, columns) {
+  const cell = (icon || 96) + GAP;
+  const average = columns.count.reduce((sum, n) => sum + n, 0) / (size * size);
+  const out = new Float64Array(columns.row.length * 3);
+  columns.row.forEach((row, i) => {
+    const part = Math.min(1, Math.max(SMALLEST, Math.sqrt(columns.count[i] / (average || 1))));
+    const side = Math.max(1, Math.round((cell - GAP) * part));
+    const inset = Math.floor((cell - side) / 2);
+    out[3 * i] = (columns.col[i] * cell + inset) / (cell * size);
+    out[3 * i + 1] = (row * cell + inset) / (cell * size);
+    out[3 * i + 2] = side / (cell * size);
+  });
+  return out;
+}
+
+/** @param {LayerFacts} layer @param {GridFacts} facts @returns {Promise<Grid>} */
+export async function load(layer, facts) {
+  return new Grid(layer, facts, await ask('cells', { layer: layer.name, grid: facts.grid }));
+}

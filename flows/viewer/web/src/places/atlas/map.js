@@ -1,0 +1,190 @@
+// The map: tiles by OpenSeadragon, one picture per grid over the same square, the one that suits the zoom shown.
+
+import OpenSeadragon from 'openseadragon';
+import { picture } from '../../data.js';
+import { still } from '../../theme.js';
+
+const FINEST = 40;
+const MARGIN = 0.03;
+const DEEPEST = 640;
+
+/** @typedef {{ x: number, y: number, zoom: number }} View */
+
+export class Tiles {
+  /** @param {HTMLElement} element @param {{ moved: () => void, settled: () => void, clicked: (x: number, y: number) => void }} told */
+  constructor(element, told) {
+    const viewer = OpenSeadragon(/** @type {any} */ ({
+      element,
+      drawer: 'canvas',
+      prefixUrl: '',
+      showNavigationControl: false,
+      showNavigator: true,
+      navigatorPosition: 'BOTTOM_RIGHT',
+      navigatorSizeRatio: 0.16,
+      navigatorMaintainSizeRatio: false,
+      navigatorAutoFade: false,
+      navigatorBackground: 'transparent',
+      navigatorBorderColor: 'transparent',
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+      gestureSettingsTouch: { clickToZoom: false },
+      gestureSettingsPen: { clickToZoom: false },
+      gestureSettingsUnknown: { clickToZoom: false },
+      visibilityRatio: 0.4,
+      minZoomImageRatio: 0.5,
+      maxZoomPixelRatio: 64,
+      zoomPerScroll: 1.25,
+      animationTime: still() ? 0 : 0.35,
+      blendTime: 0,
+      immediateRender: true,
+      imageLoaderLimit: 6,
+      maxImageCacheCount: 400,
+      crossOriginPolicy: false,
+      tabIndex: -1,
+    }));
+    this.viewer = viewer;
+    this.layer = '';
+    /** @type {GridFacts[]} */
+    this.grids = [];
+    /** @type {number | null} */
+    this.chosen = null;
+    viewer.innerTracker.keyHandler = /** @type {any} */ (null);
+    viewer.innerTracker.keyDownHandler = /** @type {any} */ (null);
+    viewer.addHandler('update-viewport', told.moved);
+    viewer.addHandler('animation-finish', told.settled);
+    viewer.addHandler('resize', () => requestAnimationFrame(told.moved));
+    viewer.addHandler('canvas-click', (/** @type {any} */ event) => {
+      if (!event.quick) return;
+      const point = viewer.viewport.pointFromPixel(event.position, true);
+      told.clicked(point.x, point.y);
+    });
+  }
+
+  /** Show another layer. @param {LayerFacts} layer */
+  async show(layer) {
+    const view = this.grids.length ? this.view() : null;
+    this.viewer.world.removeAll();
+    this.layer = layer.name;
+    this.grids = layer.grids.filter((grid) => grid.has.includes('tiles'));
+    await Promise.all(this.grids.map((grid, index) => this.#add(layer, grid, index)));
+    if (this.layer === layer.name && view) this.look(view, true);
+  }
+
+  /** @param {LayerFacts} layer @param {GridFacts} facts @param {number} index */
+  #add(layer, facts, index) {
+    const side = facts.grid * (facts.icon + 1);
+    return new Promise((resolve) => {
+      this.viewer.addTiledImage(/** @type {any} */ ({
+        tileSource: {
+          width: side,
+          height: side,
+          tileSize: facts.tile,
+          tileOverlap: 0,
+          minLevel: Math.min(8, Math.ceil(Math.log2(side))),
+          getTileUrl: (/** @type {number} */ level, /** @type {number} */ x, /** @type {number} */ y) =>
+            picture('tile', { layer: layer.name, grid: facts.grid, level, x, y }),
+        },
+        x: 0,
+        y: 0,
+        width: 1,
+        index,
+        opacity: 0,
+        success: resolve,
+        error: resolve,
+      }));
+    });
+  }
+
+  /** Where on the screen the unit square lies: left, top and side in pixels of the page. */
+  frame() {
+    const viewport = this.viewer.viewport;
+    const start = viewport.pixelFromPoint(new OpenSeadragon.Point(0, 0), true);
+    const end = viewport.pixelFromPoint(new OpenSeadragon.Point(1, 0), true);
+    return { left: start.x, top: start.y, side: end.x - start.x };
+  }
+
+  /** The grid that suits the zoom: the finest whose cells are large enough to see, or the one chosen by hand. */
+  grid() {
+    if (this.chosen && this.grids.some((grid) => grid.grid === this.chosen)) return this.chosen;
+    const side = this.frame().side;
+    const fine = this.grids.filter((grid) => side / grid.grid >= FINEST);
+    return (fine.at(-1) ?? this.grids[0])?.grid ?? 0;
+  }
+
+  /** Show a grid and fade the others. @param {number} wanted */
+  fade(wanted) {
+    this.grids.forEach((grid, index) => {
+      const item = this.viewer.world.getItemAt(index);
+      if (!item) return;
+      const goal = grid.grid === wanted ? 1 : 0;
+      if (still()) item.setOpacity(goal);
+      else glide(item, goal);
+    });
+  }
+
+  /** @returns {View} */
+  view() {
+    const viewport = this.viewer.viewport;
+    const centre = viewport.getCenter(false);
+    return { x: centre.x, y: centre.y, zoom: viewport.getZoom(false) / home(viewport) };
+  }
+
+  /** @param {View} view @param {boolean} [now] */
+  look(view, now = false) {
+    const viewport = this.viewer.viewport;
+    const zoom = Math.min(view.zoom * home(viewport), this.#deepest());
+    viewport.zoomTo(zoom, undefined, now || still());
+    viewport.panTo(new OpenSeadragon.Point(view.x, view.y), now || still());
+    viewport.applyConstraints(now || still());
+  }
+
+  #deepest() {
+    const finest = this.grids.at(-1)?.grid ?? 1;
+    return (DEEPEST * finest) / Math.max(1, this.viewer.viewport.getContainerSize().x);
+  }
+
+  /** The whole map. @param {boolean} [now] */
+  home(now = false) {
+    this.look({ x: 0.5, y: 0.5, zoom: 1 }, now);
+  }
+
+  /** @param {number} factor */
+  zoom(factor) {
+    const view = this.view();
+    this.look({ ...view, zoom: Math.max(0.5, view.zoom * factor) });
+  }
+
+  /** Bring a square of the unit square into view, if it is not. @param {number} x @param {number} y @param {number} side */
+  reveal(x, y, side) {
+    const bounds = this.viewer.viewport.getBounds(false);
+    const inside = x >= bounds.x && y >= bounds.y && x + side <= bounds.x + bounds.width && y + side <= bounds.y + bounds.height;
+    if (!inside) this.viewer.viewport.panTo(new OpenSeadragon.Point(x + side / 2, y + side / 2), still());
+  }
+
+  close() {
+    this.viewer.destroy();
+  }
+}
+
+/** The zoom at which the whole square with a margin fits. @param {OpenSeadragon.Viewport} viewport */
+function home(viewport) {
+  const size = viewport.getContainerSize();
+  return Math.min(1, size.y / size.x) / (1 + 2 * MARGIN);
+}
+
+/** @type {WeakMap<object, number>} */
+const goals = new WeakMap();
+
+/** Let an opacity glide to its goal in 120 ms. @param {OpenSeadragon.TiledImage} item @param {number} goal */
+function glide(item, goal) {
+  if (goals.get(item) === goal) return;
+  goals.set(item, goal);
+  const from = item.getOpacity();
+  const start = performance.now();
+  const step = (/** @type {number} */ now) => {
+    if (goals.get(item) !== goal) return;
+    const part = Math.min(1, (now - start) / 120);
+    item.setOpacity(from + (goal - from) * part);
+    if (part < 1) requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+}

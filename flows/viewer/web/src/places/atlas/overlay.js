@@ -1,0 +1,219 @@
+// What is drawn over the tiles: paper around the icons, fading, frames of amounts, labels, outlines.
+
+import { colour } from '../../theme.js';
+
+/** @typedef {import('./grid.js').Grid} Grid */
+/**
+ * @typedef {object} Scene
+ * @property {Grid | null} grid
+ * @property {{ left: number, top: number, side: number }} frame
+ * @property {number} hover
+ * @property {number} cursor
+ * @property {number} open
+ * @property {(Float32Array | null)} share   of a class, −1 to 1, by cell
+ * @property {(Float32Array | null)} amount  of what is shaded, 0 to 1, by cell
+ * @property {Map<number, number>} lit       cells that an image's positions fall in, and how many
+ * @property {boolean} named
+ */
+
+const ROOM = 44;
+
+export class Overlay {
+  /** @param {HTMLElement} parent */
+  constructor(parent) {
+    this.canvas = document.createElement('canvas');
+    this.canvas.className = 'overlay';
+    this.canvas.setAttribute('aria-hidden', 'true');
+    parent.append(this.canvas);
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+    /** @type {WeakMap<Grid, Path2D>} */
+    this.papers = new WeakMap();
+    this.restyle();
+  }
+
+  /** Read the colours of the theme. */
+  restyle() {
+    this.colours = Object.fromEntries(
+      ['paper', 'ink', 'accent', 'ramp', 'hair', 'against', 'quiet'].map((name) => [name, colour(`--${name}`)]),
+    );
+  }
+
+  /** @param {Scene} scene */
+  draw(scene) {
+    const box = /** @type {HTMLElement} */ (this.canvas.parentElement).getBoundingClientRect();
+    const dots = devicePixelRatio || 1;
+    const width = Math.round(box.width * dots);
+    const height = Math.round(box.height * dots);
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+    }
+    const context = this.context;
+    context.setTransform(dots, 0, 0, dots, 0, 0);
+    context.clearRect(0, 0, box.width, box.height);
+    if (!scene.grid) return;
+    this.#paper(scene, dots);
+    const seen = visible(scene, box.width, box.height);
+    if (scene.share) this.#fade(scene, seen);
+    if (scene.amount) this.#amounts(scene, seen);
+    if (scene.named) this.#names(scene, seen);
+    for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
+    if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink');
+    if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent');
+    if (scene.open >= 0) this.#outline(scene, scene.open, 3, 'accent');
+  }
+
+  /** Cover what is no icon with the page's own colour, so that the icons lie on the page. @param {Scene} scene @param {number} dots */
+  #paper({ grid, frame }, dots) {
+    if (!grid) return;
+    let path = this.papers.get(grid);
+    if (!path) {
+      path = new Path2D();
+      path.rect(-0.002, -0.002, 1.004, 1.004);
+      for (let i = 0; i < grid.length; i++) {
+        const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
+        path.rect(x, y, side, side);
+      }
+      this.papers.set(grid, path);
+    }
+    const context = this.context;
+    context.setTransform(frame.side * dots, 0, 0, frame.side * dots, frame.left * dots, frame.top * dots);
+    context.fillStyle = this.colours.paper;
+    context.fill(path, 'evenodd');
+    context.setTransform(dots, 0, 0, dots, 0, 0);
+  }
+
+  /** Let cells fade by how little they say for a class, and hatch what speaks against it. @param {Scene} scene @param {number[]} seen */
+  #fade(scene, seen) {
+    const context = this.context;
+    for (const i of seen) {
+      const share = /** @type {Float32Array} */ (scene.share)[i];
+      const { x, y, side } = square(scene, i);
+      context.globalAlpha = 0.8 * (1 - Math.max(0, share));
+      context.fillStyle = this.colours.paper;
+      context.fillRect(x, y, side, side);
+      context.globalAlpha = 1;
+      if (share < -0.02) hatch(context, x, y, side, this.colours.against, Math.min(1, -share));
+    }
+  }
+
+  /** Frame each icon in the colour of its amount; where it is small, cover it. @param {Scene} scene @param {number[]} seen */
+  #amounts(scene, seen) {
+    const context = this.context;
+    for (const i of seen) {
+      const amount = /** @type {Float32Array} */ (scene.amount)[i];
+      if (Number.isNaN(amount)) continue;
+      const { x, y, side } = square(scene, i);
+      const edge = Math.min(side / 2, Math.max(3, side * 0.14));
+      context.fillStyle = ramp(this.colours.ramp, this.colours.paper, amount);
+      if (side < 22) {
+        context.fillRect(x, y, side, side);
+        continue;
+      }
+      context.beginPath();
+      context.rect(x, y, side, side);
+      context.rect(x + edge, y + edge, side - 2 * edge, side - 2 * edge);
+      context.fill('evenodd');
+    }
+  }
+
+  /** Write what cells are, the fullest first, none over another. @param {Scene} scene @param {number[]} seen */
+  #names(scene, seen) {
+    const grid = /** @type {Grid} */ (scene.grid);
+    const cell = scene.frame.side / grid.size;
+    if (cell < ROOM) return;
+    const context = this.context;
+    const inView = new Set(seen);
+    /** @type {[number, number, number, number][]} */
+    const taken = [];
+    context.font = '500 12px "Inter Variable", system-ui, sans-serif';
+    context.textAlign = 'center';
+    context.textBaseline = 'alphabetic';
+    context.lineJoin = 'round';
+    for (const i of grid.fullest.slice(0, 600)) {
+      const word = inView.has(i) ? grid.words(i, 1)[0] : undefined;
+      if (!word || word.share < 0.1) continue;
+      const text = short(word.name, Math.max(10, Math.floor(cell / 5)));
+      const wide = context.measureText(text).width + 12;
+      if (wide > cell * 2.2) continue;
+      const { x, y, side } = square(scene, i);
+      const middle = x + side / 2;
+      const base = y + side - 6;
+      /** @type {[number, number, number, number]} */
+      const box = [middle - wide / 2, base - 14, middle + wide / 2, base + 6];
+      if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
+      taken.push(box);
+      context.globalAlpha = 0.88;
+      context.fillStyle = this.colours.paper;
+      context.beginPath();
+      context.roundRect(box[0] + 2, box[1], wide - 4, 18, 3);
+      context.fill();
+      context.globalAlpha = 1;
+      context.fillStyle = this.colours.ink;
+      context.fillText(text, middle, base - 1);
+    }
+  }
+
+  /** @param {Scene} scene @param {number} i @param {number} width @param {'ink' | 'accent'} tone */
+  #outline(scene, i, width, tone) {
+    const context = this.context;
+    const { x, y, side } = square(scene, i);
+    context.lineWidth = width + 2;
+    context.strokeStyle = this.colours.paper;
+    context.strokeRect(x - 1, y - 1, side + 2, side + 2);
+    context.lineWidth = width;
+    context.strokeStyle = this.colours[tone];
+    context.strokeRect(x - 1, y - 1, side + 2, side + 2);
+  }
+}
+
+/** @param {Scene} scene @param {number} i */
+export function square({ grid, frame }, i) {
+  const squares = /** @type {Grid} */ (grid).squares;
+  return {
+    x: frame.left + squares[3 * i] * frame.side,
+    y: frame.top + squares[3 * i + 1] * frame.side,
+    side: squares[3 * i + 2] * frame.side,
+  };
+}
+
+/** The cells on the screen. @param {Scene} scene @param {number} width @param {number} height */
+export function visible(scene, width, height) {
+  const grid = /** @type {Grid} */ (scene.grid);
+  const seen = [];
+  for (let i = 0; i < grid.length; i++) {
+    const { x, y, side } = square(scene, i);
+    if (x < width && y < height && x + side > 0 && y + side > 0) seen.push(i);
+  }
+  return seen;
+}
+
+/** @param {string} name @param {number} most */
+export function short(name, most) {
+  const first = name.split(',')[0];
+  return first.length > most ? `${first.slice(0, most - 1)}…` : first;
+}
+
+/** @param {string} full @param {string} paper @param {number} amount */
+function ramp(full, paper, amount) {
+  return `color-mix(in oklab, ${full} ${Math.round(8 + 92 * Math.max(0, Math.min(1, amount)))}%, ${paper})`;
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} side @param {string} tone @param {number} strength */
+function hatch(context, x, y, side, tone, strength) {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, side, side);
+  context.clip();
+  context.globalAlpha = 0.25 + 0.75 * strength;
+  context.strokeStyle = tone;
+  context.lineWidth = 1.2;
+  context.beginPath();
+  const apart = Math.max(4, side / 8);
+  for (let at = -side; at < side; at += apart) {
+    context.moveTo(x + at, y + side);
+    context.lineTo(x + at + side, y);
+  }
+  context.stroke();
+  context.restore();
+}

@@ -1,0 +1,57 @@
+// The answers of the interface, as flows/viewer/schemas.py has them.
+
+type Maybe = number | null;
+
+interface RunRow { name: string; version: number; published: string; versions: number[]; model: string; images: number; rejected: number; layers: string[] }
+interface GridFacts { grid: number; cells: number; samples: number; icon: number; tile: number; has: string[] }
+interface LayerFacts { name: string; index: number; units: number; height: number; width: number; focus: Maybe; grids: GridFacts[]; has: string[] }
+interface About {
+  name: string; version: number; tag: string; versions: number[]; published: string; sha256: string; model: string; images: string;
+  listed: number; rejected: Record<string, number>; labels: number; classes: number; input: number[] | null;
+  config: Record<string, unknown>; stages: Record<string, number>; layers: LayerFacts[]; missing: Record<string, string>;
+  commands: Record<string, string>; settings: Record<string, unknown>; cite: Record<string, string>; uploads: boolean;
+}
+interface CellColumns {
+  layer: string; grid: number; row: number[]; col: number[]; count: number[]; spread: Maybe[]; cosine: Maybe[] | null;
+  rank: number[] | null; weak: number[] | null; classes: [number, number][][] | null; names: Record<string, string>;
+}
+interface CellLabels { layer: string; grid: number; labels: string[]; cells: [number, number][][] }
+interface Cell {
+  layer: string; grid: number; row: number; col: number; count: number; spread: Maybe;
+  icon: { cosine: Maybe; rank: number; tries: number; weak: boolean } | null;
+  units: { unit: number; mean: Maybe }[];
+  labels: { label: string; samples: number; share: number }[];
+  classes: { class: number; name: string; share: number; mean: Maybe }[] | null;
+  nearest: { row: number; col: number; cosine: Maybe }[];
+  members: { image_id: number; y: number; x: number; label: string }[];
+}
+interface ClassMap { layer: string; grid: number; class: number; name: string; mean: Maybe[]; rank: number[] }
+interface UnitColumns {
+  layer: string; units: number; max: Maybe[]; min: Maybe[]; labels: string[]; top: [number, number][][]; different: number[]; ratio: Maybe[] | null;
+}
+interface Patch {
+  rank: number; value: Maybe; image_id: number; label: string | null; y: number; x: number;
+  focus: { left: number; top: number; right: number; bottom: number } | null;
+}
+interface Side { note: string | null; extreme: Maybe; images_at_extreme: number; patches: Patch[]; pictures: number }
+interface Links { layer: string | null; links: { unit: number; influence: Maybe }[] }
+interface Unit {
+  layer: string; unit: number; units: number; positive: Side; negative: Side;
+  cells: { grid: number; strongest: { row: number; col: number; mean: Maybe }[] } | null;
+  alike: { unit: number; correlation: Maybe }[];
+  gallery: { value: Maybe; best: Maybe; patch: Maybe; dead: boolean } | null;
+  gradients: { method: string; ranks: number[] } | null;
+  drives: Links | null; driven: Links | null;
+}
+interface Histogram { layer: string; unit: number; low: Maybe; high: Maybe; counts: number[] }
+interface UnitMap { layer: string; grid: number; unit: number; mean: Maybe[] }
+interface ImageFacts { image_id: number; key: string; label: string | null; width: Maybe; height: Maybe; reason: string | null }
+interface Rejects { images: number; first: { image_id: number; key: string; reason: string }[] }
+interface Located {
+  layer: string; grid: number; height: number; width: number; cells: { row: number; col: number; positions: number }[];
+  positions: { y: number; x: number; cell: [number, number] | null; point: [number, number] }[];
+}
+interface Exported { name: string; version: number; about: About; sprites: string }
+
+interface Window { ACTLAS?: Exported; actlas?: (key: string, value: unknown, pictures?: Record<string, string>) => void }
+declare module '*.css';
