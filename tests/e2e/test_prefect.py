@@ -1,47 +1,138 @@
-"""The Prefect flow makes the same bytes as the inline engine, with a server that the test starts and stops."""
+"""The Prefect flows make the same bytes as the inline engine, and their states and page say what became of a run."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from support import corpus
+from support.prefect_server import Server, free_port, wait_for
 from support.trees import tree
 
-from flows import pipeline
+from flows import pipeline, updates
+from flows.config import RunConfig
 from flows.engines import Inline
-from storage.errors import Unreadable
+from flows.work import Make, Work
+from storage.errors import BadWeights, Locked, Unreadable
+from storage.store import Store
+
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    from prefect.testing.utilities import prefect_test_harness
-
-    import flows.prefect_flow  # noqa: F401 -- sets what Prefect reads when it is first imported
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus.write_images(tmp_path_factory.mktemp("images"), 24)
 
 
-@pytest.mark.usefixtures("server")
-def test_prefect_and_inline_make_the_same_trees(tmp_path: Path) -> None:
+@pytest.fixture
+def quick(images: Path, tmp_path: Path) -> RunConfig:
+    """A run that ends after its cells."""
+    return corpus.config(images, tmp_path / "store", until="cells")
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Any]:
     from prefect.client.orchestration import get_client
 
-    from flows import prefect_flow
+    with get_client(sync_client=True) as client:
+        yield client
 
-    images = corpus.write_images(tmp_path / "images", 24)
+
+def last_state(client: Any) -> tuple[str, str, str]:
+    """Return type, name and message of the state of the flow run that was created last."""
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    state = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0].state
+    return state.type.value, state.name, state.message or ""
+
+
+def test_prefect_and_inline_make_the_same_trees(
+    images: Path, tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import page, prefect_flow
+
+    monkeypatch.setenv(page.VIEWER, "http://viewer:8400/")
     pipeline.run(corpus.config(images, tmp_path / "inline"), Inline())
     summary = prefect_flow.run(corpus.config(images, tmp_path / "prefect"))
     assert summary["version"] == 1
     assert tree(tmp_path / "prefect") == tree(tmp_path / "inline")
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts()
-        assert {artifact.type for artifact in artifacts} == {"progress", "markdown", "table", "image"}
-        assert {run.state_name for run in client.read_task_runs()} == {"Completed"}
+    assert last_state(client)[:2] == ("COMPLETED", "Completed")
+    artifacts = {artifact.key: artifact for artifact in client.read_artifacts() if artifact.key}
+    assert artifacts["small-atlas"].data.startswith("data:image/jpeg;base64,")
+    assert "http://viewer:8400/small@1/run" in artifacts["small-viewer"].data
+    assert "24 of 24 images used" in artifacts["small-report"].data
+    assert "| collect | 4 | 0 |" in artifacts["small-report"].data
+    assert {artifact.type for artifact in client.read_artifacts()} == {"progress", "markdown", "table", "image"}
+    assert {run.state_name for run in client.read_task_runs()} == {"Completed"}
 
 
-@pytest.mark.usefixtures("server")
+def test_states_tell_partly_rejected_skipped_and_failed_apart(images: Path, quick: RunConfig, client: Any) -> None:
+    from flows import prefect_flow
+
+    broken = images / "noise" / "broken.jpg"
+    broken.write_bytes(b"no image")
+    try:
+        assert prefect_flow.run(quick)["rejected"] == 1
+        assert last_state(client)[:2] == ("COMPLETED", "PartlyRejected")
+        assert "24 of 25 images used, 1 rejected" in last_state(client)[2]
+        with pytest.raises(pipeline.TooManyRejected):
+            prefect_flow.run(quick.model_copy(update={"max_rejected": 0.0}))
+        assert last_state(client)[:2] == ("FAILED", "Failed")
+        assert "1 not-an-image" in last_state(client)[2]
+    finally:
+        broken.unlink()
+    with Store(Path(quick.store)).lock("small"), pytest.raises(Locked, match="process"):
+        prefect_flow.run(quick)
+    assert last_state(client)[:2] == ("CANCELLED", "Skipped")
+    assert Store(Path(quick.store)).versions("small") == [1]
+
+
+def test_a_second_run_waits_if_it_is_told_to(quick: RunConfig) -> None:
+    from flows import prefect_flow
+
+    held, seen = threading.Event(), []
+
+    def hold() -> None:
+        with Store(Path(quick.store)).lock("small"):
+            held.set()
+            time.sleep(1.5)
+            seen.append(Store(Path(quick.store)).versions("small"))
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert prefect_flow.run(quick, wait=True)["version"] == 1
+    holder.join()
+    assert seen == [[]]
+
+
+def test_an_update_makes_anew_what_its_weights_reach(quick: RunConfig, tmp_path: Path, client: Any) -> None:
+    from flows import prefect_flow
+
+    prefect_flow.run(quick)
+    weights = tmp_path / "new.pt"
+    net = corpus.net()
+    with torch.no_grad():
+        net.features[3].weight.mul_(1.1)
+    torch.save(net.state_dict(), weights)
+    update = updates.announce("small", str(weights))
+    prefect_flow.regenerate(**update.payload(), store=quick.store)
+    report = next(a.data for a in client.read_artifacts() if a.key == "small-report" and "small@2" in a.data)
+    assert "| collect | 2 | 2 |" in report  # of two layers and two shards, those after the changed convolution
+    assert Store(Path(quick.store)).version("small").about["config"]["weights"] == str(weights)
+    assert updates.follow(quick).weights == str(weights)
+    weights.write_bytes(b"another")
+    with pytest.raises(BadWeights, match="not those announced"):
+        prefect_flow.regenerate(**update.payload(), store=quick.store)
+    assert last_state(client)[1] == "Failed"
+    assert Store(Path(quick.store)).versions("small") == [1, 2]
+
+
 def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     from flows import prefect_flow
 
@@ -59,3 +150,92 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
         with pytest.raises(failing):
             task({"stage": "cells", "store": "s", "makes": [], "reads": {}, "how": {}})
         assert len(calls) == attempts
+
+
+@pytest.mark.parametrize(("stage", "most"), [("icons", 1), ("layout", 2)])
+def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
+    stage: str, most: int, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`layout` uses none, so it is also the mutant: without the tag, two tasks run at once."""
+    from prefect import flow
+
+    from flows import prefect_flow
+
+    client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=1)
+    running, peak, both = [], [], threading.Barrier(2)
+
+    def execute(work: Work) -> list[object]:
+        running.append(work)
+        peak.append(len(running))
+        time.sleep(0.7)
+        running.remove(work)
+        return []
+
+    monkeypatch.setattr(prefect_flow.stages, "execute", execute)
+
+    @flow(persist_result=False)
+    def one(number: int) -> None:
+        both.wait()
+        engine = prefect_flow.PrefectEngine(prefect_flow.Page(), [prefect_flow.GPU_TAG])
+        engine.run([Work(stage=stage, store="s", makes=(Make(stage=stage, key=str(number)),))])
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(peak) == most
+
+
+def test_the_tag_is_there_where_the_device_is_a_gpu(quick: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import prefect_flow
+
+    assert prefect_flow.gpu_tags(quick.model_copy(update={"device": "cpu"})) == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert prefect_flow.gpu_tags(quick.model_copy(update={"device": "auto"})) == [prefect_flow.GPU_TAG]
+
+
+def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunConfig) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import events, prefect_flow
+
+    nowhere = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
+    with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="--engine inline"):
+        prefect_flow.run(quick)
+    assert not Path(quick.store).exists()
+    update = updates.Update(name="small", weights="w", sha256="0")
+    with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="nobody was told"):
+        events.emit(update)
+
+
+def test_an_event_says_which_weights_and_who_waits_for_them(client: Any) -> None:
+    from flows import events
+
+    update = updates.Update(name="small", weights="/models/new.pt", sha256="0" * 64)
+    assert events.emit(update) == []
+    expected = ("actlas.run.small", update.payload())
+
+    def arrived() -> bool:
+        filters = {"filter": {"event": {"name": [updates.EVENT]}}}
+        found = client.request("POST", "/events/filter", json=filters).json()["events"]
+        return expected in [(event["resource"]["prefect.resource.id"], event["payload"]) for event in found]
+
+    wait_for(arrived, 20, "the event to be written down")
+
+
+def test_a_page_that_is_lost_costs_one_attempt_and_undoes_nothing(
+    quick: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import page, prefect_flow
+
+    attempts = []
+
+    def lost(**_: object) -> None:
+        attempts.append(1)
+        raise ConnectionError("no server")
+
+    for name in ("create_progress_artifact", "create_markdown_artifact", "create_table_artifact"):
+        monkeypatch.setattr(page, name, lost)
+    assert prefect_flow.run(quick)["version"] == 1
+    assert len(attempts) == 1

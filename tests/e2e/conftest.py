@@ -1,0 +1,22 @@
+"""One Prefect server for the whole session, started by the first test that asks and stopped at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.prefect_server import QUICK, Server, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server, which this process's Prefect client talks to."""
+    with running(tmp_path_factory.mktemp("prefect")) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in (QUICK | {"PREFECT_API_URL": server.address, "PREFECT_HOME": str(server.home)}).items():
+            patch.setenv(name, value)  # threads read their settings from the environment
+        from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+        import flows.prefect_flow  # noqa: F401 -- sets what Prefect reads when it is first imported
+
+        with temporary_settings({PREFECT_API_URL: server.address, PREFECT_HOME: server.home}):
+            yield server
