@@ -1,0 +1,331 @@
+// The atlas of a layer: the map, what is over it, and the cell that is open.
+
+import { ask } from '../../data.js';
+import { fill, h } from '../../dom.js';
+import { count, many, number } from '../../format.js';
+import { here } from '../../address.js';
+import { turn } from '../../go.js';
+import { say, title } from '../../live.js';
+import { coming, failed, missing } from '../../parts.js';
+import { load } from './grid.js';
+import { Card } from './hover.js';
+import { cellList } from './list.js';
+import { Tiles } from './map.js';
+import { Overlay, square } from './overlay.js';
+import { cellPanel } from './panel.js';
+import { fillGrids, legend, SHADES, tools } from './tools.js';
+
+/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('./grid.js').Grid} Grid */
+/** @typedef {{ root: HTMLElement, panel: import('../../frame.js').Panel, about: About }} Place */
+
+const FAR = 120;
+
+export class Atlas {
+  /** @param {Place} place */
+  constructor({ root, panel, about }) {
+    this.root = root;
+    this.panel = panel;
+    this.about = about;
+    /** @type {Map<string, Promise<Grid>>} */
+    this.grids = new Map();
+    /** @type {LayerFacts | null} */
+    this.layer = null;
+    /** @type {import('./overlay.js').Scene} */
+    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true };
+    this.#build();
+  }
+
+  #build() {
+    this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
+    this.tools = tools({
+      grid: (grid) => turn({ grid: grid || null, cell: null }),
+      shade: (shade) => turn({ shade: shade === 'none' ? null : shade }),
+      list: (list) => turn({ view: list ? 'list' : null }),
+      zoom: (factor) => this.map.zoom(factor),
+      home: () => this.map.home(),
+      full: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
+    });
+    this.list = h('div', { class: 'list', hidden: true });
+    this.foot = h('div', { class: 'map-foot' });
+    fill(this.root, h('div', { class: 'map' }, this.stage, this.list, this.tools.left, this.tools.right, this.foot));
+    this.map = new Tiles(this.stage, {
+      moved: () => this.moved(),
+      settled: () => this.#settled(),
+      clicked: (x, y) => this.#clicked(x, y),
+    });
+    this.overlay = new Overlay(this.stage);
+    this.card = new Card(this.stage);
+    this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
+    this.stage.addEventListener('pointerleave', () => this.hover(-1));
+    this.stage.addEventListener('keydown', (event) => this.#key(event));
+    this.restyle = () => { this.overlay.restyle(); this.redraw(); };
+    addEventListener('themechange', this.restyle);
+    document.fonts.ready.then(() => this.redraw());
+  }
+
+  /** Show what the address says. @param {State} state */
+  async update(state) {
+    const layer = this.about.layers.find((known) => known.name === state.what);
+    if (!layer) return;
+    title(layer.name, 'atlas', `${this.about.name}@${this.about.version}`);
+    this.stage.setAttribute('aria-label', `Atlas of ${layer.name}. Arrow keys walk from cell to cell, Enter opens one, l shows the list.`);
+    if (this.layer !== layer) await this.#enter(layer, state);
+    this.map.chosen = state.query.grid ? Number(state.query.grid) : null;
+    await this.#useGrid(true);
+    await Promise.all([this.#shade(state), this.#classes(state)]);
+    this.#open(state);
+    this.#listed(state);
+    this.redraw();
+  }
+
+  /** @param {LayerFacts} layer @param {State} state */
+  async #enter(layer, state) {
+    const first = this.layer === null;
+    this.layer = layer;
+    Object.assign(this.scene, { grid: null, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map() });
+    this.card.hide();
+    if (!layer.grids.some((grid) => grid.has.includes('tiles'))) {
+      fill(this.foot, missing(`This run has no atlas of ${layer.name} yet.`, this.about.commands.run));
+      return;
+    }
+    await this.map.show(layer);
+    const at = (state.query.at ?? '').split(',').map(Number);
+    if (at.length === 3 && at.every(Number.isFinite)) this.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
+    else if (first) this.map.home(true);
+  }
+
+  /** Load and show the grid that suits the zoom. @param {boolean} [wait] */
+  async #useGrid(wait = false) {
+    const layer = this.layer;
+    const size = this.map.grid();
+    const facts = layer?.grids.find((grid) => grid.grid === size);
+    if (!layer || !facts) return;
+    this.map.fade(size);
+    fillGrids(this.tools.grid, layer, here().query.grid, size);
+    if (this.scene.grid?.layer === layer && this.scene.grid.size === size) return;
+    const key = `${layer.name}/${size}`;
+    if (!this.grids.has(key)) this.grids.set(key, load(layer, facts));
+    const arrived = this.grids.get(key)?.then((grid) => this.#arrived(grid)).catch((error) => {
+      this.grids.delete(key);
+      fill(this.foot, failed(error, () => this.update(here())));
+    });
+    if (wait) await arrived;
+  }
+
+  /** @param {Grid} grid */
+  async #arrived(grid) {
+    if (grid.layer !== this.layer || grid.size !== this.map.grid()) return;
+    const first = this.scene.grid === null;
+    Object.assign(this.scene, { grid, hover: -1, cursor: -1, open: -1, share: null, amount: null });
+    this.card.hide();
+    this.#foot(grid);
+    if (!first) {
+      const state = here();
+      await Promise.all([this.#shade(state), this.#classes(state)]);
+      this.#open(state);
+      this.#listed(state);
+    }
+    this.redraw();
+    if (!grid.columns.classes && !grid.labels) {
+      ask('labels', { layer: grid.layer.name, grid: grid.size }).then((labels) => { grid.labels = labels; this.redraw(); }).catch(() => {});
+    }
+  }
+
+  /** @param {Grid} grid */
+  #foot(grid) {
+    fill(this.foot, h('p', { class: 'quiet small' },
+      `${grid.layer.name}: ${many(grid.layer.units, 'unit')} at ${grid.layer.height} × ${grid.layer.width} positions; ` +
+      `${many(grid.length, 'cell')} of ${count(grid.facts.samples)} samples, each an average, drawn as a picture.`));
+  }
+
+  /** @param {State} state */
+  async #shade(state) {
+    const grid = this.scene.grid;
+    const shade = state.query.shade ?? 'none';
+    this.tools.shade.value = shade in SHADES ? shade : 'none';
+    this.scene.amount = null;
+    this.root.querySelector('.legend')?.remove();
+    if (!grid || shade === 'none') return;
+    const values = await amounts(grid, shade);
+    if (!values || this.scene.grid !== grid) return;
+    const finite = values.filter((value) => value !== null);
+    const [low, high] = [Math.min(...finite), Math.max(...finite)];
+    this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
+    const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[/** @type {keyof SHADES} */ (shade)];
+    this.root.querySelector('.map')?.append(legend(named, [number(low), number(high)]));
+  }
+
+  /** @param {State} state */
+  async #classes(state) {
+    const grid = this.scene.grid;
+    this.scene.share = null;
+    if (!grid || !state.query.class) return;
+    if (!grid.columns.classes) {
+      fill(this.foot, missing('This run does not know what its cells speak for.', this.about.missing.attribution));
+      return;
+    }
+    const found = /** @type {ClassMap} */ (await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }));
+    if (this.scene.grid !== grid) return;
+    const largest = Math.max(...found.mean.map((mean) => Math.abs(mean ?? 0))) || 1;
+    this.scene.share = Float32Array.from(found.mean, (mean) => (mean ?? 0) / largest);
+    fill(this.foot, h('p', { class: 'small' }, `How much each cell speaks for ${found.name.split(',')[0]}: full colour for it, hatched against it. `,
+      h('button', { class: 'link', onclick: () => turn({ class: null }) }, 'Show all classes')));
+  }
+
+  /** @param {State} state */
+  #open(state) {
+    const grid = this.scene.grid;
+    const [row, col] = (state.query.cell ?? '').split(',').map(Number);
+    const i = grid && state.query.cell ? grid.at(row, col) : -1;
+    const before = this.scene.open;
+    this.scene.open = i;
+    if (i < 0 || !grid) {
+      if (before >= 0 || !state.query.cell) this.panel.close();
+      return;
+    }
+    if (before === i && this.panel.isOpen()) return;
+    this.scene.cursor = i;
+    const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
+    this.map.reveal(x, y, side);
+    const body = this.panel.open(`Cell ${row},${col}`, () => turn({ cell: null }));
+    coming(body, () => cellPanel(grid, i, here(), this.about), (parts) => parts, [160, 160], [0, 120], [0, 200]);
+    this.#tell(i);
+  }
+
+  /** @param {State} state */
+  #listed(state) {
+    const asList = state.query.view === 'list';
+    this.tools.list.setAttribute('aria-pressed', String(asList));
+    this.list.hidden = !asList;
+    if (asList && this.scene.grid) cellList(this.list, this.scene.grid, state, this.scene.share);
+  }
+
+  moved() {
+    this.card.hide();
+    this.scene.hover = -1;
+    this.redraw();
+    if (this.layer) this.#useGrid();
+  }
+
+  #settled() {
+    if (!this.layer || here().place !== 'atlas') return;
+    const { x, y, zoom } = this.map.view();
+    const home = Math.abs(x - 0.5) < 0.002 && Math.abs(y - 0.5) < 0.002 && Math.abs(zoom - 1) < 0.01;
+    turn({ at: home ? null : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',') }, { replace: true, quiet: true });
+  }
+
+  redraw() {
+    if (this.waiting) return;
+    this.waiting = requestAnimationFrame(() => {
+      this.waiting = 0;
+      this.scene.frame = this.map.frame();
+      this.overlay.draw(this.scene);
+    });
+  }
+
+  /** @param {PointerEvent} event */
+  #pointed(event) {
+    if (event.pointerType === 'touch' || event.buttons) return;
+    const grid = this.scene.grid;
+    if (!grid || (event.target instanceof Element && event.target.closest('.navigator'))) return this.hover(-1);
+    const box = this.stage.getBoundingClientRect();
+    const frame = this.map.frame();
+    this.hover(grid.under((event.clientX - box.left - frame.left) / frame.side, (event.clientY - box.top - frame.top) / frame.side));
+  }
+
+  /** @param {number} i */
+  hover(i) {
+    if (i === this.scene.hover) return;
+    this.scene.hover = i;
+    this.redraw();
+    const grid = this.scene.grid;
+    if (i < 0 || !grid) return this.card.hide();
+    this.scene.frame = this.map.frame();
+    const place = square(this.scene, i);
+    if (place.side > FAR * 3) return this.card.hide();
+    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place));
+  }
+
+  /** Until the icon itself is there, what is on the screen, enlarged. @param {HTMLCanvasElement} canvas @param {{ x: number, y: number, side: number }} place */
+  #enlarge(canvas, { x, y, side }) {
+    const source = /** @type {any} */ (this.map.viewer.drawer).canvas;
+    const dots = source.width / source.clientWidth || 1;
+    const context = canvas.getContext('2d');
+    context?.clearRect(0, 0, canvas.width, canvas.height);
+    context?.drawImage(source, x * dots, y * dots, side * dots, side * dots, 0, 0, canvas.width, canvas.height);
+  }
+
+  /** @param {number} x @param {number} y */
+  #clicked(x, y) {
+    const grid = this.scene.grid;
+    const i = grid ? grid.under(x, y) : -1;
+    if (!grid || i < 0) turn({ cell: null });
+    else turn({ grid: this.#kept(), cell: `${grid.columns.row[i]},${grid.columns.col[i]}` });
+  }
+
+  /** The grid as it must stand in the address of a cell. */
+  #kept() {
+    return (this.layer?.grids.length ?? 0) > 1 ? String(this.scene.grid?.size) : null;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const grid = this.scene.grid;
+    const steps = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] });
+    const step = steps[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey || !grid) return;
+    if (step) this.#walk(grid, step);
+    else if (event.key === 'Enter' && this.scene.cursor >= 0) {
+      turn({ grid: this.#kept(), cell: `${grid.columns.row[this.scene.cursor]},${grid.columns.col[this.scene.cursor]}` });
+    } else if (event.key === '+' || event.key === '=') this.map.zoom(1.6);
+    else if (event.key === '-') this.map.zoom(1 / 1.6);
+    else if (event.key === '0') this.map.home();
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {Grid} grid @param {[number, number]} step */
+  #walk(grid, [down, right]) {
+    const from = this.scene.cursor >= 0 ? this.scene.cursor : grid.fullest[0];
+    const next = this.scene.cursor >= 0 ? grid.step(from, down, right) : from;
+    if (next < 0) return say('There is no cell that way.');
+    this.scene.cursor = next;
+    const [x, y, side] = grid.squares.subarray(3 * next, 3 * next + 3);
+    this.map.reveal(x, y, side);
+    this.redraw();
+    if (this.scene.open >= 0) turn({ cell: `${grid.columns.row[next]},${grid.columns.col[next]}` }, { replace: true });
+    else {
+      this.scene.frame = this.map.frame();
+      const place = square(this.scene, next);
+      this.card.show(grid, next, place, (canvas) => this.#enlarge(canvas, place));
+      this.#tell(next);
+    }
+  }
+
+  /** @param {number} i */
+  #tell(i) {
+    const grid = /** @type {Grid} */ (this.scene.grid);
+    const words = grid.words(i, 2).map((word) => word.name.split(',')[0]).join(', ');
+    const cosine = grid.columns.cosine?.[i];
+    say(`Cell row ${grid.columns.row[i]}, column ${grid.columns.col[i]}: ${many(grid.columns.count[i], 'sample')}` +
+      `${words ? `, mostly ${words}` : ''}${cosine ? `, fidelity ${number(cosine)}` : ''}.`);
+  }
+
+  close() {
+    removeEventListener('themechange', this.restyle);
+    this.map.close();
+    this.panel.close();
+  }
+}
+
+/** What a shade means, cell by cell. @param {Grid} grid @param {string} shade @returns {Promise<(number | null)[] | null>} */
+async function amounts(grid, shade) {
+  if (shade === 'density') return grid.columns.count;
+  if (shade === 'fidelity') return grid.columns.cosine;
+  if (shade === 'spread') return grid.columns.spread;
+  const unit = /^unit:(\d{1,9})$/.exec(shade)?.[1];
+  if (!unit) return null;
+  return (await ask('map', { layer: grid.layer.name, grid: grid.size, unit: Number(unit) })).mean;
+}
+

@@ -1,0 +1,57 @@
+// Icons at full size, in pictures of 8 × 8 cells, loaded when the cursor comes near and not before.
+
+import { picture } from '../../data.js';
+
+export const BLOCK = 8;
+
+/** @type {Map<string, HTMLImageElement>} */
+const sheets = new Map();
+
+/** The picture that holds a cell's icon, loading it if need be. @param {import('./grid.js').Grid} grid @param {number} i */
+export function sheet(grid, i) {
+  const y = Math.floor(grid.columns.row[i] / BLOCK);
+  const x = Math.floor(grid.columns.col[i] / BLOCK);
+  const source = picture('icons', { layer: grid.layer.name, grid: grid.size, y, x });
+  let image = sheets.get(source);
+  if (!image) {
+    image = new Image();
+    image.decoding = 'async';
+    image.src = source;
+    sheets.set(source, image);
+  }
+  return image;
+}
+
+/** Draw a cell's icon into a canvas as soon as it is there. @param {HTMLCanvasElement} canvas @param {import('./grid.js').Grid} grid @param {number} i @param {(canvas: HTMLCanvasElement) => void} [meanwhile] */
+export function drawIcon(canvas, grid, i, meanwhile) {
+  const image = sheet(grid, i);
+  const stamp = `${image.src}#${i}`;
+  canvas.dataset.icon = stamp;
+  const draw = () => {
+    if (canvas.dataset.icon !== stamp) return;
+    const side = grid.facts.icon;
+    const left = (grid.columns.col[i] % BLOCK) * side;
+    const top = (grid.columns.row[i] % BLOCK) * side;
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    context.imageSmoothingQuality = 'high';
+    context.drawImage(image, left, top, side, side, 0, 0, canvas.width, canvas.height);
+  };
+  if (image.complete && image.naturalWidth) draw();
+  else {
+    meanwhile?.(canvas);
+    image.addEventListener('load', draw, { once: true });
+  }
+}
+
+/** A cell's icon as an element. @param {import('./grid.js').Grid} grid @param {number} i @param {number} side @param {string} words */
+export function icon(grid, i, side, words) {
+  const canvas = document.createElement('canvas');
+  const dots = Math.min(2, Math.ceil(devicePixelRatio || 1));
+  canvas.width = canvas.height = side * dots;
+  canvas.style.width = canvas.style.height = `${side}px`;
+  canvas.className = 'icon';
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', words);
+  if (grid.facts.icon) drawIcon(canvas, grid, i);
+  return canvas;
+}
