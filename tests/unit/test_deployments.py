@@ -1,0 +1,236 @@
+"""What is deployed, without a server: parameters, schedules, overlaps, triggers, and the settings of a run made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import stores
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from flows import events, orphans, page, prefect_flow, serving, updates
+from flows.config import RunConfig
+from flows.stages import CODE
+from storage.errors import BadWeights, Locked, NotFound, UsageError
+from storage.store import Contents, Store
+
+ROOT = Path(__file__).parents[2]
+FLOWS = {"nightly": prefect_flow.activation_atlas, "model-updated": prefect_flow.regenerate}
+CONFIG = RunConfig(images="photos", name="photos", limit=100)
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """The deployments of prefect.yaml by their names, as Prefect reads them."""
+    from prefect.cli.deploy._models import PrefectYamlModel
+
+    read = PrefectYamlModel.model_validate(yaml.safe_load((ROOT / "prefect.yaml").read_text()))
+    return {str(deployment.name): deployment for deployment in read.deployments}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_project_deploys_our_flows_with_parameters_they_take(name: str, project: dict[str, Any]) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    deployment, flow = project[name], load_flow_from_entrypoint(project[name].entrypoint)
+    assert flow is FLOWS[name]
+    assert events.TAG in deployment.tags
+    told_by_the_event = {key: "0" for trigger in deployment.triggers or [] for key in trigger["parameters"]}
+    flow.validate_parameters(deployment.parameters | told_by_the_event)
+    with pytest.raises(Exception, match="limt"):
+        flow.validate_parameters(
+            {"config": {"images": "x", "limt": 1}} if name == "nightly" else {"name": "x", "weights": "w", "limt": 1}
+        )
+
+
+def test_the_project_runs_a_subset_on_a_schedule_and_leaves_out_what_comes_too_early(project: dict[str, Any]) -> None:
+    nightly = project["nightly"]
+    assert (nightly.schedules[0].cron, nightly.schedules[0].timezone) == ("0 3 * * *", "Europe/Zurich")
+    assert {"limit", "seed"} <= set(nightly.parameters["config"])
+    assert nightly.concurrency_limit.model_dump(exclude_none=True) == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+
+
+def test_the_project_and_serve_wait_for_the_same_event(project: dict[str, Any]) -> None:
+    from prefect.events import DeploymentEventTrigger
+
+    written = DeploymentEventTrigger.model_validate(project["model-updated"].triggers[0])
+    assert written == events.trigger("*", timedelta(seconds=30))
+
+
+def test_serve_makes_one_run_at_a_time_and_leaves_out_or_waits_by_choice() -> None:
+    schedule = serving.schedule("0 6 * * *", None, "Europe/Zurich")
+    for wait, strategy in ((False, "CANCEL_NEW"), (True, "ENQUEUE")):
+        scheduled, updated = serving.deployments(CONFIG, schedule, wait=wait)
+        assert (scheduled.concurrency_limit, scheduled.concurrency_options.collision_strategy.value) == (1, strategy)
+        assert (updated.concurrency_limit, updated.concurrency_options.collision_strategy.value) == (1, "ENQUEUE")
+        assert scheduled.parameters == {
+            "config": {"images": "photos", "name": "photos", "limit": 100},
+            "wait": wait,
+            "follow_updates": True,
+        }
+        assert scheduled.schedules[0].schedule.timezone == "Europe/Zurich"
+        assert updated.parameters == {"name": "photos", "store": "actlas-store"}
+        assert (scheduled.entrypoint, updated.entrypoint) == (
+            "flows.prefect_flow.activation_atlas",
+            "flows.prefect_flow.regenerate",
+        )
+
+
+def test_an_update_is_acted_on_when_no_other_follows_or_at_once() -> None:
+    patient, hasty = events.trigger("photos", timedelta(seconds=45)), events.trigger("photos", timedelta(0))
+    assert (patient.posture.value, patient.within, patient.after) == (
+        "Proactive",
+        timedelta(seconds=45),
+        {updates.EVENT},
+    )
+    assert (hasty.posture.value, hasty.within, hasty.after) == ("Reactive", timedelta(0), set())
+    assert events.trigger("photos", timedelta(seconds=1)).within == events.SHORTEST
+    assert patient.match.root == {"prefect.resource.id": "actlas.run.photos"}
+
+
+@pytest.mark.parametrize(
+    ("cron", "every", "timezone", "named"),
+    [
+        ("0 6 * *", None, None, "five fields"),
+        ("0 6 * * *", None, "Mars/Base", "Mars/Base"),
+        ("0 6 * * *", timedelta(hours=1), None, "one of them"),
+    ],
+)
+def test_what_is_no_schedule_is_named(cron: str, every: timedelta | None, timezone: str | None, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        serving.schedule(cron, every, timezone)
+
+
+def test_serving_again_does_not_shift_an_interval() -> None:
+    first, second = (serving.schedule(None, timedelta(hours=12), None) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.anchor_date == second.anchor_date
+    assert serving.schedule(None, None, None) is None
+
+
+def test_every_way_that_our_runs_end_counts_as_a_sign_of_life() -> None:
+    """Else a run that ends in a state of our own naming would be called crashed two minutes later."""
+    assert {prefect_flow.PARTLY_REJECTED, prefect_flow.SKIPPED} < set(orphans.FINAL)
+
+
+def test_stages_that_use_a_gpu_are_stages() -> None:
+    assert set(CODE) > prefect_flow.GPU_STAGES
+
+
+def test_the_form_has_types_choices_and_words() -> None:
+    form = prefect_flow.activation_atlas.parameters.model_dump()
+    assert form["required"] == ["config"]
+    config = form["definitions"]["RunConfig"]["properties"]
+    assert {setting: config[setting]["type"] for setting in ("images", "seed", "grids", "max_rejected")} == {
+        "images": "string",
+        "seed": "integer",
+        "grids": "array",
+        "max_rejected": "number",
+    }
+    assert config["recipe"]["enum"] == ["fast", "best", "distill"]
+    assert set(config) == {field.alias or name for name, field in RunConfig.model_fields.items()}
+    for flow in FLOWS.values():
+        assert all("description" in field for field in flow.parameters.properties.values()), flow.name
+
+
+def published(root: Path, *stages: str, **about: Any) -> Store:
+    """Publish a version of a run named `photos` that has results of these stages."""
+    store = Store(root)
+    facts = {
+        "images": "/photos",
+        "model": "m",
+        "listed": 100,
+        "rejected": {},
+        "config": {"model": "m", "layers": ["l"]},
+    }
+    results = [stores.entry(stores.commit(store, stage, 0)) for stage in stages]
+    store.publish("photos", Contents(facts | about, results))
+    return store
+
+
+def test_a_run_is_made_anew_with_its_own_settings(tmp_path: Path) -> None:
+    settings = {"model": "m", "layers": ["l"], "limit": 7, "seed": 3, "extras": ["gallery"], "weights": "old.pt"}
+    published(tmp_path, "listing", "collect", "patches", config=settings, rejected={"truncated": 20})
+    made = updates.stored_config(str(tmp_path), "photos", weights="/new.pt")
+    assert made == RunConfig(
+        images="/photos",
+        store=str(tmp_path),
+        name="photos",
+        model="m",
+        layers=("l",),
+        limit=7,
+        seed=3,
+        extras=("gallery",),
+        weights="/new.pt",
+        until="patches",
+        max_rejected=0.2,
+    )
+    with pytest.raises(NotFound, match="photos"):
+        updates.stored_config(str(tmp_path), "others")
+
+
+def test_a_whole_run_is_made_anew_as_a_whole(tmp_path: Path) -> None:
+    published(tmp_path, "listing", "tiles", "gallery")
+    made = updates.stored_config(str(tmp_path), "photos")
+    assert (made.until, made.max_rejected) == (None, RunConfig(images="").max_rejected)
+
+
+def test_a_schedule_follows_the_weights_of_the_last_update_of_its_own_model(tmp_path: Path) -> None:
+    config = RunConfig(images="/photos", store=str(tmp_path), name="photos", model="m", weights="first.pt")
+    assert updates.follow(config) == config
+    published(tmp_path, "listing", config={"model": "m", "weights": "/new.pt"})
+    assert updates.follow(config) == config.model_copy(update={"weights": "/new.pt"})
+    other = config.model_copy(update={"model": "another"})
+    assert updates.follow(other) == other
+
+
+def test_weights_are_named_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new.pt").write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
+    update = updates.announce("photos", "new.pt")
+    assert update.weights == str(tmp_path / "new.pt")
+    assert update.sha256 == hashlib.sha256(b"weights").hexdigest()
+    updates.check(update.weights, update.sha256)
+    (tmp_path / "new.pt").write_bytes(b"weighty")
+    with pytest.raises(BadWeights, match="not those announced"):
+        updates.check(update.weights, update.sha256)
+    with pytest.raises(BadWeights, match="No such file"):
+        updates.announce("photos", "old.pt")
+    with pytest.raises(UsageError, match=r"\.\./photos"):
+        updates.announce("../photos", "new.pt")
+
+
+def test_one_process_serves_a_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.serving("photos"):
+        with pytest.raises(Locked, match="serving run 'photos'"), store.serving("photos"):
+            pass
+        with store.serving("others"), store.lock("photos"):
+            pass
+
+
+def test_the_report_adds_up_by_stage() -> None:
+    rows = [
+        {"stage": "cells", "layer": layer, "computed": made, "reused": 2 - made, "seconds": 1.25 * made}
+        for layer, made in (("a", 2), ("b", 1))
+    ]
+    summary = {"name": "photos", "version": 3, "used": 9_990, "images": 10_000, "rejected": 10, "computed": 3}
+    summary |= {"reused": 1, "seconds": 4.4, "reasons": {"truncated": 10}, "stages": rows}
+    text = page.report(summary)
+    assert "9,990 of 10,000 images used, 10 rejected; 3 results computed, 1 reused, in 4 s." in text
+    assert "- rejected: 10 truncated" in text
+    assert "| cells | 3 | 1 | 3.8 |" in text
+
+
+def test_the_viewer_is_linked_where_its_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(page.VIEWER, raising=False)
+    assert page.viewer({"name": "photos", "version": 3}) is None
+    monkeypatch.setenv(page.VIEWER, "https://atlas.example/")
+    assert page.viewer({"name": "photos", "version": 3}) == "https://atlas.example/photos@3/run"
