@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, compare, draw, dream, explain, keep, meaning, run, serve, show
+from flows.commands import ask, compare, draw, dream, explain, keep, meaning, run, serve, show, unit, view
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -27,11 +27,13 @@ app = typer.Typer(
 run.add_to(app)
 ask.add_to(app)
 meaning.add_to(app)
+unit.add_to(app)
 draw.add_to(app)
 dream.add_to(app)
 show.add_to(app)
 explain.add_to(app)
 compare.add_to(app)
+view.add_to(app)
 keep.add_to(app)
 serve.add_to(app)
 

@@ -33,10 +33,6 @@ export class Atlas {
     this.layer = null;
     /** @type {import('./overlay.js').Scene} */
     this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true };
-    this.#build();
-  }
-
-  #build() {
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
     this.tools = tools({
       grid: (grid) => turn({ grid: grid || null, cell: null }),
@@ -152,7 +148,7 @@ export class Atlas {
     const finite = values.filter((value) => value !== null);
     const [low, high] = [Math.min(...finite), Math.max(...finite)];
     this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
-    const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[/** @type {keyof SHADES} */ (shade)];
+    const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[shade];
     this.root.querySelector('.map')?.append(legend(named, [number(low), number(high)]));
   }
 

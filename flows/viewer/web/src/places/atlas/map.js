@@ -47,8 +47,9 @@ export class Tiles {
     this.grids = [];
     /** @type {number | null} */
     this.chosen = null;
-    viewer.innerTracker.keyHandler = /** @type {any} */ (null);
-    viewer.innerTracker.keyDownHandler = /** @type {any} */ (null);
+    // The keys are ours: they walk cells.
+    const { innerTracker } = /** @type {any} */ (viewer);
+    innerTracker.keyHandler = innerTracker.keyDownHandler = null;
     viewer.addHandler('update-viewport', told.moved);
     viewer.addHandler('animation-finish', told.settled);
     viewer.addHandler('resize', () => requestAnimationFrame(told.moved));

@@ -28,6 +28,8 @@ export class Overlay {
     this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
     /** @type {WeakMap<Grid, Path2D>} */
     this.papers = new WeakMap();
+    /** @type {Record<string, string>} */
+    this.colours = {};
     this.restyle();
   }
 

@@ -2,6 +2,7 @@
 
 import { h, SIGNS, sign } from '../../dom.js';
 
+/** @type {Record<string, string>} */
 export const SHADES = { none: 'nothing', density: 'samples', fidelity: 'fidelity of icons', spread: 'spread' };
 
 /**

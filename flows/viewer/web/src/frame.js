@@ -1,0 +1,140 @@
+// The frame around every place: where one is, the layers, the panel, and what has been published meanwhile.
+
+import { href } from './address.js';
+import { live, picture } from './data.js';
+import { fill, h, SIGNS, sign } from './dom.js';
+import { count, many } from './format.js';
+import { go } from './go.js';
+import { openHelp } from './help.js';
+import { theme, turn } from './theme.js';
+
+/** @typedef {import('./address.js').State} State */
+
+/** The place where details stand: beside the map, or on narrow screens a sheet from the bottom. */
+export class Panel {
+  constructor() {
+    this.heading = h('h1', { class: 'panel-title', tabindex: -1 });
+    this.body = h('div', { class: 'panel-body' });
+    const close = h('button', { class: 'icon-button', title: 'Close (Esc)', 'aria-label': 'Close', onclick: () => this.leave() }, sign(SIGNS.close));
+    this.element = h('aside', { class: 'panel', hidden: true, 'aria-label': 'details' }, h('header', { class: 'panel-head' }, this.heading, close), this.body);
+    /** @type {() => void} */
+    this.leave = () => this.close();
+  }
+
+  /** @param {string} heading @param {() => void} leave what closing means */
+  open(heading, leave) {
+    this.heading.textContent = heading;
+    this.leave = leave;
+    this.element.hidden = false;
+    this.element.scrollTop = 0;
+    document.body.classList.add('with-panel');
+    return this.body;
+  }
+
+  isOpen() {
+    return !this.element.hidden;
+  }
+
+  close() {
+    if (this.element.hidden) return;
+    const inside = this.element.contains(document.activeElement);
+    this.element.hidden = true;
+    fill(this.body);
+    document.body.classList.remove('with-panel');
+    if (inside) /** @type {HTMLElement | null} */ (document.querySelector('.stage, main'))?.focus();
+  }
+}
+
+const PLACES = /** @type {[State['place'], string][]} */ ([['atlas', 'Atlas'], ['units', 'Units'], ['run', 'Run']]);
+
+export class Frame {
+  constructor() {
+    this.panel = new Panel();
+    this.top = h('header', { class: 'top' });
+    this.notice = h('div', { class: 'notice', hidden: true, role: 'status' });
+    this.rail = h('nav', { class: 'rail', 'aria-label': 'layers' });
+    this.main = h('main', { class: 'place', tabindex: -1 });
+    document.body.append(
+      h('a', { class: 'skip', href: '#main', onclick: (/** @type {Event} */ event) => { event.preventDefault(); this.main.focus(); } }, 'Skip to the content'),
+      this.top, this.notice, h('div', { class: 'body' }, this.rail, this.main, this.panel.element));
+  }
+
+  /** @param {State} state @param {About | null} about @param {HTMLElement | null} search */
+  show(state, about, search) {
+    document.body.dataset.place = state.place;
+    fill(this.top,
+      h('a', { class: 'brand', href: href({ ...state, place: 'home', what: '', query: {} }), title: 'all runs' }, 'actlas'),
+      about && this.#where(state, about),
+      about && h('nav', { class: 'places', 'aria-label': 'places' }, ...PLACES.map(([place, words]) => {
+        const current = state.place === place || (place === 'units' && state.place === 'unit');
+        return h('a', { href: href(this.#turned(state, place, about)), 'aria-current': current ? 'page' : null }, words);
+      })),
+      search,
+      h('span', { class: 'top-end' },
+        h('button', { class: 'icon-button', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: () => turnTheme() }, sign(SIGNS.sun)),
+        h('button', { class: 'icon-button', title: 'Help (?)', 'aria-label': 'Help', onclick: () => openHelp(about) }, sign(SIGNS.help))));
+    this.#layers(state, about);
+  }
+
+  /** The run and its version. @param {State} state @param {About} about */
+  #where(state, about) {
+    if (about.versions.length < 2 || !live()) return h('span', { class: 'where' }, about.name, h('span', { class: 'quiet' }, ` @ ${about.version}`));
+    const select = h('select', { 'aria-label': 'version', onchange: () => go({ ...state, version: Number(select.value) }) },
+      ...[...about.versions].reverse().map((number) => h('option', { value: number }, `@ ${number}`)));
+    select.value = String(about.version);
+    return h('span', { class: 'where' }, about.name, select);
+  }
+
+  /** The same run at another place, keeping the layer. @param {State} state @param {State['place']} place @param {About} about @returns {State} */
+  #turned(state, place, about) {
+    const layer = layerOf(state, about);
+    return { ...state, place, what: place === 'run' ? '' : layer, query: {} };
+  }
+
+  /** @param {State} state @param {About | null} about */
+  #layers(state, about) {
+    const shown = about !== null && ['atlas', 'units', 'unit'].includes(state.place);
+    this.rail.hidden = !shown;
+    if (!shown || !about) return;
+    const here = layerOf(state, about);
+    const place = state.place === 'unit' ? 'units' : state.place;
+    const keep = state.place === 'atlas' ? ['class', 'view'] : [];
+    const query = Object.fromEntries(Object.entries(state.query).filter(([name]) => keep.includes(name)));
+    fill(this.rail, h('ol', {}, ...about.layers.map((layer) =>
+      h('li', {}, h('a', { href: href({ ...state, place, what: layer.name, query }), 'aria-current': layer.name === here ? 'true' : null },
+        thumbnail(layer),
+        h('span', { class: 'rail-words' }, h('span', { class: 'rail-name' }, layer.name),
+          h('span', { class: 'quiet small' }, `${many(layer.units, 'unit')}, ${layer.height} × ${layer.width}`),
+          layer.grids.length > 0 && h('span', { class: 'quiet small' }, `${count(layer.grids.reduce((sum, grid) => sum + grid.cells, 0))} cells`)))))));
+  }
+
+  /** @param {number} version @param {State} state */
+  announce(version, state) {
+    this.notice.hidden = false;
+    fill(this.notice, `Version ${version} of ${state.name} has been published. What you see stays as it is. `,
+      h('a', { href: href({ ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'),
+      h('button', { class: 'icon-button', 'aria-label': 'Dismiss', onclick: () => { this.notice.hidden = true; } }, sign(SIGNS.close)));
+  }
+}
+
+/** A small picture of a layer's atlas. @param {LayerFacts} layer */
+function thumbnail(layer) {
+  const grid = layer.grids.find((facts) => facts.has.includes('tiles'));
+  const box = h('span', { class: 'rail-picture' });
+  if (grid) {
+    const level = Math.min(8, Math.ceil(Math.log2(grid.grid * (grid.icon + 1))));
+    box.append(h('img', { src: picture('tile', { layer: layer.name, grid: grid.grid, level, x: 0, y: 0 }), alt: '', loading: 'lazy' }));
+  }
+  return box;
+}
+
+/** The layer that a state is about. @param {State} state @param {About} about */
+export function layerOf(state, about) {
+  const named = state.place === 'unit' ? state.what.slice(0, state.what.lastIndexOf(':')) : state.place === 'image' ? state.query.layer : state.what;
+  return about.layers.some((layer) => layer.name === named) ? named : about.layers[Math.floor(about.layers.length / 2)]?.name ?? '';
+}
+
+export function turnTheme() {
+  turn();
+  document.querySelector('meta[name=theme-color]')?.setAttribute('content', theme() === 'dark' ? '#1b1b1b' : '#ffffff');
+}

@@ -1,0 +1,94 @@
+// The page: read the address, open the run, show the place.
+
+import './styles/page.css';
+import { here } from './address.js';
+import { open, whenPublished } from './data.js';
+import { fill } from './dom.js';
+import { Frame, layerOf, turnTheme } from './frame.js';
+import { go, turn, whenThere } from './go.js';
+import { openHelp } from './help.js';
+import { listen } from './keys.js';
+import { say, title } from './live.js';
+import { failed } from './parts.js';
+import { Atlas } from './places/atlas/atlas.js';
+import { Api } from './places/api.js';
+import { Home } from './places/home.js';
+import { ImagePlace } from './places/image.js';
+import { Lost } from './places/lost.js';
+import { RunPlace } from './places/run.js';
+import { UnitPlace } from './places/unit.js';
+import { UnitsPlace } from './places/units.js';
+import { Search } from './search.js';
+import { restore } from './theme.js';
+
+/** @typedef {{ update: (state: import('./address.js').State) => Promise<void> | void, close?: () => void }} View */
+/** @type {Record<string, new (place: any) => View>} */
+const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, run: RunPlace, api: Api, lost: Lost };
+
+restore();
+const frame = new Frame();
+const search = new Search();
+/** @type {{ key: string, view: View } | null} */
+let shown = null;
+let turns = 0;
+
+async function show() {
+  const state = here();
+  const mine = ++turns;
+  try {
+    const about = ['home', 'lost', 'api', 'compare'].includes(state.place) ? null : await open(state.name, state.version);
+    if (mine !== turns) return;
+    const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : PLACES[state.place] ? state.place : 'lost';
+    if (about && state.place === 'atlas' && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
+    if (about && state.place === 'units' && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
+    frame.show(state, about, about && search.element);
+    search.about(about, state);
+    const key = `${place} ${about?.name}@${about?.tag}`;
+    if (shown?.key !== key) {
+      shown?.view.close?.();
+      frame.panel.close();
+      fill(frame.main);
+      shown = { key, view: new PLACES[place]({ root: frame.main, panel: frame.panel, about }) };
+    }
+    await shown.view.update(state);
+  } catch (error) {
+    if (mine !== turns) return;
+    shown?.view.close?.();
+    shown = null;
+    frame.panel.close();
+    frame.show(state, null, null);
+    title('not there');
+    fill(frame.main, failed(error, show));
+    say(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** @param {import('./address.js').State} state @param {About} about */
+function exists(state, about) {
+  if (!state.what) return state.place !== 'unit';
+  const layer = about.layers.find((known) => known.name === (state.place === 'unit' ? state.what.slice(0, state.what.lastIndexOf(':')) : state.what));
+  const unit = state.place === 'unit' ? Number(state.what.slice(state.what.lastIndexOf(':') + 1)) : 0;
+  return !!layer && Number.isInteger(unit) && unit >= 0 && unit < layer.units;
+}
+
+/** @param {number} by */
+async function deeper(by) {
+  const state = here();
+  if (!['atlas', 'units'].includes(state.place)) return;
+  const { layers } = await open(state.name, state.version);
+  const next = layers[layers.findIndex((layer) => layer.name === state.what) + by];
+  if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
+}
+
+listen({
+  '/': () => search.focus(),
+  '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(here().name, here().version)),
+  t: turnTheme,
+  l: () => here().place === 'atlas' && turn({ view: here().query.view === 'list' ? null : 'list' }),
+  '[': () => deeper(-1),
+  ']': () => deeper(1),
+  Escape: () => (search.hasFocus() ? search.leave() : frame.panel.isOpen() ? frame.panel.leave() : here().query.class && turn({ class: null })),
+});
+whenPublished((version) => frame.announce(version, here()));
+whenThere(show);
+show();

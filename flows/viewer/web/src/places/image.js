@@ -1,0 +1,6 @@
+export class ImagePlace {
+  /** @param {any} place */
+  constructor(place) { this.place = place; }
+  /** @param {any} state */
+  update(state) { this.state = state; }
+}

@@ -1,0 +1,129 @@
+// Search: a class, a unit or a label, from anywhere.
+
+import { ask } from './data.js';
+import { fill, h, SIGNS, sign } from './dom.js';
+import { layerOf } from './frame.js';
+import { go } from './go.js';
+import { say } from './live.js';
+
+const MOST = 8;
+
+/** @typedef {{ words: string, kind: string, act: () => void }} Found */
+
+export class Search {
+  constructor() {
+    this.input = h('input', {
+      type: 'search', role: 'combobox', 'aria-label': 'Search: a class, a unit, a label', placeholder: 'Class, unit, label', autocomplete: 'off', spellcheck: 'false',
+      'aria-expanded': 'false', 'aria-controls': 'found', 'aria-autocomplete': 'list', maxlength: 200,
+      oninput: () => this.#look(), onfocus: () => this.#look(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+      onblur: () => setTimeout(() => this.#shut(), 150),
+    });
+    this.found = h('ul', { id: 'found', class: 'found', role: 'listbox', 'aria-label': 'found', hidden: true });
+    this.element = h('div', { class: 'search' }, sign(SIGNS.search), this.input, h('kbd', { class: 'search-key', 'aria-hidden': 'true' }, '/'), this.found);
+    /** @type {Found[]} */
+    this.rows = [];
+    this.at = -1;
+    /** @type {About | null} */
+    this.run = null;
+    /** @type {import('./address.js').State | null} */
+    this.state = null;
+  }
+
+  /** @param {About | null} about @param {import('./address.js').State} state */
+  about(about, state) {
+    this.run = about;
+    this.state = state;
+  }
+
+  focus() {
+    this.input.focus();
+    this.input.select();
+  }
+
+  hasFocus() {
+    return document.activeElement === this.input;
+  }
+
+  leave() {
+    this.#shut();
+    this.input.blur();
+    /** @type {HTMLElement | null} */ (document.querySelector('.stage, main'))?.focus();
+  }
+
+  async #look() {
+    const text = this.input.value.trim();
+    if (!text || !this.run || !this.state) return this.#shut();
+    const found = await matches(text, this.run, this.state);
+    if (this.input.value.trim() !== text || !this.hasFocus()) return;
+    this.rows = found;
+    this.at = found.length ? 0 : -1;
+    fill(this.found, ...found.map((row, i) => h('li', { id: `found-${i}`, role: 'option', 'aria-selected': 'false', onpointerdown: (/** @type {Event} */ event) => { event.preventDefault(); this.#take(i); } },
+      h('span', {}, row.words), h('span', { class: 'quiet small' }, row.kind))), !found.length && h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, 'Nothing is called that.'));
+    this.found.hidden = false;
+    this.input.setAttribute('aria-expanded', 'true');
+    this.#mark();
+    say(found.length ? `${found.length} found` : 'nothing found');
+  }
+
+  #mark() {
+    [...this.found.children].forEach((row, i) => row.setAttribute('aria-selected', String(i === this.at)));
+    if (this.at >= 0) this.input.setAttribute('aria-activedescendant', `found-${this.at}`);
+    else this.input.removeAttribute('aria-activedescendant');
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step && this.rows.length) {
+      this.at = (this.at + step + this.rows.length) % this.rows.length;
+      this.#mark();
+    } else if (event.key === 'Enter' && this.at >= 0) this.#take(this.at);
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {number} i */
+  #take(i) {
+    this.rows[i].act();
+    this.input.value = '';
+    this.leave();
+  }
+
+  #shut() {
+    this.found.hidden = true;
+    this.rows = [];
+    this.at = -1;
+    this.input.setAttribute('aria-expanded', 'false');
+    this.input.removeAttribute('aria-activedescendant');
+  }
+}
+
+/** @param {string} text @param {About} about @param {import('./address.js').State} state @returns {Promise<Found[]>} */
+async function matches(text, about, state) {
+  const layer = layerOf(state, about);
+  const found = units(text, about, layer, state);
+  const low = text.toLowerCase();
+  if (about.classes && !about.missing.attribution) {
+    const { names } = await ask('classes').catch(() => ({ names: [] }));
+    const hits = /** @type {string[]} */ (names).map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(low) })).filter((hit) => hit.at >= 0);
+    hits.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
+    found.push(...hits.slice(0, MOST).map(({ name, i }) => ({
+      words: name, kind: 'class, on the map', act: () => go({ ...state, place: 'atlas', what: layer, query: { ...(state.place === 'atlas' ? state.query : {}), class: String(i), cell: '' } }),
+    })));
+  }
+  if (about.labels) {
+    const { labels } = await ask('units', { layer }).catch(() => ({ labels: [] }));
+    found.push(.../** @type {string[]} */ (labels).filter((label) => label.toLowerCase().includes(low)).slice(0, MOST).map((label) => ({
+      words: label, kind: 'label, among units', act: () => go({ ...state, place: 'units', what: layer, query: { label } }),
+    })));
+  }
+  return found.slice(0, MOST + 2);
+}
+
+/** @param {string} text @param {About} about @param {string} layer @param {import('./address.js').State} state @returns {Found[]} */
+function units(text, about, layer, state) {
+  const asked = /^(?:(.+):)?(\d{1,9})$/.exec(text);
+  if (!asked) return [];
+  return about.layers.filter((known) => (asked[1] ? known.name.includes(asked[1]) : known.name === layer) && Number(asked[2]) < known.units)
+    .map((known) => ({ words: `${known.name}:${Number(asked[2])}`, kind: 'unit', act: () => go({ ...state, place: 'unit', what: `${known.name}:${Number(asked[2])}`, query: {} }) }));
+}
