@@ -87,11 +87,11 @@ def look(
     return Look(model=loaded)
 
 
-def check_out(path: str) -> Path:
+def check_out(path: str, option: str = "--out") -> Path:
     """Return where a PNG is to go; raises UsageError before anything is computed where it can't."""
     out = Path(path)
     if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {path}: pictures are written as PNG; let the name end in .png")
+        raise UsageError(f"{option} {path}: pictures are written as PNG; let the name end in .png")
     if not out.parent.is_dir():
-        raise UsageError(f"--out {path}: there is no folder {out.parent}")
+        raise UsageError(f"{option} {path}: there is no folder {out.parent}")
     return out

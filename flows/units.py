@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from atlas import boxes, unit_facts
-from atlas.arrays import Float, Samples
+from atlas.arrays import CAPACITY, Float, Samples
 from flows import meaning, query
 from storage import preprocessing, tables
 from storage.run import Run
@@ -28,7 +28,7 @@ def unit(
 ) -> dict[str, Any]:
     """Return what is known of a unit; what the run was not made with is None.
 
-    `positive` and `negative` are `query.top`'s answers; `labels` counts those of all strongest patches that are kept;
+    `positive` and `negative` are `query.top`'s answers; `labels` counts those of the strongest 64 patches;
     `samples` tells how its sampled values are spread, and `intervals` cuts their range into equal `parts` with `each`
     examples; `alike` are units of the layer, by the cosine of their means over images and by the share of their
     strongest images that they have in common; `classes` those whose attribution rises and falls with the unit over the
@@ -57,8 +57,12 @@ def unit(
 
 
 def _labels(run: Run, layer: str, number: int) -> dict[str, Any]:
-    """Count the labels of the strongest patches, most first, with the entropy of their shares in bits."""
-    labels = [label for label in run.patches(layer, number, 64)["label"].to_pylist() if label]
+    """Count the labels of the strongest patches, most first, with the entropy of their shares in bits.
+
+    Patches of value 0, at which a rectified unit is off, are left out here and where images in common are counted.
+    """
+    patches = run.patches(layer, number, CAPACITY)
+    labels = [label for label in patches.filter(pc.not_equal(patches["value"], 0))["label"].to_pylist() if label]
     counts = Counter(labels).most_common()
     return {
         "patches": len(labels),
@@ -132,8 +136,8 @@ def _alike(run: Run, layer: str, number: int, samples: Samples) -> dict[str, lis
 def _strongest_images(run: Run, layer: str) -> np.ndarray:
     """Return the images of each unit's strongest patches, `units k`, −1 where there are fewer."""
     result = run.result("patches", layer)
-    table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "image_id"])
-    table = table.filter(pc.equal(table["sign"], "positive"))
+    table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "value", "image_id"])
+    table = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.not_equal(table["value"], 0)))
     unit, rank = table["unit"].to_numpy(), table["rank"].to_numpy()
     found = np.full((result.counts["units"], int(rank.max(initial=-1)) + 1), -1, np.int64)
     found[unit, rank] = table["image_id"].to_numpy()
