@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import os
 
+_share: int | None = None
+
 
 def cores() -> int:
-    """Return the cores that the process is allowed to run on, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use: its share, or else all that it is allowed to run on."""
+    return _share or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def share(count: int) -> None:
+    """Leave the other cores to other processes: torch, decoding and cutting out keep to `count` from now on."""
+    global _share
+    _share = max(1, count)

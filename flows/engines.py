@@ -16,13 +16,17 @@ PAUSE = 1.0
 
 
 class Engine(Protocol):
-    """Run tasks that do not read each other."""
+    """Run tasks that do not read each other; `here` says whether in this process, with its model and its device."""
+
+    here: bool
 
     def run(self, works: Iterable[Work]) -> list[Outcome]: ...
 
 
 class Inline:
     """Run task after task in this process."""
+
+    here = True
 
     def run(self, works: Iterable[Work]) -> list[Outcome]:
         return [made for work in works for made in attempt(work)]

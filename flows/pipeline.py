@@ -71,7 +71,7 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     subject.forget()
     reading.forget()
     report.say(f"model {config.model}: loading")
-    subj = subject.open_subject(config)
+    subj = subject.open_subject(config, here=engine.here)
     with store.lock(config.run_name, wait=wait), store.writing():
         report.say(f"images {config.images}: listing")
         listed, table = listing.list_images(store, config, CODE["listing"])

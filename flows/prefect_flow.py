@@ -27,13 +27,12 @@ from prefect.tasks import Task, exponential_backoff
 from flows import launch, pipeline, progress, stages, subject, updates
 from flows.config import RunConfig
 from flows.page import Logged, Page, headline
+from flows.stages import GPU_STAGES
 from flows.work import Make, Outcome, Work
 from storage.errors import ActlasError, Locked, Unreadable
 
 GPU_TAG = "actlas-gpu"
 """Tasks that use a GPU carry it, so that a limit on the tag holds for all runs on a server."""
-
-GPU_STAGES = frozenset({"collect", "field", "icons", "attribution", "influence", "gradients", "gallery"})
 
 PARTLY_REJECTED, SKIPPED = "PartlyRejected", "Skipped"
 """Names of final states: done without the images that are broken; not done, since another run of the name is under way."""
@@ -47,14 +46,14 @@ _published: list[dict[str, Any]] = []
 """What the flow of this process has published: known here even if the server can't be told."""
 
 
-def run(config: RunConfig, *, wait: bool = False) -> dict[str, Any]:
+def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> dict[str, Any]:
     """Run the flow in this process and return its summary.
 
     Raises what the pipeline raises, and ServerUnreachable if the server could not be reached before anything was published.
     """
     _published.clear()
     try:
-        state: State[Any] = activation_atlas(config, wait, return_state=True)
+        state: State[Any] = activation_atlas(config, wait, dask=dask, return_state=True)
         if state.name == SKIPPED:
             raise Locked(state.message)
         summary: dict[str, Any] = state.result()
@@ -95,6 +94,8 @@ def perform(work: dict[str, Any]) -> list[dict[str, Any]]:
 class PrefectEngine:
     """Run each piece of work as a Prefect task, one after the other: one machine, one model."""
 
+    here = True
+
     def __init__(self, page: Page, tags: Iterable[str] = ()) -> None:
         self.page, self.tags = page, list(tags)
 
@@ -114,20 +115,28 @@ class PrefectEngine:
 
 
 @flow(name="actlas", flow_run_name="{config.run_name}", persist_result=False, validate_parameters=True)
-def activation_atlas(config: RunConfig, wait: bool = False, follow_updates: bool = False) -> State[Any]:
+def activation_atlas(
+    config: RunConfig, wait: bool = False, follow_updates: bool = False, dask: str | None = None
+) -> State[Any]:
     """List images, collect shards, merge the strongest patches, lay out, average cells, invert, tile, and publish.
 
     Args:
         config: what to run, and how
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
         follow_updates: use the weights of the run's current version, as the last model update left them
+        dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
-    return _carry_out(updates.follow(config) if follow_updates else config, wait)
+    return _carry_out(updates.follow(config) if follow_updates else config, wait, dask)
 
 
 @flow(name="actlas-regenerate", flow_run_name="{name}", persist_result=False, validate_parameters=True)
 def regenerate(
-    name: str, weights: str, sha256: str | None = None, store: str = "actlas-store", wait: bool = True
+    name: str,
+    weights: str,
+    sha256: str | None = None,
+    store: str = "actlas-store",
+    wait: bool = True,
+    dask: str | None = None,
 ) -> State[Any]:
     """Make a run anew after a model update: only what the new weights can reach is computed.
 
@@ -137,19 +146,19 @@ def regenerate(
         sha256: fingerprint of the file when it was announced
         store: the folder that keeps all results
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
+        dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
     updates.check(weights, sha256)
-    return _carry_out(updates.stored_config(store, name, weights=weights), wait)
+    return _carry_out(updates.stored_config(store, name, weights=weights), wait, dask)
 
 
-def _carry_out(config: RunConfig, wait: bool) -> State[Any]:
+def _carry_out(config: RunConfig, wait: bool, dask: str | None) -> State[Any]:
     """Run the pipeline and return the flow's final state; failures are raised, and are Prefect's Failed."""
     page = Page()
     launch.share_cores()
     with _reporting():
         try:
-            engine = PrefectEngine(page, gpu_tags(config))
-            summary = launch.with_overviews(config, pipeline.run(config, engine, wait=wait))
+            summary = launch.with_overviews(config, _run(config, page, wait, dask))
         except Locked as held:
             progress.current().say(str(held))
             return Cancelled(name=SKIPPED, message=str(held))
@@ -157,6 +166,14 @@ def _carry_out(config: RunConfig, wait: bool) -> State[Any]:
         page.show(summary)
         state: State[Any] = Completed(message=headline(summary), data=summary)
         return state.model_copy(update={"name": PARTLY_REJECTED}) if summary["rejected"] else state
+
+
+def _run(config: RunConfig, page: Page, wait: bool, dask: str | None) -> pipeline.Summary:
+    if dask is None:
+        return pipeline.run(config, PrefectEngine(page, gpu_tags(config)), wait=wait)
+    from flows import prefect_on_dask
+
+    return prefect_on_dask.run(config, page, dask, wait=wait)
 
 
 def gpu_tags(config: RunConfig) -> list[str]:

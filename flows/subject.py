@@ -65,9 +65,7 @@ class Subject:
 
 
 def device_of(config: RunConfig) -> torch.device:
-    """Return the device asked for; raises UsageError if it isn't there."""
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto")
+    """Return the device asked for; `auto` is CUDA where there is one."""
     found = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
     return torch.device("cpu" if found == "auto" else found)
 
@@ -99,13 +97,14 @@ OF_THE_MODEL = ("model", "weights", "axes", "input_size", "mean", "std", "classe
 """The settings that decide what a subject is."""
 
 
-def open_subject(config: RunConfig) -> Subject:
+def open_subject(config: RunConfig, *, here: bool = True) -> Subject:
     """Return the run's subject; within a run, the same one for the same model, layers and device.
 
-    Raises UnknownLayer and AmbiguousAxes before any image is read.
+    Not `here` means that others compute: the device is what they have, and this process needs none, since it only plans.
+    Raises UnknownLayer and AmbiguousAxes before any image is read, and UsageError if the device isn't here.
     """
     asked = {name: getattr(config, name) for name in OF_THE_MODEL} | {"layers": config.chosen_layers}
-    return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights))
+    return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights), here)
 
 
 def forget() -> None:
@@ -123,14 +122,17 @@ def _stamp(weights: str | None) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _open(described: str, stamp: tuple[int, ...]) -> Subject:
+def _open(described: str, stamp: tuple[int, ...], here: bool) -> Subject:
     config = RunConfig.model_validate_json(described)
-    model, device, dtype = load(config), device_of(config), DTYPES[config.precision]
+    device, dtype = device_of(config), DTYPES[config.precision]
+    if here and device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto")
+    model = load(config)
     sample = example(model)
     layers = _probe(model.module, sample, config)
     prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
     whole = prints.pop("")
-    folded = _folded(model, device, dtype)
+    folded = _folded(model, device if here else torch.device("cpu"), dtype)
     return Subject(
         model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
     )

@@ -36,6 +36,9 @@ CODE = {
 MODULES = {"images": "collect", "moment": "layout"}
 """Stages whose function stands in another stage's module, because one task makes both."""
 
+GPU_STAGES = frozenset({"collect", "field", "icons", "attribution", "influence", "gradients", "gallery"})
+"""Stages that run the model, on a GPU where there is one."""
+
 
 def execute(work: Work) -> list[Outcome]:
     """Do one task: make what it names and is not there yet."""
