@@ -41,7 +41,9 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) 
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        responses={"4XX": {"model": schemas.Error, "description": "What was asked for is not there, or not understood."}},
+        responses={
+            "4XX": {"model": schemas.Error, "description": "What was asked for is not there, or not understood."}
+        },
     )
     _add_errors(app)
     _add_runs(app, shelf)
@@ -56,11 +58,23 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) 
 
 
 def _add_runs(app: FastAPI, shelf: Shelf) -> None:
-    @app.get(f"{API}/runs", response_model=None, responses=_told(schemas.Runs), tags=["runs"], summary="The runs of the store.")
+    @app.get(
+        f"{API}/runs",
+        response_model=None,
+        responses=_told(schemas.Runs),
+        tags=["runs"],
+        summary="The runs of the store.",
+    )
     def runs() -> Response:
         return _json({"runs": [_without_paths(row) for row in query.runs(shelf.store)]})
 
-    @app.get(RUN, response_model=None, responses=_told(schemas.About), tags=["runs"], summary="A version of a run: provenance, layers, commands.")
+    @app.get(
+        RUN,
+        response_model=None,
+        responses=_told(schemas.About),
+        tags=["runs"],
+        summary="A version of a run: provenance, layers, commands.",
+    )
     def run(name: Name, version: VersionOf, request: Request) -> Response:
         edition = shelf.edition(name, version)
         found = about.about(edition, shelf.numbers(name)) | {"uploads": uploads.open_for(app)}
@@ -68,7 +82,10 @@ def _add_runs(app: FastAPI, shelf: Shelf) -> None:
 
 
 def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("name", "version", "published", "versions", "model", "images", "rejected", "layers")}
+    return {
+        name: row[name]
+        for name in ("name", "version", "published", "versions", "model", "images", "rejected", "layers")
+    }
 
 
 def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
@@ -179,5 +196,3 @@ def _status(error: ActlasError) -> int:
     if isinstance(error, uploads.Busy):
         return 429
     return 404 if isinstance(error, NotFound | Incomplete) else 400 if isinstance(error, UsageError) else 500
-
-

@@ -10,7 +10,13 @@ from pathlib import Path
 from storage.errors import Incomplete
 
 BUILT = Path(__file__).parent / "built"
-KINDS = {".js": "text/javascript", ".css": "text/css", ".woff2": "font/woff2", ".svg": "image/svg+xml", ".txt": "text/plain"}
+KINDS = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".woff2": "font/woff2",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
 HOW = "the page of the viewer is not built: run `make setup` (or `npm ci && npm run build` in flows/viewer/web)"
 
 

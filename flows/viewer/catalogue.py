@@ -31,9 +31,10 @@ ANSWERS = {
     "class": Kind(GRID | {"of": str}, cells.class_map, "What each cell says for one class, by its name or number."),
     "classes": Kind({}, cells.class_names, "The names of the model's classes."),
     "units": Kind({"layer": str}, units.columns, "The units of a layer as columns."),
-    "unit": Kind(UNIT, units.one, "One unit: patches, cells, units like it, influence."),
-    "histogram": Kind(UNIT, units.histogram, "How a unit's values are spread over the samples."),
+    "unit": Kind(UNIT, units.one, "One unit: its strongest patches, its cells, its picture."),
+    "card": Kind(UNIT, units.card, "One unit: how its samples are spread, labels, classes, units like it, influence."),
     "map": Kind(GRID | {"unit": int}, units.on_map, "A unit's mean in each cell of a grid."),
+    "likeness": Kind(UNIT, units.likeness, "How like a unit every other of its layer is."),
     "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
 }
@@ -47,6 +48,7 @@ PICTURES: dict[str, Kind] = {
     "gradient": Kind(UNIT | {"rank": int}, pictures.gradient, "What drives a unit in one of its patches."),
     "synthetic": Kind(UNIT, pictures.synthetic, "A picture optimised to excite a unit."),
     "member": Kind(CELL | {"index": int}, pictures.member, "One of a cell's drawn members."),
+    "crop": Kind(UNIT | {"part": int, "example": int}, pictures.crop, "An example of a part of a unit's range."),
     "photo": Kind({"id": int}, pictures.photo, "An image of the run."),
 }
 

@@ -46,12 +46,13 @@ def _cells(edition: Edition, layer: str, grid: int, name: str) -> np.ndarray:
 
 
 def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
-    """Return each cell's first classes as rows `[class, share, …]`, and the names of those that occur."""
+    """Return each cell's first classes as rows `[class, mean attribution]`, and the names of those that occur."""
     first = edition.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
-    share = edition.array("attribution", layer, grid, "share")[:, :TOP_CLASSES]
+    mean = edition.array("attribution", layer, grid, "mean")
+    strength = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), axis=1)
     rows = [
-        [[c, round(s, 3)] for c, s in zip(cs, ss, strict=True) if c >= 0]
-        for cs, ss in zip(first.tolist(), share.tolist(), strict=True)
+        [[c, plain(m, 3)] for c, m in zip(cs, ms, strict=True) if c >= 0]
+        for cs, ms in zip(first.tolist(), strength.tolist(), strict=True)
     ]
     known = edition.run.model["classes"]
     seen = sorted({int(c) for c in np.unique(first) if c >= 0})
@@ -184,11 +185,11 @@ def _members(edition: Edition, layer: str, grid: int, row: int, col: int) -> lis
     return [{**member, "label": names[member["image_id"]]} for member in table.to_pylist()]
 
 
-def class_map(edition: Edition, layer: str, grid: int, wanted: str) -> dict[str, Any]:
+def class_map(edition: Edition, layer: str, grid: int, of: str) -> dict[str, Any]:
     """Return what each cell of a grid says for a class, `mean`, in the order of `columns`, and the class's rank there."""
     mean = edition.array("attribution", layer, grid, "mean")
     known = edition.run.model["classes"] or [str(number) for number in range(mean.shape[1])]
-    index = targets.class_index(wanted, known)
+    index = targets.class_index(of, known)
     column = mean[:, index]
     return {
         "layer": layer,

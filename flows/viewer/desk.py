@@ -26,7 +26,9 @@ class Busy(ActlasError):
 class Desk:
     """Asks a child process, so that neither memory nor time of the model is the server's."""
 
-    def __init__(self, store: str, seconds: float = SECONDS, waiting: int = WAITING, serve: Callable[..., None] | None = None) -> None:
+    def __init__(
+        self, store: str, seconds: float = SECONDS, waiting: int = WAITING, serve: Callable[..., None] | None = None
+    ) -> None:
         self.store, self.seconds = store, seconds
         self._serve = serve or serve_questions
         self._places, self._turn = threading.BoundedSemaphore(waiting + 1), threading.Lock()

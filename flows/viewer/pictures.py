@@ -124,7 +124,9 @@ def gradient(edition: Edition, layer: str, unit: int, rank: int) -> Picture:
 def synthetic(edition: Edition, layer: str, unit: int) -> Picture:
     """Return the gallery's picture of a unit at full size."""
     units.check(edition, layer, unit)
-    return Picture(pictures.encode(edition.rows("gallery", layer, None, "pictures", slice(unit, unit + 1))[0], ".png"), PNG)
+    return Picture(
+        pictures.encode(edition.rows("gallery", layer, None, "pictures", slice(unit, unit + 1))[0], ".png"), PNG
+    )
 
 
 def member(edition: Edition, layer: str, grid: int, row: int, col: int, index: int) -> Picture:
@@ -134,6 +136,22 @@ def member(edition: Edition, layer: str, grid: int, row: int, col: int, index: i
     if not 0 <= index < len(stored):
         raise NotFound(f"cell {row},{col} has {len(stored)} members drawn, none of number {index}")
     return Picture(stored[index].as_py(), JPEG)
+
+
+def crop(edition: Edition, layer: str, unit: int, part: int, example: int) -> Picture:
+    """Return one of the examples of a part of a unit's range, cut from its image."""
+    from PIL import Image
+
+    from storage.images.decode import decode
+
+    intervals = edition.keep(("intervals", layer, unit), lambda: units.card(edition, layer, unit)["intervals"])
+    shown = intervals[part]["examples"] if part < len(intervals) else []
+    if example >= len(shown):
+        raise NotFound(f"{layer}:{unit} has no example {example} in part {part} of its range")
+    image, box = decode(source_bytes(edition, shown[example]["image_id"])).convert("RGB"), shown[example]["focus"]
+    cut = image.crop((box["left"], box["top"], box["right"], box["bottom"])) if box else image
+    cut.thumbnail((FACE * 2, FACE * 2), Image.Resampling.LANCZOS)
+    return Picture(pictures.encode(np.asarray(cut), ".webp"), WEBP)
 
 
 def photo(edition: Edition, image_id: int) -> Picture:

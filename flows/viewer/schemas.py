@@ -198,11 +198,6 @@ class StrongCells(TypedDict):
     strongest: list[StrongCell]
 
 
-class Alike(TypedDict):
-    unit: int
-    correlation: Number
-
-
 class Drawn(TypedDict):
     value: Number
     best: Number
@@ -215,16 +210,6 @@ class Gradients(TypedDict):
     ranks: list[int]
 
 
-class Link(TypedDict):
-    unit: int
-    influence: Number
-
-
-class Links(TypedDict):
-    layer: str | None
-    links: list[Link]
-
-
 class Unit(TypedDict):
     layer: str
     unit: int
@@ -232,19 +217,20 @@ class Unit(TypedDict):
     positive: Side
     negative: Side
     cells: StrongCells | None
-    alike: list[Alike]
     gallery: Drawn | None
     gradients: Gradients | None
-    drives: Links | None
-    driven: Links | None
 
 
-class Histogram(TypedDict):
+class Card(TypedDict):
     layer: str
     unit: int
-    low: Number
-    high: Number
-    counts: list[int]
+    labels: dict[str, Any]
+    samples: dict[str, Any] | None
+    intervals: list[dict[str, Any]]
+    alike: dict[str, Any]
+    classes: dict[str, Any] | None
+    drives: dict[str, Any] | None
+    driven: dict[str, Any] | None
 
 
 class UnitMap(TypedDict):
@@ -252,6 +238,12 @@ class UnitMap(TypedDict):
     grid: int
     unit: int
     mean: list[Number]
+
+
+class Likeness(TypedDict):
+    layer: str
+    unit: int
+    correlation: list[Number]
 
 
 class Image(TypedDict):
@@ -308,8 +300,9 @@ ANSWERS: dict[str, Any] = {
     "classes": Classes,
     "units": UnitColumns,
     "unit": Unit,
-    "histogram": Histogram,
+    "card": Card,
     "map": UnitMap,
+    "likeness": Likeness,
     "image": Image,
     "rejects": Rejects,
 }

@@ -50,7 +50,9 @@ def serve(store: str, name: str | None, options: Options, opened: Callable[[str]
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOPS
         )
         server = uvicorn.Server(config)
-        threading.Thread(target=_tell, args=(server, address(options.host, port, name, rules.token), opened), daemon=True).start()
+        threading.Thread(
+            target=_tell, args=(server, address(options.host, port, name, rules.token), opened), daemon=True
+        ).start()
         try:
             server.run(sockets=[sock])
         finally:

@@ -6,11 +6,13 @@ import functools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 
+from atlas.arrays import Samples
 from storage.errors import NotFound
 from storage.results import Result
 from storage.run import Run, open_store
@@ -69,6 +71,12 @@ class Edition:
                 self._kept.popitem(last=False)
             return value
 
+    @contextmanager
+    def shared(self) -> Iterator[Run]:
+        """Lend the run to questions that read all samples of a layer: one at a time, and the samples are kept."""
+        with self._lock:
+            yield _Keeping(self)
+
     def array(self, stage: str, layer: str, grid: int | None, name: str) -> np.ndarray:
         """Return one array of a stage's Zarr group, and keep it."""
         return self.keep((stage, layer, grid, name), lambda: self.rows(stage, layer, grid, name))
@@ -83,8 +91,20 @@ class Edition:
         return self.run.result(stage, self.layer(layer), grid)
 
 
+class _Keeping(Run):
+    """A run that reads the samples of a layer once."""
+
+    def __init__(self, edition: Edition) -> None:
+        super().__init__(edition.run.store, edition.run.version)
+        self._edition = edition
+
+    def samples(self, layer: str) -> Samples:
+        return self._edition.keep(("samples", layer), lambda: super(_Keeping, self).samples(layer))
+
+
 def _weight(kept: Any) -> int:
-    return kept.nbytes if isinstance(kept, np.ndarray) else 0
+    held = kept.activations if isinstance(kept, Samples) else kept
+    return held.nbytes if isinstance(held, np.ndarray) else 0
 
 
 class Shelf:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from flows import meaning, query
+from flows import query
+from flows import units as facts
 from flows.viewer.about import labels
 from flows.viewer.numbers import plain, rounded
 from flows.viewer.shelf import Edition
@@ -17,7 +17,7 @@ from storage.errors import NotFound
 SHARED = 16
 """Patches of a unit whose labels are counted."""
 
-TOP_LABELS, STRONG_CELLS, ALIKE, BINS = 3, 12, 8, 40
+TOP_LABELS, STRONG_CELLS = 3, 12
 
 
 def columns(edition: Edition, layer: str) -> dict[str, Any]:
@@ -55,7 +55,6 @@ def _top_labels(edition: Edition, layer: str) -> tuple[list[str], list[dict[int,
 
 def one(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
     """Return everything that is known of one unit."""
-    run = edition.run
     check(edition, layer, unit)
     sides = {sign: _side(edition, layer, unit, sign) for sign in query.SIGNS}
     return {
@@ -65,11 +64,8 @@ def one(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
         "positive": sides["positive"],
         "negative": sides["negative"],
         "cells": _cells(edition, layer, unit),
-        "alike": alike(edition, layer, unit),
         "gallery": _gallery(edition, layer, unit),
         "gradients": _gradients(edition, layer, unit),
-        "drives": _drives(edition, layer, unit) if run.has("influence", layer) else None,
-        "driven": _driven(edition, layer, unit),
     }
 
 
@@ -116,20 +112,18 @@ def _cells(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
     }
 
 
-def alike(edition: Edition, layer: str, unit: int) -> list[dict[str, Any]]:
-    """Return the units whose means over the cells of the finest grid correlate most with this one's."""
+def likeness(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+    """Return how each unit's means over the cells of the finest grid correlate with this one's."""
+    check(edition, layer, unit)
     grid = _finest(edition, layer)
     if grid is None:
-        return []
+        raise NotFound(f"{layer} has no cells to compare units by")
     mean = edition.array("cells", layer, grid, "mean").astype(np.float64)
     centred = mean - mean.mean(axis=0)
     length = np.linalg.norm(centred, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        likeness = (centred.T @ centred[:, unit]) / (length * length[unit])
-    likeness[unit] = -np.inf
-    likeness = np.where(np.isnan(likeness), -np.inf, likeness)
-    best = np.argsort(-likeness, kind="stable")[:ALIKE].tolist()
-    return [{"unit": i, "correlation": plain(likeness[i], 3)} for i in best if np.isfinite(likeness[i])]
+        found = (centred.T @ centred[:, unit]) / (length * length[unit])
+    return {"layer": layer, "unit": unit, "correlation": rounded(found, 3)}
 
 
 def _gallery(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
@@ -150,57 +144,19 @@ def _gradients(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None
     return {"method": found.method, "ranks": found.rank.tolist()}
 
 
-def _drives(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
-    found = meaning.influence(edition.run, layer, unit, k=8)
-    links = [{"unit": row["unit"], "influence": plain(row["influence"], 4)} for row in found["exciting"]]
-    links += [{"unit": row["unit"], "influence": plain(row["influence"], 4)} for row in found["inhibiting"]]
-    return {"layer": found["later_layer"], "links": links}
-
-
-def _driven(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
-    """Return the units of the layer before that have this one among those they drive most."""
-    before = [name for name in edition.layers if edition.run.has("influence", name)]
-    for earlier in reversed(before):
-        table = _links(edition, earlier)
-        if len(table) and table["later_layer"][0].as_py() == layer:
-            kept = [row for row in table.to_pylist() if row["later_unit"] == unit]
-            kept.sort(key=lambda row: -abs(row["influence"]))
-            links = [{"unit": row["unit"], "influence": plain(row["influence"], 4)} for row in kept[:16]]
-            return {"layer": earlier, "links": links}
-    return None
-
-
-def _links(edition: Edition, layer: str) -> Any:
-    path = edition.result("influence", layer).file("influence.parquet")
-    return edition.keep(("links", layer), lambda: tables.read_table(path))
-
-
-def histogram(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
-    """Return how the samples' values of a unit are spread: 40 bins from the smallest to the largest."""
+def card(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+    """Return what takes longer: how its samples are spread, labels, classes, units like it, influence in and out."""
     check(edition, layer, unit)
-    low, high, counts = edition.keep(("histograms", layer), lambda: _histograms(edition, layer))
-    return {
-        "layer": layer,
-        "unit": unit,
-        "low": plain(low[unit]),
-        "high": plain(high[unit]),
-        "counts": counts[unit].tolist(),
-    }
+    with edition.shared() as run:
+        found = facts.unit(run, layer, unit, k=1)
+    kept = ("labels", "samples", "intervals", "alike", "classes", "drives", "driven")
+    return {"layer": layer, "unit": unit} | {name: without_paths(found[name]) for name in kept}
 
 
-def _histograms(edition: Edition, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count the samples of all units of a layer, shard by shard: a unit alone could not be read for less."""
-    from storage import parts
-
-    def shards() -> Iterator[np.ndarray]:
-        read = (parts.read_samples([part]).activations for part in edition.run.results("collect", layer))
-        return (values for values in read if len(values))
-
-    spans = [(values.min(axis=0), values.max(axis=0)) for values in shards()]
-    low, high = np.min([span[0] for span in spans], axis=0), np.max([span[1] for span in spans], axis=0)
-    scale = np.where(high > low, BINS / np.where(high > low, high - low, 1), 0)
-    counts = np.zeros((len(low), BINS), np.int64)
-    for values in shards():
-        place = np.clip(((values - low) * scale).astype(np.int64), 0, BINS - 1)
-        np.add.at(counts, (np.arange(len(low))[None], place), 1)
-    return low, high, counts
+def without_paths(value: Any) -> Any:
+    """Leave out where files lie, at any depth, and numbers that JSON has no words for."""
+    if isinstance(value, dict):
+        return {name: without_paths(item) for name, item in value.items() if name not in ("path", "run", "version")}
+    if isinstance(value, list):
+        return [without_paths(item) for item in value]
+    return plain(value) if isinstance(value, float) else value

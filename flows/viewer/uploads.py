@@ -47,8 +47,17 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
     """Add the two uploads."""
     app.state.desk = desk
 
-    @app.post(f"{root}/locate", responses=_told(schemas.Located), response_model=None, openapi_extra=BODY, tags=["uploads"], summary="The cells that the positions of an image fall in.")
-    async def locate(name: Name, version: VersionOf, layer: Layer, grid: Annotated[int, Query(ge=1, le=512)], request: Request) -> Response:
+    @app.post(
+        f"{root}/locate",
+        responses=_told(schemas.Located),
+        response_model=None,
+        openapi_extra=BODY,
+        tags=["uploads"],
+        summary="The cells that the positions of an image fall in.",
+    )
+    async def locate(
+        name: Name, version: VersionOf, layer: Layer, grid: Annotated[int, Query(ge=1, le=512)], request: Request
+    ) -> Response:
         edition = shelf.edition(name, version)
         edition.layer(layer)
         if grid not in edition.run.grids:
@@ -56,7 +65,14 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
         asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid}
         return await _ask(desk, "locate", asked, request)
 
-    @app.post(f"{root}/explain", responses=_told(schemas.Explained), response_model=None, openapi_extra=BODY, tags=["uploads"], summary="What a layer sees in an image, and what speaks for a class.")
+    @app.post(
+        f"{root}/explain",
+        responses=_told(schemas.Explained),
+        response_model=None,
+        openapi_extra=BODY,
+        tags=["uploads"],
+        summary="What a layer sees in an image, and what speaks for a class.",
+    )
     async def explain(
         name: Name,
         version: VersionOf,
@@ -100,4 +116,7 @@ def check(data: bytes) -> None:
 
 
 def _told(model: Any) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": model, "description": "The answer."}, 429: {"model": schemas.Error, "description": "Too busy."}}
+    return {
+        200: {"model": model, "description": "The answer."},
+        429: {"model": schemas.Error, "description": "Too busy."},
+    }

@@ -10,7 +10,7 @@ export function number(value) {
   if (value === null || value === undefined) return '–';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1000) return WHOLE.format(Math.round(value));
+  if (size >= 1000 || Number.isInteger(value)) return WHOLE.format(Math.round(value)).replace('-', '−');
   if (size < 0.001) return value.toExponential(1).replace('-', '−');
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
 }

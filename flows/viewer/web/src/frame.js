@@ -106,6 +106,7 @@ export class Frame {
         h('span', { class: 'rail-words' }, h('span', { class: 'rail-name' }, layer.name),
           h('span', { class: 'quiet small' }, `${many(layer.units, 'unit')}, ${layer.height} × ${layer.width}`),
           layer.grids.length > 0 && h('span', { class: 'quiet small' }, `${count(layer.grids.reduce((sum, grid) => sum + grid.cells, 0))} cells`)))))));
+    this.rail.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   /** @param {number} version @param {State} state */

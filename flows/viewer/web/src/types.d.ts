@@ -34,16 +34,24 @@ interface Patch {
   focus: { left: number; top: number; right: number; bottom: number } | null;
 }
 interface Side { note: string | null; extreme: Maybe; images_at_extreme: number; patches: Patch[]; pictures: number }
-interface Links { layer: string | null; links: { unit: number; influence: Maybe }[] }
 interface Unit {
   layer: string; unit: number; units: number; positive: Side; negative: Side;
   cells: { grid: number; strongest: { row: number; col: number; mean: Maybe }[] } | null;
-  alike: { unit: number; correlation: Maybe }[];
   gallery: { value: Maybe; best: Maybe; patch: Maybe; dead: boolean } | null;
   gradients: { method: string; ranks: number[] } | null;
-  drives: Links | null; driven: Links | null;
 }
-interface Histogram { layer: string; unit: number; low: Maybe; high: Maybe; counts: number[] }
+interface Effects { layer: string | null; exciting: { unit: number; influence: number; agreement: number }[]; inhibiting: { unit: number; influence: number; agreement: number }[] }
+interface Card {
+  layer: string; unit: number;
+  labels: { patches: number; entropy: Maybe; counts: { label: string; patches: number }[] };
+  samples: { count: number; zeros: number; above_zero: number; least: number; largest: number; mean: number; deviation: number;
+    quantiles: Record<string, number>; histogram: { edges: number[]; counts: number[] } } | null;
+  intervals: { from: number; to: number; count: number; share: number; examples: { value: number; image_id: number; label: string | null; y: number; x: number }[] }[];
+  alike: { activation: { unit: number; cosine: number }[]; images: { unit: number; shared: number }[] };
+  classes: { grid: number; cells: number; for: { class: number; name: string; correlation: number }[]; against: { class: number; name: string; correlation: number }[] } | null;
+  drives: (Omit<Effects, 'layer'> & { later_layer: string | null; patches: number }) | null;
+  driven: Effects | null;
+}
 interface UnitMap { layer: string; grid: number; unit: number; mean: Maybe[] }
 interface ImageFacts { image_id: number; key: string; label: string | null; width: Maybe; height: Maybe; reason: string | null }
 interface Rejects { images: number; first: { image_id: number; key: string; reason: string }[] }

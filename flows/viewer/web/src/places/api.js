@@ -1,6 +1,33 @@
+// The interface for machines: what can be asked, read from its own description.
+
+import { fill, h } from '../dom.js';
+import { title } from '../live.js';
+import { coming } from '../parts.js';
+
+const DESCRIPTION = '/api/1/openapi.json';
+
 export class Api {
-  /** @param {any} place */
-  constructor(place) { this.place = place; }
-  /** @param {any} state */
-  update(state) { this.state = state; }
+  /** @param {{ root: HTMLElement }} place */
+  constructor({ root }) {
+    this.root = root;
+  }
+
+  async update() {
+    title('interface');
+    const page = h('article', { class: 'page' });
+    fill(this.root, page);
+    await coming(page, async () => (await fetch(DESCRIPTION)).json(), (/** @type {any} */ described) => [
+      h('h1', { class: 'title' }, 'The interface'),
+      h('p', {}, described.info.description, ' Its description for machines: ', h('a', { href: DESCRIPTION, target: '_blank' }, DESCRIPTION), '.'),
+      ...Object.entries(described.paths).flatMap(([path, methods]) => Object.entries(/** @type {any} */ (methods)).map(([method, told]) => question(path, method, told))),
+    ], [0, 300]);
+  }
+}
+
+/** @param {string} path @param {string} method @param {any} told */
+function question(path, method, told) {
+  const asked = (told.parameters ?? []).filter((/** @type {any} */ one) => one.in === 'query');
+  return h('section', { class: 'section' }, h('h2', {}, told.summary),
+    h('p', {}, h('code', {}, `${method.toUpperCase()} ${path}`)),
+    asked.length > 0 && h('p', { class: 'quiet small' }, asked.map((/** @type {any} */ one) => `${one.name}${one.required ? '' : '?'}: ${one.schema.type ?? 'string'}`).join(', ')));
 }

@@ -1,6 +1,99 @@
+// The run: what it is made of, how good its icons are, what was left out, how to make it again, how to cite it.
+
+import { href } from '../address.js';
+import { ask } from '../data.js';
+import { fill, h } from '../dom.js';
+import { count, day, many, number, percent } from '../format.js';
+import { title } from '../live.js';
+import { coming, command, copy, missing, section } from '../parts.js';
+import { plot } from './drawings.js';
+
+const BINS = 24;
+
+/** @type {Record<string, string>} */
+const WHAT = {
+  attribution: 'The classes that each cell speaks for: class filter and class names on the map.',
+  influence: 'The units that each unit drives, and is driven by.',
+  gradients: 'What in its strongest patches drives each unit.',
+  gallery: 'A picture of every unit.',
+};
+
 export class RunPlace {
-  /** @param {any} place */
-  constructor(place) { this.place = place; }
-  /** @param {any} state */
-  update(state) { this.state = state; }
+  /** @param {{ root: HTMLElement, about: About }} place */
+  constructor({ root, about }) {
+    this.root = root;
+    this.about = about;
+    this.drawn = false;
+  }
+
+  /** @param {import('../address.js').State} state */
+  update(state) {
+    const { about } = this;
+    title('run', `${about.name}@${about.version}`);
+    if (this.drawn) return;
+    this.drawn = true;
+    const used = about.listed - Object.values(about.rejected).reduce((sum, n) => sum + n, 0);
+    fill(this.root, h('article', { class: 'page' },
+      h('h1', { class: 'title' }, about.name, h('span', { class: 'quiet' }, ` @ ${about.version}`)),
+      h('p', { class: 'lead' }, `${about.model} looked at ${many(used, 'image')} on ${day(about.published)}: ${many(about.layers.length, 'layer')}, ${many(about.layers.reduce((sum, layer) => sum + layer.units, 0), 'unit')}.`),
+      h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
+      section('How well the icons fit their cells', this.#quality()),
+      Object.keys(about.missing).length > 0 && section('What this run does not have', ...Object.entries(about.missing).map(([stage, how]) =>
+        h('div', { class: 'wanting' }, h('p', {}, h('b', {}, stage), ` ${WHAT[stage] ?? ''}`), command(how)))),
+      section('Make it again', ...Object.entries(about.commands).map(([, text]) => command(text)),
+        Object.keys(about.settings).length > 0 && h('p', { class: 'quiet small' }, `With a --config file that has: ${Object.entries(about.settings).map(([name, value]) => `${name} = ${value}`).join(', ')}.`)),
+      section('Cite it', h('p', {}, about.cite.text), h('p', {}, `The method: ${about.cite.method}`),
+        h('button', { class: 'button', onclick: () => copy(`${about.cite.text}\n${about.cite.method}`) }, 'Copy')),
+      this.#rejects()));
+  }
+
+  #quality() {
+    const { about } = this;
+    const box = h('div', { class: 'columns' });
+    const places = about.layers.flatMap((layer) => layer.grids.filter((grid) => grid.has.includes('icons')).slice(-1).map((grid) => ({ layer, grid })));
+    if (!places.length) return missing('This run has no icons yet.', about.commands.run);
+    coming(box, () => Promise.all(places.map(({ layer, grid }) => ask('cells', { layer: layer.name, grid: grid.grid }))),
+      (/** @type {CellColumns[]} */ found) => found.map((cells) => {
+        const values = /** @type {number[]} */ ((cells.cosine ?? []).filter((value) => value !== null)).sort((a, b) => a - b);
+        const bins = new Array(BINS).fill(0);
+        for (const value of values) bins[Math.max(0, Math.min(BINS - 1, Math.floor(value * BINS)))] += 1;
+        const median = values[Math.floor(values.length / 2)];
+        const weak = (cells.weak ?? []).filter(Boolean).length;
+        return section(`${cells.layer}, ${cells.grid} × ${cells.grid}`, plot(bins, 0, 1, `fidelity of ${values.length} icons, median ${number(median)}`),
+          h('p', { class: 'quiet small' }, `Median fidelity ${number(median)}; ${many(weak, 'weak icon')} of ${count(values.length)}.`));
+      }), [0, 160]);
+    return box;
+  }
+
+  #rejects() {
+    const { about } = this;
+    const reasons = Object.entries(about.rejected);
+    if (!reasons.length) return section('Images left out', h('p', {}, `None: all ${count(about.listed)} could be used.`));
+    const body = h('div');
+    const box = h('details', { ontoggle: () => box.open && coming(body, () => ask('rejects'), (/** @type {Rejects} */ found) =>
+      h('ul', { class: 'plain' }, ...found.first.map((row) => h('li', {}, h('code', {}, row.key), ` ${row.reason}`)))) }, h('summary', {}, 'Which'), body);
+    return section('Images left out', h('p', {}, reasons.map(([reason, n]) => `${count(n)} ${reason}`).join(', '), `: ${percent(reasons.reduce((sum, [, n]) => sum + n, 0) / about.listed)} of all.`), box);
+  }
+}
+
+/** @param {About} about @param {number} used */
+function provenance(about, used) {
+  const config = Object.entries(about.config).filter(([, value]) => value !== null && !(typeof value === 'object' && !Object.keys(/** @type {object} */ (value)).length));
+  const row = (/** @type {string} */ name, /** @type {string} */ value) => [h('dt', {}, name), h('dd', {}, value)];
+  return section('What it is made of', h('dl', { class: 'facts wide' },
+    ...row('model', about.model), ...row('input', about.input ? about.input.join(' × ') : '–'), ...row('images', about.images),
+    ...row('used', `${count(used)} of ${count(about.listed)}`), ...row('labels', count(about.labels)), ...row('classes', count(about.classes)),
+    ...row('published', day(about.published)), h('dt', {}, 'sha256'), h('dd', {}, h('code', {}, about.sha256)),
+    ...config.filter(([name]) => !['model', 'layers', 'images'].includes(name)).flatMap(([name, value]) => row(name, Array.isArray(value) ? value.join(', ') : String(value)))));
+}
+
+/** @param {import('../address.js').State} state @param {About} about */
+function layers(state, about) {
+  return section('Layers', h('table', { class: 'table' },
+    h('thead', {}, h('tr', {}, ...['layer', 'units', 'positions', 'focus', 'cells'].map((name, i) => h('th', { scope: 'col', class: i ? 'num' : '' }, name)))),
+    h('tbody', {}, ...about.layers.map((layer) => h('tr', {},
+      h('td', {}, h('a', { href: href({ ...state, place: 'atlas', what: layer.name, query: {} }) }, layer.name)),
+      h('td', { class: 'num' }, count(layer.units)), h('td', { class: 'num' }, `${layer.height} × ${layer.width}`),
+      h('td', { class: 'num' }, layer.focus ? `${number(layer.focus)} px` : '–'),
+      h('td', { class: 'num' }, layer.grids.map((grid) => count(grid.cells)).join(', ')))))));
 }

@@ -1,6 +1,100 @@
+// The units of a layer: a picture of each, sorted and filtered.
+
+import { href } from '../address.js';
+import { ask } from '../data.js';
+import { fill, h } from '../dom.js';
+import { count, many, number } from '../format.js';
+import { turn } from '../go.js';
+import { say, title } from '../live.js';
+import { command, coming, face } from '../parts.js';
+
+const CHUNK = 160;
+const ORDERS = /** @type {[string, string][]} */ ([
+  ['unit', 'number'], ['max', 'strongest patch'], ['few', 'fewest labels'], ['many', 'most labels'], ['ratio', 'picture against patch']]);
+
 export class UnitsPlace {
-  /** @param {any} place */
-  constructor(place) { this.place = place; }
-  /** @param {any} state */
-  update(state) { this.state = state; }
+  /** @param {{ root: HTMLElement, about: About }} place */
+  constructor({ root, about }) {
+    this.root = root;
+    this.about = about;
+    this.layer = '';
+  }
+
+  /** @param {import('../address.js').State} state */
+  async update(state) {
+    const layer = /** @type {LayerFacts} */ (this.about.layers.find((known) => known.name === state.what));
+    title('units', layer.name, `${this.about.name}@${this.about.version}`);
+    if (this.layer !== layer.name) this.#frame(layer);
+    this.layer = layer.name;
+    const body = /** @type {HTMLElement} */ (this.body);
+    if (this.filter && document.activeElement !== this.filter) this.filter.value = state.query.label ?? '';
+    const sort = state.query.sort ?? 'unit';
+    await coming(body, async () => {
+      const columns = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }));
+      const like = /^like:(\d+)$/.exec(sort)?.[1];
+      return { columns, likeness: like ? (await ask('likeness', { layer: layer.name, unit: Number(like) })).correlation : null };
+    }, ({ columns, likeness }) => this.#draw(state, layer, columns, sort, likeness), [0, 400]);
+  }
+
+  /** @param {LayerFacts} layer */
+  #frame(layer) {
+    const sort = h('select', { id: 'sort', onchange: () => turn({ sort: sort.value === 'unit' ? null : sort.value }) });
+    this.sort = sort;
+    this.filter = h('input', { type: 'search', class: 'field', placeholder: 'Label', 'aria-label': 'Only units whose strongest patches have this label', maxlength: 200, spellcheck: 'false',
+      oninput: () => turn({ label: this.filter?.value.trim() || null }, { replace: true }) });
+    this.told = h('p', { class: 'quiet small', role: 'status' });
+    this.body = h('div');
+    fill(this.root, h('div', { class: 'page wide' },
+      h('header', { class: 'page-head' }, h('h1', { class: 'title' }, `Units of ${layer.name}`),
+        h('div', { class: 'tools' }, h('label', { class: 'tool', for: 'sort' }, h('span', { class: 'quiet' }, 'Sort by'), sort), this.filter)),
+      this.told, this.body));
+  }
+
+  /** @param {import('../address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {number[] | null} likeness */
+  #draw(state, layer, columns, sort, likeness) {
+    const chosen = /** @type {HTMLSelectElement} */ (this.sort);
+    const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
+    fill(chosen, ...orders.map(([value, words]) => h('option', { value }, words)), likeness && h('option', { value: sort }, `likeness to ${sort.slice(5)}`));
+    chosen.value = sort;
+    const wanted = (state.query.label ?? '').toLowerCase();
+    const units = order(columns, sort, likeness).filter((unit) => !wanted || columns.top[unit].some(([label]) => columns.labels[label].toLowerCase().includes(wanted)));
+    const pictures = layer.has.includes('gallery') ? 'a picture optimised to excite it' : 'the middle of its strongest patch';
+    fill(/** @type {HTMLElement} */ (this.told), wanted ? `${many(units.length, 'unit')} of ${count(columns.units)} whose strongest patches have “${state.query.label}”. ` : '',
+      `Each unit is shown by ${pictures}.`);
+    if (wanted) say(`${many(units.length, 'unit')} left`);
+    const list = h('ol', { class: 'units' });
+    const end = h('div', { class: 'end' });
+    let shown = 0;
+    const more = () => {
+      list.append(...units.slice(shown, shown + CHUNK).map((unit) => tile(state, columns, unit, sort, likeness)));
+      shown += CHUNK;
+      if (shown >= units.length) watch.disconnect();
+    };
+    const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: this.root, rootMargin: '600px' });
+    more();
+    if (shown < units.length) watch.observe(end);
+    const none = !units.length && h('p', { class: 'quiet' }, 'No unit’s strongest patches have such a label. ', h('button', { class: 'link', onclick: () => turn({ label: null }) }, 'Show all units'));
+    const hint = !layer.has.includes('gallery') && this.about.missing.gallery
+      ? h('div', { class: 'missing section' }, h('p', {}, 'This run has no pictures of its units yet. Make them:'), command(this.about.missing.gallery)) : null;
+    return [none, list, end, hint];
+  }
+}
+
+/** @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} likeness */
+function order(columns, sort, likeness) {
+  const units = Array.from({ length: columns.units }, (_, unit) => unit);
+  const values = likeness ?? { max: columns.max, few: columns.different.map((n) => -n), many: columns.different, ratio: columns.ratio }[sort];
+  if (!values) return units;
+  return units.sort((a, b) => (values[b] ?? -Infinity) - (values[a] ?? -Infinity) || a - b);
+}
+
+/** @param {import('../address.js').State} state @param {UnitColumns} columns @param {number} unit @param {string} sort @param {(number | null)[] | null} likeness */
+function tile(state, columns, unit, sort, likeness) {
+  const label = columns.top[unit][0];
+  const words = label ? columns.labels[label[0]] : '';
+  const shown = likeness ? likeness[unit] : sort === 'ratio' ? columns.ratio?.[unit] : sort === 'few' || sort === 'many' ? columns.different[unit] : columns.max[unit];
+  return h('li', {}, h('a', { href: href({ ...state, place: 'unit', what: `${columns.layer}:${unit}`, query: {} }) },
+    face(columns.layer, unit, 88),
+    h('span', { class: 'unit-line' }, h('span', { class: 'chip-name' }, String(unit)), h('span', { class: 'num quiet small' }, number(shown))),
+    h('span', { class: 'unit-label quiet small' }, words)));
 }

@@ -11,6 +11,7 @@ import { load } from './grid.js';
 import { Card } from './hover.js';
 import { cellList } from './list.js';
 import { Tiles } from './map.js';
+import { Minimap } from './minimap.js';
 import { Overlay, square } from './overlay.js';
 import { cellPanel } from './panel.js';
 import { fillGrids, legend, SHADES, tools } from './tools.js';
@@ -31,6 +32,10 @@ export class Atlas {
     this.grids = new Map();
     /** @type {LayerFacts | null} */
     this.layer = null;
+    /** The grid that was asked for last. */
+    this.awaited = '';
+    /** @type {Promise<void> | undefined} */
+    this.arrived = undefined;
     /** @type {import('./overlay.js').Scene} */
     this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true };
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
@@ -42,9 +47,11 @@ export class Atlas {
       home: () => this.map.home(),
       full: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
     });
+    this.legend = h('div', { class: 'legend' });
+    this.tools.left.append(this.legend);
     this.list = h('div', { class: 'list', hidden: true });
     this.foot = h('div', { class: 'map-foot' });
-    fill(this.root, h('div', { class: 'map' }, this.stage, this.list, this.tools.left, this.tools.right, this.foot));
+    fill(this.root, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list, this.foot));
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
@@ -52,6 +59,7 @@ export class Atlas {
     });
     this.overlay = new Overlay(this.stage);
     this.card = new Card(this.stage);
+    this.minimap = new Minimap(this.stage, (x, y) => this.map.look({ ...this.map.view(), x, y }));
     this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
     this.stage.addEventListener('pointerleave', () => this.hover(-1));
     this.stage.addEventListener('keydown', (event) => this.#key(event));
@@ -79,13 +87,15 @@ export class Atlas {
   async #enter(layer, state) {
     const first = this.layer === null;
     this.layer = layer;
+    this.awaited = '';
     Object.assign(this.scene, { grid: null, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map() });
     this.card.hide();
     if (!layer.grids.some((grid) => grid.has.includes('tiles'))) {
       fill(this.foot, missing(`This run has no atlas of ${layer.name} yet.`, this.about.commands.run));
       return;
     }
-    await this.map.show(layer);
+    const [grid] = await Promise.all([this.#load(layer, layer.grids[0]), this.map.show(layer)]);
+    this.map.box = grid.box();
     const at = (state.query.at ?? '').split(',').map(Number);
     if (at.length === 3 && at.every(Number.isFinite)) this.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
     else if (first) this.map.home(true);
@@ -101,12 +111,23 @@ export class Atlas {
     fillGrids(this.tools.grid, layer, here().query.grid, size);
     if (this.scene.grid?.layer === layer && this.scene.grid.size === size) return;
     const key = `${layer.name}/${size}`;
-    if (!this.grids.has(key)) this.grids.set(key, load(layer, facts));
-    const arrived = this.grids.get(key)?.then((grid) => this.#arrived(grid)).catch((error) => {
-      this.grids.delete(key);
-      fill(this.foot, failed(error, () => this.update(here())));
-    });
-    if (wait) await arrived;
+    if (this.awaited !== key) {
+      this.awaited = key;
+      this.arrived = this.#load(layer, facts).then((grid) => this.#arrived(grid)).catch((error) => {
+        this.awaited = '';
+        fill(this.foot, failed(error, () => this.update(here())));
+      });
+    }
+    if (wait) await this.arrived;
+  }
+
+  /** @param {LayerFacts} layer @param {GridFacts} facts @returns {Promise<Grid>} */
+  #load(layer, facts) {
+    const key = `${layer.name}/${facts.grid}`;
+    const found = this.grids.get(key) ?? load(layer, facts);
+    this.grids.set(key, found);
+    found.catch(() => this.grids.delete(key));
+    return found;
   }
 
   /** @param {Grid} grid */
@@ -141,7 +162,7 @@ export class Atlas {
     const shade = state.query.shade ?? 'none';
     this.tools.shade.value = shade in SHADES ? shade : 'none';
     this.scene.amount = null;
-    this.root.querySelector('.legend')?.remove();
+    fill(this.legend);
     if (!grid || shade === 'none') return;
     const values = await amounts(grid, shade);
     if (!values || this.scene.grid !== grid) return;
@@ -149,7 +170,7 @@ export class Atlas {
     const [low, high] = [Math.min(...finite), Math.max(...finite)];
     this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
     const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[shade];
-    this.root.querySelector('.map')?.append(legend(named, [number(low), number(high)]));
+    fill(this.legend, ...legend(named, [number(low), number(high)]));
   }
 
   /** @param {State} state */
@@ -207,7 +228,8 @@ export class Atlas {
   #settled() {
     if (!this.layer || here().place !== 'atlas') return;
     const { x, y, zoom } = this.map.view();
-    const home = Math.abs(x - 0.5) < 0.002 && Math.abs(y - 0.5) < 0.002 && Math.abs(zoom - 1) < 0.01;
+    const whole = this.map.whole();
+    const home = Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002 && Math.abs(zoom / whole.zoom - 1) < 0.01;
     turn({ at: home ? null : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',') }, { replace: true, quiet: true });
   }
 
@@ -217,6 +239,7 @@ export class Atlas {
       this.waiting = 0;
       this.scene.frame = this.map.frame();
       this.overlay.draw(this.scene);
+      if (this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.papers.get(this.scene.grid), this.map.seen(), this.overlay.colours);
     });
   }
 
@@ -224,7 +247,7 @@ export class Atlas {
   #pointed(event) {
     if (event.pointerType === 'touch' || event.buttons) return;
     const grid = this.scene.grid;
-    if (!grid || (event.target instanceof Element && event.target.closest('.navigator'))) return this.hover(-1);
+    if (!grid || (event.target instanceof Element && event.target.closest('.minimap'))) return this.hover(-1);
     const box = this.stage.getBoundingClientRect();
     const frame = this.map.frame();
     this.hover(grid.under((event.clientX - box.left - frame.left) / frame.side, (event.clientY - box.top - frame.top) / frame.side));

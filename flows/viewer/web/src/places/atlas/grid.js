@@ -1,6 +1,7 @@
 // One grid of a layer: its cells, where their icons lie on the unit square, and which cell is where.
 
 import { ask } from '../../data.js';
+import { number, percent } from '../../format.js';
 
 const GAP = 1;
 const SMALLEST = 0.25;
@@ -22,7 +23,8 @@ export class Grid {
     this.squares = squares(this.size, facts.icon, columns);
     /** @type {CellLabels | null} */
     this.labels = null;
-    this.most = Math.max(1, ...columns.count);
+    /** The largest mean attribution of any cell to its first class. */
+    this.loudest = columns.classes?.reduce((most, [first]) => Math.max(most, first?.[1] ?? 0), 0) || 1;
   }
 
   /** The number of the cell at a row and column, −1 if there is none. @param {number} row @param {number} col */
@@ -35,13 +37,28 @@ export class Grid {
     return this.at(Math.floor(y * this.size), Math.floor(x * this.size));
   }
 
-  /** What a cell is mostly: classes where they are known, else labels. @param {number} i @param {number} [most] @returns {{ name: string, share: number }[]} */
+  /**
+   * What a cell is mostly: classes where they are known, else labels; `part` is from 0 to 1.
+   * @param {number} i
+   * @param {number} [most]
+   * @returns {{ name: string, part: number, value: string }[]}
+   */
   words(i, most = 3) {
     const { classes, names } = this.columns;
-    if (classes) return classes[i].slice(0, most).map(([of, share]) => ({ name: names[of] ?? String(of), share }));
+    if (classes) {
+      return classes[i].slice(0, most).map(([of, mean]) => ({ name: names[of] ?? String(of), part: Math.max(0, mean) / this.loudest, value: number(mean) }));
+    }
     if (!this.labels) return [];
     const { labels, cells } = this.labels;
-    return cells[i].filter(([label]) => labels[label]).slice(0, most).map(([label, share]) => ({ name: labels[label], share }));
+    return cells[i].filter(([label]) => labels[label]).slice(0, most)
+      .map(([label, share]) => ({ name: labels[label], part: share, value: percent(share) }));
+  }
+
+  /** The box around all cells on the unit square. */
+  box() {
+    const { row, col } = this.columns;
+    const [top, left] = [Math.min(...row) / this.size, Math.min(...col) / this.size];
+    return { x: left, y: top, width: (Math.max(...col) + 1) / this.size - left, height: (Math.max(...row) + 1) / this.size - top };
   }
 
   /** The nearest cell in a direction, by rows or columns and then by distance. @param {number} i @param {number} down @param {number} right */

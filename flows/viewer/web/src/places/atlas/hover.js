@@ -1,7 +1,7 @@
 // The card beside the cursor: the icon enlarged, what falls there, and how far to trust the picture.
 
 import { fill, h, s } from '../../dom.js';
-import { count, percent } from '../../format.js';
+import { count } from '../../format.js';
 import { bars } from '../../parts.js';
 import { drawIcon } from './sprites.js';
 
@@ -27,7 +27,7 @@ export class Card {
       h('div', { class: 'card-line' },
         h('span', {}, `${count(columns.count[i])} samples`),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i])),
-      words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.share, value: percent(word.share) }))));
+      words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value }))));
     this.element.hidden = false;
     this.#place(square);
   }

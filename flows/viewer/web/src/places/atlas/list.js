@@ -1,7 +1,7 @@
 // The map as a list: the same cells as rows, for readers of screens, and for looking things up.
 
 import { fill, h } from '../../dom.js';
-import { count, number, percent } from '../../format.js';
+import { count, number } from '../../format.js';
 import { cellHref } from '../../parts.js';
 import { icon } from './sprites.js';
 
@@ -46,7 +46,7 @@ export function cellList(element, grid, state, share) {
 /** @param {import('./grid.js').Grid} grid @param {number} i @param {import('../../address.js').State} state @param {Float32Array | null} share */
 function line(grid, i, state, share) {
   const { row, col, count: counts, spread, cosine } = grid.columns;
-  const words = grid.words(i, 2).map((word) => `${word.name.split(',')[0]} ${percent(word.share)}`).join(', ');
+  const words = grid.words(i, 2).map((word) => `${word.name.split(',')[0]} ${word.value}`).join(', ');
   return h('tr', {},
     h('td', {}, grid.facts.icon > 0 && icon(grid, i, 40, '')),
     h('td', { class: 'num' }, count(counts[i])),

@@ -13,18 +13,12 @@ const DEEPEST = 640;
 export class Tiles {
   /** @param {HTMLElement} element @param {{ moved: () => void, settled: () => void, clicked: (x: number, y: number) => void }} told */
   constructor(element, told) {
+    bringNoStyle();
     const viewer = OpenSeadragon(/** @type {any} */ ({
       element,
       drawer: 'canvas',
       prefixUrl: '',
       showNavigationControl: false,
-      showNavigator: true,
-      navigatorPosition: 'BOTTOM_RIGHT',
-      navigatorSizeRatio: 0.16,
-      navigatorMaintainSizeRatio: false,
-      navigatorAutoFade: false,
-      navigatorBackground: 'transparent',
-      navigatorBorderColor: 'transparent',
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { clickToZoom: false },
       gestureSettingsPen: { clickToZoom: false },
@@ -45,6 +39,8 @@ export class Tiles {
     this.layer = '';
     /** @type {GridFacts[]} */
     this.grids = [];
+    /** The part of the unit square where there are cells. */
+    this.box = { x: 0, y: 0, width: 1, height: 1 };
     /** @type {number | null} */
     this.chosen = null;
     // The keys are ours: they walk cells.
@@ -143,15 +139,28 @@ export class Tiles {
     return (DEEPEST * finest) / Math.max(1, this.viewer.viewport.getContainerSize().x);
   }
 
-  /** The whole map. @param {boolean} [now] */
+  /** The view of all cells. @returns {View} */
+  whole() {
+    const { x, y, width, height } = this.box;
+    const size = this.viewer.viewport.getContainerSize();
+    const zoom = Math.min(1 / width, size.y / size.x / height) / (1 + 2 * MARGIN) / home(this.viewer.viewport);
+    return { x: x + width / 2, y: y + height / 2, zoom };
+  }
+
+  /** Show all cells. @param {boolean} [now] */
   home(now = false) {
-    this.look({ x: 0.5, y: 0.5, zoom: 1 }, now);
+    this.look(this.whole(), now);
   }
 
   /** @param {number} factor */
   zoom(factor) {
     const view = this.view();
     this.look({ ...view, zoom: Math.max(0.5, view.zoom * factor) });
+  }
+
+  /** What is on the screen, on the unit square. */
+  seen() {
+    return this.viewer.viewport.getBounds(true);
   }
 
   /** Bring a square of the unit square into view, if it is not. @param {number} x @param {number} y @param {number} side */
@@ -170,6 +179,15 @@ export class Tiles {
 function home(viewport) {
   const size = viewport.getContainerSize();
   return Math.min(1, size.y / size.x) / (1 + 2 * MARGIN);
+}
+
+/** OpenSeadragon writes a style into the page once, which the page's policy forbids: let it find one there. */
+function bringNoStyle() {
+  const found = document.querySelector('style[data-openseadragon-mobile-css]');
+  if (found) return;
+  const inert = document.createElementNS('urn:actlas:inert', 'style');
+  inert.setAttribute('data-openseadragon-mobile-css', 'true');
+  document.head.append(inert);
 }
 
 /** @type {WeakMap<object, number>} */

@@ -71,7 +71,7 @@ export class Overlay {
     let path = this.papers.get(grid);
     if (!path) {
       path = new Path2D();
-      path.rect(-0.002, -0.002, 1.004, 1.004);
+      path.rect(-0.01, -0.01, 1.02, 1.02);
       for (let i = 0; i < grid.length; i++) {
         const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
         path.rect(x, y, side, side);
@@ -106,7 +106,7 @@ export class Overlay {
       const amount = /** @type {Float32Array} */ (scene.amount)[i];
       if (Number.isNaN(amount)) continue;
       const { x, y, side } = square(scene, i);
-      const edge = Math.min(side / 2, Math.max(3, side * 0.14));
+      const edge = Math.min(side / 2, Math.max(3, side * 0.1));
       context.fillStyle = ramp(this.colours.ramp, this.colours.paper, amount);
       if (side < 22) {
         context.fillRect(x, y, side, side);
@@ -134,7 +134,7 @@ export class Overlay {
     context.lineJoin = 'round';
     for (const i of grid.fullest.slice(0, 600)) {
       const word = inView.has(i) ? grid.words(i, 1)[0] : undefined;
-      if (!word || word.share < 0.1) continue;
+      if (!word) continue;
       const text = short(word.name, Math.max(10, Math.floor(cell / 5)));
       const wide = context.measureText(text).width + 12;
       if (wide > cell * 2.2) continue;

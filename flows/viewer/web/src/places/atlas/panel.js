@@ -2,7 +2,7 @@
 
 import { ask, picture } from '../../data.js';
 import { h } from '../../dom.js';
-import { count, many, number, percent } from '../../format.js';
+import { count, many, number, percent, signed } from '../../format.js';
 import { href } from '../../address.js';
 import { bars, cellHref, chip, image, missing, section } from '../../parts.js';
 import { ring } from './hover.js';
@@ -71,7 +71,9 @@ function classes(cell, about) {
   if (!cell.classes) {
     return about.classes ? section('Classes it speaks for', missing('This run does not know what its cells speak for.', about.missing.attribution)) : null;
   }
-  return section('Classes it speaks for', bars(cell.classes.map((row) => ({ name: row.name, share: row.share, value: percent(row.share) }))));
+  const most = Math.max(...cell.classes.map((row) => row.mean ?? 0), 1e-9);
+  const rows = cell.classes.map((row) => ({ name: row.name, share: Math.max(0, row.mean ?? 0) / most, value: signed(row.mean) }));
+  return section('Classes it speaks for', bars(rows), h('p', { class: 'quiet small' }, 'Mean attribution, in units of the class’s score.'));
 }
 
 /** @param {Cell} cell */

@@ -23,8 +23,8 @@ export function tools(told) {
   const button = (/** @type {string} */ words, /** @type {string} */ path, /** @type {() => void} */ act) =>
     h('button', { class: 'icon-button', title: words, 'aria-label': words, onclick: act }, sign(path));
   const left = h('div', { class: 'tools' },
-    h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet' }, 'Grid'), grid),
-    h('label', { class: 'tool', for: 'shade' }, h('span', { class: 'quiet' }, 'Shade'), shade),
+    h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet tool-name' }, 'Grid'), grid),
+    h('label', { class: 'tool', for: 'shade' }, h('span', { class: 'quiet tool-name' }, 'Shade'), shade),
     list);
   const right = h('div', { class: 'zoomers' },
     button('Zoom in (+)', SIGNS.plus, () => told.zoom(1.6)),
@@ -44,5 +44,5 @@ export function fillGrids(select, layer, chosen, shown) {
 
 /** What the frames' colour means. @param {string} shade @param {[string, string]} ends */
 export function legend(shade, ends) {
-  return h('div', { class: 'legend' }, h('span', { class: 'quiet' }, shade), h('span', { class: 'num' }, ends[0]), h('span', { class: 'legend-ramp', 'aria-hidden': 'true' }), h('span', { class: 'num' }, ends[1]));
+  return [h('span', { class: 'quiet' }, shade), h('span', { class: 'num' }, ends[0]), h('span', { class: 'legend-ramp', 'aria-hidden': 'true' }), h('span', { class: 'num' }, ends[1])];
 }
