@@ -14,16 +14,33 @@ from storage.errors import UsageError
 from storage.store import Store
 
 
-def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False) -> dict[str, Any]:
+def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask: str | None = None) -> dict[str, Any]:
     """Run the pipeline; return its summary as a plain dict, with the paths of the overview pictures."""
     share_cores()
     if engine == "inline":
-        return with_overviews(config, pipeline.run(config, Inline(), wait=wait))
+        return with_overviews(config, _inline(config, wait, dask))
     if engine == "prefect":
         from flows import prefect_flow
 
-        return prefect_flow.run(config, wait=wait)
+        return prefect_flow.run(config, wait=wait, dask=dask)
     raise UsageError(f"--engine is {engine!r}; it is prefect or inline")
+
+
+def estimate(config: RunConfig) -> dict[str, Any]:
+    """Return what a run would compute and reuse, and what that would take; nothing is written into the store."""
+    from flows import estimate as estimates
+
+    share_cores()
+    return estimates.estimate(config)
+
+
+def _inline(config: RunConfig, wait: bool, dask: str | None) -> pipeline.Summary:
+    if dask is None:
+        return pipeline.run(config, Inline(), wait=wait)
+    from flows import dask_engine
+
+    with dask_engine.on(dask, config.store) as cluster:
+        return pipeline.run(cluster.settled(config), cluster, wait=wait)
 
 
 def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Planner:
     def __init__(
         self, config: RunConfig, subj: Subject, listing: str, table: pa.Table, earlier: Frames | None = None
     ) -> None:
-        self.config, self.subject, self.listing = config, subj, listing
+        self.config, self.subject, self.listing, self.table = config, subj, listing, table
         self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
         self.about = about(table)
         live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))

@@ -22,6 +22,9 @@ Examples:
   actlas run --config run.toml --until patches --json
 """
 
+NOT_SETTINGS = ("config", "engine", "dask", "wait", "dry_run", "json")
+"""Options that say how a run is started; all others are settings of the run."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -75,11 +78,17 @@ def run(
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None,
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
+    dask: Annotated[
+        str | None, typer.Option(help="local:N for N worker processes here, or tcp://HOST:PORT of a Dask scheduler.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be computed and reused, and what it would take.")
+    ] = False,
     json: output.Json = False,
 ) -> None:
     """Run the pipeline and publish an activation atlas."""
-    settings = {name: value for name, value in locals().items() if name not in ("config", "engine", "wait", "json")}
+    settings = {name: value for name, value in locals().items() if name not in NOT_SETTINGS}
     from flows import config as configuration
     from flows import launch, progress
 
@@ -87,12 +96,44 @@ def run(
     settings["mean"], settings["std"] = _numbers("--mean", mean), _numbers("--std", std)
     made = configuration.make(settings, config)
     with progress.reporting(progress.for_stream(sys.stderr)):
-        summary = launch.run(made, engine=engine, wait=wait)
+        if dry_run:
+            _foretell(launch.estimate(made), json)
+            return
+        summary = launch.run(made, engine=engine, wait=wait, dask=dask)
     if json:
         output.as_json(summary)
     else:
         _tell(summary)
     raise typer.Exit(3 if summary["rejected"] else 0)
+
+
+def _foretell(answer: dict[str, Any], json: bool) -> None:
+    """Say what a run would compute, and what that would take."""
+    if json:
+        output.as_json(answer)
+        return
+    print(
+        f"{answer['name']}: {answer['images']} images; {answer['computed']} results to compute, {answer['reused']} there"
+    )
+    output.as_table(
+        {
+            "stage": row["stage"],
+            "layer": row["layer"],
+            "compute": row["computed"],
+            "reuse": row["reused"],
+            "time": output.duration(row["seconds"]) if row["computed"] else "",
+            "disk": output.size(row["bytes"]) if row["computed"] else "",
+        }
+        for row in answer["stages"]
+    )
+    if answer["probe"] is None:
+        print("nothing that takes time")
+        return
+    print(
+        f"about {output.duration(answer['seconds'])}, {output.size(answer['bytes'])} on the disk "
+        f"({output.size(answer['free_bytes'])} free), {output.size(answer['memory_bytes'])} of memory; "
+        f"from a probe of {answer['probe']['images']} images"
+    )
 
 
 def _tell(summary: dict[str, Any]) -> None:

@@ -35,25 +35,48 @@ def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa
 
 
 def _list(store: Store, config: RunConfig, source: Source, code: int) -> tuple[Outcome, pa.Table]:
+    make, table = look(store, config, code)
+    found = store.find("listing", make.key)
+    if found is not None:
+        return Outcome(make=make, manifest=found.digest, computed=False), table
+    return write(store, make, table, source), table
+
+
+def look(store: Store, config: RunConfig, code: int) -> tuple[Make, pa.Table]:
+    """List the source and write nothing: the result that is to be, and its rows with their labels."""
+    source = reading.source_of(config.images)
     before = _latest(store, source.uri)
     table = listing.listing(source, _table(before) if before else None)
     if not len(table):
         raise UsageError(
             f"--images {config.images}: no images found; a folder of images, tars or Parquet files is expected"
         )
-    make = Make(stage="listing", key=_key(code, source.uri, table.drop_columns(["label"])))
-    found = store.find("listing", make.key)
-    if found is not None:
-        return Outcome(make=make, manifest=found.digest, computed=False), table
+    return Make(stage="listing", key=_key(code, source.uri, table.drop_columns(["label"]))), table
+
+
+def write(store: Store, make: Make, table: pa.Table, source: Source) -> Outcome:
+    """Write a listing."""
     with writing(store, make) as page:
         tables.write_table(page.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
         page.json("source.json", {"uri": source.uri, "kind": source.kind})
         page.counts = {"images": len(table)}
-    return outcome(page), table
+    return outcome(page)
 
 
 def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> Outcome:
     """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
+    make, labels = look_up_labels(config, table, code)
+    found = store.find("labels", make.key)
+    if found is not None:
+        return Outcome(make=make, manifest=found.digest, computed=False)
+    with writing(store, make) as page:
+        tables.write_table(page.path / "labels.parquet", labels, row_group_size=4096)
+        page.counts = {"images": len(labels)}
+    return outcome(page)
+
+
+def look_up_labels(config: RunConfig, table: pa.Table, code: int) -> tuple[Make, pa.Table]:
+    """Look up the labels of a listing's images and write nothing."""
     labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
     if config.labels:
         given = _read_labels(config.labels)
@@ -64,14 +87,7 @@ def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> 
             )
         column = [given.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
         labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
-    make = Make(stage="labels", key=_key(code, "", labels))
-    found = store.find("labels", make.key)
-    if found is not None:
-        return Outcome(make=make, manifest=found.digest, computed=False)
-    with writing(store, make) as page:
-        tables.write_table(page.path / "labels.parquet", labels, row_group_size=4096)
-        page.counts = {"images": len(labels)}
-    return outcome(page)
+    return Make(stage="labels", key=_key(code, "", labels)), labels
 
 
 def _key(code: int, uri: str, table: pa.Table) -> str:
