@@ -3,7 +3,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test lint test-slow golden
+.PHONY: setup demo test lint test-slow test-services golden
 
 setup: .venv/ready
 
@@ -24,6 +24,10 @@ lint: setup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# Against a real PostgreSQL and Redis: apt-get install postgresql redis-server
+test-services: setup
+	$(BIN)/pytest -m services tests/services
 
 golden: setup
 	$(BIN)/python tests/integration/test_golden.py

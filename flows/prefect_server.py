@@ -11,12 +11,14 @@ from typing import Any
 
 import httpx
 import uvicorn
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_AUTH_STRING, temporary_settings
 
 from flows import progress
 from flows.prefect_flow import ServerUnreachable
+from storage.errors import UsageError
 
 HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "::1")
 PORT = 4200
 PATIENCE = 120.0
 """Seconds that a server of ours may take to start: it makes its database the first time."""
@@ -37,8 +39,16 @@ def known(port: int = PORT) -> Iterator[str]:
 
 
 @contextmanager
-def server(port: int) -> Iterator[str]:
-    """Yield the address of the server that is configured or answers at `port`, or else of one of this process's own."""
+def server(host: str, port: int) -> Iterator[str]:
+    """Yield the address of the server that is configured or answers at `port`, or else of one of this process's own.
+
+    Raises UsageError for one that others could reach and that lets anybody in: to start a run is to run code.
+    """
+    if host not in LOOPBACK and not PREFECT_SERVER_API_AUTH_STRING.value():
+        raise UsageError(
+            f"--host {host}: others could start runs there; set PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING "
+            "to the same user:password first"
+        )
     with known(port) as address:
         os.environ["PREFECT_API_URL"] = address  # for the processes of the runs
         if _answers(address):
@@ -46,17 +56,17 @@ def server(port: int) -> Iterator[str]:
         elif address != f"http://{HOST}:{port}/api":
             raise ServerUnreachable(f"Prefect's server at {address} does not answer; check PREFECT_API_URL")
         else:
-            with _own_server(port):
+            with _own_server(host, port):
                 yield address
 
 
 @contextmanager
-def _own_server(port: int) -> Iterator[None]:
-    """Run a Prefect server in a thread, with its services, on this machine's loopback address."""
-    for name, value in (SETTINGS | {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}).items():
+def _own_server(host: str, port: int) -> Iterator[None]:
+    """Run a Prefect server in a thread, with its services."""
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)  # a new thread reads its settings from the environment
-    progress.current().say(f"starting Prefect's server at http://{HOST}:{port}")
-    made = uvicorn.Config(_app, factory=True, host=HOST, port=port, log_level="warning")
+    progress.current().say(f"starting Prefect's server at http://{host}:{port}")
+    made = uvicorn.Config(_app, factory=True, host=host, port=port, log_level="warning")
     running = uvicorn.Server(made)
     thread = threading.Thread(target=running.run, name="prefect-server", daemon=True)
     thread.start()

@@ -39,14 +39,14 @@ class _Runner(Runner):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, port: int) -> None:
+def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, host: str, port: int) -> None:
     """Serve a run's deployments until interrupted; their schedules are not paused, and what comes due then waits.
 
     Raises Locked if another process serves the run, and ServerUnreachable.
     """
     store = Store(Path(config.store))
-    with store.serving(config.run_name), prefect_server.server(port) as address:
-        _prepare(gpus)
+    with store.serving(config.run_name), prefect_server.server(host, port) as address:
+        prepare(gpus)
         runner = _Runner(name="actlas", pause_on_shutdown=False, limit=None)
         ids = [cast(UUID, runner.add_deployment(deployment)) for deployment in deployments]
         orphans.bury(store, config.run_name, ids)
@@ -124,8 +124,8 @@ def schedule(cron: str | None, every: timedelta | None, timezone: str | None) ->
         raise UsageError(f"--cron {cron}: {error}; write five fields, as in '0 6 * * *'") from None
 
 
-def _prepare(gpus: int) -> None:
-    """Set the limit on tasks that use a GPU, and have runs called crashed that fall silent."""
+def prepare(gpus: int) -> None:
+    """Set a server's limit on tasks that use a GPU, and have it call runs crashed that fall silent."""
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(orphans.HEARTBEAT))
     with get_client(sync_client=True) as client:
         client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=gpus)

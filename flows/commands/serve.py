@@ -47,7 +47,10 @@ def serve(
     ] = False,
     debounce: Annotated[str, typer.Option(help="Regenerate once no update has followed for this long.")] = "30s",
     gpus: Annotated[int, typer.Option(help="Tasks that may use a GPU at once.", min=1)] = 1,
-    port: Annotated[int, typer.Option(help="Of the server, where PREFECT_API_URL names none.")] = 4200,
+    host: Annotated[
+        str, typer.Option(help="Where such a server listens; beyond this machine it needs a password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of the server that is run where PREFECT_API_URL names none.")] = 4200,
 ) -> None:
     """Serve a run."""
     settings = {"images": images, "name": name, "limit": limit, "seed": seed, "store": store}
@@ -62,7 +65,7 @@ def serve(
     with progress.reporting(progress.for_stream(sys.stderr)):
         schedule = serving.schedule(cron, repeat, timezone)
         served = serving.deployments(made, schedule, wait=wait, debounce=quiet or timedelta(0))
-        serving.serve(made, served, gpus=gpus, port=port)
+        serving.serve(made, served, gpus=gpus, host=host, port=port)
 
 
 @model.command("updated")
