@@ -1,0 +1,214 @@
+"""The container files, without Docker: against Compose's own schema, a Dockerfile parser, and our own rules."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from dockerfile_parse import DockerfileParser
+from support import compose
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+FILES = sorted(DOCKER.glob("compose*.yaml"))
+SCHEMA = json.loads((ROOT / "tests" / "services" / "compose-spec.json").read_text())
+GIVEN = {
+    name: f"value-of-{name}"
+    for name in (
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+        "PREFECT_AUTH",
+        "ACTLAS_TOKEN",
+        "ACTLAS_IMAGES",
+        "ACTLAS_MODELS",
+    )
+}
+
+
+def read(file: Path) -> dict[str, Any]:
+    return compose.load(file, GIVEN)
+
+
+def problems(document: Any) -> list[str]:
+    return [error.message for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(document)]
+
+
+def ours(file: Path) -> dict[str, Any]:
+    """Return the services that run our image."""
+    services = read(file)["services"]
+    return {name: service for name, service in services.items() if "actlas" in service.get("image", "")}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_compose_files_fit_the_schema(file: Path) -> None:
+    assert problems(read(file)) == []
+
+
+def test_mutant_what_the_schema_does_not_know_is_seen() -> None:
+    document = read(DOCKER / "compose.yaml")
+    document["services"]["server"]["helthcheck"] = {}
+    document["services"]["worker"]["depends_on"]["server"]["condition"] = "service_hearty"
+    assert len(problems(document)) == 2
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_variable_is_explained_or_has_a_default(file: Path) -> None:
+    example = {line.split("=")[0] for line in (DOCKER / ".env.example").read_text().splitlines() if "=" in line}
+    with_default = {"ACTLAS_IMAGE", "ACTLAS_CUDA_IMAGE", "ACTLAS_GPUS", "ACTLAS_VIEWER_URL"} | {
+        f"ACTLAS_{name}" for name in ("NAME", "LIMIT", "CRON", "TIMEZONE")
+    }
+    assert compose.variables(file.read_text()) <= set(GIVEN) | with_default
+    assert set(GIVEN) <= example
+
+
+@pytest.mark.parametrize("file", [DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"], ids=lambda file: file.name)
+def test_nothing_starts_without_its_passwords(file: Path) -> None:
+    needed = compose.variables(file.read_text()) & set(GIVEN)
+    for name in needed:
+        with pytest.raises(KeyError, match=name):
+            compose.load(file, {key: value for key, value in GIVEN.items() if key != name})
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_ports_are_this_machines_only_and_images_have_a_version(file: Path) -> None:
+    for name, service in read(file)["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert service["image"].startswith("actlas") or ":" in service["image"], name
+        assert not service["image"].endswith("latest"), name
+
+
+@pytest.mark.parametrize("file", [DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"], ids=lambda file: file.name)
+def test_our_containers_may_do_little(file: Path) -> None:
+    found = ours(file)
+    assert found
+    for name, service in found.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "user" not in service, name  # the image's own, which is not root
+        images = [volume for volume in service.get("volumes", []) if ":/data/images" in volume]
+        assert all(volume.endswith(":ro") for volume in images), name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_is_waited_for_can_be_told_to_be_well(file: Path) -> None:
+    services = read(file)["services"]
+    for name, service in services.items():
+        for other, how in service.get("depends_on", {}).items():
+            checked = "healthcheck" in services[other] if how["condition"] == "service_healthy" else True
+            assert checked, f"{name} waits for {other}"
+
+
+def test_the_order_is_databases_server_deployments_worker() -> None:
+    services = read(DOCKER / "compose.yaml")["services"]
+    waits = {name: set(service.get("depends_on", {})) for name, service in services.items()}
+    assert waits["server"] == {"postgres", "redis"}
+    assert waits["services"] == waits["deploy"] == {"server"}
+    assert waits["worker"] == {"server", "deploy"}
+
+
+def test_whoever_talks_to_the_server_has_its_password() -> None:
+    for file in (DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"):
+        for name, service in ours(file).items():
+            settings = service.get("environment", {})
+            if "PREFECT_API_URL" in settings or name == "serve":
+                assert settings["PREFECT_API_AUTH_STRING"] == GIVEN["PREFECT_AUTH"], name
+            if "serve" in name:
+                assert settings["PREFECT_SERVER_API_AUTH_STRING"] == GIVEN["PREFECT_AUTH"], name
+
+
+# The Dockerfile.
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
+    """The instructions of each stage, the first before any stage."""
+    parser = DockerfileParser(str(tmp_path_factory.mktemp("docker")))
+    parser.content = (DOCKER / "Dockerfile").read_text()
+    found: list[list[dict[str, Any]]] = [[]]
+    for instruction in parser.structure:
+        if instruction["instruction"] == "FROM":
+            found.append([])
+        found[-1].append(instruction)
+    return found
+
+
+def values(stage: list[dict[str, Any]], *instructions: str) -> list[str]:
+    return [i["value"] for i in stage if i["instruction"] in instructions]
+
+
+def test_the_image_has_three_stages_and_is_not_roots(stages: list[list[dict[str, Any]]]) -> None:
+    assert [values(stage, "FROM")[0] for stage in stages[1:]] == ["${NODE} AS viewer", "${BASE} AS packages", "${BASE}"]
+    assert values(stages[-1], "USER") == ["10001:10001"]
+    last = [i["instruction"] for i in stages[-1] if i["instruction"] != "COMMENT"]
+    assert last.index("USER") > max(n for n, name in enumerate(last) if name in ("RUN", "COPY"))
+    assert not any(values(stage, "ADD") for stage in stages)
+
+
+def test_the_image_refuses_an_old_python_and_an_unknown_device(stages: list[list[dict[str, Any]]]) -> None:
+    said = " ".join(values(stages[2], "RUN"))
+    assert "sys.version_info >= (3, 11, 17)" in said
+    assert values(stages[2], "ARG") == ["DEVICE=cpu"]
+    assert '"$DEVICE" != cuda' in said
+
+
+def test_the_viewer_is_built_in_a_stage_of_its_own(stages: list[list[dict[str, Any]]]) -> None:
+    assert [run.split()[-2:] for run in values(stages[1], "RUN")] == [["npm", "ci"], ["run", "build"]]
+    assert any("--from=viewer" in copy for copy in values(stages[2], "COPY"))
+
+
+def test_what_is_copied_is_there_and_not_ignored(stages: list[list[dict[str, Any]]]) -> None:
+    lines = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    allowed = [line[1:] for line in lines if line.startswith("!")]
+    sources = {
+        source
+        for stage in stages
+        for copy in values(stage, "COPY")
+        if "--from" not in copy
+        for source in copy.split()[:-1]
+    }
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any(source == rule or source.startswith(f"{rule}/") for rule in allowed), source
+    assert any(fnmatch.fnmatch("flows/viewer/built", line) for line in lines)
+
+
+def test_variables_that_libraries_write_to_lie_where_writing_is_allowed(stages: list[list[dict[str, Any]]]) -> None:
+    settings = dict(pair.split("=", 1) for pair in " ".join(values(stages[-1], "ENV")).split())
+    for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "TORCH_HOME"):
+        assert settings[name].startswith("/tmp/"), name
+    assert settings["PREFECT_UI_STATIC_DIRECTORY"].startswith(settings["PREFECT_HOME"])
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(init.parent.relative_to(ROOT).parts)
+        for package in ("atlas", "storage", "flows")
+        for init in (ROOT / package).rglob("__init__.py")
+    }
+    assert set(listed) == found
+
+
+def test_the_shell_script_is_one() -> None:
+    subprocess.run(["sh", "-n", str(DOCKER / "deploy.sh")], check=True)
+
+
+def test_prefect_finds_the_docker_sdk_and_not_our_folder() -> None:
+    assert not list(DOCKER.glob("*.py"))
+
+
+def test_the_project_and_the_containers_agree_on_folders() -> None:
+    project = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    worker = read(DOCKER / "compose.yaml")["services"]["worker"]
+    mounted = {volume.removesuffix(":ro").split(":")[-1] for volume in worker["volumes"]}
+    config = project["deployments"][0]["parameters"]["config"]
+    assert {config["images"], config["store"]} <= mounted
