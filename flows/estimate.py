@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +97,6 @@ def _rows(
 def _estimate(make: Make, size: Size, probe: Probe) -> Estimate:
     if make.stage in ("listing", "labels", "model"):
         return Estimate()
-    if make.stage == "gallery":  # a picture of each unit takes what an icon does
-        return scaling.estimate("icons", make.layer, replace(size, cells=size.units), probe)
     return scaling.estimate(make.stage, make.layer, size, probe)
 
 

@@ -30,7 +30,10 @@ from storage.store import Store
 
 IMAGES = 64
 GRID = 1
-"""The probe's grid: one icon a layer is drawn."""
+"""The probe's grid: one icon is drawn, in the time of a full batch."""
+
+DRAWN = ("icons", "tiles")
+"""Stages tried for one layer only, the last asked for: a picture takes about as long for another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,7 @@ def _run(
         for work in step.works:
             makes = tuple(make for make in work.makes if make.layer is None or make.layer in layers)
             makes = makes[:1] if work.stage == "patches" else makes  # they differ in their number of units only
+            makes = makes if work.stage not in DRAWN or work.makes[0].layer == layers[-1] else ()
             for made in _made(store, replace(work, makes=makes), subj) if makes else ():
                 costs[made.make.stage, made.make.layer] = _cost(store, made)
     return costs
@@ -138,7 +142,7 @@ def _needed(steps: Sequence[Step], missing: set[str]) -> list[Step]:
     """Return the steps up to the last that makes something missing, without icons and tiles where those are there."""
     wanted = {stages.MODULES.get(stage, stage) for stage in missing}
     last = max((number for number, step in enumerate(steps) if step.stage in wanted), default=-1)
-    return [step for step in steps[: last + 1] if step.stage in wanted or step.stage not in ("icons", "tiles")]
+    return [step for step in steps[: last + 1] if step.stage in wanted or step.stage not in DRAWN]
 
 
 def _cost(store: Store, made: Outcome) -> Cost:

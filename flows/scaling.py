@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atlas.class_cells import TOP
 from atlas.layout import ANCHORS
 from flows.probing import Cost, Probe
-from flows.stages import field, gradients, influence, members, patches
+from flows.stages import field, gradients, icons, influence, members, patches
 
 LAYOUT = {"umap": (6.0, 6e-4, 1.1e-4), "tsne": (2.0, 4e-3, 1.1e-4), "pca": (0.0, 1e-5, 1e-5)}
 """Seconds of a layout: to start, per anchor, and per sample beyond the anchors, on two busy cores."""
@@ -126,7 +127,16 @@ def _members(cost: Cost, size: Size, probe: Probe) -> Estimate:
 
 
 def _icons(cost: Cost, size: Size, probe: Probe) -> Estimate:
-    return _times(cost, size.cells, cost.counts.get("icons", 0))
+    """Icons are drawn by full batches, padded where they are fewer: the probe's one icon took a whole one."""
+    return Estimate(
+        seconds=cost.seconds * math.ceil(size.cells / icons.BATCH), bytes=sum(cost.bytes.values()) * size.cells
+    )
+
+
+def _gallery(cost: Cost, size: Size, probe: Probe) -> Estimate:
+    """A picture of each unit takes what an icon does."""
+    drawn = next((c for (stage, _), c in probe.costs.items() if stage == "icons"), cost)
+    return _icons(drawn, replace(size, cells=size.units), probe)
 
 
 def _tiles(cost: Cost, size: Size, probe: Probe) -> Estimate:
@@ -171,5 +181,6 @@ LAWS: dict[str, Law] = {
     "attribution": _attribution,
     "influence": _influence,
     "gradients": _gradients,
+    "gallery": _gallery,
 }
-"""Stages that are not here (moment, model) take what they took in the probe; the gallery see `flows.estimate`."""
+"""Stages that are not here (moment, model) take what they took in the probe."""
