@@ -154,13 +154,13 @@ def crop(edition: Edition, layer: str, unit: int, part: int, example: int) -> Pi
     return Picture(pictures.encode(np.asarray(cut), ".webp"), WEBP)
 
 
-def photo(edition: Edition, image_id: int) -> Picture:
+def photo(edition: Edition, id: int) -> Picture:
     """Return an image of the run, read from its source, at most 1024 pixels wide and high."""
     from PIL import Image
 
     from storage.images.decode import decode
 
-    image = decode(source_bytes(edition, image_id))
+    image = decode(source_bytes(edition, id))
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return Picture(pictures.encode(np.asarray(image.convert("RGB")), ".webp"), WEBP)
 
