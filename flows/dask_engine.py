@@ -44,10 +44,11 @@ PATIENCE = 30.0
 
 QUIET = {
     "distributed.scheduler.worker-ttl": None,  # here a dead worker is seen at once; a silent one computes
-    "distributed.worker.memory.terminate": False,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     "logging.distributed": "critical",
 }
-"""Settings of a cluster of our own. Its workers hold no data of Dask's that could be spilt."""
+"""Settings of a cluster of our own."""
 
 
 class ClusterLost(ActlasError):
@@ -157,8 +158,8 @@ class OnDask:
             if not last:
                 return None
             raise ClusterLost(
-                f"{work.makes[0].title}: {(REPEATS + 1) * (killed.allowed_failures + 1)} workers died while they did it; "
-                "most likely it needs more memory than they have: start fewer workers"
+                f"{work.makes[0].title}: given up, workers died {(REPEATS + 1) * (killed.allowed_failures + 1)} times while "
+                "they did it; most likely it needs more memory than they have: start fewer workers"
             ) from None
         except FutureCancelledError:
             raise ClusterLost(
@@ -203,8 +204,8 @@ def _cluster(processes: int) -> Iterator[distributed.LocalCluster]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
-            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,  # no data of Dask's is held, so that nothing could be spilt
             security=distributed.Security.temporary(),
             silence_logs=logging.CRITICAL,
         ) as cluster,

@@ -1,0 +1,274 @@
+"""Tasks on a Dask cluster: the bytes of an inline run, whoever dies; and one line about what can't work."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dask
+import distributed
+import pytest
+import torch
+from support import corpus
+from support.trees import strays, tree
+
+from flows import dask_engine, dask_worker, launch, pipeline, progress, subject
+from flows.engines import Inline
+from flows.work import Make, Work
+from storage.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus.write_images(tmp_path_factory.mktemp("corpus") / "images")
+
+
+@pytest.fixture(scope="module")
+def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The tree of an inline run."""
+    store = tmp_path_factory.mktemp("inline")
+    pipeline.run(corpus.config(images, store, until="collect"), Inline())
+    return tree(store)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distributed.LocalCluster]:
+    """Two workers at an address, of a scheduler that gives a task up when one worker has died with it."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=50
+        ) as made,
+    ):
+        yield made
+
+
+def run(address: str, images: Path, store: Path, **changes: object) -> dict[str, Any]:
+    with dask_engine.on(address, str(store)) as engine:
+        return pipeline.run(corpus.config(images, store, until="collect", **changes), engine).as_dict()
+
+
+def test_workers_at_an_address_make_the_bytes_of_an_inline_run(
+    cluster: distributed.LocalCluster, images: Path, whole: dict[str, str], tmp_path: Path
+) -> None:
+    shown = io.StringIO()
+    with progress.reporting(progress.Reporter(shown)):
+        run(cluster.scheduler_address, images, tmp_path)
+    assert tree(tmp_path) == whole
+    assert not strays(tmp_path)
+    assert "collect: 60 images in" in shown.getvalue()
+    with distributed.Client(cluster) as client:
+        loaded = client.run(lambda: __import__("sys").modules.keys() & {"prefect", "prefect_dask"})
+        assert not any(loaded.values())  # or each worker could start a server of its own
+        assert set(client.run(torch.get_num_threads).values()) == {1}
+
+
+def test_a_killed_worker_costs_its_shard(
+    cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, object] = {
+        "model": "support.slow_net:net",
+        "layers": ("features.6",),
+        "shard_size": 8,
+        "samples_per_image": 1,
+    }
+    pipeline.run(corpus.config(images, tmp_path / "inline", until="collect", **changes), Inline())
+    with killing(monkeypatch, after=3) as killed:
+        summary = run(cluster.scheduler_address, images, tmp_path / "dask", **changes)
+    assert len(killed) == 1
+    assert tree(tmp_path / "dask") == tree(tmp_path / "inline")
+    assert summary["computed"] == len(list((tmp_path / "dask" / "stages").glob("*/*")))
+
+
+def test_mutant_a_task_that_is_not_handed_in_again_is_missed(
+    cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_engine, "REPEATS", 0)
+    changes: dict[str, object] = {
+        "model": "support.slow_net:net",
+        "layers": ("features.6",),
+        "shard_size": 8,
+        "samples_per_image": 1,
+    }
+    lost = pytest.raises(dask_engine.ClusterLost, match="given up, workers died 1 times")
+    with killing(monkeypatch, after=2), lost:
+        run(cluster.scheduler_address, images, tmp_path, **changes)
+
+
+@contextmanager
+def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[list[int]]:
+    """Kill the worker that has the most to do, once, when `after` tasks are done."""
+    done, killed, result = itertools.count(1), [], dask_engine.OnDask._result
+
+    def and_kill(self: Any, future: Any, work: Work, *, last: bool) -> Any:
+        if next(done) == after:
+            busy = max(self._client.processing().items(), key=lambda item: len(item[1]))[0]
+            killed.extend(self._client.run(os.getpid, workers=[busy]).values())
+            os.kill(killed[0], signal.SIGKILL)
+        return result(self, future, work, last=last)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_engine.OnDask, "_result", and_kill)
+        yield killed
+
+
+def test_processes_of_this_machine_share_its_cores(
+    images: Path, whole: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    before = torch.get_num_threads()
+    launch.share_cores()
+    try:
+        with dask_engine.on("local:2", str(tmp_path)) as engine:
+            assert engine._client is None, "a run that finds everything starts no worker"
+            pipeline.run(corpus.config(images, tmp_path, until="collect"), engine)
+            asked = engine.connect().run(lambda: (torch.get_num_threads(), __import__("flows.cores").cores.cores()))
+    finally:
+        torch.set_num_threads(before)
+    assert set(asked.values()) == {(2, 2)}
+    assert tree(tmp_path) == whole
+
+
+@pytest.mark.slow
+def test_every_stage_makes_the_bytes_of_an_inline_run(images: Path, tmp_path: Path) -> None:
+    for name, dasked in (("inline", None), ("dask", "local:2")):
+        config = corpus.config(images, tmp_path / name, layout="umap", extras=("attribution", "influence", "gallery"))
+        launch.run(config, engine="inline", dask=dasked)
+    assert tree(tmp_path / "dask") == tree(tmp_path / "inline")
+
+
+# What can't work is said before any task, in one line.
+
+
+@pytest.mark.parametrize("spec", ["local", "local:0", "localhost:8786", "inproc://1", "http://h:1"])
+def test_a_cluster_is_named_as_it_can_be(spec: str) -> None:
+    with pytest.raises(UsageError, match="local:N"), dask_engine.on(spec, "store"):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "PATIENCE", 0.5)
+    lost = pytest.raises(dask_engine.ClusterLost, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 ")
+    with lost, dask_engine.on("tcp://127.0.0.1:9", "store"):
+        pass
+
+
+def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "PATIENCE", 0.5)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+        lost = pytest.raises(dask_engine.ClusterLost, match="has no workers; start some by `dask worker")
+        with lost, dask_engine.on(empty.scheduler_address, "store"):
+            pass
+
+
+def test_other_versions_are_refused(
+    cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = json.loads(dask_worker.environment()) | {"torch": "0.4.1"}
+    monkeypatch.setattr(dask_worker, "environment", lambda: json.dumps(other))
+    with pytest.raises(dask_worker.Unfit, match=r"the worker tcp://\S+ has torch \S+ where the run has 0\.4\.1: give"):
+        run(cluster.scheduler_address, images, tmp_path)
+
+
+def test_a_worker_that_does_not_see_the_store_is_refused(
+    cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def elsewhere(places: object, purpose: str) -> Iterator[Path]:
+        yield tmp_path / "not-mounted" / "tmp" / purpose
+
+    monkeypatch.setattr(dask_engine, "scratch", elsewhere)
+    with pytest.raises(dask_worker.Unfit, match=r"does not see the run's store at \S+/not-mounted: mount it"):
+        run(cluster.scheduler_address, images, tmp_path)
+
+
+def test_a_worker_with_another_model_is_refused(
+    cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = subject.open_subject
+    monkeypatch.setattr(subject, "open_subject", lambda *a, **k: dataclasses.replace(opened(*a, **k), whole="other"))
+    with pytest.raises(dask_worker.Unfit, match="another model for support"):
+        run(cluster.scheduler_address, images, tmp_path)
+    assert not list(tmp_path.glob("stages/collect/*"))
+
+
+def test_a_worker_takes_one_task_at_a_time() -> None:
+    told = dask_worker.Told(run="", beacon="", folder="", threads=1, environment="{}", model="")
+    with pytest.raises(dask_worker.Unfit, match="the worker tcp://w takes 4 tasks at once"):
+        dask_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
+
+
+def test_all_libraries_of_keys_are_compared() -> None:
+    from flows import plan, plan_extras
+
+    sources = "".join(Path(str(module.__file__)).read_text() for module in (plan, plan_extras))
+    named = set(re.findall(r'"([A-Za-z-]+)"', " ".join(re.findall(r"versions\(([^)]*)\)", sources))))
+    tables = re.findall(r'"(?:umap|tsne|pca)": \(([^)]*)\)', sources)
+    named |= {*re.findall(r'"([A-Za-z-]+)"', " ".join(tables)), *plan.DECODERS}
+    assert named == set(dask_worker.LIBRARIES)
+
+
+# Tasks that travel.
+
+
+def test_a_task_names_whole_paths_and_the_device_of_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.safetensors").touch()
+    config = corpus.config(Path("photos"), Path("store"), weights="w.safetensors", device="auto")
+    sent = dask_engine.portable(Work(stage="cells", store="store", makes=(), how={"config": config.model_dump()}))
+    told = sent.how["config"]
+    assert sent.store == told["store"] == str(tmp_path / "store")
+    assert (told["images"], told["weights"]) == (str(tmp_path / "photos"), str(tmp_path / "w.safetensors"))
+    assert told["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
+    for images in ("sample-photos", "memory://bucket/photos"):
+        how = {"config": config.model_dump() | {"images": images, "weights": "random"}}
+        told = dask_engine.portable(Work(stage="cells", store="s", makes=(), how=how)).how["config"]
+        assert (told["images"], told["weights"]) == (images, "random")
+
+
+class Noting:
+    """A client that notes which resources tasks ask for."""
+
+    def __init__(self, *resources: dict[str, float]) -> None:
+        self.workers = {str(number): {"resources": has} for number, has in enumerate(resources)}
+        self.asked: dict[str, object] = {}
+
+    def scheduler_info(self) -> dict[str, Any]:
+        return {"workers": self.workers}
+
+    def submit(self, function: object, work: Work, *args: object, resources: object, **options: object) -> None:
+        self.asked[work.stage] = resources
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) -> None:
+    client = Noting({"GPU": 1.0} if declared else {}, {})
+    with ExitStack() as stack:
+        engine = dask_engine.OnDask(stack, "store", "tcp://h:1", None)
+        engine._client = client  # type: ignore[assignment]
+        config = engine.settled(corpus.config(Path("i"), Path("s")))
+        assert config.device == ("cuda" if declared else "auto")
+        for device in ("cuda", "cpu"):
+            for stage in ("collect", "layout"):
+                make = Make(stage=stage, key="k")
+                engine._submit(client, Work(stage=stage, store="", makes=(make,), how={"config": {"device": device}}))
+            gpu = {"GPU": 1} if declared and device == "cuda" else None
+            assert client.asked == {"collect": gpu, "layout": None}
+
+
+def test_a_machine_without_a_gpu_plans_for_those_that_have_one() -> None:
+    config = corpus.config(Path("i"), Path("s"), device="cuda")
+    assert subject.open_subject(config, here=False).device.type == "cuda"
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="no CUDA device here"):
+            subject.open_subject(config)
