@@ -58,11 +58,12 @@ def variables(text: str) -> set[str]:
 
 @dataclass
 class Machine:
-    """This machine in the part of all containers. `instead` says what stands for what, longest first."""
+    """This machine in the part of all containers, whose processes are `user`'s. `instead` says what stands for what."""
 
     services: dict[str, Any]
     folder: Path
     instead: dict[str, str]
+    user: int | None = None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -93,7 +94,12 @@ class Machine:
         log = (self.folder / f"{name}.log").open("wb")
         command = self.here(self.services[name]["command"])
         self.processes[name] = subprocess.Popen(
-            command, env=self.environment(name), stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+            self.as_user(command),
+            env=self.environment(name),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=self.folder,
         )
         log.close()
         self._wait(name, patience)
@@ -115,8 +121,16 @@ class Machine:
         if check is None:
             return self.processes[name].poll() is None
         command = ["/bin/sh", "-c", check[1]] if check[0] == "CMD-SHELL" else check[1:]
-        ran = subprocess.run(self.here(command), env=self.environment(name), capture_output=True, timeout=60)
+        ran = subprocess.run(
+            self.as_user(self.here(command)), env=self.environment(name), capture_output=True, timeout=60
+        )
         return ran.returncode == 0
+
+    def as_user(self, command: list[str]) -> list[str]:
+        """Return a command as somebody who may write nothing but what is theirs; who is not root does that anyway."""
+        if self.user is None or os.getuid() != 0:
+            return command
+        return ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", *command]
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]
@@ -127,9 +141,11 @@ class Machine:
 
 
 @contextmanager
-def machine(services: dict[str, Any], folder: Path, instead: dict[str, str]) -> Iterator[Machine]:
+def machine(
+    services: dict[str, Any], folder: Path, instead: dict[str, str], user: int | None = None
+) -> Iterator[Machine]:
     """Be the containers for the length of the block."""
-    made = Machine(services, folder, instead)
+    made = Machine(services, folder, instead, user)
     try:
         yield made
     finally:
