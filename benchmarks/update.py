@@ -1,0 +1,248 @@
+"""A model update as it happens: what is computed again, how long that takes, and whether what changed is found.
+
+    python benchmarks/update.py IMAGES [--count 1000] [--steps 300] [--part update noise units]
+
+`update`: the default model is fine-tuned on the labels of the images, with the head alone, with the blocks up to
+`_blocks.10` frozen, and with none frozen. Each is run over an atlas of the model before, and printed stage by stage:
+computed and reused, and whether that is what the change reaches; its time against a run from nothing; a rerun.
+`noise`: how far samples move with another seed of the layout alone, and after a change of one ulp in the stem, which
+makes everything be computed again. `units`: ten units of a layer scrambled on top of the fine-tuned model; how many are
+among the first fifteen of the drift table. Weights are kept in --work, so that parts can be run one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from flows import comparing, launch, pipeline, progress
+from flows.config import DEFAULT_LAYERS, RunConfig
+from flows.engines import Inline
+from storage import models
+
+HEAD, LATE, ALL = "head", "late", "all"
+FROZEN = {HEAD: "_bn1", LATE: "_blocks.10", ALL: ""}
+"""The last module, in the order of the model, that is not trained."""
+REACHED = {HEAD: (), LATE: ("_blocks.14", "_conv_head"), ALL: DEFAULT_LAYERS}
+"""Layers whose activations the training changes."""
+SCRAMBLED, FIRST = 10, 15
+PROJECTIONS = {
+    "_blocks.10": "_blocks.10._project_conv.weight",
+    "_blocks.14": "_blocks.14._project_conv.weight",
+    "_conv_head": "_conv_head.weight",
+}
+
+
+def fine_tune(images: Path, case: str, steps: int, path: Path) -> None:
+    """Train on the folders' names as labels, the first rows of the head as their logits; batch norms stay as they are."""
+    model = models.load("efficientnet-lite0")
+    module = model.module
+    labels = sorted(folder.name for folder in images.iterdir() if folder.is_dir())
+    files = [(file, number) for number, label in enumerate(labels) for file in sorted((images / label).iterdir())]
+    freeze(module, FROZEN[case])
+    rng = np.random.default_rng(0)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=0.01, momentum=0.9)
+    for step in range(steps):
+        chosen = [files[i] for i in rng.choice(len(files), 16)]
+        pixels = torch.stack([model.preprocess(Image.open(file).convert("RGB")) for file, _ in chosen])
+        loss = F.cross_entropy(module(pixels)[:, : len(labels)], torch.tensor([label for _, label in chosen]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 20 == 0:
+            print(f"  {case}: step {step}, loss {loss.item():.3f}", file=sys.stderr, flush=True)
+    torch.save(module.state_dict(), path)
+
+
+def freeze(module: torch.nn.Module, last: str) -> None:
+    """Train only what comes after the module named, in the model's own order: stem, blocks by number, head, classifier."""
+    module.eval()
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad = not last or order(name) > order(last)
+
+
+def order(name: str) -> tuple[int, int]:
+    first, _, rest = name.partition(".")
+    place = ["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1", "_fc"]
+    return place.index(first), int(rest.partition(".")[0]) if first == "_blocks" else -1
+
+
+def config(args: argparse.Namespace, store: Path, weights: Path | None, **changes: Any) -> RunConfig:
+    settings: dict[str, Any] = {"images": str(args.images), "store": str(store), "name": "photos", "limit": args.count}
+    return RunConfig(**(settings | {"grids": (10,), "weights": str(weights) if weights else None} | changes))
+
+
+def run(asked: RunConfig) -> tuple[dict[str, Any], float]:
+    started = time.monotonic()
+    summary = pipeline.run(asked, Inline()).as_dict()
+    return summary, time.monotonic() - started
+
+
+def say(**figures: Any) -> None:
+    print(json.dumps(figures, ensure_ascii=False), flush=True)
+
+
+def tuned(args: argparse.Namespace, case: str) -> Path:
+    """Return the fine-tuned weights, trained where they are not there yet."""
+    path = Path(args.work, f"{case}-{args.steps}.pt")
+    if not path.exists():
+        fine_tune(args.images, case, args.steps, path)
+    return path
+
+
+def base(args: argparse.Namespace) -> Path:
+    """Return a store with an atlas of the model before the update."""
+    store = Path(args.work, f"base-{args.count}")
+    if not store.exists():
+        summary, seconds = run(config(args, store, None))
+        say(part="base", images=summary["used"], computed=summary["computed"], seconds=round(seconds, 1))
+    summary, seconds = run(config(args, store, None))
+    say(part="base again", computed=summary["computed"], seconds=round(seconds, 1))
+    return store
+
+
+def update(args: argparse.Namespace) -> None:
+    before = base(args)
+    weights = {case: tuned(args, case) for case in FROZEN}
+    with tempfile.TemporaryDirectory(dir=args.work) as folder:
+        _, fresh = run(config(args, Path(folder, "fresh"), weights[ALL]))
+        say(part="update", case="from nothing", seconds=round(fresh, 1))
+        for case, path in weights.items():
+            store = Path(folder, case)
+            shutil.copytree(before, store)
+            asked = config(args, store, path)
+            summary, seconds = run(asked)
+            changed = {row["layer"] for row in summary["stages"] if row["computed"] and row["layer"]}
+            say(
+                part="update",
+                case=case,
+                seconds=round(seconds, 1),
+                ratio=round(seconds / fresh, 3),
+                computed=summary["computed"],
+                reused=summary["reused"],
+                layers_computed=sorted(changed),
+                as_the_change_reaches=changed == set(REACHED[case]),
+            )
+            for row in summary["stages"]:
+                say(part="update", case=case, **row)
+            again, seconds = run(asked)
+            say(part="update", case=f"{case} again", computed=again["computed"], seconds=round(seconds, 1))
+
+
+def noise(args: argparse.Namespace) -> None:
+    """Change one weight of the stem by one ulp, run again, and compare."""
+    state = models.load("efficientnet-lite0").module.state_dict()
+    stem = state["_conv_stem.weight"]
+    stem.view(-1)[0] = torch.nextafter(stem.view(-1)[0], torch.tensor(torch.inf))
+    path = Path(args.work, "ulp.pt")
+    torch.save(state, path)
+    with tempfile.TemporaryDirectory(dir=args.work) as folder:
+        store = Path(folder, "store")
+        shutil.copytree(base(args), store)
+        summary, _ = run(config(args, store, path, until="cells"))
+        say(
+            part="noise",
+            case="one ulp",
+            layers_computed=sorted({r["layer"] or "" for r in summary["stages"] if r["computed"]}),
+        )
+        found = comparing.compare(str(store), ["photos@1", "photos@2"])
+        for layer in found["steps"][0]["layers"]:
+            say(part="noise", case="one ulp", **figures(layer))
+        # In a name of its own, the same model's layout has no earlier one: another seed from nothing.
+        if args.apart:
+            run(config(args, store, path, name="apart", until="cells"))
+            for layer in comparing.compare(str(store), ["photos@1", "apart"])["steps"][0]["layers"]:
+                say(part="noise", case="one ulp, laid out apart", **figures(layer))
+
+
+def figures(layer: dict[str, Any]) -> dict[str, Any]:
+    rounded = {name: None if v is None else round(v, 5) for name, v in layer["displacement"].items()}
+    grids = {
+        grid: {name: made[name] for name in ("kept", "changed", "appeared", "emptied", "noise")}
+        for grid, made in layer["cells"].items()
+    }
+    drift = {name: layer["drift"][name] for name in ("median", "q95")}
+    return {"layer": layer["layer"], "drift": drift, "overlap": layer["overlap"], "moved": rounded, "cells": grids}
+
+
+def units(args: argparse.Namespace) -> None:
+    """Scramble ten units of each layer on top of the fine-tuned model, and look for them in the drift table."""
+    path = tuned(args, ALL)
+    for layer, parameter in PROJECTIONS.items():
+        for seed in range(args.seeds):
+            state = torch.load(path, weights_only=True)
+            chosen = scramble(state[parameter], seed)
+            broken = Path(args.work, "scrambled.pt")
+            torch.save(state, broken)
+            with tempfile.TemporaryDirectory(dir=args.work) as folder:
+                store = Path(folder, "store")
+                shutil.copytree(base_of(args, layer), store)
+                run(config(args, store, broken, layers=(layer,), until="layout"))
+                found = comparing.compare(str(store), ["photos@1", "photos@2"], noisy=False)["steps"][0]["layers"][0]
+            table = [row["unit"] for row in found["units"]]
+            hits = len(set(table[:FIRST]) & set(chosen))
+            others = [row["drift"] for row in found["units"] if row["unit"] not in chosen and row["drift"] is not None]
+            say(
+                part="units",
+                layer=layer,
+                seed=seed,
+                units=len(table),
+                found=hits,
+                of=len(chosen),
+                places=sorted(table.index(unit) + 1 for unit in chosen),
+                drift_of_others=round(float(np.median(others)), 4),
+            )
+
+
+def base_of(args: argparse.Namespace, layer: str) -> Path:
+    """Return a store with one layer of the model before the update, as far as its layout."""
+    store = Path(args.work, f"base-{args.count}-{layer}")
+    if not store.exists():
+        run(config(args, store, None, layers=(layer,), until="layout"))
+    return store
+
+
+def scramble(weight: torch.Tensor, seed: int) -> list[int]:
+    """Shuffle the kernels of ten units in place; return which."""
+    rng = np.random.default_rng(seed)
+    chosen: list[int] = rng.choice(len(weight), SCRAMBLED, replace=False).tolist()
+    for unit in chosen:
+        kernel = weight[unit].flatten()
+        weight[unit] = kernel[torch.from_numpy(rng.permutation(len(kernel)))].view_as(weight[unit])
+    return sorted(chosen)
+
+
+PARTS = {"update": update, "noise": noise, "units": units}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--apart", action="store_true", help="compare with a layout from nothing, too")
+    parser.add_argument("--work", default="update-work")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    args = parser.parse_args()
+    Path(args.work).mkdir(exist_ok=True)
+    launch.share_cores()
+    with progress.reporting(progress.Quiet()):
+        for part in args.part:
+            PARTS[part](args)
+
+
+if __name__ == "__main__":
+    main()
