@@ -26,10 +26,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from flows import comparing, launch, pipeline, progress
+from flows import comparing, comparing_answer, comparing_sheet, comparing_table, launch, pipeline, progress
 from flows.config import DEFAULT_LAYERS, RunConfig
 from flows.engines import Inline
-from storage import models
+from storage import models, pictures
 
 HEAD, LATE, ALL = "head", "late", "all"
 FROZEN = {HEAD: "_bn1", LATE: "_blocks.10", ALL: ""}
@@ -140,8 +140,21 @@ def update(args: argparse.Namespace) -> None:
             )
             for row in summary["stages"]:
                 say(part="update", case=case, **row)
+            show(store, args, case)
             again, took = run(asked)
             say(part="update", case=f"{case} again", computed=again["computed"], **took)
+
+
+def show(store: Path, args: argparse.Namespace, case: str) -> None:
+    """Compare the two versions; keep the picture and the table in --work."""
+    if case == HEAD:
+        return
+    steps = comparing.measure(str(store), ["photos@1", "photos@2"])
+    answer = comparing_answer.describe(steps)
+    for layer in answer["steps"][0]["layers"]:
+        say(part="compare", case=case, **figures(layer))
+    pictures.write_png(comparing_sheet.draw(answer, steps), Path(args.work, f"{case}.png"))
+    comparing_table.write(Path(args.work, f"{case}.parquet"), answer, steps)
 
 
 def noise(args: argparse.Namespace) -> None:
