@@ -115,7 +115,7 @@ def _add_picture(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) ->
 
     _sign(endpoint, told)
     binary = {"schema": {"type": "string", "format": "binary"}}
-    content = {kind: binary for kind in ("image/webp", "image/jpeg", "image/png")}
+    content = dict.fromkeys(("image/webp", "image/jpeg", "image/png"), binary)
     app.get(
         f"{PICTURES}/{kind}",
         name=f"picture_{kind}",

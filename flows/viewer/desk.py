@@ -50,7 +50,7 @@ class Desk:
             self._end()
 
     def _answer(self, question: str, asked: dict[str, Any], data: bytes) -> Any:
-        child, pipe = self._started()
+        pipe = self._started()
         try:
             pipe.send((question, asked, data))
             if not pipe.poll(self.seconds):
@@ -66,7 +66,7 @@ class Desk:
             raise answer
         return answer
 
-    def _started(self) -> tuple[Any, Connection]:
+    def _started(self) -> Connection:
         if self._child is None or not self._child[0].is_alive():
             self._end()
             here, there = START.Pipe()
@@ -74,7 +74,7 @@ class Desk:
             process.start()
             there.close()
             self._child = (process, here)
-        return self._child
+        return self._child[1]
 
     def _end(self) -> None:
         if self._child is not None:

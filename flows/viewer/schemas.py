@@ -286,10 +286,21 @@ class Located(TypedDict):
     width: int
     cells: list[LitCell]
     positions: list[Position]
+    size: list[int]
+    seen: list[float]
 
 
 class Explained(TypedDict):
     layer: str
+    size: list[int]
+    seen: list[float]
+    choices: list[dict[str, Any]]
+    target: dict[str, Any]
+    versus: dict[str, Any] | None
+    grid: dict[str, Any]
+    groups: dict[str, Any]
+    attribution: dict[str, Any]
+    notes: list[str]
 
 
 ANSWERS: dict[str, Any] = {

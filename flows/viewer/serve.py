@@ -20,7 +20,7 @@ from flows.viewer.shelf import Shelf
 from storage.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
-ANY = ("0.0.0.0", "::")  # noqa: S104: asked for by --host, and only with a token
+ANY = ("0.0.0.0", "::")  # noqa: S104, asked for by --host, and only with a token
 STOPS = 3
 
 

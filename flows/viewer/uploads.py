@@ -29,9 +29,13 @@ OFF = "the viewer was started with --no-uploads: pictures are not taken"
 Name = Annotated[str, Path(max_length=64)]
 VersionOf = Annotated[str, Path(max_length=32)]
 Layer = Annotated[str, Query(max_length=300)]
+ImageId = Annotated[
+    int | None, Query(ge=0, le=2**31 - 1, description="An image of the run, instead of one that is sent.")
+]
+ClassName = Annotated[str | None, Query(max_length=200, description="A class by its name or number.")]
 BODY = {
     "requestBody": {
-        "required": True,
+        "required": False,
         "description": "The bytes of a JPEG, PNG, WebP or other image, at most 16 MiB and 40 million pixels.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
@@ -56,13 +60,18 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
         summary="The cells that the positions of an image fall in.",
     )
     async def locate(
-        name: Name, version: VersionOf, layer: Layer, grid: Annotated[int, Query(ge=1, le=512)], request: Request
+        name: Name,
+        version: VersionOf,
+        layer: Layer,
+        grid: Annotated[int, Query(ge=1, le=512)],
+        request: Request,
+        id: ImageId = None,
     ) -> Response:
         edition = shelf.edition(name, version)
         edition.layer(layer)
         if grid not in edition.run.grids:
             raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, edition.run.grids))}")
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid}
+        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid, "id": id}
         return await _ask(desk, "locate", asked, request)
 
     @app.post(
@@ -78,12 +87,13 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
         version: VersionOf,
         layer: Layer,
         request: Request,
-        of: Annotated[str | None, Query(max_length=200)] = None,
-        against: Annotated[str | None, Query(max_length=200)] = None,
+        of: ClassName = None,
+        against: ClassName = None,
+        id: ImageId = None,
     ) -> Response:
         edition = shelf.edition(name, version)
         edition.layer(layer)
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "of": of, "against": against}
+        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "of": of, "against": against, "id": id}
         return await _ask(desk, "explain", asked, request)
 
 
@@ -91,7 +101,10 @@ async def _ask(desk: Desk | None, question: str, asked: dict[str, Any], request:
     if desk is None:
         return JSONResponse({"error": OFF}, status_code=403)
     data = await asyncio.wait_for(_body(request), ARRIVES)
-    check(data)
+    if asked.get("id") is None:
+        check(data)
+    elif data:
+        raise UsageError("send a picture, or name an image of the run by its id, not both")
     answer = await asyncio.to_thread(desk.ask, question, asked, data)
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 

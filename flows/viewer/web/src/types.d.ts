@@ -58,6 +58,17 @@ interface Rejects { images: number; first: { image_id: number; key: string; reas
 interface Located {
   layer: string; grid: number; height: number; width: number; cells: { row: number; col: number; positions: number }[];
   positions: { y: number; x: number; cell: [number, number] | null; point: [number, number] }[];
+  size: [number, number]; seen: [number, number, number, number];
+}
+interface Explained {
+  layer: string; size: [number, number]; seen: [number, number, number, number];
+  choices: { index: number; name: string; logit: number; probability: number }[];
+  target: { index: number; name: string; score: number }; versus: { index: number; name: string } | null;
+  grid: { rows: number; cols: number; top: number[]; left: number[]; norm: number[][]; side: number[][]; units: number[][][]; values: number[][][];
+    relative: number[][][]; cosine?: number[][]; cells?: [number, number][][]; grid?: number };
+  groups: { maps: number[][][]; share: number[]; explained: number; attribution: number[]; rest: number; units: number[][]; cells?: [number, number][] };
+  attribution: { total: number; blocks: number[][]; for: { unit: number; attribution: number }[]; against: { unit: number; attribution: number }[] };
+  notes: string[];
 }
 interface Exported { name: string; version: number; about: About; sprites: string }
 

@@ -1,6 +1,6 @@
 // The atlas of a layer: the map, what is over it, and the cell that is open.
 
-import { ask } from '../../data.js';
+import { ask, live } from '../../data.js';
 import { fill, h } from '../../dom.js';
 import { count, many, number } from '../../format.js';
 import { here } from '../../address.js';
@@ -10,6 +10,7 @@ import { coming, failed, missing } from '../../parts.js';
 import { load } from './grid.js';
 import { Card } from './hover.js';
 import { cellList } from './list.js';
+import { Locate } from './locate.js';
 import { Tiles } from './map.js';
 import { Minimap } from './minimap.js';
 import { Overlay, square } from './overlay.js';
@@ -63,6 +64,8 @@ export class Atlas {
     this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
     this.stage.addEventListener('pointerleave', () => this.hover(-1));
     this.stage.addEventListener('keydown', (event) => this.#key(event));
+    this.locate = new Locate(this);
+    if (live() && about.uploads) this.legend.before(this.locate.button, this.locate.file);
     this.restyle = () => { this.overlay.restyle(); this.redraw(); };
     addEventListener('themechange', this.restyle);
     document.fonts.ready.then(() => this.redraw());
@@ -80,7 +83,14 @@ export class Atlas {
     await Promise.all([this.#shade(state), this.#classes(state)]);
     this.#open(state);
     this.#listed(state);
+    this.#located(state);
     this.redraw();
+  }
+
+  /** Light the cells of an image that the address names. @param {State} state */
+  #located(state) {
+    const id = state.query.locate ?? '';
+    if (/^\d{1,9}$/.test(id) && !state.query.cell && this.about.uploads) this.locate.ofRun(Number(id));
   }
 
   /** @param {LayerFacts} layer @param {State} state */
@@ -90,6 +100,8 @@ export class Atlas {
     this.awaited = '';
     Object.assign(this.scene, { grid: null, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map() });
     this.card.hide();
+    if (this.locate.found) this.panel.close();
+    this.locate.forget();
     if (!layer.grids.some((grid) => grid.has.includes('tiles'))) {
       fill(this.foot, missing(`This run has no atlas of ${layer.name} yet.`, this.about.commands.run));
       return;
@@ -137,6 +149,7 @@ export class Atlas {
     Object.assign(this.scene, { grid, hover: -1, cursor: -1, open: -1, share: null, amount: null });
     this.card.hide();
     this.#foot(grid);
+    this.locate.light();
     if (!first) {
       const state = here();
       await Promise.all([this.#shade(state), this.#classes(state)]);
@@ -198,13 +211,13 @@ export class Atlas {
     const before = this.scene.open;
     this.scene.open = i;
     if (i < 0 || !grid) {
-      if (before >= 0 || !state.query.cell) this.panel.close();
+      if (before >= 0 || !this.locate.shown) this.panel.close();
       return;
     }
+    this.locate.forget();
     if (before === i && this.panel.isOpen()) return;
     this.scene.cursor = i;
-    const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
-    this.map.reveal(x, y, side);
+    this.reveal(i);
     const body = this.panel.open(`Cell ${row},${col}`, () => turn({ cell: null }));
     coming(body, () => cellPanel(grid, i, here(), this.about), (parts) => parts, [160, 160], [0, 120], [0, 200]);
     this.#tell(i);
@@ -258,6 +271,7 @@ export class Atlas {
     if (i === this.scene.hover) return;
     this.scene.hover = i;
     this.redraw();
+    this.locate.answer(i);
     const grid = this.scene.grid;
     if (i < 0 || !grid) return this.card.hide();
     this.scene.frame = this.map.frame();
@@ -273,6 +287,19 @@ export class Atlas {
     const context = canvas.getContext('2d');
     context?.clearRect(0, 0, canvas.width, canvas.height);
     context?.drawImage(source, x * dots, y * dots, side * dots, side * dots, 0, 0, canvas.width, canvas.height);
+  }
+
+  /** Bring a cell into view and mark it. @param {number} i */
+  reveal(i) {
+    const grid = /** @type {Grid} */ (this.scene.grid);
+    const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
+    this.map.reveal(x, y, side);
+  }
+
+  /** The image that was located is let go. */
+  unlocated() {
+    this.panel.close();
+    if (here().query.locate) turn({ locate: null });
   }
 
   /** @param {number} x @param {number} y */
@@ -310,8 +337,7 @@ export class Atlas {
     const next = this.scene.cursor >= 0 ? grid.step(from, down, right) : from;
     if (next < 0) return say('There is no cell that way.');
     this.scene.cursor = next;
-    const [x, y, side] = grid.squares.subarray(3 * next, 3 * next + 3);
-    this.map.reveal(x, y, side);
+    this.reveal(next);
     this.redraw();
     if (this.scene.open >= 0) turn({ cell: `${grid.columns.row[next]},${grid.columns.col[next]}` }, { replace: true });
     else {
@@ -333,6 +359,7 @@ export class Atlas {
 
   close() {
     removeEventListener('themechange', this.restyle);
+    this.locate.close();
     this.map.close();
     this.panel.close();
   }

@@ -1,0 +1,133 @@
+// Locate: an image that is dropped or chosen lights the cells that its positions fall in.
+
+import { picture, send } from '../../data.js';
+import { h, SIGNS, sign } from '../../dom.js';
+import { many } from '../../format.js';
+import { say } from '../../live.js';
+import { coming, section } from '../../parts.js';
+import { Positions } from '../positions.js';
+import { icon } from './sprites.js';
+
+/** @typedef {import('./grid.js').Grid} Grid */
+
+export class Locate {
+  /** @param {import('./atlas.js').Atlas} atlas */
+  constructor(atlas) {
+    this.atlas = atlas;
+    /** @type {Located | null} */
+    this.found = null;
+    /** @type {Positions | null} */
+    this.positions = null;
+    this.shown = '';
+    this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
+    this.button = h('button', { class: 'tool', title: 'Find an image of yours on the map: choose it, or drop it anywhere', onclick: () => this.file.click() }, sign(SIGNS.search), h('span', {}, 'Locate an image'));
+    const { root } = atlas;
+    this.listeners = /** @type {[string, (event: any) => void][]} */ ([
+      ['dragover', (event) => { event.preventDefault(); root.classList.add('dropping'); }],
+      ['dragleave', () => root.classList.remove('dropping')],
+      ['drop', (event) => { event.preventDefault(); root.classList.remove('dropping'); if (event.dataTransfer?.files[0]) this.take(event.dataTransfer.files[0]); }],
+    ]);
+    for (const [name, act] of this.listeners) root.addEventListener(name, act);
+  }
+
+  /** @param {Blob} image */
+  take(image) {
+    if (!this.atlas.about.uploads) return say('This viewer takes no pictures.');
+    this.shown = 'file';
+    const address = URL.createObjectURL(image);
+    this.#show(address, () => this.#ask(image, {}));
+    this.file.value = '';
+  }
+
+  /** Locate an image of the run. @param {number} id */
+  ofRun(id) {
+    if (this.shown === `${id} ${this.atlas.layer?.name}`) return;
+    this.shown = `${id} ${this.atlas.layer?.name}`;
+    this.#show(picture('photo', { id }), () => this.#ask(new Blob([]), { id }));
+  }
+
+  /** @param {Blob} image @param {Record<string, number>} more @returns {Promise<Located>} */
+  #ask(image, more) {
+    const layer = /** @type {LayerFacts} */ (this.atlas.layer);
+    return send('locate', { layer: layer.name, grid: layer.grids[0].grid, ...more }, image);
+  }
+
+  /** @param {string} address @param {() => Promise<Located>} ask */
+  #show(address, ask) {
+    const body = this.atlas.panel.open('Locate', () => this.leave());
+    coming(body, ask, (found) => this.#draw(address, found), [328, 328], [0, 60]);
+  }
+
+  /** @param {string} address @param {Located} found */
+  #draw(address, found) {
+    this.found = found;
+    const image = h('img', { src: address, alt: 'the image that is located' });
+    const words = h('p', { class: 'small', role: 'status' });
+    this.positions?.close();
+    this.positions = new Positions(image, { rows: found.height, cols: found.width, seen: found.seen, words: 'The image that is located' }, {
+      hover: (y, x) => this.#pointed(y, x, words),
+    });
+    this.light();
+    const lit = this.atlas.scene.lit;
+    words.textContent = `Its ${many(found.height * found.width, 'position')} fall in ${many(lit.size, 'cell')}. Point at the image, and the map answers; point at the map, and the image answers.`;
+    say(words.textContent);
+    return [this.positions.element, words, this.#list()];
+  }
+
+  #list() {
+    const grid = /** @type {Grid} */ (this.atlas.scene.grid);
+    const most = [...this.atlas.scene.lit].sort((a, b) => b[1] - a[1]).slice(0, 12);
+    return section('Where most of it falls', h('div', { class: 'near' }, ...most.map(([i, n]) =>
+      h('button', { title: `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`, 'aria-label': `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`,
+        onclick: () => this.atlas.reveal(i), onpointerenter: () => this.atlas.hover(i), onfocus: () => this.atlas.hover(i) }, icon(grid, i, 48, '')))));
+  }
+
+  /** Light the cells of the grid that is shown. */
+  light() {
+    const { scene } = this.atlas;
+    scene.lit = new Map();
+    if (!this.found || !scene.grid || this.found.layer !== scene.grid.layer.name) return;
+    for (const position of this.found.positions) {
+      const i = scene.grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999));
+      if (i >= 0) scene.lit.set(i, (scene.lit.get(i) ?? 0) + 1);
+    }
+    this.atlas.redraw();
+  }
+
+  /** @param {number} y @param {number} x @param {HTMLElement} words */
+  #pointed(y, x, words) {
+    const grid = this.atlas.scene.grid;
+    const position = this.found?.positions.find((one) => one.y === y && one.x === x);
+    const i = grid && position ? grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999)) : -1;
+    this.atlas.hover(i);
+    if (i >= 0) this.atlas.reveal(i);
+    if (y >= 0 && grid) words.textContent = i >= 0 ? `Position ${y},${x} falls in cell ${grid.columns.row[i]},${grid.columns.col[i]}.` : `Position ${y},${x} falls where there is no cell.`;
+  }
+
+  /** The map was pointed at: the positions that fall there. @param {number} i */
+  answer(i) {
+    if (!this.positions || !this.found) return;
+    const grid = this.atlas.scene.grid;
+    this.positions.lit = new Set(i < 0 ? [] : this.found.positions.filter((one) => grid?.under(Math.min(one.point[0], 0.999999), Math.min(one.point[1], 0.999999)) === i).map((one) => `${one.y},${one.x}`));
+    this.positions.draw();
+  }
+
+  leave() {
+    this.forget();
+    this.atlas.unlocated();
+  }
+
+  forget() {
+    this.positions?.close();
+    this.positions = null;
+    this.found = null;
+    this.shown = '';
+    this.atlas.scene.lit = new Map();
+    this.atlas.redraw();
+  }
+
+  close() {
+    this.positions?.close();
+    for (const [name, act] of this.listeners) this.atlas.root.removeEventListener(name, act);
+  }
+}

@@ -1,0 +1,120 @@
+// An image with the grid of positions that the model has of it.
+
+import { h } from '../dom.js';
+import { colour } from '../theme.js';
+
+/**
+ * @typedef {object} Told
+ * @property {(y: number, x: number) => void} hover  −1, −1 where the cursor has left
+ * @property {(y: number, x: number) => void} [press]
+ */
+
+export class Positions {
+  /**
+   * @param {HTMLImageElement} image
+   * @param {{ rows: number, cols: number, seen: [number, number, number, number], words: string }} how
+   * @param {Told} told
+   */
+  constructor(image, how, told) {
+    this.image = image;
+    this.how = how;
+    this.told = told;
+    /** What is marked: how strongly each position is coloured, −1 to 1. @type {number[][] | null} */
+    this.values = null;
+    /** @type {Set<string>} */
+    this.lit = new Set();
+    this.at = { y: -1, x: -1 };
+    this.canvas = h('canvas', { class: 'positions', tabindex: 0, role: 'application', 'aria-label': `${how.words}. Arrow keys walk the ${how.rows} × ${how.cols} positions.` });
+    this.element = h('div', { class: 'positioned' }, image, this.canvas);
+    this.canvas.addEventListener('pointermove', (event) => this.#point(event, told.hover));
+    this.canvas.addEventListener('pointerleave', () => { this.mark(-1, -1); told.hover(-1, -1); });
+    this.canvas.addEventListener('click', (event) => this.#point(event, told.press ?? told.hover));
+    this.canvas.addEventListener('keydown', (event) => this.#key(event));
+    this.sized = new ResizeObserver(() => this.draw());
+    this.sized.observe(image);
+  }
+
+  /** @param {MouseEvent} event @param {(y: number, x: number) => void} act */
+  #point(event, act) {
+    const { rows, cols, seen } = this.how;
+    const box = this.canvas.getBoundingClientRect();
+    const across = ((event.clientX - box.left) / box.width - seen[0]) / (seen[2] - seen[0]);
+    const down = ((event.clientY - box.top) / box.height - seen[1]) / (seen[3] - seen[1]);
+    const inside = across >= 0 && across < 1 && down >= 0 && down < 1;
+    const [y, x] = inside ? [Math.floor(down * rows), Math.floor(across * cols)] : [-1, -1];
+    if (act === this.told.hover && y === this.at.y && x === this.at.x) return;
+    this.mark(y, x);
+    act(y, x);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const step = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[event.key];
+    if (event.key === 'Enter' && this.at.y >= 0) this.told.press?.(this.at.y, this.at.x);
+    else if (step) {
+      const { rows, cols } = this.how;
+      const y = this.at.y < 0 ? 0 : Math.max(0, Math.min(rows - 1, this.at.y + step[0]));
+      const x = this.at.x < 0 ? 0 : Math.max(0, Math.min(cols - 1, this.at.x + step[1]));
+      this.mark(y, x);
+      this.told.hover(y, x);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** @param {number} y @param {number} x */
+  mark(y, x) {
+    this.at = { y, x };
+    this.draw();
+  }
+
+  draw() {
+    const dots = devicePixelRatio || 1;
+    const { offsetWidth: width, offsetHeight: height } = this.image;
+    this.canvas.width = Math.round(width * dots);
+    this.canvas.height = Math.round(height * dots);
+    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+    context.scale(dots, dots);
+    const { rows, cols } = this.how;
+    for (let y = 0; y < rows; y++) {
+      for (let x = 0; x < cols; x++) this.#cell(context, y, x, this.#box(y, x, width, height));
+    }
+    if (this.at.y >= 0) outline(context, this.#box(this.at.y, this.at.x, width, height), colour('--accent'), 2.5);
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} y @param {number} x @param {[number, number, number, number]} box */
+  #cell(context, y, x, box) {
+    const value = this.values?.[y]?.[x];
+    if (value !== undefined) {
+      context.globalAlpha = Math.min(1, Math.abs(value)) * 0.72;
+      context.fillStyle = colour(value < 0 ? '--against' : '--for');
+      context.fillRect(...box);
+      context.globalAlpha = 1;
+    }
+    context.strokeStyle = 'rgb(255 255 255 / 35%)';
+    context.lineWidth = 0.5;
+    context.strokeRect(...box);
+    if (this.lit.has(`${y},${x}`)) outline(context, box, colour('--accent'), 2);
+  }
+
+  /** @param {number} y @param {number} x @param {number} width @param {number} height @returns {[number, number, number, number]} */
+  #box(y, x, width, height) {
+    const { rows, cols, seen } = this.how;
+    const [wide, tall] = [((seen[2] - seen[0]) * width) / cols, ((seen[3] - seen[1]) * height) / rows];
+    return [seen[0] * width + x * wide, seen[1] * height + y * tall, wide, tall];
+  }
+
+  close() {
+    this.sized.disconnect();
+  }
+}
+
+/** @param {CanvasRenderingContext2D} context @param {[number, number, number, number]} box @param {string} tone @param {number} width */
+function outline(context, [x, y, wide, tall], tone, width) {
+  context.strokeStyle = '#fff';
+  context.lineWidth = width + 1.5;
+  context.strokeRect(x + 1, y + 1, wide - 2, tall - 2);
+  context.strokeStyle = tone;
+  context.lineWidth = width;
+  context.strokeRect(x + 1, y + 1, wide - 2, tall - 2);
+}
