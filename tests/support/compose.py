@@ -6,6 +6,7 @@ is run, with which settings, in which order and after which checks, is what the 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -21,6 +22,16 @@ from typing import Any
 import yaml
 
 from support.prefect_server import end
+
+CONFINE = [
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    'mount -t tmpfs tmpfs /tmp && mount --bind "$0" "$0" && mount -o remount,bind,ro / && cd "$0" && exec "$@"',
+]
+UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+"""What `read_only`, `tmpfs`, `cap_drop` and `no-new-privileges` come to; the first argument is the folder to write to."""
 
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?])([^}]*))?\}")
 
@@ -58,14 +69,22 @@ def variables(text: str) -> set[str]:
 
 @dataclass
 class Machine:
-    """This machine in the part of all containers, whose processes are `user`'s. `instead` says what stands for what."""
+    """This machine in the part of all containers. `instead` says what stands for what."""
 
     services: dict[str, Any]
     folder: Path
     instead: dict[str, str]
-    user: int | None = None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+
+    @functools.cached_property
+    def confines(self) -> bool:
+        try:
+            return (
+                subprocess.run([*CONFINE, str(self.folder), *UNPRIVILEGED, "true"], capture_output=True).returncode == 0
+            )
+        except FileNotFoundError:
+            return False
 
     def here(self, value: Any) -> Any:
         """Translate what is said of a container into what holds on this machine."""
@@ -94,7 +113,7 @@ class Machine:
         log = (self.folder / f"{name}.log").open("wb")
         command = self.here(self.services[name]["command"])
         self.processes[name] = subprocess.Popen(
-            self.as_user(command),
+            self.confined(name, command),
             env=self.environment(name),
             stdout=log,
             stderr=log,
@@ -122,15 +141,17 @@ class Machine:
             return self.processes[name].poll() is None
         command = ["/bin/sh", "-c", check[1]] if check[0] == "CMD-SHELL" else check[1:]
         ran = subprocess.run(
-            self.as_user(self.here(command)), env=self.environment(name), capture_output=True, timeout=60
+            self.confined(name, self.here(command)), env=self.environment(name), capture_output=True, timeout=60
         )
         return ran.returncode == 0
 
-    def as_user(self, command: list[str]) -> list[str]:
-        """Return a command as somebody who may write nothing but what is theirs; who is not root does that anyway."""
-        if self.user is None or os.getuid() != 0:
-            return command
-        return ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", *command]
+    def confined(self, name: str, command: list[str]) -> list[str]:
+        """Return a command as a read-only container runs it: nothing to write to but its folders and /tmp, no privilege.
+
+        Where this is not permitted, it runs as it is.
+        """
+        confine = self.confines and self.services[name].get("read_only")
+        return [*CONFINE, str(self.folder), *UNPRIVILEGED, *command] if confine else command
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]
@@ -141,11 +162,9 @@ class Machine:
 
 
 @contextmanager
-def machine(
-    services: dict[str, Any], folder: Path, instead: dict[str, str], user: int | None = None
-) -> Iterator[Machine]:
+def machine(services: dict[str, Any], folder: Path, instead: dict[str, str]) -> Iterator[Machine]:
     """Be the containers for the length of the block."""
-    made = Machine(services, folder, instead, user)
+    made = Machine(services, folder, instead)
     try:
         yield made
     finally:

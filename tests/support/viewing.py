@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
-from support import corpus
 from torch import nn
 
 from flows import pipeline
@@ -23,6 +22,7 @@ from flows.engines import Inline
 from flows.viewer import app, assets, serve
 from flows.viewer.desk import Desk
 from flows.viewer.shelf import Shelf
+from support import corpus
 
 EXTRAS = ("attribution", "influence", "gradients", "gallery")
 HOSTILE = "<img src=x onerror=hacked()>"
