@@ -263,7 +263,7 @@ def test_every_answer_carries_the_headers(served: viewing.Served) -> None:
         API,
         "/nobody",
         "/assets/none",
-        f"/pictures/small/current/photo?id=1",
+        "/pictures/small/current/photo?id=1",
     ):
         _, headers, _ = raw(served, target)
         assert headers["x-content-type-options"] == "nosniff"
@@ -363,7 +363,7 @@ def test_uploads_are_bounded(served: viewing.Served) -> None:
 
 def test_the_description_is_of_this_interface(ask: Any) -> None:
     described = ask("/api/1/openapi.json").json()
-    assert f"/api/1/runs/{{name}}/{{version}}/cells" in described["paths"]
+    assert "/api/1/runs/{name}/{version}/cells" in described["paths"]
     assert all("4XX" in told["responses"] for path in described["paths"].values() for told in path.values())
     assert "HTTPValidationError" not in json.dumps(described)
 

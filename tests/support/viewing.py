@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -143,3 +145,128 @@ def browser() -> Iterator[Any]:
         running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield running
         running.close()
+
+
+class Page:
+    """A page of the browser, with what tests of the viewer ask of it; anything else is playwright's."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self._page, self.address = page, address
+        self._complaints: list[str] = []
+        self._foreign: list[str] = []
+        self._called = 0
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self._complaints.append(str(error)))
+        page.on("request", self._watch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._page, name)
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self._complaints.append(message.text)
+
+    def _watch(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "blob:", "data:")):
+            self._foreign.append(request.url)
+
+    def complaints(self) -> list[str]:
+        """Return errors of scripts, and what the page's policy forbade."""
+        return self._complaints
+
+    def foreign(self) -> list[str]:
+        """Return requests that left the origin."""
+        return self._foreign
+
+    def goto(self, path: str) -> None:
+        self._page.goto(self.address + path)
+
+    def settle(self) -> None:
+        """Wait until nothing is loading and nothing is to come."""
+        self._page.wait_for_load_state("networkidle", timeout=60_000)
+        self._page.wait_for_function("!document.querySelector('.waiting')", timeout=60_000)
+        self._page.wait_for_timeout(60)
+
+    def see(self, what: str) -> Any:
+        return self._page.locator(what)
+
+    def script(self, source: str, *values: Any) -> Any:
+        return self._page.evaluate(source, *values)
+
+    def path(self) -> str:
+        return str(self.script("() => location.pathname"))
+
+    def spoken(self) -> str:
+        return str(self.see(".unseen[role=status]").inner_text())
+
+    def shot(self, what: str) -> bytes:
+        made: bytes = self.see(what).screenshot()
+        return made
+
+    def pixels(self, what: str) -> int:
+        """Return how many different colours an element shows."""
+        import io
+
+        with Image.open(io.BytesIO(self.shot(what))) as shot:
+            return len(shot.convert("RGB").getcolors(1 << 24) or [])
+
+    def cell_on_screen(self) -> tuple[float, float]:
+        """Return where the fullest cell's middle is on the screen."""
+        layer = str(self.script("() => decodeURIComponent(location.pathname.split('/').at(-1))"))
+        grid = int(str(self.see("#grid option").first.inner_text()).strip(")").split("(")[-1].split()[0])
+        cells = self.get("/api/1/runs/small/current/cells", layer=layer, grid=str(grid))
+        best = max(range(len(cells["count"])), key=lambda i: cells["count"][i])
+        left, top, right, bottom = self._extent(cells, grid)
+        box = self.see(".stage").bounding_box()
+        side = min(box["width"] / (right - left), box["height"] / (bottom - top)) / 1.06
+        x = box["x"] + box["width"] / 2 + side * ((cells["col"][best] + 0.5) / grid - (left + right) / 2)
+        y = box["y"] + box["height"] / 2 + side * ((cells["row"][best] + 0.5) / grid - (top + bottom) / 2)
+        return x, y
+
+    def _extent(self, cells: dict[str, Any], grid: int) -> tuple[float, float, float, float]:
+        """Return the box of all cells of the coarsest grid, which the first view shows whole."""
+        about = self.get("/api/1/runs/small/current")
+        layer = next(known for known in about["layers"] if known["name"] == cells["layer"])
+        coarse = layer["grids"][0]["grid"]
+        first = self.get("/api/1/runs/small/current/cells", layer=cells["layer"], grid=str(coarse))
+        return (
+            min(first["col"]) / coarse,
+            min(first["row"]) / coarse,
+            (max(first["col"]) + 1) / coarse,
+            (max(first["row"]) + 1) / coarse,
+        )
+
+    def hover_cell(self) -> None:
+        x, y = self.cell_on_screen()
+        self._page.mouse.move(x - 3, y)
+        self._page.mouse.move(x, y)
+        self._page.wait_for_timeout(50)
+
+    def click_cell(self) -> None:
+        self._page.mouse.click(*self.cell_on_screen())
+
+    def get(self, path: str, **parameters: str) -> Any:
+        return httpx.get(self.address + path, params=parameters or None).raise_for_status().json()
+
+    def quoted(self, text: str) -> str:
+        return quote(text, safe="")
+
+    def expose(self, name: str) -> None:
+        def count() -> None:
+            self._called += 1
+
+        self._page.expose_function(name, count)
+
+    def called(self) -> int:
+        return self._called
+
+
+@contextmanager
+def opened(chromium: Any, address: str, **options: Any) -> Iterator[Page]:
+    """Open a page in a context of its own."""
+    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+    context.set_default_timeout(20_000)
+    try:
+        yield Page(context.new_page(), address)
+    finally:
+        context.close()

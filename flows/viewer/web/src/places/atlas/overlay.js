@@ -16,7 +16,7 @@ import { colour } from '../../theme.js';
  * @property {boolean} named
  */
 
-const ROOM = 44;
+const ROOM = 56;
 
 export class Overlay {
   /** @param {HTMLElement} parent */
@@ -58,8 +58,8 @@ export class Overlay {
     const seen = visible(scene, box.width, box.height);
     if (scene.share) this.#fade(scene, seen);
     if (scene.amount) this.#amounts(scene, seen);
-    if (scene.named) this.#names(scene, seen);
     for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
+    if (scene.named) this.#names(scene, seen);
     if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink');
     if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent');
     if (scene.open >= 0) this.#outline(scene, scene.open, 3, 'accent');
@@ -137,7 +137,7 @@ export class Overlay {
       if (!word) continue;
       const text = short(word.name, Math.max(10, Math.floor(cell / 5)));
       const wide = context.measureText(text).width + 12;
-      if (wide > cell * 2.2) continue;
+      if (wide > cell * 1.4) continue;
       const { x, y, side } = square(scene, i);
       const middle = x + side / 2;
       const base = y + side - 6;

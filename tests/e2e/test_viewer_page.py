@@ -1,0 +1,423 @@
+"""The page in a browser, on a small run with everything in it: every place, by mouse and by keys, in both themes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import corpus, viewing
+
+from flows.viewer import assets
+
+LAYER = "features.5"
+ATLAS = f"/small/atlas/{LAYER}"
+AXE = assets.BUILT.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
+PLACES = {
+    "runs": "/",
+    "atlas": ATLAS,
+    "cell": f"{ATLAS}?cell={{cell}}",
+    "list": f"{ATLAS}?view=list",
+    "class": f"{ATLAS}?class=1&shade=density",
+    "units": f"/small/units/{LAYER}",
+    "unit": "/small/unit/features.2:3",
+    "range": "/small/unit/features.2:3?side=range",
+    "run": "/small/run",
+    "image": f"/small/image/7?layer={LAYER}",
+    "interface": "/api",
+    "lost": "/small/atlas/nothing",
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
+    images = corpus.write_images(tmp_path_factory.mktemp("images"), 40)
+    store = tmp_path_factory.mktemp("store")
+    viewing.make_run(images, store)
+    with viewing.serving(store) as address:
+        yield viewing.Served(address, store, images)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with viewing.browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
+    with viewing.opened(chromium, served.address) as opened:
+        yield opened
+        assert opened.complaints() == []
+        assert opened.foreign() == []
+
+
+def test_the_first_view_is_the_atlas(page: viewing.Page) -> None:
+    page.goto("/small")
+    page.settle()
+    assert page.path().startswith("/small/atlas/features.")
+    assert page.see("nav.rail a").count() == 2
+    assert page.pixels(".stage canvas") > 20
+    assert page.title() == f"{page.path().split('/')[-1]} · atlas · small@1 · actlas"
+
+
+def test_hover_shows_the_icon_and_leaves_with_the_cursor(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    page.hover_cell()
+    card = page.see(".card")
+    assert card.is_visible()
+    assert re.search(r"\d+ samples", card.inner_text())
+    page.mouse.move(5, 300)
+    assert card.is_hidden()
+
+
+def test_hover_answers_within_a_frame(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    page.hover_cell()
+    took = page.script(
+        """() => {
+          const stage = document.querySelector('.stage'), box = stage.getBoundingClientRect(), took = [];
+          for (let i = 0; i < 60; i++) {
+            const start = performance.now();
+            stage.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: box.left + box.width * (0.3 + i * 0.006), clientY: box.top + box.height * 0.5 }));
+            took.push(performance.now() - start);
+          }
+          return took.sort((a, b) => a - b)[30];
+        }"""
+    )
+    assert took < 16.7
+
+
+def test_a_click_opens_the_cell_and_its_address_says_so(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    page.click_cell()
+    page.wait_for_url("**cell=*")
+    panel = page.see(".panel")
+    panel.get_by_text("Real patches").wait_for()
+    assert panel.locator(".patches img").count() >= 1
+    assert panel.locator(".chips a").first.get_attribute("href").startswith(f"/small/unit/{LAYER}:")
+    there, heading = page.url, panel.locator("h1").inner_text()
+    page.reload()
+    page.settle()
+    assert panel.locator("h1").inner_text() == heading
+    page.go_back()
+    panel.wait_for(state="hidden")
+    page.go_forward()
+    panel.wait_for()
+    assert page.url == there
+    page.keyboard.press("Escape")
+    panel.wait_for(state="hidden")
+    assert "cell=" not in page.url
+
+
+def test_zoom_changes_the_grid_and_the_address(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    assert page.see("#grid option").first.inner_text() == "by zoom (4)"
+    page.select_option("#grid", "2")
+    page.wait_for_url("**grid=2*")
+    page.settle()
+    page.see("[aria-label='Zoom in (+)']").click()
+    page.wait_for_url("**at=*")
+    view = re.search(r"at=([\d.,-]+)", page.url)
+    assert view
+    page.reload()
+    page.settle()
+    assert view[1] in page.url
+    page.see("[aria-label='The whole map (0)']").click()
+    page.wait_for_function("!location.search.includes('at=')")
+
+
+def test_keys_alone_reach_everything(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    page.focus(".stage")
+    page.keyboard.press("ArrowRight")
+    first = page.spoken()
+    assert first.startswith("Cell row")
+    for key in ("ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+        if page.spoken() not in (first, "There is no cell that way."):
+            break
+    else:
+        pytest.fail("no arrow key walked on")
+    page.keyboard.press("Enter")
+    page.see(".panel").get_by_text("Real patches").wait_for()
+    page.keyboard.press("Escape")
+    page.see(".panel").wait_for(state="hidden")
+    page.keyboard.press("l")
+    page.see(".list table").wait_for()
+    page.keyboard.press("l")
+    page.keyboard.press("?")
+    page.see("dialog.help").wait_for()
+    page.keyboard.press("Escape")
+    page.see("dialog.help").wait_for(state="detached")
+    before = page.script("() => document.documentElement.dataset.theme ?? ''")
+    page.keyboard.press("t")
+    assert page.script("() => document.documentElement.dataset.theme") != before
+    page.keyboard.press("[")
+    page.wait_for_url("**/features.2*")
+    page.keyboard.press("]")
+    page.wait_for_url("**/features.5*")
+    page.keyboard.press("/")
+    page.keyboard.type("5")
+    page.see(".found [role=option]").first.wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/unit/{LAYER}:5")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**/unit/{LAYER}:6")
+
+
+def test_tab_reaches_what_the_mouse_does(page: viewing.Page) -> None:
+    page.goto(f"/small/unit/{LAYER}:3")
+    page.settle()
+    clickable = page.script(
+        "() => [...document.querySelectorAll('a[href], button, select, input')].filter(e => e.checkVisibility() && e.tabIndex >= 0).length"
+    )
+    seen = set()
+    for _ in range(clickable + 20):
+        page.keyboard.press("Tab")
+        seen.add(
+            page.script(
+                "() => { const e = document.activeElement; e.dataset.tab ??= Math.random(); return e === document.body ? '' : e.dataset.tab; }"
+            )
+        )
+    assert len(seen - {""}) >= clickable
+    assert (
+        page.script(
+            "() => { const e = document.querySelector('.places a'); e.focus(); return getComputedStyle(e).outlineStyle; }"
+        )
+        == "solid"
+    )
+
+
+def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    before = page.shot(".stage")
+    page.goto(f"{ATLAS}?class=1")
+    page.settle()
+    assert page.shot(".stage") != before
+    page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
+    page.see(".map-foot button").click()
+    page.wait_for_function("!location.search.includes('class=')")
+
+
+def test_shades_have_a_legend(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    for shade in ("density", "fidelity", "spread"):
+        page.select_option("#shade", shade)
+        page.see(".legend-ramp").wait_for()
+        assert f"shade={shade}" in page.url
+    page.select_option("#shade", "none")
+    page.see(".legend-ramp").wait_for(state="detached")
+
+
+def test_the_list_has_the_cells_of_the_map(page: viewing.Page, served: viewing.Served) -> None:
+    page.goto(f"{ATLAS}?view=list&grid=4")
+    page.see(".list tbody tr").first.wait_for()
+    cells = page.get(f"/api/1/runs/small/current/cells?layer={LAYER}&grid=4")
+    shown = [row.split() for row in page.see(".list tbody tr").all_inner_texts()]
+    assert len(shown) == len(cells["row"])
+    assert int(shown[0][0]) == max(cells["count"])
+    page.see(".list tbody a").first.click()
+    page.see(".panel").get_by_text("Real patches").wait_for()
+
+
+def test_units_are_sorted_and_filtered(page: viewing.Page) -> None:
+    page.goto(f"/small/units/{LAYER}")
+    page.see(".units li").first.wait_for()
+    assert page.see(".units li").count() == 12
+    page.select_option("#sort", "max")
+    page.wait_for_url("**sort=max")
+    page.see(".units li").first.wait_for()
+    values = [float(text.split()[1].replace("−", "-")) for text in page.see(".units li").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    page.see("input.field").fill("stripes")
+    page.wait_for_url("**label=stripes*")
+    page.settle()
+    assert 0 < page.see(".units li").count() <= 12
+    page.see("input.field").fill("zebra")
+    page.see("text=No unit’s strongest patches").wait_for()
+
+
+def test_a_unit_shows_its_patches_pictures_and_influence(page: viewing.Page) -> None:
+    page.goto("/small/unit/features.2:3")
+    page.settle()
+    assert page.see(".shots img[alt]:not(.gradient)").count() == 16
+    assert page.see(".shots .gradient").count() >= 1
+    page.see(".unit-made img").wait_for()
+    page.see(".plot svg").wait_for()
+    page.see("text=Where on the atlas it is strong").wait_for()
+    page.see("text=Drives units of features.5").wait_for()
+    page.see(".links a").first.click()
+    page.wait_for_url("**/unit/features.5:*trail=features.2:3")
+    page.see(".trail a").first.wait_for()
+    page.go_back()
+    page.wait_for_url("**/unit/features.2:3")
+    page.see("[role=tab]").nth(2).click()
+    page.wait_for_url("**side=range")
+    page.see(".range img").first.wait_for()
+
+
+def test_gradients_come_with_the_cursor(page: viewing.Page) -> None:
+    page.goto("/small/unit/features.2:3")
+    page.settle()
+    page.see(".shots a").first.hover()
+    page.wait_for_function("getComputedStyle(document.querySelector('.gradient')).opacity === '1'")
+
+
+def test_an_image_is_located_and_taken_apart(page: viewing.Page, served: viewing.Served) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    image = sorted(served.images.rglob("*.png"))[5]
+    page.set_input_files("input[type=file]", str(image))
+    page.see(".panel .positions").wait_for(timeout=60_000)
+    assert "positions fall in" in page.see(".panel p[role=status]").inner_text()
+    page.see(".panel .positions").focus()
+    page.keyboard.press("ArrowRight")
+    assert "falls" in page.see(".panel p[role=status]").inner_text()
+    page.goto(f"/small/image/7?layer={LAYER}")
+    page.see(".choices li").first.wait_for(timeout=60_000)
+    page.see(".mosaic canvas").first.wait_for()
+    page.see(".positions").hover()
+    page.wait_for_url("**at=*")
+    page.see(".choices button.small").first.click()
+    page.wait_for_url("**against=*")
+    page.see(".choices li").first.wait_for(timeout=60_000)
+
+
+def test_the_run_says_what_it_is_made_of(page: viewing.Page) -> None:
+    page.goto("/small/run")
+    page.see(".plot svg").first.wait_for()
+    text = page.see("main").inner_text()
+    for words in ("support.corpus:net", "actlas run --images", "Cite it", "Activation Atlas. Distill", "None: all 40"):
+        assert words in text
+
+
+def test_help_explains_keys_and_words(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    page.keyboard.press("?")
+    text = page.see("dialog.help").inner_text()
+    assert "believe the patches" in text
+    assert "fidelity" in text
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(theme: str, chromium: Any, served: viewing.Served) -> None:
+    if not AXE.exists() and not viewing.required():
+        pytest.skip("axe-core is not installed: npm ci in flows/viewer/web")
+    with viewing.opened(chromium, served.address, color_scheme=theme, bypass_csp=True) as page:
+        cells = page.get(f"/api/1/runs/small/current/cells?layer={LAYER}&grid=4")
+        for name, address in PLACES.items():
+            page.goto(address.format(cell=f"{cells['row'][0]},{cells['col'][0]}"))
+            page.settle()
+            page.add_script_tag(path=str(AXE))
+            found = page.script(
+                "async () => (await axe.run()).violations.map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 160)).join(' | ')}`)"
+            )
+            assert found == [], f"{name} {theme}"
+
+
+@pytest.mark.parametrize("width", [390, 820, 1920])
+def test_nothing_is_wider_than_the_screen(width: int, chromium: Any, served: viewing.Served) -> None:
+    with viewing.opened(chromium, served.address, viewport={"width": width, "height": 800}) as page:
+        for address in (
+            ATLAS,
+            f"/small/units/{LAYER}",
+            f"/small/unit/{LAYER}:3",
+            "/small/run",
+            f"/small/image/7?layer={LAYER}",
+        ):
+            page.goto(address)
+            page.settle()
+            assert page.script("() => document.documentElement.scrollWidth") <= width, address
+            assert (
+                page.script("() => { const m = document.querySelector('main'); return m.scrollWidth - m.clientWidth; }")
+                <= 0
+            ), address
+
+
+def test_a_new_version_is_offered(chromium: Any, tmp_path: Path) -> None:
+    images, store = corpus.write_images(tmp_path / "images", 24), tmp_path / "store"
+    viewing.make_run(images, store, extras=(), grids=(2,))
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        page.goto(ATLAS)
+        page.settle()
+        corpus.write_images(images, 30, seed=1)
+        viewing.make_run(images, store, extras=(), grids=(2,))
+        page.click_cell()
+        page.see(".notice").wait_for()
+        assert "Version 2" in page.see(".notice").inner_text()
+        assert page.see(".panel .facts").is_visible()
+        page.see(".notice a").click()
+        page.wait_for_function("document.title.includes('small@2')")
+        page.goto("/small/unit/features.2:1")
+        page.settle()
+        text = page.see("main").inner_text()
+        assert "Make it:" in text
+        assert "--with gallery" in text
+
+
+def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
+    """Layers, classes, labels and file names that run a script where they are taken for markup."""
+    images, store = viewing.write_hostile(tmp_path / "images"), tmp_path / "store"
+    classes = tmp_path / "classes.txt"
+    classes.write_text("\n".join(viewing.PAYLOADS[:4]))
+    viewing.make_run(
+        images,
+        store,
+        model="support.viewing:hostile_net",
+        layers=viewing.HOSTILE_LAYERS,
+        classes=str(classes),
+        grids=(2,),
+    )
+    with viewing.serving(store) as address, viewing.opened(chromium, address) as page:
+        page.expose("hacked")
+        page.goto("/small/run")
+        page.settle()
+        layers = page.get("/api/1/runs/small/current")["layers"]
+        for layer in (row["name"] for row in layers):
+            cells = page.get("/api/1/runs/small/current/cells", layer=layer, grid="2")
+            for place, query in (
+                ("atlas", f"?cell={cells['row'][0]},{cells['col'][0]}"),
+                ("atlas", "?view=list"),
+                ("atlas", "?class=1"),
+                ("units", "?label=<img src=x onerror=hacked()>"),
+            ):
+                page.goto(f"/small/{place}/{page.quoted(layer)}{query}")
+                page.settle()
+            page.goto(f"/small/unit/{page.quoted(layer + ':1')}?side=range")
+            page.settle()
+            assert layer in page.see("main").inner_text()
+        page.goto("/small/image/3")
+        page.settle()
+        page.goto(
+            "/<img src=x onerror=hacked()>/atlas/<svg onload=hacked()>?class=<script>hacked()</script>&at=<b>&cell=<i>"
+        )
+        page.settle()
+        assert page.called() == 0
+        assert "hacked" in page.see("body").inner_text()
+        assert (
+            page.script(
+                "() => document.querySelectorAll('main script, main iframe, main [onerror], main [onload]').length"
+            )
+            == 0
+        )
+
+
+def test_mutant_a_name_taken_for_markup_is_seen(chromium: Any, served: viewing.Served) -> None:
+    """The same payload set as HTML runs, where no policy forbids it: the counter counts."""
+    with viewing.opened(chromium, served.address, bypass_csp=True) as page:
+        page.expose("hacked")
+        page.goto("/small/run")
+        page.script("text => { document.querySelector('main').innerHTML = text; }", viewing.HOSTILE)
+        page.wait_for_timeout(300)
+        assert page.called() == 1
