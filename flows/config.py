@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from storage.errors import UsageError
+from storage.places import checked_root
 
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
@@ -85,6 +86,12 @@ class RunConfig(BaseModel):
         if not value or any(not 1 <= grid <= 512 for grid in value):
             raise ValueError(f"grids must be one or more numbers from 1 to 512, not {list(value)}")
         return tuple(sorted(set(value)))
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        checked_root(Path(value))
+        return value
 
     @property
     def run_name(self) -> str:

@@ -42,7 +42,7 @@ REPEATS = 3
 PATIENCE = 30.0
 """Seconds to wait for a scheduler to answer and for a first worker."""
 
-QUIET = {
+QUIET: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": None,  # here a dead worker is seen at once; a silent one computes
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],

@@ -13,6 +13,7 @@ HAPPENED = "happened.json"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
 _VERSION = re.compile(r"([1-9][0-9]{0,8})\.json(\.copy)?", re.ASCII)
 
 
@@ -38,6 +39,17 @@ def checked_key(key: str) -> str:
     if not is_key(key):
         raise UsageError(f"stage key {key!r} won't do: 32 hex digits, as stage_key gives them")
     return key
+
+
+def checked_root(root: Path) -> Path:
+    """Return the folder of a store; raise UsageError for the address of an object store."""
+    address = _ADDRESS.fullmatch(str(root))
+    if address:
+        raise UsageError(
+            f"--store {address[1]}://{address[2]}: results are kept in a folder, since object stores have no link and rename "
+            "in one step, which committing and publishing rest on; give a folder of a disk or a shared file system"
+        )
+    return root
 
 
 def version_number(file: str) -> int | None:

@@ -20,7 +20,7 @@ from storage import versions
 from storage.drafts import Draft, draft
 from storage.errors import Damaged, Incomplete
 from storage.locks import locked
-from storage.places import Places, is_key
+from storage.places import Places, checked_root, is_key
 from storage.records import stage_key as stage_key
 from storage.results import Result, read_result
 from storage.versions import Contents, Entry, Version
@@ -35,6 +35,9 @@ class Store:
     """A store on a disk. Opening one writes nothing; it comes into being with the first draft."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        checked_root(self.root)
 
     @property
     def places(self) -> Places:

@@ -68,8 +68,8 @@ class Source(Protocol):
         """The place as a person would name it again."""
 
     @property
-    def root(self) -> Path:
-        """The folder that keys, or the containers' names, are relative to."""
+    def root(self) -> Path | str:
+        """The folder, or its address, that keys or the containers' names are relative to."""
 
     @property
     def containers(self) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from storage import errors
 from storage.images.contract import BYTES_MOST, UNKNOWN, Read, Scan, changed, leaves_root, too_large
+from storage.images.files import Files, Opened
 
 _BATCH = 32
 """Rows decoded at a time: an image is about 100 kB, and a row group may hold thousands."""
@@ -22,9 +22,9 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Parquet:
-    """The rows of the Parquet files `containers` under `root`, keyed by file name / row [/ stored path]."""
+    """The rows of the Parquet files `containers` among `files`, keyed by file name / row [/ stored path]."""
 
-    root: Path
+    files: Files
     containers: tuple[str, ...]
     uri: str
 
@@ -32,13 +32,18 @@ class Parquet:
     def kind(self) -> str:
         return "parquet"
 
+    @property
+    def root(self) -> Path | str:
+        return self.files.root
+
     def scan(self) -> Scan:
         """List the rows; only labels and paths are read, so the images' byte counts are unknown (−1)."""
         found = Scan(containers=list(self.containers))
         for number, name in enumerate(self.containers):
             place = self.place("", name)
             try:
-                _scan_one(place, number, name, found)
+                with self.files.opened(name) as file:
+                    _scan_one(file, number, name, place, found)
             except (pa.ArrowException, OSError) as error:
                 raise errors.UsageError(f"cannot list {place}: {_first_line(error)}") from error
         return found
@@ -52,12 +57,13 @@ class Parquet:
             if not removed
         ]
         for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
-            yield from _read_run(self.place("", names[container]), [(i, offset, mtime) for i, _, offset, mtime in run])
+            self.place("", names[container])  # refuses names that climb out
+            yield from _read_run(self.files, names[container], [(i, offset, stamp) for i, _, offset, stamp in run])
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
             raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files anew")
-        return os.path.join(self.root, container)
+        return self.files.place(container)
 
 
 def image_column(schema: pa.Schema) -> str | None:
@@ -91,9 +97,8 @@ def _label_column(schema: pa.Schema) -> tuple[str | None, list[str] | None]:
     return name, [str(n) for n in names] if isinstance(names, list) else None
 
 
-def _scan_one(place: str, number: int, container: str, found: Scan) -> None:
-    mtime_ns = os.stat(place).st_mtime_ns
-    with pq.ParquetFile(place) as file:
+def _scan_one(opened: Opened, number: int, container: str, place: str, found: Scan) -> None:
+    with pq.ParquetFile(opened.source) as file:
         schema = file.schema_arrow
         image, (label, names) = image_column(schema), _label_column(schema)
         if image is None:
@@ -109,7 +114,7 @@ def _scan_one(place: str, number: int, container: str, found: Scan) -> None:
                 container=number,
                 offset=row,
                 length=UNKNOWN,
-                mtime_ns=mtime_ns,
+                mtime_ns=opened.stamp,
                 label=_label_text(value, names),
             )
 
@@ -136,19 +141,20 @@ def _label_text(value: object, names: list[str] | None) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
-def _read_run(place: str, run: list[tuple[int, int, int]]) -> Iterator[tuple[int, Read]]:
-    """Yield the contents of (index, row of the file, mtime) in the order given; a damaged part is an error value."""
-    done = 0
+def _read_run(files: Files, name: str, run: list[tuple[int, int, int]]) -> Iterator[tuple[int, Read]]:
+    """Yield the contents of (index, row of the file, stamp) in the order given; a damaged part is an error value."""
+    done, place = 0, files.place(name)
     try:
-        if any(mtime_ns != os.stat(place).st_mtime_ns for _, _, mtime_ns in run):
-            yield from ((index, changed(place)) for index, *_ in run)
-            return
-        # Buffered, not pre-buffered: memory stays at a few pages, however large the row groups are.
-        with pq.ParquetFile(place, pre_buffer=False, buffer_size=1 << 20) as file:
-            for ascending in _ascending(run):
-                for content in _contents(file, [row for _, row, _ in ascending]):
-                    yield run[done][0], content
-                    done += 1
+        with files.opened(name) as opened:
+            if any(stamp != opened.stamp for _, _, stamp in run):
+                yield from ((index, changed(place)) for index, *_ in run)
+                return
+            # Buffered, not pre-buffered: memory stays at a few pages, however large the row groups are.
+            with pq.ParquetFile(opened.source, pre_buffer=False, buffer_size=1 << 20) as file:
+                for ascending in _ascending(run):
+                    for content in _contents(file, [row for _, row, _ in ascending]):
+                        yield run[done][0], content
+                        done += 1
     except (pa.ArrowException, OSError) as error:
         failed = errors.Unreadable(f"cannot read {place}: {_first_line(error)}")
         yield from ((index, failed) for index, *_ in run[done:])

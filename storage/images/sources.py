@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import errors
+from storage.images import remote
 from storage.images.contract import Read, Source, by_hash, is_image_name
+from storage.images.files import Disk, Files
 from storage.images.folder import Folder
 from storage.images.listing import about
 from storage.images.parquet import Parquet, image_column
@@ -32,21 +34,22 @@ def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
 
     A folder that holds an image file anywhere is a folder of images; otherwise its .tar files count, then its .parquet
     files. A file is taken by its suffix; a pattern with `*`, `?`, `[…]`, `{a,b}` or `{000..012}` names tar or Parquet
-    files. `sample-photos` are written under `cache` (default: the user's cache folder) at first use.
+    files. Addresses such as `s3://bucket/folder` are read through fsspec, by the same rules. `sample-photos` are written
+    under `cache` (default: the user's cache folder) at first use.
     Raise `NotFound` where there is nothing, `UsageError` where it is nothing we read.
     """
     text = str(path)
     if text == SAMPLE_PHOTOS:
         return Folder(sample_photos(cache))
     if "://" in text or "::" in text:
-        raise errors.UsageError(f"images are read from local files, not from {text!r}; mount or download them first")
+        return _from_address(text.rstrip("/"))
     if os.path.isdir(text):
         return _from_folder(Path(text).absolute())
     if os.path.exists(text):
-        return _from_files(Path(text).absolute().parent, [Path(text).name], str(Path(text).absolute()))
+        return _from_files(Disk(Path(text).absolute().parent), [Path(text).name], str(Path(text).absolute()))
     if _MAGIC.search(text):
         root, names = _matches(text)
-        return _from_files(root, names, str(Path(text).absolute()))
+        return _from_files(Disk(root), names, str(Path(text).absolute()))
     raise errors.NotFound(f"no images at {text!r}: no such file or folder; wanted {_KINDS}")
 
 
@@ -71,10 +74,10 @@ def _from_folder(root: Path) -> Source:
     names = sorted(_files(root))
     tars = [name for name in names if name.lower().endswith(".tar")]
     if tars:
-        return Tars(root, by_hash(tars), str(root))
+        return Tars(Disk(root), by_hash(tars), str(root))
     tables = [name for name in names if name.lower().endswith(".parquet") and _has_images(root / name)]
     if tables:
-        return Parquet(root, by_hash(tables), str(root))
+        return Parquet(Disk(root), by_hash(tables), str(root))
     seen = sorted({Path(name).suffix or "no suffix" for name in names})
     links = any(path.is_symlink() for path in root.iterdir())
     raise errors.UsageError(
@@ -99,12 +102,40 @@ def _has_images(place: Path) -> bool:
         return False
 
 
-def _from_files(root: Path, names: list[str], uri: str) -> Source:
+def _from_address(address: str) -> Source:
+    """Open what an address names, by the same rules."""
+    remote.filesystem(address)  # refuses what isn't read before anything is asked of it
+    if _MAGIC.search(address):
+        fixed = _MAGIC.split(address)[0].rpartition("/")[0]
+        wanted = expand_braces(address.removeprefix(fixed + "/"))
+        found = {hit for one in wanted for hit in (remote.matching(fixed, one) if glob.has_magic(one) else [one])}
+        if not found:
+            raise errors.NotFound(f"no file that {address!r} names")
+        return _from_files(remote.Objects(fixed), sorted(found), address)
+    folder, _, name = address.rpartition("/")
+    if Path(name).suffix.lower() in (".tar", ".parquet"):
+        return _from_files(remote.Objects(folder), [name], address)
+    return _from_remote_folder(address)
+
+
+def _from_remote_folder(address: str) -> Source:
+    names: list[str] = []
+    for name in remote.names(address):
+        if is_image_name(name):
+            return remote.RemoteFolder(address)
+        names.append(name)
+    for suffix, kind in ((".tar", Tars), (".parquet", Parquet)):
+        if held := [name for name in names if name.lower().endswith(suffix)]:
+            return kind(remote.Objects(address), by_hash(held), address)
+    raise errors.UsageError(f"no images at {address}: {len(names)} objects; wanted {_KINDS}")
+
+
+def _from_files(files: Files, names: list[str], uri: str) -> Source:
     suffixes = {Path(name).suffix.lower() for name in names}
     if suffixes == {".tar"}:
-        return Tars(root, by_hash(names), uri)
+        return Tars(files, by_hash(names), uri)
     if suffixes == {".parquet"}:
-        return Parquet(root, by_hash(names), uri)
+        return Parquet(files, by_hash(names), uri)
     if suffixes & {".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip"}:
         raise errors.UsageError(f"{uri} is compressed, so its images can't be reached one by one; unpack it to .tar")
     raise errors.UsageError(f"{uri} names files of kind {', '.join(sorted(suffixes)) or 'none'}; wanted {_KINDS}")

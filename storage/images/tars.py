@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from storage import errors
 from storage.images.contract import BYTES_MOST, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
+from storage.images.files import Files, Opened
 from storage.images.tar_headers import Member, NotATar, ReadAt, members
 
 _LABEL_MOST = 64 << 10
@@ -26,9 +24,9 @@ _LABELS = ("cls", "json", "txt")
 
 @dataclass(frozen=True, slots=True)
 class Tars:
-    """The images in tar files `containers` under `root`, keyed by tar name + member name."""
+    """The images in tar files `containers` among `files`, keyed by tar name + member name."""
 
-    root: Path
+    files: Files
     containers: tuple[str, ...]
     uri: str
 
@@ -36,13 +34,17 @@ class Tars:
     def kind(self) -> str:
         return "tars"
 
+    @property
+    def root(self) -> Path | str:
+        return self.files.root
+
     def scan(self) -> Scan:
         found = Scan(containers=list(self.containers))
         for number, name in enumerate(self.containers):
             place = self.place("", name)
             try:
-                with _opened(place) as descriptor:
-                    _scan_one(descriptor, number, name, found)
+                with self.files.opened(name) as file:
+                    _scan_one(file, number, name, found)
             except NotATar as error:
                 raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
             except OSError as error:
@@ -58,29 +60,19 @@ class Tars:
             if not removed
         )
         for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
-            yield from _read_run(self.place("", names[container]), run)
+            self.place("", names[container])  # refuses names that climb out
+            yield from _read_run(self.files, names[container], run)
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
             raise errors.UsageError(f"no tar is known for {key!r} in {self.uri}; list the tars anew")
-        return os.path.join(self.root, container)
+        return self.files.place(container)
 
 
-@contextmanager
-def _opened(place: str) -> Iterator[int]:
-    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _scan_one(descriptor: int, number: int, container: str, found: Scan) -> None:
-    mtime_ns = os.fstat(descriptor).st_mtime_ns
-    read_at = partial(os.pread, descriptor)
+def _scan_one(file: Opened, number: int, container: str, found: Scan) -> None:
     images: dict[str, Member] = {}
     labels: dict[str, tuple[int, str]] = {}
-    for member in members(read_at):
+    for member in members(file.read_at):
         name = member.name.removeprefix("./")
         reason = member.refused or _refusal(name, images)
         if reason:
@@ -90,7 +82,7 @@ def _scan_one(descriptor: int, number: int, container: str, found: Scan) -> None
         elif is_image_name(name):
             images[name] = member
         else:
-            _note_label(name, member, read_at, labels)
+            _note_label(name, member, file.read_at, labels)
     for name, member in images.items():
         rank_label = labels.get(_sample(name)[0])
         found.add(
@@ -98,7 +90,7 @@ def _scan_one(descriptor: int, number: int, container: str, found: Scan) -> None
             container=number,
             offset=member.offset,
             length=member.size,
-            mtime_ns=mtime_ns,
+            mtime_ns=file.stamp,
             label=rank_label[1] if rank_label else None,
         )
 
@@ -143,27 +135,27 @@ def _label(suffix: str, text: str) -> str:
     return re.sub(r"\s+", " ", lines[0])[:_LABEL_SHOWN] if lines else ""
 
 
-def _read_run(place: str, run: Iterator[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, Read]]:
+def _read_run(files: Files, name: str, run: Iterator[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, Read]]:
+    place = files.place(name)
     try:
-        with _opened(place) as descriptor:
-            mtime_now = os.fstat(descriptor).st_mtime_ns
-            for index, _, offset, length, mtime_ns in run:
-                if mtime_ns != mtime_now:
+        with files.opened(name) as file:
+            for index, _, offset, length, stamp in run:
+                if stamp != file.stamp:
                     yield index, changed(place)
                 elif length > BYTES_MOST:
                     yield index, too_large(length)
                 else:
-                    yield index, _read_member(descriptor, place, offset, length)
+                    yield index, _read_member(file.read_at, place, offset, length)
     except OSError as error:
         for index, *_ in run:
             yield index, unreadable(place, error)
 
 
-def _read_member(descriptor: int, place: str, offset: int, length: int) -> Read:
+def _read_member(read_at: ReadAt, place: str, offset: int, length: int) -> Read:
     """Read one member; a tar that ends early gives what there is, and decoding finds the image truncated."""
     parts: list[bytes] = []
     try:
-        while length > 0 and (part := os.pread(descriptor, length, offset)):
+        while length > 0 and (part := read_at(length, offset)):
             parts.append(part)
             offset, length = offset + len(part), length - len(part)
     except OSError as error:

@@ -7,8 +7,11 @@ import io
 import itertools
 import json
 import os
+import random
 import re
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,9 +20,10 @@ from typing import Any
 
 import dask
 import distributed
+import psutil
 import pytest
 import torch
-from support import corpus
+from support import corpus, slow_net
 from support.trees import strays, tree
 
 from flows import dask_engine, dask_worker, launch, pipeline, progress, subject
@@ -145,6 +149,47 @@ def test_every_stage_makes_the_bytes_of_an_inline_run(images: Path, tmp_path: Pa
         config = corpus.config(images, tmp_path / name, layout="umap", extras=("attribution", "influence", "gallery"))
         launch.run(config, engine="inline", dask=dasked)
     assert tree(tmp_path / "dask") == tree(tmp_path / "inline")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_worker_killed_every_fifteen_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = corpus.write_images(tmp_path / "images", 240)
+    changes: dict[str, object] = {
+        "model": "support.slow_net:net",
+        "layers": ("features.6",),
+        "shard_size": 8,
+        "batch": 4,
+        "until": "cells",
+    }
+    monkeypatch.setenv(slow_net.SECONDS, "0")
+    pipeline.run(corpus.config(images, tmp_path / "inline", **changes), Inline())
+    monkeypatch.setenv(slow_net.SECONDS, "3.5")
+    over, killed = threading.Event(), []
+    hunter = threading.Thread(target=hunt, args=(over, killed, 15.0, 120.0))
+    hunter.start()
+    try:
+        with dask_engine.on("local:2", str(tmp_path / "dask")) as engine:
+            pipeline.run(corpus.config(images, tmp_path / "dask", **changes), engine)
+    finally:
+        over.set()
+        hunter.join()
+    assert len(killed) == 8
+    assert tree(tmp_path / "dask") == tree(tmp_path / "inline")
+
+
+def hunt(over: threading.Event, killed: list[int], every: float, length: float) -> None:
+    """SIGKILL a worker process of this process at an interval, for a while."""
+    rng, started = random.Random(0), time.monotonic()
+    while time.monotonic() - started < length and not over.wait(every):
+        workers = [
+            child.pid
+            for child in psutil.Process().children(recursive=True)
+            if any("spawn_main" in word for word in child.cmdline())
+        ]
+        if workers:
+            os.kill(pid := rng.choice(workers), signal.SIGKILL)
+            killed.append(pid)
 
 
 # What can't work is said before any task, in one line.

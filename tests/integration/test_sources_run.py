@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -71,6 +72,20 @@ def test_mutant_one_image_in_anothers_place_is_seen(convert: Any, tmp_path: Path
     assert by_image(run_of(tmp_path / "packed", tmp_path / "b")) != by_image(folder)
 
 
-def run_of(source: Path, store: Path) -> Run:
+@pytest.mark.parametrize("convert", [None, as_tars, as_parquet])
+def test_an_object_store_agrees_with_a_folder(convert: Any, tmp_path: Path) -> None:
+    images = corpus.write_images(tmp_path / "images", 30)
+    if convert:
+        convert(images, tmp_path / "packed")
+    bucket = f"memory://{tmp_path.name}-{getattr(convert, '__name__', 'folder')}"
+    fsspec.filesystem("memory").put(f"{tmp_path / 'packed' if convert else images}/", f"{bucket}/", recursive=True)
+    stored = run_of(bucket, tmp_path / "b")
+    assert by_image(stored) == by_image(run_of(images, tmp_path / "a"))
+    for path in stored.images()["path"].to_pylist():
+        with fsspec.open(path) as file:
+            assert file.read(1)
+
+
+def run_of(source: Path | str, store: Path) -> Run:
     pipeline.run(corpus.config(source, store, until="patches"), Inline())
     return open_run(store, "small")

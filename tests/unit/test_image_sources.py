@@ -260,8 +260,8 @@ def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> N
         (tmp_path / "x-{0..3}.tar", errors.NotFound, "x-0.tar"),
         (tmp_path / "x-{0..9999999}.tar", errors.UsageError, "more than"),
         (tmp_path / "*.zip", errors.NotFound, r"\*.zip"),
-        ("https://example.org/a.tar", errors.UsageError, "local files"),
-        ("a.tar::file:///etc", errors.UsageError, "local files"),
+        ("ftp://example.org/a.tar", errors.UsageError, "an address begins with s3://"),
+        ("memory://a.tar::file:///etc", errors.UsageError, "an address begins with s3://"),
     ]
     for path, kind, words in cases:
         with pytest.raises(kind, match=words):

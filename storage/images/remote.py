@@ -1,0 +1,265 @@
+"""Images on object stores and web servers, read through fsspec: a folder of a bucket, tars, Parquet files.
+
+An object's stamp is a hash of its ETag, or of whatever else its store says to tell contents apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from storage import errors
+from storage.images.contract import (
+    BYTES_MOST,
+    Read,
+    Scan,
+    changed,
+    is_image_name,
+    leaves_root,
+    name_hash,
+    too_large,
+    unreadable,
+)
+from storage.images.files import Opened
+
+SCHEMES = {
+    **dict.fromkeys(("s3",), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "az"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "memory": "",
+}
+"""What addresses may begin with, and the package that fsspec needs for it."""
+
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
+
+_TELLING = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+"""What stores call what changes with an object's content, the best first."""
+
+_BLOCK = 8 << 20
+"""Bytes of a request into a tar or Parquet file: they are read forward, and the next block comes while one is used."""
+
+_THREADS = 32
+"""Requests for single objects under way at once: each waits some 20 to 50 ms for its first byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Objects under an address such as `s3://bucket/folder`."""
+
+    root: str
+
+    def place(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Opened]:
+        place = self.place(name)
+        with _os_errors():
+            system = filesystem(place)
+            stamp = _stamp(system.info(place))
+            options = {"block_size": _BLOCK, "cache_type": "background", "cache_options": {"maxblocks": 4}}
+            file = system.open(place, "rb", **options)
+        with file:
+            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_Raising(file))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """The image objects under an address, keyed by their names relative to it."""
+
+    root: str
+
+    @property
+    def kind(self) -> str:
+        return "folder"
+
+    @property
+    def uri(self) -> str:
+        return self.root
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        return ()
+
+    def scan(self) -> Scan:
+        found = Scan()
+        try:
+            with _os_errors():
+                system = filesystem(self.root)
+                system.invalidate_cache()
+                entries = system.find(self.root, detail=True)
+        except OSError as error:
+            raise errors.UsageError(f"cannot list {self.root}: {error.strerror or error}") from error
+        start = _start(system, self.root)
+        for place, info in sorted(entries.items()):
+            _add(place.removeprefix(start), info, found)
+        return found
+
+    def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
+        """Yield contents in row order, with many requests under way at once."""
+        columns = (rows[name].to_pylist() for name in ("key", "bytes", "mtime_ns", "removed"))
+        wanted = enumerate(zip(*columns, strict=True))
+        return _ahead(
+            (index, partial(_content, self.place(key, None), size, stamp))
+            for index, (key, size, stamp, removed) in wanted
+            if not removed
+        )
+
+    def place(self, key: str, container: str | None) -> str:
+        if leaves_root(key):
+            raise errors.UsageError(f"the key {key!r} leaves {self.root}; list it anew")
+        return f"{self.root}/{key}"
+
+
+def filesystem(address: str) -> Any:
+    """Return fsspec's file system for an address; raise `UsageError` where it is none we read or a package is missing."""
+    import fsspec
+
+    scheme = SCHEME.match(address)
+    if "::" in address or scheme is None or scheme[1] not in SCHEMES:
+        raise errors.UsageError(
+            f"images are not read from {address!r}; an address begins with {', '.join(f'{s}://' for s in SCHEMES)}"
+        )
+    try:
+        return fsspec.filesystem(scheme[1], use_listings_cache=False)
+    except ImportError:
+        raise errors.UsageError(f"{address} needs a package more: pip install {SCHEMES[scheme[1]]}") from None
+
+
+def names(address: str) -> Iterator[str]:
+    """Yield the names under an address relative to it, folder by folder, as far as they are asked for; hidden ones left out.
+
+    Raise `UsageError` where it can't be listed.
+    """
+    if address.startswith("http"):
+        raise errors.UsageError(f"{address} can't be listed, since it is a web server: name its .tar or .parquet files")
+    try:
+        with _os_errors():
+            system = filesystem(address)
+            start = _start(system, address)
+            for folder, _, files in system.walk(address, on_error="raise"):
+                inside = (folder.rstrip("/") + "/").removeprefix(start)
+                yield from (inside + name for name in sorted(files) if not _hidden(inside + name))
+    except FileNotFoundError:
+        raise errors.NotFound(f"no images at {address!r}: nothing is there") from None
+    except OSError as error:
+        raise errors.UsageError(f"cannot list {address}: {error.strerror or error}") from error
+
+
+def matching(root: str, pattern: str) -> list[str]:
+    """Return the names under an address that match a pattern with `*`, `?` or `[…]`, sorted."""
+    try:
+        with _os_errors():
+            system = filesystem(root)
+            start = _start(system, root)
+            return sorted(place.removeprefix(start) for place in system.glob(f"{root}/{pattern}"))
+    except OSError as error:
+        raise errors.UsageError(f"cannot list {root}: {error.strerror or error}") from error
+
+
+def _start(system: Any, address: str) -> str:
+    """Return what the file system's own names under an address begin with."""
+    return str(system._strip_protocol(address)).rstrip("/") + "/"
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _add(key: str, info: dict[str, Any], found: Scan) -> None:
+    if leaves_root(key):
+        found.refused["outside"] += 1
+    elif _hidden(key):
+        return
+    elif not is_image_name(key):
+        found.refused["not-an-image-name"] += 1
+    else:
+        label = key.split("/", 1)[0] if "/" in key else None
+        found.add(key, container=-1, offset=0, length=int(info["size"]), mtime_ns=_stamp(info), label=label)
+
+
+def _stamp(info: dict[str, Any]) -> int:
+    """Hash what tells an object's contents apart to 63 bits; raise `UsageError` where nothing does."""
+    telling = next((info[name] for name in _TELLING if info.get(name)), None)
+    if telling is None or info.get("size") is None:
+        raise errors.UsageError(
+            f"{info.get('name')} has no ETag and size, so that a changed file would pass for the listed one; copy it to a disk"
+        )
+    telling = telling.timestamp() if isinstance(telling, datetime) else telling  # stores mix both
+    return name_hash(f"{telling} {info['size']}") >> 1
+
+
+def _content(place: str, size: int, stamp: int) -> Read:
+    """Read one listed object; whatever happened to it since is an error value."""
+    if size > BYTES_MOST:
+        return too_large(size)
+    try:
+        with _os_errors():
+            system = filesystem(place)
+            content: bytes = system.cat_file(place)
+            # Asked after reading: if it is the listed one now, it was when it was read.
+            now = _stamp(system.info(place))
+    except OSError as error:
+        return unreadable(place, error)
+    return content if (now, len(content)) == (stamp, size) else changed(place)
+
+
+def _ahead(tasks: Iterator[tuple[int, Callable[[], Read]]]) -> Iterator[tuple[int, Read]]:
+    """Run tasks in threads, at most twice as many as there are ahead of what is asked for; keep their order."""
+    queue: deque[tuple[int, Future[Read]]] = deque()
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch")
+    try:
+        for index, task in tasks:
+            queue.append((index, pool.submit(task)))
+            if len(queue) > 2 * _THREADS:
+                first, future = queue.popleft()
+                yield first, future.result()
+        for first, future in queue:
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_at(file: Any, length: int, offset: int) -> bytes:
+    with _os_errors():
+        file.seek(offset)
+        return bytes(file.read(length))
+
+
+class _Raising:
+    """A file whose failures are OSErrors, whatever library they come from."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, length: int = -1) -> bytes:
+        with _os_errors():
+            return bytes(self._file.read(length))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turn what clients of object stores raise into OSErrors, which may pass; ours go through."""
+    try:
+        yield
+    except FileNotFoundError as error:  # says no more than the name
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+    except (OSError, errors.ActlasError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
