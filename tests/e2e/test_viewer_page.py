@@ -59,7 +59,7 @@ def test_the_first_view_is_the_atlas(page: viewing.Page) -> None:
     page.settle()
     assert page.path().startswith("/small/atlas/features.")
     assert page.see("nav.rail a").count() == 2
-    assert page.pixels(".stage canvas") > 20
+    assert page.pixels(".stage") > 20
     assert page.title() == f"{page.path().split('/')[-1]} · atlas · small@1 · actlas"
 
 
@@ -101,10 +101,10 @@ def test_a_click_opens_the_cell_and_its_address_says_so(page: viewing.Page) -> N
     panel.get_by_text("Real patches").wait_for()
     assert panel.locator(".patches img").count() >= 1
     assert panel.locator(".chips a").first.get_attribute("href").startswith(f"/small/unit/{LAYER}:")
-    there, heading = page.url, panel.locator("h1").inner_text()
+    there, heading = page.url, panel.locator(".panel-title").inner_text()
     page.reload()
     page.settle()
-    assert panel.locator("h1").inner_text() == heading
+    assert panel.locator(".panel-title").inner_text() == heading
     page.go_back()
     panel.wait_for(state="hidden")
     page.go_forward()
@@ -130,7 +130,7 @@ def test_zoom_changes_the_grid_and_the_address(page: viewing.Page) -> None:
     page.settle()
     assert view[1] in page.url
     page.see("[aria-label='The whole map (0)']").click()
-    page.wait_for_function("!location.search.includes('at=')")
+    page.until("() => !location.search.includes('at=')")
 
 
 def test_keys_alone_reach_everything(page: viewing.Page) -> None:
@@ -205,7 +205,7 @@ def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> 
     assert page.shot(".stage") != before
     page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
     page.see(".map-foot button").click()
-    page.wait_for_function("!location.search.includes('class=')")
+    page.until("() => !location.search.includes('class=')")
 
 
 def test_shades_have_a_legend(page: viewing.Page) -> None:
@@ -270,7 +270,7 @@ def test_gradients_come_with_the_cursor(page: viewing.Page) -> None:
     page.goto("/small/unit/features.2:3")
     page.settle()
     page.see(".shots a").first.hover()
-    page.wait_for_function("getComputedStyle(document.querySelector('.gradient')).opacity === '1'")
+    page.until("() => getComputedStyle(document.querySelector('.gradient')).opacity === '1'")
 
 
 def test_an_image_is_located_and_taken_apart(page: viewing.Page, served: viewing.Served) -> None:
@@ -358,7 +358,7 @@ def test_a_new_version_is_offered(chromium: Any, tmp_path: Path) -> None:
         assert "Version 2" in page.see(".notice").inner_text()
         assert page.see(".panel .facts").is_visible()
         page.see(".notice a").click()
-        page.wait_for_function("document.title.includes('small@2')")
+        page.until("() => document.title.includes('small@2')")
         page.goto("/small/unit/features.2:1")
         page.settle()
         text = page.see("main").inner_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,8 +185,16 @@ class Page:
     def settle(self) -> None:
         """Wait until nothing is loading and nothing is to come."""
         self._page.wait_for_load_state("networkidle", timeout=60_000)
-        self._page.wait_for_function("!document.querySelector('.waiting')", timeout=60_000)
+        self.until("() => !document.querySelector('.waiting')", seconds=60)
         self._page.wait_for_timeout(60)
+
+    def until(self, source: str, seconds: float = 20) -> None:
+        """Wait until a function of the page says yes; playwright's own way is stopped by the page's policy."""
+        last = time.monotonic() + seconds
+        while not self.script(source):
+            if time.monotonic() > last:
+                raise AssertionError(f"not within {seconds} s: {source}")
+            self._page.wait_for_timeout(30)
 
     def see(self, what: str) -> Any:
         return self._page.locator(what)

@@ -13,7 +13,7 @@ import { theme, turn } from './theme.js';
 /** The place where details stand: beside the map, or on narrow screens a sheet from the bottom. */
 export class Panel {
   constructor() {
-    this.heading = h('h1', { class: 'panel-title', tabindex: -1 });
+    this.heading = h('h2', { class: 'panel-title', tabindex: -1 });
     this.body = h('div', { class: 'panel-body' });
     const close = h('button', { class: 'icon-button', title: 'Close (Esc)', 'aria-label': 'Close', onclick: () => this.leave() }, sign(SIGNS.close));
     this.element = h('aside', { class: 'panel', hidden: true, 'aria-label': 'details' }, h('header', { class: 'panel-head' }, this.heading, close), this.body);
@@ -53,7 +53,7 @@ export class Frame {
     this.top = h('header', { class: 'top' });
     this.notice = h('div', { class: 'notice', hidden: true, role: 'status' });
     this.rail = h('nav', { class: 'rail', 'aria-label': 'layers' });
-    this.main = h('main', { class: 'place', tabindex: -1 });
+    this.main = h('main', { class: 'place', id: 'main', tabindex: -1 });
     document.body.append(
       h('a', { class: 'skip', href: '#main', onclick: (/** @type {Event} */ event) => { event.preventDefault(); this.main.focus(); } }, 'Skip to the content'),
       this.top, this.notice, h('div', { class: 'body' }, this.rail, this.main, this.panel.element));

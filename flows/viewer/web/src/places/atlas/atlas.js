@@ -52,15 +52,17 @@ export class Atlas {
     this.tools.left.append(this.legend);
     this.list = h('div', { class: 'list', hidden: true });
     this.foot = h('div', { class: 'map-foot' });
-    fill(this.root, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list, this.foot));
+    this.heading = h('h1', { class: 'unseen' });
+    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list, this.foot));
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
+      resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
       clicked: (x, y) => this.#clicked(x, y),
     });
     this.overlay = new Overlay(this.stage);
     this.card = new Card(this.stage);
-    this.minimap = new Minimap(this.stage, (x, y) => this.map.look({ ...this.map.view(), x, y }));
+    this.minimap = new Minimap(this.stage, (x, y) => { this.map.touched = true; this.map.look({ ...this.map.view(), x, y }); });
     this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
     this.stage.addEventListener('pointerleave', () => this.hover(-1));
     this.stage.addEventListener('keydown', (event) => this.#key(event));
@@ -76,6 +78,7 @@ export class Atlas {
     const layer = this.about.layers.find((known) => known.name === state.what);
     if (!layer) return;
     title(layer.name, 'atlas', `${this.about.name}@${this.about.version}`);
+    this.heading.textContent = `Atlas of ${layer.name}`;
     this.stage.setAttribute('aria-label', `Atlas of ${layer.name}. Arrow keys walk from cell to cell, Enter opens one, l shows the list.`);
     if (this.layer !== layer) await this.#enter(layer, state);
     this.map.chosen = state.query.grid ? Number(state.query.grid) : null;
@@ -238,8 +241,10 @@ export class Atlas {
     if (this.layer) this.#useGrid();
   }
 
+  /** Write into the address where somebody has moved to; what the page itself does is none of it. */
   #settled() {
-    if (!this.layer || here().place !== 'atlas') return;
+    if (!this.layer || here().place !== 'atlas' || !this.map.touched) return;
+    this.map.touched = false;
     const { x, y, zoom } = this.map.view();
     const whole = this.map.whole();
     const home = Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002 && Math.abs(zoom / whole.zoom - 1) < 0.01;

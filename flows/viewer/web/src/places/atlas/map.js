@@ -11,7 +11,7 @@ const DEEPEST = 640;
 /** @typedef {{ x: number, y: number, zoom: number }} View */
 
 export class Tiles {
-  /** @param {HTMLElement} element @param {{ moved: () => void, settled: () => void, clicked: (x: number, y: number) => void }} told */
+  /** @param {HTMLElement} element @param {{ moved: () => void, settled: () => void, resized: () => void, clicked: (x: number, y: number) => void }} told */
   constructor(element, told) {
     bringNoStyle();
     const viewer = OpenSeadragon(/** @type {any} */ ({
@@ -36,6 +36,8 @@ export class Tiles {
       tabIndex: -1,
     }));
     this.viewer = viewer;
+    /** Has somebody moved the map since it last came to rest? */
+    this.touched = false;
     this.layer = '';
     /** @type {GridFacts[]} */
     this.grids = [];
@@ -48,7 +50,10 @@ export class Tiles {
     innerTracker.keyHandler = innerTracker.keyDownHandler = null;
     viewer.addHandler('update-viewport', told.moved);
     viewer.addHandler('animation-finish', told.settled);
-    viewer.addHandler('resize', () => requestAnimationFrame(told.moved));
+    viewer.addHandler('resize', () => requestAnimationFrame(() => { told.resized(); told.moved(); }));
+    for (const name of /** @type {const} */ (['canvas-drag', 'canvas-scroll', 'canvas-pinch', 'canvas-double-click'])) {
+      viewer.addHandler(name, () => { this.touched = true; });
+    }
     viewer.addHandler('canvas-click', (/** @type {any} */ event) => {
       if (!event.quick) return;
       const point = viewer.viewport.pointFromPixel(event.position, true);
@@ -149,12 +154,14 @@ export class Tiles {
 
   /** Show all cells. @param {boolean} [now] */
   home(now = false) {
+    this.touched = !now;
     this.look(this.whole(), now);
   }
 
   /** @param {number} factor */
   zoom(factor) {
     const view = this.view();
+    this.touched = true;
     this.look({ ...view, zoom: Math.max(0.5, view.zoom * factor) });
   }
 

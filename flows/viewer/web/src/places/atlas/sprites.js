@@ -50,8 +50,10 @@ export function icon(grid, i, side, words) {
   canvas.width = canvas.height = side * dots;
   canvas.style.width = canvas.style.height = `${side}px`;
   canvas.className = 'icon';
-  canvas.setAttribute('role', 'img');
-  canvas.setAttribute('aria-label', words);
+  if (words) {
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', words);
+  } else canvas.setAttribute('aria-hidden', 'true');
   if (grid.facts.icon) drawIcon(canvas, grid, i);
   return canvas;
 }
