@@ -7,7 +7,6 @@ is spoken to by the flow's process only; a worker never imports it.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import uuid
@@ -17,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dask
 import distributed
 import torch
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
-from flows import dask_worker, progress, subject
+from flows import dask_crew, dask_worker, progress, subject
 from flows.config import RunConfig
 from flows.dask_worker import Told
 from flows.stages import GPU_STAGES
@@ -41,14 +39,6 @@ REPEATS = 3
 
 PATIENCE = 30.0
 """Seconds to wait for a scheduler to answer and for a first worker."""
-
-QUIET: dict[str, Any] = {
-    "distributed.scheduler.worker-ttl": None,  # here a dead worker is seen at once; a silent one computes
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-    "logging.distributed": "critical",
-}
-"""Settings of a cluster of our own."""
 
 
 class ClusterLost(ActlasError):
@@ -105,11 +95,17 @@ class OnDask:
     def connect(self) -> distributed.Client:
         """Return the cluster's client; start the cluster or find the scheduler at the first call."""
         if self._client is None:
+            cluster: Any = self._spec
             if self._processes:
                 progress.current().say(f"starting {self._processes} Dask workers")
-            cluster = self._stack.enter_context(_cluster(self._processes)) if self._processes else self._spec
+                cluster = self._stack.enter_context(dask_crew.cluster(self._processes, self._share or 1))
             self._client = self._stack.enter_context(_client(cluster, self._spec))
         return self._client
+
+    @property
+    def _share(self) -> int | None:
+        """The cores of each process of our own."""
+        return max(1, torch.get_num_threads() // self._processes) if self._processes else None
 
     def _tell(self, client: distributed.Client, config: RunConfig) -> None:
         """Ask all workers whether they fit before the first task; those that come later ask themselves."""
@@ -120,7 +116,7 @@ class OnDask:
             run=uuid.uuid4().hex,
             beacon=str(self._stack.enter_context(scratch(Store(store).places, "dask"))),
             folder=os.getcwd(),
-            threads=max(1, torch.get_num_threads() // self._processes) if self._processes else None,
+            threads=self._share,
             environment=dask_worker.environment(),
             model=subject.open_subject(config, here=False).whole,
         )
@@ -192,25 +188,6 @@ def portable(work: Work) -> Work:
         if (file := getattr(config, name)) and Path(file).is_file():
             settled[name] = str(Path(file).absolute())
     return replace(work, store=settled["store"], how={**work.how, "config": {**work.how["config"], **settled}})
-
-
-@contextmanager
-def _cluster(processes: int) -> Iterator[distributed.LocalCluster]:
-    """Start workers on this machine: on loopback, with keys of their own, no dashboard, and a nanny to restart each."""
-    with (
-        dask.config.set(QUIET),
-        distributed.LocalCluster(
-            n_workers=processes,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,  # no data of Dask's is held, so that nothing could be spilt
-            security=distributed.Security.temporary(),
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-    ):
-        yield cluster
 
 
 @contextmanager
