@@ -86,7 +86,7 @@ def sharing(image_id: Int, unit: int, k: int) -> tuple[Int, Float]:
     own = np.unique(image_id[unit][image_id[unit] >= 0])
     if not len(own):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    common = np.array([np.isin(own, row).sum() for row in image_id])
+    common = np.sum([(image_id == image).any(axis=1) for image in own], axis=0)
     common[unit] = 0
     best = np.argsort(-common, kind="stable")[:k]
     best = best[common[best] > 0]

@@ -5,6 +5,7 @@ Importing this module loads neither torch nor prefect.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,18 +14,53 @@ import numpy as np
 import pyarrow.compute as pc
 
 from atlas import boxes, unit_facts
-from atlas.arrays import CAPACITY, Float, Samples
+from atlas.arrays import CAPACITY, CellClasses, Float, Samples
 from flows import meaning, query
 from storage import preprocessing, tables
-from storage.run import Run
+from storage.run import Run, RunCells
 
 PATCHES, ALIKE, CLASSES, LINKS = 9, 6, 5, 5
 BINS, PARTS, EACH = 60, 10, 4
 SIDES = ("left", "top", "right", "bottom")
 
 
+class Shared:
+    """What all units of a layer are told by, read once: whoever asks for many of them hands it on."""
+
+    def __init__(self, run: Run, layer: str) -> None:
+        self.run, self.layer = run, layer
+
+    @functools.cached_property
+    def samples(self) -> Samples:
+        return self.run.samples(self.layer)
+
+    @functools.cached_property
+    def image_means(self) -> Float:
+        return unit_facts.image_means(self.samples)
+
+    @functools.cached_property
+    def strongest(self) -> np.ndarray:
+        """The images of each unit's strongest patches."""
+        return _strongest_images(self.run, self.layer)
+
+    @functools.cached_property
+    def attributed(self) -> tuple[RunCells, CellClasses] | None:
+        """The cells of the finest grid that has an attribution, with it."""
+        grids = [grid for grid in self.run.grids if self.run.has("attribution", self.layer, grid)]
+        if not grids:
+            return None
+        return self.run.cells(self.layer, grids[-1]), self.run.attribution(self.layer, grids[-1])
+
+
 def unit(
-    run: Run, layer: str, number: int, *, k: int = PATCHES, parts: int = PARTS, each: int = EACH
+    run: Run,
+    layer: str,
+    number: int,
+    *,
+    k: int = PATCHES,
+    parts: int = PARTS,
+    each: int = EACH,
+    shared: Shared | None = None,
 ) -> dict[str, Any]:
     """Return what is known of a unit; what the run was not made with is None.
 
@@ -35,8 +71,8 @@ def unit(
     cells of the finest grid; `drives` and `driven` units of the layers after and before.
     """
     top = {sign: query.top(run, layer, number, k=k, sign=sign) for sign in query.SIGNS}
-    samples = run.samples(layer)
-    values = samples.activations[:, number]
+    shared = shared or Shared(run, layer)
+    values = shared.samples.activations[:, number]
     return {
         "run": run.name,
         "version": run.number,
@@ -48,9 +84,9 @@ def unit(
         **top,
         "labels": _labels(run, layer, number),
         "samples": _spread(values),
-        "intervals": _intervals(run, layer, samples, values, parts, each),
-        "alike": _alike(run, layer, number, samples),
-        "classes": _classes(run, layer, number),
+        "intervals": _intervals(run, layer, shared.samples, values, parts, each),
+        "alike": _alike(shared, number),
+        "classes": _classes(shared, number),
         "drives": meaning.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
         "driven": _driven(run, layer, number),
     }
@@ -124,9 +160,9 @@ def _positions(run: Run, layer: str, samples: Samples, rows: Sequence[int]) -> l
     return [{**image, "y": down, "x": across, "focus": box} for image, down, across, box in places]
 
 
-def _alike(run: Run, layer: str, number: int, samples: Samples) -> dict[str, list[dict[str, Any]]]:
-    by_mean = unit_facts.alike(unit_facts.image_means(samples), number, ALIKE)
-    by_image = unit_facts.sharing(_strongest_images(run, layer), number, ALIKE)
+def _alike(shared: Shared, number: int) -> dict[str, list[dict[str, Any]]]:
+    by_mean = unit_facts.alike(shared.image_means, number, ALIKE)
+    by_image = unit_facts.sharing(shared.strongest, number, ALIKE)
     return {
         "activation": [{"unit": u, "cosine": c} for u, c in zip(*(found.tolist() for found in by_mean), strict=True)],
         "images": [{"unit": u, "shared": s} for u, s in zip(*(found.tolist() for found in by_image), strict=True)],
@@ -144,12 +180,11 @@ def _strongest_images(run: Run, layer: str) -> np.ndarray:
     return found
 
 
-def _classes(run: Run, layer: str, number: int) -> dict[str, Any] | None:
+def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
     """Return the classes that cells speak for the more, and the less, the stronger the unit is in them."""
-    grids = [grid for grid in run.grids if run.has("attribution", layer, grid)]
-    if not grids:
+    if shared.attributed is None:
         return None
-    cells, made = run.cells(layer, grids[-1]), run.attribution(layer, grids[-1])
+    (cells, made), run = shared.attributed, shared.run
     used = made.used > 0
     found = unit_facts.together(cells.mean[used, number], made.mean[used], cells.count[used])
     order = np.argsort(-found, kind="stable")
@@ -157,7 +192,7 @@ def _classes(run: Run, layer: str, number: int) -> dict[str, Any] | None:
         "for": [c for c in order[:CLASSES] if found[c] > 0],
         "against": [c for c in order[::-1][:CLASSES] if found[c] < 0],
     }
-    return {"grid": grids[-1], "cells": int(used.sum())} | {
+    return {"grid": cells.grid, "cells": int(used.sum())} | {
         side: [
             {"class": int(c), "name": meaning.class_name(run, int(c)), "correlation": float(found[c])} for c in chosen
         ]

@@ -6,13 +6,12 @@ import functools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
-from atlas.arrays import Samples
+from flows.units import Shared
 from storage.errors import NotFound
 from storage.results import Result
 from storage.run import Run, open_store
@@ -71,11 +70,9 @@ class Edition:
                 self._kept.popitem(last=False)
             return value
 
-    @contextmanager
-    def shared(self) -> Iterator[Run]:
-        """Lend the run to questions that read all samples of a layer: one at a time, and the samples are kept."""
-        with self._lock:
-            yield _Keeping(self)
+    def shared(self, layer: str) -> Shared:
+        """Return what all units of a layer are told by, and keep it for the next of them."""
+        return self.keep(("shared", layer), lambda: Shared(self.run, self.layer(layer)))
 
     def array(self, stage: str, layer: str, grid: int | None, name: str) -> np.ndarray:
         """Return one array of a stage's Zarr group, and keep it."""
@@ -91,20 +88,15 @@ class Edition:
         return self.run.result(stage, self.layer(layer), grid)
 
 
-class _Keeping(Run):
-    """A run that reads the samples of a layer once."""
-
-    def __init__(self, edition: Edition) -> None:
-        super().__init__(edition.run.store, edition.run.version)
-        self._edition = edition
-
-    def samples(self, layer: str) -> Samples:
-        return self._edition.keep(("samples", layer), lambda: super(_Keeping, self).samples(layer))
-
-
 def _weight(kept: Any) -> int:
-    held = kept.activations if isinstance(kept, Samples) else kept
-    return held.nbytes if isinstance(held, np.ndarray) else 0
+    """Return the bytes of arrays that something holds, as far as it can be seen from outside."""
+    if isinstance(kept, np.ndarray):
+        return kept.nbytes
+    if isinstance(kept, Shared):
+        held = vars(kept)
+        means, samples = held.get("image_means"), held.get("samples")
+        return (means.nbytes if means is not None else 0) + (samples.activations.nbytes if samples is not None else 0)
+    return 0
 
 
 class Shelf:

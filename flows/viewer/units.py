@@ -144,11 +144,10 @@ def _gradients(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None
     return {"method": found.method, "ranks": found.rank.tolist()}
 
 
-def card(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+def card(edition: Edition, layer: str, unit: int, each: int = facts.EACH) -> dict[str, Any]:
     """Return what takes longer: how its samples are spread, labels, classes, units like it, influence in and out."""
     check(edition, layer, unit)
-    with edition.shared() as run:
-        found = facts.unit(run, layer, unit, k=1)
+    found = facts.unit(edition.run, layer, unit, k=1, each=each, shared=edition.shared(layer))
     kept = ("labels", "samples", "intervals", "alike", "classes", "drives", "driven")
     return {"layer": layer, "unit": unit} | {name: without_paths(found[name]) for name in kept}
 
