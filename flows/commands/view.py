@@ -12,17 +12,20 @@ from flows.commands import output
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("view")(view)
+    app.command("export")(export)
 
 
 def view(
     name: Annotated[
-        str | None, typer.Argument(help="A run, or NAME@VERSION; all runs of the store if left out.", show_default=False)
+        str | None,
+        typer.Argument(help="A run, or NAME@VERSION; all runs of the store if left out.", show_default=False),
     ] = None,
     port: Annotated[int | None, typer.Option(help="A port; a free one if left out.", min=1, max=65535)] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine a token is needed.")] = "127.0.0.1",
     token: Annotated[
-        str | None, typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry; made where --host needs one.")
+        str | None,
+        typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry; made where --host needs one."),
     ] = None,
     uploads: Annotated[bool, typer.Option(help="Take pictures to locate and explain.")] = True,
     time_limit: Annotated[float, typer.Option(help="Seconds for such a picture.", min=1)] = 60.0,
@@ -43,3 +46,37 @@ def view(
             serve.open_browser(where)
 
     serve.serve(store, name, options, opened)
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A new folder, or an earlier export to replace.")],
+    dry_run: Annotated[bool, typer.Option(help="Only say how large it would be.")] = False,
+    store: output.Store = output.DEFAULT_STORE,
+) -> None:
+    """Write the page of a run as files, for a file server or a double click on index.html.
+
+    Example:  actlas export photos photos-atlas
+    """
+    import sys
+    from pathlib import Path
+
+    from flows import progress
+    from flows.viewer import export as exporting
+    from flows.viewer.shelf import Shelf
+
+    run, _, version = name.partition("@")
+    place = Path(folder).absolute()
+    exporting.check_place(place)
+    edition = Shelf(store).edition(run, version or "current")
+    pieces = exporting.pieces(edition)
+    files, size = exporting.estimate(pieces)
+    output.say(
+        f"{run}@{edition.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {output.here(str(place))}"
+    )
+    if dry_run:
+        return
+    with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("export", files, "files") as advance:
+        written = exporting.write(pieces, place, exporting.made_from(edition), size, advance)
+    print(place / "index.html")
+    output.say(f"{written / 1e6:,.1f} MB; open it by a double click, or put the folder on a file server")

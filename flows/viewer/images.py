@@ -8,6 +8,7 @@ from flows.viewer.shelf import Edition
 from storage.errors import NotFound
 
 MOST_REJECTS = 200
+FACTS = ["image_id", "key", "label", "width", "height", "reason"]
 
 
 def one(edition: Edition, id: int) -> dict[str, Any]:
@@ -15,11 +16,18 @@ def one(edition: Edition, id: int) -> dict[str, Any]:
     run = edition.run
     if not 0 <= id < run.version.about["ids"]:
         raise NotFound(f"{run.name} has no image {id}; its ids are 0 to {run.version.about['ids'] - 1}")
-    rows = run.images([id]).select(["image_id", "key", "label", "width", "height", "reason"]).to_pylist()
+    rows = run.images([id]).select(FACTS).to_pylist()
     if not rows:
         raise NotFound(f"image {id} was taken out of the source of {run.name}")
     found: dict[str, Any] = rows[0]
     return found
+
+
+def many(edition: Edition, start: int, count: int) -> dict[int, dict[str, Any]]:
+    """Return the same of `count` images from an id on, by their ids."""
+    last = min(start + count, edition.run.version.about["ids"])
+    rows = edition.run.images(list(range(start, last))).select(FACTS).to_pylist()
+    return {row["image_id"]: row for row in rows}
 
 
 def rejects(edition: Edition) -> dict[str, Any]:

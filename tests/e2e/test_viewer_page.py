@@ -33,9 +33,7 @@ PLACES = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    images = corpus.write_images(tmp_path_factory.mktemp("images"), 40)
-    store = tmp_path_factory.mktemp("store")
-    viewing.make_run(images, store)
+    images, store = viewing.shared_run(tmp_path_factory)
     with viewing.serving(store) as address:
         yield viewing.Served(address, store, images)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import threading
@@ -88,6 +89,20 @@ def make_run(images: Path, store: Path, **changes: Any) -> None:
     pipeline.run(
         corpus.config(images, store, **{"extras": EXTRAS, "grids": (2, 4), "min_count": 1} | changes), Inline()
     )
+
+
+def shared_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return images and store of one small run that all tests of the viewer look at: made once, by whoever is first."""
+    base = factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "viewed"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            corpus.write_images(folder / "images", 40)
+            make_run(folder / "images", folder / "store")
+            (folder / "made").touch()
+    return folder / "images", folder / "store"
 
 
 @contextmanager
@@ -218,6 +233,12 @@ class Page:
 
         with Image.open(io.BytesIO(self.shot(what))) as shot:
             return len(shot.convert("RGB").getcolors(1 << 24) or [])
+
+    def loaded(self, what: str) -> bool:
+        """Tell whether there are such pictures and all of those in sight have arrived."""
+        self._page.wait_for_load_state("networkidle")
+        found = f"[...document.querySelectorAll({what!r})].filter(i => i.loading !== 'lazy' || i.complete)"
+        return bool(self.script(f"() => {found}.length > 0 && {found}.every(i => i.naturalWidth > 0)"))
 
     def cell_on_screen(self) -> tuple[float, float]:
         """Return where the fullest cell's middle is on the screen."""

@@ -16,6 +16,9 @@ const pictures = new Map();
 
 const exported = () => window.ACTLAS ?? null;
 
+/** Images whose facts are one script of an export, as flows/viewer/export.py has it. */
+const TOGETHER = 500;
+
 /** Something that went wrong, in words for people. */
 export class Failed extends Error {
   /** @param {string} message @param {number} status */
@@ -25,8 +28,8 @@ export class Failed extends Error {
   }
 }
 
-window.actlas = (key, value, more = {}) => {
-  put.set(key, value);
+window.actlas = (answers, more) => {
+  for (const [key, answer] of Object.entries(answers)) put.set(key, answer);
   for (const [name, address] of Object.entries(more)) pictures.set(name, address);
 };
 
@@ -131,14 +134,28 @@ async function fetched(address, how = {}) {
   return body;
 }
 
-/** Load a script of an export, which puts its answer here. @param {string} key @returns {Promise<any>} */
+/** The script of an export that holds an answer: what is shown together lies together. @param {string} key */
+function packOf(key) {
+  const [kind, layer, second, third] = key.split('/');
+  if (kind === 'card') return `unit/${layer}/${second}`;
+  if (kind === 'map') return `unit/${layer}/${third}`;
+  if (kind === 'labels') return `cells/${layer}/${second}`;
+  if (kind === 'image') return `images/${Math.floor(Number(layer) / TOGETHER)}`;
+  return key;
+}
+
+/** Load a script of an export, which puts its answers here. @param {string} key @returns {Promise<any>} */
 function script(key) {
+  if (put.has(key)) return Promise.resolve(put.get(key));
   return new Promise((resolve, reject) => {
     const element = document.createElement('script');
-    element.src = `data/${key}.js`;
-    element.onload = () => (put.has(key) ? resolve(put.get(key)) : reject(new Failed(`data/${key}.js is not what it should be.`, 500)));
+    element.src = `data/${packOf(key)}.js`;
+    element.onload = () => {
+      element.remove();
+      if (put.has(key)) resolve(put.get(key));
+      else reject(new Failed('This is not among the exported files.', 404));
+    };
     element.onerror = () => reject(new Failed('This is not among the exported files.', 404));
-    element.addEventListener('load', () => element.remove());
     document.head.append(element);
   });
 }

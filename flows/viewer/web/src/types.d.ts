@@ -70,7 +70,7 @@ interface Explained {
   attribution: { total: number; blocks: number[][]; for: { unit: number; attribution: number }[]; against: { unit: number; attribution: number }[] };
   notes: string[];
 }
-interface Exported { name: string; version: number; about: About; sprites: string }
+interface Exported { name: string; version: number; about: About }
 
-interface Window { ACTLAS?: Exported; actlas?: (key: string, value: unknown, pictures?: Record<string, string>) => void }
+interface Window { ACTLAS?: Exported; actlas?: (answers: Record<string, unknown>, pictures: Record<string, string>) => void }
 declare module '*.css';

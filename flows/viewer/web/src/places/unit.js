@@ -1,7 +1,7 @@
 // One unit: what it wants to see, what it saw, where it is strong, what drives it and what it drives.
 
 import { href, unitOf } from '../address.js';
-import { ask, picture } from '../data.js';
+import { ask, live, picture } from '../data.js';
 import { fill, h, SIGNS, sign } from '../dom.js';
 import { many, number, percent, signed } from '../format.js';
 import { go, turn } from '../go.js';
@@ -165,6 +165,7 @@ function side(state, unit, name, about) {
 
 /** Examples from the bottom to the top of its range. @param {State} state @param {Card} card */
 function range(state, card) {
+  if (!live()) return h('p', { class: 'quiet' }, 'Examples over its range are cut from the images, which exported files do not hold: actlas view shows them.');
   if (!card.intervals.length) return h('p', { class: 'quiet' }, 'There are no samples.');
   return h('ol', { class: 'range' }, ...[...card.intervals.entries()].reverse().map(([part, interval]) =>
     h('li', {}, h('span', { class: 'num small quiet range-name' }, `${number(interval.from)} to ${number(interval.to)}`, h('br'), percent(interval.share)),
@@ -186,7 +187,7 @@ function told(state, card, about) {
       : about.classes > 0 && section('Classes it speaks for', missing('This run does not know what its cells speak for.', about.missing.attribution)),
     card.alike.activation.length > 0 && section('Units like it', h('div', { class: 'chips' }, ...card.alike.activation.slice(0, 6).map((row) =>
       chip(state, card.layer, row.unit, h('span', { class: 'num quiet' }, number(row.cosine))))),
-    h('p', { class: 'small' }, h('a', { href: href({ ...state, place: 'units', what: card.layer, query: { sort: `like:${card.unit}` } }) }, 'All units by likeness'))),
+    live() && h('p', { class: 'small' }, h('a', { href: href({ ...state, place: 'units', what: card.layer, query: { sort: `like:${card.unit}` } }) }, 'All units by likeness'))),
   ];
 }
 

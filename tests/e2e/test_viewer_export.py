@@ -1,0 +1,127 @@
+"""The page as files: opened by a double click, without a server, a network, or a module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import viewing
+
+from flows import cli
+from flows.viewer import export
+from flows.viewer.shelf import Shelf
+
+LAYER = "features.5"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    _, store = viewing.shared_run(tmp_path_factory)
+    folder = tmp_path_factory.mktemp("out") / "atlas"
+    viewing.page()
+    assert cli.invoke(["export", "small", str(folder), "--store", str(store)]) == 0
+    (folder.parent / "store").symlink_to(store)
+    return folder
+
+
+@pytest.fixture
+def page(exported: Path) -> Iterator[viewing.Page]:
+    with viewing.browser() as chromium, viewing.opened(chromium, f"file://{exported}/index.html") as opened:
+        yield opened
+        assert opened.complaints() == []
+        assert [url for url in opened.foreign() if not url.startswith(f"file://{exported}/")] == []
+
+
+def test_it_works_from_disk(page: viewing.Page) -> None:
+    page.goto("")
+    page.until("() => location.hash.startsWith('#/small/atlas/')")
+    page.settle()
+    assert page.pixels(".stage") > 20
+    page.goto(f"#/small/atlas/{LAYER}")
+    page.settle()
+    page.focus(".stage")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.until("() => location.hash.includes('cell=')")
+    page.see(".panel").get_by_text("Real patches").wait_for()
+    assert page.loaded(".panel .patches img")
+    page.reload()
+    page.see(".panel").get_by_text("Real patches").wait_for()
+    page.see(".panel .chips a").first.click()
+    page.until("() => location.hash.includes('/unit/')")
+    page.settle()
+    assert page.loaded(".shots img")
+    assert page.loaded(".unit-made img")
+    page.see("text=Where on the atlas it is strong").wait_for()
+    page.go_back()
+    page.until("() => location.hash.includes('cell=')")
+    page.goto(f"#/small/atlas/{LAYER}?class=1&shade=unit:3")
+    page.settle()
+    page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
+    page.see(".legend-ramp").wait_for()
+    page.goto(f"#/small/units/{LAYER}?sort=max")
+    page.settle()
+    assert page.see(".units li").count() == 12
+    page.goto("#/small/run")
+    page.settle()
+    assert "Cite it" in page.see("main").inner_text()
+
+
+def test_what_needs_the_model_says_so_in_place(page: viewing.Page) -> None:
+    page.goto("#/small/image/7")
+    page.settle()
+    assert "actlas view small" in page.see("main").inner_text()
+    page.goto(f"#/small/unit/{LAYER}:3?side=range")
+    page.settle()
+    assert "actlas view" in page.see("#side").inner_text()
+    page.goto(f"#/small/atlas/{LAYER}")
+    page.settle()
+    assert page.see("text=Locate an image").count() == 0
+
+
+def test_the_size_is_told_before_and_is_about_right(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(exported.parent / "store")
+    assert cli.invoke(["export", "small", str(tmp_path / "x"), "--store", store, "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    files = [path for path in exported.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    told = float(said.split("about ")[1].split(" MB")[0])
+    assert f"{len(files) - 1:,} files" in said
+    assert told == pytest.approx(size / 1e6, rel=0.25)
+
+
+def test_only_an_export_is_replaced(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("four years")
+    assert cli.invoke(["export", "small", str(tmp_path), "--store", str(exported.parent / "store")]) == 2
+    assert "no export" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").read_text() == "four years"
+    assert json.loads((exported / export.MARK).read_text())["run"] == "small"
+    export.check_place(exported)
+
+
+def test_scripts_hold_hostile_text_as_text() -> None:
+    text = export._text({"label": "</script><script>hacked()</script>\u2028"})
+    assert "<" not in text
+    assert "\u2028" not in text
+    assert json.loads(text)["label"].startswith("</script>")
+
+
+def test_names_of_files_are_numbers(exported: Path) -> None:
+    """No layer, label or class names a file."""
+    for path in (exported / "data").rglob("*.js"):
+        parts = path.relative_to(exported / "data").with_suffix("").parts
+        assert all(part.isdigit() for part in parts[1:]), path
+
+
+def test_every_picture_and_answer_is_what_the_server_gives(exported: Path) -> None:
+    edition = Shelf(str(exported.parent / "store")).edition("small")
+    pieces: dict[str, Any] = {piece.path: piece for piece in export.Exporter(edition, viewing.page()).pieces()}
+    there = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()} - {export.MARK}
+    assert there == set(pieces)
+    assert (exported / "pictures/faces/1/0.webp").read_bytes()[:4] == b"RIFF"
