@@ -3,15 +3,29 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test lint test-slow test-services golden
+PAGE := flows/viewer/built/files.json
 
-setup: .venv/ready
+.PHONY: setup page wheel demo test lint test-slow test-services golden
+
+setup: .venv/ready $(PAGE)
 
 # Plain pip: the constraints file is the only source of versions.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	touch .venv/ready
+
+# The page of the viewer, by npm. Where npm's registry can't be reached a line says so, and all else works.
+page: $(PAGE)
+
+$(PAGE): .venv/ready $(wildcard flows/viewer/web/*.json flows/viewer/web/*.mjs) $(shell find flows/viewer/web/src -type f)
+	$(BIN)/python -m flows.viewer.build
+
+# The wheel carries the built page.
+wheel: setup
+	test -f $(PAGE)
+	rm -rf build/lib
+	$(BIN)/pip wheel --no-deps -w dist .
 
 # Two processes with one thread each: what is tested is small, and waits more than it computes.
 test: setup lint

@@ -81,7 +81,8 @@ def test_hover_answers_within_a_frame(page: viewing.Page) -> None:
           const stage = document.querySelector('.stage'), box = stage.getBoundingClientRect(), took = [];
           for (let i = 0; i < 60; i++) {
             const start = performance.now();
-            stage.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: box.left + box.width * (0.3 + i * 0.006), clientY: box.top + box.height * 0.5 }));
+            const at = { clientX: box.left + box.width * (0.3 + i * 0.006), clientY: box.top + box.height * 0.5 };
+            stage.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, ...at }));
             took.push(performance.now() - start);
           }
           return took.sort((a, b) => a - b)[30];
@@ -171,27 +172,27 @@ def test_keys_alone_reach_everything(page: viewing.Page) -> None:
     page.wait_for_url(f"**/unit/{LAYER}:6")
 
 
+REACHABLE = """() => [...document.querySelectorAll('a[href], button, select, input')]
+    .filter(e => e.checkVisibility() && e.tabIndex >= 0).length"""
+FOCUSED = """() => {
+  const e = document.activeElement;
+  if (e === document.body) return '';
+  return e.dataset.tab ??= String(Math.random());
+}"""
+RING = "() => { const e = document.querySelector('.places a'); e.focus(); return getComputedStyle(e).outlineStyle; }"
+VIOLATIONS = """async () => (await axe.run()).violations
+    .map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 160)).join(' | ')}`)"""
+
+
 def test_tab_reaches_what_the_mouse_does(page: viewing.Page) -> None:
     page.goto(f"/small/unit/{LAYER}:3")
     page.settle()
-    clickable = page.script(
-        "() => [...document.querySelectorAll('a[href], button, select, input')].filter(e => e.checkVisibility() && e.tabIndex >= 0).length"
-    )
-    seen = set()
+    clickable, seen = page.script(REACHABLE), set()
     for _ in range(clickable + 20):
         page.keyboard.press("Tab")
-        seen.add(
-            page.script(
-                "() => { const e = document.activeElement; e.dataset.tab ??= Math.random(); return e === document.body ? '' : e.dataset.tab; }"
-            )
-        )
+        seen.add(page.script(FOCUSED))
     assert len(seen - {""}) >= clickable
-    assert (
-        page.script(
-            "() => { const e = document.querySelector('.places a'); e.focus(); return getComputedStyle(e).outlineStyle; }"
-        )
-        == "solid"
-    )
+    assert page.script(RING) == "solid"
 
 
 def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> None:
@@ -318,9 +319,7 @@ def test_axe_finds_nothing(theme: str, chromium: Any, served: viewing.Served) ->
             page.goto(address.format(cell=f"{cells['row'][0]},{cells['col'][0]}"))
             page.settle()
             page.add_script_tag(path=str(AXE))
-            found = page.script(
-                "async () => (await axe.run()).violations.map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 160)).join(' | ')}`)"
-            )
+            found = page.script(VIOLATIONS)
             assert found == [], f"{name} {theme}"
 
 
