@@ -122,7 +122,7 @@ class OnDask:
         )
         answers = client.run(dask_worker.introduce, self._told, on_error="return")
         for worker, answer in answers.items():
-            if isinstance(answer, Exception):
+            if isinstance(answer, Exception) and not isinstance(answer, OSError):  # it died: another takes its place
                 raise _said(answer, worker)
 
     def _each(self, client: distributed.Client, works: list[Work]) -> Iterator[tuple[Work, list[Outcome]]]:
