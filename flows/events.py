@@ -12,9 +12,6 @@ from prefect.events.schemas.automations import Automation, EventTrigger, Posture
 from flows.prefect_flow import ServerUnreachable
 from flows.updates import EVENT, RESOURCE, Update
 
-TAG = "actlas"
-"""Every deployment of ours carries it."""
-
 SHORTEST = timedelta(seconds=10)
 """Prefect waits at least this long for what does not come."""
 

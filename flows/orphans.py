@@ -21,7 +21,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Crashed
 
 from flows import progress
-from flows.events import TAG
+from flows.page import ENDED, TAG
 from flows.prefect_flow import PARTLY_REJECTED, SKIPPED
 from storage.errors import Locked
 from storage.store import Store
@@ -62,7 +62,7 @@ def crash_the_silent(client: SyncPrefectClient) -> None:
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}"}),
             after={heartbeat},
-            expect={heartbeat, *(f"prefect.flow-run.{name}" for name in FINAL)},
+            expect={heartbeat, ENDED, *(f"prefect.flow-run.{name}" for name in FINAL)},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

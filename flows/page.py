@@ -27,6 +27,8 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.events import RelatedResource, emit_event
+from prefect.runtime import flow_run
 
 from flows import progress
 from storage import pictures
@@ -41,12 +43,31 @@ VIEWER = "ACTLAS_VIEWER_URL"
 """The environment variable with the address of `actlas view`, as people reach it."""
 
 
+TAG = "actlas"
+"""Every deployment of ours carries it, and so do its flow runs."""
+
+ENDED = "actlas.flow-run.ended"
+"""The last sign of life of a flow run. Prefect's own word for its end reaches automations a quarter of an hour late: it is
+said to follow an event that was never sent, and is waited with (prefect/server/events/ordering)."""
+
+
 class Page:
     """Prefect's page of one flow run; it stops talking to a server that has failed it once."""
 
     def __init__(self) -> None:
         self._lost = False
         self._shown = 0.0
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Say that the run has ended, however it did."""
+        resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"}
+        ours: list[RelatedResource | dict[str, str]] = [
+            {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
+        ]
+        self._tell(lambda: emit_event(ENDED, resource=resource, related=ours))
 
     def start(self, title: str) -> UUID | None:
         """Begin the progress of a stage."""

@@ -154,9 +154,8 @@ def regenerate(
 
 def _carry_out(config: RunConfig, wait: bool, dask: str | None) -> State[Any]:
     """Run the pipeline and return the flow's final state; failures are raised, and are Prefect's Failed."""
-    page = Page()
     launch.share_cores()
-    with _reporting():
+    with _reporting(), Page() as page:
         try:
             summary = launch.with_overviews(config, _run(config, page, wait, dask))
         except Locked as held:

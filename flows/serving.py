@@ -22,6 +22,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows import events, orphans, prefect_flow, prefect_server, progress
 from flows.config import RunConfig
+from flows.page import TAG
 from flows.prefect_flow import ServerUnreachable
 from flows.updates import Update
 from storage.errors import UsageError
@@ -101,7 +102,7 @@ def _deployment(
 ) -> RunnerDeployment:
     made = flow.to_deployment(
         name=name,
-        tags=[events.TAG],
+        tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,  # by file, Prefect would put flows/ in front of the packages' path
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=overlap),
         **settings,

@@ -163,10 +163,14 @@ class Machine:
 
 @contextmanager
 def machine(services: dict[str, Any], folder: Path, instead: dict[str, str]) -> Iterator[Machine]:
-    """Be the containers for the length of the block."""
+    """Be the containers for the length of the block; if it fails, print what they said."""
     made = Machine(services, folder, instead)
     try:
         yield made
+    except BaseException:
+        for name in made.processes:
+            print(f"--- {name}\n{made.log(name)}")
+        raise
     finally:
         made.down()
 

@@ -40,7 +40,7 @@ def test_the_project_deploys_our_flows_with_parameters_they_take(name: str, proj
 
     deployment, flow = project[name], load_flow_from_entrypoint(project[name].entrypoint)
     assert flow is FLOWS[name]
-    assert events.TAG in deployment.tags
+    assert page.TAG in deployment.tags
     told_by_the_event = {key: "0" for trigger in deployment.triggers or [] for key in trigger["parameters"]}
     flow.validate_parameters(deployment.parameters | told_by_the_event)
     with pytest.raises(Exception, match="limt"):
