@@ -36,6 +36,9 @@ FROZEN = {HEAD: "_bn1", LATE: "_blocks.10", ALL: ""}
 """The last module, in the order of the model, that is not trained."""
 REACHED = {HEAD: (), LATE: ("_blocks.14", "_conv_head"), ALL: DEFAULT_LAYERS}
 """Layers whose activations the training changes."""
+RATE = 5e-4
+"""Learning rate of what was trained before; that of the new head is 0.01."""
+
 SCRAMBLED, FIRST = 10, 15
 PROJECTIONS = {
     "_blocks.10": "_blocks.10._project_conv.weight",
@@ -52,8 +55,13 @@ def fine_tune(images: Path, case: str, steps: int, path: Path) -> None:
     files = [(file, number) for number, label in enumerate(labels) for file in sorted((images / label).iterdir())]
     freeze(module, FROZEN[case])
     rng = np.random.default_rng(0)
-    trained = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(trained, lr=0.01, momentum=0.9)
+    parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            parts[name.startswith("_fc")].append(parameter)
+    optimiser = torch.optim.SGD(
+        [{"params": parts[True], "lr": 0.01}, {"params": parts[False], "lr": RATE}], momentum=0.9
+    )
     for step in range(steps):
         chosen = [files[i] for i in rng.choice(len(files), 16)]
         pixels = torch.stack([model.preprocess(Image.open(file).convert("RGB")) for file, _ in chosen])

@@ -27,7 +27,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.events import RelatedResource, emit_event
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows import progress
@@ -64,9 +64,7 @@ class Page:
     def __exit__(self, *_: object) -> None:
         """Say that the run has ended, however it did."""
         resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"}
-        ours: list[RelatedResource | dict[str, str]] = [
-            {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
-        ]
+        ours = [{"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}]
         self._tell(lambda: emit_event(ENDED, resource=resource, related=ours))
 
     def start(self, title: str) -> UUID | None:

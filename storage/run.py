@@ -298,8 +298,8 @@ class Run:
 
     def members(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
         """Return the cell's drawn members: sample, image_id, y, x, boxes and picture (JPEG)."""
-        table = tables.read_table(self.result("members", layer, grid).file("members.parquet"))
-        return table.filter((pc.field("row") == row) & (pc.field("col") == col))
+        table = tables.read_sorted(self.result("members", layer, grid).file("members.parquet"), "row", [row])
+        return table.filter(pc.field("col") == col)
 
     def overview(self, layer: str, grid: int) -> Path:
         """Return the path of the atlas as one PNG."""

@@ -96,15 +96,17 @@ def _print(answer: dict[str, Any]) -> None:
     print(
         f"{question(answer)}  score {answer['target']['score']:.5g}  at {layer['name']} {layer['attribution']['total']:+.4g}"
     )
-    for row in [*layer["attribution"]["for"], *reversed(layer["attribution"]["against"])]:
+    ranked = [*layer["attribution"]["for"], *reversed(layer["attribution"]["against"])]
+    for row in [row for row in ranked if row["attribution"]]:
         print(
             f"  unit {row['unit']:<5} {row['attribution']:+8.3f}  strongest at {row['y']},{row['x']} ({row['value']:.4g})"
         )
     groups = layer["groups"]
     for number, value in enumerate(groups["attribution"]):
-        best = ", ".join(names.get(int(index)) or str(index) for index in groups["classes"][number][:3])
+        told = zip(groups["classes"][number], groups["class_values"][number], strict=True)
+        best = ", ".join(names.get(int(index)) or str(index) for index, added in list(told)[:3] if added > 0)
         units = ", ".join(map(str, groups["units"][number][:4]))
-        print(f"  group {number + 1:<4} {value:+8.3f}  units {units}; adds most to {best}")
+        print(f"  group {number + 1:<4} {value:+8.3f}  units {units}; adds most to {best or 'no class'}")
     for note in layer["notes"]:
         output.say(f"note: {note}")
 

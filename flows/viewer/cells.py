@@ -180,7 +180,7 @@ def _nearest(edition: Edition, layer: str, grid: int, number: int) -> list[dict[
 def _members(edition: Edition, layer: str, grid: int, row: int, col: int) -> list[dict[str, Any]]:
     if not edition.run.has("members", layer, grid):
         return []
-    table = edition.run.members(layer, grid, row, col).select(["image_id", "y", "x"])
+    table = edition.members(layer, grid, row, col).select(["image_id", "y", "x"])
     names = labels(edition)
     return [{**member, "label": names[member["image_id"]]} for member in table.to_pylist()]
 

@@ -105,7 +105,7 @@ def patch(edition: Edition, layer: str, unit: int, sign: str, rank: int) -> Pict
     if sign not in query.SIGNS:
         raise NotFound(f"there is no side {sign!r}; positive or negative")
     units.check(edition, layer, unit)
-    stored = edition.run.thumbnails(layer, unit, sign)
+    stored = edition.thumbnails(layer, unit, sign)
     if not 0 <= rank < len(stored):
         raise NotFound(f"{layer}:{unit} has {len(stored)} {sign} patches with a picture, none of rank {rank}")
     return Picture(stored[rank], JPEG)
@@ -114,7 +114,7 @@ def patch(edition: Edition, layer: str, unit: int, sign: str, rank: int) -> Pict
 def gradient(edition: Edition, layer: str, unit: int, rank: int) -> Picture:
     """Return what drives a unit in one of its strongest patches."""
     units.check(edition, layer, unit)
-    found = edition.run.gradients(layer, unit)
+    found = edition.gradients(layer, unit)
     place = np.flatnonzero(found.rank == rank)
     if not len(place):
         raise NotFound(f"{layer}:{unit} has no gradient of the patch of rank {rank}")
@@ -132,7 +132,7 @@ def synthetic(edition: Edition, layer: str, unit: int) -> Picture:
 def member(edition: Edition, layer: str, grid: int, row: int, col: int, index: int) -> Picture:
     """Return the thumbnail of one of the drawn members of a cell."""
     cells.number_of(edition, layer, grid, row, col)
-    stored = edition.run.members(layer, grid, row, col)["picture"]
+    stored = edition.members(layer, grid, row, col)["picture"]
     if not 0 <= index < len(stored):
         raise NotFound(f"cell {row},{col} has {len(stored)} members drawn, none of number {index}")
     return Picture(stored[index].as_py(), JPEG)

@@ -10,15 +10,20 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from flows.units import Shared
 from storage.errors import NotFound
+from storage.patch_gradients import PatchGradients
 from storage.results import Result
 from storage.run import Run, open_store
 from storage.store import Store
 
 T = TypeVar("T")
 VERSION = re.compile(r"([1-9][0-9]{0,8})(?:-([0-9a-f]{8}))?", re.ASCII)
+RECENT = 24
+"""Answers kept whatever they are, since the next pictures asked for are of the same unit or cell."""
+
 OPEN, KEPT = 8, 256 << 20
 """Versions kept open, and bytes of arrays kept of each."""
 
@@ -29,6 +34,7 @@ class Edition:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._recent: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.RLock()
 
     @property
@@ -69,6 +75,26 @@ class Edition:
             while len(self._kept) > 1 and sum(map(_weight, self._kept.values())) > KEPT:
                 self._kept.popitem(last=False)
             return value
+
+    def recent(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what was made under this key a moment ago, or make it."""
+        found: T | None = self._recent.get(key)
+        if found is None:
+            found = make()
+            with self._lock:
+                self._recent[key] = found
+                while len(self._recent) > RECENT:
+                    self._recent.popitem(last=False)
+        return found
+
+    def thumbnails(self, layer: str, unit: int, sign: str) -> list[bytes]:
+        return self.recent(("thumbnails", layer, unit, sign), lambda: self.run.thumbnails(layer, unit, sign))
+
+    def gradients(self, layer: str, unit: int) -> PatchGradients:
+        return self.recent(("gradients", layer, unit), lambda: self.run.gradients(layer, unit))
+
+    def members(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
+        return self.recent(("members", layer, grid, row, col), lambda: self.run.members(layer, grid, row, col))
 
     def shared(self, layer: str) -> Shared:
         """Return what all units of a layer are told by, and keep it for the next of them."""

@@ -78,7 +78,7 @@ def check(edition: Edition, layer: str, unit: int) -> None:
 def _side(edition: Edition, layer: str, unit: int, sign: str) -> dict[str, Any]:
     """Return the strongest patches of one side; the pictures are at their own addresses."""
     answer = query.top(edition.run, layer, unit, k=16, sign=sign)
-    drawn = len(edition.run.thumbnails(layer, unit, sign))
+    drawn = len(edition.thumbnails(layer, unit, sign))
     kept = ("rank", "value", "image_id", "label", "y", "x", "focus")
     patches = [{name: patch[name] for name in kept} | {"value": plain(patch["value"])} for patch in answer["patches"]]
     return {name: answer[name] for name in ("note", "extreme", "images_at_extreme")} | {
@@ -140,7 +140,7 @@ def _gradients(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None
     """Return the method, and the ranks of the patches whose gradient is there."""
     if not edition.run.has("gradients", layer):
         return None
-    found = edition.run.gradients(layer, unit)
+    found = edition.gradients(layer, unit)
     return {"method": found.method, "ranks": found.rank.tolist()}
 
 

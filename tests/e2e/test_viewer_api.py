@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import random
+import shutil
 import socket
 import string
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from support import corpus, viewing
+from support import viewing
 
 from flows import meaning, query
 from flows.viewer import guard, serve
@@ -111,19 +112,22 @@ def test_addresses_with_the_hash_last_for_ever_and_others_are_asked_again(ask: A
     assert lasting.headers["actlas-current"] == "1"
 
 
-def test_a_new_version_is_told_and_never_mixed_in(tmp_path: Path) -> None:
-    images = corpus.write_images(tmp_path / "images", 24)
-    store = tmp_path / "store"
-    viewing.make_run(images, store, extras=(), grids=(3,))
+def test_a_new_version_is_told_and_never_mixed_in(served: viewing.Served, tmp_path: Path) -> None:
+    store = shutil.copytree(served.store, tmp_path / "store")
     with viewing.serving(store, uploads=False) as address:
-        first = httpx.get(f"{address}{API}").json()
-        corpus.write_images(images, 30, seed=1)
-        viewing.make_run(images, store, extras=(), grids=(3,))
-        again = httpx.get(f"{address}/api/1/runs/small/{first['tag']}/cells", params={"layer": LAYER, "grid": 3})
-        assert again.headers["actlas-version"] == first["tag"]
-        assert again.headers["actlas-current"] == "2"
-        assert sum(again.json()["count"]) == first["layers"][1]["grids"][0]["samples"]
-        assert httpx.get(f"{address}{API}").json()["version"] == 2
+        first = httpx.get(f"{address}{API}").json()["tag"]
+        assert viewing.another_version(store) == 2
+        asked = {"layer": LAYER, "grid": 4}
+        again = httpx.get(f"{address}/api/1/runs/small/{first}/cells", params=asked)
+        assert (again.status_code, again.headers["actlas-version"], again.headers["actlas-current"]) == (
+            200,
+            first,
+            "2",
+        )
+        second = httpx.get(f"{address}{API}").json()["tag"]
+        assert second.startswith("2-")
+        assert httpx.get(f"{address}/api/1/runs/small/{second}/cells", params=asked).status_code == 404
+        assert httpx.get(f"{address}/pictures/small/{second}/icons", params=asked | {"y": 0, "x": 0}).status_code == 404
 
 
 @pytest.mark.parametrize(

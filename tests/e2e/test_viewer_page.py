@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -342,25 +343,36 @@ def test_nothing_is_wider_than_the_screen(width: int, chromium: Any, served: vie
             ), address
 
 
-def test_a_new_version_is_offered(chromium: Any, tmp_path: Path) -> None:
-    images, store = corpus.write_images(tmp_path / "images", 24), tmp_path / "store"
-    viewing.make_run(images, store, extras=(), grids=(2,))
+def test_a_new_version_is_offered(chromium: Any, served: viewing.Served, tmp_path: Path) -> None:
+    store = shutil.copytree(served.store, tmp_path / "store")
     with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
         page.goto(ATLAS)
         page.settle()
-        corpus.write_images(images, 30, seed=1)
-        viewing.make_run(images, store, extras=(), grids=(2,))
+        viewing.another_version(store)
+        page.version = "1"
         page.click_cell()
         page.see(".notice").wait_for()
         assert "Version 2" in page.see(".notice").inner_text()
         assert page.see(".panel .facts").is_visible()
         page.see(".notice a").click()
         page.until("() => document.title.includes('small@2')")
-        page.goto("/small/unit/features.2:1")
         page.settle()
-        text = page.see("main").inner_text()
-        assert "Make it:" in text
-        assert "--with gallery" in text
+        assert page.see("#grid option").all_inner_texts() == ["2 × 2"]
+
+
+def test_what_a_run_lacks_is_said_with_the_command_that_makes_it(chromium: Any, tmp_path: Path) -> None:
+    images, store = corpus.write_images(tmp_path / "images", 12), tmp_path / "store"
+    viewing.make_run(images, store, extras=(), until="patches")
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        for place, stage in {"unit/features.2:1": "gallery", f"units/{LAYER}": "gallery", "run": "attribution"}.items():
+            page.goto(f"/small/{place}")
+            page.settle()
+            text = page.see("main").inner_text()
+            assert f"--with {stage}" in text, place
+            assert "actlas run --images" in text
+        page.goto(ATLAS)
+        page.settle()
+        assert "no atlas" in page.see("main").inner_text()
 
 
 def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
@@ -375,6 +387,7 @@ def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
         layers=viewing.HOSTILE_LAYERS,
         classes=str(classes),
         grids=(2,),
+        extras=("attribution",),
     )
     with viewing.serving(store) as address, viewing.opened(chromium, address) as page:
         page.expose("hacked")

@@ -26,6 +26,7 @@ from flows.engines import Inline
 from flows.viewer import app, assets, serve
 from flows.viewer.desk import Desk
 from flows.viewer.shelf import Shelf
+from storage.store import Contents, Store
 from support import corpus
 
 EXTRAS = ("attribution", "influence", "gradients", "gallery")
@@ -105,6 +106,15 @@ def shared_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "images", folder / "store"
 
 
+def another_version(store: Path) -> int:
+    """Publish a version beside the first that has one grid less, and return its number."""
+    opened = Store(store)
+    first = opened.version("small", 1)
+    about = dict(first.about) | {"grids": first.about["grids"][:1]}
+    kept = [entry for entry in first.stages if entry.grid in (None, *about["grids"])]
+    return opened.publish("small", Contents(about, kept))
+
+
 @contextmanager
 def serving(store: Path, *, uploads: bool = True, seconds: float = 60.0, **options: Any) -> Iterator[str]:
     """Serve a store from a thread and give the address."""
@@ -163,6 +173,9 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+BUSY = "() => document.readyState !== 'complete' || !!document.querySelector('.waiting')"
+
+
 class Page:
     """A page of the browser, with what tests of the viewer ask of it; anything else is playwright's."""
 
@@ -171,9 +184,13 @@ class Page:
         self._complaints: list[str] = []
         self._foreign: list[str] = []
         self._called = 0
+        self.version = "current"
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self._complaints.append(str(error)))
         page.on("request", self._watch)
+        self._flying = 0
+        for event in ("requestfinished", "requestfailed"):
+            page.on(event, self._landed)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._page, name)
@@ -182,7 +199,11 @@ class Page:
         if message.type == "error" and "Failed to load resource" not in message.text:
             self._complaints.append(message.text)
 
+    def _landed(self, request: Any) -> None:
+        self._flying -= 1
+
     def _watch(self, request: Any) -> None:
+        self._flying += 1
         if not request.url.startswith((self.address, "blob:", "data:")):
             self._foreign.append(request.url)
 
@@ -195,13 +216,18 @@ class Page:
         return self._foreign
 
     def goto(self, path: str) -> None:
+        self._flying = 0
         self._page.goto(self.address + path)
 
     def settle(self) -> None:
-        """Wait until nothing is loading and nothing is to come."""
-        self._page.wait_for_load_state("networkidle", timeout=60_000)
-        self.until("() => !document.querySelector('.waiting')", seconds=60)
-        self._page.wait_for_timeout(60)
+        """Wait until nothing is loading and nothing is to come, twice in a row."""
+        last, quiet = time.monotonic() + 60, 0
+        while quiet < 2:
+            self._page.wait_for_timeout(50)
+            busy = self._flying > 0 or self.script(BUSY)
+            quiet = 0 if busy else quiet + 1
+            if time.monotonic() > last:
+                raise AssertionError(f"still loading after a minute: {self._flying} requests")
 
     def until(self, source: str, seconds: float = 20) -> None:
         """Wait until a function of the page says yes; playwright's own way is stopped by the page's policy."""
@@ -236,7 +262,7 @@ class Page:
 
     def loaded(self, what: str) -> bool:
         """Tell whether there are such pictures and all of those in sight have arrived."""
-        self._page.wait_for_load_state("networkidle")
+        self.settle()
         found = f"[...document.querySelectorAll({what!r})].filter(i => i.loading !== 'lazy' || i.complete)"
         return bool(self.script(f"() => {found}.length > 0 && {found}.every(i => i.naturalWidth > 0)"))
 
@@ -244,7 +270,7 @@ class Page:
         """Return where the fullest cell's middle is on the screen."""
         layer = str(self.script("() => decodeURIComponent(location.pathname.split('/').at(-1))"))
         grid = int(str(self.see("#grid option").first.inner_text()).strip(")").split("(")[-1].split()[0])
-        cells = self.get("/api/1/runs/small/current/cells", layer=layer, grid=str(grid))
+        cells = self.get(f"/api/1/runs/small/{self.version}/cells", layer=layer, grid=str(grid))
         best = max(range(len(cells["count"])), key=lambda i: cells["count"][i])
         left, top, right, bottom = self._extent(cells, grid)
         box = self.see(".stage").bounding_box()
@@ -255,10 +281,10 @@ class Page:
 
     def _extent(self, cells: dict[str, Any], grid: int) -> tuple[float, float, float, float]:
         """Return the box of all cells of the coarsest grid, which the first view shows whole."""
-        about = self.get("/api/1/runs/small/current")
+        about = self.get(f"/api/1/runs/small/{self.version}")
         layer = next(known for known in about["layers"] if known["name"] == cells["layer"])
         coarse = layer["grids"][0]["grid"]
-        first = self.get("/api/1/runs/small/current/cells", layer=cells["layer"], grid=str(coarse))
+        first = self.get(f"/api/1/runs/small/{self.version}/cells", layer=cells["layer"], grid=str(coarse))
         return (
             min(first["col"]) / coarse,
             min(first["row"]) / coarse,

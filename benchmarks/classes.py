@@ -1,0 +1,112 @@
+"""Does a class's picture show the class to networks trained apart from the one that it was drawn by?
+
+    python benchmarks/classes.py [--count 50] [--seed 0] [--recipes class lucid simonyan maco] [--steps N] [--sheet FOLDER]
+
+Pictures of classes drawn by seed, at the default model's own size, are shown as they are written in bytes: to the model
+that drew them (does it put the class first?), and, stretched to their own input sizes, to efficientnet-lite1 and -lite2
+(which probability do they give the class, and do they put it first?). `--fault moved` gives every picture to the next
+class: the shares must fall to nothing. Intervals: 95 %, by bootstrap over classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from atlas.arrays import Byte
+from flows import launch, looking, progress, showing
+from storage import models, pictures
+
+JUDGES = ("efficientnet-lite1", "efficientnet-lite2")
+RESAMPLES = 10_000
+
+Double = NDArray[np.float64]
+
+
+def drawn_classes(count: int, seed: int, of: int = 1000) -> list[int]:
+    """Return that many different classes, drawn by seed."""
+    return np.random.default_rng(seed).choice(of, count, replace=False).tolist()
+
+
+def shares(model: models.Model, shown: Byte) -> Double:
+    """Return the probability `n k` that a model gives each class on pictures `n h w 3` stretched to its own size."""
+    height, width = model.preprocess.size
+    found = []
+    for picture in shown:
+        sized = np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+        with torch.inference_mode():
+            scores = model.logits(model.module(model.preprocess.normalise(torch.from_numpy(sized)[None])))
+        found.append(scores[0].double().softmax(0).numpy())
+    return np.stack(found)
+
+
+def judged(model: models.Model, shown: Byte, wanted: Sequence[int]) -> dict[str, object]:
+    """Return how a model sees pictures of classes: the mean probability, its interval, how often it puts them first."""
+    found = shares(model, shown)
+    own = found[np.arange(len(wanted)), list(wanted)]
+    picks = np.random.default_rng(0).integers(len(own), size=(RESAMPLES, len(own)))
+    low, high = np.percentile(own[picks].mean(axis=1), [2.5, 97.5])
+    first = float((found.argmax(axis=1) == np.array(wanted)).mean())
+    numbers = {"mean": own.mean(), "from": low, "to": high, "median": np.median(own), "first": first}
+    return {name: round(float(value), 3) for name, value in numbers.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0, help="of the classes")
+    parser.add_argument("--draw-seed", type=int, default=0, help="of the pictures")
+    parser.add_argument("--recipes", nargs="+", default=["class", "lucid", "simonyan", "maco"])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--kind", default="class", choices=["class", "prob"])
+    parser.add_argument("--sheet", help="a folder for a sheet of each recipe, PNG")
+    parser.add_argument("--keep", help="a folder for the pictures of each recipe, npz; those that are there are judged")
+    parser.add_argument("--fault", choices=["moved"])
+    asked = parser.parse_args()
+    launch.share_cores()
+    look = looking.look("")
+    wanted = drawn_classes(asked.count, asked.seed)
+    judges = [models.load(name) for name in JUDGES]
+    for recipe in asked.recipes:
+        shown, seconds = _drawn(look, recipe, wanted, asked)
+        if asked.fault:
+            shown = np.roll(shown, 1, axis=0)
+        row: dict[str, object] = {"recipe": recipe, "steps": asked.steps, "classes": len(wanted), "kind": asked.kind}
+        row |= {model.spec: judged(model, shown, wanted) for model in (look.model, *judges)}
+        row |= {"seconds_per_picture": seconds, "threads": torch.get_num_threads()}
+        print(json.dumps(row), flush=True)
+
+
+def _drawn(
+    look: looking.Look, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
+) -> tuple[Byte, float | None]:
+    """Draw the pictures, or read those that were kept."""
+    name = f"{recipe}-{asked.steps or 'own'}-{asked.kind}-{asked.count}-{asked.seed}-{asked.draw_seed}"
+    kept = Path(asked.keep) / f"{name}.npz" if asked.keep else None
+    if kept is not None and kept.exists():
+        with np.load(kept) as arrays:
+            return arrays["pictures"], float(arrays["seconds"])
+    how = showing.How(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
+    started = time.perf_counter()
+    with progress.reporting(progress.Reporter()):
+        drawn = showing.show(look, [f"{asked.kind}:{index}" for index in wanted], how)
+    seconds = round((time.perf_counter() - started) / len(wanted), 2)
+    shown = np.stack([one.picture for one in drawn])
+    if kept is not None:
+        np.savez(kept, pictures=shown, seconds=seconds)
+    if asked.sheet:
+        sheet = showing.picture(showing.describe(look, drawn, how), drawn)
+        pictures.write_png(sheet, Path(asked.sheet) / f"{name}.png")
+    return shown, seconds
+
+
+if __name__ == "__main__":
+    main()
