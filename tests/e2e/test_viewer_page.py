@@ -353,7 +353,7 @@ def test_a_new_version_is_offered(chromium: Any, served: viewing.Served, tmp_pat
         page.click_cell()
         page.see(".notice").wait_for()
         assert "Version 2" in page.see(".notice").inner_text()
-        assert page.see(".panel .facts").is_visible()
+        page.see(".panel .facts").wait_for()
         page.see(".notice a").click()
         page.until("() => document.title.includes('small@2')")
         page.settle()
