@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas import sampling
 from atlas.arrays import Float, Int
 from atlas.frame import Plane, follow, orient, register, to_square
 from atlas.neighbours import Index, one_thread
@@ -107,13 +108,11 @@ def layout(
 
 
 def mix(keys: Keys, seed: int) -> NDArray[np.uint64]:
-    """Hash each key with the seed to 64 bits (the finaliser of SplitMix64; Steele et al. 2014)."""
-    salt = np.uint64((seed * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
+    """Hash each key with the seed to 64 bits."""
     with np.errstate(over="ignore"):
-        z = np.asarray(keys).astype(np.uint64) + salt + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        return sampling.mix(
+            np.asarray(keys).astype(np.uint64) + np.uint64((seed * sampling.GOLDEN) & 0xFFFFFFFFFFFFFFFF)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

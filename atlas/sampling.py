@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = 0x9E3779B97F4A7C15
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Scramble 64-bit integers so that each input bit moves about half of the output bits (SplitMix64's finaliser)."""
     with np.errstate(over="ignore"):
-        z = values + _GOLDEN
+        z = values + np.uint64(GOLDEN)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)

@@ -145,13 +145,13 @@ def _intervals(run: Run, layer: str, samples: Samples, values: Float, parts: int
 
 
 def _positions(run: Run, layer: str, samples: Samples, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Return image, label, place and focus of samples; no focus where only the model itself could tell it."""
+    """Return image, label, place and focus of samples."""
     chosen, seen = np.asarray(rows, np.int64), preprocessing.from_fingerprint(run.model["preprocessing"])
     ids, y, x = samples.image_id[chosen], samples.y[chosen], samples.x[chosen]
     images = {row["image_id"]: row for row in run.images(sorted(set(ids.tolist()))).to_pylist()} if len(ids) else {}
     found = [{name: images[i][name] for name in ("image_id", "path", "label")} for i in ids.tolist()]
-    focus: list[dict[str, int] | None] = [None] * len(found)
-    if seen is not None and found:
+    focus: list[dict[str, int]] = []
+    if found:
         field = run.field(layer)
         geometries = [seen.geometry(images[i]["width"], images[i]["height"]) for i in ids.tolist()]
         within = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)

@@ -42,10 +42,6 @@ class Work:
     reads: Mapping[str, Any] = field(default_factory=dict)
     how: Mapping[str, Any] = field(default_factory=dict)
 
-    def key_of(self, stage: str, layer: str | None = None, grid: int | None = None) -> str:
-        """Return the key of the result to make at this place."""
-        return next(m.key for m in self.makes if (m.stage, m.layer, m.grid) == (stage, layer, grid))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -55,13 +51,3 @@ class Outcome:
     manifest: str
     computed: bool
     seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "stage": self.make.stage,
-            "key": self.make.key,
-            **self.make.place,
-            "manifest": self.manifest,
-            "computed": self.computed,
-            "seconds": round(self.seconds, 3),
-        }

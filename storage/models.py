@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from storage import zoo
 from storage.errors import ModelError, UsageError
-from storage.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from storage.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocess, from_torchvision
 
 GREY_MEAN, GREY_STD = (0.5,), (0.5,)
 
@@ -74,7 +74,7 @@ def load(
     built = zoo.build(spec, weights)
     made = built.module
     model = made if isinstance(made, Model) else Model(module=made)
-    known = model.preprocess if isinstance(made, Model) else built.preprocess
+    known = _stated(spec, model.preprocess) if isinstance(made, Model) else built.preprocess
     names = _names(classes) if classes is not None else model.classes or built.classes
     return dataclasses.replace(
         model,
@@ -84,6 +84,19 @@ def load(
         spec=spec,
         identity=built.identity,
     )
+
+
+def _stated(spec: str, preprocess: Any) -> Preprocess:
+    """Return what a factory said of its input; torchvision's presets are read, other callables tell too little."""
+    if isinstance(preprocess, Preprocess):
+        return preprocess
+    try:
+        return from_torchvision(preprocess)
+    except ValueError:
+        raise UsageError(
+            f"model {spec}: its preprocess is a {type(preprocess).__name__}; give it as a "
+            "storage.preprocessing.Preprocess (resize, crop, mean, std) or torchvision's ImageClassification preset"
+        ) from None
 
 
 def _preprocess(

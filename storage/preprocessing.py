@@ -167,13 +167,12 @@ def _kept(resized: int, crop: int) -> tuple[int, int]:
     return max(0, _first(resized, crop)), min(resized, crop)
 
 
-def from_fingerprint(text: str) -> Preprocess | None:
-    """Return the preprocessing of a `fingerprint`; None for a user's own, of which only its effect is known."""
-    record = json.loads(text)
-    if record.pop("kind") != "preprocess":
-        return None
-    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in record.items()}
-    return Preprocess(**fields)
+def from_fingerprint(text: str) -> Preprocess:
+    """Return the preprocessing of a `fingerprint`."""
+    record: dict[str, Any] = {
+        n: tuple(value) if isinstance(value, list) else value for n, value in json.loads(text).items()
+    }
+    return Preprocess(**{n: value for n, value in record.items() if n != "kind"})
 
 
 def from_torchvision(preset: Any) -> Preprocess:

@@ -35,8 +35,6 @@ def locate(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
 def seen(run: Run, width: int, height: int) -> list[float]:
     """Return the part of an image that the model sees: left, top, right, bottom in parts of its width and height."""
     known = preprocessing.from_fingerprint(run.model["preprocessing"])
-    if known is None:
-        return [0.0, 0.0, 1.0, 1.0]
     geometry = known.geometry(width, height)
     rows, cols = known.size
     across = (geometry.offset_x + 0.5 + geometry.scale_x * np.array([-0.5, cols - 0.5])) / width

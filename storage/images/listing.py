@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from storage import errors, tables
+from storage import errors
 from storage.images.contract import Scan, Source, name_hash
 
 SCHEMA = pa.schema(
@@ -72,12 +70,6 @@ def about(rows: pa.Table) -> About:
         return About(kind=stored["kind"], containers=tuple(stored["containers"]), refused=stored["refused"])
     except (KeyError, ValueError, TypeError) as error:
         raise errors.UsageError("this table is no image listing: its schema lacks what listing() wrote") from error
-
-
-def rows_between(result: Path, first: int, stop: int) -> pa.Table:
-    """Read the rows with first ≤ image_id < stop from a listing's folder, without those of removed images."""
-    rows = tables.read_table(result / FILE, rows=(first, stop))
-    return rows.filter(pc.invert(rows["removed"]))
 
 
 def _known(source: Source, previous: pa.Table | None) -> pa.Table | None:

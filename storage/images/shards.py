@@ -26,10 +26,6 @@ class Shard:
     rows: pa.Table = field(repr=False, compare=False)
     """The shard's slice of the listing, removed images included."""
 
-    def clipped(self, count: int) -> Shard:
-        """Return the shard of the first `count` ids only."""
-        return _shard(self.number, self.first, self.rows.slice(0, count))
-
 
 def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -> list[Shard]:
     """Cut the images with id < `limit` into shards.

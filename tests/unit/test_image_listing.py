@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from storage import errors, tables
 from storage.images.contract import Scan
-from storage.images.listing import FILE, SCHEMA, about, listing, rows_between
+from storage.images.listing import FILE, SCHEMA, about, listing
 from storage.images.shards import shards
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
@@ -95,15 +95,9 @@ def test_equal_content_is_written_byte_for_byte_and_read_back_whole(tmp_path: Pa
         tables.write_table(tmp_path / name / FILE, table)
     assert (tmp_path / "a" / FILE).read_bytes() == (tmp_path / "b" / FILE).read_bytes()
     assert first.schema.equals(SCHEMA)
-    rows = rows_between(tmp_path / "a", 30, 60)
+    rows = tables.read_table(tmp_path / "a" / FILE, rows=(30, 60))
     assert rows["image_id"].to_pylist() == list(range(30, 60))
     assert about(rows) == about(first)
-
-
-def test_rows_between_leaves_removed_images_out(tmp_path: Path) -> None:
-    before = listing(Fake({"a": 1, "b": 1, "c": 1}))
-    tables.write_table(tmp_path / FILE, listing(Fake({"a": 1, "c": 1}), before))
-    assert sorted(rows_between(tmp_path, 0, 3)["key"].to_pylist()) == ["a", "c"]
 
 
 def test_labels_may_be_kept_elsewhere() -> None:
@@ -191,6 +185,5 @@ def test_a_shards_key_covers_everything_but_labels() -> None:
             place, table.schema.field(name), pa.array([values[0] + 1, *values[1:]], SCHEMA.field(name).type)
         )
         assert shards(other)[0].rows_key != whole.rows_key, name
-    assert whole.clipped(4) == shards(table, 4)[0]
     with pytest.raises(errors.UsageError, match="at least 1"):
         shards(table, 0)

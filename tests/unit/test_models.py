@@ -155,6 +155,13 @@ def full():
     return Model(module=plain(), preprocess=Preprocess(resize=9, crop=(8, 8)), classes=("cat", "dog"),
                  logits=lambda output: -output)
 
+def preset():
+    from torchvision.transforms._presets import ImageClassification
+    return Model(module=plain(), preprocess=ImageClassification(crop_size=8, resize_size=9))
+
+def opaque():
+    return Model(module=plain(), preprocess=lambda image: torch.zeros(3, 8, 8))
+
 def broken():
     raise KeyError("weights.bin")
 
@@ -191,6 +198,10 @@ def test_a_factory_that_gives_a_model(own: Path) -> None:
     assert (wider.preprocess.resize, wider.preprocess.crop) == (18, (16, 24))
 
 
+def test_a_factory_that_gives_torchvisions_preset(own: Path) -> None:
+    assert models.load("models_of_mine:preset").preprocess == Preprocess(resize=9, crop=(8, 8))
+
+
 def test_a_grey_model(own: Path) -> None:
     model = models.load("models_of_mine:grey", input_size=8)
     assert model.preprocess.channels == 1
@@ -205,6 +216,7 @@ def test_a_grey_model(own: Path) -> None:
         ("number", UsageError, "has no function number"),
         ("broken", ModelError, "the factory failed: KeyError"),
         ("text", ModelError, "gave a str"),
+        ("opaque", UsageError, "its preprocess is a function; give it as a"),
     ],
 )
 def test_factories_that_fail(own: Path, name: str, kind: type[Exception], words: str) -> None:

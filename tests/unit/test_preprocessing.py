@@ -6,7 +6,6 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from torchvision.transforms import functional as reference
 from torchvision.transforms._presets import ImageClassification
 
 from atlas.arrays import Geometry
-from storage.opaque import OpaquePreprocess, UnknownGeometry, probe_geometry, stretched, wrap
 from storage.preprocessing import Preprocess, from_fingerprint, from_timm, from_torchvision
 
 SIZES = [(500, 375), (375, 500), (256, 256), (224, 224), (100, 80), (1, 1), (3, 100), (401, 257), (225, 600)]
@@ -223,62 +221,6 @@ def test_mutant_a_geometry_off_by_half_a_pixel_is_seen() -> None:
     assert geometry_error(ours, off, [(250, 187)]) > 0.3
 
 
-# A user's own.
-
-
-def tensors(then: Callable[[Image.Image], Image.Image]) -> Callable[[Image.Image], torch.Tensor]:
-    def function(image: Image.Image) -> torch.Tensor:
-        pixels = torch.from_numpy(np.array(then(image).convert("RGB"))).permute(2, 0, 1) / 255
-        return (pixels - 0.4) / torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
-
-    return function
-
-
-@pytest.mark.parametrize(("ours", "width", "height"), GEOMETRIES)
-def test_the_probe_finds_the_geometry_of_known_preprocessings(ours: Preprocess, width: int, height: int) -> None:
-    opaque = wrap(tensors(lambda image: Image.fromarray(ours.pixels(image))))
-    assert opaque.size == ours.size
-    found, known = probe_geometry(opaque, width, height), ours.geometry(width, height)
-    for axis, last in (("y", ours.size[0] - 1), ("x", ours.size[1] - 1)):
-        for index in (0, last):
-            at = [getattr(g, f"offset_{axis}") + getattr(g, f"scale_{axis}") * index for g in (found, known)]
-            assert abs(at[0] - at[1]) < 1.0
-
-
-ODD = {
-    "turned": lambda image: image.resize((64, 64)).transpose(Image.Transpose.ROTATE_90),
-    "mirrored": lambda image: image.resize((64, 64)).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-    "tilted": lambda image: image.resize((64, 64)).rotate(20),
-    "blank": lambda image: Image.new("RGB", (64, 64)),
-}
-
-
-@pytest.mark.parametrize("name", sorted(ODD))
-def test_what_is_no_straight_cut_is_refused_and_falls_back(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    opaque = wrap(tensors(ODD[name]))
-    with pytest.raises(UnknownGeometry):
-        probe_geometry(opaque, 300, 200)
-    assert opaque.geometry(300, 200) == stretched(300, 200, (64, 64))
-    assert "stretched over the input" in caplog.text
-    caplog.clear()
-    opaque.geometry(300, 200)
-    assert caplog.text == ""
-
-
-def test_an_opaque_preprocessing_is_used_as_it_is() -> None:
-    function = tensors(lambda image: image.resize((20, 10)))
-    opaque = OpaquePreprocess(function, (10, 20))
-    image = noise(50, 40)
-    assert torch.equal(opaque(image), function(image))
-    batch = torch.from_numpy(np.stack([opaque.pixels(image)] * 3))
-    assert torch.equal(opaque.normalise(batch)[1], function(image))
-    assert opaque.blank(3).shape == tuple(batch.shape)
-    with pytest.raises(ValueError, match=r"gave shape \(3, 10, 20\).*not \(3, 10, 21\)"):
-        OpaquePreprocess(function, (10, 21)).pixels(image)
-    with pytest.raises(ValueError, match="wanted channels, height, width"):
-        wrap(lambda image: torch.zeros(5))
-
-
 def test_fingerprints_tell_preprocessings_apart() -> None:
     each = [
         Preprocess(),
@@ -289,9 +231,6 @@ def test_fingerprints_tell_preprocessings_apart() -> None:
     assert len({ours.fingerprint() for ours in each}) == 4
     assert Preprocess().fingerprint() == Preprocess(resize=256).fingerprint()
     assert json.loads(Preprocess().fingerprint())["crop"] == [224, 224]
-    small, smaller = (wrap(tensors(lambda image, side=side: image.resize((side, 20)))) for side in (20, 19))
-    again = wrap(tensors(lambda image: image.resize((20, 20))))
-    assert small.fingerprint() == again.fingerprint() != smaller.fingerprint()
 
 
 def test_reading_images_and_geometry_load_no_torch() -> None:
@@ -305,4 +244,3 @@ def test_reading_images_and_geometry_load_no_torch() -> None:
 def test_a_fingerprint_tells_the_preprocessing() -> None:
     for one in (Preprocess(), Preprocess(resize=(30, 40), crop=None, interpolation="bicubic", mean=(0.5,), std=(0.2,))):
         assert from_fingerprint(one.fingerprint()) == one
-    assert from_fingerprint(wrap(Compose([Resize((20, 20)), ToTensor()])).fingerprint()) is None
