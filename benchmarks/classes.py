@@ -22,18 +22,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atlas.arrays import Byte
-from flows import launch, looking, progress, showing
+from flows import launch, looking, picture_sheets, showing
 from storage import models, pictures
 
 JUDGES = ("efficientnet-lite1", "efficientnet-lite2")
 RESAMPLES = 10_000
+SLICE = 10
+"""How many pictures are drawn and kept at a time."""
 
 Double = NDArray[np.float64]
 
 
 def drawn_classes(count: int, seed: int, of: int = 1000) -> list[int]:
     """Return that many different classes, drawn by seed."""
-    return np.random.default_rng(seed).choice(of, count, replace=False).tolist()
+    return [int(index) for index in np.random.default_rng(seed).choice(of, count, replace=False)]
 
 
 def shares(model: models.Model, shown: Byte) -> Double:
@@ -48,9 +50,8 @@ def shares(model: models.Model, shown: Byte) -> Double:
     return np.stack(found)
 
 
-def judged(model: models.Model, shown: Byte, wanted: Sequence[int]) -> dict[str, object]:
-    """Return how a model sees pictures of classes: the mean probability, its interval, how often it puts them first."""
-    found = shares(model, shown)
+def judged(found: Double, wanted: Sequence[int]) -> dict[str, float]:
+    """Tell of shares `n k` the mean of the wanted, its interval, their median, and how often they come first."""
     own = found[np.arange(len(wanted)), list(wanted)]
     picks = np.random.default_rng(0).integers(len(own), size=(RESAMPLES, len(own)))
     low, high = np.percentile(own[picks].mean(axis=1), [2.5, 97.5])
@@ -74,38 +75,61 @@ def main() -> None:
     launch.share_cores()
     look = looking.look("")
     wanted = drawn_classes(asked.count, asked.seed)
-    judges = [models.load(name) for name in JUDGES]
+    judges = [look.model, *(models.load(name) for name in JUDGES)]
     for recipe in asked.recipes:
         shown, seconds = _drawn(look, recipe, wanted, asked)
         if asked.fault:
             shown = np.roll(shown, 1, axis=0)
+        found = {model.spec: shares(model, shown) for model in judges}
         row: dict[str, object] = {"recipe": recipe, "steps": asked.steps, "classes": len(wanted), "kind": asked.kind}
-        row |= {model.spec: judged(model, shown, wanted) for model in (look.model, *judges)}
+        row |= {name: judged(share, wanted) for name, share in found.items()}
         row |= {"seconds_per_picture": seconds, "threads": torch.get_num_threads()}
         print(json.dumps(row), flush=True)
+        if asked.sheet:
+            title = f"{len(wanted)} classes by recipe {recipe}"
+            pictures.write_png(_sheet(look.model, shown, wanted, found, title), Path(asked.sheet) / f"{recipe}.png")
 
 
 def _drawn(
     look: looking.Look, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
 ) -> tuple[Byte, float | None]:
-    """Draw the pictures, or read those that were kept."""
-    name = f"{recipe}-{asked.steps or 'own'}-{asked.kind}-{asked.count}-{asked.seed}-{asked.draw_seed}"
-    kept = Path(asked.keep) / f"{name}.npz" if asked.keep else None
-    if kept is not None and kept.exists():
-        with np.load(kept) as arrays:
-            return arrays["pictures"], float(arrays["seconds"])
+    """Draw the pictures, a few at a time, or read those that were kept; say how many seconds one took."""
     how = showing.How(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
+    shown, seconds = [], []
+    for first in range(0, len(wanted), SLICE):
+        part = wanted[first : first + SLICE]
+        name = "-".join([recipe, str(asked.steps or "own"), asked.kind, str(asked.draw_seed), *map(str, part)])
+        kept = Path(asked.keep) / f"{name}.npz" if asked.keep else None
+        if kept is None or not kept.exists():
+            made, took = _draw(look, [f"{asked.kind}:{index}" for index in part], how)
+            if kept is not None:
+                np.savez(kept, pictures=made, seconds=took)
+        else:
+            with np.load(kept) as arrays:
+                made, took = arrays["pictures"], float(arrays["seconds"])
+        shown.append(made)
+        seconds.append(took)
+    return np.concatenate(shown), round(sum(seconds) / len(wanted), 2)
+
+
+def _draw(look: looking.Look, targets: Sequence[str], how: showing.How) -> tuple[Byte, float]:
     started = time.perf_counter()
-    with progress.reporting(progress.Reporter()):
-        drawn = showing.show(look, [f"{asked.kind}:{index}" for index in wanted], how)
-    seconds = round((time.perf_counter() - started) / len(wanted), 2)
-    shown = np.stack([one.picture for one in drawn])
-    if kept is not None:
-        np.savez(kept, pictures=shown, seconds=seconds)
-    if asked.sheet:
-        sheet = showing.picture(showing.describe(look, drawn, how), drawn)
-        pictures.write_png(sheet, Path(asked.sheet) / f"{name}.png")
-    return shown, seconds
+    drawn = showing.show(look, targets, how)
+    return np.stack([one.picture for one in drawn]), time.perf_counter() - started
+
+
+def _sheet(model: models.Model, shown: Byte, wanted: Sequence[int], found: dict[str, Double], title: str) -> Byte:
+    """Lay the pictures out with the class's name and the judges' probabilities."""
+    tiles = [
+        picture_sheets.Tile(
+            picture=picture,
+            left=model.classes[index].split(",")[0],
+            right=" ".join(f"{100 * one[place, index]:.0f}" for one in found.values()) + " %",
+        )
+        for place, (picture, index) in enumerate(zip(shown, wanted, strict=True))
+    ]
+    remark = "percent: the probability of the class by " + ", ".join(found)
+    return picture_sheets.sheet(tiles, title, remark)
 
 
 if __name__ == "__main__":
