@@ -18,9 +18,10 @@ from atlas.inversion.parameterisations import (
     level_gain,
     lucid_gain,
     pixels,
+    tinted,
 )
 
-SIZES = [(8, 8), (6, 10), (9, 12), (12, 9), (7, 5)]
+SIZES = [(8, 8), (6, 10), (9, 12), (12, 9), (7, 5), (128, 128), (96, 161)]
 
 
 def lucid_picture(numbers: np.ndarray, height: int, width: int, decay: float) -> np.ndarray:
@@ -49,11 +50,62 @@ def test_fourier_is_lucids_formula(size: tuple[int, int], decay: float) -> None:
     assert largest_difference(*size, decay) < 1e-6
 
 
-@pytest.mark.parametrize("fault", ["magic", "colour"])
+@pytest.mark.parametrize("fault", ["magic", "colour", "frequencies"])
 def test_mutant_other_constants_are_not_lucids(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = {"magic": ("_MAGIC", 4.04), "colour": ("COLOUR", parameterisations.COLOUR.T)}[fault]
+    near = np.maximum(frequencies(8, 8), 0.25)  # level up to two cycles per picture
+    changed = {
+        "magic": ("_MAGIC", 4.04),
+        "colour": ("COLOUR", parameterisations.COLOUR.T),
+        "frequencies": ("frequencies", lambda height, width: near),
+    }[fault]
     monkeypatch.setattr(parameterisations, *changed)
     assert largest_difference(8, 8, 1.0) > 1e-4
+
+
+def whole_gap(tint: torch.Tensor | None = None, contrast: float | None = None) -> float:
+    """How far the whole chain, in the numbers' own precision, is from lucid's picture through its sigmoid."""
+    made = coloured(12, 9, decay=1.0, tint=tint, contrast=contrast)
+    numbers = 40 * made.initial(start([1, 2]))
+    wanted = 1 / (1 + np.exp(-lucid_picture(numbers.double().numpy(), 12, 9, 1.0)))
+    return float(np.abs(made.picture(numbers).numpy() - wanted).max())
+
+
+def test_the_whole_chain_is_lucids() -> None:
+    assert whole_gap() < 1e-6
+    assert whole_gap(torch.zeros(2, 3)) < 1e-6
+
+
+def test_mutant_a_tint_or_a_contrast_is_not_lucids() -> None:
+    assert whole_gap(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.1, 0.0]])) > 1e-3
+    assert whole_gap(contrast=0.5) > 1e-3
+
+
+def tint_gap(colours: torch.Tensor) -> float:
+    picture = torch.rand(2, 3, 2, 4, generator=torch.Generator().manual_seed(1))
+    wanted = picture.numpy() + np.array([[1, 2, 3], [-1, 0, 0.5]])[:, :, None, None]
+    return float(np.abs(tinted(colours)(picture).numpy() - wanted).max())
+
+
+def test_a_tint_is_added_to_each_picture_by_itself() -> None:
+    assert tint_gap(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 0.5]])) < 1e-6
+
+
+def test_mutant_a_tint_of_another_picture_is_seen() -> None:
+    assert tint_gap(torch.tensor([[-1.0, 0.0, 0.5], [1.0, 2.0, 3.0]])) > 0.1
+
+
+def test_pixels_are_the_picture_itself() -> None:
+    numbers = torch.randn(2, 3, 5, 7)
+    assert torch.equal(pixels(5, 7).picture(numbers), numbers)
+    first = pixels(5, 7).initial(start([3, 4]))
+    wanted = [0.01 * draw.standard_normal((3, 5, 7), dtype=np.float32) for draw in start([3, 4])]
+    np.testing.assert_allclose(first, np.stack(wanted), rtol=1e-6)
+
+
+def test_mutant_louder_first_pixels_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parameterisations, "DEVIATION", 0.02)
+    with pytest.raises(AssertionError):
+        test_pixels_are_the_picture_itself()
 
 
 def test_level_gain_is_lucids_at_decay_one_and_keeps_its_mean_at_others() -> None:

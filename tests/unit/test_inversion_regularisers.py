@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atlas.inversion import regularisers
-from atlas.inversion.objectives import PICTURE, Objective, Seen, channel
+from atlas.inversion.objectives import PICTURE, Objective, Seen, channel, of_layer
 from atlas.inversion.regularisers import (
     alignment,
     blur,
@@ -96,6 +96,22 @@ def test_penalties_are_lucids(name: str) -> None:
     assert gap(name) < 1e-10
 
 
+FAULTS: dict[str, Callable[[], Objective]] = {
+    "total variation": lambda: of_layer(PICTURE, lambda maps: maps.diff(dim=2).abs().sum((1, 2, 3))),
+    "l1": lambda: of_layer(PICTURE, lambda maps: (maps - 0.5).abs().mean((1, 2, 3))),
+    "l2": lambda: of_layer(PICTURE, lambda maps: (maps - 0.5).square().sum((1, 2, 3))),
+    "blur": lambda: 2.0 * blur(),
+    "boundary": lambda: boundary_complexity(width=1),
+}
+"""One direction only; a mean for a sum; no root; no half; too thin a border."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_mutant_penalties_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PENALTIES, name, FAULTS[name])
+    assert gap(name) > 1e-3
+
+
 def couplings_gap() -> float:
     couples = [
         (diversity("a"), lucid_diversity(MAPS)),
@@ -162,6 +178,11 @@ def test_mutant_a_wide_border_of_the_window_is_seen(monkeypatch: pytest.MonkeyPa
 
 def test_mutant_fewer_neighbours_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regularisers, "NEIGHBOURS", 3)
+    assert couplings_gap() > 1e-3
+
+
+def test_mutant_grams_of_any_length_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regularisers.torch.Tensor, "rsqrt", lambda values: torch.ones_like(values))
     assert couplings_gap() > 1e-3
 
 

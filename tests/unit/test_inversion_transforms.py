@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +20,8 @@ from atlas.inversion.transforms import (
     Pad,
     Rotate,
     Scale,
+    Step,
+    Transform,
     affine,
     compose,
     crop,
@@ -73,6 +79,49 @@ def test_zoom_by_two_shows_the_middle_half() -> None:
     np.testing.assert_allclose(got[0, 0, 3].numpy(), 1.75 + 0.5 * np.arange(8), atol=1e-5)
 
 
+def bilinear(picture: np.ndarray, angle: float, factor: float, ground: float) -> np.ndarray:
+    """Turn by an angle and enlarge by a factor about the middle, pixel by pixel; what is outside is the ground."""
+    height, width = picture.shape
+    out, turn = np.zeros_like(picture), math.radians(angle)
+    for y in range(height):
+        for x in range(width):
+            right, down = x - (width - 1) / 2, y - (height - 1) / 2
+            u = (math.cos(turn) * right - math.sin(turn) * down) / factor + (width - 1) / 2
+            v = (math.sin(turn) * right + math.cos(turn) * down) / factor + (height - 1) / 2
+            left, top = math.floor(u), math.floor(v)
+            for at_x, part_x in ((left, 1 - (u - left)), (left + 1, u - left)):
+                for at_y, part_y in ((top, 1 - (v - top)), (top + 1, v - top)):
+                    inside = 0 <= at_x < width and 0 <= at_y < height
+                    out[y, x] += part_x * part_y * (picture[at_y, at_x] if inside else ground)
+    return out
+
+
+def turned_gap() -> float:
+    """How far turns and zooms, alone and after one another, are from the hand calculation."""
+    cases = {(30.0, 1.0): [Rotate((30,))], (0.0, 1.3): [Scale((1.3,))], (-17.0, 0.8): [Rotate((-17,)), Scale((0.8,))]}
+    found = []
+    for (angle, factor), steps in cases.items():
+        got = warp(steps, 0.5)(PICTURE, start([0]))[0].numpy()
+        wanted = [bilinear(channel, angle, factor, 0.5) for channel in PICTURE[0].double().numpy()]
+        found.append(float(np.abs(got - wanted).max()))
+    return max(found)
+
+
+def test_turns_and_zooms_by_hand() -> None:
+    assert turned_gap() < 1e-5
+
+
+@pytest.mark.parametrize("fault", ["the other way round", "shrinks"])
+def test_mutant_turns_and_zooms_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault == "shrinks":
+        real = Scale.draw
+        monkeypatch.setattr(Scale, "draw", lambda self, draws: real(Scale((1 / self.factors[0],)), draws))
+    else:
+        rotation = transforms._rotation
+        monkeypatch.setattr(transforms, "_rotation", lambda degrees: rotation(-degrees))
+    assert turned_gap() > 1e-2
+
+
 def test_pad_widens_by_its_ground() -> None:
     got = warp([Pad(2)], 0.5)(PICTURE, start([0]))
     np.testing.assert_allclose(got, torch.nn.functional.pad(PICTURE, [2] * 4, value=0.5), atol=1e-6, rtol=0)
@@ -112,18 +161,39 @@ def test_lucid_preset_number_by_number() -> None:
 
 def test_atlas_preset_number_by_number() -> None:
     assert ATLAS_STEPS[:6] == (Pad(2), Jitter(4), Jitter(4), Jitter(8), Jitter(8), Jitter(8))
-    assert ATLAS_STEPS[8:] == (Jitter(2),)
-    scale, rotate = ATLAS_STEPS[6:8]
+    scale, rotate, last = ATLAS_STEPS[6:]
+    assert last == Jitter(2)
     assert isinstance(scale, Scale)
-    assert len(scale.factors) == 85 + 2 * 20
-    np.testing.assert_allclose(scale.factors[0], 1.02538, atol=1e-5)
-    np.testing.assert_allclose(scale.factors[84], 0.67301, atol=1e-5)
-    np.testing.assert_allclose([scale.factors[85], scale.factors[104]], [0.96076, 0.92490], atol=1e-5)
-    assert scale.factors[85:105] == scale.factors[105:]
+    wide = [math.exp(n * math.log(0.995)) for n in range(-5, 80)]
+    fine = [math.exp(n * math.log(0.998)) for n in range(20, 40)]
+    np.testing.assert_allclose(scale.factors, wide + fine + fine, rtol=1e-12)
+    np.testing.assert_allclose([scale.factors[0], scale.factors[84]], [1.02538, 0.67301], atol=1e-5)
     assert isinstance(rotate, Rotate)
-    assert len(rotate.degrees) == 40 + 20 + 10 + 5
-    assert (rotate.degrees[0], rotate.degrees[39], rotate.degrees[40], rotate.degrees[59]) == (-20, 19, -10, 9)
-    assert rotate.degrees[60:] == (-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 0, 0, 0, 0, 0)
+    thrice = [[*range(-20, 20)], [*range(-10, 10)], [*range(-5, 5)]]
+    assert list(rotate.degrees) == [angle for part in thrice for angle in part] + [0] * 5
+
+
+def changed(steps: tuple[Step, ...], place: int, step: Step) -> tuple[Step, ...]:
+    return (*steps[:place], step, *steps[place + 1 :])
+
+
+PLANTED = {
+    "lucid's pad": ("LUCID_STEPS", changed(LUCID_STEPS, 0, Pad(16))),
+    "lucid's jitter": ("LUCID_STEPS", changed(LUCID_STEPS, 1, Jitter(16))),
+    "lucid's scale": ("LUCID_STEPS", changed(LUCID_STEPS, 2, Scale(tuple(1 + i / 50 for i in range(11))))),
+    "lucid's angles": ("LUCID_STEPS", changed(LUCID_STEPS, 3, Rotate(tuple(range(-10, 11))))),
+    "the atlas's jitter": ("ATLAS_STEPS", changed(ATLAS_STEPS, 5, Jitter(4))),
+    "the atlas's scale": ("ATLAS_STEPS", changed(ATLAS_STEPS, 6, Scale(tuple(0.995**n for n in range(-5, 80))))),
+    "the atlas's angles": ("ATLAS_STEPS", changed(ATLAS_STEPS, 7, Rotate((*range(-20, 20), *[0] * 35)))),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_mutant_another_number_in_a_preset_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, steps = PLANTED[fault]
+    monkeypatch.setitem(globals(), name, steps)
+    with pytest.raises(AssertionError):
+        (test_lucid_preset_number_by_number if name == "LUCID_STEPS" else test_atlas_preset_number_by_number)()
 
 
 @pytest.mark.parametrize(("preset", "side"), [("none", 80), ("affine", 80), ("lucid", 92), ("atlas", 50)])
@@ -173,24 +243,79 @@ def test_affine_stays_within_its_ranges() -> None:
     assert (high <= [8.001, 8.001, 1.1112, 10.001]).all()
 
 
-def test_crop_stays_inside_and_fills_the_canvas() -> None:
+def crop_sides(move: Transform) -> tuple[float, float, float]:
+    """Give the narrowest and the widest cut as shares of the picture, and how far the furthest leaves it, in pixels."""
     ramp = torch.arange(40.0).expand(1, 1, 40, 40)
-    draws = start([2])
-    sides = []
+    draws, sides, outside = start([2]), [], []
     for _ in range(200):
-        got = crop(0.5)(ramp, draws)[0, 0, 20]
-        sides.append(float(got[-1] - got[0]) / 39)
-        assert got.min() >= 0
-        assert got.max() <= 39
-    assert 0.49 < min(sides) < 0.55
-    assert 0.93 < max(sides) <= 1.0
+        got = move(ramp, draws)[0, 0, 20]
+        sides.append(float(got[21] - got[19]) / 2)
+        middle = float(got[19] + got[20]) / 2
+        outside.append(abs(middle - 19.5) + sides[-1] * 20 - 20)
+    return min(sides), max(sides), max(outside)
 
 
-def test_resize_only_where_needed() -> None:
+def test_crop_stays_inside_and_fills_the_canvas() -> None:
+    narrow, wide, outside = crop_sides(crop(0.5))
+    assert 0.49 < narrow < 0.55
+    assert 0.93 < wide <= 1.001
+    assert outside < 0
+
+
+@pytest.mark.parametrize("move", [crop(0.3), crop(0.5, 0.7), crop(0.5, stray=1.6)], ids=["narrow", "small", "astray"])
+def test_mutant_other_cuts_are_seen(move: Transform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "crop", lambda smallest: move)
+    with pytest.raises(AssertionError):
+        test_crop_stays_inside_and_fills_the_canvas()
+
+
+def halved_gap(move: Transform) -> float:
+    """How far halving a picture is from averaging each four pixels of a row, then of a column, by 1, 3, 3, 1."""
+    rows = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(2))
+    got = move(rows, start([0]))[0, 0, 1:-1, 1:-1].numpy()
+    weights = np.array([1, 3, 3, 1]) / 8
+    wide = rows[0, 0].double().numpy()
+    across = np.stack([wide[:, 2 * x - 1 : 2 * x + 3] @ weights for x in range(1, 5)], 1)
+    wanted = np.stack([weights @ across[2 * y - 1 : 2 * y + 3] for y in range(1, 3)])
+    return float(np.abs(got - wanted).max())
+
+
+def test_resize_only_where_needed_and_without_aliasing() -> None:
     assert resize(7, 9)(PICTURE, start([0])) is PICTURE
     assert resize(14, 18)(PICTURE, start([0])).shape == (1, 3, 14, 18)
+    assert halved_gap(resize(4, 6)) < 1e-6
 
 
-def test_noise_has_its_deviation() -> None:
+def test_mutant_aliasing_is_seen() -> None:
+    assert halved_gap(lambda pictures, draws: pictures[:, :, ::2, ::2]) > 1e-2
+
+
+def noise_gap(move: Callable[[float], Transform]) -> float:
+    """How far noise is from the draws of each picture's own generator, times the deviation."""
+    shape = (3, 5, 4)
+    wanted = [0.25 + 0.04 * draw.standard_normal(shape, dtype=np.float32) for draw in start([1, 2])]
+    return float(np.abs(move(0.04)(torch.full((2, *shape), 0.25), start([1, 2])).numpy() - wanted).max())
+
+
+def test_noise_by_hand() -> None:
     got = noise(0.04)(torch.zeros(2, 3, 64, 64), start([1, 2]))
     assert abs(float(got.std()) - 0.04) < 1e-3
+    assert noise_gap(noise) < 1e-6
+
+
+def test_mutant_a_variance_for_a_deviation_is_seen() -> None:
+    assert noise_gap(lambda deviation: noise(deviation**2)) > 1e-2
+
+
+def test_mutant_jitter_of_half_pixels_and_a_ground_of_zeros_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Jitter.draw
+    with monkeypatch.context() as patch:
+        patch.setattr(Jitter, "draw", lambda self, draws: (real(self, draws)[0], real(self, draws)[1] + 0.5))
+        with pytest.raises((AssertionError, IndexError)):
+            test_jitter_cuts_a_window_of_whole_pixels_and_reaches_all_of_them(4)
+    monkeypatch.setitem(globals(), "warp", lambda steps, ground: warp_of_zeros(steps))
+    with pytest.raises(AssertionError):
+        test_pad_widens_by_its_ground()
+
+
+warp_of_zeros = functools.partial(warp, ground=0.0)
