@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Iterator
@@ -179,7 +180,9 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
         engine = prefect_flow.PrefectEngine(prefect_flow.Page(), [prefect_flow.GPU_TAG])
         engine.run([Work(stage=stage, store="s", makes=(Make(stage=stage, key=str(number)),))])
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
+    # a bare thread has the settings of when Prefect was first imported, and would start a server of its own
+    contexts = [contextvars.copy_context() for _ in range(2)]
+    threads = [threading.Thread(target=context.run, args=(one, number)) for number, context in enumerate(contexts)]
     for thread in threads:
         thread.start()
     for thread in threads:
