@@ -22,15 +22,25 @@ def again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
     `framed`: as a framed layout is made, from the run's own layout as the start; else from nothing, and brought over.
     The store keeps it as a result that no version names, until `actlas gc` takes it.
     """
-    seed = int(run.version.about["config"]["seed"]) + 1
-    reads = {"layout": run.result("layout", layer).key}
-    key = stage_key("noise", CODE["noise"], reads, {"seed": seed, "framed": framed})
-    found = run.store.find("noise", key)
+    found = kept(run, layer, framed=framed)
     if found is not None:
-        return np.asarray(arrays.read_array(found.file("layout.zarr"), "points"))
+        return found
+    seed, key = _seed_and_key(run, layer, framed)
     points = _lay_out(run, layer, samples, seed, framed)
     _keep(run, key, points)
     return points
+
+
+def kept(run: Run, layer: str, *, framed: bool) -> Float | None:
+    """Return what `again` has kept, `n 2`, or None where it was not asked yet: for those who may not write."""
+    found = run.store.find("noise", _seed_and_key(run, layer, framed)[1])
+    return None if found is None else np.asarray(arrays.read_array(found.file("layout.zarr"), "points"))
+
+
+def _seed_and_key(run: Run, layer: str, framed: bool) -> tuple[int, str]:
+    seed = int(run.version.about["config"]["seed"]) + 1
+    reads = {"layout": run.result("layout", layer).key}
+    return seed, stage_key("noise", CODE["noise"], reads, {"seed": seed, "framed": framed})
 
 
 def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) -> Float:

@@ -14,7 +14,8 @@ from storage.errors import ActlasError, NotFound
 
 RUN = r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})(?:@(?P<version>[1-9][0-9]{0,8}))?"
 PLACES = re.compile(rf"/{RUN}(?:/(?P<place>atlas|units|unit|image|run)(?:/(?P<what>[^/]+))?)?/?", re.ASCII)
-COMPARE = re.compile(rf"/compare/{RUN}\.\.(?P<other>[A-Za-z0-9_.@-]{{1,80}})(?:/[^/]+)?/?", re.ASCII)
+OTHER = RUN.replace("<name>", "<other>").replace("<version>", "<than>")
+COMPARE = re.compile(rf"/compare/{RUN}\.\.{OTHER}(?:/[^/]+)?/?", re.ASCII)
 ASSET = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 OURS = ("", "/", "/api", "/help")
 
@@ -47,7 +48,8 @@ def is_there(shelf: Shelf, path: str) -> bool:
         return True
     compared = COMPARE.fullmatch(path)
     if compared:
-        return _has_run(shelf, compared["name"], compared["version"])
+        both = ((compared["name"], compared["version"]), (compared["other"], compared["than"]))
+        return all(_has_run(shelf, name, version) for name, version in both)
     found = PLACES.fullmatch(path)
     if not found or path.startswith(("/api/", "/pictures/", "/assets/")):
         return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.viewer import cells, images, pictures, units
+from flows.viewer import cells, images, moved, pictures, units
 from flows.viewer.pictures import Picture
 from flows.viewer.shelf import Edition
 
@@ -35,6 +35,9 @@ ANSWERS = {
     "card": Kind(UNIT, units.card, "One unit: how its samples are spread, labels, classes, units like it, influence."),
     "map": Kind(GRID | {"unit": int}, units.on_map, "A unit's mean in each cell of a grid."),
     "likeness": Kind(UNIT, units.likeness, "How like a unit every other of its layer is."),
+    "moved": Kind(
+        {"layer": str, "since": str}, moved.answer, "What moved since NAME@TAG: cells, arrows, units, labels."
+    ),
     "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
 }

@@ -246,6 +246,62 @@ class Likeness(TypedDict):
     correlation: list[Number]
 
 
+class MovedCells(TypedDict):
+    grid: int
+    kept: int
+    changed: int
+    appeared: int
+    emptied: int
+    row: list[int]
+    col: list[int]
+    old_samples: list[int]
+    new_samples: list[int]
+    state: list[int]
+    stayed: list[Number]
+    cosine: list[Number]
+    label_change: list[Number]
+
+
+class Arrows(TypedDict):
+    grid: int
+    start: list[list[Number]]
+    end: list[list[Number]]
+    samples: list[int]
+    beyond: list[int]
+
+
+class MovedUnits(TypedDict):
+    drift: list[Number]
+    overlap: list[Number]
+    label_change: list[Number]
+    old_label: list[str | None]
+    new_label: list[str | None]
+
+
+class MovedLabel(TypedDict):
+    label: str
+    samples: int
+    shift: Number
+    dx: Number
+    dy: Number
+
+
+class Moved(TypedDict):
+    layer: str
+    since: str
+    samples: int
+    same_layout: bool
+    same_frame: bool
+    drift: dict[str, Number]
+    overlap: Number
+    label_change: Number
+    displacement: dict[str, Number]
+    cells: list[MovedCells]
+    arrows: list[Arrows]
+    units: MovedUnits
+    labels: list[MovedLabel]
+
+
 class Image(TypedDict):
     image_id: int
     key: str
@@ -314,6 +370,7 @@ ANSWERS: dict[str, Any] = {
     "card": Card,
     "map": UnitMap,
     "likeness": Likeness,
+    "moved": Moved,
     "image": Image,
     "rejects": Rejects,
 }

@@ -6,6 +6,7 @@
  * @property {string} name
  * @property {number | null} version
  * @property {string} what  a layer, LAYER:UNIT or an image's id
+ * @property {string} [other]  the NAME@VERSION that is compared with
  * @property {Record<string, string>} query
  */
 
@@ -40,20 +41,19 @@ export function parse(address) {
 /** @param {string[]} parts @param {(more: Partial<State>) => State} state */
 function compared(parts, state) {
   const [a, b] = split(parts[1] ?? '', '..');
-  const [name, version] = split(a, '@');
-  return b ? state({ place: 'compare', name, version: version ? Number(version) : null, what: `${b}/${parts[2] ?? ''}` }) : state({});
+  const { name, version } = versionOf(a);
+  return b ? state({ place: 'compare', name, version, other: b, what: parts[2] ?? '' }) : state({});
 }
 
 /** @param {State} state */
 export function format(state) {
   const run = state.version ? `${state.name}@${state.version}` : state.name;
   const search = new URLSearchParams(Object.entries(state.query).filter(([, value]) => value !== '')).toString()
-    .replaceAll('%2C', ',').replaceAll('%3A', ':');
+    .replaceAll('%2C', ',').replaceAll('%3A', ':').replaceAll('%40', '@');
   let path = '/';
   if (state.place === 'api') path = '/api';
   else if (state.place === 'compare') {
-    const [b, layer] = split(state.what, '/');
-    path = `/compare/${run}..${b}${layer ? `/${encodeURIComponent(layer)}` : ''}`;
+    path = `/compare/${run}..${state.other}${state.what ? `/${encodeURIComponent(state.what)}` : ''}`;
   } else if (state.place !== 'home') {
     path = `/${run}/${state.place}${state.what ? `/${encodeURIComponent(state.what).replaceAll('%3A', ':')}` : ''}`;
   }
@@ -62,6 +62,12 @@ export function format(state) {
 
 /** What a link to a state leads to. @param {State} state */
 export const href = (state) => (hashed() ? `#${format(state)}` : format(state));
+
+/** Name and version of `NAME[@VERSION]`. @param {string} text */
+export function versionOf(text) {
+  const [name, version] = split(text, '@');
+  return { name, version: version && /^[1-9]\d{0,8}$/.test(version) ? Number(version) : null };
+}
 
 /** Unit and layer of `LAYER:UNIT`. @param {string} what */
 export function unitOf(what) {

@@ -5,7 +5,7 @@
 /** The run that is looked at. @type {About | null} */
 let run = null;
 
-/** Answers that were asked for, by key: each is asked for once. @type {Map<string, Promise<any>>} */
+/** Answers that were asked for, by version and key. @type {Map<string, Promise<any>>} */
 const asked = new Map();
 
 /** What scripts of an export have put here. @type {Map<string, any>} */
@@ -13,6 +13,9 @@ const put = new Map();
 
 /** Pictures that came with an answer of an export. @type {Map<string, string>} */
 const pictures = new Map();
+
+/** Answers that are kept; the one that was not wanted for longest goes first. */
+const REMEMBERED = 400;
 
 const exported = () => window.ACTLAS ?? null;
 
@@ -58,33 +61,44 @@ export async function open(name, version) {
     return run;
   }
   if (run && run.name === name && (version === null || version === run.version)) return run;
-  const found = /** @type {About} */ (await fetched(`/api/1/runs/${encodeURIComponent(name)}/${version ?? 'current'}`));
-  asked.clear();
-  run = found;
-  return found;
+  run = await peek(name, version);
+  return run;
+}
+
+/** What is known of a version that need not be the open one. @param {string} name @param {number | null} version @returns {Promise<About>} */
+export function peek(name, version) {
+  return once(`about ${name}@${version ?? 'current'}`, () => fetched(`/api/1/runs/${encodeURIComponent(name)}/${version ?? 'current'}`));
 }
 
 /**
- * Ask one question of the open run.
+ * Ask one question of the open run, or of another.
  * @param {string} kind
  * @param {Parameters} [parameters]
+ * @param {About | null} [of]
  * @returns {Promise<any>}
  */
-export function ask(kind, parameters = {}) {
-  const key = keyOf(kind, parameters);
+export function ask(kind, parameters = {}, of = run) {
+  const key = keyOf(kind, parameters, of);
+  return once(`${of?.name}@${of?.tag} ${key}`, () => (exported() ? script(key) : fetched(`/api/1/runs/${place(of)}/${kind}${search(parameters)}`)));
+}
+
+/** What was asked for a moment ago, or is asked for now; what went wrong is asked for again. @param {string} key @param {() => Promise<any>} get */
+function once(key, get) {
   let answer = asked.get(key);
   if (!answer) {
-    answer = exported() ? script(key) : fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`);
+    answer = get();
     answer.catch(() => asked.delete(key));
-    asked.set(key, answer);
   }
+  asked.delete(key);
+  asked.set(key, answer);
+  for (const oldest of asked.keys()) if (asked.size > REMEMBERED) asked.delete(oldest);
   return answer;
 }
 
-/** The address of a picture of the open run. @param {string} kind @param {Parameters} parameters */
-export function picture(kind, parameters) {
-  if (!exported()) return `/pictures/${place()}/${kind}${search(parameters)}`;
-  const key = keyOf(kind, parameters);
+/** The address of a picture of the open run, or of another. @param {string} kind @param {Parameters} parameters @param {About | null} [of] */
+export function picture(kind, parameters, of = run) {
+  if (!exported()) return `/pictures/${place(of)}/${kind}${search(parameters)}`;
+  const key = keyOf(kind, parameters, of);
   return pictures.get(key) ?? `pictures/${key}.webp`;
 }
 
@@ -100,10 +114,10 @@ export function send(kind, parameters, image) {
   return fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`, { method: 'POST', body });
 }
 
-/** `photos/7-c902a294`: the run and its version with its hash. */
-function place() {
-  if (!run) throw new Failed('No run is open.', 0);
-  return `${encodeURIComponent(run.name)}/${run.tag}`;
+/** `photos/7-c902a294`: a run and its version with its hash. @param {About | null} [of] */
+function place(of = run) {
+  if (!of) throw new Failed('No run is open.', 0);
+  return `${encodeURIComponent(of.name)}/${of.tag}`;
 }
 
 /** @param {Parameters} parameters */
@@ -112,10 +126,10 @@ function search(parameters) {
   return text ? `?${text}` : '';
 }
 
-/** What a question is called among the files of an export: layers by their number. @param {string} kind @param {Parameters} parameters */
-function keyOf(kind, parameters) {
+/** What a question is called among the files of an export: layers by their number. @param {string} kind @param {Parameters} parameters @param {About | null} of */
+function keyOf(kind, parameters, of) {
   const values = Object.entries(parameters).map(([name, value]) =>
-    name === 'layer' ? run?.layers.find((layer) => layer.name === value)?.index ?? 'none' : encodeURIComponent(value));
+    name === 'layer' ? of?.layers.find((layer) => layer.name === value)?.index ?? 'none' : encodeURIComponent(value));
   return [kind, ...values].join('/');
 }
 

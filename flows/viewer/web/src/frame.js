@@ -45,7 +45,7 @@ export class Panel {
   }
 }
 
-const PLACES = /** @type {[State['place'], string][]} */ ([['atlas', 'Atlas'], ['units', 'Units'], ['run', 'Run']]);
+const PLACES = /** @type {[State['place'], string][]} */ ([['atlas', 'Atlas'], ['units', 'Units'], ['compare', 'Compare'], ['run', 'Run']]);
 
 export class Frame {
   constructor() {
@@ -88,7 +88,9 @@ export class Frame {
   /** The same run at another place, keeping the layer. @param {State} state @param {State['place']} place @param {About} about @returns {State} */
   #turned(state, place, about) {
     const layer = layerOf(state, about);
-    return { ...state, place, what: place === 'run' ? '' : layer, query: {} };
+    if (place !== 'compare') return { ...state, place, what: place === 'run' ? '' : layer, query: {} };
+    const before = about.versions.filter((number) => number < about.version).at(-1) ?? about.version;
+    return { ...state, place, version: before, other: `${about.name}@${about.version}`, what: layer, query: {} };
   }
 
   /** @param {State} state @param {About | null} about */

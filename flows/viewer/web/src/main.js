@@ -1,7 +1,7 @@
 // The page: read the address, open the run, show the place.
 
 import './styles/page.css';
-import { here } from './address.js';
+import { here, versionOf } from './address.js';
 import { open, whenPublished } from './data.js';
 import { fill } from './dom.js';
 import { Frame, layerOf, turnTheme } from './frame.js';
@@ -12,6 +12,7 @@ import { say, title } from './live.js';
 import { failed } from './parts.js';
 import { Atlas } from './places/atlas/atlas.js';
 import { Api } from './places/api.js';
+import { Compare } from './places/compare/compare.js';
 import { Home } from './places/home.js';
 import { ImagePlace } from './places/image.js';
 import { Lost } from './places/lost.js';
@@ -23,7 +24,7 @@ import { restore } from './theme.js';
 
 /** @typedef {{ update: (state: import('./address.js').State) => Promise<void> | void, close?: () => void }} View */
 /** @type {Record<string, new (place: any) => View>} */
-const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, run: RunPlace, api: Api, lost: Lost };
+const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, compare: Compare, run: RunPlace, api: Api, lost: Lost };
 
 restore();
 const frame = new Frame();
@@ -36,13 +37,14 @@ async function show() {
   const state = here();
   const mine = ++turns;
   try {
-    const about = ['home', 'lost', 'api', 'compare'].includes(state.place) ? null : await open(state.name, state.version);
+    const at = state.place === 'compare' ? versionOf(state.other ?? '') : state;
+    const about = ['home', 'lost', 'api'].includes(state.place) ? null : await open(at.name, at.version);
     if (mine !== turns) return;
     const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : PLACES[state.place] ? state.place : 'lost';
-    if (about && state.place === 'atlas' && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
-    if (about && state.place === 'units' && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
-    frame.show(state, about, about && search.element);
-    search.about(about, state);
+    if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
+    const framed = { ...state, name: at.name, version: at.version };
+    frame.show(framed, about, about && search.element);
+    search.about(about, framed);
     const key = `${place} ${about?.name}@${about?.tag}`;
     if (shown?.key !== key) {
       shown?.view.close?.();
@@ -74,8 +76,9 @@ function exists(state, about) {
 /** @param {number} by */
 async function deeper(by) {
   const state = here();
-  if (!['atlas', 'units'].includes(state.place)) return;
-  const { layers } = await open(state.name, state.version);
+  if (!['atlas', 'units', 'compare'].includes(state.place)) return;
+  const { name, version } = state.place === 'compare' ? versionOf(state.other ?? '') : state;
+  const { layers } = await open(name, version);
   const next = layers[layers.findIndex((layer) => layer.name === state.what) + by];
   if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
 }

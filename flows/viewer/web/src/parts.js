@@ -70,13 +70,13 @@ export function missing(what, how) {
   return h('div', { class: 'missing' }, h('p', {}, how ? `${what} Make it:` : what), how && command(how));
 }
 
-/** A small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] */
-export function face(layer, unit, side = 32) {
+/** A small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] @param {About} [of] */
+export function face(layer, unit, side = 32, of) {
   const place = unit % (ROW * ROW);
   const scale = side / FACE;
   const element = h('span', { class: 'face', 'aria-hidden': 'true' });
   element.style.width = element.style.height = `${side}px`;
-  element.style.backgroundImage = `url("${picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) })}")`;
+  element.style.backgroundImage = `url("${picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) }, of)}")`;
   element.style.backgroundSize = `${FACE * ROW * scale}px auto`;
   element.style.backgroundPosition = `${-(place % ROW) * side}px ${-Math.floor(place / ROW) * side}px`;
   return element;

@@ -53,6 +53,18 @@ interface Card {
   driven: Effects | null;
 }
 interface UnitMap { layer: string; grid: number; unit: number; mean: Maybe[] }
+type Mark = 'changed' | 'appeared' | 'emptied';
+interface Arrows { grid: number; start: number[][]; end: number[][]; samples: number[]; beyond: number[] }
+interface Moved {
+  layer: string; since: string; samples: number; same_layout: boolean; same_frame: boolean; overlap: Maybe; label_change: Maybe;
+  drift: { median: Maybe; q95: Maybe; units: number; dead: number };
+  displacement: { median: Maybe; q95: Maybe; noise_median: Maybe; noise_q95: Maybe; beyond_noise: Maybe };
+  cells: { grid: number; kept: number; changed: number; appeared: number; emptied: number; row: number[]; col: number[];
+    old_samples: number[]; new_samples: number[]; state: number[]; stayed: Maybe[]; cosine: Maybe[]; label_change: Maybe[] }[];
+  arrows: Arrows[];
+  units: { drift: Maybe[]; overlap: Maybe[]; label_change: Maybe[]; old_label: (string | null)[]; new_label: (string | null)[] };
+  labels: { label: string; samples: number; shift: Maybe; dx: Maybe; dy: Maybe }[];
+}
 interface ImageFacts { image_id: number; key: string; label: string | null; width: Maybe; height: Maybe; reason: string | null }
 interface Rejects { images: number; first: { image_id: number; key: string; reason: string }[] }
 interface Located {

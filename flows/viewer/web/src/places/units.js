@@ -1,12 +1,13 @@
 // The units of a layer: a picture of each, sorted and filtered.
 
-import { href } from '../address.js';
-import { ask } from '../data.js';
+import { href, versionOf } from '../address.js';
+import { ask, peek } from '../data.js';
 import { fill, h } from '../dom.js';
 import { count, many, number } from '../format.js';
 import { turn } from '../go.js';
 import { say, title } from '../live.js';
 import { command, coming, face } from '../parts.js';
+import { earlier } from './atlas/tools.js';
 
 const CHUNK = 160;
 const ORDERS = /** @type {[string, string][]} */ ([
@@ -31,9 +32,8 @@ export class UnitsPlace {
     const sort = state.query.sort ?? 'unit';
     await coming(body, async () => {
       const columns = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }));
-      const like = /^like:(\d+)$/.exec(sort)?.[1];
-      return { columns, likeness: like ? (await ask('likeness', { layer: layer.name, unit: Number(like) })).correlation : null };
-    }, ({ columns, likeness }) => this.#draw(state, layer, columns, sort, likeness), [0, 400]);
+      return { columns, asked: await measured(layer.name, sort) };
+    }, ({ columns, asked }) => this.#draw(state, layer, columns, sort, asked), [0, 400]);
   }
 
   /** @param {LayerFacts} layer */
@@ -50,11 +50,14 @@ export class UnitsPlace {
       this.told, this.body));
   }
 
-  /** @param {import('../address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {number[] | null} likeness */
+  /** @param {import('../address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} likeness */
   #draw(state, layer, columns, sort, likeness) {
     const chosen = /** @type {HTMLSelectElement} */ (this.sort);
     const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
-    fill(chosen, ...orders.map(([value, words]) => h('option', { value }, words)), likeness && h('option', { value: sort }, `likeness to ${sort.slice(5)}`));
+    const drifts = /** @type {[string, string][]} */ (earlier(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`]));
+    const options = [...orders, ...drifts];
+    if (likeness && !options.some(([value]) => value === sort)) options.push([sort, sort.startsWith('like:') ? `likeness to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`]);
+    fill(chosen, ...options.map(([value, words]) => h('option', { value }, words)));
     chosen.value = sort;
     const wanted = (state.query.label ?? '').toLowerCase();
     const units = order(columns, sort, likeness).filter((unit) => !wanted || columns.top[unit].some(([label]) => columns.labels[label].toLowerCase().includes(wanted)));
@@ -78,6 +81,16 @@ export class UnitsPlace {
       ? h('div', { class: 'missing section' }, h('p', {}, 'This run has no pictures of its units yet. Make them:'), command(this.about.missing.gallery)) : null;
     return [none, list, end, hint];
   }
+}
+
+/** The values of an order that is asked for: likeness to a unit, drift since another version. @param {string} layer @param {string} sort @returns {Promise<(number | null)[] | null>} */
+async function measured(layer, sort) {
+  const [kind, of] = [sort.slice(0, sort.indexOf(':')), sort.slice(sort.indexOf(':') + 1)];
+  if (kind === 'like' && /^\d{1,9}$/.test(of)) return (await ask('likeness', { layer, unit: Number(of) })).correlation;
+  if (kind !== 'drift') return null;
+  const { name, version } = versionOf(of);
+  const old = await peek(name, version);
+  return (await ask('moved', { layer, since: `${old.name}@${old.tag}` })).units.drift;
 }
 
 /** @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} likeness */

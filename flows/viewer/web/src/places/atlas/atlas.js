@@ -13,6 +13,7 @@ import { cellList } from './list.js';
 import { Locate } from './locate.js';
 import { Tiles } from './map.js';
 import { Minimap } from './minimap.js';
+import { motion } from './motion.js';
 import { Overlay, square } from './overlay.js';
 import { cellPanel } from './panel.js';
 import { fillGrids, legend, SHADES, tools } from './tools.js';
@@ -47,7 +48,7 @@ export class Atlas {
       zoom: (factor) => this.map.zoom(factor),
       home: () => this.map.home(),
       full: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
-    });
+    }, about);
     this.legend = h('div', { class: 'legend' });
     this.tools.left.append(this.legend);
     this.list = h('div', { class: 'list', hidden: true });
@@ -176,10 +177,13 @@ export class Atlas {
   async #shade(state) {
     const grid = this.scene.grid;
     const shade = state.query.shade ?? 'none';
-    this.tools.shade.value = shade in SHADES ? shade : 'none';
+    this.tools.shade.value = shade;
+    if (!this.tools.shade.value) this.tools.shade.value = 'none';
     this.scene.amount = null;
+    this.scene.arrows = null;
     fill(this.legend);
     if (!grid || shade === 'none') return;
+    if (shade.startsWith('motion:')) return this.#motion(grid, shade.slice(7));
     const values = await amounts(grid, shade);
     if (!values || this.scene.grid !== grid) return;
     const finite = values.filter((value) => value !== null);
@@ -187,6 +191,21 @@ export class Atlas {
     this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
     const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[shade];
     fill(this.legend, ...legend(named, [number(low), number(high)]));
+  }
+
+  /** How far the samples of each cell have come since another version, and from where. @param {Grid} grid @param {string} since */
+  async #motion(grid, since) {
+    fill(this.legend, h('span', { class: 'quiet', role: 'status' }, `comparing with ${since} …`));
+    try {
+      const shown = await motion(grid, since);
+      if (this.scene.grid !== grid || here().query.shade !== `motion:${since}`) return;
+      this.scene.amount = shown.amount;
+      this.scene.arrows = shown.arrows;
+      fill(this.legend, ...shown.legend);
+    } catch (error) {
+      if (this.scene.grid === grid) fill(this.legend, h('span', { role: 'alert' }, error instanceof Error ? error.message : String(error)));
+    }
+    this.redraw();
   }
 
   /** @param {State} state */

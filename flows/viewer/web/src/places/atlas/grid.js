@@ -7,8 +7,9 @@ const GAP = 1;
 const SMALLEST = 0.25;
 
 export class Grid {
-  /** @param {LayerFacts} layer @param {GridFacts} facts @param {CellColumns} columns */
-  constructor(layer, facts, columns) {
+  /** @param {LayerFacts} layer @param {GridFacts} facts @param {CellColumns} columns @param {About} [of] the run, where it is not the open one */
+  constructor(layer, facts, columns, of) {
+    this.of = of;
     this.layer = layer;
     this.facts = facts;
     this.columns = columns;
@@ -96,7 +97,7 @@ function squares(size, icon, columns) {
   return out;
 }
 
-/** @param {LayerFacts} layer @param {GridFacts} facts @returns {Promise<Grid>} */
-export async function load(layer, facts) {
-  return new Grid(layer, facts, await ask('cells', { layer: layer.name, grid: facts.grid }));
+/** @param {LayerFacts} layer @param {GridFacts} facts @param {About} [of] @returns {Promise<Grid>} */
+export async function load(layer, facts, of) {
+  return new Grid(layer, facts, await ask('cells', { layer: layer.name, grid: facts.grid }, of), of);
 }

@@ -11,8 +11,13 @@ const DEEPEST = 640;
 /** @typedef {{ x: number, y: number, zoom: number }} View */
 
 export class Tiles {
-  /** @param {HTMLElement} element @param {{ moved: () => void, settled: () => void, resized: () => void, clicked: (x: number, y: number) => void }} told */
-  constructor(element, told) {
+  /**
+   * @param {HTMLElement} element
+   * @param {{ moved: () => void, settled: () => void, resized: () => void, clicked: (x: number, y: number) => void }} told
+   * @param {About} [of] the run, where it is not the open one
+   */
+  constructor(element, told, of) {
+    this.of = of;
     bringNoStyle();
     const viewer = OpenSeadragon(/** @type {any} */ ({
       element,
@@ -83,7 +88,7 @@ export class Tiles {
           tileOverlap: 0,
           minLevel: Math.min(8, Math.ceil(Math.log2(side))),
           getTileUrl: (/** @type {number} */ level, /** @type {number} */ x, /** @type {number} */ y) =>
-            picture('tile', { layer: layer.name, grid: facts.grid, level, x, y }),
+            picture('tile', { layer: layer.name, grid: facts.grid, level, x, y }, this.of),
         },
         x: 0,
         y: 0,

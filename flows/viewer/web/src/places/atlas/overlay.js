@@ -1,6 +1,8 @@
 // What is drawn over the tiles: paper around the icons, fading, frames of amounts, labels, outlines.
 
 import { colour } from '../../theme.js';
+import { drawArrows } from './arrows.js';
+import { drawMark } from './marks.js';
 
 /** @typedef {import('./grid.js').Grid} Grid */
 /**
@@ -14,6 +16,8 @@ import { colour } from '../../theme.js';
  * @property {(Float32Array | null)} amount  of what is shaded, 0 to 1, by cell
  * @property {Map<number, number>} lit       cells that an image's positions fall in, and how many
  * @property {boolean} named
+ * @property {Map<number, Mark> | null} [marks]  what became of cells since another version
+ * @property {Arrows | null} [arrows]  where their samples went
  */
 
 const ROOM = 56;
@@ -36,7 +40,7 @@ export class Overlay {
   /** Read the colours of the theme. */
   restyle() {
     this.colours = Object.fromEntries(
-      ['paper', 'ink', 'accent', 'ramp', 'hair', 'against', 'quiet'].map((name) => [name, colour(`--${name}`)]),
+      ['paper', 'ink', 'accent', 'ramp', 'hair', 'for', 'against', 'quiet'].map((name) => [name, colour(`--${name}`)]),
     );
   }
 
@@ -59,6 +63,11 @@ export class Overlay {
     if (scene.share) this.#fade(scene, seen);
     if (scene.amount) this.#amounts(scene, seen);
     for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
+    for (const i of scene.marks ? seen : []) {
+      const mark = scene.marks?.get(i);
+      if (mark) drawMark(this.context, mark, square(scene, i), this.colours);
+    }
+    if (scene.arrows) drawArrows(context, scene.frame, scene.arrows, this.colours);
     if (scene.named) this.#names(scene, seen);
     if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink');
     if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent');

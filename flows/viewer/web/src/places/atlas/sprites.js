@@ -11,7 +11,7 @@ const sheets = new Map();
 export function sheet(grid, i) {
   const y = Math.floor(grid.columns.row[i] / BLOCK);
   const x = Math.floor(grid.columns.col[i] / BLOCK);
-  const source = picture('icons', { layer: grid.layer.name, grid: grid.size, y, x });
+  const source = picture('icons', { layer: grid.layer.name, grid: grid.size, y, x }, grid.of);
   let image = sheets.get(source);
   if (!image) {
     image = new Image();

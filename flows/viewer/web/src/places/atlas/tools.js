@@ -1,5 +1,6 @@
 // The tools over the map: which grid, what is shaded, which class, map or list.
 
+import { live } from '../../data.js';
 import { h, SIGNS, sign } from '../../dom.js';
 
 /** @type {Record<string, string>} */
@@ -13,11 +14,13 @@ export const SHADES = { none: 'nothing', density: 'samples', fidelity: 'fidelity
  * @param {(factor: number) => void} told.zoom
  * @param {() => void} told.home
  * @param {() => void} told.full
+ * @param {About} about
  */
-export function tools(told) {
+export function tools(told, about) {
   const grid = h('select', { id: 'grid', onchange: () => told.grid(grid.value) });
   const shade = h('select', { id: 'shade', onchange: () => told.shade(shade.value) },
-    ...Object.entries(SHADES).map(([value, words]) => h('option', { value }, words)));
+    ...Object.entries(SHADES).map(([value, words]) => h('option', { value }, words)),
+    ...earlier(about).map((version) => h('option', { value: `motion:${about.name}@${version}` }, `motion since @ ${version}`)));
   const list = h('button', { class: 'tool', 'aria-pressed': 'false', title: 'As a list (l)', onclick: () => told.list(list.getAttribute('aria-pressed') === 'false') },
     sign(SIGNS.list), h('span', {}, 'List'));
   const button = (/** @type {string} */ words, /** @type {string} */ path, /** @type {() => void} */ act) =>
@@ -33,6 +36,9 @@ export function tools(told) {
     document.fullscreenEnabled && button('Full screen', SIGNS.full, told.full));
   return { left, right, grid, shade, list };
 }
+
+/** The versions before this one, the latest first. @param {About} about */
+export const earlier = (about) => (live() ? about.versions.filter((version) => version < about.version).reverse() : []);
 
 /** @param {HTMLSelectElement} select @param {LayerFacts} layer @param {string | undefined} chosen @param {number} shown */
 export function fillGrids(select, layer, chosen, shown) {

@@ -1,0 +1,162 @@
+"""The places where versions and images are compared, taken apart and chosen: in a browser, on a run with two versions."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from support import corpus, viewing
+
+from flows import comparing
+from flows.viewer import catalogue, moved
+from flows.viewer.shelf import Shelf
+from storage.errors import NotFound
+
+LAYER = "features.5"
+BOTH = f"/compare/small@1..small@2/{LAYER}"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
+    """Serve the run that all look at with a second version, of which one layer was trained on."""
+    images, first = viewing.shared_run(tmp_path_factory)
+    folder = tmp_path_factory.mktemp("two")
+    store = shutil.copytree(first, folder / "store")
+    weights = corpus.net().state_dict()
+    noise = torch.randn(weights["features.3.weight"].shape, generator=torch.Generator().manual_seed(1))
+    weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
+    torch.save(weights, folder / "trained.pt")
+    viewing.make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    with viewing.serving(store) as address:
+        yield viewing.Served(address, store, images)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with viewing.browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
+    with viewing.opened(chromium, served.address) as opened:
+        yield opened
+        assert opened.complaints() == []
+        assert opened.foreign() == []
+
+
+def told_and_columns(store: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `actlas compare` says of the layer, and what the viewer does."""
+    shelf = Shelf(str(store))
+    old, new = shelf.edition("small", "1"), shelf.edition("small", "2")
+    columns = catalogue.answer(new, "moved", {"layer": LAYER, "since": f"small@{old.tag}"})
+    answer = comparing.compare(str(store), ["small@1", "small@2"], layers=[LAYER], noisy=False)
+    return answer["steps"][0]["layers"][0], columns
+
+
+def agree(told: dict[str, Any], columns: dict[str, Any]) -> bool:
+    """Tell whether cells, units and labels are the same, row by row."""
+    units = {row["unit"]: row["drift"] for row in told["units"]}
+    same = all(columns["units"]["drift"][u] == pytest.approx(drift, rel=5e-3) for u, drift in units.items())
+    for found in columns["cells"]:
+        rows = told["cells"][str(found["grid"])]["cells"]
+        same &= [row["state"] for row in rows] == [moved.STATES[state] for state in found["state"]]
+        same &= [(row["row"], row["col"]) for row in rows] == list(zip(found["row"], found["col"], strict=True))
+        same &= sum(found[state] for state in moved.STATES) == len(rows)
+    return bool(same and [row["label"] for row in told["labels"]] == [row["label"] for row in columns["labels"]])
+
+
+def test_what_moved_is_what_compare_says(served: viewing.Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, columns = told_and_columns(served.store)
+    assert columns["drift"]["median"] > 0.01
+    assert agree(told, columns)
+    monkeypatch.setattr(moved, "sorted", lambda rows, key: rows, raising=False)  # units as they drifted, not by number
+    assert not agree(*told_and_columns(served.store))
+
+
+def test_a_comparison_is_asked_for_by_hash(served: viewing.Served) -> None:
+    edition = Shelf(str(served.store)).edition("small")
+    for since in ("small@1", "small@1-00000000", "small@9-00000000", "../x@1-00000000"):
+        with pytest.raises(NotFound):
+            catalogue.answer(edition, "moved", {"layer": LAYER, "since": since})
+    known = httpx.get(f"{served.address}/api/1/runs/small/1").json()["tag"]
+    asked = {"layer": LAYER, "since": f"small@{known}"}
+    answer = httpx.get(f"{served.address}/api/1/runs/small/{edition.tag}/moved", params=asked)
+    assert answer.headers["cache-control"].endswith("immutable")
+
+
+def test_two_versions_are_compared_side_by_side(page: viewing.Page) -> None:
+    page.goto(BOTH)
+    page.see(".sides .stage").nth(1).wait_for()
+    page.settle()
+    assert page.title() == "compare · small@1 · small@2 · actlas"
+    assert "samples that both have" in page.see(".lead").inner_text()
+    assert page.see(".drifted li").count() >= 1
+    page.until("() => document.querySelectorAll('.keys .key').length >= 3")
+
+
+def test_both_maps_move_together(page: viewing.Page) -> None:
+    page.goto(BOTH)
+    page.see(".sides .stage").nth(1).wait_for()
+    page.settle()
+    before = [page.see(".sides .stage").nth(i).screenshot() for i in (0, 1)]
+    page.see(".sides .stage").nth(0).focus()
+    for _ in range(4):
+        page.keyboard.press("+")
+    page.wait_for_url("**at=*")
+    page.settle()
+    page.wait_for_timeout(500)
+    after = [page.see(".sides .stage").nth(i).screenshot() for i in (0, 1)]
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+
+
+def test_a_cell_is_opened_on_both_sides(page: viewing.Page) -> None:
+    page.goto(BOTH)
+    page.see(".sides .stage").nth(1).wait_for()
+    page.settle()
+    page.see(".sides .stage").nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**cell=*")
+    page.see(".panel .halves").wait_for()
+    there = page.see(".panel .halves").inner_text()
+    assert "small@1" in there
+    assert "small@2" in there
+    page.reload()
+    page.see(".panel .halves").wait_for()
+    page.keyboard.press("Escape")
+    page.until("() => !location.search.includes('cell=')")
+
+
+def test_the_pair_is_chosen_and_one_alone_is_no_pair(page: viewing.Page) -> None:
+    page.goto(BOTH)
+    page.see(".sides").wait_for()
+    page.see("[aria-label='Swap the two']").click()
+    page.until("() => location.pathname.startsWith('/compare/small@2..small@1/')")
+    page.see(".sides").wait_for()
+    page.until("() => document.querySelectorAll('.pick')[0].options.length === 2")
+    page.see(".pick").nth(0).select_option("small@1")
+    page.see("text=one and the same").wait_for()
+    assert "actlas run" in page.see(".compare-place").inner_text()
+
+
+def test_motion_lies_over_the_atlas_and_drift_sorts_units(page: viewing.Page) -> None:
+    page.goto(f"/small/atlas/{LAYER}")
+    page.settle()
+    page.select_option("#shade", "motion:small@1")
+    page.wait_for_url("**shade=motion:small@1")
+    page.see(".legend").get_by_text("Side by side").wait_for()
+    page.goto(f"/small/units/{LAYER}")
+    page.see(".units li").first.wait_for()
+    page.select_option("#sort", "drift:small@1")
+    page.wait_for_url("**sort=drift:small@1")
+    page.settle()
+    values = [float(text.split()[1]) for text in page.see(".units li").all_inner_texts() if text.split()[1] != "–"]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 0
