@@ -136,7 +136,7 @@ def project(ground: Path) -> Path:
 
 
 def test_the_teams_stack_deploys_runs_and_regenerates(stack: Stack) -> None:
-    for name in ("worker", "services"):
+    for name in ("worker", "services", "viewer"):
         stack.machine.up(name)
     assert stack.machine.done == {"deploy"}
 

@@ -6,6 +6,7 @@ import fnmatch
 import json
 import subprocess
 import tomllib
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import jsonschema
 import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from support import compose
+
+from flows.viewer import guard
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -122,6 +127,23 @@ def test_whoever_talks_to_the_server_has_its_password() -> None:
                 assert settings["PREFECT_API_AUTH_STRING"] == GIVEN["PREFECT_AUTH"], name
             if "serve" in name:
                 assert settings["PREFECT_SERVER_API_AUTH_STRING"] == GIVEN["PREFECT_AUTH"], name
+
+
+@pytest.mark.parametrize("file", [DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"], ids=lambda file: file.name)
+def test_the_viewers_health_check_is_let_in(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps no cookie, so that what a browser does with a token in the address would tell it nothing."""
+    viewer = read(file)["services"]["viewer"]
+    python, option, code = viewer["healthcheck"]["test"][1:]
+    asked: list[urllib.request.Request] = []
+    monkeypatch.setattr(urllib.request, "urlopen", lambda request, timeout: asked.append(request))
+    monkeypatch.setenv("ACTLAS_TOKEN", viewer["environment"]["ACTLAS_TOKEN"])
+    exec(code, {})  # the file's own line
+    rules = guard.Rules(hosts=None, token=GIVEN["ACTLAS_TOKEN"])
+    guarded = TestClient(guard.Guard(PlainTextResponse("well"), rules, uploads=()), follow_redirects=False)
+    there = asked[0].full_url
+    assert (python, option, guarded.get(there, headers=dict(asked[0].headers)).status_code) == ("python", "-c", 200)
+    assert guarded.get(there).status_code == 401
+    assert guarded.get(f"{there}?token={GIVEN['ACTLAS_TOKEN']}").status_code == 303  # the mutant: a browser's way
 
 
 # The Dockerfile.
