@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,15 @@ def test_the_viewer_is_linked_where_its_address_is_known(monkeypatch: pytest.Mon
     assert page.viewer({"name": "photos", "version": 3}) is None
     monkeypatch.setenv(page.VIEWER, "https://atlas.example/")
     assert page.viewer({"name": "photos", "version": 3}) == "https://atlas.example/photos@3/run"
+
+
+def test_the_page_on_schedules_names_what_there_is() -> None:
+    text = (ROOT / "docs" / "schedules.md").read_text()
+    words = [*orphans.FINAL, prefect_flow.GPU_TAG, page.VIEWER, updates.EVENT, f"{updates.RESOURCE}photos"]
+    words += [f"{flow.name}/{name}" for name, flow in FLOWS.items()] + ["AwaitingConcurrencySlot"]
+    assert [word for word in words if f"`{word}`" not in text] == []
+    first, second = prefect_flow.perform.retry_delay_seconds
+    assert f"{first:.0f} and {second:.0f} s apart" in text
+    for variable in re.findall(r"`(ACTLAS_[A-Z]+|PREFECT_[A-Z_]+)`", text):
+        files = [*(ROOT / "docker").glob("compose*.yaml"), ROOT / "docs" / "commands.md"]
+        assert any(variable in file.read_text() for file in files), variable
