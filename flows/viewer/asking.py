@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flows import explaining, locating, looking, query
+from atlas.attribution import colours
+from atlas.attribution.methods import SIGNED
+from flows import explaining, locating, looking, query, saliency
 from flows.viewer.numbers import plain
 from flows.viewer.uploads import PIXELS_MOST
 from storage import preprocessing
@@ -60,22 +63,54 @@ class Shown(looking.Look):
 
 
 def explain(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
-    """Take an image apart at a layer, with the atlas's icons: plain numbers, cells and units."""
+    """Take an image apart at a layer; or, with `method`, say which pixels move the score, or, with `to`, what is moved."""
     look = _look(store, asked["run"])
     run = query.open_run(store, asked["run"])
     data = data or locating.read_image(run, str(asked["id"]))
-    width, height = _size(data)
     shown = Shown(model=look.model, run=run, data=data)
-    told = explaining.Told(target=asked["of"], versus=asked["against"], icons="atlas", cells=MOST_BLOCKS)
-    answer = explaining.explain(shown, "the image", asked["layer"], told=told)
-    kept = ("choices", "target", "versus")
+    width, height = _size(data)
+    answer = {"layer": asked["layer"], "size": [width, height], "seen": seen(run, width, height)}
+    how = salient if asked.get("method") else linked if asked.get("to") else apart
+    return answer | how(shown, asked)
+
+
+def apart(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what the layer sees, with the atlas's icons: plain numbers, cells and units."""
+    answer = _explained(shown, asked)
+    return {name: answer[name] for name in ("choices", "target", "versus")} | _layer(answer["layer"])
+
+
+def linked(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return how what is at each part of the image moves each part of a later layer, and what drives its units."""
+    between = _explained(shown, asked)["between"]
     return {
-        **{name: answer[name] for name in kept},
-        "layer": asked["layer"],
-        "size": [width, height],
-        "seen": seen(run, width, height),
-        **_layer(answer["layer"]),
+        "to": asked["to"],
+        "positions": _plain(between["positions"]),
+        "drivers": [
+            {"unit": row["unit"], "drivers": [{k: _plain(d[k]) for k in ("unit", "effect")} for d in row["drivers"]]}
+            for row in between["drivers"]
+        ],
     }
+
+
+def salient(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return how much each pixel that the model sees moves the class's score, from −1 to 1, in bytes from −127 to 127."""
+    answer, _, found = saliency.explain(shown, "the image", asked["of"], method=asked["method"])
+    strength = np.round(colours.scaled(found) * 127).astype(np.int8)
+    return {
+        "method": asked["method"],
+        "score": plain(answer["score"]),
+        "target": answer["target"],
+        "signed": asked["method"] in SIGNED,
+        "rows": strength.shape[0],
+        "cols": strength.shape[1],
+        "map": base64.b64encode(strength.tobytes()).decode(),
+    }
+
+
+def _explained(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
+    told = explaining.Told(target=asked["of"], versus=asked["against"], icons="atlas", cells=MOST_BLOCKS)
+    return explaining.explain(shown, "the image", asked["layer"], to=asked.get("to"), told=told)
 
 
 @functools.lru_cache(maxsize=1)

@@ -39,6 +39,7 @@ ANSWERS = {
         {"layer": str, "since": str}, moved.answer, "What moved since NAME@TAG: cells, arrows, units, labels."
     ),
     "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
+    "images": Kind({"start": int, "text": str}, images.found, "Sixty of the images whose file or label has a text."),
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
 }
 
@@ -52,6 +53,7 @@ PICTURES: dict[str, Kind] = {
     "synthetic": Kind(UNIT, pictures.synthetic, "A picture optimised to excite a unit."),
     "member": Kind(CELL | {"index": int}, pictures.member, "One of a cell's drawn members."),
     "crop": Kind(UNIT | {"part": int, "example": int}, pictures.crop, "An example of a part of a unit's range."),
+    "thumbnail": Kind({"id": int}, pictures.thumbnail, "An image of the run, small."),
     "photo": Kind({"id": int}, pictures.photo, "An image of the run."),
 }
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from flows.viewer.shelf import Edition
 from storage.errors import NotFound
 
-MOST_REJECTS = 200
+MOST_REJECTS, TOGETHER = 200, 60
 FACTS = ["image_id", "key", "label", "width", "height", "reason"]
 
 
@@ -28,6 +31,21 @@ def many(edition: Edition, start: int, count: int) -> dict[int, dict[str, Any]]:
     last = min(start + count, edition.run.version.about["ids"])
     rows = edition.run.images(list(range(start, last))).select(FACTS).to_pylist()
     return {row["image_id"]: row for row in rows}
+
+
+def found(edition: Edition, start: int, text: str) -> dict[str, Any]:
+    """Return how many images have a text in their key or label, and sixty of them from `start` on."""
+    table = edition.keep(("keys",), lambda: _usable(edition))
+    if text:
+        asked = pc.MatchSubstringOptions(text, ignore_case=True)
+        has = [pc.fill_null(pc.match_substring(table[name], options=asked), False) for name in ("key", "label")]
+        table = table.filter(pc.or_(*has))
+    return {"images": len(table), "start": start, "found": table.slice(start, TOGETHER).to_pylist()}
+
+
+def _usable(edition: Edition) -> pa.Table:
+    table = edition.run.images()
+    return table.filter(pc.is_null(table["reason"])).select(["image_id", "key", "label"])
 
 
 def rejects(edition: Edition) -> dict[str, Any]:

@@ -19,8 +19,8 @@ BLOCK = 8
 FACES, FACE = 64, 72
 """Units whose pictures are one, eight in a row, and the side of each in pixels."""
 
-LONGEST = 1024
-"""Longer side of a photo in pixels."""
+LONGEST, SMALL = 1024, 192
+"""Longer side of a photo in pixels, and of a small one."""
 
 GREY = 128
 WEBP, JPEG, PNG = "image/webp", "image/jpeg", "image/png"
@@ -156,12 +156,21 @@ def crop(edition: Edition, layer: str, unit: int, part: int, example: int) -> Pi
 
 def photo(edition: Edition, id: int) -> Picture:
     """Return an image of the run, read from its source, at most 1024 pixels wide and high."""
+    return _read(edition, id, LONGEST)
+
+
+def thumbnail(edition: Edition, id: int) -> Picture:
+    """Return the same, small."""
+    return _read(edition, id, SMALL)
+
+
+def _read(edition: Edition, id: int, longest: int) -> Picture:
     from PIL import Image
 
     from storage.images.decode import decode
 
     image = decode(source_bytes(edition, id))
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return Picture(pictures.encode(np.asarray(image.convert("RGB")), ".webp"), WEBP)
 
 

@@ -359,6 +359,50 @@ class Explained(TypedDict):
     notes: list[str]
 
 
+class Salient(TypedDict):
+    layer: str
+    size: list[int]
+    seen: list[float]
+    method: str
+    score: Number
+    target: dict[str, Any]
+    signed: bool
+    rows: int
+    cols: int
+    map: str
+
+
+class Driver(TypedDict):
+    unit: int
+    effect: Number
+
+
+class Driven(TypedDict):
+    unit: int
+    drivers: list[Driver]
+
+
+class Linked(TypedDict):
+    layer: str
+    size: list[int]
+    seen: list[float]
+    to: str
+    positions: list[list[list[list[Number]]]]
+    drivers: list[Driven]
+
+
+class ImageRow(TypedDict):
+    image_id: int
+    key: str
+    label: str | None
+
+
+class Images(TypedDict):
+    images: int
+    start: int
+    found: list[ImageRow]
+
+
 ANSWERS: dict[str, Any] = {
     "cells": CellColumns,
     "labels": CellLabels,
@@ -372,5 +416,6 @@ ANSWERS: dict[str, Any] = {
     "likeness": Likeness,
     "moved": Moved,
     "image": Image,
+    "images": Images,
     "rejects": Rejects,
 }

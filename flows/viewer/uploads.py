@@ -33,6 +33,7 @@ ImageId = Annotated[
     int | None, Query(ge=0, le=2**31 - 1, description="An image of the run, instead of one that is sent.")
 ]
 ClassName = Annotated[str | None, Query(max_length=200, description="A class by its name or number.")]
+Method = Annotated[str | None, Query(max_length=40, description="A method of `actlas saliency`: the pixels' part.")]
 BODY = {
     "requestBody": {
         "required": False,
@@ -76,11 +77,11 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
 
     @app.post(
         f"{root}/explain",
-        responses=_told(schemas.Explained),
+        responses=_told(schemas.Explained | schemas.Salient | schemas.Linked),
         response_model=None,
         openapi_extra=BODY,
         tags=["uploads"],
-        summary="What a layer sees in an image, and what speaks for a class.",
+        summary="What a layer sees in an image, and what speaks for a class; the saliency of its pixels; links to a later layer.",
     )
     async def explain(
         name: Name,
@@ -89,11 +90,16 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
         request: Request,
         of: ClassName = None,
         against: ClassName = None,
+        method: Method = None,
+        to: Annotated[str | None, Query(max_length=300, description="A later layer: what moves what is there.")] = None,
         id: ImageId = None,
     ) -> Response:
         edition = shelf.edition(name, version)
-        edition.layer(layer)
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "of": of, "against": against, "id": id}
+        for named in (layer, to):
+            if named is not None:
+                edition.layer(named)
+        told = {"of": of, "against": against, "method": method, "to": to, "id": id}
+        asked = {"run": f"{name}@{edition.run.number}", "layer": layer} | told
         return await _ask(desk, "explain", asked, request)
 
 

@@ -160,3 +160,83 @@ def test_motion_lies_over_the_atlas_and_drift_sorts_units(page: viewing.Page) ->
     values = [float(text.split()[1]) for text in page.see(".units li").all_inner_texts() if text.split()[1] != "–"]
     assert values == sorted(values, reverse=True)
     assert values[0] > 0
+
+
+def test_an_image_is_chosen_and_found(page: viewing.Page) -> None:
+    page.goto(f"/small/image?layer={LAYER}")
+    page.see(".images li").first.wait_for()
+    assert page.see(".images li").count() == 40
+    assert page.loaded(".images img")
+    page.see("input.field").fill("stripes")
+    page.wait_for_url("**text=stripes")
+    page.until("() => /with .stripes. in/.test(document.querySelector('main [role=status]').textContent)")
+    shown = page.see(".images li").all_inner_texts()
+    assert 0 < len(shown) < 40
+    assert all("stripes" in text for text in shown)
+    page.see("input.field").fill("zebra")
+    page.see("text=No image is called that").wait_for()
+
+
+def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.Page) -> None:
+    page.goto(f"/small/atlas/{LAYER}")
+    page.settle()
+    page.see("text=Locate an image").click()
+    page.see(".panel .images a").nth(3).click()
+    page.wait_for_url("**locate=3")
+    page.see(".panel .positions").wait_for(timeout=60_000)
+    page.keyboard.press("/")
+    name = page.get("/api/1/runs/small/current/image", id="5")["key"]
+    page.keyboard.type(name)
+    page.see(".found [role=option]").first.wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/image/5?*")
+
+
+def test_what_lies_over_an_image_is_chosen_and_mixed(page: viewing.Page) -> None:
+    page.goto(f"/small/image/7?layer={LAYER}")
+    page.see("#laid").wait_for(timeout=60_000)
+    page.settle()
+    plain = page.shot(".image-photo .positioned")
+    seen = {plain}
+    for shown in ("groups", "icons", "gradient", "integrated-gradients"):
+        page.select_option("#laid", shown)
+        page.wait_for_url(f"**show={shown}*")
+        page.see("#laid").wait_for(timeout=60_000)
+        page.settle()
+        page.until("() => !document.querySelector('.image-photo figcaption').textContent.startsWith('Waiting')", 60)
+        page.settle()
+        seen.add(page.shot(".image-photo .positioned"))
+    assert len(seen) == 5
+    page.see("#mix").fill("0")
+    page.wait_for_url("**mix=0*")
+    assert page.shot(".image-photo .positioned") not in seen
+
+
+def test_what_is_at_a_position_is_followed_to_a_later_layer(page: viewing.Page) -> None:
+    page.goto("/small/image/7?layer=features.2")
+    page.see(".follow button").first.click(timeout=60_000)
+    page.wait_for_url("**to=features.5*")
+    page.see(".two-mosaics").wait_for(timeout=60_000)
+    page.until("() => document.querySelectorAll('.link-line').length > 0")
+    assert page.see(".drivers li li").count() >= 1
+    page.keyboard.press("]")
+    page.wait_for_url("**layer=features.5*")
+
+
+def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
+    import base64
+
+    import numpy as np
+
+    from atlas.attribution import colours
+    from flows import looking, saliency
+
+    asked = {"layer": LAYER, "id": "7", "method": "gradient", "of": "1"}
+    answer = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked, timeout=120).json()
+    _, _, found = saliency.explain(looking.look(str(served.store), run="small"), "7", "1", method="gradient")
+    sent = np.frombuffer(base64.b64decode(answer["map"]), np.int8).reshape(answer["rows"], answer["cols"])
+    assert np.abs(sent / 127 - colours.scaled(found)).max() < 1 / 127
+    other = saliency.explain(looking.look(str(served.store), run="small"), "7", "0", method="gradient")[2]
+    assert np.abs(sent / 127 - colours.scaled(other)).max() > 0.1
+    wrong = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked | {"method": "tea leaves"})
+    assert wrong.status_code == 400

@@ -45,7 +45,7 @@ export class Panel {
   }
 }
 
-const PLACES = /** @type {[State['place'], string][]} */ ([['atlas', 'Atlas'], ['units', 'Units'], ['compare', 'Compare'], ['run', 'Run']]);
+const PLACES = /** @type {[State['place'], string][]} */ ([['atlas', 'Atlas'], ['units', 'Units'], ['image', 'Image'], ['compare', 'Compare'], ['run', 'Run']]);
 
 export class Frame {
   constructor() {
@@ -88,6 +88,7 @@ export class Frame {
   /** The same run at another place, keeping the layer. @param {State} state @param {State['place']} place @param {About} about @returns {State} */
   #turned(state, place, about) {
     const layer = layerOf(state, about);
+    if (place === 'image') return { ...state, place, what: '', query: { layer } };
     if (place !== 'compare') return { ...state, place, what: place === 'run' ? '' : layer, query: {} };
     const before = about.versions.filter((number) => number < about.version).at(-1) ?? about.version;
     return { ...state, place, version: before, other: `${about.name}@${about.version}`, what: layer, query: {} };

@@ -14,7 +14,8 @@ import { Atlas } from './places/atlas/atlas.js';
 import { Api } from './places/api.js';
 import { Compare } from './places/compare/compare.js';
 import { Home } from './places/home.js';
-import { ImagePlace } from './places/image.js';
+import { ImagePlace } from './places/image/image.js';
+import { ImagesPlace } from './places/image/images.js';
 import { Lost } from './places/lost.js';
 import { RunPlace } from './places/run.js';
 import { UnitPlace } from './places/unit.js';
@@ -24,7 +25,7 @@ import { restore } from './theme.js';
 
 /** @typedef {{ update: (state: import('./address.js').State) => Promise<void> | void, close?: () => void }} View */
 /** @type {Record<string, new (place: any) => View>} */
-const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, compare: Compare, run: RunPlace, api: Api, lost: Lost };
+const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, images: ImagesPlace, compare: Compare, run: RunPlace, api: Api, lost: Lost };
 
 restore();
 const frame = new Frame();
@@ -40,7 +41,7 @@ async function show() {
     const at = state.place === 'compare' ? versionOf(state.other ?? '') : state;
     const about = ['home', 'lost', 'api'].includes(state.place) ? null : await open(at.name, at.version);
     if (mine !== turns) return;
-    const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : PLACES[state.place] ? state.place : 'lost';
+    const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
     if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
     const framed = { ...state, name: at.name, version: at.version };
     frame.show(framed, about, about && search.element);
@@ -76,11 +77,13 @@ function exists(state, about) {
 /** @param {number} by */
 async function deeper(by) {
   const state = here();
-  if (!['atlas', 'units', 'compare'].includes(state.place)) return;
+  if (!['atlas', 'units', 'compare', 'image'].includes(state.place)) return;
   const { name, version } = state.place === 'compare' ? versionOf(state.other ?? '') : state;
-  const { layers } = await open(name, version);
-  const next = layers[layers.findIndex((layer) => layer.name === state.what) + by];
-  if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
+  const about = await open(name, version);
+  const current = layerOf(state, about);
+  const next = about.layers[about.layers.findIndex((layer) => layer.name === current) + by];
+  if (next && state.place === 'image') turn({ layer: next.name, at: null, to: null });
+  else if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
 }
 
 listen({

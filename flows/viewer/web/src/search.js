@@ -1,19 +1,20 @@
 // Search: a class, a unit or a label, from anywhere.
 
-import { ask } from './data.js';
+import { ask, live } from './data.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { layerOf } from './frame.js';
 import { go } from './go.js';
 import { say } from './live.js';
 
 const MOST = 8;
+const FILES = 4;
 
 /** @typedef {{ words: string, kind: string, act: () => void }} Found */
 
 export class Search {
   constructor() {
     this.input = h('input', {
-      type: 'search', role: 'combobox', 'aria-label': 'Search: a class, a unit, a label', placeholder: 'Class, unit, label', autocomplete: 'off', spellcheck: 'false',
+      type: 'search', role: 'combobox', 'aria-label': 'Search: a class, a unit, a label, a file', placeholder: 'Class, unit, label, file', autocomplete: 'off', spellcheck: 'false',
       'aria-expanded': 'false', 'aria-controls': 'found', 'aria-autocomplete': 'list', maxlength: 200,
       oninput: () => this.#look(), onfocus: () => this.#look(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
       onblur: () => setTimeout(() => this.#shut(), 150),
@@ -117,7 +118,11 @@ async function matches(text, about, state) {
       words: label, kind: 'label, among units', act: () => go({ ...state, place: 'units', what: layer, query: { label } }),
     })));
   }
-  return found.slice(0, MOST + 2);
+  if (live() && text.length > 1) {
+    const { found: images } = /** @type {ImageList} */ (await ask('images', { start: 0, text }).catch(() => ({ found: [] })));
+    found.splice(MOST, Infinity, ...images.slice(0, FILES).map((image) => ({ words: image.key, kind: 'image', act: () => go({ ...state, place: 'image', what: String(image.image_id), query: { layer } }) })));
+  }
+  return found.slice(0, MOST + FILES);
 }
 
 /** @param {string} text @param {About} about @param {string} layer @param {import('./address.js').State} state @returns {Found[]} */

@@ -82,6 +82,9 @@ interface Explained {
   attribution: { total: number; blocks: number[][]; for: { unit: number; attribution: number }[]; against: { unit: number; attribution: number }[] };
   notes: string[];
 }
+interface Salient { layer: string; method: string; score: Maybe; target: { name: string }; signed: boolean; rows: number; cols: number; map: string; seen: number[] }
+interface Linked { layer: string; to: string; positions: number[][][][]; drivers: { unit: number; drivers: { unit: number; effect: number }[] }[] }
+interface ImageList { images: number; start: number; found: { image_id: number; key: string; label: string | null }[] }
 interface Exported { name: string; version: number; about: About }
 
 interface Window { ACTLAS?: Exported; actlas?: (answers: Record<string, unknown>, pictures: Record<string, string>) => void }

@@ -1,11 +1,13 @@
 // Locate: an image that is dropped or chosen lights the cells that its positions fall in.
 
+import { here, href } from '../../address.js';
 import { picture, send } from '../../data.js';
-import { h, SIGNS, sign } from '../../dom.js';
+import { fill, h, SIGNS, sign } from '../../dom.js';
 import { many } from '../../format.js';
 import { say } from '../../live.js';
 import { coming, section } from '../../parts.js';
-import { Positions } from '../positions.js';
+import { chooser } from '../image/choose.js';
+import { Positions } from '../image/positions.js';
 import { icon } from './sprites.js';
 
 /** @typedef {import('./grid.js').Grid} Grid */
@@ -20,7 +22,7 @@ export class Locate {
     this.positions = null;
     this.shown = '';
     this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
-    this.button = h('button', { class: 'tool', title: 'Find an image of yours on the map: choose it, or drop it anywhere', onclick: () => this.file.click() }, sign(SIGNS.search), h('span', {}, 'Locate an image'));
+    this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate an image'));
     const { root } = atlas;
     this.listeners = /** @type {[string, (event: any) => void][]} */ ([
       ['dragover', (event) => { event.preventDefault(); root.classList.add('dropping'); }],
@@ -28,6 +30,18 @@ export class Locate {
       ['drop', (event) => { event.preventDefault(); root.classList.remove('dropping'); if (event.dataTransfer?.files[0]) this.take(event.dataTransfer.files[0]); }],
     ]);
     for (const [name, act] of this.listeners) root.addEventListener(name, act);
+  }
+
+  /** One's own, or one of the run. */
+  choose() {
+    const body = this.atlas.panel.open('Locate an image', () => this.leave());
+    this.forget();
+    this.shown = 'choose';
+    const state = here();
+    const { field, told, body: found } = chooser('', (id) => href({ ...state, query: { ...state.query, locate: String(id), cell: '' } }));
+    fill(body, h('p', {}, 'Drop a picture anywhere on this page, or'), h('button', { class: 'button', onclick: () => this.file.click() }, 'Choose a file'),
+      section('Or one of the run', field, told, found));
+    field.focus();
   }
 
   /** @param {Blob} image */

@@ -22,8 +22,8 @@ export function sheet(grid, i) {
   return image;
 }
 
-/** Draw a cell's icon into a canvas as soon as it is there. @param {HTMLCanvasElement} canvas @param {import('./grid.js').Grid} grid @param {number} i @param {(canvas: HTMLCanvasElement) => void} [meanwhile] */
-export function drawIcon(canvas, grid, i, meanwhile) {
+/** Draw a cell's icon into a canvas as soon as it is there. @param {HTMLCanvasElement} canvas @param {import('./grid.js').Grid} grid @param {number} i @param {(canvas: HTMLCanvasElement) => void} [meanwhile] @param {() => void} [drawn] */
+export function drawIcon(canvas, grid, i, meanwhile, drawn) {
   const image = sheet(grid, i);
   const stamp = `${image.src}#${i}`;
   canvas.dataset.icon = stamp;
@@ -35,6 +35,7 @@ export function drawIcon(canvas, grid, i, meanwhile) {
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
     context.imageSmoothingQuality = 'high';
     context.drawImage(image, left, top, side, side, 0, 0, canvas.width, canvas.height);
+    drawn?.();
   };
   if (image.complete && image.naturalWidth) draw();
   else {

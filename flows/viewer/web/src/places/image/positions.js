@@ -1,7 +1,9 @@
 // An image with the grid of positions that the model has of it.
 
-import { h } from '../dom.js';
-import { colour } from '../theme.js';
+import { h } from '../../dom.js';
+import { colour } from '../../theme.js';
+
+const VEIL = 0.85;
 
 /**
  * @typedef {object} Told
@@ -21,6 +23,12 @@ export class Positions {
     this.told = told;
     /** What is marked: how strongly each position is coloured, −1 to 1. @type {number[][] | null} */
     this.values = null;
+    /** A picture laid over what the model sees, instead of values. @type {HTMLCanvasElement | null} */
+    this.picture = null;
+    /** Is the photo taken back, so that the picture over it can be told from it? */
+    this.veiled = false;
+    /** How much is seen of what is laid over, 0 to 1. */
+    this.mix = 0.7;
     /** @type {Set<string>} */
     this.lit = new Set();
     this.at = { y: -1, x: -1 };
@@ -76,17 +84,32 @@ export class Positions {
     const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
     context.scale(dots, dots);
     const { rows, cols } = this.how;
+    if (this.picture) this.#lay(context, this.picture, width, height);
     for (let y = 0; y < rows; y++) {
       for (let x = 0; x < cols; x++) this.#cell(context, y, x, this.#box(y, x, width, height));
     }
     if (this.at.y >= 0) outline(context, this.#box(this.at.y, this.at.x, width, height), colour('--accent'), 2.5);
   }
 
+  /** @param {CanvasRenderingContext2D} context @param {HTMLCanvasElement} picture @param {number} width @param {number} height */
+  #lay(context, picture, width, height) {
+    const [left, top, right, bottom] = this.how.seen;
+    if (this.veiled) {
+      context.globalAlpha = this.mix * VEIL;
+      context.fillStyle = colour('--paper');
+      context.fillRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+    }
+    context.globalAlpha = this.mix;
+    context.imageSmoothingEnabled = picture.width > this.how.cols;
+    context.drawImage(picture, left * width, top * height, (right - left) * width, (bottom - top) * height);
+    context.globalAlpha = 1;
+  }
+
   /** @param {CanvasRenderingContext2D} context @param {number} y @param {number} x @param {[number, number, number, number]} box */
   #cell(context, y, x, box) {
-    const value = this.values?.[y]?.[x];
+    const value = this.picture ? undefined : this.values?.[y]?.[x];
     if (value !== undefined) {
-      context.globalAlpha = Math.min(1, Math.abs(value)) * 0.72;
+      context.globalAlpha = Math.min(1, Math.abs(value)) * this.mix;
       context.fillStyle = colour(value < 0 ? '--against' : '--for');
       context.fillRect(...box);
       context.globalAlpha = 1;

@@ -1,20 +1,24 @@
 // One image, taken apart: what a layer sees at each position, what speaks for a class, and which positions belong together.
 
-import { href } from '../address.js';
-import { ask, live, picture, send } from '../data.js';
-import { fill, h } from '../dom.js';
-import { number, percent, signed } from '../format.js';
-import { layerOf } from '../frame.js';
-import { turn } from '../go.js';
-import { say, title } from '../live.js';
-import { cellHref, chip, coming, section } from '../parts.js';
-import { load } from './atlas/grid.js';
-import { icon } from './atlas/sprites.js';
+import { href } from '../../address.js';
+import { ask, live, picture, send } from '../../data.js';
+import { fill, h } from '../../dom.js';
+import { number, percent, signed } from '../../format.js';
+import { layerOf } from '../../frame.js';
+import { turn } from '../../go.js';
+import { say, title } from '../../live.js';
+import { cellHref, chip, coming, section } from '../../parts.js';
+import { load } from '../atlas/grid.js';
+import { icon } from '../atlas/sprites.js';
+import { swing } from '../unit.js';
+import { blocks, groups, scaled } from './groups.js';
+import { choice, grouped, heat, icons, SHOWN } from './laid.js';
+import { later } from './later.js';
+import { mosaic } from './mosaic.js';
 import { Positions } from './positions.js';
-import { swing } from './unit.js';
 
-/** @typedef {import('../address.js').State} State */
-/** @typedef {import('./atlas/grid.js').Grid} Grid */
+/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('../atlas/grid.js').Grid} Grid */
 
 export class ImagePlace {
   /** @param {{ root: HTMLElement, about: About }} place */
@@ -22,7 +26,7 @@ export class ImagePlace {
     this.root = root;
     this.about = about;
     this.key = '';
-    /** @type {Map<string, Promise<Explained>>} */
+    /** @type {Map<string, Promise<any>>} */
     this.asked = new Map();
   }
 
@@ -31,7 +35,8 @@ export class ImagePlace {
     const id = Number(state.what);
     title(`image ${id}`, `${this.about.name}@${this.about.version}`);
     const layer = /** @type {LayerFacts} */ (this.about.layers.find((known) => known.name === layerOf(state, this.about)));
-    const key = `${id} ${layer.name} ${state.query.class ?? ''} ${state.query.against ?? ''}`;
+    const { class: of = '', against = '', show = '', to = '' } = state.query;
+    const key = `${id} ${layer.name} ${of} ${against} ${show} ${to}`;
     if (key === this.key) return;
     this.key = key;
     const page = h('article', { class: 'page wide' });
@@ -57,9 +62,9 @@ export class ImagePlace {
     return h('div', { class: 'page-head image-tools' }, layers, live() && this.about.uploads && locate);
   }
 
-  /** @param {number} id @param {LayerFacts} layer @param {State} state @returns {Promise<Explained>} */
-  #explain(id, layer, state) {
-    const words = { ...(state.query.class ? { of: state.query.class } : {}), ...(state.query.against ? { against: state.query.against } : {}) };
+  /** @param {number} id @param {LayerFacts} layer @param {State} state @param {Record<string, string>} [more] @returns {Promise<any>} */
+  #explain(id, layer, state, more = {}) {
+    const words = { ...more, ...(state.query.class ? { of: state.query.class } : {}), ...(state.query.against ? { against: state.query.against } : {}) };
     const key = JSON.stringify([id, layer.name, words]);
     const found = this.asked.get(key) ?? send('explain', { layer: layer.name, id, ...words }, new Blob([]));
     this.asked.set(key, found);
@@ -72,16 +77,22 @@ export class ImagePlace {
     const image = /** @type {HTMLImageElement} */ (photo(id));
     const place = h('div', { class: 'image-at' });
     const { rows, cols } = found.grid;
-    const view = { speaks: scaled(found.attribution.blocks), length: scaled(found.grid.norm) };
     /** @type {Promise<Grid | null>} */
-    const grid = found.grid.cells ? load(layer, /** @type {GridFacts} */ (layer.grids.find((known) => known.grid === found.grid.grid))) : Promise.resolve(null);
+    const grid = gridOf(layer, found);
     const show = (/** @type {number} */ y, /** @type {number} */ x) => {
       if (y < 0) return;
       turn({ at: `${y},${x}` }, { replace: true, quiet: true });
       grid.then((known) => fill(place, ...this.#position(state, layer, found, known, y, x)));
     };
     const positions = new Positions(image, { rows, cols, seen: found.seen, words: 'The image' }, { hover: show, press: show });
-    positions.values = view.speaks;
+    const pooled = found.groups.maps.map((map) => scaled(blocks(map, found.grid.top, found.grid.left)));
+    const caption = h('figcaption', { class: 'quiet small', role: 'status' });
+    const base = this.#lay(state, id, layer, found, { positions, pooled, caption, grid });
+    const group = (/** @type {number} */ k) => {
+      if (k < 0) return base();
+      Object.assign(positions, { picture: null, values: pooled[k] });
+      positions.draw();
+    };
     const lay = h('div', { class: 'mosaic' });
     grid.then((known) => known && fill(lay, mosaic(found, known, show)));
     const [y, x] = (state.query.at ?? '').split(',').map(Number);
@@ -91,12 +102,61 @@ export class ImagePlace {
     say(`Taken apart at ${layer.name}.`);
     return [
       h('div', { class: 'image-top' },
-        h('figure', { class: 'image-photo' }, positions.element, h('figcaption', { class: 'quiet small' }, `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` against “${short(found.versus.name)}”` : ''} at each position: blue for, orange against.`)),
+        h('figure', { class: 'image-photo' }, positions.element, choice(shownOf(state), positions.mix * 100, (mix) => { positions.mix = mix / 100; positions.draw(); }), caption),
         h('figure', { class: 'image-icons' }, lay, h('figcaption', { class: 'quiet small' }, `What ${layer.name} sees: the icon of the likest cell, its size by the activation’s length.`)),
         place),
-      h('div', { class: 'columns' }, this.#choices(state, found), this.#speakers(state, layer, found), groups(found, positions, view.speaks, grid)),
+      h('div', { class: 'columns' }, this.#choices(state, found), this.#speakers(state, layer, found), groups(found, pooled, group, grid)),
+      this.#later(state, id, layer, found, grid),
       ...found.notes.map((note) => h('p', { class: 'note' }, `${note}.`)),
     ];
+  }
+
+  /**
+   * Lay over the photo what the address names; what needs the model comes when it has come.
+   * @param {State} state @param {number} id @param {LayerFacts} layer @param {Explained} found
+   * @param {{ positions: Positions, pooled: number[][][], caption: HTMLElement, grid: Promise<Grid | null> }} at
+   * @returns {() => void} lay it over again
+   */
+  #lay(state, id, layer, found, { positions, pooled, caption, grid }) {
+    const shown = shownOf(state);
+    const speaks = scaled(found.attribution.blocks);
+    /** @type {HTMLCanvasElement | null} */
+    let picture = null;
+    const again = () => {
+      Object.assign(positions, { picture, veiled: shown !== 'groups' && shown !== 'icons', values: shown === 'speaks' ? speaks : null });
+      positions.draw();
+    };
+    positions.mix = Math.min(100, Math.max(0, Number(state.query.mix ?? 70) || 0)) / 100;
+    const mine = (/** @type {HTMLCanvasElement} */ made) => { picture = made; again(); };
+    caption.textContent = CAPTIONS[shown] ?? 'Waiting for the model …';
+    if (shown === 'speaks') caption.textContent = `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` against “${short(found.versus.name)}”` : ''} at each position: blue for, orange against.`;
+    else if (shown === 'groups') picture = grouped(pooled);
+    else if (shown === 'icons') grid.then((known) => known && mine(icons(found, known, again)));
+    else {
+      this.#explain(id, layer, { ...state, query: { class: state.query.class ?? '' } }, { method: shown }).then((/** @type {Salient} */ salient) => {
+        caption.textContent = `How much each pixel moves the score of “${short(found.target.name)}”, ${number(salient.score)}, by ${salient.method}${salient.signed ? ': blue for, orange against' : ''}.`;
+        mine(heat(salient));
+      }, (error) => { caption.textContent = error.message; });
+    }
+    again();
+    return again;
+  }
+
+  /** What the positions move in a later layer: asked for when it is wanted. @param {State} state @param {number} id @param {LayerFacts} layer @param {Explained} found @param {Promise<Grid | null>} grid */
+  #later(state, id, layer, found, grid) {
+    const deeper = this.about.layers.slice(this.about.layers.indexOf(layer) + 1);
+    if (!deeper.length) return null;
+    const box = h('div');
+    const to = deeper.find((known) => known.name === state.query.to);
+    if (to) {
+      coming(box, async () => {
+        const links = /** @type {Linked} */ (await this.#explain(id, layer, state, { to: to.name }));
+        const there = /** @type {Explained} */ (await this.#explain(id, to, state));
+        return { links, there, grids: await Promise.all([grid, gridOf(to, there)]) };
+      }, ({ links, there, grids }) => later(state, [found, grids[0]], [there, grids[1]], links), [780, 320]);
+    }
+    return h('div', {}, section('Where it goes', h('p', { class: 'follow' }, 'Follow what is here to a later layer: ', ...deeper.map((known) =>
+      h('button', { class: 'link', 'aria-pressed': String(known === to), onclick: () => turn({ to: known === to ? null : known.name }) }, known.name)))), box);
   }
 
   /** @param {State} state @param {LayerFacts} layer @param {Explained} found @param {Grid | null} grid @param {number} y @param {number} x */
@@ -148,54 +208,19 @@ function photo(id) {
   return image;
 }
 
-/** The icons of the positions, each as large as its activation is long. @param {Explained} found @param {Grid} grid @param {(y: number, x: number) => void} show */
-function mosaic(found, grid, show) {
-  const { rows, cols, cells, side } = found.grid;
-  const wide = Math.floor(420 / cols);
-  const box = h('div', { class: 'mosaic-in', 'aria-hidden': 'true' });
-  box.style.gridTemplateColumns = `repeat(${cols}, ${wide}px)`;
-  for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < cols; x++) {
-      const cell = /** @type {[number, number][][]} */ (cells)[y][x];
-      const i = grid.at(cell[0], cell[1]);
-      const place = h('span', { class: 'mosaic-place', onpointerenter: () => show(y, x) });
-      place.style.width = place.style.height = `${wide}px`;
-      if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * side[y][x])), ''));
-      box.append(place);
-    }
-  }
-  return box;
-}
+/** @type {Record<string, string>} */
+const CAPTIONS = {
+  groups: 'Each position in the colour of the group that holds most of it.',
+  icons: 'The icon of the likest cell at each position.',
+};
 
-/** @param {Explained} found @param {Positions} positions @param {number[][]} before @param {Promise<Grid | null>} grid */
-function groups(found, positions, before, grid) {
-  const { maps, share, attribution, explained, cells } = found.groups;
-  const pooled = maps.map((map) => scaled(blocks(map, found.grid.top, found.grid.left)));
-  const show = (/** @type {number[][]} */ values) => { positions.values = values; positions.draw(); };
-  return section('Positions that belong together', h('ul', { class: 'groups' }, ...maps.map((_, k) => {
-    const swatch = h('span', { class: 'swatch' });
-    grid.then((known) => {
-      const i = known && cells ? known.at(cells[k][0], cells[k][1]) : -1;
-      if (known && i >= 0) swatch.append(icon(known, i, 40, ''));
-    });
-    return h('li', {}, h('button', { class: 'group', onpointerenter: () => show(pooled[k]), onpointerleave: () => show(before), onfocus: () => show(pooled[k]), onblur: () => show(before),
-      'aria-label': `group ${k + 1}: ${percent(share[k])} of the activation, adds ${signed(attribution[k])} to the class` },
-    swatch, h('span', {}, percent(share[k])), h('span', { class: 'num quiet' }, signed(attribution[k]))));
-  })), h('p', { class: 'quiet small' }, `Point at a group to see where it is. Together they hold ${percent(explained)} of the activation.`));
-}
+/** @param {State} state */
+const shownOf = (state) => (SHOWN.some(([name]) => name === state.query.show) ? state.query.show : 'speaks');
 
-/** The mean of a map over each block. @param {number[][]} map @param {number[]} top @param {number[]} left */
-function blocks(map, top, left) {
-  return top.slice(0, -1).map((start, y) => left.slice(0, -1).map((edge, x) => {
-    const part = map.slice(start, top[y + 1]).flatMap((row) => row.slice(edge, left[x + 1]));
-    return part.reduce((sum, value) => sum + value, 0) / Math.max(1, part.length);
-  }));
-}
-
-/** @param {number[][]} values */
-function scaled(values) {
-  const most = Math.max(...values.flat().map(Math.abs), 1e-12);
-  return values.map((row) => row.map((value) => value / most));
+/** The grid whose icons an image is drawn with. @param {LayerFacts} layer @param {Explained} found @returns {Promise<Grid | null>} */
+function gridOf(layer, found) {
+  const facts = layer.grids.find((known) => known.grid === found.grid.grid);
+  return found.grid.cells && facts ? load(layer, facts) : Promise.resolve(null);
 }
 
 /** @param {number[][]} values */

@@ -1,0 +1,77 @@
+// From one layer to a later one: where what is at a position goes, as arrows between two mosaics, and what drives its units.
+
+import { h, s } from '../../dom.js';
+import { number, signed } from '../../format.js';
+import { chip, face, missing, section } from '../../parts.js';
+import { swing } from '../unit.js';
+import { mosaic } from './mosaic.js';
+
+const SIDE = 320;
+const BETWEEN = 140;
+const MOST = 4;
+
+/** @typedef {import('../atlas/grid.js').Grid} Grid */
+
+/**
+ * @param {import('../../address.js').State} state
+ * @param {[Explained, Grid | null]} from
+ * @param {[Explained, Grid | null]} to
+ * @param {Linked} links
+ */
+export function later(state, [found, grid], [there, above], links) {
+  const lines = s('svg', { class: 'links-lines', viewBox: `0 0 ${2 * SIDE + BETWEEN} ${SIDE}`, 'aria-hidden': 'true' });
+  const words = h('p', { class: 'quiet small', role: 'status' }, 'Point at a position on the left: arrows lead to what it moves most on the right.');
+  const parts = [links.positions.length, links.positions[0].length];
+  const show = (/** @type {number} */ y, /** @type {number} */ x) => {
+    const [py, px] = [Math.floor((y / found.grid.rows) * parts[0]), Math.floor((x / found.grid.cols) * parts[1])];
+    const strongest = ends(links.positions[py][px]);
+    lines.replaceChildren(...strongest.flatMap((end) => line(parts, [py, px], end)));
+    words.textContent = `Position ${y},${x} of ${links.layer} ${strongest.map((end) => `${end.effect < 0 ? 'holds back' : 'drives'} ${end.y},${end.x} of ${links.to} by ${number(Math.abs(end.effect))}`).join(', ')}.`;
+  };
+  if (!grid || !above) return section(`From ${links.layer} to ${links.to}`, missing('One of the two layers has no icons.', undefined));
+  const [y, x] = strongestPart(links.positions);
+  queueMicrotask(() => show(Math.floor((y / parts[0]) * found.grid.rows), Math.floor((x / parts[1]) * found.grid.cols)));
+  return section(`From ${links.layer} to ${links.to}`,
+    h('div', { class: 'two-mosaics' }, mosaic(found, grid, show, SIDE), mosaic(there, above, () => {}, SIDE), lines), words,
+    h('h3', { class: 'quiet small' }, `Units of ${links.to} that speak most for the class, and what drives them here`),
+    drivers(state, links));
+}
+
+/** @param {import('../../address.js').State} state @param {Linked} links */
+function drivers(state, links) {
+  const most = Math.max(...links.drivers.flatMap((row) => row.drivers.map((driver) => Math.abs(driver.effect))), 1e-9);
+  return h('ul', { class: 'drivers' }, ...links.drivers.map((row) => h('li', {},
+    h('a', { class: 'driven', href: hrefOf(state, links.to, row.unit) }, face(links.to, row.unit, 64), h('span', { class: 'chip-name' }, String(row.unit))),
+    h('ul', { class: 'links narrow' }, ...row.drivers.map((driver) => h('li', { class: 'speaker' },
+      chip(state, links.layer, driver.unit), swing(driver.effect / most), h('span', { class: 'num' }, signed(driver.effect))))))));
+}
+
+/** @param {import('../../address.js').State} state @param {string} layer @param {number} unit */
+const hrefOf = (state, layer, unit) => chip(state, layer, unit).href;
+
+/** The parts that are moved most, either way. @param {number[][]} effects */
+function ends(effects) {
+  return effects.flatMap((row, y) => row.map((effect, x) => ({ y, x, effect, rows: effects.length, cols: row.length })))
+    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, MOST);
+}
+
+/** @param {number[][][][]} positions */
+function strongestPart(positions) {
+  let best = [0, 0];
+  let most = -1;
+  positions.forEach((line, y) => line.forEach((effects, x) => {
+    const found = Math.max(...effects.flat().map(Math.abs));
+    if (found > most) [best, most] = [[y, x], found];
+  }));
+  return best;
+}
+
+/** @param {number[]} parts @param {[number, number]} from @param {ReturnType<typeof ends>[number]} end */
+function line(parts, [y, x], end) {
+  const start = [((x + 0.5) / parts[1]) * SIDE, ((y + 0.5) / parts[0]) * SIDE];
+  const stop = [SIDE + BETWEEN + ((end.x + 0.5) / end.cols) * SIDE, ((end.y + 0.5) / end.rows) * SIDE];
+  const middle = SIDE + BETWEEN / 2;
+  const kind = end.effect < 0 ? 'against' : 'for';
+  return [s('path', { class: `link-line ${kind}`, d: `M${start[0]} ${start[1]}C${middle} ${start[1]} ${middle} ${stop[1]} ${stop[0]} ${stop[1]}` }),
+    s('circle', { class: `link-end ${kind}`, cx: stop[0], cy: stop[1], r: 5 })];
+}
