@@ -178,6 +178,7 @@ def test_moves_wherever_the_output_can(family: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_moves_wherever_the_output_can_on_every_family(name: str) -> None:
     kwargs, size = FAMILIES[name]
