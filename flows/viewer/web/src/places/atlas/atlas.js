@@ -161,6 +161,7 @@ export class Atlas {
       this.#listed(state);
     }
     this.redraw();
+    if (first) this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
     if (!grid.columns.classes && !grid.labels) {
       ask('labels', { layer: grid.layer.name, grid: grid.size }).then((labels) => { grid.labels = labels; this.redraw(); }).catch(() => {});
     }

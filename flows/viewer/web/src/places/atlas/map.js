@@ -128,6 +128,12 @@ export class Tiles {
     });
   }
 
+  /** Call back as soon as all tiles of a grid that are in sight are there. @param {number} grid @param {() => void} act */
+  complete(grid, act) {
+    const item = this.viewer.world.getItemAt(this.grids.findIndex((known) => known.grid === grid));
+    if (item) item.whenFullyLoaded(act);
+  }
+
   /** @returns {View} */
   view() {
     const viewport = this.viewer.viewport;
