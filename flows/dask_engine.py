@@ -70,7 +70,9 @@ class OnDask:
 
     def settled(self, config: RunConfig) -> RunConfig:
         """Return the configuration with the workers' device: CUDA if it is left open and workers declare GPUs."""
-        return config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self._gpus() else config
+        return (
+            config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus() else config
+        )
 
     def run(self, works: Iterable[Work], advance: Callable[[int, int], None] | None = None) -> list[Outcome]:
         """Run tasks that do not read each other; `advance` is told how many of them are done."""
@@ -163,7 +165,7 @@ class OnDask:
             ) from None
 
     def _submit(self, client: distributed.Client, work: Work) -> Any:
-        on_gpu = work.stage in GPU_STAGES and work.how["config"]["device"] == "cuda" and self._gpus()
+        on_gpu = work.stage in GPU_STAGES and work.how["config"]["device"] == "cuda" and self.counts_gpus()
         return client.submit(
             dask_worker.perform,
             work,
@@ -173,7 +175,8 @@ class OnDask:
             pure=False,
         )
 
-    def _gpus(self) -> bool:
+    def counts_gpus(self) -> bool:
+        """Say whether workers declare GPUs, so that Dask gives each of them one task at a time."""
         workers = self._client.scheduler_info()["workers"].values() if self._client else ()
         return any(worker["resources"].get("GPU") for worker in workers)
 

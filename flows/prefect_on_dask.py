@@ -14,22 +14,29 @@ from prefect.cache_policies import NO_CACHE
 from flows import dask_engine, pipeline
 from flows.config import RunConfig
 from flows.page import Page
+from flows.prefect_flow import gpu_tags
+from flows.stages import GPU_STAGES
 from flows.work import Outcome, Work
 
 
 def run(config: RunConfig, page: Page, spec: str, *, wait: bool) -> pipeline.Summary:
     """Run the pipeline on the cluster that `spec` names."""
     with dask_engine.on(spec, config.store) as cluster:
-        return pipeline.run(cluster.settled(config), PrefectOnDask(page, cluster), wait=wait)
+        settled = cluster.settled(config)
+        tags = [] if cluster.counts_gpus() else gpu_tags(settled)
+        return pipeline.run(settled, PrefectOnDask(page, cluster, tags), wait=wait)
 
 
 class PrefectOnDask:
-    """Run the tasks of a stage on the cluster, and show how far they are."""
+    """Run the tasks of a stage on the cluster, and show how far they are.
+
+    `tags` are of the stages that run the model, for limits that hold over all runs of the server.
+    """
 
     here = False
 
-    def __init__(self, page: Page, cluster: dask_engine.OnDask) -> None:
-        self.page, self.cluster = page, cluster
+    def __init__(self, page: Page, cluster: dask_engine.OnDask, tags: Iterable[str] = ()) -> None:
+        self.page, self.cluster, self.tags = page, cluster, list(tags)
 
     def run(self, works: Iterable[Work]) -> list[Outcome]:
         works = list(works)
@@ -38,7 +45,9 @@ class PrefectOnDask:
         stage = works[-1].stage
         artifact = self.page.start(stage)
 
-        @task(name=stage, task_run_name=stage, cache_policy=NO_CACHE, persist_result=False)
+        tags = self.tags if stage in GPU_STAGES else []
+
+        @task(name=stage, task_run_name=stage, tags=tags, cache_policy=NO_CACHE, persist_result=False)
         def fan_out() -> list[Outcome]:
             return self.cluster.run(works, lambda done, total: self.page.advance(artifact, done, total))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from prefect.runtime import flow_run
 from support import corpus
 from support.trees import tree
 
 from flows import pipeline
 from flows.engines import Inline
+from flows.work import Make, Work
 
 
 @pytest.mark.usefixtures("server")
@@ -29,3 +33,31 @@ def test_a_flow_hands_its_shards_to_dask(tmp_path: Path) -> None:
         names = [run.name for run in client.read_task_runs() if run.flow_run_id == flow.id]
     assert flow.parameters["dask"] == "local:2"
     assert names == ["collect"], "four shards, one task: what Dask does is not Prefect's to count"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    from flows import prefect_on_dask
+    from flows.page import Page
+    from flows.prefect_flow import GPU_TAG
+
+    cluster = SimpleNamespace(settled=lambda c: c, counts_gpus=lambda: counted, run=lambda works, advance: [])
+    monkeypatch.setattr(prefect_on_dask.dask_engine, "on", lambda spec, store: nullcontext(cluster))
+    monkeypatch.setattr(prefect_on_dask.pipeline, "run", lambda config, engine, wait: engine)
+    config = corpus.config(Path("images"), Path("store"), device="cuda")
+
+    @flow(name=f"gpus-{counted}", persist_result=False)
+    def two_stages() -> str:
+        engine = prefect_on_dask.run(config, Page(), "local:2", wait=False)
+        for stage in ("icons", "layout"):
+            engine.run([Work(stage=stage, store="s", makes=(Make(stage=stage, key="k"),))])
+        return str(flow_run.id)
+
+    mine = two_stages()
+    with get_client(sync_client=True) as client:
+        tags = {run.name: run.tags for run in client.read_task_runs() if str(run.flow_run_id) == mine}
+    assert tags == {"icons": [] if counted else [GPU_TAG], "layout": []}
