@@ -12,8 +12,19 @@ from torch import Tensor, nn
 
 from atlas.activations import probe
 from atlas.arrays import Layer
+from atlas.inversion import styles
 from atlas.inversion import visualise as drawing
-from atlas.inversion.objectives import PICTURE, Objective, channel, class_logit, class_probability, each, neuron, peak
+from atlas.inversion.objectives import (
+    PICTURE,
+    Objective,
+    channel,
+    class_logit,
+    class_probability,
+    each,
+    neuron,
+    of_layer,
+    peak,
+)
 from atlas.inversion.styles import LUCID, MACO, SIMONYAN, STYLES, Style
 from atlas.inversion.visualise import Aims, Visualised, of_views, singly, visualise
 
@@ -170,11 +181,26 @@ def test_classes_by_score_and_probability(objective: Callable[[np.ndarray], Obje
     assert winners(made) == [1, 0, 2]
 
 
-def test_a_probability_by_hand() -> None:
+def class_gap() -> float:
+    """How far a class's score and probability are from the hand calculation."""
     scores = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]])[:, :, None, None]
-    found = class_probability([1, 2]).value({":logits": scores})
-    wanted = [np.exp(2) / (np.exp(1) + np.exp(2) + np.exp(0.5)), np.exp(3) / (2 + np.exp(3))]
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    found = [made([1, 2]).value({":logits": scores}).numpy() for made in (class_logit, class_probability)]
+    shares = [np.exp(2) / (np.exp(1) + np.exp(2) + np.exp(0.5)), np.exp(3) / (2 + np.exp(3))]
+    return float(np.abs(np.array(found) - [[2.0, 3.0], shares]).max())
+
+
+def test_classes_by_hand() -> None:
+    assert class_gap() < 1e-6
+
+
+@pytest.mark.parametrize("fault", ["another class", "the score for the probability"])
+def test_mutant_classes_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = class_logit
+    if fault == "another class":
+        monkeypatch.setitem(globals(), "class_logit", lambda classes: real([one - 1 for one in classes]))
+    else:
+        monkeypatch.setitem(globals(), "class_probability", real)
+    assert class_gap() > 0.1
 
 
 def test_sums_and_weights_and_positions() -> None:
@@ -227,6 +253,31 @@ def test_the_published_styles_number_by_number() -> None:
     assert (MACO.steps, MACO.rate, MACO.climb, MACO.transform) == (256, 1.0, "nadam", "boxes")
     assert (SIMONYAN.steps, SIMONYAN.rate, SIMONYAN.climb, SIMONYAN.canvas) == (150, 0.3, "plain", "zero")
     assert (SIMONYAN.shrink, SIMONYAN.transform) == (5e-3, "none")
+
+
+PLANTED: dict[str, dict[str, object]] = {
+    "LUCID": {"steps": 513, "rate": 0.025, "decay": 1.5, "transform": "atlas", "redirect": 0},
+    "MACO": {"steps": 1000, "rate": 0.05, "climb": "adam", "transform": "cropped"},
+    "SIMONYAN": {"steps": 512, "rate": 6.0, "canvas": "fourier", "shrink": 1e-4, "climb": "adam"},
+}
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in PLANTED.items() for field in fields])
+def test_mutant_another_number_in_a_style_is_seen(name: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), name, dataclasses.replace(globals()[name], **{field: PLANTED[name][field]}))
+    with pytest.raises(AssertionError):
+        test_the_published_styles_number_by_number()
+
+
+def test_mutant_a_shrink_of_the_picture_as_it_is_seen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|I|² is of the picture as the net is given it, not of its colours."""
+    monkeypatch.setattr(styles, "_faint", lambda mean, std: -l2_squared())
+    with pytest.raises(AssertionError):
+        test_simonyan_starts_from_the_mean_and_shrinks_towards_it()
+
+
+def l2_squared() -> Objective:
+    return of_layer(PICTURE, lambda pictures: pictures.square().sum((1, 2, 3)))
 
 
 def test_simonyan_starts_from_the_mean_and_shrinks_towards_it() -> None:
