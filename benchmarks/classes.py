@@ -1,6 +1,6 @@
 """Does a class's picture show the class to networks trained apart from the one that it was drawn by?
 
-    python benchmarks/classes.py [--count 50] [--seed 0] [--recipes class lucid simonyan maco] [--steps N] [--sheet FOLDER]
+    python benchmarks/classes.py [--count 50] [--seed 0] [--recipes class lucid simonyan maco] [--steps N] [--keep FOLDER]
 
 Pictures of classes drawn by seed, at the default model's own size, are shown as they are written in bytes: to the model
 that drew them (does it put the class first?), and, stretched to their own input sizes, to efficientnet-lite1 and -lite2
@@ -64,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the classes")
+    parser.add_argument("--first", type=int, help="take only so many of those drawn")
     parser.add_argument("--draw-seed", type=int, default=0, help="of the pictures")
     parser.add_argument("--recipes", nargs="+", default=["class", "lucid", "simonyan", "maco"])
     parser.add_argument("--steps", type=int)
@@ -74,7 +75,7 @@ def main() -> None:
     asked = parser.parse_args()
     launch.share_cores()
     look = looking.look("")
-    wanted = drawn_classes(asked.count, asked.seed)
+    wanted = drawn_classes(asked.count, asked.seed)[: asked.first]
     judges = [look.model, *(models.load(name) for name in JUDGES)]
     for recipe in asked.recipes:
         shown, seconds = _drawn(look, recipe, wanted, asked)
@@ -83,7 +84,7 @@ def main() -> None:
         found = {model.spec: shares(model, shown) for model in judges}
         row: dict[str, object] = {"recipe": recipe, "steps": asked.steps, "classes": len(wanted), "kind": asked.kind}
         row |= {name: judged(share, wanted) for name, share in found.items()}
-        row |= {"seconds_per_picture": seconds, "threads": torch.get_num_threads()}
+        row |= {"processor_seconds": seconds, "threads": torch.get_num_threads()}
         print(json.dumps(row), flush=True)
         if asked.sheet:
             title = f"{len(wanted)} classes by recipe {recipe}"
@@ -93,7 +94,7 @@ def main() -> None:
 def _drawn(
     look: looking.Look, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
 ) -> tuple[Byte, float | None]:
-    """Draw the pictures, a few at a time, or read those that were kept; say how many seconds one took."""
+    """Draw the pictures, a few at a time, or read those that were kept; say how many processor seconds one took."""
     how = showing.How(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
     shown, seconds = [], []
     for first in range(0, len(wanted), SLICE):
@@ -113,9 +114,9 @@ def _drawn(
 
 
 def _draw(look: looking.Look, targets: Sequence[str], how: showing.How) -> tuple[Byte, float]:
-    started = time.perf_counter()
+    started = time.process_time()
     drawn = showing.show(look, targets, how)
-    return np.stack([one.picture for one in drawn]), time.perf_counter() - started
+    return np.stack([one.picture for one in drawn]), time.process_time() - started
 
 
 def _sheet(model: models.Model, shown: Byte, wanted: Sequence[int], found: dict[str, Double], title: str) -> Byte:
