@@ -7,7 +7,7 @@ import { here } from '../../address.js';
 import { turn } from '../../go.js';
 import { say, title } from '../../live.js';
 import { coming, failed, missing } from '../../parts.js';
-import { load } from './grid.js';
+import { extremes, load } from './grid.js';
 import { Card } from './hover.js';
 import { cellList } from './list.js';
 import { Locate } from './locate.js';
@@ -81,8 +81,8 @@ export class Atlas {
     title(layer.name, 'atlas', `${this.about.name}@${this.about.version}`);
     this.heading.textContent = `Atlas of ${layer.name}`;
     this.stage.setAttribute('aria-label', `Atlas of ${layer.name}. Arrow keys walk from cell to cell, Enter opens one, l shows the list.`);
-    if (this.layer !== layer) await this.#enter(layer, state);
     this.map.chosen = state.query.grid ? Number(state.query.grid) : null;
+    if (this.layer !== layer) await this.#enter(layer, state);
     await this.#useGrid(true);
     await Promise.all([this.#shade(state), this.#classes(state)]);
     this.#open(state);
@@ -161,7 +161,7 @@ export class Atlas {
       this.#listed(state);
     }
     this.redraw();
-    if (first) this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
+    if (!performance.getEntriesByName('map').length) this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
     if (!grid.columns.classes && !grid.labels) {
       ask('labels', { layer: grid.layer.name, grid: grid.size }).then((labels) => { grid.labels = labels; this.redraw(); }).catch(() => {});
     }
@@ -187,8 +187,7 @@ export class Atlas {
     if (shade.startsWith('motion:')) return this.#motion(grid, shade.slice(7));
     const values = await amounts(grid, shade);
     if (!values || this.scene.grid !== grid) return;
-    const finite = values.filter((value) => value !== null);
-    const [low, high] = [Math.min(...finite), Math.max(...finite)];
+    const [low, high] = extremes(values);
     this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
     const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[shade];
     fill(this.legend, ...legend(named, [number(low), number(high)]));
@@ -220,7 +219,8 @@ export class Atlas {
     }
     const found = /** @type {ClassMap} */ (await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }));
     if (this.scene.grid !== grid) return;
-    const largest = Math.max(...found.mean.map((mean) => Math.abs(mean ?? 0))) || 1;
+    const [low, high] = extremes(found.mean);
+    const largest = Math.max(-low, high) || 1;
     this.scene.share = Float32Array.from(found.mean, (mean) => (mean ?? 0) / largest);
     fill(this.foot, h('p', { class: 'small' }, `How much each cell speaks for ${found.name.split(',')[0]}: full colour for it, hatched against it. `,
       h('button', { class: 'link', onclick: () => turn({ class: null }) }, 'Show all classes')));

@@ -57,9 +57,9 @@ export class Grid {
 
   /** The box around all cells on the unit square. */
   box() {
-    const { row, col } = this.columns;
-    const [top, left] = [Math.min(...row) / this.size, Math.min(...col) / this.size];
-    return { x: left, y: top, width: (Math.max(...col) + 1) / this.size - left, height: (Math.max(...row) + 1) / this.size - top };
+    const [top, bottom] = extremes(this.columns.row);
+    const [left, right] = extremes(this.columns.col);
+    return { x: left / this.size, y: top / this.size, width: (right + 1 - left) / this.size, height: (bottom + 1 - top) / this.size };
   }
 
   /** The nearest cell in a direction, by rows or columns and then by distance. @param {number} i @param {number} down @param {number} right */
@@ -79,6 +79,17 @@ export class Grid {
     }
     return best;
   }
+}
+
+/** The least and the largest of many numbers: too many to be arguments. @param {(number | null)[]} values @returns {[number, number]} */
+export function extremes(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value === null) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
 }
 
 /** The left, top and side of each icon on the unit square, as the tiles have them. @param {number} size @param {number} icon @param {CellColumns} columns */
