@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support import compose, corpus
+from support import compose, corpus, slow
 from support.compose import Machine, machine
 from support.postgres import postgres
 from support.prefect_server import free_port, wait_for
@@ -30,6 +30,7 @@ from support.trees import tree
 from flows import pipeline
 from flows.config import RunConfig
 from flows.engines import Inline
+from storage.gc import gc
 from storage.store import Store
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
@@ -166,6 +167,31 @@ def test_the_teams_stack_deploys_runs_and_regenerates(stack: Stack) -> None:
         "actlas: regenerate *",
         "actlas: runs that fell silent",
     ]
+
+
+def test_a_killed_worker_costs_one_run_and_the_next_makes_the_same_bytes(stack: Stack) -> None:
+    """Nobody is left who could say that the run is over; its silence does, and frees its slot."""
+    config = stack.config.model_copy(update={"model": "support.slow:net"})
+    settings = json.dumps({"config": config.model_dump(mode="json", by_alias=True, exclude_unset=True)})
+    environment = stack.machine.services["worker"]["environment"]
+    environment[slow.SECONDS] = "10"
+    for name in ("worker", "services"):
+        stack.machine.up(name)
+    run = ("prefect", "deployment", "run", "actlas/nightly", "--params", settings)
+    assert stack.cli(*run).returncode == 0
+    store = Store(Path(config.store))
+    wait_for(lambda: store.results("collect"), 240, "the first shard")
+    stack.machine.kill("worker")
+    assert len(store.results("collect")) < 2 * len(config.layers)
+    assert stack.states("actlas") == ["Running"]
+
+    environment[slow.SECONDS] = "0"
+    stack.machine.up("worker")
+    wait_for(lambda: stack.states("actlas") == ["Crashed"], 400, "the killed run to be called so", 1)
+    assert stack.cli(*run).returncode == 0
+    wait_for(lambda: "Completed" in stack.states("actlas"), 240, "the next run", 1)
+    gc(store, older_than=0)
+    Stack(stack.machine, config, stack.api).same_as_inline([{}])
 
 
 def test_the_server_lets_nobody_in_without_the_password(stack: Stack) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from support.prefect_server import end
@@ -155,6 +156,13 @@ class Machine:
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]
+
+    def kill(self, name: str) -> None:
+        """Kill a container: all its processes at once, also those that lead groups of their own."""
+        process = self.processes.pop(name)
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            one.kill()
+        process.wait()
 
     def down(self) -> None:
         for process in reversed(self.processes.values()):
