@@ -71,7 +71,7 @@ export class Atlas {
     if (live() && about.uploads) this.legend.before(this.locate.button, this.locate.file);
     this.restyle = () => { this.overlay.restyle(); this.redraw(); };
     addEventListener('themechange', this.restyle);
-    document.fonts.ready.then(() => this.redraw());
+    document.fonts.ready.then(this.restyle);
   }
 
   /** Show what the address says. @param {State} state */
@@ -276,8 +276,8 @@ export class Atlas {
     this.waiting = requestAnimationFrame(() => {
       this.waiting = 0;
       this.scene.frame = this.map.frame();
-      this.overlay.draw(this.scene);
-      if (this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.papers.get(this.scene.grid), this.map.seen(), this.overlay.colours);
+      const moved = this.overlay.draw(this.scene);
+      if (moved && this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.paper(this.scene.grid), this.map.seen(), this.overlay.colours);
     });
   }
 

@@ -29,7 +29,11 @@ export class Overlay {
     this.canvas.className = 'overlay';
     this.canvas.setAttribute('aria-hidden', 'true');
     parent.append(this.canvas);
-    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+    this.front = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
+    /** What the cursor does not change, drawn apart: with thousands of cells, hover could not wait for it. */
+    this.context = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
+    /** What it was drawn from. @type {unknown[]} */
+    this.drawn = [];
     /** @type {WeakMap<Grid, Path2D>} */
     this.papers = new WeakMap();
     /** @type {Record<string, string>} */
@@ -44,54 +48,72 @@ export class Overlay {
     );
   }
 
-  /** @param {Scene} scene */
+  /** Draw, and tell whether more has changed than what the cursor is at. @param {Scene} scene */
   draw(scene) {
     const box = /** @type {HTMLElement} */ (this.canvas.parentElement).getBoundingClientRect();
     const dots = devicePixelRatio || 1;
-    const width = Math.round(box.width * dots);
-    const height = Math.round(box.height * dots);
-    if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
-    }
-    const context = this.context;
+    const [width, height] = [Math.round(box.width * dots), Math.round(box.height * dots)];
+    const moved = this.#changed(scene, width, height);
+    if (moved) this.#still(scene, width, height, dots);
+    sized(this.canvas, width, height);
+    const context = this.front;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, width, height);
+    if (!scene.grid) return moved;
+    if (width && height) context.drawImage(this.context.canvas, 0, 0);
     context.setTransform(dots, 0, 0, dots, 0, 0);
-    context.clearRect(0, 0, box.width, box.height);
+    if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink', context);
+    if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent', context);
+    if (scene.open >= 0) this.#outline(scene, scene.open, 3, 'accent', context);
+    return moved;
+  }
+
+  /** @param {Scene} scene @param {number} width @param {number} height */
+  #changed(scene, width, height) {
+    const { grid, frame, share, amount, lit, named, marks, arrows } = scene;
+    const now = [grid, grid?.labels, frame.left, frame.top, frame.side, width, height, share, amount, lit, lit.size, named, marks, arrows, this.colours];
+    const same = now.every((part, k) => part === this.drawn[k]);
+    this.drawn = now;
+    return !same;
+  }
+
+  /** @param {Scene} scene @param {number} width @param {number} height @param {number} dots */
+  #still(scene, width, height, dots) {
+    const context = this.context;
+    sized(context.canvas, width, height);
+    context.setTransform(dots, 0, 0, dots, 0, 0);
+    context.clearRect(0, 0, width / dots, height / dots);
     if (!scene.grid) return;
-    this.#paper(scene, dots);
-    const seen = visible(scene, box.width, box.height);
+    const seen = visible(scene, width / dots, height / dots);
+    this.#paper(scene, seen, dots);
     if (scene.share) this.#fade(scene, seen);
     if (scene.amount) this.#amounts(scene, seen);
     for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
     for (const i of scene.marks ? seen : []) {
       const mark = scene.marks?.get(i);
-      if (mark) drawMark(this.context, mark, square(scene, i), this.colours);
+      if (mark) drawMark(context, mark, square(scene, i), this.colours);
     }
     if (scene.arrows) drawArrows(context, scene.frame, scene.arrows, this.colours);
     if (scene.named) this.#names(scene, seen);
-    if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink');
-    if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent');
-    if (scene.open >= 0) this.#outline(scene, scene.open, 3, 'accent');
   }
 
-  /** Cover what is no icon with the page's own colour, so that the icons lie on the page. @param {Scene} scene @param {number} dots */
-  #paper({ grid, frame }, dots) {
+  /** Cover what is no icon with the page's own colour, so that the icons lie on the page. @param {Scene} scene @param {number[]} seen @param {number} dots */
+  #paper({ grid, frame }, seen, dots) {
     if (!grid) return;
-    let path = this.papers.get(grid);
-    if (!path) {
-      path = new Path2D();
-      path.rect(-0.01, -0.01, 1.02, 1.02);
-      for (let i = 0; i < grid.length; i++) {
-        const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
-        path.rect(x, y, side, side);
-      }
-      this.papers.set(grid, path);
-    }
+    const few = seen.length < grid.length / 2;
+    const path = few ? paper(grid, seen) : this.paper(grid);
     const context = this.context;
     context.setTransform(frame.side * dots, 0, 0, frame.side * dots, frame.left * dots, frame.top * dots);
     context.fillStyle = this.colours.paper;
     context.fill(path, 'evenodd');
     context.setTransform(dots, 0, 0, dots, 0, 0);
+  }
+
+  /** The unit square with holes for all cells of a grid. @param {Grid} grid */
+  paper(grid) {
+    const path = this.papers.get(grid) ?? paper(grid, grid.fullest);
+    this.papers.set(grid, path);
+    return path;
   }
 
   /** Let cells fade by how little they say for a class, and hatch what speaks against it. @param {Scene} scene @param {number[]} seen */
@@ -165,9 +187,8 @@ export class Overlay {
     }
   }
 
-  /** @param {Scene} scene @param {number} i @param {number} width @param {'ink' | 'accent'} tone */
-  #outline(scene, i, width, tone) {
-    const context = this.context;
+  /** @param {Scene} scene @param {number} i @param {number} width @param {'ink' | 'accent'} tone @param {CanvasRenderingContext2D} [context] */
+  #outline(scene, i, width, tone, context = this.context) {
     const { x, y, side } = square(scene, i);
     context.lineWidth = width + 2;
     context.strokeStyle = this.colours.paper;
@@ -176,6 +197,23 @@ export class Overlay {
     context.strokeStyle = this.colours[tone];
     context.strokeRect(x - 1, y - 1, side + 2, side + 2);
   }
+}
+
+/** The unit square with holes where cells have their icons. @param {Grid} grid @param {number[]} cells */
+function paper(grid, cells) {
+  const path = new Path2D();
+  path.rect(-0.01, -0.01, 1.02, 1.02);
+  for (const i of cells) {
+    const [x, y, side] = grid.squares.subarray(3 * i, 3 * i + 3);
+    path.rect(x, y, side, side);
+  }
+  return path;
+}
+
+/** Size a canvas, which empties it, only where it is not of that size. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
+function sized(canvas, width, height) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
 }
 
 /** @param {Scene} scene @param {number} i */
