@@ -90,11 +90,13 @@ class Guard:
         headers = Headers(scope=scope)
         if not self.rules.knows(headers.get("host", "")):
             return _no(400, "this address is not one that the viewer was started for")
-        if scope["method"] == "POST" and scope["path"].endswith(self.uploads) and scope["path"].startswith("/api/"):
-            if not _same_origin(headers):
-                return _no(403, "another page may not send pictures here")
-        elif scope["method"] not in ("GET", "HEAD"):
-            return _no(405, f"{scope['method']} is not understood here; GET and HEAD are", {"Allow": "GET, HEAD"})
+        upload = scope["path"].endswith(self.uploads) and scope["path"].startswith("/api/")
+        if upload and scope["method"] == "POST" and not _same_origin(headers):
+            return _no(403, "another page may not send pictures here")
+        allowed = ("POST",) if upload else ("GET", "HEAD")
+        if scope["method"] not in allowed:
+            said = f"{scope['method']} is not understood here; {' and '.join(allowed)} {'are' if len(allowed) > 1 else 'is'}"
+            return _no(405, said, {"Allow": ", ".join(allowed)})
         return self._check_token(scope, headers) if self.rules.token else None
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:

@@ -106,7 +106,10 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
 async def _ask(desk: Desk | None, question: str, asked: dict[str, Any], request: Request) -> Response:
     if desk is None:
         return JSONResponse({"error": OFF}, status_code=403)
-    data = await asyncio.wait_for(_body(request), ARRIVES)
+    try:
+        data = await asyncio.wait_for(_body(request), ARRIVES)
+    except TimeoutError:
+        raise UsageError(f"the picture did not arrive within {ARRIVES:g} s; send a smaller one") from None
     if asked.get("id") is None:
         check(data)
     elif data:

@@ -21,7 +21,7 @@ from PIL import Image
 from support import viewing
 
 from flows import meaning, query
-from flows.viewer import guard, serve
+from flows.viewer import guard, serve, uploads
 from storage.errors import UsageError
 from storage.run import open_run
 
@@ -284,6 +284,19 @@ def test_only_reading_is_understood(served: viewing.Served) -> None:
     assert int(headers["content-length"]) > 100
 
 
+def test_an_upload_is_sent_and_not_read(served: viewing.Served) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "PUT"):
+        status, headers, _ = raw(served, f"{API}/locate?layer={LAYER}&grid=4", method)
+        assert (status, headers["allow"]) == (405, "POST")
+
+
+def test_an_upload_that_does_not_arrive_is_given_up(served: viewing.Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "ARRIVES", 0.2)
+    where = f"{API}/locate?layer={LAYER}&grid=4"
+    status, _, body = raw(served, where, "POST", {"Content-Length": "1000"}, b"\x89PNG")
+    assert (status, b"did not arrive" in body) == (400, True)
+
+
 def test_a_foreign_host_is_refused(served: viewing.Served) -> None:
     port = served.address.rpartition(":")[2]
     for host, status in {
@@ -323,7 +336,9 @@ def picture(side: int = 40) -> bytes:
 
 def test_an_image_that_is_sent_is_located(served: viewing.Served) -> None:
     image = sorted(served.images.rglob("*.png"))[3].read_bytes()
-    answer = httpx.post(served.address + API + "/locate", params={"layer": LAYER, "grid": 4}, content=image, timeout=60)
+    answer = httpx.post(
+        served.address + API + "/locate", params={"layer": LAYER, "grid": 4}, content=image, timeout=240
+    )
     assert answer.status_code == 200, answer.text
     told = answer.json()
     assert len(told["positions"]) == told["height"] * told["width"]
@@ -341,7 +356,7 @@ def test_uploads_are_bounded(served: viewing.Served) -> None:
     where = f"{API}/locate?layer={LAYER}&grid=4"
 
     def send(data: bytes, **headers: str) -> httpx.Response:
-        return httpx.post(served.address + where, content=data, headers=headers, timeout=60)
+        return httpx.post(served.address + where, content=data, headers=headers, timeout=240)
 
     assert send(b"").status_code == 400
     assert send(b"<svg xmlns='http://www.w3.org/2000/svg'/>", **{"Content-Type": "image/png"}).status_code == 400

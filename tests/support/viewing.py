@@ -316,6 +316,13 @@ class Page:
     def called(self) -> int:
         return self._called
 
+    def until_called(self, seconds: float = 60) -> None:
+        """Wait until what was exposed is called."""
+        last = time.monotonic() + seconds
+        while not self._called and time.monotonic() < last:
+            self._page.wait_for_timeout(30)
+        assert self._called, f"not called within {seconds} s"
+
 
 @contextmanager
 def opened(chromium: Any, address: str, **options: Any) -> Iterator[Page]:
