@@ -93,14 +93,15 @@ def draw(answer: dict[str, Any], before: Byte, after: Byte) -> Byte:
         return after
     value = answer["value"]
     shown = [
-        Tile(picture=_at_most(before), left="before", right=f"{value['before']:.3g}"),
-        Tile(picture=_at_most(after), left="after", right=f"{value['after']:.3g}"),
+        Tile(picture=_at_most(before), left="before", right=f"value {_short(value['before'])}"),
+        Tile(picture=_at_most(after), left="after", right=f"value {_short(value['after'])}"),
     ]
     guide = f", guided by {Path(answer['guide']).name}" if answer["guide"] else ""
-    remark = (
-        f"{answer['model']}  ·  {len(answer['octaves'])} octaves of {answer['iterations']} steps, seed {answer['seed']}"
-    )
-    return picture_sheets.sheet(shown, f"A dream of {answer['target']}{guide}", remark, columns=2)
+    height, width = answer["size"]
+    course = f"{len(answer['octaves'])} octaves of {answer['iterations']} steps, seed {answer['seed']}"
+    remark = f"{answer['model']}  ·  {width} x {height} px  ·  {course}  ·  value: the mean over tiles of what grew"
+    of = "noise" if answer["image"] == NOISE else Path(answer["image"]).name
+    return picture_sheets.sheet(shown, f"{of}, dreaming of {answer['target']}{guide}", remark, columns=2)
 
 
 def photo(look: Look, image: str, size: str | None) -> Byte:
@@ -174,6 +175,10 @@ def _tensor(picture: Byte, channels: int) -> Tensor:
     """Return `c h w` in 0..1 as the model takes colours."""
     array = picture if channels == 3 else np.asarray(Image.fromarray(picture).convert("L"))[..., None]
     return torch.from_numpy(array.copy()).permute(2, 0, 1).float().div_(255)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _at_most(picture: Byte) -> Byte:

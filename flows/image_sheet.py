@@ -49,7 +49,9 @@ def draw(answer: dict[str, Any]) -> Byte:
 
 def _head(page: Page, answer: dict[str, Any]) -> int:
     layer = answer["layer"]
-    page.text(MARGIN, 40, f"What {layer['name']} sees in {Path(answer['image']).name}", 28, most=INNER)
+    image = Path(answer["image"]).name
+    named = f"image {image} of {answer['run']}" if image.isdigit() and answer["run"] else image
+    page.text(MARGIN, 40, f"What {layer['name']} sees in {named}", 28, most=INNER)
     guesses = ", ".join(f"{c['name'] or c['index']} {c['probability']:.0%}" for c in answer["choices"][:3])
     size = f"{layer['units']} units at {layer['height']} × {layer['width']} positions"
     page.text(MARGIN, 82, f"{answer['model']}: {size}. The model takes it for {guesses}.", 15, QUIET, INNER)
@@ -87,8 +89,9 @@ def _mark(page: Page, left: float, top: float, box: tuple[float, float, float, f
     x, y, wide, high = box
     page.box(left + x - 1, top + y - 1, wide + 2, high + 2, INK, 4)
     page.box(left + x, top + y, wide, high, PAPER, 2)
-    page.box(left + x, top + y, 17, 18, PAPER)
-    page.text(left + x + 8, top + y + 2, letter, 14, align="centre")
+    beside = 0.0 if wide >= 40 else wide + 1 if x < 18 else -18.0  # a small place would be hidden by its letter
+    page.box(left + x + beside, top + y, 17, 18, PAPER)
+    page.text(left + x + beside + 8, top + y + 2, letter, 14, align="centre")
 
 
 def _icon_grid(page: Page, left: float, top: float, grid: dict[str, Any], size: Size) -> None:
@@ -179,7 +182,8 @@ def _place(
         page.picture(x + 26 + side + 8, y, grid["pictures"][place["row"], place["col"]], side)
     added = float(layer["attribution"]["blocks"][place["row"], place["col"]])
     y += side + 10
-    page.text(x + 26, y, f"adds {signed(added)} to {question(answer)}", 13, most=wide - 26)
+    to = f" to {question(answer)}" if answer["versus"] is None else ""
+    page.text(x + 26, y, f"adds {signed(added)}{to}", 13, most=wide - 26)
     y += 26
     units, values = (grid[name][place["row"], place["col"]] for name in ("units", "values"))
     largest = max(float(np.abs(values).max()), 1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from atlas.arrays import Float
@@ -25,6 +26,8 @@ from flows.sheet_parts import (
     unit_row,
 )
 from flows.typeset import INK, PAPER, QUIET, Page, signed
+
+Numbers = NDArray[np.float64]
 
 ICON, STEP = 72, 92
 HALF = (INNER - 2 * GAP) // 2
@@ -84,17 +87,27 @@ def _icon(page: Page, answer: dict[str, Any], groups: dict[str, Any], number: in
 
 
 def _lay_ribbons(page: Page, linked: Float, at: tuple[int, int], size: tuple[int, int]) -> None:
-    """Lay ribbons from the left edge of a box to its right, strongest last."""
+    """Lay ribbons between the rows of icons on both sides."""
+    starts, ends = (places * STEP + ICON / 2 for places in np.indices(linked.shape))
+    ribbons(page, linked.ravel().astype(np.float64), starts.ravel(), ends.ravel(), at, size)
+
+
+def ribbons(
+    page: Page,
+    values: Numbers,
+    starts: Numbers,
+    ends: Numbers,
+    at: tuple[int, int],
+    size: tuple[int, int],
+) -> None:
+    """Lay ribbons from the left edge of a box to its right, as wide as their values, strongest last."""
     canvas = Image.new("RGB", (size[0] * FINE, size[1] * FINE), PAPER)
     pen = ImageDraw.Draw(canvas, "RGBA")
-    largest = max(float(np.abs(linked).max()), 1e-12)
-    order = np.argsort(np.abs(linked), axis=None)
-    for number in order.tolist():
-        start, end = divmod(number, linked.shape[1])
-        share = float(linked[start, end]) / largest
-        if abs(share) >= FAINTEST:
-            ends = [(place * STEP + ICON / 2) * FINE for place in (start, end)]
-            _ribbon(pen, ends[0], ends[1], size[0] * FINE, share)
+    shares = values / max(float(np.abs(values).max()), 1e-12)
+    for number in np.argsort(np.abs(shares)).tolist():
+        if abs(shares[number]) >= FAINTEST:
+            start, end = float(starts[number]) * FINE, float(ends[number]) * FINE
+            _ribbon(pen, start, end, size[0] * FINE, float(shares[number]))
     page.picture(*at, np.asarray(canvas), *size)
 
 

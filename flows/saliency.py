@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from atlas.arrays import Byte, Float, Layer
@@ -14,13 +14,12 @@ from atlas.attribution import METHODS, Settings, attribute, colours
 from atlas.attribution.gradients import gap
 from atlas.attribution.methods import Attribution
 from atlas.attribution.scores import Score, values
-from flows import targets
+from flows import saliency_sheet, targets
 from flows.looking import Look
 from storage.errors import NotFound, UsageError
 
 VIEWS = ("sheet", "heat", "overlay")
 BASELINES = ("mean", "black")
-GAP, LINE, GROUND, TEXT, QUIET = 12, 20, (255, 255, 255), (24, 24, 24), (110, 110, 110)
 
 
 def explain(
@@ -77,19 +76,23 @@ def explain(
 
 
 def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
-    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side."""
+    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side.
+
+    Left out it is the picture's own, on a sheet at least `saliency_sheet.LEAST`.
+    """
     if view not in VIEWS:
         raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
     if size is not None and not 16 <= size <= 4096:
         raise UsageError(f"--size {size}: from 16 to 4096 pixels")
     height, width = picture.shape[:2]
-    scale = (size or max(height, width)) / max(height, width)
+    least = saliency_sheet.LEAST if view == "sheet" else 1
+    scale = (size or max(height, width, least)) / max(height, width)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     shown = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BICUBIC))
     strength = colours.scaled(map)
     enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
     views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
-    return views[view] if view != "sheet" else _sheet(answer, [shown, views["heat"], views["overlay"]])
+    return views[view] if view != "sheet" else saliency_sheet.draw(answer, [shown, views["heat"], views["overlay"]])
 
 
 def _cam_layer(look: Look, target: targets.Target, named: str | None, method: str) -> Layer | None:
@@ -139,16 +142,3 @@ def _described(target: targets.Target) -> dict[str, Any]:
 
 def _rgb(pixels: Byte) -> Byte:
     return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
-
-def _sheet(answer: dict[str, Any], pictures: list[Byte]) -> Byte:
-    height, width = pictures[0].shape[:2]
-    sheet = Image.new("RGB", (3 * width + 4 * GAP, height + 2 * GAP + 3 * LINE), GROUND)
-    write = ImageDraw.Draw(sheet)
-    title = f"{answer['target']['text']}   {answer['method']}   score {answer['score']:.4g}"
-    write.text((GAP, GAP), title, TEXT, ImageFont.load_default(15))
-    for place, (name, picture) in enumerate(zip(("image", "heat map", "overlay"), pictures, strict=True)):
-        left = GAP + place * (width + GAP)
-        sheet.paste(Image.fromarray(picture), (left, GAP + LINE + 8))
-        write.text((left, GAP + LINE + 12 + height), name, QUIET, ImageFont.load_default(13))
-    return np.asarray(sheet)

@@ -36,7 +36,10 @@ def top(
     draw = ImageDraw.Draw(sheet)
     side = "strongest" if answer["sign"] == "positive" else "most negative"
     draw.text(
-        (GAP, GAP), f"{answer['layer']} : {answer['unit']}   {side} patches of {run.name}@{run.number}", TEXT, _font(16)
+        (GAP, GAP),
+        f"Unit {answer['unit']} of {answer['layer']}: its {side} patches in {run.name}@{run.number}",
+        TEXT,
+        _font(16),
     )
     draw.text((GAP, GAP + LINE + 2), " · ".join(_remarks(answer, gradients is not None)), QUIET, _font(12))
     kept = run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
@@ -49,9 +52,10 @@ def top(
 
 
 def _remarks(answer: dict[str, Any], gradients: bool) -> Iterator[str]:
+    yield "outlined: what the unit sees of the image, and beside it enlarged"
     if gradients:
         direction = "up" if answer["sign"] == "positive" else "down"
-        yield f"below each patch, what of it drives the unit {direction} ({answer['method']}; grey: nothing)"
+        yield f"below that, what of it drives the unit {direction} ({answer['method']}; grey: nothing)"
     if answer["note"]:
         yield answer["note"]
 

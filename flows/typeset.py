@@ -65,6 +65,15 @@ class Page:
         laid = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS)
         self.image.paste(laid, (round(x), round(y)))
 
+    def fitted(self, x: float, y: float, picture: Byte | None, side: float, ground: Colour = FAINT) -> None:
+        """Lay a picture amid a square of `ground` without stretching it; none leaves the square plain."""
+        self.box(x, y, side, side, ground if picture is not None else FAINT)
+        if picture is None:
+            return
+        scale = side / max(picture.shape[:2])
+        high, wide = (max(1, round(length * scale)) for length in picture.shape[:2])
+        self.picture(x + (side - wide) / 2, y + (side - high) / 2, picture, wide, high)
+
     def box(self, x: float, y: float, wide: float, high: float, colour: Colour, line: int = 0) -> None:
         """Fill a box, or outline it by a line."""
         corners = (round(x), round(y), round(x + wide) - 1, round(y + high) - 1)

@@ -35,7 +35,7 @@ def draw(answer: dict[str, Any], pictures: Pictures) -> Byte:
 
 
 def _title(page: Page, answer: dict[str, Any]) -> float:
-    page.text(MARGIN, 40, f"{answer['layer']} : {answer['unit']}", 34)
+    page.text(MARGIN, 40, f"Unit {answer['unit']} of {answer['layer']}", 34)
     about = f"one of {answer['units']} units · {answer['model']} · {answer['images']:,} images"
     page.text(WIDTH - MARGIN, 36, f"{answer['run']}@{answer['version']}", 15, align="right")
     page.text(WIDTH - MARGIN, 58, about, 13, QUIET, align="right")
@@ -105,21 +105,11 @@ def _side(page: Page, answer: dict[str, Any], pictures: Pictures, sign: str, tit
     gradients = pictures.gradients.get(sign, [])
     for number, patch in enumerate(answer[sign]["patches"][:ACROSS]):
         x = left + number * step
-        _tile(page, pictures.patches[sign][number], x, y, TILE)
+        page.fitted(x, y, pictures.patches[sign][number], TILE)
         if number < len(gradients):
-            _tile(page, gradients[number], x, middle + 3, TILE, GREY)
+            page.fitted(x, middle + 3, gradients[number], TILE, GREY)
         page.text(x + TILE / 2, middle + (TILE + 9 if gradients else 6), signed(patch["value"]), 13, align="centre")
     return middle + (TILE + 46 if gradients else 44)
-
-
-def _tile(page: Page, picture: Byte | None, x: float, y: float, side: float, ground: Colour = FAINT) -> None:
-    """Lay a picture amid a square without stretching it."""
-    page.box(x, y, side, side, ground if picture is not None else FAINT)
-    if picture is None:
-        return
-    scale = side / max(picture.shape[:2])
-    high, wide = (max(1, round(length * scale)) for length in picture.shape[:2])
-    page.picture(x + (side - wide) / 2, y + (side - high) / 2, picture, wide, high)
 
 
 def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
@@ -138,7 +128,7 @@ def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) ->
         page.text(x + step / 2 - 5, y, f"{_number(interval['from'])} to {_number(interval['to'])}", 13, align="centre")
         page.text(x + step / 2 - 5, y + 18, _percent(interval["share"]), 13, QUIET, align="centre")
         for place, example in enumerate(pictures.examples[number]):
-            _tile(page, example, x + (step - 10 - side) / 2, y + 42 + place * (side + 6), side)
+            page.fitted(x + (step - 10 - side) / 2, y + 42 + place * (side + 6), example, side)
     most = max((len(row) for row in pictures.examples), default=0)
     return y + 42 + most * (side + 6) + 18
 
@@ -190,7 +180,7 @@ def _units(
         return page.lines(x, y, "none", wide)
     for unit, number in rows:
         for place, picture in enumerate(pictures.thumbs.get((layer, unit), [])[:4]):
-            _tile(page, picture, x + place * (THUMB + 3), y, THUMB)
+            page.fitted(x + place * (THUMB + 3), y, picture, THUMB)
         page.text(x + wide, y + 8, f"unit {unit}", 13, align="right")
         page.text(x + wide, y + 28, number, 13, QUIET, align="right")
         y += ROW
@@ -208,7 +198,7 @@ def _links(page: Page, answer: dict[str, Any], pictures: Pictures, x: float, y: 
         y = _heading(page, x, y, wide, f"{title} {layer or ''}", "influence")
         for row in sorted(links[:6], key=lambda row: -row["influence"]):
             for picture in pictures.thumbs.get((layer, row["unit"]), [])[:1]:
-                _tile(page, picture, x, y, 40)
+                page.fitted(x, y, picture, 40)
             page.text(x + 50, y + 3, f"unit {row['unit']}", 13)
             page.text(x + wide, y + 3, signed(row["influence"]), 13, QUIET, align="right")
             page.bar(x + 50, y + 26, wide - 50, row["influence"] / largest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ from storage.run import Run
 
 SIZE = 128
 """Longer side of a picture cut from an image."""
+
+SHOWN = 4
+"""Strongest patches of another unit."""
 
 NOT_DRAWN = "Not drawn: run it again --with gallery."
 
@@ -51,12 +54,19 @@ def gather(run: Run, answer: dict[str, Any], *, method: str | None = None, draw:
     _gradients(run, answer, method, made)
     _own(run, answer, draw, made)
     for layer, units in _others(answer).items():
-        gallery = run.gallery(layer) if run.has("gallery", layer) else None
-        for unit in units:
-            kept = [opened(data) for data in run.thumbnails(layer, unit)[:4]]
-            drawn = [gallery.pictures[unit]] if gallery is not None and not gallery.dead[unit] else []
-            made.thumbs[layer, unit] = [*drawn, *kept]
+        made.thumbs |= {(layer, unit): pictures for unit, pictures in of_units(run, layer, units).items()}
     return made
+
+
+def of_units(run: Run, layer: str, units: Iterable[int]) -> dict[int, list[Byte | None]]:
+    """Return what there is to show of units at once: the gallery's picture, if any, then the strongest patches."""
+    gallery = run.gallery(layer) if run.has("gallery", layer) else None
+    found: dict[int, list[Byte | None]] = {}
+    for unit in units:
+        kept = [opened(data) for data in run.thumbnails(layer, unit)[:SHOWN]]
+        drawn = [gallery.pictures[unit]] if gallery is not None and not gallery.dead[unit] else []
+        found[unit] = [*drawn, *kept]
+    return found
 
 
 def opened(data: bytes) -> Byte | None:

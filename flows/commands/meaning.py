@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands import output
+
+if TYPE_CHECKING:
+    from atlas.arrays import Byte
+    from storage.run import Run
 
 Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
 
@@ -23,6 +28,7 @@ def class_map(
     grid: Annotated[int, typer.Argument(show_default=False)],
     wanted: Annotated[str, typer.Argument(metavar="CLASS", help="A class's name or index.", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", help="How many cells; JSON has all.")] = 16,
+    sheet: Annotated[str | None, typer.Option(help="Draw the map, a PNG.")] = None,
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
@@ -32,7 +38,12 @@ def class_map(
     """
     from flows import meaning, query
 
-    answer = meaning.class_map(query.open_run(store, name), layer, grid, wanted)
+    run = query.open_run(store, name)
+    answer = meaning.class_map(run, layer, grid, wanted)
+    if sheet is not None:
+        from flows import class_map_sheet
+
+        _write(class_map_sheet.draw, run, answer, sheet)
     if json:
         output.as_json(answer)
         return
@@ -55,6 +66,7 @@ def influence(
     name: Name,
     unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", help="How many of each effect, up to 16.")] = 8,
+    sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures, a PNG.")] = None,
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
@@ -64,7 +76,12 @@ def influence(
     """
     from flows import meaning, query
 
-    answer = meaning.influence(query.open_run(store, name), *query.parse_unit(unit), k=k)
+    run = query.open_run(store, name)
+    answer = meaning.influence(run, *query.parse_unit(unit), k=k)
+    if sheet is not None:
+        from flows import influence_sheet
+
+        _write(influence_sheet.draw, run, answer, sheet)
     if json:
         output.as_json(answer)
         return
@@ -79,3 +96,13 @@ def influence(
         for effect in ("exciting", "inhibiting")
         for row in answer[effect]
     )
+
+
+def _write(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
+    """Draw a sheet of an answer into a PNG."""
+    from flows import looking
+    from storage import pictures
+
+    out = looking.check_out(path, "--sheet")
+    pictures.write_png(draw(run, answer), out)
+    output.say(f"wrote {path}")
