@@ -101,7 +101,7 @@ class LayerReduction:
 
     def add(self, first: int, activation: Tensor, valid: NDArray[np.bool_]) -> None:
         """Take in the activations `b c h w` of the images from `first` on; rows not valid count for nothing."""
-        if first >= self._start + self._block:
+        while first >= self._start + self._block:  # more than once, after so many images that never came
             self._fold()
         count = min(len(activation), len(self.image_id) - first)
         rows = slice(first, first + count)

@@ -53,7 +53,7 @@ class RunConfig(BaseModel):
     std: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
     classes: str | None = Field(default=None, description="a text file with one class name per line")
 
-    seed: int = Field(default=0, description="of sampled positions, layout and icons")
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63, description="of sampled positions, layout and icons")
     shard_size: int = Field(default=1000, ge=1, description="images per shard: the unit of work and of resuming")
     samples_per_image: int = Field(default=1, ge=1, description="vectors sampled per image and layer")
     patches_per_image: int = Field(

@@ -63,7 +63,9 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Make]]:
     labelled, _ = listing.look_up_labels(config, table, CODE["labels"])
     planner = Planner(config, subj, listed.key, table, Frames(store, config))
     steps = planner.steps() if config.until != "listing" else []
-    return planner, [listed, labelled, *(make for step in steps for work in step.works for make in work.makes)]
+    makes = [make for step in steps for work in step.works for make in work.makes]
+    beyond = [make for step in planner.further() for work in step.works for make in work.makes]
+    return planner, [listed, labelled, *makes, *(make for make in beyond if store.find(make.stage, make.key))]
 
 
 def _probe(planner: Planner, missing: Sequence[Make]) -> Probe | None:

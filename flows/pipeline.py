@@ -62,6 +62,8 @@ class Summary:
 def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     """Run the pipeline and publish a version. What the store has is reused; what is killed goes on from there.
 
+    What the store has of the stages behind `until` is published as well, so that readers do not lose it.
+
     Raises UnknownLayer and its kin before any image is read, TooManyRejected before anything is published, and Locked if
     another process is writing a run of this name (unless `wait`).
     """
@@ -78,11 +80,13 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
         labelled = listing.list_labels(store, config, table, CODE["labels"])
         planner = Planner(config, subj, listed.make.key, table, Frames(store, config))
         outcomes = [listed, labelled]
-        rejected: dict[str, int] = {}
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _do(store, engine, step)
             if step.stage == "collect":
-                rejected = _check_rejected(store, outcomes, planner.images, config)
+                _check_rejected(_rejected(store, outcomes), planner.images, config)
+        for step in planner.further():
+            outcomes += _reused(step, _found(store, step))
+        rejected = _rejected(store, outcomes)
         version = _publish(store, config, planner, outcomes, rejected)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
@@ -99,20 +103,24 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
 
 def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:
     """Run what is missing of a step; return all its outcomes, in the order of the plan."""
-    reused = {make: found.digest for work in step.works for make in work.makes if (found := _find(store, make))}
+    reused = _found(store, step)
     missing = [rest for work in step.works if (rest := _rest(work, reused)) is not None]
     if missing:
         progress.current().say(step.stage)
     made = {outcome.make: outcome for outcome in engine.run(missing)}
-    return [
-        made.get(make) or Outcome(make=make, manifest=reused[make], computed=False)
-        for work in step.works
-        for make in work.makes
-    ]
+    there = {outcome.make: outcome for outcome in _reused(step, reused)}
+    return [made.get(make) or there[make] for work in step.works for make in work.makes]
 
 
-def _find(store: Store, make: Make) -> Any:
-    return store.find(make.stage, make.key)
+def _found(store: Store, step: Step) -> dict[Make, str]:
+    """Return the manifests of those results of a step that are there already."""
+    there = {make: store.find(make.stage, make.key) for work in step.works for make in work.makes}
+    return {make: found.digest for make, found in there.items() if found is not None}
+
+
+def _reused(step: Step, found: dict[Make, str]) -> list[Outcome]:
+    makes = [make for work in step.works for make in work.makes if make in found]
+    return [Outcome(make=make, manifest=found[make], computed=False) for make in makes]
 
 
 def _rest(work: Work, reused: dict[Make, str]) -> Work | None:
@@ -120,21 +128,25 @@ def _rest(work: Work, reused: dict[Make, str]) -> Work | None:
     return replace(work, makes=makes) if makes else None
 
 
-def _check_rejected(store: Store, outcomes: list[Outcome], images: int, config: RunConfig) -> dict[str, int]:
-    """Count the rejected images by reason; stop if there are too many."""
+def _rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
+    """Count the rejected images by reason."""
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         if outcome.make.stage == "images":
             path = store.get("images", outcome.make.key).file("images.parquet")
             counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
-    total = sum(counts.values())
+    return dict(sorted(counts.items()))
+
+
+def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) -> None:
+    """Stop if too many images were rejected."""
+    total = sum(rejected.values())
     if total > config.max_rejected * images:
-        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+        reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.items())
         raise TooManyRejected(
             f"{total} of {images} images were rejected ({reasons}), more than --max-rejected {config.max_rejected:g} allows; "
             "nothing was published. Mend the images, or allow more and run again: what was collected is kept"
         )
-    return dict(sorted(counts.items()))
 
 
 def _publish(

@@ -6,7 +6,7 @@ what was asked. So the plan of a changed run differs from the old one exactly wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,6 +64,16 @@ class Planner:
 
     def steps(self) -> list[Step]:
         """Return the stages in their order, up to the one the configuration stops after; then the extras asked for."""
+        return self._steps(lambda stage: STAGES.index(stage) <= self._last())
+
+    def further(self) -> list[Step]:
+        """Return the stages and extras behind the one the configuration stops after."""
+        return self._steps(lambda stage: STAGES.index(stage) > self._last())
+
+    def _last(self) -> int:
+        return STAGES.index(self.config.until or STAGES[-1])
+
+    def _steps(self, wanted: Callable[[str], bool]) -> list[Step]:
         makers = {
             "collect": self._collect,
             "field": self._measure,
@@ -74,9 +84,8 @@ class Planner:
             "icons": self._icons,
             "tiles": self._tiles,
         }
-        last = STAGES.index(self.config.until or STAGES[-1])
-        steps = [Step(stage=s, works=tuple(make())) for s, make in makers.items() if STAGES.index(s) <= last]
-        extras = [s for s, needs in EXTRAS.items() if s in self.config.extras and STAGES.index(needs) <= last]
+        steps = [Step(stage=stage, works=tuple(make())) for stage, make in makers.items() if wanted(stage)]
+        extras = [stage for stage, needs in EXTRAS.items() if stage in self.config.extras and wanted(needs)]
         return steps + [Step(stage=stage, works=tuple(plan_extras.MAKERS[stage](self))) for stage in extras]
 
     # One method per stage: which keys it reads, and what was asked.
@@ -267,6 +276,10 @@ class Planner:
 
 
 def _grids(samples: int, config: RunConfig) -> list[int]:
-    """Return the grids that the samples can fill, or the finest they can if they fill none of those asked for."""
+    """Return the grids that the samples can fill, or the finest they can if they fill none of those asked for.
+
+    Too few samples for a single cell fill none.
+    """
     filled = [grid for grid in config.grids if cells_maths.can_fill(samples, grid, config.min_count)]
-    return filled or [max(1, cells_maths.finest(samples, config.min_count))]
+    finest = cells_maths.finest(samples, config.min_count)
+    return filled or ([finest] if finest else [])

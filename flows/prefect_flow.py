@@ -7,6 +7,7 @@ size passes through Prefect's database. Without PREFECT_API_URL, Prefect starts 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -42,6 +43,9 @@ class ServerUnreachable(ActlasError):
     """Prefect's server does not answer."""
 
 
+SERVER = re.compile(r"\bPrefect\b|reach API|available port")
+"""What Prefect's own RuntimeErrors about its server say. CUDA's speak of "API calls" as well."""
+
 _published: list[dict[str, Any]] = []
 """What the flow of this process has published: known here even if the server can't be told."""
 
@@ -60,7 +64,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
         return summary
     except (RuntimeError, httpx.HTTPError) as error:
         # Prefect's own failure to reach or start its server; what the pipeline raises is an ActlasError, or a bug.
-        if not ("prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or "API" in str(error)):
+        if not ("prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or SERVER.search(str(error))):
             raise
         what = str(error).splitlines()[0]
         if _published:

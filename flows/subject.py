@@ -127,6 +127,8 @@ def _open(described: str, stamp: tuple[int, ...], here: bool) -> Subject:
     device, dtype = device_of(config), DTYPES[config.precision]
     if here and device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto")
+    if device.type == "cuda":
+        _pin_cuda()
     model = load(config)
     sample = example(model)
     layers = _probe(model.module, sample, config)
@@ -136,6 +138,12 @@ def _open(described: str, stamp: tuple[int, ...], here: bool) -> Subject:
     return Subject(
         model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
     )
+
+
+def _pin_cuda() -> None:
+    """Let float32 be float32 (TF32 keeps ten bits), and the same kernels be taken each time."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
 
 
 def _folded(model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32) -> folding.Folded:

@@ -32,8 +32,7 @@ def find_logits(output: Any) -> Tensor:
 class Model:
     """A model as everything else takes it: `module` in evaluation mode, float32, on the CPU, without gradients.
 
-    A factory may return one, with what it knows. `logits` finds the class scores in the module's output; `identity`
-    is equal only where the module and its weights are, and empty where nothing cheap tells (a factory's code).
+    A factory may return one, with what it knows. `logits` finds the class scores in the module's output.
     """
 
     module: nn.Module
@@ -41,7 +40,6 @@ class Model:
     classes: tuple[str, ...] = ()
     logits: Callable[[Any], Tensor] = find_logits
     spec: str = ""
-    identity: str = ""
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -82,7 +80,6 @@ def load(
         preprocess=_preprocess(spec, model.module, known, input_size, mean, std),
         classes=names,
         spec=spec,
-        identity=built.identity,
     )
 
 

@@ -51,16 +51,6 @@ def write_png(picture: Byte, path: Path) -> None:
     path.write_bytes(encode(picture, ".png"))
 
 
-def write_webp(picture: Byte, path: Path, *, quality: int | None = QUALITY) -> None:
-    """Write `h w 3`; without loss where the quality is None."""
-    path.write_bytes(encode(picture, ".webp", quality=quality))
-
-
-def write_jpeg(picture: Byte, path: Path, *, quality: int = QUALITY) -> None:
-    """Write `h w 3`."""
-    path.write_bytes(encode(picture, ".jpg", quality=quality))
-
-
 def read(path: Path) -> Byte:
     """Read a picture as `h w 3`. Raises Damaged, naming the file, where it does not decode to its end."""
     return decode(path.read_bytes(), name=str(path))

@@ -52,6 +52,11 @@ def checked_root(root: Path) -> Path:
     return root
 
 
+def is_store(folder: Path | str) -> bool:
+    """Tell whether a folder is the root of a store: it has the lock that whoever writes takes first."""
+    return Places(Path(folder)).gc_lock.is_file()
+
+
 def version_number(file: str) -> int | None:
     """Read the number off the name of a version file or its copy; None for any other name."""
     found = _VERSION.fullmatch(file)

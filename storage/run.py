@@ -309,7 +309,8 @@ class Run:
         if layer is not None and layer not in self.layers:
             return NotFound(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
         if grid is not None and grid not in self.grids:
-            return NotFound(f"{self.name} has no grid {grid}; it has {', '.join(map(str, self.grids))}")
+            has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
+            return NotFound(f"{self.name} has no grid {grid}; it has {has}")
         if stage in EXTRAS and any(entry.stage == stage for entry in self.version.stages):
             return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
         again = (

@@ -28,12 +28,6 @@ def seeded(spec: str, build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def identity(path: Path) -> str:
-    """Name a file as it is now: path, size, time of change."""
-    stat = path.stat()
-    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-
-
 def read(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file or a state dict (also inside `state_dict`, `model`; without `module.` prefixes).
 

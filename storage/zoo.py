@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,11 @@ LITE_SIZES = {"0": 224, "1": 240, "2": 260, "3": 280, "4": 300}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A module with its weights in, and what came with it. `identity` is empty where nothing cheap tells a change."""
+    """A module with its weights in, and what came with it."""
 
     module: Any
     preprocess: Preprocess | None = None
     classes: tuple[str, ...] = ()
-    identity: str = ""
 
 
 def build(spec: str, weights: str | None) -> Built:
@@ -88,12 +86,7 @@ def _lite(spec: str, weights: str | None) -> Built:
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
     )
-    return Built(
-        module=module,
-        preprocess=preprocess,
-        classes=imagenet(),
-        identity=_identity(spec, source, "efficientnet-lite-pytorch"),
-    )
+    return Built(module=module, preprocess=preprocess, classes=imagenet())
 
 
 def _lite_file(spec: str, number: str) -> Path:
@@ -131,7 +124,6 @@ def _torchvision(spec: str, name: str, weights: str | None) -> Built:
         module=module,
         preprocess=from_torchvision(preset.transforms()),
         classes=tuple(preset.meta["categories"]) if classes is None else (),
-        identity=_identity(spec, source, "torchvision"),
     )
 
 
@@ -148,33 +140,26 @@ def _timm(spec: str, name: str, weights: str | None) -> Built:
         return module
 
     if weights in (None, DOWNLOAD):
-        module, source, classes = _timm_pretrained(spec, make, weights)
+        module, classes = _timm_pretrained(spec, make, weights), None
     else:
-        source = _weights_file(weights, None)
-        module, classes = _filled(spec, make, source)
+        module, classes = _filled(spec, make, _weights_file(weights, None))
     config = timm.data.resolve_model_data_config(module)  # type: ignore[attr-defined,no-untyped-call]
     names = imagenet() if classes is None and getattr(module, "num_classes", 0) == 1000 else ()
-    return Built(
-        module=module,
-        preprocess=from_timm(config),
-        classes=names,
-        identity=_identity(spec, source, "timm") if source is not None or weights == RANDOM else "",
-    )
+    return Built(module=module, preprocess=from_timm(config), classes=names)
 
 
-def _timm_pretrained(
-    spec: str, make: Callable[..., nn.Module], weights: str | None
-) -> tuple[nn.Module, Path | None, None]:
+def _timm_pretrained(spec: str, make: Callable[..., nn.Module], weights: str | None) -> nn.Module:
     """Load timm's own weights: downloaded if that was asked for, else from the Hugging Face cache."""
     if weights == DOWNLOAD:
-        return _download(spec, lambda: make(pretrained=True)), None, None
+        fetched: nn.Module = _download(spec, lambda: make(pretrained=True))
+        return fetched
     from huggingface_hub import try_to_load_from_cache
 
     config = getattr(files.seeded(spec, make), "pretrained_cfg", {})
     for file in ("model.safetensors", "pytorch_model.bin"):
         found = try_to_load_from_cache(config.get("hf_hub_id") or "timm/none", file)
         if isinstance(found, str):
-            return make(pretrained=True, pretrained_cfg_overlay={"file": found}), Path(found), None
+            return make(pretrained=True, pretrained_cfg_overlay={"file": found})
     raise BadWeights(_not_here(spec, f"{config.get('hf_hub_id')} in the Hugging Face cache"))
 
 
@@ -199,6 +184,10 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
     module = made if isinstance(made, nn.Module) else getattr(made, "module", None)
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {spec}: the factory gave a {type(made).__name__}, not a torch module or a Model")
+    if weights == RANDOM:
+        raise UsageError(
+            f"model {spec}: --weights {RANDOM} is for named models; a factory's own weights are taken as they are"
+        )
     if (source := _weights_file(weights, None)) is not None:
         files.apply(module, files.read(source), source=str(source))
     return Built(module=made)
@@ -251,12 +240,6 @@ def _download(spec: str, fetch: Callable[[], Any]) -> Any:
         raise BadWeights(
             f"model {spec}: its weights could not be downloaded ({reason}); say --weights FILE or --weights {RANDOM}"
         ) from error
-
-
-def _identity(spec: str, source: Path | None, package: str) -> str:
-    """Name spec, library and weights: the same name, the same numbers."""
-    what = f"random of torch {torch.__version__}" if source is None else files.identity(source)
-    return f"{spec} {package} {metadata.version(package)} {what}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

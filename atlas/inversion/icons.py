@@ -46,7 +46,8 @@ def icons(
     square, or the net's `own_size` (height, width) where it takes no other. Weak ones are drawn again with other
     numbers, up to `tries` times in all, and the best is kept. `progress` is told of icons done and to do.
     A try depends on its target, its seed, the size of the batch and on no other cell; whether there is a further try
-    depends on the rank. Raise ValueError for targets that are not finite, and for a model in training mode.
+    depends on the rank. A layer that never fires, whose moment is 0, has nothing to draw: its icons are grey, and weak
+    after no try. Raise ValueError for targets that are not finite, and for a model in training mode.
     """
     targets = np.ascontiguousarray(targets, dtype=np.float32)
     rows = np.arange(len(targets)) if only is None else np.asarray(only, dtype=np.int64)
@@ -56,6 +57,8 @@ def icons(
         see, device = look(model, [layer], mean, std), device_of(model)
         shape = usable_size(see, (size, size), own_size, len(mean), device)
         fixed = None if shape == (size, size) else shape
+        if not len(rows) or not np.any(moment):
+            return _blank(len(rows), len(targets), shape)
         metric = recipe.metric(moment)
         ground = _ground(see, layer.name, targets, recipe, metric, shape, len(mean), batch, device)
         drawer = _Drawer(see, layer.name, recipe, metric, ground, shape, fixed, len(mean), batch, device)
@@ -174,6 +177,16 @@ def _best_of(
     return Icons(pictures=pictures, cosine=proof.cosine, rank=proof.rank, tries=taken, weak=proof.weak())
 
 
+def _blank(count: int, cells: int, shape: Size) -> Icons:
+    return Icons(
+        pictures=np.full((count, *shape, 3), 128, np.uint8),
+        cosine=np.zeros(count, np.float32),
+        rank=np.full(count, cells, np.int64),
+        tries=np.zeros(count, np.int64),
+        weak=np.ones(count, np.bool_),
+    )
+
+
 def _shifted(tell: Progress, before: int, total: int) -> Progress:
     return lambda done, _: tell(before + done, total)
 
@@ -181,8 +194,6 @@ def _shifted(tell: Progress, before: int, total: int) -> Progress:
 def _check(targets: Float, seeds: Int, rows: Int, tries: int) -> None:
     if len(seeds) != len(targets):
         raise ValueError(f"{len(seeds)} seeds for {len(targets)} cells; give one for each")
-    if not len(rows):
-        raise ValueError("no cells to draw icons of")
     if tries < 1:
         raise ValueError(f"tries is {tries}; it must be at least 1")
     bad = np.flatnonzero(~np.isfinite(targets).all(axis=1))

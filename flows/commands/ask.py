@@ -54,6 +54,8 @@ def top(
         return
     if answer["note"]:
         output.say(f"{unit}: {answer['note']}")
+    if len(answer["patches"]) < k:
+        output.say(f"{unit}: {len(answer['patches'])} of the {k} asked for; a run keeps up to 64 a side, one an image")
     rows = [
         {
             "rank": p["rank"],

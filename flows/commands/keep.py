@@ -78,14 +78,15 @@ def rollback(
 @runs.command("keep")
 def keep(
     number: Annotated[int, typer.Argument(help="How many of the newest versions of each run to keep.", min=1)],
+    older_than: Annotated[str, typer.Option(help="Leave what is younger, versions too: 24h, 30m, 0.")] = "24h",
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
     store: output.Store = output.DEFAULT_STORE,
 ) -> None:
-    """Drop all but the newest versions of each run, and what only they name.
+    """Drop all but the newest versions of each run, and what only they name, where that is older than a day.
 
-    Example:  actlas runs keep 3 --dry-run
+    Example:  actlas runs keep 3 --older-than 0 --dry-run
     """
-    _collect(store, 86_400.0, number, dry_run)
+    _collect(store, _seconds(older_than), number, dry_run)
 
 
 def verify(

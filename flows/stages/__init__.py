@@ -18,10 +18,10 @@ CODE = {
     "model": 1,
     "collect": 1,
     "field": 1,
-    "moment": 1,
+    "moment": 2,
     "patches": 1,
     "layout": 1,
-    "cells": 1,
+    "cells": 2,
     "members": 1,
     "icons": 1,
     "tiles": 1,
@@ -47,6 +47,11 @@ def execute(work: Work) -> list[Outcome]:
         f"flows.stages.{MODULES.get(work.stage, work.stage)}"
     ).compute
     started = time.monotonic()
-    made = function(store, work)
+    try:
+        made = function(store, work)
+    except Exception as error:
+        layers = ", ".join(dict.fromkeys(make.layer for make in work.makes if make.layer))
+        error.add_note(f"in stage {work.stage}" + (f" of {layers}" if layers else ""))
+        raise
     # The results of one task are made together: each is given its share of the time.
     return [replace(outcome, seconds=(time.monotonic() - started) / len(made)) for outcome in made]

@@ -133,7 +133,7 @@ def _table(result: Result) -> pa.Table:
 
 def _read_labels(file: str) -> dict[str, str]:
     try:
-        with Path(file).open(newline="", encoding="utf-8") as stream:
+        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
         raise UsageError(f"--labels {file}: {error.strerror}") from None
@@ -141,4 +141,6 @@ def _read_labels(file: str) -> dict[str, str]:
         raise UsageError(f"--labels {file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     if rows and not {"key", "label"} <= rows[0].keys():
         raise UsageError(f"--labels {file}: needs the columns key and label, has {', '.join(rows[0])}")
+    if (short := next((row["key"] for row in rows if row["label"] is None), None)) is not None:
+        raise UsageError(f"--labels {file}: the row of {short!r} has no label; leave the row out, or its label empty")
     return {row["key"]: row["label"] for row in rows}

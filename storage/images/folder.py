@@ -12,14 +12,16 @@ import pyarrow as pa
 
 from storage import errors
 from storage.images.contract import BYTES_MOST, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
+from storage.places import is_store
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
     """The image files under `root`, keyed by their POSIX path relative to it.
 
-    Hidden files and folders are skipped. Symbolic links are followed while they stay inside the root; a link that
-    leaves it, points to one of its own parents or to nothing is counted and not followed.
+    Hidden files and folders are skipped, and so is a store of ours: its pictures are no images. Symbolic links are
+    followed while they stay inside the root; one that leaves it, points to one of its own parents or to nothing is
+    counted and not followed.
     """
 
     root: Path
@@ -72,7 +74,7 @@ def _walk(root: str, folder: str, prefix: str, parents: frozenset[str], found: S
         elif entry.is_dir():
             if real in parents:
                 found.refused["link-loop"] += 1
-            else:
+            elif not is_store(real):
                 _walk(root, entry.path, f"{prefix}{entry.name}/", parents | {real}, found)
         else:
             _add(entry, prefix, found)

@@ -21,6 +21,7 @@ from storage.images.listing import about
 from storage.images.parquet import Parquet, image_column
 from storage.images.samples import SAMPLE_PHOTOS, sample_photos
 from storage.images.tars import Tars
+from storage.places import is_store
 
 _MAGIC = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -89,7 +90,7 @@ def _from_folder(root: Path) -> Source:
 def _files(root: Path) -> Iterator[str]:
     """Yield the visible files under a folder as POSIX paths relative to it, links to folders not entered."""
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not is_store(Path(folder, n)))
         for name in files:
             if not name.startswith("."):
                 yield Path(folder, name).relative_to(root).as_posix()

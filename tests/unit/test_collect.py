@@ -81,6 +81,21 @@ def test_blocks_do_not_show(batch: int, block: int) -> None:
     assert (whole.nonfinite == folded.nonfinite).all()
 
 
+@pytest.mark.parametrize("gone", [(4, 16), (0, 20), (8, 23)])
+def test_whole_blocks_of_images_that_never_come(gone: tuple[int, int]) -> None:
+    """A loader passes over what it can't read; many such images in a row skip more than a block."""
+    data, valid = activations(), np.ones(IMAGES, bool)
+    valid[slice(*gone)] = False
+    reduction = LayerReduction(LAYER, IDS, HASHES, seed=0, capacity=8, block=4)
+    for first in range(0, IMAGES, 4):
+        if valid[first : first + 4].any():
+            reduction.add(first, data[first : first + 4], valid[first : first + 4])
+    part = reduction.finish()
+    assert part.images == valid.sum()
+    for unit in range(UNITS):
+        assert as_list(part, unit, "positive") == brute_force(data, unit, "positive", valid, 1, 8)
+
+
 def test_not_finite_values_are_counted_and_left_out() -> None:
     data = activations(1)
     data[3, 1, 2, 2], data[4, 1, 0, 0], data[5, 2, 1, 1] = torch.nan, torch.inf, -torch.inf

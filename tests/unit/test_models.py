@@ -47,8 +47,6 @@ def test_default_model(lite0: models.Model, capsys: pytest.CaptureFixture[str]) 
     assert not any(p.requires_grad for p in model.module.parameters())
     assert model.preprocess.size == (224, 224)
     assert model.classes == tuple(library.ResNet18_Weights.DEFAULT.meta["categories"])
-    assert "efficientnet-lite0" in model.identity
-    assert model.identity == lite0.identity
     assert model.mean == (127 / 255,) * 3
 
 
@@ -93,7 +91,6 @@ def test_random_weights_depend_on_the_spec_only() -> None:
     assert torch.equal(after, torch.rand(1))
     ours, theirs = first.module.state_dict(), second.module.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert first.identity == second.identity
 
 
 def test_timm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +182,6 @@ def test_a_factory_with_nothing_said(own: Path) -> None:
     model = models.load("models_of_mine:plain", input_size=8, mean=(0, 0, 0), classes="names.txt")
     assert model.preprocess == Preprocess(resize=8, crop=(8, 8), mean=(0.0, 0.0, 0.0))
     assert model.classes == ("left", "right")
-    assert model.identity == ""
     with torch.no_grad():
         assert model.logits(model.module(model.preprocess(Image.new("RGB", (20, 10)))[None])).shape == (1, 2)
 
@@ -223,6 +219,8 @@ def test_factories_that_fail(own: Path, name: str, kind: type[Exception], words:
     with pytest.raises(kind, match=words) as error:
         models.load(f"models_of_mine:{name}")
     one_line(error)
+    with pytest.raises(UsageError, match="a factory's own weights are taken as they are"):
+        models.load("models_of_mine:full", weights="random")
     with pytest.raises(ModelError, match="takes 7 channels"):
         models.load("models_of_mine:seven", input_size=8)
 
@@ -293,15 +291,6 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     with pytest.raises(BadWeights, match="not a safetensors file") as error:
         weights.read(tmp_path / "w.safetensors")
     one_line(error)
-
-
-def test_identity_changes_with_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "w"
-    path.write_bytes(b"1")
-    first = weights.identity(path)
-    assert weights.identity(path) == first
-    path.write_bytes(b"12")
-    assert weights.identity(path) != first
 
 
 def test_logits_wherever_they_are() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from storage import pictures
 from storage.errors import Damaged, StoreError
-from storage.pictures import TILE, decode, encode, read, write_jpeg, write_png, write_pyramid, write_webp
+from storage.pictures import TILE, decode, encode, read, write_png, write_pyramid
 
 
 def noise(height: int = 300, width: int = 530) -> np.ndarray:
@@ -85,13 +85,10 @@ def test_a_folder_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:
 
 def test_pictures_are_read_back(tmp_path: Path) -> None:
     write_png(noise(), tmp_path / "a.png")
-    write_webp(noise(), tmp_path / "a.webp", quality=None)
     assert np.array_equal(read(tmp_path / "a.png"), noise())
-    assert np.array_equal(read(tmp_path / "a.webp"), noise())
-    write_webp(smooth(), tmp_path / "b.webp")
-    write_jpeg(smooth(), tmp_path / "b.jpg")
-    for name in ("b.webp", "b.jpg"):
-        assert np.abs(read(tmp_path / name).astype(int) - smooth()).mean() < 4
+    assert np.array_equal(decode(encode(noise(), ".webp", quality=None)), noise())
+    for suffix in (".webp", ".jpg"):
+        assert np.abs(decode(encode(smooth(), suffix)).astype(int) - smooth()).mean() < 4
     assert encode(smooth(), ".jpg") == encode(smooth(), ".jpg")
     # A view that is not contiguous is the picture it shows.
     assert np.array_equal(decode(encode(noise()[::-1, ::2], ".png")), noise()[::-1, ::2])
