@@ -385,6 +385,14 @@ def test_the_description_is_of_this_interface(ask: Any) -> None:
     assert "HTTPValidationError" not in json.dumps(described)
 
 
+def test_answers_do_not_wait_for_one_another() -> None:
+    """Asyncio turns Nagle's algorithm off, but only of sockets that say they are TCP."""
+    with serve.listening(serve.Options()) as sock, socket.create_connection(sock.getsockname()):
+        accepted, _ = sock.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
+
+
 def test_hosts_are_names_and_not_parts_of_names() -> None:
     rules = guard.Rules(hosts=("127.0.0.1", "localhost", "::1"))
     for good in ("127.0.0.1", "127.0.0.1:80", "localhost:9", "[::1]:8", "LOCALHOST"):
