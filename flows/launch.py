@@ -20,6 +20,8 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
     if engine == "inline":
         return with_overviews(config, _inline(config, wait, dask))
     if engine == "prefect":
+        pipeline.check(config, here=dask is None)
+        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
         from flows import prefect_flow
 
         return prefect_flow.run(config, wait=wait, dask=dask)
@@ -44,14 +46,18 @@ def _inline(config: RunConfig, wait: bool, dask: str | None) -> pipeline.Summary
 
 
 def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, Any]:
-    """Return the summary as a dict that also names the run's pictures."""
+    """Return the summary as a dict that also names the run's pictures: layer, grid and path of each."""
     store = Store(Path(config.store))
-    paths = [
-        str(store.get("tiles", outcome.make.key).path / "overview.png")
-        for outcome in summary.outcomes
-        if outcome.make.stage == "tiles"
+    made = [outcome.make for outcome in summary.outcomes if outcome.make.stage == "tiles"]
+    pictures = [
+        {
+            "layer": make.layer,
+            "grid": make.grid,
+            "path": str(store.get("tiles", make.key).path / "overview.png"),
+        }
+        for make in made
     ]
-    return summary.as_dict() | {"overviews": paths}
+    return summary.as_dict() | {"overviews": pictures}
 
 
 def share_cores() -> None:

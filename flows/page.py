@@ -89,7 +89,7 @@ class Page:
         self._tell(lambda: create_table_artifact(key=f"{key}-images", table=counts, description="Images"))
         self._tell(lambda: create_table_artifact(key=f"{key}-stages", table=summary["stages"], description="Stages"))
         if summary["overviews"]:
-            last = summary["overviews"][-1]
+            last = summary["overviews"][-1]["path"]
             self._tell(lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(last), description=last))
         if address := viewer(summary):
             self._tell(lambda: create_link_artifact(key=f"{key}-viewer", link=address, link_text="Open the viewer"))

@@ -72,8 +72,7 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     store = Store(Path(config.store))
     subject.forget()
     reading.forget()
-    report.say(f"model {config.model}: loading")
-    subj = subject.open_subject(config, here=engine.here)
+    subj = check(config, here=engine.here)
     with store.lock(config.run_name, wait=wait), store.writing():
         report.say(f"images {config.images}: listing")
         listed, table = listing.list_images(store, config, CODE["listing"])
@@ -99,6 +98,13 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
         seconds=time.time() - started,
         skipped_grids=skipped,
     )
+
+
+def check(config: RunConfig, *, here: bool = True) -> subject.Subject:
+    """Load the model, once the images are known to be there; raise what is wrong with either before any work."""
+    reading.source_of(config.images)
+    progress.current().say(f"model {config.model}: loading")
+    return subject.open_subject(config, here=here)
 
 
 def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:

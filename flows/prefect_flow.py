@@ -22,6 +22,7 @@ import httpx
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed
 from prefect.tasks import Task, exponential_backoff
 
@@ -57,6 +58,8 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
     """
     _published.clear()
     try:
+        if not PREFECT_API_URL.value():
+            progress.current().say("Prefect: starting a server for this run (PREFECT_API_URL names a standing one)")
         state: State[Any] = activation_atlas(config, wait, dask=dask, return_state=True)
         if state.name == SKIPPED:
             raise Locked(state.message)
@@ -71,7 +74,9 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
             progress.current().say(f"Prefect's server was lost ({what}); the version is published all the same")
             return _published[0]
         raise ServerUnreachable(
-            f"Prefect's server cannot be reached ({what}); check PREFECT_API_URL, or run with --engine inline"
+            f"Prefect's server at {address} cannot be reached ({what}); check PREFECT_API_URL, or run with --engine inline"
+            if (address := PREFECT_API_URL.value())
+            else f"Prefect's server for this run did not start ({what}); run again, or with --engine inline, which needs none"
         ) from None
 
 

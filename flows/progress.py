@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ class Reporter:
     """Say what happens, in plain lines. The base of the terminal's bars; also what logs and tests read."""
 
     every = 5.0  # seconds between two lines of one stage
+    patience = 20.0  # seconds of silence after which a stage says that it is still at it
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream or sys.stderr, clock
@@ -30,18 +32,29 @@ class Reporter:
     def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
         """Report a stage of `total` units; the value given to the bar is the number done so far."""
         started = last = self.clock()
+        reached, over = 0, threading.Event()
+
+        def tell() -> None:
+            nonlocal last
+            last = self.clock()
+            self.say(f"  {title}: {reached} of {total} {unit}, {pace(reached, total, last - started, unit)}")
 
         def advance(done: int) -> None:
-            nonlocal last
-            now = self.clock()
-            if now - last >= self.every and done < total:
-                last = now
-                self.say(
-                    f"  {title}: {done} of {total} {unit}, {rate(done, now - started, unit)}, "
-                    f"{left(done, total, now - started)} left"
-                )
+            nonlocal reached
+            reached = done
+            if self.clock() - last >= self.every and done < total:
+                tell()
 
-        yield advance
+        def still_there() -> None:
+            while not over.wait(self.patience):
+                if self.clock() - last >= self.patience:
+                    tell()
+
+        threading.Thread(target=still_there, daemon=True).start()
+        try:
+            yield advance
+        finally:
+            over.set()
         took = self.clock() - started
         self.say(f"  {title}: {total} {unit} in {took:.1f} s" + (f" ({rate(total, took, unit)})" if took > 1 else ""))
 
@@ -81,12 +94,20 @@ class Terminal(Reporter):
 
 
 def rate(done: int, seconds: float, unit: str) -> str:
+    """Say how fast it goes: units a second, or seconds a unit where that is slow."""
+    if done and seconds > 2 * done:
+        return f"{seconds / done:.0f} s each"
     return f"{done / max(seconds, 1e-9):.1f} {unit}/s"
 
 
-def left(done: int, total: int, seconds: float) -> str:
+def pace(done: int, total: int, seconds: float, unit: str) -> str:
+    """Say how fast it goes and how long it will take, once that can be told."""
     if not done:
-        return "?"
+        return f"{seconds:.0f} s so far"
+    return f"{rate(done, seconds, unit)}, {left(done, total, seconds)} left"
+
+
+def left(done: int, total: int, seconds: float) -> str:
     remaining = (total - done) * seconds / done
     return f"{remaining:.0f} s" if remaining < 90 else f"{remaining / 60:.0f} min"
 

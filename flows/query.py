@@ -80,6 +80,8 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
     """Return what is in a cell: counts, proof of the icon, units, labels, drawn members, neighbours."""
     cells = run.cells(layer, grid)
     number = _find_cell(cells.row, cells.col, row, col)
+    if max(row, col) >= grid:
+        raise NotFound(f"{row},{col} is outside {layer}'s grid {grid}: its rows and columns are 0 to {grid - 1}")
     if number is None:
         raise NotFound(
             f"{layer} grid {grid} has no cell {row},{col}: too few samples fall there; {_nearest(cells, row, col)}"

@@ -308,7 +308,8 @@ class Run:
     def _missing(self, stage: str, layer: str | None, grid: int | None) -> Exception:
         if layer is not None and layer not in self.layers:
             return NotFound(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
-        if grid is not None and grid not in self.grids:
+        cut_short = stage not in EXTRAS and not any(entry.stage == stage for entry in self.version.stages)
+        if grid is not None and grid not in self.grids and (not cut_short or not self.grids):
             has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
         if stage in EXTRAS and any(entry.stage == stage for entry in self.version.stages):

@@ -102,7 +102,7 @@ def cell(
         "no icon yet"
         if icon["rank"] == 0
         else (
-            f"icon: cosine {icon['cosine']:.2f}, rank {icon['rank']}, {icon['tries']} tries"
+            f"icon: cosine {icon['cosine']:.2f}, rank {icon['rank']}, {icon['tries']} {'try' if icon['tries'] == 1 else 'tries'}"
             + (", weak" if icon["weak"] else "")
         )
     )
@@ -143,7 +143,8 @@ def sql(
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
-    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, icons, members, rejects.
+    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, icons, members, classes, attribution,
+    influence, gallery, rejects.
 
     Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
     where layer = '_blocks.10' and unit = 37 group by label order by n desc"

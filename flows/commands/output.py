@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,12 @@ Store = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 DEFAULT_STORE = "actlas-store"
+
+
+def program() -> str:
+    """Return how this program is called from here: by its name, or by its path where it is not on the PATH."""
+    beside = Path(sys.executable).with_name("actlas")
+    return "actlas" if shutil.which("actlas") or not beside.exists() else here(str(beside))
 
 
 def as_json(value: Any) -> None:

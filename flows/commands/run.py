@@ -17,8 +17,11 @@ and after an interruption goes on where it stopped.
 Examples:
 
   actlas run --images sample-photos
+
   actlas run --images photos/ --limit 10000 --grids 20 40 --recipe best
+
   actlas run --images 'shards/{000..127}.tar' --model torchvision:resnet50 --layers layer3 layer4
+
   actlas run --config run.toml --until patches --json
 """
 
@@ -48,28 +51,44 @@ def run(
     mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None,
     classes: Annotated[str | None, typer.Option(help="A text file with a class name per line.")] = None,
-    store: Annotated[str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results.")] = None,
+    store: Annotated[
+        str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results (actlas-store).")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None,
     config: Annotated[
         str | None, typer.Option(help="A TOML file with any of these settings; options go before it.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use the first N images, in the order of their hash.")] = None,
-    labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None,
-    grids: Annotated[list[int] | None, typer.Option(help="Cells per side, one number or more.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="fast, best or distill: how icons are rendered.")] = None,
-    layout: Annotated[str | None, typer.Option(help="umap, tsne or pca.")] = None,
-    until: Annotated[str | None, typer.Option(help="Stop after a stage and publish what there is.")] = None,
-    max_rejected: Annotated[
-        float | None, typer.Option(help="Share of broken images above which nothing is published.")
+    limit: Annotated[
+        int | None, typer.Option(help="Use the first N images, in the order of their hash; all if left out.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons.")] = None,
-    shard_size: Annotated[int | None, typer.Option(help="Images per shard: the unit of work and of resuming.")] = None,
-    samples_per_image: Annotated[int | None, typer.Option(help="Vectors sampled per image and layer.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per forward pass.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
-    min_count: Annotated[int | None, typer.Option(help="Samples a cell needs.")] = None,
-    icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels.")] = None,
+    labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None,
+    grids: Annotated[
+        list[int] | None,
+        typer.Option(help="Cells per side, one number or more (10 20 40); a grid is made where the samples fill it."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="How icons are rendered: fast (the default), best or distill.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="umap (the default), tsne or pca.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="Stop after listing, collect, field, patches, layout, cells, members or icons, and publish what there is."
+        ),
+    ] = None,
+    max_rejected: Annotated[
+        float | None, typer.Option(help="Share of broken images above which nothing is published (0.05).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons (0).")] = None,
+    shard_size: Annotated[
+        int | None, typer.Option(help="Images per shard, the unit of work and of resuming (1000).")
+    ] = None,
+    samples_per_image: Annotated[int | None, typer.Option(help="Vectors sampled per image and layer (1).")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per forward pass (32; 128 on CUDA).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (the default), cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 (the default), bf16 or fp16.")] = None,
+    min_count: Annotated[int | None, typer.Option(help="Samples a cell needs (5).")] = None,
+    icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels (96).")] = None,
     extras: Annotated[
         list[str] | None,
         typer.Option("--with", help="attribution, influence, gradients, gallery: made only when asked for."),
@@ -103,7 +122,7 @@ def run(
     if json:
         output.as_json(summary)
     else:
-        _tell(summary)
+        _tell(summary, made.until)
     raise typer.Exit(3 if summary["rejected"] else 0)
 
 
@@ -136,7 +155,7 @@ def _foretell(answer: dict[str, Any], json: bool) -> None:
     )
 
 
-def _tell(summary: dict[str, Any]) -> None:
+def _tell(summary: dict[str, Any], until: str | None) -> None:
     """Say in a few lines what became of the run, and what to do next."""
     print(
         f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
@@ -144,10 +163,32 @@ def _tell(summary: dict[str, Any]) -> None:
     )
     for reason, number in summary["reasons"].items():
         print(f"  rejected: {number} {reason}")
-    for grid in summary["skipped_grids"]:
-        print(f"  grid {grid} left out: {summary['used']} images are too few to fill it")
-    for path in summary["overviews"]:
-        print(f"  {output.here(path)}")
+    pictures = summary["overviews"]
+    if summary["skipped_grids"] and (pictures or not until):
+        left_out = ", ".join(map(str, summary["skipped_grids"]))
+        print(f"  grids left out: {left_out}; {summary['used']} images are too few to fill them")
+    for picture in pictures:
+        print(f"  {picture['layer']}, {picture['grid']} × {picture['grid']}: {output.here(picture['path'])}")
+    if summary["computed"] and not until:
+        _suggest(summary)
+
+
+def _suggest(summary: dict[str, Any]) -> None:
+    """Name commands that work on this run."""
+    from flows import query
+
+    name, store = summary["name"], summary["store"]
+    run = query.open_run(store, name)
+    where = "" if store == output.DEFAULT_STORE else f" --store {output.here(store)}"
+    middle = run.layers[len(run.layers) // 2]
+    print(f"next:\n  {output.program()} view {name}{where}")
+    print(f"  {output.program()} top {name} {middle}:0 --sheet unit0.png{where}")
+    cells = run.cells(middle, run.grids[-1]) if run.grids else None
+    if cells is not None and len(cells.count):
+        fullest = int(cells.count.argmax())
+        print(
+            f"  {output.program()} cell {name} {middle} {run.grids[-1]} {cells.row[fullest]},{cells.col[fullest]}{where}"
+        )
 
 
 def layers(

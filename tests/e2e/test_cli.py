@@ -111,7 +111,7 @@ def test_sql_reads_the_run_and_nothing_else(say: Any) -> None:
         (("top", "small", "features.9:3"), 4, "features.2, features.5"),
         (("top", "small", "features.5:99"), 4, "0 to 11"),
         (("top", "small", "features.5"), 2, "LAYER:UNIT"),
-        (("cell", "small", "features.5", "4", "9,9"), 4, "nearest"),
+        (("cell", "small", "features.5", "4", "9,9"), 4, "0 to 3"),
         (("cell", "small", "features.5", "7", "0,0"), 4, "it has 4"),
         (("locate", "small", "features.5", "no.jpg"), 4, "no.jpg"),
         (("runs", "rollback", "small", "7"), 4, "7"),
@@ -179,6 +179,75 @@ def test_run_leaves_with_3_for_rejected_images(
         assert "nothing was published" in capsys.readouterr().err
     finally:
         (images / "noise" / "broken.png").unlink()
+
+
+def test_the_end_of_a_run_names_pictures_and_commands_that_work(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = corpus.config(images, tmp_path / "store")
+    asked = [
+        "run",
+        "--images",
+        str(images),
+        "--store",
+        str(tmp_path / "store"),
+        "--name",
+        "small",
+        "--engine",
+        "inline",
+    ]
+    asked += ["--model", config.model, "--layers", *config.layers, "--input-size", str(config.input_size)]
+    assert cli.invoke([*asked, "--grids", "2", "40", "--shard-size", "12"]) == 0
+    out = capsys.readouterr().out
+    assert "grids left out: 40; 40 images are too few" in out
+    pictures = [line.split(": ")[1] for line in out.splitlines() if " 2 × 2: " in line]
+    assert len(pictures) == len(config.layers)
+    assert all(Path(picture).exists() for picture in pictures)
+    suggested = [line.split() for line in out.partition("next:")[2].splitlines() if line]
+    assert [words[1] for words in suggested] == ["view", "top", "cell"]
+    assert cli.invoke([*suggested[1][1:]][:3] + suggested[1][-2:]) == 0
+    assert cli.invoke(suggested[2][1:]) == 0
+    capsys.readouterr()
+    assert cli.invoke([*asked, "--grids", "2", "40", "--shard-size", "12"]) == 0
+    assert "next:" not in capsys.readouterr().out
+
+
+def test_help_names_the_defaults() -> None:
+    """They stand in the help as text, so that it loads nothing."""
+    from typer.testing import CliRunner
+
+    from flows.config import STAGES, RunConfig
+
+    shown = " ".join(CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "400"}).output.split())
+    made = RunConfig(images="x")
+    for number in (
+        made.max_rejected,
+        made.shard_size,
+        made.min_count,
+        made.icon_size,
+        made.samples_per_image,
+        made.seed,
+    ):
+        assert f"({number})" in shown
+    assert f"({' '.join(map(str, made.grids))})" in shown
+    for word in (made.recipe, made.layout, made.device, made.precision):
+        assert f"{word} (the default)" in shown
+    assert f"({made.store})" in shown
+    assert all(stage in shown for stage in STAGES[:-1])
+
+
+def test_what_is_wrong_is_said_before_a_server_is_started(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import prefect_flow
+
+    monkeypatch.setattr(prefect_flow, "run", lambda *a, **k: pytest.fail("the flow was started"))
+    config = corpus.config(images, tmp_path / "store")
+    model = ["--model", config.model, "--input-size", str(config.input_size), "--store", str(tmp_path / "store")]
+    assert cli.invoke(["run", "--images", str(tmp_path / "nowhere"), *model]) == 4
+    assert "nowhere" in capsys.readouterr().err
+    assert cli.invoke(["run", "--images", str(images), *model, "--layers", "features.99"]) == 4
+    assert "features.99" in capsys.readouterr().err
 
 
 def test_several_values_after_one_option() -> None:
