@@ -28,10 +28,22 @@ def write_top(folder: Path, top: dict[str, TopK], counts: dict[str, np.ndarray])
 
 
 def read_samples(parts: Sequence[Result]) -> Samples:
-    """Return all samples of a layer in the order of the shards; gaps and vectors that are not finite are left out."""
-    kept = [_used(arrays.read_group(part.path / "samples.zarr")) for part in parts]
-    fields = ("activations", "image_id", "y", "x")
-    return Samples(**{name: np.concatenate([part[name] for part in kept]) for name in fields})
+    """Return all samples of a layer in the order of the shards; gaps and vectors that are not finite are left out.
+
+    Its memory is the samples once, and those of one shard.
+    """
+    room = sum(part.counts["samples"] for part in parts)
+    joined: dict[str, np.ndarray] = {}
+    filled = 0
+    for part in parts:
+        used = _used(arrays.read_group(part.path / "samples.zarr"))
+        stop = filled + len(used["y"])
+        for name, array in used.items():
+            if name not in joined:
+                joined[name] = np.empty((room, *array.shape[1:]), array.dtype)
+            joined[name][filled:stop] = array
+        filled = stop
+    return Samples(**{name: array[:filled] for name, array in joined.items()})
 
 
 def read_places(parts: Sequence[Result]) -> dict[str, np.ndarray]:
@@ -54,6 +66,19 @@ def results(store: Store, stage: str, keys: Sequence[str]) -> Iterator[Result]:
         yield store.get(stage, key)
 
 
+def counts(samples: Samples) -> dict[str, int]:
+    """Count one shard's samples: those used, and those that are not since a value of theirs is not finite."""
+    taken = samples.y >= 0
+    used = int((taken & _finite(samples.activations)).sum())
+    return {"samples": used, "samples_nonfinite": int(taken.sum()) - used}
+
+
 def _used(group: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    keep = (group["y"] >= 0) & np.isfinite(group["activations"]).all(axis=1)
+    keep = (group["y"] >= 0) & _finite(group["activations"])
     return {name: array[keep] for name, array in group.items()}
+
+
+def _finite(activations: np.ndarray) -> np.ndarray:
+    """Tell which vectors `n c` have no NaN or infinity."""
+    whole: np.ndarray = np.isfinite(activations).all(axis=1)
+    return whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Double = NDArray[np.float64]
+
+BLOCK = 4096
+"""Vectors taken in at a time: the sum's last bits depend on it, and the memory of their copies in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class Moment:
 def nothing(units: int) -> Moment:
     """Start with no vectors of so many units."""
     return Moment(0, np.zeros((units, units)))
+
+
+def blocks(activations: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+    """Cut vectors `n c` into blocks of `BLOCK`, so that their moment does not depend on how they were kept."""
+    for first in range(0, len(activations), BLOCK):
+        yield activations[first : first + BLOCK]
 
 
 def second_moment(chunks: Iterable[NDArray[np.floating]], units: int) -> Double:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas import class_cells, forward_mode
-from atlas.arrays import CellClasses, Samples
+from atlas.arrays import CellClasses
 from atlas.class_cells import ClassMeans
 from flows import progress, subject
 from flows.config import RunConfig
@@ -27,7 +27,7 @@ FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sampl
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Attribute the samples of the grids named, all of one layer."""
     config, layer = RunConfig(**work.how["config"]), str(work.makes[0].layer)
-    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
+    samples = parts.read_places(list(parts.results(store, "collect", work.reads["collect"])))
     places = [_places(store, work.reads["cells"][str(make.grid)]) for make in work.makes]
     drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
@@ -51,17 +51,17 @@ def _pass(
     config: RunConfig,
     rows: pa.Table,
     layer: str,
-    samples: Samples,
+    samples: dict[str, NDArray[Any]],
     wanted: NDArray[np.int64],
     means: list[ClassMeans],
 ) -> None:
     """Show every grid the attributions of the samples `wanted`, which stand in the order of their images."""
     module, found = subj.through([layer]), subj.layers[layer]
-    image_id, done = samples.image_id[wanted], 0
+    image_id, done = samples["image_id"][wanted], 0
     with progress.current().bar(f"attribution {layer}", len(wanted), "samples") as advance:
         for images, numbers in passes(subj, config, rows, image_id):
             chosen = wanted[numbers]
-            y, x = fill(samples.y[chosen], subj.device), fill(samples.x[chosen], subj.device)
+            y, x = fill(samples["y"][chosen], subj.device), fill(samples["x"][chosen], subj.device)
             try:
                 given = forward_mode.attribution(module, images, found, y, x, subj.model.logits)
             except forward_mode.NoTangentError as error:

@@ -12,6 +12,8 @@ from storage import arrays, parts, tables
 from storage.store import Store
 
 FIELDS = ("row", "col", "count", "mean", "spread", "offsets", "members")
+PLACES = ("image_id", "y", "x")
+"""Of each member, in the order of `members`, so that readers need not look among the vectors."""
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:
@@ -20,8 +22,10 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
     points = arrays.read_array(store.get("layout", work.reads["layout"]).path / "layout.zarr", "points")
     found = cells.average(points, samples.activations, grid=int(make.grid or 0), min_count=config.min_count)
+    columns = {name: getattr(found, name) for name in FIELDS}
+    places = {name: getattr(samples, name)[found.members] for name in PLACES}
     with writing(store, make) as page:
-        arrays.write_group(page.path / "cells.zarr", {name: getattr(found, name) for name in FIELDS})
+        arrays.write_group(page.path / "cells.zarr", columns | places)
         table = pa.table({name: getattr(found, name) for name in ("row", "col", "count", "spread")})
         tables.write_table(page.path / "cells.parquet", table)
         page.counts = {"cells": len(found.row), "samples": len(found.members)}

@@ -111,7 +111,7 @@ def _write_part(store: Store, make: Make, part: Part, effective: int) -> Outcome
         parts.write_top(page.path, part.top, counts | {"nonfinite": part.nonfinite})
         page.counts = {
             "images": part.images,
-            "samples": int((part.samples.y >= 0).sum()),
+            **parts.counts(part.samples),
             "nonfinite": int(part.nonfinite.sum()),
         }
         page.happened = {"batch": effective, "threads": torch.get_num_threads()}

@@ -11,6 +11,7 @@ from atlas import layout as layouts
 from atlas import pairing, sampling
 from atlas.arrays import Float, Samples
 from atlas.inversion import whitening
+from atlas.neighbours import one_thread
 from atlas.pairing import Places
 from atlas.reducers import FEWEST
 from flows import progress
@@ -45,9 +46,9 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 
 def _moment(page: Writing, activations: np.ndarray) -> None:
-    arrays.write_group(
-        page.path / "moment.zarr", {"moment": whitening.second_moment([activations], activations.shape[1])}
-    )
+    with one_thread():  # on several, the last bits depend on their number
+        moment = whitening.second_moment(whitening.blocks(activations), activations.shape[1])
+    arrays.write_group(page.path / "moment.zarr", {"moment": moment})
     page.counts = {"samples": len(activations)}
 
 

@@ -15,7 +15,7 @@ from flows.stages.patches import SIZE
 from flows.stages.places import SIDES, Places
 from flows.stages.writing import outcome, writing
 from flows.work import Outcome, Work
-from storage import arrays, fields, parts, tables
+from storage import arrays, fields, tables
 from storage.images import crops
 from storage.store import Store
 
@@ -26,10 +26,9 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     """Cut up to sixteen members of each cell, drawn by a hash of the sample and not by how well they fit."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
     group = arrays.read_group(store.get("cells", work.reads["cells"]).path / "cells.zarr")
-    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
     cell, chosen = _draw(group["offsets"], group["members"])
-    columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": chosen}
-    columns |= {name: getattr(samples, name)[chosen] for name in ("image_id", "y", "x")}
+    columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": group["members"][chosen]}
+    columns |= {name: group[name][chosen] for name in ("image_id", "y", "x")}
     field = fields.read(store.get("field", work.reads["field"]).path)
     boxes = Places(store, work.reads["images"], config).boxes(field, columns["image_id"], columns["y"], columns["x"])
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
@@ -45,9 +44,9 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 
 def _draw(offsets: NDArray[np.int64], members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return cell numbers and sample rows `m`, `m`: of each cell the sixteen whose sample number hashes lowest."""
+    """Return cell numbers `m` and places among the members `m`: of each cell the sixteen whose sample number hashes lowest."""
     cell = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     order = np.lexsort((sampling.mix(members.astype(np.uint64)), cell))
     rank = np.arange(len(members)) - offsets[cell]
     keep = order[rank < PER_CELL]
-    return cell[keep], members[keep]
+    return cell[keep], keep
