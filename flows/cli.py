@@ -58,9 +58,16 @@ def invoke(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"actlas: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        print(f"actlas: {error.filename or 'the system'}: {_reason(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _reason(error: OSError) -> str:
+    folder = os.path.dirname(str(error.filename or ""))
+    if isinstance(error, FileNotFoundError) and folder and not os.path.isdir(folder):
+        return f"there is no folder {folder}"
+    return str(error.strerror or error)
 
 
 SEVERAL = ("--layers", "--grids", "--axes", "--with")

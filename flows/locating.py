@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flows import query, subject
 from flows.config import RunConfig
-from storage.errors import ModelError, NotFound
+from storage.errors import ModelError, NotFound, Rejected
 from storage.images import sources
 from storage.images.decode import decode
 from storage.run import Run
@@ -23,7 +23,10 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
         raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
     if not run.grids:
         raise NotFound(f"{run.name} has no grids: it has too few samples")
-    activation = activation_of(run, layer, read_image(run, image))
+    try:
+        activation = activation_of(run, layer, read_image(run, image))
+    except Rejected as error:
+        raise Rejected(error.reason, f"{error.detail} ({image})") from None
     return query.locate(run, layer, activation.numpy(), grid or run.grids[-1])
 
 

@@ -250,6 +250,20 @@ def test_what_is_wrong_is_said_before_a_server_is_started(
     assert "features.99" in capsys.readouterr().err
 
 
+def test_where_there_is_no_such_folder(say: Any, tmp_path: Path) -> None:
+    code, _, err = say("top", "small", "features.5:3", "--sheet", str(tmp_path / "nowhere" / "a.png"))
+    assert code == 1
+    assert f"there is no folder {tmp_path / 'nowhere'}" in err
+
+
+def test_a_broken_image_is_named(say: Any, tmp_path: Path, images: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(next(images.glob("*/*.png")).read_bytes()[:60])
+    code, _, err = say("locate", "small", "features.5", str(broken))
+    assert code == 1
+    assert str(broken) in err
+
+
 def test_several_values_after_one_option() -> None:
     spread = cli.spread(["run", "--layers", "a", "b", "--grids", "1", "2", "3", "--json"])
     assert spread == ["run", "--layers", "a", "--layers", "b", "--grids", "1", "--grids", "2", "--grids", "3", "--json"]
