@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,8 +32,9 @@ def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -
     """Cut the images with id < `limit` into shards.
 
     Folders: ranges of `shard_size` ids. Tars and Parquet: whole containers, as many as it takes to reach `shard_size`
-    images. Removed images keep their place, and the cuts don't depend on the limit, so that more images change
-    only new shards and the last one, if it was not full.
+    images; one of twice as many or more is cut into ranges of `shard_size`, the last with the rest, so that no shard
+    has 3 × `shard_size`. Removed images keep their place, and the cuts don't depend on the limit, so that more images
+    change only new shards and the last one, if it was not full.
     """
     if shard_size < 1 or (limit is not None and limit < 1):
         raise errors.UsageError(f"limit and shard size must be at least 1, not {limit} and {shard_size}")
@@ -70,9 +72,15 @@ def _starts(listing: pa.Table, shard_size: int) -> list[int]:
     """Give the first id of every shard of the whole listing."""
     if not about(listing).containers:
         return list(range(0, len(listing), shard_size))
-    container = listing["container"].to_numpy()
     starts: list[int] = []
-    for edge in [0, *(np.flatnonzero(np.diff(container)) + 1).tolist()] if len(container) else []:
-        if not starts or edge - starts[-1] >= shard_size:
-            starts.append(edge)
+    for first, stop in _runs(listing["container"].to_numpy()):
+        # Smaller containers that do not fill a shard are joined by the first rows of this one.
+        starts += [first] if not starts or first - starts[-1] >= shard_size else []
+        starts += range(first + shard_size, stop - shard_size + 1, shard_size)
     return starts
+
+
+def _runs(container: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of rows that lie in one container; one that grew has several."""
+    edges = np.flatnonzero(np.diff(container)) + 1
+    yield from itertools.pairwise([0, *edges.tolist(), len(container)] if len(container) else [])

@@ -87,5 +87,6 @@ def test_an_object_store_agrees_with_a_folder(convert: Any, tmp_path: Path) -> N
 
 
 def run_of(source: Path | str, store: Path) -> Run:
-    pipeline.run(corpus.config(source, store, until="patches"), Inline())
+    # tars of 15 images and a Parquet file of 30, in row groups of 7: all are cut into shards
+    pipeline.run(corpus.config(source, store, until="patches", shard_size=6), Inline())
     return open_run(store, "small")

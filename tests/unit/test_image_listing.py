@@ -157,20 +157,57 @@ def test_shards_nest_in_the_limit_and_stay_when_images_come(
         assert b[: len(full)] == full
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 15), st.integers(1, 60), st.integers(0, 30))
-def test_shards_of_containers_are_whole_ones(sizes: list[int], size: int, limit: int, extra: int) -> None:
-    content = {f"c{i}": [str(j) for j in range(n)] for i, n in enumerate(sizes)}
-    table = listing(Fake({}, content))
-    found = shards(table, None, size)
-    for shard in found:
-        numbers = shard.rows["container"].to_pylist()
-        assert all(numbers.count(n) == len(content[about(table).containers[n]]) for n in set(numbers))
-        last = numbers.count(numbers[-1])
-        assert len(numbers) - last < size
-    assert all(len(shard.rows) >= size for shard in found[:-1])
+def packed(sizes: list[int]) -> pa.Table:
+    """List containers of so many images."""
+    return listing(Fake({}, {f"c{i}": [str(j) for j in range(n)] for i, n in enumerate(sizes)}))
+
+
+def cuts_broken(table: pa.Table, size: int, cut: Callable[[pa.Table, int], list[range]]) -> set[str]:
+    """Cut the containers of a listing into shards and name every law that is broken."""
+    container, broken = table["container"].to_pylist(), set()
+    found = cut(table, size)
+    if [i for ids in found for i in ids] != list(range(len(table))):
+        broken.add("every image once, in order")
+    if any(len(ids) < size for ids in found[:-1]):
+        broken.add("full")
+    if any(len(ids) >= 3 * size for ids in found):
+        broken.add("memory")
+    for ids in found[1:]:
+        first, stop = container.index(container[ids[0]]), len(container) - container[::-1].index(container[ids[0]])
+        if ids[0] != first and (stop - first < 2 * size or (ids[0] - first) % size):
+            broken.add("whole containers")
+    return broken
+
+
+def cut(table: pa.Table, size: int) -> list[range]:
+    return [range(shard.first, shard.stop) for shard in shards(table, None, size)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 15), st.integers(1, 60), st.integers(0, 30)
+)
+def test_shards_are_whole_containers_and_ranges_of_large_ones(
+    sizes: list[int], size: int, limit: int, extra: int
+) -> None:
+    table = packed(sizes)
+    assert cuts_broken(table, size, cut) == set()
     few, many = shards(table, limit, size), shards(table, limit + extra, size)
     assert many[: len(few) - 1] == few[:-1]
+
+
+def test_mutant_cuts_are_seen() -> None:
+    table = packed([50, 3])
+    edge = table["container"].to_pylist().index(1)
+    assert "memory" in cuts_broken(table, 10, lambda *_: [range(edge), range(edge, 53)])
+    anywhere = [range(i, min(i + 9, 53)) for i in range(0, 53, 9)]
+    assert cuts_broken(table, 10, lambda *_: anywhere) == {"full", "whole containers"}
+
+
+def test_a_large_container_is_cut_by_hand() -> None:
+    assert [len(ids) for ids in cut(packed([5000]), 1000)] == [1000] * 5
+    assert [len(ids) for ids in cut(packed([1999]), 1000)] == [1999]
+    assert [len(ids) for ids in cut(packed([5300]), 1000)] == [1000] * 4 + [1300]
 
 
 def test_a_shards_key_covers_everything_but_labels() -> None:

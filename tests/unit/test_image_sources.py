@@ -107,6 +107,23 @@ def test_parquet_reads_only_the_row_groups_it_needs(tmp_path: Path, monkeypatch:
     assert groups == [0, 4, 9]
 
 
+def test_a_shard_of_a_large_tar_reads_its_own_members_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "a.tar", CONTENT.items())
+    source = sources.open_source(tmp_path)
+    table = listing(source)
+    everything, spans, pread = contents(source, table), list[tuple[int, int]](), os.pread
+
+    def noting(descriptor: int, length: int, offset: int) -> bytes:
+        spans.append((offset, length))
+        return pread(descriptor, length, offset)
+
+    monkeypatch.setattr("os.pread", noting)
+    for shard in shards(table, None, 10):
+        spans.clear()
+        assert contents(source, shard.rows) == {key: everything[key] for key in shard.rows["key"].to_pylist()}
+        assert spans == list(zip(*(shard.rows[name].to_pylist() for name in ("offset", "length")), strict=True))
+
+
 # What is listed and what is not.
 
 
