@@ -78,7 +78,7 @@ def _add_runs(app: FastAPI, shelf: Shelf) -> None:
     def run(name: Name, version: VersionOf, request: Request) -> Response:
         edition = shelf.edition(name, version)
         found = about.about(edition, shelf.numbers(name)) | {"uploads": uploads.open_for(app)}
-        return _answered(request, shelf, edition, version, found, lasting=False)
+        return _json(found, _headers(shelf, edition, ""))
 
 
 def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,12 @@ def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
 def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
         edition = shelf.edition(name, version)
-        return _answered(request, shelf, edition, version, catalogue.answer(edition, kind, parameters))
+        headers = _headers(shelf, edition, version)
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        made = lambda: _encoded(catalogue.answer(edition, kind, parameters))  # noqa: E731
+        data = edition.keep((kind, *parameters.values()), made) if kind in catalogue.WHOLE else made()
+        return Response(data, media_type="application/json", headers=headers)
 
     _sign(endpoint, told)
     app.get(
@@ -146,15 +151,6 @@ def _bounded(kind: type) -> Any:
     return Annotated[int, Query(ge=0, le=LARGEST)] if kind is int else Annotated[str, Query(max_length=300)]
 
 
-def _answered(
-    request: Request, shelf: Shelf, edition: Edition, version: str, value: Any, *, lasting: bool = True
-) -> Response:
-    headers = _headers(shelf, edition, version if lasting else "")
-    if lasting and request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return _json(value, headers)
-
-
 def _headers(shelf: Shelf, edition: Edition, version: str) -> dict[str, str]:
     """Answers asked for by number and hash last for ever; what `current` or a number means must be asked again."""
     return {
@@ -166,8 +162,11 @@ def _headers(shelf: Shelf, edition: Edition, version: str) -> dict[str, str]:
 
 
 def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(text.encode(), media_type="application/json", headers=headers or {"Cache-Control": "no-cache"})
+    return Response(_encoded(value), media_type="application/json", headers=headers or {"Cache-Control": "no-cache"})
+
+
+def _encoded(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _told(model: Any) -> dict[int | str, dict[str, Any]]:

@@ -95,7 +95,8 @@ def linked(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
 
 def salient(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
     """Return how much each pixel that the model sees moves the class's score, from −1 to 1, in bytes from −127 to 127."""
-    answer, _, found = saliency.explain(shown, "the image", asked["of"], method=asked["method"])
+    of = None if asked["of"] is None else f"class:{asked['of'].removeprefix('class:')}"
+    answer, _, found = saliency.explain(shown, "the image", of, method=asked["method"])
     strength = np.round(colours.scaled(found) * 127).astype(np.int8)
     return {
         "method": asked["method"],

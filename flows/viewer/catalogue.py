@@ -43,6 +43,9 @@ ANSWERS = {
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
 }
 
+WHOLE = ("cells", "labels", "units")
+"""Answers about all of a grid or layer, which everybody asks for: they are kept as they are sent."""
+
 PICTURES: dict[str, Kind] = {
     "tile": Kind(GRID | {"level": int, "x": int, "y": int}, pictures.tile, "A tile of a grid's pyramid."),
     "icons": Kind(GRID | {"y": int, "x": int}, pictures.icons, "The icons of a block of 8 × 8 cells."),

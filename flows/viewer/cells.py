@@ -50,10 +50,8 @@ def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     first = edition.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
     mean = edition.array("attribution", layer, grid, "mean")
     strength = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), axis=1)
-    rows = [
-        [[c, plain(m, 3)] for c, m in zip(cs, ms, strict=True) if c >= 0]
-        for cs, ms in zip(first.tolist(), strength.tolist(), strict=True)
-    ]
+    means = iter(rounded(strength.ravel(), 3))
+    rows = [[[c, m] for c, m in zip(cs, means, strict=False) if c >= 0] for cs in first.tolist()]
     known = edition.run.model["classes"]
     seen = sorted({int(c) for c in np.unique(first) if c >= 0})
     return {"classes": rows, "names": {str(c): str(known[c]) if c < len(known) else str(c) for c in seen}}

@@ -115,9 +115,11 @@ class Edition:
 
 
 def _weight(kept: Any) -> int:
-    """Return the bytes of arrays that something holds, as far as it can be seen from outside."""
+    """Return the bytes that something holds, as far as it can be seen from outside."""
     if isinstance(kept, np.ndarray):
         return kept.nbytes
+    if isinstance(kept, bytes):
+        return len(kept)
     if isinstance(kept, Shared):
         held = vars(kept)
         means, samples = held.get("image_means"), held.get("samples")

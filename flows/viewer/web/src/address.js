@@ -1,5 +1,7 @@
 // One address per state: where one is, read from the address bar and written to it.
 
+import { host } from './host.js';
+
 /**
  * @typedef {object} State
  * @property {'home' | 'atlas' | 'units' | 'unit' | 'image' | 'run' | 'compare' | 'api' | 'lost'} place
@@ -13,7 +15,7 @@
 const PLACES = ['atlas', 'units', 'unit', 'image', 'run'];
 
 /** Opened from a disk or exported: the address stands after `#`. */
-export const hashed = () => location.protocol === 'file:' || 'ACTLAS' in window;
+export const hashed = () => location.protocol === 'file:' || host !== null || 'ACTLAS' in window;
 
 /** @returns {State} */
 export function here() {

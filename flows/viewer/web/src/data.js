@@ -1,5 +1,7 @@
 // Ask for data and name pictures: from the server, or from the scripts and files of an export.
 
+import { request } from './host.js';
+
 /** @typedef {Record<string, string | number>} Parameters */
 
 /** The run that is looked at. @type {About | null} */
@@ -134,10 +136,10 @@ function keyOf(kind, parameters, of) {
 }
 
 /** @param {string} address @param {RequestInit} [how] */
-async function fetched(address, how = {}) {
+export async function fetched(address, how = {}) {
   let answer;
   try {
-    answer = await fetch(address, how);
+    answer = await request(address, how);
   } catch {
     throw new Failed('The viewer does not answer. Is `actlas view` still running?', 0);
   }

@@ -1,5 +1,7 @@
 // Make elements. Text is always a text node: names of files, labels and classes are somebody else's words.
 
+import { show } from './sources.js';
+
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -38,6 +40,7 @@ function dress(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (name === 'src' && element instanceof HTMLImageElement) show(element, String(value));
     else element.setAttribute(name, value === true ? '' : String(value));
   }
 }

@@ -1,6 +1,7 @@
 // Go to a state: the one way in which the address changes.
 
 import { format, hashed, here } from './address.js';
+import { host } from './host.js';
 
 /** @type {() => void} */
 let arrived = () => {};
@@ -9,7 +10,7 @@ let arrived = () => {};
 export function whenThere(act) {
   arrived = act;
   addEventListener('popstate', () => arrived());
-  addEventListener('hashchange', () => arrived());
+  addEventListener('hashchange', () => { host?.went(location.hash.slice(1)); arrived(); });
   document.addEventListener('click', followed);
 }
 
@@ -22,6 +23,7 @@ export function go(change, how = {}) {
   const state = { ...here(), ...change };
   const address = hashed() ? `#${format(state)}` : format(state);
   const same = hashed() ? location.hash === address : location.pathname + location.search === address;
+  if (!same) host?.went(format(state));
   if (!same) history[how.replace ? 'replaceState' : 'pushState'](null, '', address);
   if (!how.quiet) arrived();
 }

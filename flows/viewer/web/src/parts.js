@@ -4,6 +4,7 @@ import { href } from './address.js';
 import { picture } from './data.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { say } from './live.js';
+import { behind } from './sources.js';
 
 const FACE = 72;
 const ROW = 8;
@@ -76,7 +77,7 @@ export function face(layer, unit, side = 32, of) {
   const scale = side / FACE;
   const element = h('span', { class: 'face', 'aria-hidden': 'true' });
   element.style.width = element.style.height = `${side}px`;
-  element.style.backgroundImage = `url("${picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) }, of)}")`;
+  behind(element, picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) }, of));
   element.style.backgroundSize = `${FACE * ROW * scale}px auto`;
   element.style.backgroundPosition = `${-(place % ROW) * side}px ${-Math.floor(place / ROW) * side}px`;
   return element;

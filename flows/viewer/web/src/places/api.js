@@ -1,5 +1,6 @@
 // The interface for machines: what can be asked, read from its own description.
 
+import { fetched } from '../data.js';
 import { fill, h } from '../dom.js';
 import { title } from '../live.js';
 import { coming } from '../parts.js';
@@ -16,7 +17,7 @@ export class Api {
     title('interface');
     const page = h('article', { class: 'page' });
     fill(this.root, page);
-    await coming(page, async () => (await fetch(DESCRIPTION)).json(), (/** @type {any} */ described) => [
+    await coming(page, () => fetched(DESCRIPTION), (/** @type {any} */ described) => [
       h('h1', { class: 'title' }, 'The interface'),
       h('p', {}, described.info.description, ' Its description for machines: ', h('a', { href: DESCRIPTION, target: '_blank' }, DESCRIPTION), '.'),
       ...Object.entries(described.paths).flatMap(([path, methods]) => Object.entries(/** @type {any} */ (methods)).map(([method, told]) => question(path, method, told))),

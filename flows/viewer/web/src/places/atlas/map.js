@@ -2,6 +2,7 @@
 
 import OpenSeadragon from 'openseadragon';
 import { picture } from '../../data.js';
+import { tiles } from '../../sources.js';
 import { still } from '../../theme.js';
 
 const FINEST = 40;
@@ -82,6 +83,7 @@ export class Tiles {
     return new Promise((resolve) => {
       this.viewer.addTiledImage(/** @type {any} */ ({
         tileSource: {
+          ...tiles,
           width: side,
           height: side,
           tileSize: facts.tile,

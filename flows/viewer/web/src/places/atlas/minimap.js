@@ -1,6 +1,7 @@
 // The whole map in small, with what is on the screen framed; shown when that is a part.
 
 import { picture } from '../../data.js';
+import { show } from '../../sources.js';
 
 const SIDE = 144;
 
@@ -34,9 +35,9 @@ export class Minimap {
     if (this.canvas.hidden) return;
     const level = Math.min(8, Math.ceil(Math.log2(grid.size * (grid.facts.icon + 1))));
     const source = picture('tile', { layer: grid.layer.name, grid: grid.size, level, x: 0, y: 0 });
-    if (this.image.dataset.source !== source) {
-      this.image.dataset.source = source;
-      this.image.src = source;
+    if (this.image.dataset.of !== source) {
+      this.image.dataset.of = source;
+      show(this.image, source);
       this.image.onload = () => this.draw(grid, paper, seen, colours);
     }
     const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));

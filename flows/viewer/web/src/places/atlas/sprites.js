@@ -1,22 +1,28 @@
 // Icons at full size, in pictures of 8 × 8 cells, loaded when the cursor comes near and not before.
 
 import { picture } from '../../data.js';
+import { show } from '../../sources.js';
 
 export const BLOCK = 8;
 
 /** @type {Map<string, HTMLImageElement>} */
 const sheets = new Map();
 
-/** The picture that holds a cell's icon, loading it if need be. @param {import('./grid.js').Grid} grid @param {number} i */
-export function sheet(grid, i) {
+/** @param {import('./grid.js').Grid} grid @param {number} i */
+function sheetOf(grid, i) {
   const y = Math.floor(grid.columns.row[i] / BLOCK);
   const x = Math.floor(grid.columns.col[i] / BLOCK);
-  const source = picture('icons', { layer: grid.layer.name, grid: grid.size, y, x }, grid.of);
+  return picture('icons', { layer: grid.layer.name, grid: grid.size, y, x }, grid.of);
+}
+
+/** The picture that holds a cell's icon, loading it if need be. @param {import('./grid.js').Grid} grid @param {number} i */
+export function sheet(grid, i) {
+  const source = sheetOf(grid, i);
   let image = sheets.get(source);
   if (!image) {
     image = new Image();
     image.decoding = 'async';
-    image.src = source;
+    show(image, source);
     sheets.set(source, image);
   }
   return image;
@@ -25,7 +31,7 @@ export function sheet(grid, i) {
 /** Draw a cell's icon into a canvas as soon as it is there. @param {HTMLCanvasElement} canvas @param {import('./grid.js').Grid} grid @param {number} i @param {(canvas: HTMLCanvasElement) => void} [meanwhile] @param {() => void} [drawn] */
 export function drawIcon(canvas, grid, i, meanwhile, drawn) {
   const image = sheet(grid, i);
-  const stamp = `${image.src}#${i}`;
+  const stamp = `${sheetOf(grid, i)}#${i}`;
   canvas.dataset.icon = stamp;
   const draw = () => {
     if (canvas.dataset.icon !== stamp) return;

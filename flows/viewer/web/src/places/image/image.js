@@ -86,7 +86,7 @@ export class ImagePlace {
     };
     const positions = new Positions(image, { rows, cols, seen: found.seen, words: 'The image' }, { hover: show, press: show });
     const pooled = found.groups.maps.map((map) => scaled(blocks(map, found.grid.top, found.grid.left)));
-    const caption = h('figcaption', { class: 'quiet small', role: 'status' });
+    const caption = h('span', { role: 'status' });
     const base = this.#lay(state, id, layer, found, { positions, pooled, caption, grid });
     const group = (/** @type {number} */ k) => {
       if (k < 0) return base();
@@ -102,7 +102,7 @@ export class ImagePlace {
     say(`Taken apart at ${layer.name}.`);
     return [
       h('div', { class: 'image-top' },
-        h('figure', { class: 'image-photo' }, positions.element, choice(shownOf(state), positions.mix * 100, (mix) => { positions.mix = mix / 100; positions.draw(); }), caption),
+        h('figure', { class: 'image-photo' }, positions.element, choice(shownOf(state), positions.mix * 100, (mix) => { positions.mix = mix / 100; positions.draw(); }), h('figcaption', { class: 'quiet small' }, caption)),
         h('figure', { class: 'image-icons' }, lay, h('figcaption', { class: 'quiet small' }, `What ${layer.name} sees: the icon of the likest cell, its size by the activation’s length.`)),
         place),
       h('div', { class: 'columns' }, this.#choices(state, found), this.#speakers(state, layer, found), groups(found, pooled, group, grid)),
