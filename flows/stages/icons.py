@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             own_size=subj.model.preprocess.size,
             tries=config.icon_tries,
             batch=BATCH,
-            progress=lambda done, total: advance(done * len(group["row"]) // max(total, 1)),
+            progress=_forward(advance, len(group["row"])),
         )
     with writing(store, make) as page:
         arrays.write_group(page.path / "icons.zarr", {name: getattr(made, name) for name in FIELDS}, chunk_rows=64)
@@ -48,6 +49,18 @@ def compute(store: Store, work: Work) -> list[Outcome]:
         tables.write_table(page.path / "icons.parquet", pa.table({"row": group["row"], "col": group["col"], **scores}))
         page.counts = {"icons": len(made.rank), "weak": int(made.weak.sum())}
     return [outcome(page)]
+
+
+def _forward(advance: progress.Bar, count: int) -> Callable[[int, int], None]:
+    """Tell a bar of icons done and to do; further tries of weak ones make the work longer, never less done."""
+    furthest = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal furthest
+        furthest = max(furthest, done * count // max(total, 1))
+        advance(furthest)
+
+    return tell
 
 
 def _seeds(seed: int, layer: str, grid: int, row: NDArray[np.int32], col: NDArray[np.int32]) -> NDArray[np.int64]:
