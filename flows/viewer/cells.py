@@ -60,11 +60,11 @@ def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
 def cell_labels(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     """Return the labels that are most frequent in each cell, `[label, share]`, with the list of labels."""
     names, number = _numbered(edition)
-    images = _sample_images(edition, layer)
-    offsets, members = (_cells(edition, layer, grid, name) for name in ("offsets", "members"))
+    facts = edition.run.cell_facts(edition.layer(layer), grid)
+    images, offsets = facts.image_id, facts.offsets
     rows = []
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        found = np.bincount(number[images[members[start:stop]]], minlength=1)
+        found = np.bincount(number[images[start:stop]], minlength=1)
         best = np.argsort(-found, kind="stable")[:TOP_LABELS].tolist()
         rows.append([[i, round(int(found[i]) / max(stop - start, 1), 3)] for i in best if found[i]])
     return {"layer": layer, "grid": grid, "labels": names, "cells": rows}
@@ -78,18 +78,6 @@ def _numbered(edition: Edition) -> tuple[list[str], np.ndarray]:
         return [str(name) for name in names.tolist()], number.astype(np.int64)
 
     return edition.keep(("numbered",), make)
-
-
-def _sample_images(edition: Edition, layer: str) -> np.ndarray:
-    """Return the image of each sample, read shard by shard: all activations at once may not fit into memory."""
-
-    def make() -> np.ndarray:
-        from storage import parts
-
-        found = [parts.read_samples([part]).image_id for part in edition.run.results("collect", layer)]
-        return np.concatenate(found)
-
-    return edition.keep(("sample images", layer), make)
 
 
 def number_of(edition: Edition, layer: str, grid: int, row: int, col: int) -> int:
@@ -136,11 +124,11 @@ def _proof(edition: Edition, layer: str, grid: int, number: int) -> dict[str, An
 
 def _labels_of(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
     names, label = _numbered(edition)
-    offsets, members = (_cells(edition, layer, grid, name) for name in ("offsets", "members"))
-    samples = members[offsets[number] : offsets[number + 1]]
-    counted = Counter(label[_sample_images(edition, layer)[samples]].tolist())
+    facts = edition.run.cell_facts(layer, grid)
+    images = facts.image_id[facts.offsets[number] : facts.offsets[number + 1]]
+    counted = Counter(label[images].tolist())
     return [
-        {"label": names[i], "samples": n, "share": round(n / max(len(samples), 1), 4)}
+        {"label": names[i], "samples": n, "share": round(n / max(len(images), 1), 4)}
         for i, n in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:LABELS_OF_ONE]
         if names[i]
     ]
