@@ -69,8 +69,9 @@ def fuzz(address: str, told: Any, folder: Path, *more: str) -> tuple[int, str]:
     """Let schemathesis ask; return how it ended and what it said."""
     (folder / "openapi.json").write_text(json.dumps(told))
     command = [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", address, "--seed", "1"]
-    chosen = ["--checks", "all", "--max-examples", str(EXAMPLES), "--continue-on-failure", "--suppress-health-check"]
-    done = subprocess.run([*command, *chosen, "all", *more], cwd=folder, capture_output=True, text=True)
+    chosen = ["--checks", "all", "--max-examples", str(EXAMPLES), "--request-timeout", "240"]
+    command += [*chosen, "--continue-on-failure", "--suppress-health-check", "all", *more]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     print(done.stdout[-8000:])
     return done.returncode, done.stdout + done.stderr
 

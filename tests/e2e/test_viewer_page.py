@@ -62,6 +62,21 @@ def test_the_first_view_is_the_atlas(page: viewing.Page) -> None:
     assert page.title() == f"{page.path().split('/')[-1]} · atlas · small@1 · actlas"
 
 
+SENT = """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+    .map((entry) => [entry.name, entry.transferSize])"""
+
+
+def test_the_first_view_is_small_and_asks_for_nothing_before_it_is_wanted(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    sent = {name.removeprefix(page.address): size for name, size in page.script(SENT)}
+    assert sum(size for name, size in sent.items() if not name.startswith("/pictures/")) < 300_000
+    asked = {name.split("?")[0].split("/")[-1] for name in sent if name.startswith(("/api/", "/pictures/"))}
+    assert asked <= {"current", "cells", "labels", "tile"}
+    # The grid that is shown, and the coarsest, whose box is the first view.
+    assert len([name for name in sent if "/cells?" in name]) <= 2
+
+
 def test_hover_shows_the_icon_and_leaves_with_the_cursor(page: viewing.Page) -> None:
     page.goto(ATLAS)
     page.settle()
@@ -375,52 +390,60 @@ def test_what_a_run_lacks_is_said_with_the_command_that_makes_it(chromium: Any, 
         assert "no atlas" in page.see("main").inner_text()
 
 
-def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
-    """Layers, classes, labels and file names that run a script where they are taken for markup."""
-    images, store = viewing.write_hostile(tmp_path / "images"), tmp_path / "store"
-    classes = tmp_path / "classes.txt"
-    classes.write_text("\n".join(viewing.PAYLOADS[:4]))
-    viewing.make_run(
-        images,
-        store,
-        model="support.viewing:hostile_net",
-        layers=viewing.HOSTILE_LAYERS,
-        classes=str(classes),
-        grids=(2,),
-        extras=("attribution",),
-    )
-    with viewing.serving(store) as address, viewing.opened(chromium, address) as page:
+def walked(page: viewing.Page, layer: str) -> None:
+    """Open every place that shows a layer with hostile names, and see that it is shown."""
+    cells = page.get("/api/1/runs/small/current/cells", layer=layer, grid="2")
+    for place, query in (
+        ("atlas", f"?cell={cells['row'][0]},{cells['col'][0]}"),
+        ("atlas", "?view=list"),
+        ("atlas", "?class=1"),
+        ("units", "?label=<img src=x onerror=hacked()>"),
+    ):
+        page.goto(f"/small/{place}/{page.quoted(layer)}{query}")
+        page.settle()
+    page.goto(f"/small/unit/{page.quoted(layer + ':1')}?side=range")
+    page.settle()
+    assert layer in page.see("main").inner_text()
+
+
+MARKUP = "() => document.querySelectorAll('main script, main iframe, main [onerror], main [onload]').length"
+
+
+def survived(chromium: Any, folder: Path, model: str, layers: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """Make a run of which layers, classes, labels and file names are payloads, and walk through all of it."""
+    images, store = viewing.write_hostile(folder / "images"), folder / "store"
+    (folder / "classes.txt").write_text("\n".join(classes))
+    more = {"model": model, "layers": layers, "classes": str(folder / "classes.txt")}
+    viewing.make_run(images, store, **more, grids=(2,), extras=("attribution",))
+    with viewing.serving(store, seconds=240) as address, viewing.opened(chromium, address) as page:
         page.expose("hacked")
         page.goto("/small/run")
         page.settle()
-        layers = page.get("/api/1/runs/small/current")["layers"]
-        for layer in (row["name"] for row in layers):
-            cells = page.get("/api/1/runs/small/current/cells", layer=layer, grid="2")
-            for place, query in (
-                ("atlas", f"?cell={cells['row'][0]},{cells['col'][0]}"),
-                ("atlas", "?view=list"),
-                ("atlas", "?class=1"),
-                ("units", "?label=<img src=x onerror=hacked()>"),
-            ):
-                page.goto(f"/small/{place}/{page.quoted(layer)}{query}")
-                page.settle()
-            page.goto(f"/small/unit/{page.quoted(layer + ':1')}?side=range")
+        for layer in (row["name"] for row in page.get("/api/1/runs/small/current")["layers"]):
+            walked(page, layer)
+        for image in range(0, 45, 15):
+            page.goto(f"/small/image/{image}")
             page.settle()
-            assert layer in page.see("main").inner_text()
-        page.goto("/small/image/3")
-        page.settle()
-        page.goto(
-            "/<img src=x onerror=hacked()>/atlas/<svg onload=hacked()>?class=<script>hacked()</script>&at=<b>&cell=<i>"
+        strange = (
+            "<img src=x onerror=hacked()>/atlas/<svg onload=hacked()>?class=<script>hacked()</script>&at=<b>&cell=<i>"
         )
+        page.goto(f"/{strange}")
         page.settle()
         assert page.called() == 0
         assert "hacked" in page.see("body").inner_text()
-        assert (
-            page.script(
-                "() => document.querySelectorAll('main script, main iframe, main [onerror], main [onload]').length"
-            )
-            == 0
-        )
+        assert page.script(MARKUP) == 0
+
+
+def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
+    """Layers, classes, labels and file names that run a script where they are taken for markup."""
+    survived(chromium, tmp_path, "support.viewing:hostile_net", viewing.HOSTILE_LAYERS, viewing.PAYLOADS[:4])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_sixty_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
+    """Fifteen payloads, each as file name, label, class and layer."""
+    survived(chromium, tmp_path, "support.viewing:all_hostile_net", viewing.ALL_HOSTILE_LAYERS, viewing.PAYLOADS)
 
 
 def test_mutant_a_name_taken_for_markup_is_seen(chromium: Any, served: viewing.Served) -> None:

@@ -30,6 +30,7 @@ from storage.store import Contents, Store
 from support import corpus
 
 EXTRAS = ("attribution", "influence", "gradients", "gallery")
+CLASSES = ("tiger cat", "picket fence, paling", "honeycomb", "crossword puzzle, crossword")
 HOSTILE = "<img src=x onerror=hacked()>"
 """A name that runs a script where it is taken for markup."""
 
@@ -52,8 +53,11 @@ PAYLOADS = (
 )
 
 
+HOSTILE_LAYERS = ("features.<img src=x onerror=hacked()>", "features.\"'><svg onload=hacked()>")
+
+
 def hostile_net() -> nn.Module:
-    """Return the corpus's net with a layer whose name is a payload."""
+    """Return the corpus's net with layers whose names are payloads."""
     module = corpus.net()
     layers = list(module.features.children())
     module.features = nn.Sequential()
@@ -63,17 +67,31 @@ def hostile_net() -> nn.Module:
     return module
 
 
-HOSTILE_LAYERS = ("features.<img src=x onerror=hacked()>", "features.\"'><svg onload=hacked()>")
+def all_hostile_net() -> nn.Module:
+    """Return the corpus's net with as many classes as there are payloads, and a layer named by each; a dot nests."""
+    module = corpus.net()
+    for payload in PAYLOADS:
+        parent = module.features
+        for part in payload.split(".")[:-1]:
+            parent.add_module(part, nn.Sequential())
+            parent = parent.get_submodule(part)
+        parent.add_module(payload.split(".")[-1], nn.ReLU())
+    module.head = nn.Linear(12, len(PAYLOADS))
+    return module.eval()
+
+
+ALL_HOSTILE_LAYERS = tuple(f"features.{payload}" for payload in PAYLOADS)
 
 
 def write_hostile(folder: Path) -> Path:
-    """Write images under folders and names that are payloads: those that a file system takes."""
+    """Write images under folders and names that are payloads, as a file system takes them: each is a label and a name."""
     rng = np.random.default_rng(0)
-    for number in range(48):
-        payload = PAYLOADS[number % len(PAYLOADS)].replace("/", "∕")
-        place = folder / PAYLOADS[number % 4].replace("/", "∕")
+    safe = [payload.replace("/", "∕") for payload in PAYLOADS]
+    for number in range(3 * len(safe)):
+        place = folder / safe[number % len(safe)]
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (48, 48, 3), np.uint8)).save(place / f"{payload}{number}.png")
+        name = f"{safe[(7 * number + 2) % len(safe)]}{number}.png"
+        Image.fromarray(rng.integers(0, 255, (48, 48, 3), np.uint8)).save(place / name)
     return folder
 
 
@@ -101,9 +119,22 @@ def shared_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "made").exists():
             corpus.write_images(folder / "images", 40)
-            make_run(folder / "images", folder / "store")
+            (folder / "classes.txt").write_text("\n".join(CLASSES))
+            make_run(folder / "images", folder / "store", classes=str(folder / "classes.txt"))
             (folder / "made").touch()
     return folder / "images", folder / "store"
+
+
+def copied(store: Path, folder: Path) -> Path:
+    """Copy a store into a folder, to publish into it."""
+    return Path(shutil.copytree(store, folder / "store"))
+
+
+def another_run(store: Path) -> int:
+    """Publish the first version once more, under another name."""
+    opened = Store(store)
+    first = opened.version("small", 1)
+    return opened.publish("again", Contents(dict(first.about), list(first.stages)))
 
 
 def another_version(store: Path) -> int:
