@@ -33,6 +33,11 @@ class Plan:
         low, high = np.quantile(self.places, (0.01, 0.99), axis=0)
         object.__setattr__(self, "reach", REACH * float((high - low).mean()) or 1.0)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the anchors, with FAISS's copy of them, and their places."""
+        return 2 * self.index.base.nbytes + self.places.nbytes
+
     def place(self, vectors: Iterator[Float]) -> Iterator[NDArray[np.float64]]:
         """Give each chunk `m c` of vectors its places `m 2`, by the vote of the nearest anchors.
 

@@ -11,7 +11,8 @@ from atlas.arrays import Byte
 from atlas.attribution.colours import BLUE, ORANGE
 from flows.typeset import FAINT, LINE, PAPER, QUIET, Page, signed
 from flows.unit_pictures import opened
-from storage.run import Run, RunCells
+from storage.cell_facts import RunCells
+from storage.run import Run
 
 WIDTH, MARGIN, GAP, MAP = 1440, 48, 36, 900
 ASIDE = WIDTH - 2 * MARGIN - GAP - MAP

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from flows import targets
-from storage.run import Run, RunCells
+from storage.cell_facts import CellFacts
+from storage.run import Run
 
 
 def class_name(run: Run, index: int) -> str:
@@ -16,7 +17,7 @@ def class_name(run: Run, index: int) -> str:
     return str(names[index]) if index < len(names) else str(index)
 
 
-def cell_classes(run: Run, cells: RunCells, number: int) -> list[dict[str, Any]]:
+def cell_classes(run: Run, cells: CellFacts, number: int) -> list[dict[str, Any]]:
     """Return the classes that a cell speaks for, best first; none where the run has no attribution."""
     columns = (cells.classes[number], cells.class_mean[number], cells.class_share[number])
     return [

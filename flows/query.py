@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flows import meaning
+from storage.cell_facts import CellFacts
 from storage.errors import NotFound, UsageError
 from storage.run import Run, open_run, open_store
 from storage.store import Store
@@ -78,7 +79,7 @@ def _note(counted: dict[str, Any], sign: str, shown: int) -> str | None:
 
 def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
     """Return what is in a cell: counts, proof of the icon, units, labels, drawn members, neighbours."""
-    cells = run.cells(layer, grid)
+    cells = run.cell_facts(layer, grid)
     number = _find_cell(cells.row, cells.col, row, col)
     if max(row, col) >= grid:
         raise NotFound(f"{row},{col} is outside {layer}'s grid {grid}: its rows and columns are 0 to {grid - 1}")
@@ -88,9 +89,8 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
         )
     mean = cells.mean[number]
     order = np.argsort(-mean, kind="stable")[:TOP_UNITS]
-    members = run.members(layer, grid, row, col).drop_columns(["picture"]) if run.has("members", layer, grid) else None
-    samples = run.samples(layer).image_id[cells.members[cells.offsets[number] : cells.offsets[number + 1]]]
-    labels = Counter(run.images(sorted(set(samples.tolist())))["label"].to_pylist())
+    members = run.member_facts(layer, grid, row, col) if run.has("members", layer, grid) else None
+    labels = _labels(run, cells, number)
     return {
         "run": run.name,
         "version": run.number,
@@ -114,19 +114,26 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
     }
 
 
+def _labels(run: Run, cells: CellFacts, number: int) -> Counter[str | None]:
+    """Count the labels of the images that a cell's members are of."""
+    images = np.unique(cells.image_id[cells.offsets[number] : cells.offsets[number + 1]])
+    names, of = run.labels
+    return Counter(names[i] for i in of[images].tolist())
+
+
 def _find_cell(rows: np.ndarray, cols: np.ndarray, row: int, col: int) -> int | None:
     found = np.flatnonzero((rows == row) & (cols == col))
     return int(found[0]) if len(found) else None
 
 
-def _nearest(cells: Any, row: int, col: int) -> str:
+def _nearest(cells: CellFacts, row: int, col: int) -> str:
     if not len(cells.row):
         return "no cell of this grid has enough"
     best = int(np.argmin((cells.row - row) ** 2 + (cells.col - col) ** 2))
     return f"the nearest is {cells.row[best]},{cells.col[best]}"
 
 
-def _adjacent(cells: Any, row: int, col: int) -> list[list[int]]:
+def _adjacent(cells: CellFacts, row: int, col: int) -> list[list[int]]:
     near = (np.abs(cells.row - row) <= 1) & (np.abs(cells.col - col) <= 1)
     pairs = np.stack([cells.row[near], cells.col[near]], axis=1).tolist()
     return [pair for pair in pairs if pair != [row, col]]
@@ -137,13 +144,17 @@ def locate(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str,
 
     A position is placed in the layout as the samples beyond the anchors are: among its nearest samples (FAISS).
     """
+    from atlas import locate as locating
     from atlas.cells import cell_of
-    from atlas.locate import locate as place
 
     units, height, width = activation.shape
-    samples, cells = run.samples(layer), run.cells(layer, grid)
-    vectors = activation.reshape(units, -1).T
-    points = place(samples.activations, run.layout(layer), vectors)
+    cells = run.cell_facts(layer, grid)
+
+    def make() -> locating.Plan:
+        return locating.plan((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
+
+    plan = run.kept.get(("plan", layer), make, lambda made: made.nbytes)
+    points = locating.locate(plan, activation.reshape(units, -1).T)
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     positions = []
     for index, number in enumerate(cell_of(points, grid).tolist()):

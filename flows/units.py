@@ -17,7 +17,8 @@ from atlas import boxes, unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
 from flows import meaning, query
 from storage import preprocessing, tables
-from storage.run import Run, RunCells
+from storage.cell_facts import RunCells
+from storage.run import Run
 
 PATCHES, ALIKE, CLASSES, LINKS = 9, 6, 5, 5
 BINS, PARTS, EACH = 60, 10, 4

@@ -2,39 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
 import numpy as np
 
-from atlas.arrays import CellClasses
+from atlas.arrays import Byte, CellClasses, Cells, Float, Int
 from storage.results import Result
 
 Columns = dict[str, np.ndarray]
+PROOF = ("cosine", "rank", "tries", "weak")
+CLASSES = ("classes", "mean", "share")
 
 
-def icons(result: Result | None, n: int) -> Columns:
-    """Return the pictures `icon` of `n` cells and their proof; without a result zero pixels and rank 0."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFacts(Cells):
+    """A grid's cells with the image of each member, the proof of each icon, and the classes they speak for, `n t`.
+
+    What the run does not have is empty: rank 0; no class.
+    """
+
+    image_id: Int
+    cosine: Float
+    rank: Int
+    tries: Int
+    weak: np.ndarray
+    classes: np.ndarray
+    class_mean: Float
+    class_share: Float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+        return sum(column.nbytes for column in columns(self).values() if isinstance(column, np.ndarray))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCells(CellFacts):
+    """The same with the icons `icon n s s 3`; without pixels where the run has none."""
+
+    icon: Byte
+
+
+def columns(cells: Cells) -> dict[str, Any]:
+    """Return the fields of cells by name, `grid` with them."""
+    return {field.name: getattr(cells, field.name) for field in fields(cells)}
+
+
+def read(
+    grid: int,
+    cells: Result,
+    icons: Result | None,
+    attribution: Result | None,
+    collected: Callable[[], Sequence[Result]],
+) -> CellFacts:
+    """Read a grid's cells; the shards `collected` only where the cells are of before they knew their members' images."""
     from storage import arrays
 
-    if result is not None:
-        drawn = arrays.read_group(result.file("icons.zarr"))
-        drawn["icon"] = drawn.pop("pictures")
-        return drawn
-    return {
-        "icon": np.zeros((n, 0, 0, 3), np.uint8),
-        "cosine": np.full(n, np.nan, np.float32),
-        "rank": np.zeros(n, np.int64),
-        "tries": np.zeros(n, np.int64),
-        "weak": np.zeros(n, np.bool_),
-    }
+    path = cells.file("cells.zarr")
+    names = {field.name for field in fields(Cells)} - {"grid"}
+    averages = {name: arrays.read_array(path, name) for name in sorted(names)}
+    n = len(averages["row"])
+    images = _images(cells, averages["members"], collected)
+    return CellFacts(grid=grid, image_id=images, **averages, **_proof(icons, n), **_classes(attribution, n))
 
 
-def classes(result: Result | None, n: int) -> Columns:
-    """Return the first classes of `n` cells, with their mean attribution and share; without a result no column."""
-    if result is None:
-        empty = np.zeros((n, 0), np.float32)
-        return {"classes": empty.astype(np.int32), "class_mean": empty, "class_share": empty}
-    made = attribution(result)
-    mean = np.take_along_axis(made.mean, np.maximum(made.classes, 0).astype(np.int64), 1)
-    return {"classes": made.classes, "class_mean": mean, "class_share": made.share}
+def pictures(icons: Result | None, n: int) -> Byte:
+    """Return the icons of `n` cells, `n s s 3`; without a result they have no pixels."""
+    from storage import arrays
+
+    if icons is None:
+        return np.zeros((n, 0, 0, 3), np.uint8)
+    return np.asarray(arrays.read_array(icons.file("icons.zarr"), "pictures"))
 
 
 def attribution(result: Result) -> CellClasses:
@@ -42,3 +82,38 @@ def attribution(result: Result) -> CellClasses:
     from storage import arrays
 
     return CellClasses(**arrays.read_group(result.file("attribution.zarr")))
+
+
+def _images(cells: Result, members: Int, collected: Callable[[], Sequence[Result]]) -> Int:
+    from storage import arrays, parts
+
+    try:
+        return np.asarray(arrays.read_array(cells.file("cells.zarr"), "image_id"))
+    except LookupError:
+        return parts.read_places(collected())["image_id"][members]
+
+
+def _proof(icons: Result | None, n: int) -> Columns:
+    """Return the proof of `n` icons; without a result rank 0."""
+    from storage import arrays
+
+    if icons is not None:
+        return {name: arrays.read_array(icons.file("icons.zarr"), name) for name in PROOF}
+    return {
+        "cosine": np.full(n, np.nan, np.float32),
+        "rank": np.zeros(n, np.int64),
+        "tries": np.zeros(n, np.int64),
+        "weak": np.zeros(n, np.bool_),
+    }
+
+
+def _classes(result: Result | None, n: int) -> Columns:
+    """Return the first classes of `n` cells, with their mean attribution and share; without a result no column."""
+    from storage import arrays
+
+    if result is None:
+        empty = np.zeros((n, 0), np.float32)
+        return {"classes": empty.astype(np.int32), "class_mean": empty, "class_share": empty}
+    first, mean, share = (arrays.read_array(result.file("attribution.zarr"), name) for name in CLASSES)
+    chosen = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), 1)
+    return {"classes": first, "class_mean": chosen, "class_share": share}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from atlas.arrays import SIGNS, Samples, TopK
 from storage import arrays
 from storage.store import Result, Store
 
+FIELDS = ("activations", "image_id", "y", "x")
 TOP_FIELDS = ("value", "image_id", "key_hash", "y", "x")
 
 
 def write_samples(folder: Path, samples: Samples) -> None:
     """Write one shard's samples, gaps included: row i is sample i of the shard."""
-    fields = ("activations", "image_id", "y", "x")
-    arrays.write_group(folder / "samples.zarr", {name: getattr(samples, name) for name in fields})
+    arrays.write_group(folder / "samples.zarr", {name: getattr(samples, name) for name in FIELDS})
 
 
 def write_top(folder: Path, top: dict[str, TopK], counts: dict[str, np.ndarray]) -> None:
@@ -35,15 +35,21 @@ def read_samples(parts: Sequence[Result]) -> Samples:
     room = sum(part.counts["samples"] for part in parts)
     joined: dict[str, np.ndarray] = {}
     filled = 0
-    for part in parts:
-        used = _used(arrays.read_group(part.path / "samples.zarr"))
-        stop = filled + len(used["y"])
-        for name, array in used.items():
+    for used in read_each(parts):
+        stop = filled + len(used.y)
+        for name in FIELDS:
+            array = getattr(used, name)
             if name not in joined:
                 joined[name] = np.empty((room, *array.shape[1:]), array.dtype)
             joined[name][filled:stop] = array
         filled = stop
     return Samples(**{name: array[:filled] for name, array in joined.items()})
+
+
+def read_each(parts: Iterable[Result]) -> Iterator[Samples]:
+    """Yield the same, a shard at a time."""
+    for part in parts:
+        yield Samples(**_used(arrays.read_group(part.path / "samples.zarr")))
 
 
 def read_places(parts: Sequence[Result]) -> dict[str, np.ndarray]:
@@ -71,6 +77,18 @@ def counts(samples: Samples) -> dict[str, int]:
     taken = samples.y >= 0
     used = int((taken & _finite(samples.activations)).sum())
     return {"samples": used, "samples_nonfinite": int(taken.sum()) - used}
+
+
+def total(parts: Iterable[Result]) -> dict[str, int | None]:
+    """Add up the counts of a layer's shards: samples `used`, and `not_finite`; None where a shard was not counted so."""
+    every = [part.counts for part in parts]
+    # Results of before these were counted have none where no activation at all was NaN or infinite.
+    left_out = [counted.get("samples_nonfinite", None if counted["nonfinite"] else 0) for counted in every]
+    known = [number for number in left_out if number is not None]
+    return {
+        "used": sum(counted["samples"] for counted in every),
+        "not_finite": sum(known) if len(known) == len(left_out) else None,
+    }
 
 
 def _used(group: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

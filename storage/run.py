@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atlas.arrays import Byte, CellClasses, Cells, Float, Int
+from atlas.arrays import CellClasses, Float, Int
 from storage import cell_facts, tables
+from storage.cell_facts import CellFacts, RunCells
 from storage.errors import Incomplete, NotFound
+from storage.kept import Kept
 from storage.results import Result
 from storage.store import Store
 from storage.versions import Version
@@ -33,22 +34,8 @@ EXTRAS = ("attribution", "influence", "gradients", "gallery")
 """Stages that a run has only where they were asked for."""
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCells(Cells):
-    """A grid's cells with their icons `icon n s s 3`, the proof of each, and the classes they speak for, `n t`.
-
-    What the run does not have is empty: no pixels and rank 0; no class.
-    """
-
-    icon: Byte
-    cosine: Float
-    rank: Int
-    tries: Int
-    weak: np.ndarray
-    classes: np.ndarray
-    class_mean: Float
-    class_share: Float
+KEPT = 512 << 20
+"""Bytes that a run keeps in memory for the next question."""
 
 
 def open_run(store: str | os.PathLike[str], name: str) -> Run:
@@ -74,7 +61,7 @@ class Run:
     """One version of a run. Arrow tables for images and patches, numpy for the rest; tables are read by need."""
 
     def __init__(self, store: Store, version: Version) -> None:
-        self.store, self.version = store, version
+        self.store, self.version, self.kept = store, version, Kept(KEPT)
         self._by_place: dict[tuple[str, str | None, int | None], list[Any]] = {}
         self._opened: dict[tuple[str, str | None, int | None], list[Result]] = {}
         for entry in version.stages:
@@ -173,6 +160,14 @@ class Run:
         facts = pa.concat_tables(parts)
         return table.join(facts, "image_id", join_type="left outer").sort_by("image_id")
 
+    @functools.cached_property
+    def labels(self) -> tuple[list[str | None], Int]:
+        """The labels there are, None last, and which of them each image has, by its id."""
+        table = tables.read_table(self.result("labels").file("labels.parquet"), ["label"])
+        found = table["label"].combine_chunks().dictionary_encode()
+        names = found.dictionary.to_pylist()
+        return [*names, None], pc.fill_null(found.indices, len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
+
     def listing(self, image_ids: Sequence[int]) -> pa.Table:
         """Return the listing's rows of these images, from which a source reads them."""
         return self._rows("listing", "images.parquet", sorted(image_ids))
@@ -265,25 +260,54 @@ class Run:
 
         return parts.read_samples(self.results("collect", layer))
 
+    def samples_by_shard(self, layer: str) -> Iterator[Samples]:
+        """Yield the layer's samples a shard at a time."""
+        from storage import parts
+
+        return parts.read_each(self.results("collect", layer))
+
+    def sample_counts(self, layer: str) -> dict[str, int | None]:
+        """Return how many samples are `used`, and how many `not_finite` and so left out (None if nobody counted)."""
+        from storage import parts
+
+        return parts.total(self.results("collect", layer))
+
     def layout(self, layer: str) -> Float:
         """Return where each sample lies, `n 2` (x, y) in the unit square."""
         from storage import arrays
 
         return np.asarray(arrays.read_array(self.result("layout", layer).file("layout.zarr"), "points"))
 
+    def layout_record(self, layer: str) -> dict[str, Any]:
+        """Return what is known of the layout: method, trustworthiness, number of anchors, notes in words."""
+        record: dict[str, Any] = json.loads(self.result("layout", layer).file("layout.json").read_text())
+        return record
+
     def cells(self, layer: str, grid: int) -> RunCells:
         """Return the cells of a grid, with icons and classes where the run has them."""
-        from storage import arrays
+        facts = self._read_cells(layer, grid)
+        icons = cell_facts.pictures(self._optional("icons", layer, grid), len(facts.row))
+        return RunCells(**cell_facts.columns(facts), icon=icons)
 
-        group = arrays.read_group(self.result("cells", layer, grid).file("cells.zarr"))
-        n = len(group["row"])
-        icons, classes = (
-            self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
-            for stage in ("icons", "attribution")
-        )
-        names = {field.name for field in fields(Cells)} - {"grid"}
-        facts = cell_facts.icons(icons, n) | cell_facts.classes(classes, n)
-        return RunCells(grid=grid, **{name: group[name] for name in names}, **facts)
+    def cell_facts(self, layer: str, grid: int) -> CellFacts:
+        """Return the same without the pictures; kept for the next question, so its arrays can't be written to."""
+
+        def make() -> CellFacts:
+            facts = self._read_cells(layer, grid)
+            for column in cell_facts.columns(facts).values():
+                if isinstance(column, np.ndarray):
+                    column.setflags(write=False)
+            return facts
+
+        return self.kept.get(("cells", layer, grid), make, lambda facts: facts.nbytes)
+
+    def _read_cells(self, layer: str, grid: int) -> CellFacts:
+        made = self.result("cells", layer, grid)
+        icons, classes = (self._optional(stage, layer, grid) for stage in ("icons", "attribution"))
+        return cell_facts.read(grid, made, icons, classes, lambda: self.results("collect", layer))
+
+    def _optional(self, stage: str, layer: str, grid: int) -> Result | None:
+        return self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
 
     def attribution(self, layer: str, grid: int) -> CellClasses:
         """Return what each cell speaks for: its mean attribution to every class; made by `--with attribution`."""
@@ -298,8 +322,16 @@ class Run:
 
     def members(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
         """Return the cell's drawn members: sample, image_id, y, x, boxes and picture (JPEG)."""
-        table = tables.read_sorted(self.result("members", layer, grid).file("members.parquet"), "row", [row])
-        return table.filter(pc.field("col") == col)
+        return self._members(layer, grid, row, col, leave=())
+
+    def member_facts(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
+        """Return the same without the pictures."""
+        return self._members(layer, grid, row, col, leave=("picture",))
+
+    def _members(self, layer: str, grid: int, row: int, col: int, leave: Sequence[str]) -> pa.Table:
+        path = self.result("members", layer, grid).file("members.parquet")
+        columns = [name for name in tables.names(path) if name not in leave]
+        return tables.read_sorted(path, "row", [row], columns).filter(pc.field("col") == col)
 
     def overview(self, layer: str, grid: int) -> Path:
         """Return the path of the atlas as one PNG."""

@@ -89,6 +89,11 @@ def read_sorted(path: Path, column: str, values: Any, columns: Sequence[str] | N
     return kept if columns is None else kept.select(list(columns))
 
 
+def names(path: Path) -> list[str]:
+    """Return the names of a table's columns. Raises Damaged."""
+    return list(_footer(path).schema.to_arrow_schema().names)
+
+
 def _is_in(column: pa.ChunkedArray, wanted: list[Any]) -> pa.ChunkedArray:
     import pyarrow.compute as pc  # costs a tenth of a second, and readers of whole tables do without
 
