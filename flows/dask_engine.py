@@ -40,6 +40,9 @@ REPEATS = 3
 PATIENCE = 30.0
 """Seconds to wait for a scheduler to answer and for a first worker."""
 
+STARTING = 600.0
+"""Seconds to wait for the first of our own workers, which are on their way; on a busy machine a start takes a minute."""
+
 
 class ClusterLost(ActlasError):
     """The cluster can't do the work."""
@@ -203,12 +206,18 @@ def _client(cluster: Any, spec: str) -> Iterator[distributed.Client]:
         ) from None
     with client:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=STARTING if LOCAL.fullmatch(spec) else PATIENCE)
         except TimeoutError:
-            raise ClusterLost(
-                f"the Dask scheduler at {spec} has no workers; start some by `dask worker {spec} --nthreads 1`"
-            ) from None
+            raise ClusterLost(_nobody(spec)) from None
         yield client
+
+
+def _nobody(spec: str) -> str:
+    if LOCAL.fullmatch(spec):
+        return (
+            f"--dask {spec}: no worker has started within {STARTING:.0f} s; is the machine too busy, or out of memory?"
+        )
+    return f"the Dask scheduler at {spec} has no workers; start some by `dask worker {spec} --nthreads 1`"
 
 
 def _size(work: Work) -> int:

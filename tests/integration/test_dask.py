@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -211,6 +211,17 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         lost = pytest.raises(dask_engine.ClusterLost, match="has no workers; start some by `dask worker")
         with lost, dask_engine.on(empty.scheduler_address, "store"):
             pass
+
+
+def test_workers_of_our_own_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are given longer than PATIENCE, since they are on their way, and nobody else can start them."""
+    monkeypatch.setattr(dask_engine, "PATIENCE", 5.0)
+    monkeypatch.setattr(dask_engine, "STARTING", 0.5)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+        monkeypatch.setattr(dask_engine.dask_crew, "cluster", lambda processes, threads: nullcontext(empty))
+        lost = pytest.raises(dask_engine.ClusterLost, match=r"--dask local:2: no worker has started within 0 s; is the")
+        with lost, dask_engine.on("local:2", "store") as engine:
+            engine.connect()
 
 
 def test_other_versions_are_refused(
