@@ -10,8 +10,9 @@ from flows import pipeline, progress, subject
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.engines import Inline
+from storage import parts
 from storage.errors import UsageError
-from storage.store import Store
+from storage.store import Result, Store
 
 
 def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask: str | None = None) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _inline(config: RunConfig, wait: bool, dask: str | None) -> pipeline.Summary
 
 
 def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, Any]:
-    """Return the summary as a dict that also names the run's pictures: layer, grid and path of each."""
+    """Return the summary as a dict that also names the run's pictures (layer, grid and path), and counts samples."""
     store = Store(Path(config.store))
     made = [outcome.make for outcome in summary.outcomes if outcome.make.stage == "tiles"]
     pictures = [
@@ -57,7 +58,16 @@ def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, An
         }
         for make in made
     ]
-    return summary.as_dict() | {"overviews": pictures}
+    return summary.as_dict() | {"samples": _samples(store, summary), "overviews": pictures}
+
+
+def _samples(store: Store, summary: pipeline.Summary) -> list[dict[str, Any]]:
+    """Return, for each layer, how many samples are used, and how many are not since they are not finite."""
+    by_layer: dict[str, list[Result]] = {}
+    for outcome in summary.outcomes:
+        if outcome.make.stage == "collect":
+            by_layer.setdefault(str(outcome.make.layer), []).append(store.get("collect", outcome.make.key))
+    return [{"layer": layer} | parts.total(results) for layer, results in by_layer.items()]
 
 
 def share_cores() -> None:

@@ -215,7 +215,7 @@ def _published(store: Store, name: str, number: int) -> str:
 
 
 def show_run(run: Run) -> dict[str, Any]:
-    """Return a version's provenance: what it was made from and what it holds."""
+    """Return a version's provenance, what it holds, and of each layer how its samples and its layout are."""
     stages: Counter[str] = Counter(entry.stage for entry in run.version.stages)
     return {
         "name": run.name,
@@ -224,6 +224,8 @@ def show_run(run: Run) -> dict[str, Any]:
         "sha256": run.version.sha256,
         "stages": dict(sorted(stages.items())),
         **run.version.about,
+        "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has("collect", layer)},
+        "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},
     }
 
 

@@ -54,7 +54,16 @@ def show(
         return
     for key, value in answer.items():
         for name_, item in value.items() if isinstance(value, dict) else [("", value)]:
-            print(f"{key}{'.' if name_ else ''}{name_}  {item}")
+            print(f"{key}{'.' if name_ else ''}{name_}  {_in_words(item)}")
+
+
+def _in_words(value: Any) -> str:
+    """Write a value for people: `method umap, trustworthiness 0.92`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return "not counted" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @runs.command("rollback")

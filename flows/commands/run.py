@@ -163,6 +163,10 @@ def _tell(summary: dict[str, Any], until: str | None) -> None:
     )
     for reason, number in summary["reasons"].items():
         print(f"  rejected: {number} {reason}")
+    for row in summary["samples"]:
+        if row["not_finite"]:
+            taken = row["used"] + row["not_finite"]
+            print(f"  {row['layer']}: {row['not_finite']} of {taken} samples left out, not finite (NaN or infinite)")
     pictures = summary["overviews"]
     if summary["skipped_grids"] and (pictures or not until):
         left_out = ", ".join(map(str, summary["skipped_grids"]))
@@ -183,7 +187,7 @@ def _suggest(summary: dict[str, Any]) -> None:
     middle = run.layers[len(run.layers) // 2]
     print(f"next:\n  {output.program()} view {name}{where}")
     print(f"  {output.program()} top {name} {middle}:0 --sheet unit0.png{where}")
-    cells = run.cells(middle, run.grids[-1]) if run.grids else None
+    cells = run.cell_facts(middle, run.grids[-1]) if run.grids else None
     if cells is not None and len(cells.count):
         fullest = int(cells.count.argmax())
         print(

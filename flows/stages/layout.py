@@ -21,17 +21,16 @@ from flows.stages.writing import Writing, outcome, writing
 from flows.work import Outcome, Work
 from storage import arrays, parts
 from storage.errors import Incomplete
-from storage.store import Store
+from storage.store import Result, Store
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Make one layer's layout or second moment, or both from one reading."""
     config = RunConfig(**work.how["config"])
-    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
+    collected = list(parts.results(store, "collect", work.reads["collect"]))
+    samples = parts.read_samples(collected)
     if not len(samples.activations):
-        raise Incomplete(
-            f"{work.makes[0].layer}: no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
-        )
+        raise Incomplete(f"{work.makes[0].layer}: {_why_none(collected)}")
     done = []
     for make in work.makes:
         with writing(store, make) as page:
@@ -43,6 +42,18 @@ def compute(store: Store, work: Work) -> list[Outcome]:
                 _layout(page, samples, names(keys), config, start)
         done.append(outcome(page))
     return done
+
+
+def _why_none(collected: list[Result]) -> str:
+    """Say why a layer has no samples to lay out."""
+    left_out = parts.total(collected)["not_finite"]
+    if left_out == 0:
+        return "no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
+    many = "" if left_out is None else f"{left_out} "
+    return (
+        f"all {many}samples are NaN or infinite, so there is nothing to lay out; leave the layer out of --layers, "
+        "or mend what the model computes there (its weights, or --precision fp32)"
+    )
 
 
 def _moment(page: Writing, activations: np.ndarray) -> None:

@@ -1,0 +1,259 @@
+"""What is asked of a run is answered without reading its vectors or pictures, and says what was left out and how it lies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import corpus, overflowing
+from typer.testing import CliRunner
+
+from atlas import locate as locating
+from flows import launch, query
+from flows.cli import app
+from flows.viewer import cells as viewer
+from flows.viewer.shelf import Edition
+from storage import arrays, parts
+from storage.errors import Incomplete
+from storage.kept import Kept
+from storage.run import Run, open_run
+
+LAYER, GRID = "features.5", 4
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("questions")
+    config = corpus.config(corpus.write_images(folder / "images", 40), folder / "store", layers=(LAYER,))
+    launch.run(config, engine="inline")
+    return folder / "store"
+
+
+@pytest.fixture
+def run(store: Path) -> Run:
+    return open_run(store, "small")
+
+
+def every_cell(run: Run) -> list[dict[str, Any]]:
+    facts = run.cell_facts(LAYER, GRID)
+    return [query.cell(run, LAYER, GRID, r, c) for r, c in zip(facts.row.tolist(), facts.col.tolist(), strict=True)]
+
+
+def labels_by_samples(run: Run, number: int) -> Counter[str]:
+    """The labels of a cell, counted from the samples themselves."""
+    cells, samples = run.cells(LAYER, GRID), run.samples(LAYER)
+    members = cells.members[cells.offsets[number] : cells.offsets[number + 1]]
+    return Counter(run.images(sorted(set(samples.image_id[members].tolist())))["label"].to_pylist())
+
+
+def test_a_cell_counts_the_labels_of_its_images(run: Run) -> None:
+    for number, answer in enumerate(every_cell(run)):
+        assert {row["label"]: row["images"] for row in answer["labels"]} == labels_by_samples(run, number)
+
+
+def test_mutant_labels_of_the_next_image(run: Run) -> None:
+    names, of = run.labels
+    run.__dict__["labels"] = names, np.roll(of, 1)
+    with pytest.raises(AssertionError):
+        test_a_cell_counts_the_labels_of_its_images(run)
+
+
+def test_members_have_the_places_of_their_samples(run: Run) -> None:
+    samples, group = run.samples(LAYER), arrays.read_group(run.result("cells", LAYER, GRID).file("cells.zarr"))
+    for name in ("image_id", "y", "x"):
+        np.testing.assert_array_equal(group[name], getattr(samples, name)[group["members"]])
+    for row, col in zip(group["row"].tolist(), group["col"].tolist(), strict=True):
+        for member in run.members(LAYER, GRID, row, col).to_pylist():
+            place = (member["image_id"], member["y"], member["x"])
+            number = member["sample"]
+            assert place == (samples.image_id[number], samples.y[number], samples.x[number])
+        assert "picture" not in run.member_facts(LAYER, GRID, row, col).column_names
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody read vectors, pictures or whole groups."""
+    real = arrays.read_array
+
+    def read(path: Path, name: str, rows: Any = None) -> np.ndarray:
+        if name in ("activations", "pictures"):
+            raise AssertionError(f"{name} of {path} are read")
+        return real(path, name, rows)
+
+    monkeypatch.setattr(arrays, "read_array", read)
+
+
+def test_a_cell_is_told_without_vectors_and_pictures(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = every_cell(run)
+    forbid(monkeypatch)
+    fresh = Run(run.store, run.version)
+    assert every_cell(fresh) == whole
+    edition = Edition(fresh)
+    told = viewer.cell_labels(edition, LAYER, GRID)
+    for number, answer in enumerate(whole):
+        assert viewer.one(edition, LAYER, GRID, answer["row"], answer["col"])["labels"]
+        assert told["cells"][number]
+
+
+def test_mutant_cells_read_with_all_their_icons(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid(monkeypatch)
+    monkeypatch.setattr(Run, "cell_facts", Run.cells)
+    with pytest.raises(AssertionError, match="pictures"):
+        every_cell(Run(run.store, run.version))
+
+
+def test_cells_of_before_their_images_were_written_are_read_all_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, real = every_cell(run), arrays.read_array
+
+    def older(path: Path, name: str, rows: Any = None) -> np.ndarray:
+        if (path.name, name) == ("cells.zarr", "image_id"):
+            raise LookupError(name)
+        return real(path, name, rows)
+
+    monkeypatch.setattr(arrays, "read_array", older)
+    assert every_cell(Run(run.store, run.version)) == whole
+
+
+def test_the_next_question_reads_no_arrays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = every_cell(run)
+    monkeypatch.setattr(arrays, "read_array", lambda *_: pytest.fail("read again"))
+    assert every_cell(run) == whole
+    with pytest.raises(ValueError, match="read-only"):
+        run.cell_facts(LAYER, GRID).mean[:] = 0
+
+
+def test_what_is_kept_is_bounded() -> None:
+    made, kept = [], Kept(10)
+
+    def make(number: int) -> int:
+        made.append(number)
+        return number
+
+    for number in (4, 5, 4, 6, 4, 5, 11, 11):
+        assert kept.get(number, lambda number=number: make(number), lambda weight: weight) == number
+    assert made == [4, 5, 6, 5, 11, 11]  # 6 sends 5 away, the least lately asked for; 11 is too heavy to keep
+
+
+def test_a_position_like_a_sample_is_located_where_that_lies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, points = run.samples(LAYER), run.layout(LAYER)
+    vectors = samples.activations[:6].T.reshape(-1, 2, 3)
+    answer = query.locate(run, LAYER, vectors, GRID)
+    found = np.array([position["point"] for position in answer["positions"]])
+    np.testing.assert_allclose(found, points[:6], atol=1e-4)
+    monkeypatch.setattr(parts, "read_each", lambda *_: pytest.fail("read again"))
+    assert query.locate(run, LAYER, vectors, GRID) == answer
+
+
+def test_samples_may_come_in_any_chunks() -> None:
+    rng = np.random.default_rng(0)
+    samples, points = rng.normal(size=(50, 4)).astype(np.float32), rng.random((50, 2)).astype(np.float32)
+    further = rng.normal(size=(20, 4)).astype(np.float32)
+    whole = locating.locate(locating.plan([samples], points), further)
+    np.testing.assert_array_equal(locating.locate(locating.plan(np.split(samples, [1, 33]), points), further), whole)
+    swapped = [samples[33:], samples[:33]]  # the mutant: shards out of their order
+    assert (locating.locate(locating.plan(swapped, points), further) != whole).any()
+    for wrong in ([samples[:-1]], [samples, samples[:1]]):
+        with pytest.raises(ValueError, match="50 points"):
+            locating.plan(wrong, points)
+
+
+def show(store: Path, *more: str) -> str:
+    done = CliRunner().invoke(app, ["runs", "show", "small", "--store", str(store), *more])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_runs_show_tells_how_well_the_layout_keeps_neighbours(store: Path, run: Run) -> None:
+    record = run.layout_record(LAYER)
+    assert 0 < record["trustworthiness"] <= 1
+    assert json.loads(show(store, "--json"))["layouts"] == {LAYER: record}
+    assert f"trustworthiness {record['trustworthiness']:.4g}" in show(store)
+    assert f"samples.{LAYER}  used 80, not_finite 0" in show(store)
+
+
+# What is not finite.
+
+
+@pytest.fixture(scope="module")
+def overflown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("overflown")
+    config = corpus.config(
+        corpus.write_images(folder / "images", 30),
+        folder / "store",
+        model="support.overflowing:net",
+        layers=("whole", overflowing.SOME),
+        until="layout",
+    )
+    return config, launch.run(config, engine="inline")
+
+
+def scanned(run: Run, layer: str) -> dict[str, int]:
+    """Count samples from their files, one by one."""
+    used = left_out = 0
+    for part in run.results("collect", layer):
+        group = arrays.read_group(part.file("samples.zarr"))
+        for y, vector in zip(group["y"], group["activations"], strict=True):
+            used += y >= 0 and all(map(np.isfinite, vector))
+            left_out += y >= 0 and not all(map(np.isfinite, vector))
+    return {"used": int(used), "not_finite": int(left_out)}
+
+
+def test_samples_left_out_are_counted(overflown: tuple[Any, dict[str, Any]]) -> None:
+    config, summary = overflown
+    run = open_run(config.store, "small")
+    counts = {row["layer"]: {"used": row["used"], "not_finite": row["not_finite"]} for row in summary["samples"]}
+    assert counts == {layer: scanned(run, layer) for layer in ("whole", "some")}
+    assert counts == query.show_run(run)["samples"]
+    assert counts["whole"]["not_finite"] == 0
+    assert counts["some"]["not_finite"] > 0
+    assert counts["some"]["used"] == len(run.samples("some").y) == run.result("layout", "some").counts["samples"]
+    assert f"not_finite {counts['some']['not_finite']}" in show(Path(config.store))
+
+
+def test_mutant_samples_counted_by_their_place_alone(
+    overflown: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, summary = overflown
+    row = next(row for row in summary["samples"] if row["layer"] == "some")
+    run = open_run(config.store, "small")
+    monkeypatch.setattr(parts, "_finite", lambda activations: np.ones(len(activations), bool))
+    wrong = 0
+    for part in run.results("collect", "some"):
+        wrong += parts.counts(next(iter(parts.read_each([part]))))["samples"]
+    assert wrong != row["used"]
+
+
+def test_the_closing_lines_say_what_was_left_out(
+    overflown: tuple[Any, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.commands.run import _tell
+
+    _, summary = overflown
+    _tell(summary, "layout")
+    row = next(row for row in summary["samples"] if row["layer"] == "some")
+    said = capsys.readouterr().out
+    assert f"some: {row['not_finite']} of {row['used'] + row['not_finite']} samples left out" in said
+    assert "whole:" not in said
+
+
+def test_a_layer_without_a_finite_sample_says_so(overflown: tuple[Any, dict[str, Any]]) -> None:
+    config, _ = overflown
+    with pytest.raises(Incomplete, match="all: all 60 samples are NaN or infinite") as raised:
+        launch.run(config.model_copy(update={"layers": (overflowing.ALL,)}), engine="inline")
+    assert "rejects" not in str(raised.value)
+
+
+def test_shards_of_before_are_known_to_have_none_or_are_not_known() -> None:
+    class Part:
+        def __init__(self, **counts: int) -> None:
+            self.counts = counts
+
+    clean, dirty = Part(samples=5, nonfinite=0), Part(samples=5, nonfinite=2)
+    new = Part(samples=4, nonfinite=2, samples_nonfinite=1)
+    assert parts.total([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
+    assert parts.total([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]
