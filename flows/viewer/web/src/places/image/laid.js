@@ -10,7 +10,7 @@ import { drawIcon } from '../atlas/sprites.js';
 
 /** @type {[string, string][]} */
 export const SHOWN = [
-  ['speaks', 'what speaks for the class'],
+  ['speaks', 'what speaks for it'],
   ['groups', 'groups of positions'],
   ['icons', 'icons'],
   ['gradient', 'saliency: gradient'],
