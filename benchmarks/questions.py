@@ -1,8 +1,12 @@
-"""How quickly questions are answered: `actlas top` from cold, a query in a warm process, and a rerun of the same command.
+"""How quickly `top`, `cell` and `locate` are answered, from cold and in a warm process; and a rerun of the same command.
 
     python benchmarks/questions.py STORE NAME LAYER:UNIT [--rerun IMAGES …]
 
-The rerun is given the arguments of the `actlas run` that made the run; it is compared with importing torch.
+Cold is the command, in a process of its own; for `locate` that loads torch and the model. Warm is the query in a process
+that has asked before, each time of another unit, cell or image: the median by the clock, and by the processor, which
+other work on the machine disturbs less; `first` is the process's first. For `locate` these leave out the model: what is
+placed are the positions of an image, made of samples. The rerun is given the arguments of the `actlas run` that made the
+run; it is compared with importing torch.
 """
 
 from __future__ import annotations
@@ -13,9 +17,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flows import query
+
+ACTLAS = [sys.executable, "-m", "flows.cli"]
+SIDE = 7
+POSITIONS = SIDE * SIDE
+"""Of an image, as `locate` is asked for them."""
 
 
 def seconds(command: Sequence[str], rounds: int) -> float:
@@ -28,16 +37,48 @@ def seconds(command: Sequence[str], rounds: int) -> float:
     return statistics.median(took)
 
 
-def warm(store: str, name: str, unit: str, rounds: int = 200) -> float:
-    """Return the median milliseconds of a query in a process that has asked before."""
-    run = query.open_run(store, name)
-    layer, number = query.parse_unit(unit)
-    took = []
-    for i in range(rounds):
-        started = time.perf_counter()
-        query.top(run, layer, (number + i) % 40)
+def first_and_warm(ask: Callable[[int], object], rounds: int) -> tuple[float, float, float]:
+    """Return the milliseconds of the first question, and medians of those after it: by the clock, by the processor."""
+    took, spent = [], []
+    for i in range(rounds + 1):
+        started, began = time.perf_counter(), time.process_time()
+        ask(i)
         took.append(1000 * (time.perf_counter() - started))
-    return statistics.median(took)
+        spent.append(1000 * (time.process_time() - began))
+    return took[0], statistics.median(took[1:]), statistics.median(spent[1:])
+
+
+def in_process(store: str, name: str, layer: str, units: int = 40) -> dict[str, float]:
+    """Time the queries in this process."""
+    run = query.open_run(store, name)
+    grid = run.grids[-1]
+    cells, samples = run.cells(layer, grid), run.samples(layer).activations
+    places = list(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
+    images = [samples[i : i + POSITIONS].T.reshape(samples.shape[1], SIDE, SIDE) for i in range(0, 2_000, POSITIONS)]
+    images = [image + 0.01 for image in images if image.size == samples.shape[1] * POSITIONS]
+    asked: dict[str, tuple[Callable[[int], object], int]] = {
+        "top": (lambda i: query.top(run, layer, i % units), 200),
+        "cell": (lambda i: query.cell(run, layer, grid, *places[i % len(places)]), 200),
+        "locate": (lambda i: query.locate(run, layer, images[i % len(images)], grid), 40),
+    }
+    found = {}
+    for what, (ask, rounds) in asked.items():
+        first, clock, processor = first_and_warm(ask, rounds)
+        found |= {f"first_{what}_ms": first, f"warm_{what}_ms": clock, f"warm_{what}_cpu_ms": processor}
+    return found
+
+
+def from_cold(store: str, name: str, unit: str) -> dict[str, float]:
+    """Time the commands."""
+    run, (layer, _) = query.open_run(store, name), query.parse_unit(unit)
+    grid = run.grids[-1]
+    cells = run.cells(layer, grid)
+    place = f"{cells.row[0]},{cells.col[0]}"
+    commands = {"top": [unit], "cell": [layer, str(grid), place], "locate": [layer, "0"]}
+    return {
+        f"cold_{what}_s": seconds([*ACTLAS, what, name, *rest, "--store", store, "--json"], 7)
+        for what, rest in commands.items()
+    }
 
 
 def main() -> None:
@@ -47,13 +88,10 @@ def main() -> None:
     parser.add_argument("unit")
     parser.add_argument("--rerun", nargs=argparse.REMAINDER)
     args = parser.parse_args()
-    actlas = [sys.executable, "-m", "flows.cli"]
-    figures = {
-        "cold_top_s": seconds([*actlas, "top", args.name, args.unit, "--store", args.store, "--json"], 7),
-        "warm_query_ms": warm(args.store, args.name, args.unit),
-    }
+    layer, _ = query.parse_unit(args.unit)
+    figures = in_process(args.store, args.name, layer) | from_cold(args.store, args.name, args.unit)
     if args.rerun:
-        again = [*actlas, "run", *args.rerun, "--store", args.store, "--name", args.name, "--engine", "inline"]
+        again = [*ACTLAS, "run", *args.rerun, "--store", args.store, "--name", args.name, "--engine", "inline"]
         figures["rerun_s"] = seconds(again, 3)
         figures["import_torch_s"] = seconds([sys.executable, "-c", "import torch"], 3)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
