@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import random
 import re
 import shutil
@@ -112,6 +113,12 @@ def resident(pid: int) -> float:
     """Return the memory of a process in MiB."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def targets() -> dict[str, list[str]]:
@@ -227,7 +234,7 @@ def _load(
 ) -> dict[str, Any]:
     crew = Crew(address, known, time.monotonic() + seconds)
     threads = [threading.Thread(target=crew.work, args=(seed,)) for seed in range(connections)]
-    memory = [resident(pid)]
+    memory, used = [resident(pid)], processor_seconds(pid)
     for thread in threads:
         thread.start()
     switched = False
@@ -243,6 +250,10 @@ def _load(
         "mixed": len(crew.mixed),
         "versions": sorted(crew.versions),
         "memory_mib": [round(value) for value in memory],
+        "server_ms_of_processor_each": round(
+            1000 * (processor_seconds(pid) - used) / sum(map(len, crew.took.values())), 1
+        ),
+        "machine_load": round(os.getloadavg()[0], 1),
         "first_errors": crew.errors[:3] + crew.mixed[:3],
     }
 
@@ -306,7 +317,8 @@ def page(store: Path, rounds: int) -> dict[str, Any]:
     from support import viewing
 
     with serving(store) as (address, _), viewing.browser() as chromium:
-        return {str(grid * grid): _grid(chromium, address, grid, rounds) for grid in GRIDS}
+        found: dict[str, Any] = {str(grid * grid): _grid(chromium, address, grid, rounds) for grid in GRIDS}
+    return found | {"machine_load": round(os.getloadavg()[0], 1)}
 
 
 def _grid(chromium: Any, address: str, grid: int, rounds: int) -> dict[str, Any]:
