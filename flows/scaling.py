@@ -115,6 +115,12 @@ def _layout(cost: Cost, size: Size, probe: Probe) -> Estimate:
     )
 
 
+def _moment(cost: Cost, size: Size, probe: Probe) -> Estimate:
+    """By samples; what is written is a square of the units, however many samples there are."""
+    made = _times(cost, size.samples, cost.counts.get("samples", probe.images))
+    return replace(made, bytes=sum(cost.bytes.values()))
+
+
 def _cells(cost: Cost, size: Size, probe: Probe) -> Estimate:
     return Estimate(
         seconds=cost.seconds + AVERAGED * size.samples * size.units,
@@ -173,6 +179,7 @@ LAWS: dict[str, Law] = {
     "field": _field,
     "collect": _pass,
     "patches": _patches,
+    "moment": _moment,
     "layout": _layout,
     "cells": _cells,
     "members": _members,
@@ -183,4 +190,4 @@ LAWS: dict[str, Law] = {
     "gradients": _gradients,
     "gallery": _gallery,
 }
-"""Stages that are not here (moment, model) take what they took in the probe."""
+"""Stages that are not here (model) take what they took in the probe."""

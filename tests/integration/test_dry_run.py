@@ -116,6 +116,7 @@ PROBE = probing.Probe(
         ("patches", "a"): cost(3.0, {"units": 8}, patches_parquet=800),
         ("icons", "a"): cost(5.0, {"icons": 1}, icons_zarr=100),
         ("tiles", "a"): cost(1.0, {"cells": 1}, overview_png=4000, atlas_dzi=10),
+        ("moment", "a"): cost(0.2, {"samples": 64}, moment_zarr=300),
         ("layout", "a"): cost(0.1, {"samples": 64}, layout_zarr=512),
     },
     decode=0.01,
@@ -141,6 +142,7 @@ def test_laws_by_hand() -> None:
     assert scaled("gallery") == pytest.approx((5.0, 1600))
     assert scaled("tiles") == pytest.approx((1.0, 4000 + 330))
     assert scaled("layout", samples=120_000) == pytest.approx((6 + 12 + 11, 512 * 1875))
+    assert scaled("moment") == pytest.approx((20.0, 300))
     assert scaled("attribution", per_cell=2)[0] == pytest.approx(3 * 0.05 * 66)
     assert scaled("model") == (0, 0)
     assert scaling.filled(10_000, 10) == pytest.approx(73, abs=3)  # 73 to 80 were filled
