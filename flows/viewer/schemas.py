@@ -59,6 +59,8 @@ class About(TypedDict):
     images: str
     listed: int
     rejected: dict[str, int]
+    samples: dict[str, dict[str, Any]]
+    layouts: dict[str, dict[str, Any]]
     labels: int
     classes: int
     input: list[int] | None
