@@ -105,10 +105,17 @@ def main() -> None:
     print(json.dumps({"layers": len(planner.layers), "units": units, "batch": subject.batch_of(planner.config)}))
     rates = {"listing": listed, "decode": probe.decode, "collect": probe.collect, "icons": _icon(probe)}
     print(json.dumps({f"{name}_s": round(seconds, 6) for name, seconds in rates.items()}))
+    print(json.dumps({"bytes_an_image": grown(probe, True) // probe.images, "bytes_a_shard": grown(probe, False)}))
     for stage, row in plan(planner, probe, args.run_images).items():
         told = {"stage": stage, "core_hours": round(row["seconds"] / 3600, 2), "gb": round(row["bytes"] / 1e9, 2)}
         print(json.dumps(told), flush=True)
     print(json.dumps({"probe_mib": probe.memory >> 20, "listing_core_hours": listed * args.run_images / 3600}))
+
+
+def grown(probe: Probe, growing: bool) -> int:
+    """Return the bytes of a shard of the probe that go with its images, or those that don't, over all layers."""
+    costs = [cost.bytes for (stage, _), cost in probe.costs.items() if stage in ("collect", "images")]
+    return sum(size for files in costs for name, size in files.items() if (name in scaling.GROWING) is growing)
 
 
 def _icon(probe: Probe) -> float:
