@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage import disk
 from storage.errors import Damaged, Incomplete, NoSpace
 from storage.locks import acquire, locked, release
-from storage.places import HAPPENED, MANIFEST, Places
+from storage.places import COPY, HAPPENED, MANIFEST, Places
 from storage.results import Result, draft_contents, read_result, render_happened, render_manifest
 
 log = logging.getLogger(__name__)
@@ -34,19 +34,23 @@ class Draft:
         """Remember what happened (times, host, effective batch); it is no part of the result."""
         self._happened.update(happened)
 
-    def commit(self, counts: Mapping[str, int]) -> Result:
+    def commit(self, counts: Mapping[str, int], twice: Iterable[str] = ()) -> Result:
         """Make the result permanent: sync all, write the manifest last, rename into place, sync the parent.
 
+        Files named in `twice` get a copy beside them, to be mended from: what can't be computed again as it was.
         If somebody else committed this key first, theirs is returned and ours dropped; a difference is logged.
         """
         if self._committed:
             raise RuntimeError(f"draft {self.stage}/{self.key} is committed already")
-        disk.write_file(self.path / HAPPENED, render_happened(self._happened))
+        for name in twice:
+            disk.write_file(self.path / f"{name}{COPY}", (self.path / name).read_bytes())
         files, folders = draft_contents(self.path)
-        if MANIFEST in files:
-            raise RuntimeError(f"draft {self.stage}/{self.key} has a {MANIFEST} of its own")
+        if own := {MANIFEST, HAPPENED} & set(files):
+            raise RuntimeError(f"draft {self.stage}/{self.key} has a {', '.join(sorted(own))} of its own")
         manifest = render_manifest(self.stage, self.key, counts, files)
-        disk.sync_all(list(files.values()))
+        happened = self.path / HAPPENED
+        disk.write_file(happened, render_happened(self._happened, manifest))
+        disk.sync_all([*files.values(), happened])
         disk.write_file(self.path / MANIFEST, manifest)
         disk.sync(self.path / MANIFEST)
         disk.sync_all(folders)

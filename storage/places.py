@@ -10,6 +10,8 @@ from storage.errors import UsageError
 
 MANIFEST = "manifest.json"
 HAPPENED = "happened.json"
+COPY = ".copy"
+"""Ends the name of a file that is there a second time, to mend the first from."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)

@@ -10,10 +10,11 @@ from pathlib import Path
 from storage import disk
 from storage.drafts import scratch, set_aside
 from storage.errors import Damaged, NotFound
-from storage.places import HAPPENED, Places
-from storage.results import render_happened
+from storage.places import COPY, HAPPENED, MANIFEST, Places
+from storage.records import sha256
+from storage.results import manifest_copy, read_result, recorded_files, render_happened
 from storage.store import Store
-from storage.verify import Damage, check_result
+from storage.verify import Damage, check_result, differs
 from storage.versions import numbers, parse_version, read_version, restore, run_names
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 def repair(store: Store, damages: Iterable[Damage]) -> list[tuple[str, str]]:
     """Mend what `verify` named and return the (stage, key) that a rerun has to compute, sorted.
 
-    A version file is written anew from its copy, or the copy from it; a result that isn't whole moves to tmp/; strays
-    move there too; a lost `happened.json` is replaced by one that says so. Every result is looked at again first, so
+    A version file is written anew from its copy, or the copy from it, and so is what a result has twice: its manifest
+    (in `happened.json`) and all of a listing. A result that isn't whole then moves to tmp/; strays move there too; a
+    lost `happened.json` is replaced by one that says so. Every result is looked at again first, so
     that an old list does no harm. What can't be mended (both files of a version gone) the next `verify` names again.
     """
     places, listed = store.places, list(damages)
@@ -57,18 +59,46 @@ def _mend_result(places: Places, stage: str, key: str, digests: set[str], folder
     path = places.result(stage, key)
     if not path.is_dir():
         return True
+    _mend_manifest(places, stage, key, digests, folder)
+    _mend_copied(places, stage, key, folder)
     broken = {damage.path for damage in check_result(places, stage, key, digests) if damage.kind != "unexpected"}
     if not broken:
         return False
     if broken == {places.relative(path / HAPPENED)}:
-        fresh = folder / f"{key}.{HAPPENED}"
-        disk.write_file(fresh, render_happened({"lost": "the record was damaged and could not be repaired"}))
-        disk.sync(fresh)
-        disk.rename(fresh, path / HAPPENED)
-        disk.sync(path)
+        lost = {"lost": "the record was damaged and could not be repaired"}
+        _replace(path / HAPPENED, render_happened(lost, (path / MANIFEST).read_bytes()), folder)
         return False
     set_aside(places, path, f"damaged.{stage}.{key}")
     return True
+
+
+def _mend_manifest(places: Places, stage: str, key: str, digests: set[str], folder: Path) -> None:
+    """Write a broken manifest anew from its copy, if the versions that name the result name that one."""
+    try:
+        read_result(places, stage, key)
+    except (Damaged, OSError):
+        copy = manifest_copy(places, stage, key)
+        if copy is not None and (not digests or sha256(copy) in digests):
+            _replace(places.result(stage, key) / MANIFEST, copy, folder)
+
+
+def _mend_copied(places: Places, stage: str, key: str, folder: Path) -> None:
+    """Write broken files anew that the result has twice."""
+    path, recorded = places.result(stage, key), recorded_files(places, stage, key)
+    for name, expected in recorded.items():
+        twin = name.removesuffix(COPY) if name.endswith(COPY) else f"{name}{COPY}"
+        if recorded.get(twin) != expected or not differs(path / name, expected) or differs(path / twin, expected):
+            continue
+        _replace(path / name, (path / twin).read_bytes(), folder)
+
+
+def _replace(path: Path, data: bytes, folder: Path) -> None:
+    """Put a whole file in the place of a broken one, in one step."""
+    fresh = folder / f"{path.parent.name}.{path.name}"
+    disk.write_file(fresh, data)
+    disk.sync(fresh)
+    disk.rename(fresh, path)
+    disk.sync(path.parent)
 
 
 def _digests(places: Places) -> dict[tuple[str, str], set[str]]:

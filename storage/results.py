@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.errors import Damaged, Incomplete, StoreError
 from storage.places import HAPPENED, MANIFEST, Places
-from storage.records import FORMAT, seal, sha256, unseal
+from storage.records import FORMAT, canonical, seal, sha256, unseal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,13 @@ class Result:
         for member in members:
             self._check_size(member, known[member]["bytes"])
         return self.path / name
+
+    def data(self, name: str) -> bytes:
+        """Read a small file whole. Raises Damaged if a byte of it isn't what was committed."""
+        data = self.file(name).read_bytes()
+        if sha256(data) != self.manifest["files"][name]["sha256"]:
+            raise Damaged(f"{self.path / name} is damaged; run `actlas verify --repair`")
+        return data
 
     def happened(self) -> dict[str, Any]:
         """Read what happened when the result was made: times, host, effective batch. Raises Damaged."""
@@ -81,12 +88,30 @@ def read_result(places: Places, stage: str, key: str, manifest: str | None = Non
 
 
 def recorded_files(places: Places, stage: str, key: str) -> dict[str, dict[str, Any]]:
-    """Read what a result's manifest lists, even off a damaged one as far as it can still be read; {} if it can't."""
+    """Read what a result's manifest lists, off its copy if it isn't whole, else as far as it can be read; {} if it can't."""
     try:
-        record = json.loads((places.result(stage, key) / MANIFEST).read_bytes())
+        copy = None if _is_whole(places, stage, key) else manifest_copy(places, stage, key)
+        record = json.loads(copy or (places.result(stage, key) / MANIFEST).read_bytes())
         return {name: {"bytes": file["bytes"], "sha256": file["sha256"]} for name, file in record["files"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
+
+
+def manifest_copy(places: Places, stage: str, key: str) -> bytes | None:
+    """Return the manifest as `happened.json` has it; None if that isn't whole, or was written before it had one."""
+    try:
+        record = unseal((places.result(stage, key) / HAPPENED).read_bytes(), HAPPENED)["manifest"]
+        data = canonical(record) + b"\n"
+        return data if (record["stage"], record["key"]) == (stage, key) and unseal(data, MANIFEST) else None
+    except (OSError, Damaged, KeyError, TypeError):
+        return None
+
+
+def _is_whole(places: Places, stage: str, key: str) -> bool:
+    try:
+        return bool(read_result(places, stage, key))
+    except (Damaged, Incomplete, OSError):
+        return False
 
 
 def survey(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -110,9 +135,9 @@ def describe(path: Path) -> dict[str, int | str]:
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
-def render_happened(happened: Mapping[str, object]) -> bytes:
-    """Render `happened.json`; sealed, so that verify can vouch for it though no manifest does."""
-    return seal({"actlas": FORMAT, "happened": dict(happened)})
+def render_happened(happened: Mapping[str, object], manifest: bytes) -> bytes:
+    """Render `happened.json`, which holds the manifest a second time; sealed, for no manifest vouches for it."""
+    return seal({"actlas": FORMAT, "happened": dict(happened), "manifest": json.loads(manifest)})
 
 
 def draft_contents(folder: Path) -> tuple[dict[str, Path], list[Path]]:

@@ -67,7 +67,8 @@ def verify(store: Store, name: str | None = None, progress: Progress | None = No
 def check_result(places: Places, stage: str, key: str, digests: set[str]) -> list[Damage]:
     """Compare one result with its manifest, and the manifest with the `digests` that versions name it by.
 
-    Where the manifest is damaged itself, the files are still compared with what can be read of it.
+    Where the manifest is damaged itself, the files are still compared with its copy in happened.json, or with what can
+    be read of it.
     """
     if not places.result(stage, key).is_dir():
         return [_of_result(stage, key, "", "missing")]
@@ -156,12 +157,12 @@ def _compare(places: Places, stage: str, key: str) -> Iterator[Damage]:
         yield _of_result(stage, key, name, "unexpected")
     for name in sorted({*expected, HAPPENED} & set(found)):
         plain = found[name].is_file(follow_symlinks=False)
-        detail = _differs(folder / name, expected.get(name)) if plain else "is no plain file"
+        detail = differs(folder / name, expected.get(name)) if plain else "is no plain file"
         if detail:
             yield _of_result(stage, key, name, "damaged", detail)
 
 
-def _differs(path: Path, expected: dict[str, Any] | None) -> str:
+def differs(path: Path, expected: dict[str, Any] | None) -> str:
     """Say how a file differs from what it should be, or `happened.json` (None) from its own seal; empty if whole."""
     try:
         if expected is None:

@@ -101,7 +101,7 @@ def keep(
 def verify(
     name: Annotated[str | None, typer.Argument(help="A run; the whole store if left out.")] = None,
     repair: Annotated[
-        bool, typer.Option(help="Set damaged results aside, so that the next run makes them again.")
+        bool, typer.Option(help="Mend what is there twice; set the rest aside, for the next run to make again.")
     ] = False,
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
@@ -135,9 +135,8 @@ def _say_verdict(damages: int, again: list[Any], repaired: bool) -> None:
     if not damages:
         output.say("all is as it was committed")
     elif repaired:
-        output.say(
-            f"{damages} damages mended or set aside; run the same `actlas run` again to make {len(again)} results anew"
-        )
+        rest = f"; run the same `actlas run` again to make {len(again)} results anew" if again else ""
+        output.say(f"{damages} damages mended or set aside{rest}")
     else:
         output.say(f"{damages} damages; `actlas verify --repair` sets them aside")
 

@@ -12,7 +12,7 @@ from flows.work import Outcome, Work
 from storage.store import Store
 
 CODE = {
-    "listing": 1,
+    "listing": 2,
     "labels": 1,
     "images": 1,
     "model": 1,

@@ -6,6 +6,8 @@ import csv
 import hashlib
 import io
 import json
+import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,14 @@ from flows.stages import reading
 from flows.stages.writing import outcome, writing
 from flows.work import Make, Outcome
 from storage import tables
-from storage.errors import UsageError
+from storage.errors import Damaged, Incomplete, UsageError
 from storage.images import listing
 from storage.images.contract import Source
 from storage.store import Result, Store, stage_key
 
-FILE = "images.parquet"
+FILE, ABOUT = "images.parquet", "source.json"
+
+log = logging.getLogger(__name__)
 
 
 def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa.Table]:
@@ -45,7 +49,7 @@ def _list(store: Store, config: RunConfig, source: Source, code: int) -> tuple[O
 def look(store: Store, config: RunConfig, code: int) -> tuple[Make, pa.Table]:
     """List the source and write nothing: the result that is to be, and its rows with their labels."""
     source = reading.source_of(config.images)
-    before = _latest(store, source.uri)
+    before = _latest(store, source)
     table = listing.listing(source, _table(before) if before else None)
     if not len(table):
         raise UsageError(
@@ -55,11 +59,12 @@ def look(store: Store, config: RunConfig, code: int) -> tuple[Make, pa.Table]:
 
 
 def write(store: Store, make: Make, table: pa.Table, source: Source) -> Outcome:
-    """Write a listing."""
+    """Write a listing, with copies to mend it from: the ids are known from it alone, and all results hold them."""
     with writing(store, make) as page:
         tables.write_table(page.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
-        page.json("source.json", {"uri": source.uri, "kind": source.kind})
+        page.json(ABOUT, {"uri": source.uri, "kind": source.kind})
         page.counts = {"images": len(table)}
+        page.twice = (FILE, ABOUT)
     return outcome(page)
 
 
@@ -102,14 +107,44 @@ def _digest(table: pa.Table) -> str:
     return hashlib.sha256(sink.getbuffer()).hexdigest()
 
 
-def _latest(store: Store, uri: str) -> Result | None:
-    """Return the listing of this source that knows most images: a listing never forgets one, so it has all their ids."""
-    of_source = [result for result in store.results("listing") if _uri(result) == uri]
+def _latest(store: Store, source: Source) -> Result | None:
+    """Return the listing of this source that knows most images: a listing never forgets one, so it has all their ids.
+
+    A source of another kind at the same place is another source. Listings whose source can't be read are passed over
+    with a warning; raise Damaged where a run of this source was made from one, since its images would get other ids.
+    """
+    place = (source.uri, source.kind)
+    published = _published(store, place)
+    of_source = [result for result in store.results("listing") if _place(result, result.key in published) == place]
+    for key, run in published.items():
+        try:
+            store.get("listing", key)
+        except Incomplete:
+            log.warning("run %s was made from listing %s, which is lost: what it alone knew gets new ids", run, key)
     return max(of_source, key=lambda result: (result.counts["images"], result.key), default=None)
 
 
-def _uri(result: Result) -> str:
-    return str(json.loads(result.file("source.json").read_text())["uri"])
+def _place(result: Result, needed: bool) -> tuple[str, str] | None:
+    """Return the address and kind of the source that a listing is of; None if that is damaged and nobody needs it."""
+    try:
+        said = json.loads(result.data(ABOUT))
+    except Damaged as damage:
+        if needed:
+            raise
+        log.warning("%s; this listing is passed over", damage)
+        return None
+    return said["uri"], said["kind"]
+
+
+def _published(store: Store, place: tuple[str, str]) -> dict[str, str]:
+    """Return the listings that the current versions of all runs of a source were made from, each with its run."""
+    found: dict[str, str] = {}
+    for run in store.names():
+        with suppress(Damaged):  # that run will say so itself
+            version = store.version(run)
+            if (version.about.get("images"), version.about.get("kind")) == place:
+                found |= {entry.key: run for entry in version.stages if entry.stage == "listing"}
+    return found
 
 
 def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:

@@ -16,11 +16,15 @@ from storage.store import Store
 
 
 class Writing:
-    """One result being written. `counts` goes into the manifest, `happened` beside it, outside all comparisons."""
+    """One result being written. `counts` goes into the manifest, `happened` beside it, outside all comparisons.
+
+    Files named in `twice` are kept with a copy, to be mended from.
+    """
 
     def __init__(self, make: Make, path: Path) -> None:
         self.make, self.path = make, path
         self.counts: dict[str, int] = {}
+        self.twice: tuple[str, ...] = ()
         self.happened: dict[str, Any] = {}
         self.outcome: Outcome | None = None
 
@@ -35,7 +39,7 @@ def writing(store: Store, make: Make) -> Iterator[Writing]:
         page = Writing(make, draft.path)
         yield page
         draft.note(written=time.time(), host=platform.node(), cores=os.cpu_count(), **page.happened)
-        result = draft.commit(page.counts)
+        result = draft.commit(page.counts, page.twice)
     page.outcome = Outcome(make=make, manifest=result.digest, computed=True)
 
 

@@ -77,8 +77,8 @@ def _known(source: Source, previous: pa.Table | None) -> pa.Table | None:
         return None
     if (kind := about(previous).kind) != source.kind:
         raise errors.UsageError(
-            f"{source.uri} is a source of kind {source.kind}, but the images listed before came from {kind}; "
-            "use another name for the run"
+            f"{source.uri} is a source of kind {source.kind}, and a listing of kind {kind} can't go on with it; "
+            "list it without the earlier one"
         )
     return previous
 

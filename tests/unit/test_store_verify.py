@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from support.trees import tree
 from storage import arrays, tables, verify
 from storage.errors import NotFound
 from storage.gc import gc
+from storage.records import seal
 from storage.repair import repair
-from storage.results import Result
+from storage.results import Result, render_happened
 from storage.store import Store
 from storage.verify import Damage
 
@@ -76,16 +78,10 @@ def one_by_one(store: Store, count: int, check: Callable[[Store], list[Damage]],
         data = path.read_bytes()
         path.unlink() if delete else flip(path, rng)
         named = {damage.path for damage in check(store)}
-        # a manifest with a flipped bit may name a file of its own besides, which it now describes wrongly
-        alone = {name for name in named if path.name != "manifest.json" or not name.startswith(_folder(store, path))}
-        if store.places.relative(path) not in named or alone - {store.places.relative(path)}:
+        if named != {store.places.relative(path)}:
             missed.append(f"{store.places.relative(path)}: {sorted(named)}")
         path.write_bytes(data)
     return missed
-
-
-def _folder(store: Store, path: Path) -> str:
-    return store.places.relative(path.parent) + "/"
 
 
 def test_a_clean_tree_has_no_damage(store: Store) -> None:
@@ -122,7 +118,8 @@ def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path)
     damages = verify.verify(store)
     assert not unnamed(store, changed, damages)
     compute = repair(store, damages)
-    broken = {name.split("/")[2] for name in changed if name.startswith("stages") and "happened" not in name}
+    of_themselves = ("manifest.json", "happened.json")  # which are mended, the manifest unless both are broken
+    broken = {name.split("/")[2] for name in changed if name.startswith("stages") and not name.endswith(of_themselves)}
     assert {key for _, key in compute} >= broken
     for number in NUMBERS:
         stores.commit(store, "a", number)
@@ -134,9 +131,10 @@ def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path)
 
 
 def unnamed(store: Store, changed: set[str], damages: list[Damage]) -> set[str]:
-    """Return what changed and is not named. Where a manifest is gone or broken beyond reading, its naming must do."""
+    """Return what changed and is not named. Where both a manifest and its copy are broken, their naming must do."""
     named = {damage.path for damage in damages}
-    blind = {name.removesuffix("manifest.json") for name in named if name.endswith("/manifest.json")}
+    folders = [{n.removesuffix(f) for n in named if n.endswith(f"/{f}")} for f in ("manifest.json", "happened.json")]
+    blind = set.intersection(*folders)
     return {name for name in changed - named if not any(name.startswith(folder) for folder in blind)}
 
 
@@ -201,6 +199,68 @@ def test_a_lost_record_of_what_happened_costs_no_work(store: Store) -> None:
         assert repair(store, verify.verify(store)) == []
         assert "lost" in result.happened()
         assert verify.verify(store) == []
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: flip(path, random.Random(1))], ids=["lost", "flipped"])
+def test_a_broken_manifest_comes_back_from_its_copy(store: Store, harm: Callable[[Path], None]) -> None:
+    result, before = stores.commit(store, "a", 1), tree(store.root)
+    harm(result.path / "manifest.json")
+    (result.path / "data.bin").unlink()
+    named = {damage.path for damage in verify.verify(store)}
+    assert named == {f"stages/a/{result.key}/{name}" for name in ("manifest.json", "data.bin")}
+    (result.path / "data.bin").write_bytes(stores.content("a", 1)["data.bin"])
+    assert repair(store, verify.verify(store)) == []
+    assert tree(store.root) == before
+    assert verify.verify(store) == []
+
+
+def test_a_manifest_is_mended_only_into_the_one_published(store: Store) -> None:
+    """A copy that is whole and of other contents, as another run may have left it, is not taken."""
+    result, other = (stores.commit(store, "a", number) for number in (1, 2))
+    foreign = json.loads((other.path / "happened.json").read_bytes())["manifest"] | {"key": result.key}
+    del foreign["sha256"]
+    (result.path / "happened.json").write_bytes(render_happened({}, seal(foreign)))
+    (result.path / "manifest.json").unlink()
+    assert repair(store, verify.verify(store)) == [("a", result.key)]
+
+
+def twice(store: Store, names: tuple[str, ...] = ("table", "about")) -> Result:
+    with store.draft("listing", stores.key("listing", 1)) as draft:
+        for name in ("table", "about", "other"):
+            (draft.path / name).write_bytes(name.encode() * 40)
+        return draft.commit({"number": 1}, names)
+
+
+def unmended(store: Store, names: tuple[str, ...] = ("table", "about")) -> list[str]:
+    """Break each file of a result in each way; return what repair did not give back."""
+    result = twice(store, names)
+    before, left = tree(store.root), []
+    for name in ("table", "table.copy", "about", "about.copy", "manifest.json"):
+        for harm in (Path.unlink, lambda path: flip(path, random.Random(2)), lambda path: path.write_bytes(b"")):
+            if not (result.path / name).exists():
+                continue
+            harm(result.path / name)
+            compute = repair(store, verify.verify(store))
+            if compute or tree(store.root) != before or verify.verify(store):
+                left.append(name)
+                twice(store, names)
+    return left
+
+
+def test_what_a_result_has_twice_is_mended(store: Store) -> None:
+    assert unmended(store) == []
+    result = twice(store)
+    for name in ("table", "about.copy", "manifest.json"):  # at once, each from another file
+        flip(result.path / name, random.Random(3))
+    assert repair(store, verify.verify(store)) == []
+    assert verify.verify(store) == []
+    for name in ("table", "table.copy"):
+        flip(result.path / name, random.Random(4))
+    assert repair(store, verify.verify(store)) == [("listing", result.key)]
+
+
+def test_mutant_a_result_without_copies_is_lost(store: Store) -> None:
+    assert set(unmended(store, ("table",))) == {"about"}
 
 
 def test_a_manifest_that_is_whole_and_not_the_published_one(store: Store) -> None:
