@@ -70,6 +70,30 @@ def test_it_works_from_disk(page: viewing.Page) -> None:
     assert "Cite it" in page.see("main").inner_text()
 
 
+def test_files_are_worked_by_keys_and_by_the_cursor(page: viewing.Page) -> None:
+    page.goto(f"#/small/atlas/{LAYER}?grid=4")
+    page.settle()
+    box = page.see(".stage").bounding_box()
+    for x in range(30, 70, 2):
+        page.mouse.move(box["x"] + box["width"] * x / 100, box["y"] + box["height"] / 2)
+        if page.see(".card").is_visible():
+            break
+    assert "samples" in page.see(".card").inner_text()
+    page.keyboard.press("l")
+    page.see(".list tbody tr").first.wait_for()
+    page.keyboard.press("l")
+    page.keyboard.press("/")
+    page.keyboard.type("fence")
+    page.see(".found [role=option]").first.wait_for()
+    page.keyboard.press("Enter")
+    page.until("() => location.hash.includes('class=1')")
+    page.keyboard.press("?")
+    page.see("dialog.help").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("[")
+    page.until("() => location.hash.includes('features.2')")
+
+
 def test_what_needs_the_model_says_so_in_place(page: viewing.Page) -> None:
     page.goto("#/small/image/7")
     page.settle()
