@@ -60,10 +60,13 @@ def show(
 def _in_words(value: Any) -> str:
     """Write a value for people: `method umap, trustworthiness 0.92`."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_in_words(item)}" for name, item in value.items())
+        unknown = {"not_finite": "not counted"}
+        return ", ".join(
+            f"{name} {unknown.get(name, 'none') if item is None else _in_words(item)}" for name, item in value.items()
+        )
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
-    return "not counted" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @runs.command("rollback")

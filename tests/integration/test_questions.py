@@ -248,6 +248,13 @@ def test_a_layer_without_a_finite_sample_says_so(overflown: tuple[Any, dict[str,
     assert "rejects" not in str(raised.value)
 
 
+def test_what_was_not_counted_does_not_read_as_none() -> None:
+    from flows.commands.keep import _in_words
+
+    assert _in_words({"used": 10, "not_finite": None}) == "used 10, not_finite not counted"
+    assert _in_words({"trustworthiness": None, "notes": []}) == "trustworthiness none, notes none"
+
+
 def test_shards_of_before_are_known_to_have_none_or_are_not_known() -> None:
     class Part:
         def __init__(self, **counts: int) -> None:
