@@ -4,7 +4,8 @@
 
 `update`: the default model is fine-tuned on the labels of the images, with the head alone, with the blocks up to
 `_blocks.10` frozen, and with none frozen. Each is run over an atlas of the model before, and printed stage by stage:
-computed and reused, and whether that is what the change reaches; its time against a run from nothing; a rerun.
+computed and reused, and whether that is what the change reaches; its time against a run from nothing, and against what a
+dry run had said; a rerun.
 `noise`: how far samples move with another seed of the layout alone, and after a change of one ulp in the stem, which
 makes everything be computed again. `units`: ten units of a layer scrambled on top of the fine-tuned model; how many are
 among the first fifteen of the drift table. Weights are kept in --work, so that parts can be run one by one.
@@ -26,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from flows import comparing, comparing_answer, comparing_sheet, comparing_table, launch, pipeline, progress
+from flows import comparing, comparing_answer, comparing_sheet, comparing_table, estimate, launch, pipeline, progress
 from flows.config import DEFAULT_LAYERS, RunConfig
 from flows.engines import Inline
 from storage import models, pictures
@@ -41,10 +42,11 @@ RATE = 5e-4
 
 SCRAMBLED, FIRST = 10, 15
 PROJECTIONS = {
-    "_blocks.10": "_blocks.10._project_conv.weight",
-    "_blocks.14": "_blocks.14._project_conv.weight",
-    "_conv_head": "_conv_head.weight",
+    "_blocks.10": [f"_blocks.{block}._project_conv.weight" for block in (8, 9, 10)],
+    "_blocks.14": [f"_blocks.{block}._project_conv.weight" for block in (11, 12, 13, 14)],
+    "_conv_head": ["_conv_head.weight"],
 }
+"""Weights that a unit is the sum of. A block adds to what those before it made: its own kernel alone changes little."""
 
 
 def fine_tune(images: Path, case: str, steps: int, path: Path) -> None:
@@ -125,14 +127,17 @@ def base(args: argparse.Namespace) -> Path:
 
 def update(args: argparse.Namespace) -> None:
     before = base(args)
-    weights = {case: tuned(args, case) for case in FROZEN}
+    weights = {case: tuned(args, case) for case in args.cases}
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
-        _, fresh = run(config(args, Path(folder, "fresh"), weights[ALL]))
-        say(part="update", case="from nothing", **fresh)
+        asked = config(args, Path(folder, "fresh"), weights[args.cases[-1]])
+        said = estimate.estimate(asked)
+        summary, fresh = run(asked)
+        say(part="update", case="from nothing", **fresh, **foretold(said, summary))
         for case, path in weights.items():
             store = Path(folder, case)
             shutil.copytree(before, store)
             asked = config(args, store, path)
+            said = estimate.estimate(asked)
             summary, took = run(asked)
             changed = {row["layer"] for row in summary["stages"] if row["computed"] and row["layer"]}
             say(
@@ -141,8 +146,7 @@ def update(args: argparse.Namespace) -> None:
                 **took,
                 ratio=round(took["seconds"] / fresh["seconds"], 3),
                 cpu_ratio=round(took["cpu_seconds"] / fresh["cpu_seconds"], 3),
-                computed=summary["computed"],
-                reused=summary["reused"],
+                **foretold(said, summary),
                 layers_computed=sorted(changed),
                 as_the_change_reaches=changed == set(REACHED[case]),
             )
@@ -151,6 +155,17 @@ def update(args: argparse.Namespace) -> None:
             show(store, args, case)
             again, took = run(asked)
             say(part="update", case=f"{case} again", computed=again["computed"], **took)
+
+
+def foretold(said: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
+    """Hold what a run did against what a dry run had said of it."""
+    return {
+        "computed": summary["computed"],
+        "reused": summary["reused"],
+        "foretold": [said["computed"], said["reused"]],
+        "foretold_seconds": said["seconds"],
+        "times": round(summary["seconds"] / said["seconds"], 2) if said["seconds"] else None,
+    }
 
 
 def show(store: Path, args: argparse.Namespace, case: str) -> None:
@@ -204,14 +219,13 @@ def figures(layer: dict[str, Any]) -> dict[str, Any]:
 def units(args: argparse.Namespace) -> None:
     """Scramble ten units of each layer on top of the fine-tuned model, and look for them in the drift table."""
     path = tuned(args, ALL)
-    for layer, parameter in PROJECTIONS.items():
+    for layer, parameters in PROJECTIONS.items():
         for seed in range(args.seeds):
             state = torch.load(path, weights_only=True)
-            chosen = scramble(state[parameter], seed)
-            broken = Path(args.work, "scrambled.pt")
-            torch.save(state, broken)
+            chosen = scramble([state[name] for name in parameters], seed)
             with tempfile.TemporaryDirectory(dir=args.work) as folder:
-                store = Path(folder, "store")
+                store, broken = Path(folder, "store"), Path(folder, "scrambled.pt")
+                torch.save(state, broken)
                 shutil.copytree(base_of(args, layer), store)
                 run(config(args, store, broken, layers=(layer,), until="layout"))
                 found = comparing.compare(str(store), ["photos@1", "photos@2"], noisy=False)["steps"][0]["layers"][0]
@@ -238,13 +252,14 @@ def base_of(args: argparse.Namespace, layer: str) -> Path:
     return store
 
 
-def scramble(weight: torch.Tensor, seed: int) -> list[int]:
-    """Shuffle the kernels of ten units in place; return which."""
+def scramble(weights: list[torch.Tensor], seed: int) -> list[int]:
+    """Shuffle the kernels of ten units in place, in all weights that add to them; return which."""
     rng = np.random.default_rng(seed)
-    chosen: list[int] = rng.choice(len(weight), SCRAMBLED, replace=False).tolist()
-    for unit in chosen:
-        kernel = weight[unit].flatten()
-        weight[unit] = kernel[torch.from_numpy(rng.permutation(len(kernel)))].view_as(weight[unit])
+    chosen: list[int] = rng.choice(len(weights[0]), SCRAMBLED, replace=False).tolist()
+    for weight in weights:
+        for unit in chosen:
+            kernel = weight[unit].flatten()
+            weight[unit] = kernel[torch.from_numpy(rng.permutation(len(kernel)))].view_as(weight[unit])
     return sorted(chosen)
 
 
@@ -256,6 +271,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--cases", nargs="+", choices=FROZEN, default=list(FROZEN))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--apart", action="store_true", help="compare with a layout from nothing, too")
     parser.add_argument("--work", default="update-work")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from atlas import motion, tiles
 from atlas.arrays import Byte
 from flows.comparing import Step
 from flows.pairs import Laid
+from storage.run import Run
 
 WIDTH, LARGEST, SMALLEST = 2000, 560, 260
 """Width that a row of panels is fitted to, and the bounds of a panel's side."""
 MARGIN, GAP, LINE = 28, 18, 20
-GROUND, PANEL, TEXT, QUIET = (24, 24, 24), (40, 40, 40), (236, 236, 236), (160, 160, 160)
-EMPTIED, APPEARED, CHANGED, STILL = (238, 102, 119), (102, 204, 120), (255, 176, 32), (96, 110, 130)
-DOT = (104, 104, 104)
+GROUND, PANEL, TEXT, QUIET = (24, 24, 24), (36, 36, 36), (236, 236, 236), (170, 170, 170)
+EMPTIED, APPEARED, CHANGED, STILL = (238, 102, 119), (102, 204, 120), (255, 176, 32), (120, 140, 168)
+DOT = (88, 88, 88)
 FINE = 16
 """Least side of a cell in pixels: of the grids whose cells are as large, the finest is drawn."""
 ARROWS, BEHIND = 24, 4
@@ -44,19 +46,23 @@ def draw(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Byte:
 
 
 def _heading(sheet: Image.Image, answer: dict[str, Any]) -> None:
-    write = ImageDraw.Draw(sheet)
+    write = ImageDraw.Draw(sheet, "RGBA")
     names = [f"{run['run']}@{run['version']}" for run in answer["runs"]]
     write.text((MARGIN, MARGIN), "What moved:  " + "  to  ".join(names), TEXT, _font(22))
-    left, up = MARGIN, MARGIN + 38
-    for colour, text in (
-        (EMPTIED, "emptied"),
-        (CHANGED, "changed what they mean; arrows: moved beyond the noise"),
-        (APPEARED, "appeared"),
-        (STILL, "moved within the noise"),
-    ):
-        write.rectangle((left, up, left + 13, up + 13), outline=colour, width=3)
-        write.text((left + 20, up - 2), text, QUIET, _font(14))
-        left += 44 + round(_font(14).getlength(text))
+    left, up = _say(write, MARGIN, MARGIN + 38, "Cells:"), MARGIN + 38
+    for colour, text in ((EMPTIED, "emptied"), (CHANGED, "changed what they mean"), (APPEARED, "appeared")):
+        write.rectangle((left, up + 1, left + 13, up + 14), outline=colour, width=3)
+        left = _say(write, left + 20, up, text)
+    left = _say(write, left + 24, up, "Samples, from where they lay to where they lie:")
+    for colour, text in ((CHANGED, "beyond what chance alone moves"), (STILL, "within it")):
+        _comet(write, np.array([left, up + 8.0]), np.array([left + 30, up + 8.0]), colour)
+        left = _say(write, left + 38, up, text)
+
+
+def _say(write: ImageDraw.ImageDraw, left: float, up: float, text: str) -> float:
+    """Write a word of the legend and return where the next sign goes."""
+    write.text((left, up), text, QUIET, _font(14))
+    return left + float(_font(14).getlength(text)) + 18
 
 
 def _row(sheet: Image.Image, row: Sequence[Step], said: Sequence[dict[str, Any]], up: int, side: int) -> None:
@@ -68,21 +74,30 @@ def _row(sheet: Image.Image, row: Sequence[Step], said: Sequence[dict[str, Any]]
         left, below = MARGIN + 2 * number * (side + GAP), up + LINE + 10
         around = row[max(0, number - 1) : number + 1]
         sheet.paste(_atlas(laid, number, around, side), (left, below))
-        caption = f"{laid.run.name}@{laid.run.number}"
-        write.text((left, below + side + 4), caption, QUIET, _font(14))
+        write.text((left, below + side + 4), _fitted(_caption(laid.run), side), QUIET, _font(14))
     for number, step in enumerate(row):
         left, below = MARGIN + (2 * number + 1) * (side + GAP), up + LINE + 10
         sheet.paste(_motion(step, side), (left, below))
         write.text((left, below + side + 4), _fitted(_summary(said[number]), side), QUIET, _font(14))
 
 
+def _caption(run: Run) -> str:
+    """Name a version and what weights it is of."""
+    weights = run.version.about["config"].get("weights")
+    return f"{run.name}@{run.number}:  {run.version.about['model']}" + (f", {Path(weights).name}" if weights else "")
+
+
 def _summary(layer: dict[str, Any]) -> str:
     if layer["same_layout"]:
         return "the same layout: nothing moved"
     moved, noise = layer["displacement"]["median"], layer["displacement"]["noise_median"]
-    told = f"moved {moved:.3f}" + ("" if noise is None else f" (noise {noise:.3f})")
+    told = f"moved {_share(moved)} of the side" + ("" if noise is None else f", by chance {_share(noise)}")
     drift = layer["drift"]["median"]
-    return told + ("" if drift is None else f", drift {drift:.3f}")
+    return told + ("" if drift is None else f"; drift {drift:.2f}")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _atlas(laid: Laid, number: int, around: Sequence[Step], side: int) -> Image.Image:
@@ -131,32 +146,36 @@ def _outline(panel: Image.Image, step: Step, grid: int, wanted: tuple[str, str])
 
 
 def _motion(step: Step, side: int) -> Image.Image:
-    """Draw the samples as dots where they lay, and arrows to where they went."""
+    """Draw the samples as dots where they lay, and comets to where they went, those that went furthest on top."""
     large = Image.new("RGB", (side * TWICE, side * TWICE), PANEL)
     old, new = step.pair.points
-    _dots(large, old, 2, DOT)
+    _dots(large, old, 3, DOT)
     grid = max(1, min(ARROWS, math.isqrt(len(old) // BEHIND)))
     start, end, _ = motion.arrows(old, new, grid=grid, least=max(1, len(old) // grid**2 // BEHIND))
     noise = motion.FINEST if step.noise is None else motion.bar(step.noise)
     far = np.linalg.norm(end - start, axis=1)
-    write = ImageDraw.Draw(large)
     if not step.same_layout:
+        write = ImageDraw.Draw(large, "RGBA")
         for number in np.argsort(far).tolist():
             if far[number] >= motion.FINEST:
                 colour = CHANGED if far[number] > noise else STILL
-                _arrow(write, start[number] * large.width, end[number] * large.width, colour)
+                _comet(write, start[number] * large.width, end[number] * large.width, colour, TWICE)
     return large.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _arrow(write: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, colour: tuple[int, int, int]) -> None:
+def _comet(
+    write: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, colour: tuple[int, int, int], scale: int = 1
+) -> None:
+    """Draw a motion: a pale tail that widens from where it began, and a head where it ended."""
     along = end - start
     length = float(np.linalg.norm(along))
-    head = min(11.0, 0.6 * length)
+    head = min(6.0 * scale, 0.6 * length)
     along = along / length
     across = np.array([-along[1], along[0]])
     neck = end - head * along
-    write.line([*start.tolist(), *neck.tolist()], fill=colour, width=3)
-    corners = [end, neck + 0.45 * head * across, neck - 0.45 * head * across]
+    tail = [start, neck + 1.2 * scale * across, neck - 1.2 * scale * across]
+    write.polygon([tuple(corner.tolist()) for corner in tail], fill=(*colour, 150))
+    corners = [end, neck + 0.5 * head * across, neck - 0.5 * head * across]
     write.polygon([tuple(corner.tolist()) for corner in corners], fill=colour)
 
 
