@@ -24,6 +24,8 @@ def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
         "tag": edition.tag,
         "versions": numbers,
         "published": query.published(run),
+        "fingerprints": _fingerprints(edition),
+        "history": _history(run),
         "labels": len(set(labels(edition)) - {""}),
         "classes": len(run.model["classes"]) if run.has("model") else 0,
         "input": run.model["input"] if run.has("model") else None,
@@ -33,6 +35,23 @@ def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
         "settings": reproduce.settings_only_in_file(run),
         "cite": _cite(run),
     }
+
+
+def _fingerprints(edition: Edition) -> dict[str, str]:
+    """Return by layer the hash of all weights that it depends on, and of the way images are prepared."""
+    known = edition.run.model["fingerprints"] if edition.run.has("model") else {}
+    return {name: known[name] for name in edition.layers if name in known}
+
+
+def _history(run: Run) -> list[dict[str, Any]]:
+    """Return the run's versions, the latest first, with what of them there is to say."""
+    found = []
+    for number in reversed(run.store.versions(run.name)):
+        version = run.store.version(run.name, number)
+        weights = version.about["config"].get("weights")
+        told = {"version": number, "published": query.published(Run(run.store, version)), "weights": weights}
+        found.append(told | {"images": version.about["listed"]})
+    return found
 
 
 def labels(edition: Edition) -> list[str]:

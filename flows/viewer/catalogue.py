@@ -35,7 +35,9 @@ ANSWERS = {
     "card": Kind(UNIT, units.card, "One unit: how its samples are spread, labels, classes, units like it, influence."),
     "map": Kind(GRID | {"unit": int}, units.on_map, "A unit's mean in each cell of a grid."),
     "likeness": Kind(UNIT, units.likeness, "How like a unit every other of its layer is."),
-    "speaks": Kind({"layer": str, "of": str}, units.speaks, "How each unit of a layer goes with what speaks for a class."),
+    "speaks": Kind(
+        {"layer": str, "of": str}, units.speaks, "How each unit of a layer goes with what speaks for a class."
+    ),
     "moved": Kind(
         {"layer": str, "since": str}, moved.answer, "What moved since NAME@TAG: cells, arrows, units, labels."
     ),

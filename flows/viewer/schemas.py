@@ -48,6 +48,13 @@ class LayerFacts(TypedDict):
     has: list[str]
 
 
+class Published(TypedDict):
+    version: int
+    published: str
+    weights: str | None
+    images: int
+
+
 class About(TypedDict):
     name: str
     version: int
@@ -61,6 +68,8 @@ class About(TypedDict):
     rejected: dict[str, int]
     samples: dict[str, dict[str, Any]]
     layouts: dict[str, dict[str, Any]]
+    fingerprints: dict[str, str]
+    history: list[Published]
     labels: int
     classes: int
     input: list[int] | None
@@ -242,6 +251,9 @@ class UnitMap(TypedDict):
     mean: list[Number]
 
 
+Speaks = TypedDict("Speaks", {"layer": str, "class": int, "name": str, "correlation": list[Number]})
+
+
 class Likeness(TypedDict):
     layer: str
     unit: int
@@ -416,6 +428,7 @@ ANSWERS: dict[str, Any] = {
     "card": Card,
     "map": UnitMap,
     "likeness": Likeness,
+    "speaks": Speaks,
     "moved": Moved,
     "image": Image,
     "images": Images,

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flows import query
+from atlas import unit_facts
+from flows import meaning, query, targets
 from flows import units as facts
 from flows.viewer.about import labels
 from flows.viewer.numbers import plain, rounded
@@ -124,6 +125,21 @@ def likeness(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (centred.T @ centred[:, unit]) / (length * length[unit])
     return {"layer": layer, "unit": unit, "correlation": rounded(found, 3)}
+
+
+def speaks(edition: Edition, layer: str, of: str) -> dict[str, Any]:
+    """Return how each unit's means over the cells correlate with what the cells say for a class, as a card has it."""
+    shared = edition.shared(edition.layer(layer))
+    if shared.attributed is None:
+        raise NotFound(
+            f"{edition.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
+        )
+    cells, made = shared.attributed
+    index = targets.class_index(of, edition.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
+    used = made.used > 0
+    found = unit_facts.together(made.mean[used, index], cells.mean[used], cells.count[used])
+    name = meaning.class_name(edition.run, index)
+    return {"layer": layer, "class": index, "name": name, "correlation": rounded(found, 3)}
 
 
 def _gallery(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:

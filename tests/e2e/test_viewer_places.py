@@ -240,3 +240,48 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
     assert np.abs(sent / 127 - colours.scaled(other)).max() > 0.1
     wrong = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked | {"method": "tea leaves"})
     assert wrong.status_code == 400
+
+
+def test_units_go_with_a_class_as_their_cards_say(served: viewing.Served, page: viewing.Page) -> None:
+    edition = Shelf(str(served.store)).edition("small", "1")
+    told = catalogue.answer(edition, "speaks", {"layer": LAYER, "of": "1"})["correlation"]
+    for unit in (0, 5, 11):
+        card = catalogue.answer(edition, "card", {"layer": LAYER, "unit": unit})["classes"]
+        said = {row["class"]: row["correlation"] for row in card["for"] + card["against"]}
+        assert 1 not in said or said[1] == pytest.approx(told[unit], abs=2e-3)
+        assert 0 not in said or said[0] != pytest.approx(told[unit], abs=2e-3)  # another class is another number
+    page.goto(f"/small@1/units/{LAYER}?class=1")
+    page.see(".units li").first.wait_for()
+    values = [float(text.split()[1].replace("−", "-")) for text in page.see(".units li").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    page.see(".classes button").click()
+    page.until("() => !location.search.includes('class=')")
+    page.select_option("#sort", "like")
+    page.see("input.number").fill("3")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**sort=like:3")
+
+
+def test_a_class_shows_for_against_and_its_number_under_the_cursor(page: viewing.Page) -> None:
+    page.version = "1"
+    shots = set()
+    for side in ("", "&side=against", "&side=both"):
+        page.goto(f"/small@1/atlas/{LAYER}?class=1{side}")
+        page.see(".map-foot .way").first.wait_for()
+        page.settle()
+        shots.add(page.shot(".stage"))
+    assert len(shots) == 3
+    page.see(".map-foot .way").first.click()
+    page.until("() => !location.search.includes('side=')")
+    page.hover_cell()
+    assert " for " in page.see(".card-asked").inner_text()
+
+
+def test_the_run_tells_its_versions_and_weights(page: viewing.Page) -> None:
+    page.goto("/small/run")
+    page.see("text=What it is made of").wait_for()
+    text = page.see("main").inner_text()
+    assert "weights" in text
+    assert "trained.pt" in text
+    page.see("text=since then").click()
+    page.until("() => location.pathname.startsWith('/compare/small@1..small@2')")

@@ -1,7 +1,7 @@
 // The run: what it is made of, how good its icons are, what was left out, how to make it again, how to cite it.
 
 import { href } from '../address.js';
-import { ask } from '../data.js';
+import { ask, live } from '../data.js';
 import { fill, h } from '../dom.js';
 import { count, day, many, number, percent } from '../format.js';
 import { title } from '../live.js';
@@ -40,6 +40,7 @@ export class RunPlace {
       section('How well the icons fit their cells', this.#quality()),
       Object.keys(about.missing).length > 0 && section('What this run does not have', ...Object.entries(about.missing).map(([stage, how]) =>
         h('div', { class: 'wanting' }, h('p', {}, h('b', {}, stage), ` ${WHAT[stage] ?? ''}`), command(how)))),
+      versions(state, about),
       section('Make it again', ...Object.entries(about.commands).map(([, text]) => command(text)),
         Object.keys(about.settings).length > 0 && h('p', { class: 'quiet small' }, `With a --config file that has: ${Object.entries(about.settings).map(([name, value]) => `${name} = ${value}`).join(', ')}.`)),
       section('Cite it', h('p', {}, about.cite.text), h('p', {}, `The method: ${about.cite.method}`),
@@ -84,7 +85,25 @@ function provenance(about, used) {
     ...row('model', about.model), ...row('input', about.input ? about.input.join(' × ') : '–'), ...row('images', about.images),
     ...row('used', `${count(used)} of ${count(about.listed)}`), ...row('labels', count(about.labels)), ...row('classes', count(about.classes)),
     ...row('published', day(about.published)), h('dt', {}, 'sha256'), h('dd', {}, h('code', {}, about.sha256)),
+    ...Object.entries(about.fingerprints).slice(-1).flatMap(([layer, hash]) => [h('dt', { title: `a hash of all weights that ${layer} depends on, and of how images are prepared` }, 'weights'), h('dd', {}, h('code', {}, hash.slice(0, 32)), ` up to ${layer}`)]),
     ...config.filter(([name]) => !['model', 'layers', 'images'].includes(name)).flatMap(([name, value]) => row(name, Array.isArray(value) ? value.join(', ') : String(value)))));
+}
+
+/** What was published before and since. @param {import('../address.js').State} state @param {About} about */
+function versions(state, about) {
+  if (about.history.length < 2) return null;
+  return section('Versions', h('table', { class: 'table' },
+    h('thead', {}, h('tr', {}, ...['version', 'published', 'images', 'weights', 'what moved'].map((name, i) => h('th', { scope: 'col', class: i === 2 ? 'num' : '' }, name)))),
+    h('tbody', {}, ...about.history.map((row) => h('tr', {},
+      h('td', {}, h('a', { href: href({ ...state, version: row.version }), 'aria-current': row.version === about.version ? 'page' : null }, `@ ${row.version}`)),
+      h('td', {}, day(row.published)), h('td', { class: 'num' }, count(row.images)), h('td', { class: 'quiet' }, row.weights ?? 'the model’s own'),
+      h('td', {}, live() && row.version !== about.version && h('a', { href: compared(state, about, row.version) }, row.version < about.version ? 'since then' : 'until then')))))));
+}
+
+/** @param {import('../address.js').State} state @param {About} about @param {number} other */
+function compared(state, about, other) {
+  const [old, now] = [other, about.version].sort((a, b) => a - b);
+  return href({ ...state, place: 'compare', version: old, other: `${about.name}@${now}`, what: '', query: {} });
 }
 
 /** @param {import('../address.js').State} state @param {About} about */

@@ -1,7 +1,7 @@
 // The units of a layer: a picture of each, sorted and filtered.
 
 import { href, versionOf } from '../address.js';
-import { ask, peek } from '../data.js';
+import { ask, live, peek } from '../data.js';
 import { fill, h } from '../dom.js';
 import { count, many, number } from '../format.js';
 import { turn } from '../go.js';
@@ -10,6 +10,8 @@ import { command, coming, face } from '../parts.js';
 import { earlier } from './atlas/tools.js';
 
 const CHUNK = 160;
+const OFFERED = 6;
+const short = (/** @type {string} */ name) => name.split(',')[0];
 const ORDERS = /** @type {[string, string][]} */ ([
   ['unit', 'number'], ['max', 'strongest patch'], ['few', 'fewest labels'], ['many', 'most labels'], ['ratio', 'picture against patch']]);
 
@@ -32,22 +34,46 @@ export class UnitsPlace {
     const sort = state.query.sort ?? 'unit';
     await coming(body, async () => {
       const columns = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }));
-      return { columns, asked: await measured(layer.name, sort) };
-    }, ({ columns, asked }) => this.#draw(state, layer, columns, sort, asked), [0, 400]);
+      return { columns, asked: await measured(layer.name, state.query.class ? `class:${state.query.class}` : sort) };
+    }, ({ columns, asked }) => this.#draw(state, layer, columns, state.query.class ? 'class' : sort, asked), [0, 400]);
+    await this.#offer(state, layer);
+  }
+
+  /** Ask for the unit that the others are sorted by. */
+  #ask() {
+    const field = /** @type {HTMLInputElement} */ (this.number);
+    field.hidden = false;
+    field.focus();
+  }
+
+  /** Offer the classes whose name has what was typed; name the one that is chosen. @param {import('../address.js').State} state @param {LayerFacts} layer */
+  async #offer(state, layer) {
+    const box = /** @type {HTMLElement} */ (this.classes);
+    fill(box);
+    const { class: chosen, label } = state.query;
+    if (!this.about.classes || this.about.missing.attribution || (!chosen && !label)) return;
+    const { names } = /** @type {{ names: string[] }} */ (await ask('classes').catch(() => ({ names: [] })));
+    const all = h('button', { class: 'link', onclick: () => turn({ class: null }) }, 'All units');
+    if (chosen) return fill(box, `The units that go with “${short(names[Number(chosen)] ?? chosen)}” over the cells of ${layer.name}, those that speak for it first. `, all);
+    const found = names.map((name, index) => ({ name, index })).filter(({ name }) => name.toLowerCase().includes(label.toLowerCase())).slice(0, OFFERED);
+    if (found.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...found.map(({ name, index }) => h('button', { class: 'link', onclick: () => turn({ class: String(index), label: null, sort: null }) }, short(name))));
   }
 
   /** @param {LayerFacts} layer */
   #frame(layer) {
-    const sort = h('select', { id: 'sort', onchange: () => turn({ sort: sort.value === 'unit' ? null : sort.value }) });
+    const sort = h('select', { id: 'sort', onchange: () => (sort.value === 'like' ? this.#ask() : turn({ sort: sort.value === 'unit' ? null : sort.value, class: null })) });
+    this.number = h('input', { type: 'number', class: 'field number', min: 0, max: layer.units - 1, hidden: true, placeholder: 'Unit', 'aria-label': 'The unit that others are compared with',
+      onchange: () => this.number?.value && turn({ sort: `like:${Number(this.number.value)}`, class: null }) });
     this.sort = sort;
-    this.filter = h('input', { type: 'search', class: 'field', placeholder: 'Label', 'aria-label': 'Only units whose strongest patches have this label', maxlength: 200, spellcheck: 'false',
+    this.filter = h('input', { type: 'search', class: 'field', placeholder: 'Label or class', 'aria-label': 'Only units whose strongest patches have this label; or a class, by which they are sorted', maxlength: 200, spellcheck: 'false',
       oninput: () => turn({ label: this.filter?.value.trim() || null }, { replace: true }) });
+    this.classes = h('p', { class: 'small classes' });
     this.told = h('p', { class: 'quiet small', role: 'status' });
     this.body = h('div');
     fill(this.root, h('div', { class: 'page wide' },
       h('header', { class: 'page-head' }, h('h1', { class: 'title' }, `Units of ${layer.name}`),
-        h('div', { class: 'tools' }, h('label', { class: 'tool', for: 'sort' }, h('span', { class: 'quiet' }, 'Sort by'), sort), this.filter)),
-      this.told, this.body));
+        h('div', { class: 'tools' }, h('label', { class: 'tool', for: 'sort' }, h('span', { class: 'quiet' }, 'Sort by'), sort), this.number, this.filter)),
+      this.classes, this.told, this.body));
   }
 
   /** @param {import('../address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} likeness */
@@ -55,8 +81,9 @@ export class UnitsPlace {
     const chosen = /** @type {HTMLSelectElement} */ (this.sort);
     const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
     const drifts = /** @type {[string, string][]} */ (earlier(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`]));
-    const options = [...orders, ...drifts];
-    if (likeness && !options.some(([value]) => value === sort)) options.push([sort, sort.startsWith('like:') ? `likeness to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`]);
+    const options = [...orders, ...drifts, ...(live() ? [/** @type {[string, string]} */ (['like', 'likeness to a unit …'])] : [])];
+    if (sort === 'class') options.push(['class', 'what speaks for a class']);
+    if (likeness && sort !== 'class' && !options.some(([value]) => value === sort)) options.push([sort, sort.startsWith('like:') ? `likeness to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`]);
     fill(chosen, ...options.map(([value, words]) => h('option', { value }, words)));
     chosen.value = sort;
     const wanted = (state.query.label ?? '').toLowerCase();
@@ -86,6 +113,7 @@ export class UnitsPlace {
 /** The values of an order that is asked for: likeness to a unit, drift since another version. @param {string} layer @param {string} sort @returns {Promise<(number | null)[] | null>} */
 async function measured(layer, sort) {
   const [kind, of] = [sort.slice(0, sort.indexOf(':')), sort.slice(sort.indexOf(':') + 1)];
+  if (kind === 'class') return (await ask('speaks', { layer, of })).correlation;
   if (kind === 'like' && /^\d{1,9}$/.test(of)) return (await ask('likeness', { layer, unit: Number(of) })).correlation;
   if (kind !== 'drift') return null;
   const { name, version } = versionOf(of);

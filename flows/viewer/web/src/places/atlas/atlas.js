@@ -2,7 +2,7 @@
 
 import { ask, live } from '../../data.js';
 import { fill, h } from '../../dom.js';
-import { count, many, number } from '../../format.js';
+import { count, many, number, ordinal, signed } from '../../format.js';
 import { here } from '../../address.js';
 import { turn } from '../../go.js';
 import { say, title } from '../../live.js';
@@ -16,6 +16,7 @@ import { Minimap } from './minimap.js';
 import { motion } from './motion.js';
 import { Overlay, square } from './overlay.js';
 import { cellPanel } from './panel.js';
+import { Patches } from './patches.js';
 import { fillGrids, legend, SHADES, tools } from './tools.js';
 
 /** @typedef {import('../../address.js').State} State */
@@ -23,6 +24,9 @@ import { fillGrids, legend, SHADES, tools } from './tools.js';
 /** @typedef {{ root: HTMLElement, panel: import('../../frame.js').Panel, about: About }} Place */
 
 const FAR = 120;
+
+/** Which cells keep their colour under a class. @type {[string, string][]} */
+const WAYS = [['', 'For it'], ['against', 'Against it'], ['both', 'Both']];
 
 export class Atlas {
   /** @param {Place} place */
@@ -36,6 +40,8 @@ export class Atlas {
     this.layer = null;
     /** The grid that was asked for last. */
     this.awaited = '';
+    /** What a cell says for the class that is asked for. @type {((i: number) => string) | null} */
+    this.asked = null;
     /** @type {Promise<void> | undefined} */
     this.arrived = undefined;
     /** @type {import('./overlay.js').Scene} */
@@ -62,6 +68,7 @@ export class Atlas {
       clicked: (x, y) => this.#clicked(x, y),
     });
     this.overlay = new Overlay(this.stage);
+    this.patches = new Patches(() => this.redraw());
     this.card = new Card(this.stage);
     this.minimap = new Minimap(this.stage, (x, y) => { this.map.touched = true; this.map.look({ ...this.map.view(), x, y }); });
     this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
@@ -212,6 +219,7 @@ export class Atlas {
   async #classes(state) {
     const grid = this.scene.grid;
     this.scene.share = null;
+    this.asked = null;
     if (!grid || !state.query.class) return;
     if (!grid.columns.classes) {
       fill(this.foot, missing('This run does not know what its cells speak for.', this.about.missing.attribution));
@@ -222,8 +230,12 @@ export class Atlas {
     const [low, high] = extremes(found.mean);
     const largest = Math.max(-low, high) || 1;
     this.scene.share = Float32Array.from(found.mean, (mean) => (mean ?? 0) / largest);
-    fill(this.foot, h('p', { class: 'small' }, `How much each cell speaks for ${found.name.split(',')[0]}: full colour for it, hatched against it. `,
-      h('button', { class: 'link', onclick: () => turn({ class: null }) }, 'Show all classes')));
+    this.scene.way = WAYS.some(([way]) => way === state.query.side) ? /** @type {any} */ (state.query.side) : undefined;
+    const name = found.name.split(',')[0];
+    this.asked = (/** @type {number} */ i) => `${signed(found.mean[i])} for ${name}, its ${ordinal(found.rank[i])}`;
+    fill(this.foot, h('p', { class: 'small' }, `How much each cell speaks for ${name}: full colour for it, hatched against it. `,
+      ...WAYS.map(([way, words]) => h('button', { class: 'link way', 'aria-pressed': String((this.scene.way ?? '') === way), onclick: () => turn({ side: way || null }) }, words)),
+      h('button', { class: 'link', onclick: () => turn({ class: null, side: null }) }, 'Show all classes')));
   }
 
   /** @param {State} state */
@@ -302,7 +314,7 @@ export class Atlas {
     this.scene.frame = this.map.frame();
     const place = square(this.scene, i);
     if (place.side > FAR * 3) return this.card.hide();
-    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place));
+    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place), this.asked?.(i));
   }
 
   /** Until the icon itself is there, what is on the screen, enlarged. @param {HTMLCanvasElement} canvas @param {{ x: number, y: number, side: number }} place */
@@ -368,7 +380,7 @@ export class Atlas {
     else {
       this.scene.frame = this.map.frame();
       const place = square(this.scene, next);
-      this.card.show(grid, next, place, (canvas) => this.#enlarge(canvas, place));
+      this.card.show(grid, next, place, (canvas) => this.#enlarge(canvas, place), this.asked?.(next));
       this.#tell(next);
     }
   }

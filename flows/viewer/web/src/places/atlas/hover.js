@@ -17,8 +17,8 @@ export class Card {
     parent.append(this.element);
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile */
-  show(grid, i, square, meanwhile) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [asked] what it says for the class that is asked for */
+  show(grid, i, square, meanwhile, asked) {
     const { columns } = grid;
     if (grid.facts.icon) drawIcon(this.canvas, grid, i, meanwhile);
     this.canvas.hidden = !grid.facts.icon;
@@ -27,6 +27,7 @@ export class Card {
       h('div', { class: 'card-line' },
         h('span', {}, `${count(columns.count[i])} samples`),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i])),
+      asked && h('p', { class: 'card-asked' }, asked),
       words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value }))));
     this.element.hidden = false;
     this.#place(square);

@@ -9,6 +9,9 @@ const FINEST = 40;
 const MARGIN = 0.03;
 const DEEPEST = 640;
 
+/** Milliseconds that the grid before stays while the next one's tiles have not come. */
+const PATIENCE = 1200;
+
 /** @typedef {{ x: number, y: number, zoom: number }} View */
 
 export class Tiles {
@@ -45,6 +48,7 @@ export class Tiles {
     /** Has somebody moved the map since it last came to rest? */
     this.touched = false;
     this.layer = '';
+    this.shown = '';
     /** @type {GridFacts[]} */
     this.grids = [];
     /** The part of the unit square where there are cells. */
@@ -72,6 +76,7 @@ export class Tiles {
     const view = this.grids.length ? this.view() : null;
     this.viewer.world.removeAll();
     this.layer = layer.name;
+    this.shown = '';
     this.grids = layer.grids.filter((grid) => grid.has.includes('tiles'));
     await Promise.all(this.grids.map((grid, index) => this.#add(layer, grid, index)));
     if (this.layer === layer.name && view) this.look(view, true);
@@ -121,13 +126,18 @@ export class Tiles {
 
   /** Show a grid and fade the others. @param {number} wanted */
   fade(wanted) {
-    this.grids.forEach((grid, index) => {
-      const item = this.viewer.world.getItemAt(index);
-      if (!item) return;
-      const goal = grid.grid === wanted ? 1 : 0;
-      if (still()) item.setOpacity(goal);
-      else glide(item, goal);
-    });
+    if (this.shown === `${this.layer} ${wanted}`) return;
+    this.shown = `${this.layer} ${wanted}`;
+    const items = this.grids.map((_, index) => this.viewer.world.getItemAt(index));
+    const next = items[this.grids.findIndex((grid) => grid.grid === wanted)];
+    if (!next) return;
+    const mine = this.shown;
+    const leave = () => { if (this.shown === mine) items.forEach((item) => item && item !== next && turn(item, 0)); };
+    turn(next, 1);
+    const patience = setTimeout(leave, PATIENCE);
+    const loaded = () => { if (next.getFullyLoaded()) { clearTimeout(patience); next.removeHandler('fully-loaded-change', loaded); leave(); } };
+    next.addHandler('fully-loaded-change', loaded);
+    loaded();
   }
 
   /** Call back as soon as all tiles of a grid that are in sight are there. @param {number} grid @param {() => void} act */
@@ -208,6 +218,12 @@ function bringNoStyle() {
   const inert = document.createElementNS('urn:actlas:inert', 'style');
   inert.setAttribute('data-openseadragon-mobile-css', 'true');
   document.head.append(inert);
+}
+
+/** @param {OpenSeadragon.TiledImage} item @param {number} goal */
+function turn(item, goal) {
+  if (still()) item.setOpacity(goal);
+  else glide(item, goal);
 }
 
 /** @type {WeakMap<object, number>} */

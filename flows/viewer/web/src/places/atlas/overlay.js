@@ -16,6 +16,7 @@ import { drawMark } from './marks.js';
  * @property {(Float32Array | null)} amount  of what is shaded, 0 to 1, by cell
  * @property {Map<number, number>} lit       cells that an image's positions fall in, and how many
  * @property {boolean} named
+ * @property {'for' | 'against' | 'both' | undefined} [way]  which cells keep their colour: those that speak for the class, against it
  * @property {Map<number, Mark> | null} [marks]  what became of cells since another version
  * @property {Arrows | null} [arrows]  where their samples went
  */
@@ -70,8 +71,8 @@ export class Overlay {
 
   /** @param {Scene} scene @param {number} width @param {number} height */
   #changed(scene, width, height) {
-    const { grid, frame, share, amount, lit, named, marks, arrows } = scene;
-    const now = [grid, grid?.labels, frame.left, frame.top, frame.side, width, height, share, amount, lit, lit.size, named, marks, arrows, this.colours];
+    const { grid, frame, share, way, amount, lit, named, marks, arrows } = scene;
+    const now = [grid, grid?.labels, frame.left, frame.top, frame.side, width, height, share, way, amount, lit, lit.size, named, marks, arrows, this.colours];
     const same = now.every((part, k) => part === this.drawn[k]);
     this.drawn = now;
     return !same;
@@ -122,11 +123,11 @@ export class Overlay {
     for (const i of seen) {
       const share = /** @type {Float32Array} */ (scene.share)[i];
       const { x, y, side } = square(scene, i);
-      context.globalAlpha = 0.8 * (1 - Math.max(0, share));
+      context.globalAlpha = 0.8 * (1 - strength(share, scene.way));
       context.fillStyle = this.colours.paper;
       context.fillRect(x, y, side, side);
       context.globalAlpha = 1;
-      if (share < -0.02) hatch(context, x, y, side, this.colours.against, Math.min(1, -share));
+      if (share < -0.02 && scene.way !== 'for') hatch(context, x, y, side, this.colours.against, Math.min(1, -share));
     }
   }
 
@@ -214,6 +215,12 @@ function paper(grid, cells) {
 function sized(canvas, width, height) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
+}
+
+/** How much of a cell's colour is kept, 0 to 1. @param {number} share @param {Scene['way']} way */
+function strength(share, way) {
+  if (way === 'against') return Math.max(0, -share);
+  return way === 'both' ? Math.abs(share) : Math.max(0, share);
 }
 
 /** @param {Scene} scene @param {number} i */
