@@ -46,7 +46,7 @@ def _named(target: dict[str, Any]) -> str:
     if target["kind"] == "unit":
         return f"unit {target['text']}"
     name = target["name"] or f"class {target['index']}"
-    return f"the probability of {name}" if target["kind"] == "probability" else str(name)
+    return f'the probability of "{name}"' if target["kind"] == "probability" else f'"{name}"'
 
 
 def _score(answer: dict[str, Any]) -> str:

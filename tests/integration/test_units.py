@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,47 @@ def test_what_a_run_has_not_is_none(tmp_path: Path) -> None:
     assert answer["classes"] is answer["drives"] is answer["driven"] is None
     with pytest.raises(NotFound, match="its units are 0 to 11"):
         units.unit(opened, LATER, 12)
+
+
+# --- mutants: each is a fault in what a card is made by, and the test that is to see it
+
+
+def moved(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row | {"focus": {side: place + 1 for side, place in row["focus"].items()}} for row in rows]
+
+
+FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
+    "the values of others": (units, "_spread", lambda f: lambda v: f(v[1:]), "samples"),
+    "the sample before": (
+        units,
+        "_positions",
+        lambda f: lambda run, layer, samples, rows: f(run, layer, samples, [row - 1 for row in rows]),
+        "samples",
+    ),
+    "a focus a pixel off": (units, "_positions", lambda f: lambda *told: moved(f(*told)), "focus"),
+    "the labels of the next unit": (units, "_labels", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
+    "the links of the next unit": (units, "_driven", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
+    "the next patch's picture": (
+        unit_pictures,
+        "_crops",
+        lambda f: lambda run, places: f(run, [*places[1:], *places[:1]]),
+        "cut",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_mutant_cards_are_seen(fault: str, finished: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, name, wrong, seen_by = FAULTS[fault]
+    tests = {
+        "samples": test_samples_and_examples_are_those_of_the_images,
+        "focus": test_the_focus_of_an_example_is_that_of_a_patch,
+        "labels": test_labels_and_links_are_those_of_the_tables,
+        "cut": test_pictures_are_cut_from_where_the_patches_lie,
+    }
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    with pytest.raises(AssertionError):
+        tests[seen_by](finished)
 
 
 # --- on known detectors

@@ -232,6 +232,21 @@ def test_mutant_grad_cam_without_a_copy_reads_what_came_after_in_place(monkeypat
     assert (ours - by_captum("grad-cam", SMALL, X.clone().requires_grad_(), 0)).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("method", ["gradient", "gradient-x-input", "integrated-gradients", "grad-cam"])
+def test_mutant_another_class_is_not_captums(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "class_logit", lambda index: class_probability(index))
+    with pytest.raises(AssertionError):
+        test_equals_captum(method, 2)
+
+
+def test_mutant_noise_of_another_size_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = torch.normal
+    monkeypatch.setattr(torch, "normal", lambda mean, std, *told, **more: right(mean, 2 * std, *told, **more))
+    ours = smoothgrad(SMALL, X, class_logit(1), samples=5, noise=0.2, seed=7)
+    monkeypatch.undo()
+    assert not torch.allclose(ours, smoothgrad(SMALL, X, class_logit(1), samples=5, noise=0.2, seed=7), atol=1e-6)
+
+
 def test_mutant_a_sign_is_seen_by_the_hand_calculation() -> None:
     net = Chain(nn.ReLU, share=False)
     net.third.weight.data = -net.third.weight.data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from atlas.arrays import Layer
 from atlas.inversion import dream as dreams
 from atlas.inversion.dream import Tile
-from atlas.inversion.objectives import deepdream
+from atlas.inversion.objectives import Objective, deepdream, of_layer
 from flows import dreaming
 from flows.cli import invoke
 
@@ -248,6 +249,61 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_a_gradient_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         dreams.dream(lambda p: (p.sum((1, 2, 3)) * 0).sqrt(), photo(8, 8), tile=(8, 8), octaves=1)
+
+
+# --- mutants: each is a fault, and the test that is to see it
+
+
+def bordered(start: int, count: int, side: int) -> Tensor:
+    return torch.arange(start, start + count).clamp(0, side - 1)
+
+
+def one_short(size: dreams.Size, tile: dreams.Size, shift: dreams.Size = (0, 0)) -> list[Tile]:
+    return [Tile(one.top, one.left, (tile[0], tile[1] - 1)) for one in TILES(size, tile, shift)]
+
+
+def at_its_own(layer: str, guide: Tensor) -> Objective:
+    """Match each position with the guide's at the same place, and not with the likest."""
+    vectors = guide.flatten(1)
+    return of_layer(layer, lambda maps: (maps.flatten(2) * vectors[:, : maps[0, 0].numel()]).sum(1).mean(1))
+
+
+def forgetful(picture: Tensor, size: dreams.Size) -> Tensor:
+    return RESIZED(picture, size) * (picture.min() >= 0)
+
+
+TILES, RESIZED = dreams.tiles, dreams.resized
+FAULTS: dict[str, tuple[str, Any, Callable[[], None]]] = {
+    "edges that are drawn out": ("mirrored", bordered, lambda: test_mirrored_by_hand()),
+    "tiles with gaps": ("tiles", one_short, lambda: test_every_pixel_lies_in_one_tile((50, 61), (20, 25), (7, 3))),
+    "a guide place by place": ("guided", at_its_own, lambda: test_guided_gradient_is_the_published_one()),
+    "details forgotten": ("resized", forgetful, lambda: test_details_go_up_the_octaves_as_published()),
+    "levels left as they are": (
+        "_scaled",
+        lambda slope: slope,
+        lambda: test_evened_gives_coarse_and_fine_the_same_weight(),
+    ),
+    "one octave fewer": (
+        "octave_sizes",
+        lambda size, octaves, scale: [(round(size[0] / scale), round(size[1] / scale))] * octaves,
+        lambda: test_octaves_by_hand(),
+    ),
+    "steps that lie where the first did": (
+        "course",
+        lambda *told, jitter=1.0, **more: COURSE(*told, jitter=0.0, **more),
+        lambda: test_each_step_lies_elsewhere(),
+    ),
+}
+COURSE = dreams.course
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_mutant_dreams_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, wrong, seen_by = FAULTS[fault]
+    seen_by()
+    monkeypatch.setattr(dreams, name, wrong)
+    with pytest.raises(AssertionError):
+        seen_by()
 
 
 FACTORY = """
