@@ -54,8 +54,8 @@ def in_process(store: str, name: str, layer: str, units: int = 40) -> dict[str, 
     grid = run.grids[-1]
     cells, samples = run.cells(layer, grid), run.samples(layer).activations
     places = list(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
-    images = [samples[i : i + POSITIONS].T.reshape(samples.shape[1], SIDE, SIDE) for i in range(0, 2_000, POSITIONS)]
-    images = [image + 0.01 for image in images if image.size == samples.shape[1] * POSITIONS]
+    starts = range(0, min(2_000, len(samples)) - POSITIONS + 1, POSITIONS)
+    images = [samples[i : i + POSITIONS].T.reshape(samples.shape[1], SIDE, SIDE) + 0.01 for i in starts]
     asked: dict[str, tuple[Callable[[int], object], int]] = {
         "top": (lambda i: query.top(run, layer, i % units), 200),
         "cell": (lambda i: query.cell(run, layer, grid, *places[i % len(places)]), 200),
