@@ -44,14 +44,46 @@ def batch() -> Any:
 
 @pytest.mark.parametrize(("holds", "effective"), [(8, 8), (7, 4), (3, 2), (1, 1)])
 def test_the_batch_is_halved_until_it_fits(holds: int, effective: int) -> None:
-    tried: list[int] = []
+    assert unlike_a_large_device(holds, effective) == set()
+
+
+def unlike_a_large_device(holds: int, effective: int) -> set[str]:
+    """Run out of memory; name what is not as where there is enough."""
     made = reductions()
-    assert collect._through(device(holds, tried), batch(), made, 8) == effective
+    wrong = {"batch"} if collect._through(device(holds, []), batch(), made, 8) != effective else set()
     for name in ("a", "b"):
         part = made[name].finish()
-        assert part.top["positive"].image_id.tolist() == [[7, 6, 5, 4]] * 3
+        if part.top["positive"].image_id.tolist() != [[7, 6, 5, 4]] * 3:
+            wrong.add("patches")
         # What was counted before memory ran out is not counted again.
-        assert part.nonfinite.tolist() == [0, 1, 0]
+        if part.nonfinite.tolist() != [0, 1, 0]:
+            wrong.add("counts")
+    return wrong
+
+
+def test_mutant_a_batch_that_is_counted_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = LayerReduction._add_nonfinite
+
+    def again(self: LayerReduction, *given: Any) -> None:
+        kept, self._nonfinite = self._nonfinite, {}
+        add(self, *given)
+        self.nonfinite += sum(kept.values(), np.zeros_like(self.nonfinite))
+
+    monkeypatch.setattr(LayerReduction, "_add_nonfinite", again)
+    assert unlike_a_large_device(7, 4) == {"counts"}
+    assert unlike_a_large_device(8, 8) == set()
+
+
+def test_mutant_pieces_put_at_the_first_ones_place_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = LayerReduction.add
+    monkeypatch.setattr(LayerReduction, "add", lambda self, first, maps, valid: add(self, 0, maps, valid))
+    assert "patches" in unlike_a_large_device(3, 2)
+
+
+def test_mutant_a_batch_quartered_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = collect._fits
+    monkeypatch.setattr(collect, "_fits", lambda *given: fits(*given[:3], max(1, given[3] // 2)))
+    assert "batch" in unlike_a_large_device(3, 2)
 
 
 def test_one_image_that_does_not_fit_fails_the_attempt() -> None:
