@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -33,11 +34,35 @@ ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
 """Where intervals are counted from, so that starting again does not shift them."""
 
 
+INSISTENCE = 20.0
+"""Seconds after a SIGTERM before it is said again."""
+
+
 class _Runner(Runner):
-    """A runner that a SIGTERM stops as Ctrl-C does; its own handler leaves in the middle of its event loop."""
+    """A runner that a SIGTERM stops as Ctrl-C does; its own handler leaves in the middle of its event loop.
+
+    As Ctrl-C pressed again and again: one may be lost in something that catches being cancelled, and a container's end
+    waits for nobody.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Run until interrupted."""
+        try:
+            asyncio.run(self.start())
+        finally:
+            self._over.set()
 
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        threading.Thread(target=self._interrupt, name="sigterm", daemon=True).start()
+
+    def _interrupt(self) -> None:
         os.kill(os.getpid(), signal.SIGINT)
+        while not self._over.wait(INSISTENCE):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, host: str, port: int) -> None:
@@ -54,7 +79,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
         names = ", ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in deployments)
         progress.current().say(f"serving {names}; Prefect's page: {address.removesuffix('/api')}")
         try:
-            asyncio.run(runner.start())
+            runner.run()
         except KeyboardInterrupt:
             progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
         except (httpx.HTTPError, RuntimeError) as error:

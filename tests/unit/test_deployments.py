@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
+import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -206,6 +208,33 @@ def test_weights_are_named_by_their_bytes(tmp_path: Path, monkeypatch: pytest.Mo
         updates.announce("photos", "old.pt")
     with pytest.raises(UsageError, match=r"\.\./photos"):
         updates.announce("../photos", "new.pt")
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
+    lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caught = []
+
+    async def deaf(runner: Any) -> None:
+        signal.signal(signal.SIGTERM, runner.handle_sigterm)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while len(caught) <= lost:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                caught.append(1)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(serving, "INSISTENCE", 0.2)
+    monkeypatch.setattr(serving._Runner, "start", deaf)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            serving._Runner(name="deaf").run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught
 
 
 def test_one_process_serves_a_run(tmp_path: Path) -> None:
