@@ -94,7 +94,10 @@ def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> 
         headers = _headers(shelf, edition, version)
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
-        made = lambda: _encoded(catalogue.answer(edition, kind, parameters))  # noqa: E731
+
+        def made() -> bytes:
+            return _encoded(catalogue.answer(edition, kind, parameters))
+
         data = edition.keep((kind, *parameters.values()), made) if kind in catalogue.WHOLE else made()
         return Response(data, media_type="application/json", headers=headers)
 

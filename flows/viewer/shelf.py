@@ -35,6 +35,7 @@ class Edition:
         self.run = run
         self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._recent: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._making: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.RLock()
 
     @property
@@ -66,15 +67,33 @@ class Edition:
         )
 
     def keep(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """Return what was made under this key before, or make it: one thread at a time, so that nothing is made twice."""
+        """Return what was made under this key before, or make it: nothing is made twice, and nobody waits for another key."""
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = make()
+            found: T | None = self._found(key)
+            if found is not None:
+                return found
+            mine = self._making.setdefault(key, threading.RLock())
+        with mine:
+            with self._lock:
+                found = self._found(key)
+            try:
+                return self._put(key, make()) if found is None else found
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+
+    def _found(self, key: tuple[Any, ...]) -> Any:
+        if key in self._kept:
             self._kept.move_to_end(key)
-            value: T = self._kept[key]
+        return self._kept.get(key)
+
+    def _put(self, key: tuple[Any, ...], value: T) -> T:
+        """Keep a value, and let go of what was not asked for for longest."""
+        with self._lock:
+            self._kept[key] = value
             while len(self._kept) > 1 and sum(map(_weight, self._kept.values())) > KEPT:
                 self._kept.popitem(last=False)
-            return value
+        return value
 
     def recent(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return what was made under this key a moment ago, or make it."""
