@@ -58,17 +58,20 @@ def affine(degrees: float, zoom: float, pixels: float) -> Transform:
     return apply
 
 
-def crop(smallest: float, largest: float = 1.0, stray: float = 0.7) -> Transform:
-    """Cut a square share of each picture, side drawn even between the shares given, and stretch it to the full size.
+def crop(smallest: float, largest: float = 1.0, stray: float = 0.7, shown: float = 1.0) -> Transform:
+    """Cut a share of each picture, its sides drawn even between the shares given, and stretch it to the size `shown`.
 
-    The cut's centre strays from the middle by at most `stray` of what its side leaves free.
+    That size is a share of the picture's. The cut's centre strays from the middle by at most `stray` of what its side
+    leaves free.
     """
 
     def apply(pictures: Tensor, draws: Draws) -> Tensor:
         side = uniform(draws, smallest, largest)
-        half = torch.tensor([pictures.shape[3] / 2, pictures.shape[2] / 2])
-        shift = uniform(draws, -stray, stray, (2,)) * (1 - side)[:, None] * half
-        return resample(pictures, torch.eye(2) * side[:, None, None], shift, _size(pictures))
+        height, width = _size(pictures)
+        size = (round(shown * height), round(shown * width))
+        shift = uniform(draws, -stray, stray, (2,)) * (1 - side)[:, None] * torch.tensor([width / 2, height / 2])
+        turn = torch.diag(torch.tensor([width / size[1], height / size[0]])) * side[:, None, None]
+        return resample(pictures, turn, shift, size)
 
     return apply
 

@@ -262,6 +262,23 @@ def test_crop_stays_inside_and_fills_the_canvas() -> None:
     assert outside < 0
 
 
+def test_a_cut_is_shown_at_a_share_of_the_size() -> None:
+    """A cut of half the side, shown at half of it, is the pixels themselves; beside the middle it strays as told."""
+    ramp = torch.stack(torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij"))[None]
+    got = crop(0.5, 0.5, stray=0.0, shown=0.5)(ramp, start([0]))
+    np.testing.assert_allclose(got, ramp[:, :, 2:6, 3:9], atol=1e-5)
+    wide = crop(0.5, shown=5 / 7)(torch.rand(1, 3, 224, 98), start([1]))
+    assert wide.shape == (1, 3, 160, 70)
+
+
+@pytest.mark.parametrize("shown", [0.25, 1.0])
+def test_mutant_a_cut_shown_at_another_size_is_seen(shown: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = crop
+    monkeypatch.setitem(globals(), "crop", lambda *shares, **more: real(*shares, **(more | {"shown": shown})))
+    with pytest.raises(AssertionError):
+        test_a_cut_is_shown_at_a_share_of_the_size()
+
+
 @pytest.mark.parametrize("move", [crop(0.3), crop(0.5, 0.7), crop(0.5, stray=1.6)], ids=["narrow", "small", "astray"])
 def test_mutant_other_cuts_are_seen(move: Transform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "crop", lambda smallest: move)
