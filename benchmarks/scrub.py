@@ -1,4 +1,5 @@
-"""Flip one bit in each of N random places of a copy of a published tree, delete M files: does `verify` name them all?
+"""Flip one bit in each of N random places of a copy of a published tree, delete M files: does `verify` name them all, each
+by its own path?
 
 python benchmarks/scrub.py STORE [--flips 100] [--deletions 20] [--seed 0]
 """
@@ -12,8 +13,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from storage.places import HAPPENED, MANIFEST
 from storage.store import Store
 from storage.verify import verify
+
+RECORDS = (MANIFEST, HAPPENED)
 
 
 def published(store: Path) -> list[Path]:
@@ -28,11 +32,10 @@ def flip(path: Path, rng: random.Random) -> None:
     path.write_bytes(data)
 
 
-def named(path: Path, store: Path, found: set[str]) -> bool:
-    """Say whether `verify` named the file, or the result whose manifest is itself among the damaged."""
-    relative = str(path.relative_to(store))
-    manifest = "/".join([*relative.split("/")[:3], "manifest.json"])
-    return relative in found or manifest in found
+def blind(harmed: set[str]) -> set[str]:
+    """Return the results whose manifest and its copy are both harmed: what they were made of may be past knowing."""
+    lost = ({name.rpartition("/")[0] for name in harmed if name.endswith(f"/{file}")} for file in RECORDS)
+    return set.intersection(*lost)
 
 
 def main() -> None:
@@ -56,14 +59,17 @@ def main() -> None:
         for path in deleted:
             path.unlink()
         found = {damage.path for damage in verify(Store(copy))}
-        harmed = {*flipped, *deleted}
-        hits = [path for path in harmed if named(path, copy, found)]
-        # What lies in a result whose manifest is gone is "unexpected": true, and no alarm of its own.
-        lost = {str(path.parent.relative_to(copy)) for path in harmed if path.name == "manifest.json"}
-        others = {path for path in found if "/".join(path.split("/")[:3]) not in lost}
-        alarms = others - {str(path.relative_to(copy)) for path in harmed}
+        harmed = {str(path.relative_to(copy)) for path in {*flipped, *deleted}}
+        # What lies in a result of which nothing is known is "unexpected": true, and no alarm of its own.
+        others = {path for path in found - harmed if "/".join(path.split("/")[:3]) not in blind(harmed)}
         figures = {"files": len(files), "on_the_clean_tree": len(clean), "flips": len(flipped), "deleted": len(deleted)}
-        print(json.dumps(figures | {"files_harmed": len(harmed), "named": len(hits), "false_alarms": len(alarms)}))
+        print(
+            json.dumps(
+                figures
+                | {"files_harmed": len(harmed), "named": len(harmed & found)}
+                | {"not_named": sorted(harmed - found), "false_alarms": len(others)}
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from flows import pipeline, query
 from flows.config import RunConfig
 from flows.engines import Inline
 from storage.errors import Incomplete, UnknownLayer, UsageError
+from storage.images import loader
 from storage.run import open_run
 
 
@@ -167,15 +169,46 @@ def break_images(folder: Path, good: Path, count: int) -> dict[str, str]:
 
 
 def test_broken_images_are_recorded_and_change_nothing_else(finished: RunConfig, images: Path, tmp_path: Path) -> None:
-    expected = break_images(tmp_path / "images", images, 12)
-    summary = run(corpus.config(tmp_path / "images", tmp_path / "store", max_rejected=0.3, shard_size=72))
-    assert summary["rejected"] == 12
-    assert summary["used"] == 60
-    opened, clean = open_run(tmp_path / "store", "small"), open_run(finished.store, "small")
+    assert harm_of_broken_images(finished, images, tmp_path) == []
+
+
+def harm_of_broken_images(finished: RunConfig, images: Path, folder: Path) -> list[str]:
+    """Run with 12 broken images among the 60; say what is not told of them, or not as without them."""
+    expected = break_images(folder / "images", images, 12)
+    summary = run(corpus.config(folder / "images", folder / "store", max_rejected=0.3, shard_size=72))
+    opened, clean = open_run(folder / "store", "small"), open_run(finished.store, "small")
     rejects = opened.rejects().to_pylist()
-    assert {row["path"]: row["reason"] for row in rejects} == expected
-    assert len(rejects) == 12
-    assert by_path(opened, tmp_path / "images") == by_path(clean, images)
+    wrong = ["counts"] if (summary["rejected"], summary["used"], len(rejects)) != (12, 60, 12) else []
+    wrong += ["reasons"] if {row["path"]: row["reason"] for row in rejects} != expected else []
+    return wrong + (["others"] if by_path(opened, folder / "images") != by_path(clean, images) else [])
+
+
+def test_mutant_broken_images_taken_for_black_ones_are_seen(
+    finished: RunConfig, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, shown = loader._one, {"width": 8, "height": 8, "reason": None, "detail": None}
+
+    def lenient(index: int, data: Any, preprocess: Any) -> loader.Decoded:
+        index, pixels, fact = one(index, data, preprocess)
+        return (index, preprocess.blank(1)[0], fact | shown) if pixels is None else (index, pixels, fact)
+
+    monkeypatch.setattr(loader, "_one", lenient)
+    assert harm_of_broken_images(finished, images, tmp_path) == ["counts", "reasons", "others"]
+
+
+def test_mutant_an_image_in_a_broken_ones_place_is_seen(
+    finished: RunConfig, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows a broken image moves up by one, as it would if rejected images left no gap."""
+    load = loader.load
+
+    def closing(*given: Any, **how: Any) -> Any:
+        for batch in load(*given, **how):
+            order = np.argsort(~batch.valid, kind="stable")
+            yield dataclasses.replace(batch, pixels=batch.pixels[order])
+
+    monkeypatch.setattr(loader, "load", closing)
+    assert harm_of_broken_images(finished, images, tmp_path) == ["others"]
 
 
 def by_path(opened: Any, root: Path) -> dict[str, Any]:
