@@ -35,7 +35,7 @@ class Line {
   /** @param {Model} model */
   constructor(model) {
     this.model = model;
-    this.name = crypto.randomUUID();
+    this.name = String(Math.random()); // crypto.randomUUID is missing where a notebook comes by plain http
     /** @type {Map<number, (answer: any) => void>} */
     this.waiting = new Map();
     this.next = 0;
