@@ -70,6 +70,7 @@ def fuzz(address: str, told: Any, folder: Path, *more: str) -> tuple[int, str]:
     (folder / "openapi.json").write_text(json.dumps(told))
     command = [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", address, "--seed", "1"]
     chosen = ["--checks", "all", "--max-examples", str(EXAMPLES), "--request-timeout", "240"]
+    command += ["--max-response-time", "240"]
     command += [*chosen, "--continue-on-failure", "--suppress-health-check", "all", *more]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     print(done.stdout[-8000:])
