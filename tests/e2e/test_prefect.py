@@ -6,6 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from support.trees import tree
 from flows import pipeline, updates
 from flows.config import RunConfig
 from flows.engines import Inline
-from flows.work import Make, Work
+from flows.work import Make, Outcome, Work
 from storage.errors import BadWeights, Locked, Unreadable
 from storage.store import Store
 
@@ -70,6 +71,25 @@ def test_prefect_and_inline_make_the_same_trees(
     assert "| collect | 4 | 0 |" in artifacts["small-report"].data
     assert {artifact.type for artifact in client.read_artifacts()} == {"progress", "markdown", "table", "image"}
     assert {run.state_name for run in client.read_task_runs()} == {"Completed"}
+
+
+def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys are the same, being planned before: only the bytes tell."""
+    from flows import prefect_flow
+
+    execute = prefect_flow.stages.execute
+
+    def changed(work: Work) -> list[Outcome]:
+        return execute(replace(work, how=work.how | {"config": work.how["config"] | {"seed": 1}}))
+
+    pipeline.run(corpus.config(images, tmp_path / "inline", until="collect"), Inline())
+    monkeypatch.setattr(prefect_flow.stages, "execute", changed)
+    prefect_flow.run(corpus.config(images, tmp_path / "prefect", until="collect"))
+    trees = tree(tmp_path / "prefect"), tree(tmp_path / "inline")
+    assert {path for path in trees[0] if path.startswith("stages")} == {p for p in trees[1] if p.startswith("stages")}
+    assert trees[0] != trees[1]
 
 
 def test_states_tell_partly_rejected_skipped_and_failed_apart(images: Path, quick: RunConfig, client: Any) -> None:
