@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -27,14 +28,21 @@ POSITIONS = SIDE * SIDE
 """Of an image, as `locate` is asked for them."""
 
 
-def seconds(command: Sequence[str], rounds: int) -> float:
-    """Return the median wall time of a command."""
-    took = []
+def seconds(command: Sequence[str], rounds: int) -> tuple[float, float]:
+    """Return the median time of a command: by the clock, and of the processor."""
+    took, spent = [], []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started, began = time.perf_counter(), of_children()
         subprocess.run(command, check=True, capture_output=True)
         took.append(time.perf_counter() - started)
-    return statistics.median(took)
+        spent.append(of_children() - began)
+    return statistics.median(took), statistics.median(spent)
+
+
+def of_children() -> float:
+    """Return the processor time that finished children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def first_and_warm(ask: Callable[[int], object], rounds: int) -> tuple[float, float, float]:
@@ -75,10 +83,11 @@ def from_cold(store: str, name: str, unit: str) -> dict[str, float]:
     cells = run.cells(layer, grid)
     place = f"{cells.row[0]},{cells.col[0]}"
     commands = {"top": [unit], "cell": [layer, str(grid), place], "locate": [layer, "0"]}
-    return {
-        f"cold_{what}_s": seconds([*ACTLAS, what, name, *rest, "--store", store, "--json"], 7)
-        for what, rest in commands.items()
-    }
+    found = {}
+    for what, rest in commands.items():
+        clock, processor = seconds([*ACTLAS, what, name, *rest, "--store", store, "--json"], 5)
+        found |= {f"cold_{what}_s": clock, f"cold_{what}_cpu_s": processor}
+    return found
 
 
 def main() -> None:
@@ -92,8 +101,8 @@ def main() -> None:
     figures = in_process(args.store, args.name, layer) | from_cold(args.store, args.name, args.unit)
     if args.rerun:
         again = [*ACTLAS, "run", *args.rerun, "--store", args.store, "--name", args.name, "--engine", "inline"]
-        figures["rerun_s"] = seconds(again, 3)
-        figures["import_torch_s"] = seconds([sys.executable, "-c", "import torch"], 3)
+        figures["rerun_s"], figures["rerun_cpu_s"] = seconds(again, 3)
+        figures["import_torch_s"], figures["import_torch_cpu_s"] = seconds([sys.executable, "-c", "import torch"], 3)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
