@@ -176,6 +176,18 @@ def test_runs_show_tells_how_well_the_layout_keeps_neighbours(store: Path, run: 
     assert f"samples.{LAYER}  used 80, not_finite 0" in show(store)
 
 
+def by_scikit_learn(run: Run, points: np.ndarray) -> float:
+    from sklearn.manifold import trustworthiness
+
+    return float(trustworthiness(run.samples(LAYER).activations, points, n_neighbors=15, metric="cosine"))
+
+
+def test_the_trustworthiness_told_is_that_of_the_layout(run: Run) -> None:
+    told = run.layout_record(LAYER)["trustworthiness"]
+    assert told == pytest.approx(by_scikit_learn(run, run.layout(LAYER)), abs=1e-3)  # but for near ties
+    assert told != pytest.approx(by_scikit_learn(run, run.layout(LAYER)[::-1]), abs=1e-2)  # the mutant: another layout
+
+
 # What is not finite.
 
 
