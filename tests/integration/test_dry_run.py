@@ -142,7 +142,7 @@ def test_laws_by_hand() -> None:
     assert scaled("gallery") == pytest.approx((5.0, 1600))
     assert scaled("tiles") == pytest.approx((1.0, 4000 + 330))
     assert scaled("layout", samples=120_000) == pytest.approx((6 + 12 + 11, 512 * 1875))
-    assert scaled("moment") == pytest.approx((20.0, 300))
+    assert scaled("moment", units=2048, samples=10_000) == pytest.approx((0.2 + 1.468, 300), rel=1e-3)
     assert scaled("attribution", per_cell=2)[0] == pytest.approx(3 * 0.05 * 66)
     assert scaled("model") == (0, 0)
     assert scaling.filled(10_000, 10) == pytest.approx(73, abs=3)  # 73 to 80 were filled
