@@ -33,7 +33,7 @@ from flows.engines import Inline
 from storage.gc import gc
 from storage.store import Store
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 
 ROOT = Path(__file__).parents[2]
 GIVEN = {
@@ -58,7 +58,7 @@ class Stack:
         asks = {"PREFECT_API_URL": self.api, "PREFECT_HOME": str(self.machine.folder / "home-cli")}
         asks |= {"PREFECT_API_AUTH_STRING": auth} if auth else {}
         path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        return subprocess.run(command, env=os.environ | path | asks, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=os.environ | path | asks, capture_output=True, text=True, timeout=600)
 
     def states(self, flow: str) -> list[str]:
         """Return the names of the states of a flow's runs that are over or under way."""

@@ -105,7 +105,7 @@ class Machine:
         said = self.services[name].get("environment", {})
         return kept | path | prefect | {key: self.here(item) for key, item in said.items()}
 
-    def up(self, name: str, patience: float = 240) -> None:
+    def up(self, name: str, patience: float = 900) -> None:
         """Start a container after those it depends on, and wait until it is what they wait for: healthy, or done."""
         if name in self.processes or name in self.done:
             return
@@ -142,7 +142,7 @@ class Machine:
             return self.processes[name].poll() is None
         command = ["/bin/sh", "-c", check[1]] if check[0] == "CMD-SHELL" else check[1:]
         ran = subprocess.run(
-            self.confined(name, self.here(command)), env=self.environment(name), capture_output=True, timeout=60
+            self.confined(name, self.here(command)), env=self.environment(name), capture_output=True, timeout=300
         )
         return ran.returncode == 0
 
