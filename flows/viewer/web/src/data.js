@@ -69,6 +69,8 @@ export async function open(name, version) {
 
 /** What is known of a version that need not be the open one. @param {string} name @param {number | null} version @returns {Promise<About>} */
 export function peek(name, version) {
+  const file = exported();
+  if (file && file.name === name) return Promise.resolve(file.about);
   return once(`about ${name}@${version ?? 'current'}`, () => fetched(`/api/1/runs/${encodeURIComponent(name)}/${version ?? 'current'}`));
 }
 

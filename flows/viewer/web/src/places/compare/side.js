@@ -1,5 +1,6 @@
 // One of the two maps that are compared: its tiles, what is marked on it, and the cell under the cursor.
 
+import { here } from '../../address.js';
 import { h } from '../../dom.js';
 import { load } from '../atlas/grid.js';
 import { Card } from '../atlas/hover.js';
@@ -26,7 +27,7 @@ export class Side {
     this.map = new Tiles(this.stage, {
       moved: () => { this.redraw(); told.moved(this); },
       settled: () => told.settled(this),
-      resized: () => this.map.home(true),
+      resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
       clicked: (x, y) => this.#clicked(x, y),
     }, about);
     this.overlay = new Overlay(this.stage);
