@@ -29,7 +29,7 @@ from flows.engines import Inline
 from storage.gc import gc
 from storage.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 TRAINING = """
