@@ -219,7 +219,7 @@ def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> 
     page.settle()
     assert page.shot(".stage") != before
     page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
-    page.see(".map-foot button").click()
+    page.see(".map-foot").get_by_text("Show all classes").click()
     page.until("() => !location.search.includes('class=')")
 
 
