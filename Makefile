@@ -5,7 +5,7 @@ export OMP_WAIT_POLICY ?= passive
 
 PAGE := flows/viewer/built/files.json
 
-.PHONY: setup page wheel demo test lint test-slow test-services golden
+.PHONY: setup page wheel demo gallery test lint test-slow test-services golden
 
 setup: .venv/ready $(PAGE)
 
@@ -48,3 +48,8 @@ golden: setup
 
 demo: setup
 	$(BIN)/python -m flows.demo
+
+# docs/gallery.md and its pictures: make gallery PHOTOS=FOLDER
+PHOTOS ?= sample-photos
+gallery: setup
+	$(BIN)/python benchmarks/gallery.py --images $(PHOTOS)

@@ -16,7 +16,7 @@ from atlas.arrays import Layer
 from flows import locating, query, subject
 from flows.config import DEFAULT_MODEL
 from storage import models
-from storage.errors import AmbiguousAxes, NotFound, UnknownLayer, UsageError
+from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
 from storage.run import Run
 
@@ -65,6 +65,8 @@ class Look:
             return decode(Path(named).read_bytes())
         except OSError as error:
             raise NotFound(f"{named}: {error.strerror}; give an image file, or --run NAME and an image's id") from None
+        except Rejected as error:
+            raise UsageError(f"{named} can't be read as an image: {error}") from None
 
 
 def look(

@@ -41,7 +41,7 @@ def dream(
     size: Annotated[
         str | None, typer.Option(help="Longer side in pixels, or HEIGHTxWIDTH of noise; the image's own.")
     ] = None,
-    iterations: Annotated[int, typer.Option(min=1, help="Steps in each octave.")] = 10,
+    iterations: Annotated[int, typer.Option("--iterations", "--steps", min=1, help="Steps in each octave.")] = 10,
     octaves: Annotated[
         int | None,
         typer.Option(min=1, max=32, help="Sizes to dream at; down to the model's own size, and at least 4."),

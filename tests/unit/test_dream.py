@@ -370,6 +370,12 @@ def test_the_command_dreams_of_everything(ask: Run, folder: Path) -> None:
     assert Image.open(folder / "sheet.png").width > 2 * 256 * 30 / 50
 
 
+def test_iterations_are_steps_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["dream", "photo.png", "0", "--model", "dreamnet3:make", "--input-size", "24", "--octaves", "1"]
+    assert invoke([*asked, "--steps", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["iterations"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -381,6 +387,7 @@ def test_the_command_dreams_of_everything(ask: Run, folder: Path) -> None:
         (("noise", "--size", "axb", "--json"), 2, "--size"),
         (("photo.png", "0:1", "--guide", "photo.png", "--json"), 2, "--guide"),
         (("gone.png", "0", "--json"), 4, "gone.png"),
+        (("classes.txt", "0", "--json"), 2, "classes.txt can't be read as an image"),
         (("photo.png", "0:99", "--json"), 4, "no unit 99"),
     ],
 )

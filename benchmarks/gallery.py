@@ -1,0 +1,266 @@
+"""Make docs/gallery.md: every kind of picture, each by the command that stands beside it.
+
+    python benchmarks/gallery.py [--images PATH] [--store DIR] [--only NAME …]
+
+Needs a run `photos` with a grid of 20 and all extras, which it makes of PATH where the store has none. Pictures are kept as
+PNG in build/gallery, and made where they are missing, or only those named; docs/ gets them smaller. The subjects of single
+pictures are photos that scikit-image and scikit-learn carry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from flows.cli import invoke
+from flows.query import open_run
+from storage.errors import NotFound
+
+ROOT = Path(__file__).parents[1]
+WORK, PAGE, PICTURES = ROOT / "build" / "gallery", ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
+RUN = "photos"
+LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
+WIDEST, QUALITY = 1200, 80
+MOST = 4 << 20
+"""Bytes of all pictures together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture: its name, what it is in a sentence, and the command that makes it, without `actlas` and the output."""
+
+    name: str
+    says: str
+    command: str
+    out: str = "--out"
+
+    @property
+    def told(self) -> str:
+        return f"{self.command} {self.out} {self.name}.png"
+
+
+SECTIONS: dict[str, tuple[Shown, ...]] = {
+    "Units, layers, directions": (
+        Shown(
+            "units",
+            "What units of a middle layer want to see, from noise; below each, how many times as strong as its strongest patch.",
+            "show _blocks.10:4 _blocks.10:22 _blocks.10:37 _blocks.10:53 _blocks.10:56 _blocks.10:61 _blocks.10:66 _blocks.10:84 "
+            "_blocks.10:96 _blocks.10:102 --run photos",
+        ),
+        Shown(
+            "facets",
+            "Five pictures of one unit, drawn together so that they differ: what else it answers to.",
+            "show _blocks.10:84 --facets 5 --run photos",
+        ),
+        Shown(
+            "targets",
+            "One engine, many targets: a unit, the same at one position, a whole layer, a sum of units, an atlas's cell.",
+            'show _blocks.10:56 _blocks.10:56@3,3 _blocks.10 "_blocks.10:56+_blocks.10:96" _blocks.10@20:10,8 --run photos',
+        ),
+        Shown(
+            "maco",
+            "The same units by MACO: only phases are optimised, under the spectrum of the run's own photos.",
+            "show _blocks.10:56 _blocks.10:96 --recipe maco --run photos",
+        ),
+    ),
+    "Classes": (
+        Shown(
+            "classes",
+            "What the model takes for a class: by its logit, and by its probability, which asks for what sets it apart; below "
+            "each, the probability that the model gives the picture.",
+            "show class:goldfish class:balloon prob:goldfish prob:balloon",
+        ),
+        Shown(
+            "simonyan",
+            "The recipe of 2013: the score less λ times the square of the picture, from the mean colour.",
+            "show class:goldfish class:balloon --recipe simonyan",
+        ),
+    ),
+    "Dreams": (
+        Shown(
+            "dream",
+            "A photo made more of what a layer sees in it, before and after.",
+            "dream china.png --view sheet",
+        ),
+        Shown(
+            "guided",
+            "Guided by another photo, at an earlier layer: each place becomes more like the place of the guide that it is likest.",
+            "dream china.png _blocks.7 --guide flower.png --view sheet",
+        ),
+        Shown("noise", "A dream of noise alone.", "dream noise _blocks.9 --size 240x640 --iterations 20"),
+    ),
+    "Saliency": (
+        Shown(
+            "smoothgrad",
+            "Which pixels move the score of the model's first choice, by SmoothGrad ([which methods to trust](saliency.md)).",
+            "saliency chelsea.png --method smoothgrad",
+        ),
+        Shown(
+            "integrated",
+            "Each pixel's share of the score, for and against, by integrated gradients.",
+            "saliency coffee.png class:espresso --method integrated-gradients --steps 100",
+        ),
+        Shown(
+            "grad-cam",
+            "The positions of the last layer that speak for a class, by Grad-CAM.",
+            'saliency rocket.png "class:missile" --method grad-cam',
+        ),
+    ),
+    "Patches and units of a run": (
+        Shown(
+            "top",
+            "The strongest patches of a unit in their images, and what of each drives it.",
+            "top photos _blocks.14:41 -k 8 --gradients guided-backprop",
+            "--sheet",
+        ),
+        Shown(
+            "card",
+            "All that a run knows of a unit: [what each part is](units.md).",
+            "unit photos _blocks.14:41",
+            "--sheet",
+        ),
+        Shown(
+            "influence",
+            "A unit, and the units of the next layer that it excites and inhibits.",
+            "influence photos _blocks.10:37 --k 5",
+            "--sheet",
+        ),
+    ),
+    "One image, taken apart": (
+        Shown(
+            "explain",
+            "What a layer sees in an image, where and in which groups of units, what speaks for a class, and what drives what at a "
+            "later layer: [what each number is](explain.md).",
+            "explain coffee.png --layer _blocks.10 --to _blocks.14 --class espresso --run photos",
+        ),
+        Shown(
+            "versus",
+            "The same, of what speaks for one class rather than another.",
+            'explain chelsea.png --layer _blocks.14 --class "tiger cat" --versus lynx --run photos',
+        ),
+    ),
+    "The atlas": (
+        Shown(
+            "map",
+            "The atlas of the last layer; a cell is as clear as it speaks for one class.",
+            "map photos _conv_head 20 parachute",
+            "--sheet",
+        ),
+    ),
+}
+
+HEAD = """# Gallery
+
+Every kind of picture that actlas makes, each with its command, on the default model; made by `make gallery PHOTOS=FOLDER`
+(`benchmarks/gallery.py`). `photos` is a run over 9,975 photos, made with `--grids 10 20 --with attribution influence gallery`;
+`chelsea.png` and the like are photos that scikit-image and scikit-learn carry, which `make gallery` writes to `build/gallery`.
+Here pictures are smaller than they are made.
+"""
+ATLAS = """
+The atlas itself is `overview.png` of a run's tiles, whose path `make demo` prints, and what `actlas view` opens:
+
+![Activation atlas of _blocks.10](pictures/atlas-blocks10.jpg)
+
+All units of a layer, `actlas show _blocks.10 --all --run photos --out layer.png`:
+
+![All units of _blocks.10](pictures/units-blocks10.jpg)
+"""
+
+
+def subjects() -> None:
+    """Write the photos that single pictures are of."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    for name in ("chelsea", "coffee", "rocket"):
+        Image.fromarray(getattr(data, name)()).convert("RGB").save(WORK / f"{name}.png")
+    for name in ("china", "flower"):
+        Image.fromarray(load_sample_image(f"{name}.jpg")).save(WORK / f"{name}.png")
+
+
+def prepare(images: str, store: str) -> None:
+    """Make the run where the store has none."""
+    try:
+        open_run(store, RUN)
+    except NotFound:
+        told = ["--images", images, "--name", RUN, "--store", store, "--layers", *LAYERS, "--grids", "10", "20"]
+        done = invoke(["run", *told, "--with", "attribution", "influence", "gallery"])
+        if done not in (0, 3):
+            sys.exit(done)
+
+
+def make(shown: Shown) -> None:
+    """Run the command as it is written."""
+    print(f"actlas {shown.told}", flush=True)
+    if (code := invoke(shlex.split(shown.told))) != 0:
+        sys.exit(f"{shown.name}: exit code {code}")
+
+
+def publish(shown: Shown) -> int:
+    """Write the picture small into docs/ and return its bytes."""
+    picture = Image.open(WORK / f"{shown.name}.png").convert("RGB")
+    if picture.width > WIDEST:
+        picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
+    path = PICTURES / f"{shown.name}.jpg"
+    picture.save(path, quality=QUALITY, optimize=True, progressive=True)
+    return path.stat().st_size
+
+
+def page() -> str:
+    """Write the page: a sentence, the command and the picture of each."""
+    return HEAD + "".join(_sections())
+
+
+def _sections() -> Iterator[str]:
+    for title, entries in SECTIONS.items():
+        made = [shown for shown in entries if (PICTURES / f"{shown.name}.jpg").exists()]
+        yield f"\n## {title}\n" if made else ""
+        for shown in made:
+            yield f"\n{shown.says}\n\n    actlas {shown.told}\n\n![{shown.name}](pictures/gallery/{shown.name}.jpg)\n"
+    yield ATLAS
+
+
+def main() -> None:
+    """Make what is missing, and the page."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--images", default="sample-photos")
+    asked.add_argument("--store", default=os.environ.get("ACTLAS_STORE", "actlas-store"))
+    asked.add_argument("--only", nargs="*", default=[], metavar="NAME", help="make these, and no others")
+    told = asked.parse_args()
+    store = str(Path(told.store).absolute())
+    for folder in (WORK, PICTURES):
+        folder.mkdir(parents=True, exist_ok=True)
+    images = (
+        told.images if "://" in told.images or told.images == "sample-photos" else str(Path(told.images).absolute())
+    )
+    os.environ["ACTLAS_STORE"] = store
+    os.chdir(WORK)
+    subjects()
+    prepare(images, store)
+    entries = {shown.name: shown for each in SECTIONS.values() for shown in each}
+    if unknown := set(told.only) - set(entries):
+        asked.error(f"no picture {', '.join(sorted(unknown))}; there are {', '.join(entries)}")
+    for name in told.only or [name for name in entries if not (WORK / f"{name}.png").exists()]:
+        make(entries[name])
+        write(entries)
+
+
+def write(entries: dict[str, Shown]) -> None:
+    """Write the page, of what has been made."""
+    made = [shown for name, shown in entries.items() if (WORK / f"{name}.png").exists()]
+    total = sum(publish(shown) for shown in made)
+    if total > MOST:
+        sys.exit(f"the pictures take {total} bytes, more than {MOST}; lower WIDEST or QUALITY")
+    PAGE.write_text(page())
+    print(f"{PAGE}: {len(made)} of {len(entries)} pictures, {total / 1e6:.1f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
