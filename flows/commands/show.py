@@ -36,7 +36,9 @@ def show(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="fast, best, distill, class, crops, lucid, simonyan or maco; best, and for classes class."),
+        typer.Option(
+            help="fast, best, distill, class, crops, cuts, lucid, simonyan or maco; best, and for classes class."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps uphill; the recipe's.")] = None,
     facets: Annotated[int, typer.Option(min=1, max=64, help="How many pictures of each target, that differ.")] = 1,

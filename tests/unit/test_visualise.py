@@ -26,7 +26,7 @@ from atlas.inversion.objectives import (
     of_layer,
     peak,
 )
-from atlas.inversion.styles import CLASS, CROPS, LUCID, MACO, SIMONYAN, STYLES, Style
+from atlas.inversion.styles import CLASS, CROPS, CUTS, LUCID, MACO, SIMONYAN, STYLES, Style
 from atlas.inversion.visualise import Aims, Visualised, of_views, singly, visualise
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.25, 0.25)
@@ -249,19 +249,21 @@ def test_every_style_raises_what_it_aims_at(style: Style) -> None:
 
 
 def test_the_styles_of_classes_number_by_number() -> None:
-    """The reference's recipe, and the default: the same but for where the pictures are shown, and for how long."""
+    """The reference's recipe; its cuts shown smaller, for longer; and the default, lucid's but for the steps."""
     wanted = {"rate": 0.02, "canvas": "fourier", "decay": 1.5, "contrast": 1.0, "climb": "adam", "views": 1}
-    for style, steps, transform, side in ((CROPS, 192, "cropped", 224), (CLASS, 384, "cut small", 160)):
+    for style, steps, transform, side in ((CROPS, 192, "cropped", 224), (CUTS, 384, "cut small", 160)):
         assert (style.steps, style.transform) == (steps, transform)
         assert {name: getattr(style, name) for name in wanted} == wanted
         assert style.moves()(torch.rand(1, 3, 224, 224), start([1])).shape == (1, 3, side, side)
+    assert dataclasses.replace(LUCID, name="class", steps=192) == CLASS
 
 
-@pytest.mark.parametrize("planted", [{"steps": 96}, {"decay": 1.0}, {"contrast": None}, {"transform": "cropped"}])
-def test_mutant_another_number_in_the_style_of_classes_is_seen(
-    planted: dict[str, object], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("planted", [{"steps": 96}, {"decay": 1.25}, {"contrast": None}, {"transform": "affine"}])
+@pytest.mark.parametrize("name", ["CROPS", "CUTS"])
+def test_mutant_another_number_in_the_styles_of_classes_is_seen(
+    name: str, planted: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(globals(), "CLASS", dataclasses.replace(CLASS, **planted))  # type: ignore[arg-type]
+    monkeypatch.setitem(globals(), name, dataclasses.replace(globals()[name], **planted))
     with pytest.raises(AssertionError):
         test_the_styles_of_classes_number_by_number()
 
