@@ -293,19 +293,19 @@ def test_an_image_is_located_and_taken_apart(page: viewing.Page, served: viewing
     page.settle()
     image = sorted(served.images.rglob("*.png"))[5]
     page.set_input_files("input[type=file]", str(image))
-    page.see(".panel .positions").wait_for(timeout=60_000)
+    page.see(".panel .positions").wait_for(timeout=200_000)
     assert "positions fall in" in page.see(".panel p[role=status]").inner_text()
     page.see(".panel .positions").focus()
     page.keyboard.press("ArrowRight")
     assert "falls" in page.see(".panel p[role=status]").inner_text()
     page.goto(f"/small/image/7?layer={LAYER}")
-    page.see(".choices li").first.wait_for(timeout=60_000)
+    page.see(".choices li").first.wait_for(timeout=200_000)
     page.see(".mosaic canvas").first.wait_for()
     page.see(".positions").hover()
     page.wait_for_url("**at=*")
     page.see(".choices button.small").first.click()
     page.wait_for_url("**against=*")
-    page.see(".choices li").first.wait_for(timeout=60_000)
+    page.see(".choices li").first.wait_for(timeout=200_000)
 
 
 def test_the_run_says_what_it_is_made_of(page: viewing.Page) -> None:

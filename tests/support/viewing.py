@@ -252,13 +252,13 @@ class Page:
 
     def settle(self) -> None:
         """Wait until nothing is loading and nothing is to come, twice in a row."""
-        last, quiet = time.monotonic() + 60, 0
+        last, quiet = time.monotonic() + 200, 0
         while quiet < 2:
             self._page.wait_for_timeout(50)
             busy = self._flying > 0 or self.script(BUSY)
             quiet = 0 if busy else quiet + 1
             if time.monotonic() > last:
-                raise AssertionError(f"still loading after a minute: {self._flying} requests")
+                raise AssertionError(f"still loading after 200 s: {self._flying} requests")
 
     def until(self, source: str, seconds: float = 20) -> None:
         """Wait until a function of the page says yes; playwright's own way is stopped by the page's policy."""
