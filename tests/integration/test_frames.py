@@ -101,6 +101,23 @@ def test_going_back_finds_the_old_layout(twice: tuple[Path, Any], images: Path, 
     assert run(corpus.config(images, tmp_path / "store", weights=tuned))["computed"] == 0
 
 
+def test_three_updates_in_a_row_come_to_rest(once: Path, images: Path, tmp_path: Path) -> None:
+    """Each is laid out in the frame of the one before it; after that none is laid out again, in whichever order."""
+    shutil.copytree(once, tmp_path / "store")
+    state, updates = corpus.net().state_dict(), []
+    for number in (1, 2, 3):
+        noise = torch.randn(state["features.3.weight"].shape, generator=torch.Generator().manual_seed(number))
+        state["features.3.weight"] += 0.02 * noise
+        torch.save(state, tmp_path / f"{number}.pt")
+        updates.append(
+            corpus.config(images, tmp_path / "store", weights=str(tmp_path / f"{number}.pt"), until="layout")
+        )
+    assert all(("layout", LATE) in computed(run(update)) for update in updates)
+    said = [open_run(tmp_path / "store", f"small@{n}").version.about["frames"][LATE]["version"] for n in (2, 3, 4)]
+    assert said == [1, 2, 3]
+    assert [run(updates[number])["computed"] for number in (2, 0, 1, 2, 2)] == [0] * 5
+
+
 def test_another_grid_keeps_the_frame(twice: tuple[Path, Any], images: Path, tuned: str, tmp_path: Path) -> None:
     shutil.copytree(twice[0], tmp_path / "store")
     summary = run(corpus.config(images, tmp_path / "store", weights=tuned, grids=(3,)))
