@@ -51,6 +51,8 @@ class _Runner(Runner):
 
     def run(self) -> None:
         """Run until interrupted."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so scripts start what is to run in the background
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             asyncio.run(self.start())
         finally:

@@ -210,9 +210,10 @@ def test_weights_are_named_by_their_bytes(tmp_path: Path, monkeypatch: pytest.Mo
         updates.announce("../photos", "new.pt")
 
 
+@pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN])
 @pytest.mark.parametrize("lost", [0, 2])
 def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
-    lost: int, monkeypatch: pytest.MonkeyPatch
+    lost: int, interrupts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caught = []
 
@@ -228,12 +229,14 @@ def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
 
     monkeypatch.setattr(serving, "INSISTENCE", 0.2)
     monkeypatch.setattr(serving._Runner, "start", deaf)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, interrupts)
     try:
         with pytest.raises(KeyboardInterrupt):
             serving._Runner(name="deaf").run()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert caught
 
 
