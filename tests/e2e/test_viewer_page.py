@@ -254,11 +254,11 @@ def test_units_are_sorted_and_filtered(page: viewing.Page) -> None:
     page.see(".units li").first.wait_for()
     values = [float(text.split()[1].replace("−", "-")) for text in page.see(".units li").all_inner_texts()]
     assert values == sorted(values, reverse=True)
-    page.see("input.field").fill("stripes")
+    page.see("input.field[type=search]").fill("stripes")
     page.wait_for_url("**label=stripes*")
     page.settle()
     assert 0 < page.see(".units li").count() <= 12
-    page.see("input.field").fill("zebra")
+    page.see("input.field[type=search]").fill("zebra")
     page.see("text=No unit’s strongest patches").wait_for()
 
 

@@ -167,13 +167,13 @@ def test_an_image_is_chosen_and_found(page: viewing.Page) -> None:
     page.see(".images li").first.wait_for()
     assert page.see(".images li").count() == 40
     assert page.loaded(".images img")
-    page.see("input.field").fill("stripes")
+    page.see("input.field[type=search]").fill("stripes")
     page.wait_for_url("**text=stripes")
     page.until("() => /with .stripes. in/.test(document.querySelector('main [role=status]').textContent)")
     shown = page.see(".images li").all_inner_texts()
     assert 0 < len(shown) < 40
     assert all("stripes" in text for text in shown)
-    page.see("input.field").fill("zebra")
+    page.see("input.field[type=search]").fill("zebra")
     page.see("text=No image is called that").wait_for()
 
 
@@ -233,10 +233,10 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
 
     asked = {"layer": LAYER, "id": "7", "method": "gradient", "of": "1"}
     answer = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked, timeout=120).json()
-    _, _, found = saliency.explain(looking.look(str(served.store), run="small"), "7", "1", method="gradient")
+    _, _, found = saliency.explain(looking.look(str(served.store), run="small"), "7", "class:1", method="gradient")
     sent = np.frombuffer(base64.b64decode(answer["map"]), np.int8).reshape(answer["rows"], answer["cols"])
     assert np.abs(sent / 127 - colours.scaled(found)).max() < 1 / 127
-    other = saliency.explain(looking.look(str(served.store), run="small"), "7", "0", method="gradient")[2]
+    other = saliency.explain(looking.look(str(served.store), run="small"), "7", "class:0", method="gradient")[2]
     assert np.abs(sent / 127 - colours.scaled(other)).max() > 0.1
     wrong = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked | {"method": "tea leaves"})
     assert wrong.status_code == 400

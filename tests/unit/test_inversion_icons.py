@@ -321,7 +321,6 @@ def test_batches_are_of_one_size() -> None:
     [
         ({"seeds": range(5)}, "5 seeds for 6 cells"),
         ({"tries": 0}, "tries is 0"),
-        ({"rows": []}, "no cells"),
     ],
 )
 def test_errors_say_what_is_wrong(changes: dict[str, object], words: str) -> None:
