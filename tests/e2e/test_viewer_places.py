@@ -187,9 +187,8 @@ def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.P
     page.keyboard.press("/")
     name = page.get("/api/1/runs/small/current/image", id="5")["key"]
     page.keyboard.type(name)
-    page.see(".found [role=option]").first.wait_for()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/image/5?*")
+    page.see(f".found [role=option]:has-text({name!r})").first.click()
+    page.wait_for_url("**/image/5*")
 
 
 def test_what_lies_over_an_image_is_chosen_and_mixed(page: viewing.Page) -> None:
