@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from atlas.inversion import icons, recipes
-from flows import progress, subject
+from flows import progress, seeding, subject
 from flows.config import RunConfig
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
+from flows.work import Make, Outcome, Work
 from storage import arrays, tables
 from storage.store import Store
 
@@ -34,7 +31,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             group["mean"],
             moment,
             recipe=recipes.RECIPES[config.recipe],
-            seeds=_seeds(config.seed, str(make.layer), int(make.grid or 0), group["row"], group["col"]),
+            seeds=seeding.seeds(config.seed, _names(make, group["row"].tolist(), group["col"].tolist())),
             mean=subj.model.mean,
             std=subj.model.std,
             size=config.icon_size,
@@ -63,8 +60,6 @@ def _forward(advance: progress.Bar, count: int) -> Callable[[int, int], None]:
     return tell
 
 
-def _seeds(seed: int, layer: str, grid: int, row: NDArray[np.int32], col: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return one seed per cell, from what names the cell and nothing else."""
-    names = [f"{seed}/{layer}/{grid}/{r},{c}" for r, c in zip(row.tolist(), col.tolist(), strict=True)]
-    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    return np.array([int.from_bytes(digest, "big") >> 1 for digest in digests], dtype=np.int64)
+def _names(make: Make, rows: list[int], cols: list[int]) -> list[str]:
+    """Return what names each cell, and nothing else."""
+    return [f"{make.layer}/{make.grid}/{row},{col}" for row, col in zip(rows, cols, strict=True)]

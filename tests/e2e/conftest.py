@@ -1,10 +1,12 @@
-"""One Prefect server for the whole session, started by the first test that asks and stopped at the end."""
+"""One Prefect server for the whole session, started by the first test that asks and stopped at the end; and the viewer's page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from support import viewing
 from support.prefect_server import QUICK, Server, running
 
 
@@ -20,3 +22,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
         with temporary_settings({PREFECT_API_URL: server.address, PREFECT_HOME: server.home}):
             yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with viewing.browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
+    """A page of what the module serves, which must not complain, and ask nobody else for anything."""
+    with viewing.opened(chromium, served.address) as opened:
+        yield opened
+        assert opened.complaints() == []
+        assert opened.foreign() == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import viewing
@@ -59,18 +58,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
         yield viewing.Served(address, store, images)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with viewing.browser() as running:
-        yield running
-
-
-@pytest.fixture
-def page(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
-    with viewing.opened(chromium, served.address) as opened:
-        opened.add_init_script(CLICKED)
-        yield opened
-        assert opened.complaints() == []
+@pytest.fixture(autouse=True)
+def _told_of_clicks(page: viewing.Page) -> None:
+    page.add_init_script(CLICKED)
 
 
 def reach(page: viewing.Page, what: str, most: int = 200) -> None:

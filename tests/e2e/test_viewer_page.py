@@ -39,20 +39,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
         yield viewing.Served(address, store, images)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with viewing.browser() as running:
-        yield running
-
-
-@pytest.fixture
-def page(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
-    with viewing.opened(chromium, served.address) as opened:
-        yield opened
-        assert opened.complaints() == []
-        assert opened.foreign() == []
-
-
 def test_the_first_view_is_the_atlas(page: viewing.Page) -> None:
     page.goto("/small")
     page.settle()

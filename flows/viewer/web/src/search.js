@@ -16,7 +16,7 @@ export class Search {
     this.input = h('input', {
       type: 'search', role: 'combobox', 'aria-label': 'Search: a class, a unit, a label, a file', placeholder: 'Class, unit, label, file', autocomplete: 'off', spellcheck: 'false',
       'aria-expanded': 'false', 'aria-controls': 'found', 'aria-autocomplete': 'list', maxlength: 200,
-      oninput: () => this.#look(), onfocus: () => this.#look(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+      oninput: () => { this.entered = false; this.#look(); }, onfocus: () => this.#look(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
       onblur: () => setTimeout(() => this.#shut(), 150),
     });
     this.found = h('ul', { id: 'found', class: 'found', role: 'listbox', 'aria-label': 'found', hidden: true });
@@ -24,6 +24,8 @@ export class Search {
     /** @type {Found[]} */
     this.rows = [];
     this.at = -1;
+    this.told = '';     // the text that the rows answer
+    this.entered = false; // Enter was pressed before they answered the text that stands there
     /** @type {About | null} */
     this.run = null;
     /** @type {import('./address.js').State | null} */
@@ -57,6 +59,7 @@ export class Search {
     const found = await matches(text, this.run, this.state);
     if (this.input.value.trim() !== text || !this.hasFocus()) return;
     this.rows = found;
+    this.told = text;
     this.at = found.length ? 0 : -1;
     fill(this.found, ...found.map((row, i) => h('li', { id: `found-${i}`, role: 'option', 'aria-selected': 'false', onpointerdown: (/** @type {Event} */ event) => { event.preventDefault(); this.#take(i); } },
       h('span', {}, row.words), h('span', { class: 'quiet small' }, row.kind))), !found.length && h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, 'Nothing is called that.'));
@@ -64,6 +67,7 @@ export class Search {
     this.input.setAttribute('aria-expanded', 'true');
     this.#mark();
     say(found.length ? `${found.length} found` : 'nothing found');
+    if (this.entered && found.length) this.#take(0);
   }
 
   #mark() {
@@ -78,7 +82,8 @@ export class Search {
     if (step && this.rows.length) {
       this.at = (this.at + step + this.rows.length) % this.rows.length;
       this.#mark();
-    } else if (event.key === 'Enter' && this.at >= 0) this.#take(this.at);
+    } else if (event.key === 'Enter' && this.input.value.trim() !== this.told) this.entered = true;
+    else if (event.key === 'Enter' && this.at >= 0) this.#take(this.at);
     else return;
     event.preventDefault();
   }
@@ -94,6 +99,8 @@ export class Search {
     this.found.hidden = true;
     this.rows = [];
     this.at = -1;
+    this.told = '';
+    this.entered = false;
     this.input.setAttribute('aria-expanded', 'false');
     this.input.removeAttribute('aria-activedescendant');
   }
