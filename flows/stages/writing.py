@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flows import libraries
 from flows.work import Make, Outcome
 from storage.store import Store
 
@@ -38,7 +39,13 @@ def writing(store: Store, make: Make) -> Iterator[Writing]:
     with store.draft(make.stage, make.key) as draft:
         page = Writing(make, draft.path)
         yield page
-        draft.note(written=time.time(), host=platform.node(), cores=os.cpu_count(), **page.happened)
+        draft.note(
+            written=time.time(),
+            host=platform.node(),
+            cores=os.cpu_count(),
+            libraries=libraries.versions(),
+            **page.happened,
+        )
         result = draft.commit(page.counts, page.twice)
     page.outcome = Outcome(make=make, manifest=result.digest, computed=True)
 
