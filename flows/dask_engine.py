@@ -83,7 +83,7 @@ class OnDask:
         if not works:
             return []
         client = self.connect()
-        self._tell(client, RunConfig(**works[0].how["config"]))
+        self._tell(client)
         left = [portable(work) for work in works]
         total, unit = sum(map(_size, left)), "images" if left[-1].stage == "collect" else "tasks"
         outcomes: list[Outcome] = []
@@ -112,7 +112,7 @@ class OnDask:
         """The cores of each process of our own."""
         return max(1, torch.get_num_threads() // self._processes) if self._processes else None
 
-    def _tell(self, client: distributed.Client, config: RunConfig) -> None:
+    def _tell(self, client: distributed.Client) -> None:
         """Ask all workers whether they fit before the first task; those that come later ask themselves."""
         if self._told is not None:
             return
@@ -123,7 +123,6 @@ class OnDask:
             folder=os.getcwd(),
             threads=self._share,
             environment=dask_worker.environment(),
-            model=subject.open_subject(config, here=False).whole,
         )
         answers = client.run(dask_worker.introduce, self._told, on_error="return")
         for worker, answer in answers.items():

@@ -21,10 +21,9 @@ import distributed
 import torch
 
 from flows import cores, engines, stages, subject
-from flows.config import RunConfig
 from flows.stages import reading
 from flows.work import Outcome, Work
-from storage.errors import ActlasError
+from storage.errors import ActlasError, BadWeights
 
 LIBRARIES = (
     *("torch", "numpy", "pillow", "simplejpeg", "pyvips-binary"),
@@ -44,8 +43,8 @@ class Unfit(ActlasError):
 class Told:
     """What a run tells every worker.
 
-    `beacon` is a folder in the store that is there as long as the run is, `folder` where the run was started, `model` the
-    fingerprint of its model, `threads` a worker's share of the cores (None: what its OMP_NUM_THREADS says).
+    `beacon` is a folder in the store that is there as long as the run is, `folder` where the run was started,
+    `threads` a worker's share of the cores (None: what its OMP_NUM_THREADS says).
     """
 
     run: str
@@ -53,7 +52,6 @@ class Told:
     folder: str
     threads: int | None
     environment: str
-    model: str
 
 
 def environment() -> str:
@@ -67,9 +65,10 @@ def perform(work: Work, told: Told) -> list[Outcome]:
     """Make what a task names."""
     with _one_at_a_time:
         introduce(told, distributed.get_worker())
-        if work.stage in stages.GPU_STAGES:
-            _check_model(RunConfig(**work.how["config"]), told.model)
-        return engines.attempt(work)
+        try:
+            return engines.attempt(work)
+        except BadWeights as error:
+            raise Unfit(f"the worker {distributed.get_worker().address}: {error}") from None
 
 
 def introduce(told: Told, dask_worker: distributed.Worker) -> None:
@@ -106,11 +105,3 @@ def misfit(told: Told) -> str:
         store = Path(told.beacon).parents[1]
         return f"does not see the run's store at {store}: mount it there, or name a shared folder with --store"
     return ""
-
-
-def _check_model(config: RunConfig, fingerprint: str) -> None:
-    if subject.open_subject(config).whole != fingerprint:
-        raise Unfit(
-            f"the worker {distributed.get_worker().address} gets another model for {config.model} than the run: other "
-            "weights or older code; restart it, and give all machines the same files"
-        )

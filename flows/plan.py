@@ -54,7 +54,7 @@ class Planner:
         self.images = len(live)
         self.layers = list(config.chosen_layers)
         self.grids = _grids(self.images * config.samples_per_image, config)
-        self._how = {"config": config.model_dump(mode="json")}
+        self._how = {"config": config.model_dump(mode="json"), "model": subj.whole}
         self.facts = [self.key("images", {}, {"rows": s.rows_key, "decode": versions(*DECODERS)}) for s in self.shards]
         self.parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
         first = live.slice(0, field.LISTED)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from atlas import activations, fingerprint, folding
 from atlas.arrays import Layer
 from flows.config import RunConfig
+from flows.work import Work
 from storage import models
-from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
+from storage.errors import AmbiguousAxes, BadWeights, UnknownLayer, UsageError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH = {"cpu": 32, "cuda": 128}
@@ -105,6 +106,22 @@ def open_subject(config: RunConfig, *, here: bool = True) -> Subject:
     """
     asked = {name: getattr(config, name) for name in OF_THE_MODEL} | {"layers": config.chosen_layers}
     return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights), here)
+
+
+def of(work: Work) -> Subject:
+    """Return the subject of a task. Raises BadWeights if it is not the one that the task's keys were made from.
+
+    A weights file may be written over while a run goes on, and another machine may have another one.
+    """
+    config = RunConfig(**work.how["config"])
+    found, planned = open_subject(config), work.how.get("model")
+    if planned not in (None, found.whole):
+        raise BadWeights(f"{_what(config)} changed while the run went on, or differs between machines; run again")
+    return found
+
+
+def _what(config: RunConfig) -> str:
+    return f"weights {config.weights}" if config.weights else f"model {config.model}"
 
 
 def forget() -> None:

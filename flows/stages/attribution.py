@@ -32,9 +32,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
     wanted = np.unique(np.concatenate([sample for _, sample in drawn]))
-    _pass(
-        subject.open_subject(config), config, listing.read(store, work.reads["listing"]), layer, samples, wanted, means
-    )
+    _pass(subject.of(work), config, listing.read(store, work.reads["listing"]), layer, samples, wanted, means)
     return [
         _write(store, make, place, mean.finish(), mean.nonfinite)
         for make, place, mean in zip(work.makes, places, means, strict=True)

@@ -24,7 +24,7 @@ from storage.store import Store
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Make the shard's `images` result and the `collect` results of the layers named."""
     config = RunConfig(**work.how["config"])
-    subj = subject.open_subject(config)
+    subj = subject.of(work)
     rows = listing.read(store, work.reads["listing"], work.how["first"], work.how["stop"])
     todo = [make for make in work.makes if make.stage == "collect"]
     reductions = {str(make.layer): _reduction(subj, str(make.layer), rows, config) for make in todo}

@@ -30,7 +30,7 @@ LISTED = 256
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Measure the layers named, in one go."""
     config = RunConfig(**work.how["config"])
-    subj = subject.open_subject(config)
+    subj = subject.of(work)
     layers = {str(make.layer): subj.layers[str(make.layer)] for make in work.makes}
     rows = listing.read(store, work.reads["listing"], 0, work.how["stop"])
     module, size = subj.model.module, subj.model.preprocess.size

@@ -24,7 +24,7 @@ GREY = 128
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Draw the units of one layer."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    made = _drawn(subject.open_subject(config), config, str(make.layer))
+    made = _drawn(subject.of(work), config, str(make.layer))
     patch = galleries.strongest(store.get("patches", work.reads["patches"]))
     pictures = made.pictures.copy()
     pictures[made.dead] = GREY

@@ -53,7 +53,7 @@ def choose(subj: Subject, layer: str, asked: str | None) -> str:
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Draw the gradients of one layer."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    subj, method = subject.open_subject(config), str(work.how["method"])
+    subj, method = subject.of(work), str(work.how["method"])
     layer, units = subj.layers[str(make.layer)], subj.layers[str(make.layer)].units
     found = _patches(store.get("patches", work.reads["patches"]))
     geometries = Places(store, work.reads["images"], config).geometries(found["image_id"])

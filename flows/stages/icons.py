@@ -21,7 +21,7 @@ BATCH = 16
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Render the icons of one grid."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    subj = subject.open_subject(config)
+    subj = subject.of(work)
     group = arrays.read_group(store.get("cells", work.reads["cells"]).path / "cells.zarr")
     moment = arrays.read_array(store.get("moment", work.reads["moment"]).path / "moment.zarr", "moment")
     with progress.current().bar(f"icons {make.layer} {make.grid}", len(group["row"]), "icons") as advance:

@@ -34,7 +34,7 @@ Column = NDArray[Any]
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Follow one layer's units into the layer after it."""
     config, make, later = RunConfig(**work.how["config"]), work.makes[0], str(work.how["later"])
-    subj = subject.open_subject(config)
+    subj = subject.of(work)
     patches = read_patches(store.get("patches", work.reads["patches"]), PATCHES)
     found = influence.Connections(subj.layers[str(make.layer)].units, subj.layers[later].units)
     note = None

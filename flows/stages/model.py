@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from flows import subject
-from flows.config import RunConfig
 from flows.stages.writing import outcome, writing
 from flows.work import Outcome, Work
 from storage.store import Store
@@ -13,7 +12,7 @@ from storage.store import Store
 
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Write spec, classes, preprocessing, layers and their fingerprints."""
-    subj = subject.open_subject(RunConfig(**work.how["config"]))
+    subj = subject.of(work)
     with writing(store, work.makes[0]) as page:
         page.json(
             "model.json",

@@ -250,13 +250,13 @@ def test_a_worker_with_another_model_is_refused(
 ) -> None:
     opened = subject.open_subject
     monkeypatch.setattr(subject, "open_subject", lambda *a, **k: dataclasses.replace(opened(*a, **k), whole="other"))
-    with pytest.raises(dask_worker.Unfit, match="another model for support"):
+    with pytest.raises(dask_worker.Unfit, match=r"the worker tcp://\S+: model support\S+ changed while the run"):
         run(cluster.scheduler_address, images, tmp_path)
     assert not list(tmp_path.glob("stages/collect/*"))
 
 
 def test_a_worker_takes_one_task_at_a_time() -> None:
-    told = dask_worker.Told(run="", beacon="", folder="", threads=1, environment="{}", model="")
+    told = dask_worker.Told(run="", beacon="", folder="", threads=1, environment="{}")
     with pytest.raises(dask_worker.Unfit, match="the worker tcp://w takes 4 tasks at once"):
         dask_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
 

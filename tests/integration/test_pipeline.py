@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import brute, corpus
 from support.trees import strays, tree
 
@@ -17,9 +19,11 @@ from atlas.collect import LayerReduction
 from flows import pipeline, query
 from flows.config import RunConfig
 from flows.engines import Inline
-from storage.errors import Incomplete, UnknownLayer, UsageError
+from flows.work import Outcome, Work
+from storage.errors import BadWeights, Incomplete, UnknownLayer, UsageError
 from storage.images import loader
 from storage.run import open_run
+from storage.store import Store
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -55,6 +59,26 @@ def test_samples_are_the_activations_at_their_positions(finished: RunConfig) -> 
     assert len(samples.image_id) == 2 * 60
     expected = [found[i][:, y, x] for i, y, x in zip(samples.image_id.tolist(), samples.y, samples.x, strict=True)]
     np.testing.assert_allclose(samples.activations, np.array(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_written_over_while_a_run_goes_on_are_refused(images: Path, tmp_path: Path) -> None:
+    """Else the new weights' numbers would lie under the keys of the old ones, for every run to come."""
+    weights, net = tmp_path / "w.pt", corpus.net()
+    torch.save(net.state_dict(), weights)
+
+    class Overwriting(Inline):
+        def run(self, works: Iterable[Work]) -> list[Outcome]:
+            made = []
+            for work in works:
+                made += super().run([work])
+                if work.stage == "collect":
+                    torch.save({name: 1.7 * value for name, value in net.state_dict().items()}, weights)
+            return made
+
+    config = corpus.config(images, tmp_path / "store", weights=str(weights), until="collect")
+    with pytest.raises(BadWeights, match=r"w\.pt changed while the run went on"):
+        pipeline.run(config, Overwriting())
+    assert len(Store(tmp_path / "store").results("collect")) == len(corpus.LAYERS)  # the first shard's
 
 
 def test_cells_are_the_means_of_their_members(finished: RunConfig) -> None:
