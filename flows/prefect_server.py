@@ -11,7 +11,13 @@ from typing import Any
 
 import httpx
 import uvicorn
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_AUTH_STRING, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    temporary_settings,
+)
 
 from flows import progress
 from flows.prefect_flow import ServerUnreachable
@@ -24,10 +30,11 @@ PATIENCE = 120.0
 """Seconds that a server of ours may take to start: it makes its database the first time."""
 
 SETTINGS = {
-    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    PREFECT_SERVER_LOGGING_LEVEL: "ERROR",
     # in memory, a restart would lose who holds a slot, and Prefect cancels a run whose lease it does not know
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE: "prefect.server.concurrency.lease_storage.filesystem",
 }
+"""Of our own server, where neither the environment nor a profile says otherwise."""
 
 
 @contextmanager
@@ -63,12 +70,10 @@ def server(host: str, port: int) -> Iterator[str]:
 @contextmanager
 def _own_server(host: str, port: int) -> Iterator[None]:
     """Run a Prefect server in a thread, with its services."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)  # a new thread reads its settings from the environment
     progress.current().say(f"starting Prefect's server at http://{host}:{port}")
     made = uvicorn.Config(_app, factory=True, host=host, port=port, log_level="warning")
     running = uvicorn.Server(made)
-    thread = threading.Thread(target=running.run, name="prefect-server", daemon=True)
+    thread = threading.Thread(target=_serve, args=[running], name="prefect-server", daemon=True)
     thread.start()
     started = time.monotonic()
     while not running.started:
@@ -82,6 +87,12 @@ def _own_server(host: str, port: int) -> Iterator[None]:
     finally:
         running.should_exit = True
         thread.join(timeout=15)
+
+
+def _serve(server: uvicorn.Server) -> None:
+    """Run the server with our settings: Prefect's are fixed when it is imported, and each thread begins with those."""
+    with temporary_settings(set_defaults=SETTINGS):
+        server.run()
 
 
 def _app() -> Any:

@@ -7,6 +7,8 @@ import hashlib
 import os
 import re
 import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from support import stores
-
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+from support.prefect_server import free_port
 
 from flows import events, orphans, page, prefect_flow, serving, updates
 from flows.config import RunConfig
@@ -238,6 +239,38 @@ def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert caught
+
+
+SETTINGS_SEEN = """
+import os
+from flows import prefect_server
+import httpx
+from prefect.settings import get_current_settings
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+async def settings(request):
+    server = get_current_settings().server
+    return PlainTextResponse(f"{server.analytics_enabled} {server.concurrency.lease_storage} {server.logging_level}")
+
+prefect_server._app = lambda: Starlette(routes=[Route("/settings", settings)])
+with prefect_server._own_server("127.0.0.1", int(os.environ["PORT"])):
+    print(httpx.get(f"http://127.0.0.1:{os.environ['PORT']}/settings").text, os.environ["DO_NOT_TRACK"])
+"""
+
+
+@pytest.mark.parametrize("level", [None, "DEBUG"])
+def test_our_own_server_keeps_leases_on_the_disk_and_tells_nobody(level: str | None) -> None:
+    """In a process of its own, since Prefect fixes its settings when it is first imported."""
+    ours = {"PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_SERVER_LOGGING_LEVEL", "DO_NOT_TRACK", "PREFECT_API_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | {"PORT": str(free_port())}
+    environment |= {"PREFECT_SERVER_LOGGING_LEVEL": level} if level else {}
+    asked = subprocess.run(
+        [sys.executable, "-c", SETTINGS_SEEN], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    filesystem = "prefect.server.concurrency.lease_storage.filesystem"
+    assert asked.stdout.split() == ["False", filesystem, level or "ERROR", "1"], asked.stderr
 
 
 def test_one_process_serves_a_run(tmp_path: Path) -> None:
