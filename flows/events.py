@@ -55,7 +55,7 @@ def trigger(name: str, debounce: timedelta) -> DeploymentEventTrigger:
         posture=Posture.Proactive if patient else Posture.Reactive,
         threshold=1,
         within=max(debounce, SHORTEST) if patient else timedelta(0),
-        parameters={key: f"{{{{ event.payload.{key} }}}}" for key in ("name", "weights", "sha256")},
+        parameters={key: f"{{{{ event.payload.{key} }}}}" for key in ("name", "weights", "sha256", "announced")},
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows import progress, subject
+from flows import progress, subject, updates
 from flows.config import RunConfig
 from flows.engines import Engine
 from flows.frames import Frames
@@ -59,10 +59,19 @@ class Summary:
         }
 
 
-def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
+def run(
+    config: RunConfig,
+    engine: Engine,
+    *,
+    wait: bool = False,
+    settle: Callable[[RunConfig], RunConfig] | None = None,
+    announced: str | None = None,
+) -> Summary:
     """Run the pipeline and publish a version. What the store has is reused; what is killed goes on from there.
 
-    What the store has of the stages behind `until` is published as well, so that readers do not lose it.
+    What the store has of the stages behind `until` is published as well, so that readers do not lose it. `settle` gives
+    the configuration as the store has it once nobody else writes the run: what was waited for may have changed it.
+    `announced` is when its weights were, and goes into the version.
 
     Raises UnknownLayer and its kin before any image is read, TooManyRejected before anything is published, and Locked if
     another process is writing a run of this name (unless `wait`).
@@ -72,8 +81,14 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     store = Store(Path(config.store))
     subject.forget()
     reading.forget()
-    subj = check(config, here=engine.here)
+    if settle is None:
+        check(config, here=engine.here)  # before anything is written
     with store.lock(config.run_name, wait=wait), store.writing():
+        if settle is not None:
+            config = settle(config)
+            check(config, here=engine.here)
+        subj = subject.open_subject(config, here=engine.here)
+        weights = updates.record(config, announced)
         report.say(f"images {config.images}: listing")
         listed, table = listing.list_images(store, config, CODE["listing"])
         labelled = listing.list_labels(store, config, table, CODE["labels"])
@@ -86,7 +101,7 @@ def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
         for step in planner.further():
             outcomes += _reused(step, _found(store, step))
         rejected = _rejected(store, outcomes)
-        version = _publish(store, config, planner, outcomes, rejected)
+        version = _publish(store, config, planner, outcomes, rejected, weights)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
         name=config.run_name,
@@ -156,7 +171,12 @@ def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) ->
 
 
 def _publish(
-    store: Store, config: RunConfig, planner: Planner, outcomes: list[Outcome], rejected: dict[str, int]
+    store: Store,
+    config: RunConfig,
+    planner: Planner,
+    outcomes: list[Outcome],
+    rejected: dict[str, int],
+    weights: dict[str, str],
 ) -> int:
     source = reading.source_of(config.images)
     about = {
@@ -170,8 +190,10 @@ def _publish(
         "model": config.model,
         "layers": planner.layers,
         "grids": planner.grids,
-        "config": config.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
+        "config": updates.whole(config).model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    if weights:
+        about["weights"] = weights
     if planner.frames:
         about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
     entries = [Entry(stage=o.make.stage, key=o.make.key, manifest=o.manifest, **o.make.place) for o in outcomes]

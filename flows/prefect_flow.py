@@ -28,6 +28,7 @@ from flows import launch, pipeline, progress, stages, subject, updates
 from flows.config import RunConfig
 from flows.page import Logged, Page, headline
 from flows.stages import GPU_STAGES
+from flows.updates import Superseded
 from flows.work import Make, Outcome, Work
 from storage.errors import ActlasError, Locked, Unreadable
 
@@ -133,7 +134,8 @@ def activation_atlas(
         follow_updates: use the weights of the run's current version, as the last model update left them
         dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
-    return _carry_out(updates.follow(config) if follow_updates else config, wait, dask)
+    settings = {"settle": updates.follow} if follow_updates else {}
+    return _carry_out(config, wait, dask, **settings)
 
 
 @flow(name="actlas-regenerate", flow_run_name="{name}", persist_result=False, validate_parameters=True)
@@ -141,6 +143,7 @@ def regenerate(
     name: str,
     weights: str,
     sha256: str | None = None,
+    announced: str | None = None,
     store: str = "actlas-store",
     wait: bool = True,
     dask: str | None = None,
@@ -151,21 +154,31 @@ def regenerate(
         name: the run, made with the settings of its current version
         weights: safetensors or state dict, at a path that the machine of the run sees
         sha256: fingerprint of the file when it was announced
+        announced: when that was; a run whose published weights were announced later is left as it is, in the state Skipped
         store: the folder that keeps all results
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
         dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
-    updates.check(weights, sha256)
-    return _carry_out(updates.stored_config(store, name, weights=weights), wait, dask)
+
+    def settle(config: RunConfig) -> RunConfig:
+        made = updates.regeneration(store, name, weights=weights, sha256=sha256, announced=announced)
+        return made.model_copy(update={"device": config.device})  # the engine was chosen for it
+
+    return _carry_out(
+        updates.stored_config(store, name, weights=weights), wait, dask, settle=settle, announced=announced
+    )
 
 
-def _carry_out(config: RunConfig, wait: bool, dask: str | None) -> State[Any]:
-    """Run the pipeline and return the flow's final state; failures are raised, and are Prefect's Failed."""
+def _carry_out(config: RunConfig, wait: bool, dask: str | None, **settings: Any) -> State[Any]:
+    """Run the pipeline and return the flow's final state; failures are raised, and are Prefect's Failed.
+
+    `settings` are further ones of pipeline.run.
+    """
     launch.share_cores()
     with _reporting(), Page() as page:
         try:
-            summary = launch.with_overviews(config, _run(config, page, wait, dask))
-        except Locked as held:
+            summary = launch.with_overviews(config, _run(config, page, dask, wait=wait, **settings))
+        except (Locked, Superseded) as held:
             progress.current().say(str(held))
             return Cancelled(name=SKIPPED, message=str(held))
         _published.append(summary)
@@ -174,12 +187,12 @@ def _carry_out(config: RunConfig, wait: bool, dask: str | None) -> State[Any]:
         return state.model_copy(update={"name": PARTLY_REJECTED}) if summary["rejected"] else state
 
 
-def _run(config: RunConfig, page: Page, wait: bool, dask: str | None) -> pipeline.Summary:
+def _run(config: RunConfig, page: Page, dask: str | None, **settings: Any) -> pipeline.Summary:
     if dask is None:
-        return pipeline.run(config, PrefectEngine(page, gpu_tags(config)), wait=wait)
+        return pipeline.run(config, PrefectEngine(page, gpu_tags(config)), **settings)
     from flows import prefect_on_dask
 
-    return prefect_on_dask.run(config, page, dask, wait=wait)
+    return prefect_on_dask.run(config, page, dask, **settings)
 
 
 def gpu_tags(config: RunConfig) -> list[str]:

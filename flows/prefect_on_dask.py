@@ -7,6 +7,7 @@ configured, start one of its own. So the client is a plain one inside the flow, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -19,12 +20,12 @@ from flows.stages import GPU_STAGES
 from flows.work import Outcome, Work
 
 
-def run(config: RunConfig, page: Page, spec: str, *, wait: bool) -> pipeline.Summary:
-    """Run the pipeline on the cluster that `spec` names."""
+def run(config: RunConfig, page: Page, spec: str, **settings: Any) -> pipeline.Summary:
+    """Run the pipeline on the cluster that `spec` names; `settings` are those of pipeline.run."""
     with dask_engine.on(spec, config.store) as cluster:
         settled = cluster.settled(config)
         tags = [] if cluster.counts_gpus() else gpu_tags(settled)
-        return pipeline.run(settled, PrefectOnDask(page, cluster, tags), wait=wait)
+        return pipeline.run(settled, PrefectOnDask(page, cluster, tags), **settings)
 
 
 class PrefectOnDask:

@@ -103,7 +103,8 @@ class Served:
         whole = self.folder / "whole"
         for step in changes.pop("before", []):
             pipeline.run(self.config.model_copy(update={"store": str(whole)} | step), Inline())
-        pipeline.run(self.config.model_copy(update={"store": str(whole)} | changes), Inline())
+        announced = self.store.version("small").about.get("weights", {}).get("announced")
+        pipeline.run(self.config.model_copy(update={"store": str(whole)} | changes), Inline(), announced=announced)
         gc(self.store, older_than=0)
         assert not strays(self.store.root)
         assert tree(self.store.root) == tree(whole)

@@ -81,8 +81,9 @@ class Stack:
 
     def same_as_inline(self, steps: list[dict[str, Any]]) -> None:
         whole = self.machine.folder / "whole"
+        announced = Store(Path(self.config.store)).version("photos").about.get("weights", {}).get("announced")
         for step in steps:
-            pipeline.run(self.config.model_copy(update={"store": str(whole)} | step), Inline())
+            pipeline.run(self.config.model_copy(update={"store": str(whole)} | step), Inline(), announced=announced)
         assert tree(Path(self.config.store)) == tree(whole)
 
 
