@@ -27,8 +27,8 @@ def view(
         str | None,
         typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry; made where --host needs one."),
     ] = None,
-    uploads: Annotated[bool, typer.Option(help="Take pictures to locate and explain.")] = True,
-    time_limit: Annotated[float, typer.Option(help="Seconds for such a picture.", min=1)] = 60.0,
+    uploads: Annotated[bool, typer.Option(help="Ask the model: locate, explain, links, facets.")] = True,
+    time_limit: Annotated[float, typer.Option(help="Seconds for such an answer.", min=1)] = 60.0,
     store: output.Store = output.DEFAULT_STORE,
 ) -> None:
     """Open the atlas in a browser: walk through it, meet the units, take an image apart.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib.metadata import version as installed
 from typing import Any
 
 from flows import query
 from flows.config import EXTRAS
 from flows.viewer import reproduce
 from flows.viewer.shelf import Edition
+from storage.errors import Damaged
 from storage.pictures import TILE
 from storage.run import Run
+from storage.store import Entry
 
 THUMBNAIL = 8
 """The level of a pyramid that is one tile: at most 2^8 = 256 pixels."""
@@ -52,6 +53,27 @@ def _history(run: Run) -> list[dict[str, Any]]:
         told = {"version": number, "published": query.published(Run(run.store, version)), "weights": weights}
         found.append(told | {"images": version.about["listed"]})
     return found
+
+
+def libraries(edition: Edition) -> dict[str, Any]:
+    """Return the versions of each library that the run's results were made with, and how many do not say."""
+
+    def read() -> dict[str, Any]:
+        found: dict[str, set[str]] = {}
+        told = [_made_with(edition.run, entry) for entry in edition.run.version.stages]
+        for name, version in (item for row in told for item in row.items()):
+            found.setdefault(name, set()).add(version)
+        versions = {name: sorted(known) for name, known in sorted(found.items())}
+        return {"versions": versions, "results": len(told), "unrecorded": sum(not row for row in told)}
+
+    return edition.keep(("libraries",), read)
+
+
+def _made_with(run: Run, entry: Entry) -> dict[str, str]:
+    try:
+        return dict(run.store.get(entry.stage, entry.key, entry.manifest).happened().get("libraries", {}))
+    except Damaged:
+        return {}
 
 
 def labels(edition: Edition) -> list[str]:
@@ -117,11 +139,12 @@ def _commands(run: Run) -> dict[str, str]:
 
 def _cite(run: Run) -> dict[str, str]:
     about, counted = run.version.about, Counter(run.version.about["rejected"])
+    made = _made_with(run, run.version.stages[0]).get("actlas")
     used = about["listed"] - sum(counted.values())
     return {
         "text": (
             f"Activation atlas {run.name}@{run.number} (sha256 {run.version.sha256[:16]}) of {about['model']}, "
-            f"{used:,} images, made with actlas {installed('actlas')}."
+            f"{used:,} images{f', made with actlas {made}' if made else ', made with actlas'}."
         ),
         "method": (
             "Carter, Armstrong, Schubert, Johnson & Olah (2019). Activation Atlas. Distill. "

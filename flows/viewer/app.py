@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from flows import query
-from flows.viewer import about, addresses, catalogue, schemas, uploads
+from flows.viewer import about, addresses, catalogue, schemas, studies, uploads
 from flows.viewer.assets import Assets
 from flows.viewer.guard import Guard, Rules
 from flows.viewer.shelf import Edition, Shelf
@@ -33,7 +33,7 @@ VersionOf = Annotated[str, Path(description="`current`, a number, or number and 
 
 
 def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) -> ASGIApp:
-    """Return the application over a store; without a desk, uploads are refused."""
+    """Return the application over a store; without a desk, what needs the model is refused."""
     app = FastAPI(
         title="actlas viewer",
         version=installed("actlas"),
@@ -52,9 +52,10 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) 
     for kind, told in catalogue.PICTURES.items():
         _add_picture(app, shelf, kind, told)
     uploads.add_to(app, RUN, shelf, desk)
+    studies.add_to(app, RUN, shelf, desk)
     addresses.add_to(app, shelf, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
-    return Guard(zipped, rules, uploads.NAMES)
+    return Guard(zipped, rules, (*uploads.NAMES, *studies.NAMES))
 
 
 def _add_runs(app: FastAPI, shelf: Shelf) -> None:

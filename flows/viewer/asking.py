@@ -1,4 +1,4 @@
-"""What the desk answers: an image that was sent, or one of the run, put through the run's model."""
+"""What the desk answers: an image, sent or of the run, put through the run's model; and what it is asked of a unit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from PIL import Image
 from atlas.attribution import colours
 from atlas.attribution.methods import SIGNED
 from flows import explaining, locating, looking, query, saliency
+from flows.viewer.facets import facets
+from flows.viewer.links import links
 from flows.viewer.numbers import plain
 from flows.viewer.uploads import PIXELS_MOST
 from storage import preprocessing
@@ -144,4 +146,4 @@ def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, float | np.floating) else value.item() if hasattr(value, "item") else value
 
 
-QUESTIONS = {"locate": locate, "explain": explain}
+QUESTIONS = {"locate": locate, "explain": explain, "links": links, "facets": facets}

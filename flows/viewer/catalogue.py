@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.viewer import cells, images, moved, pictures, units
+from flows.viewer import about, cells, images, moved, pictures, units
 from flows.viewer.pictures import Picture
 from flows.viewer.shelf import Edition
 
@@ -44,6 +44,7 @@ ANSWERS = {
     "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
     "images": Kind({"start": int, "text": str}, images.found, "Sixty of the images whose file or label has a text."),
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
+    "libraries": Kind({}, about.libraries, "The versions of libraries that the run's results were made with."),
 }
 
 WHOLE = ("cells", "labels", "units")

@@ -11,10 +11,13 @@ from flows import targets
 from flows.viewer.about import labels
 from flows.viewer.numbers import plain, rounded
 from flows.viewer.shelf import Edition
+from storage import pictures
 from storage.errors import NotFound
 
 TOP_CLASSES, TOP_LABELS, TOP_UNITS, NEAREST = 3, 3, 8, 6
 LABELS_OF_ONE = 8
+FLAT = 0.05
+"""Contrast of a cell's patches under which they are flat: a plain colour or a soft gradient."""
 
 
 def columns(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
@@ -94,6 +97,7 @@ def one(edition: Edition, layer: str, grid: int, row: int, col: int) -> dict[str
     number = number_of(edition, layer, grid, row, col)
     mean = edition.rows("cells", layer, grid, "mean", slice(number, number + 1))[0]
     order = np.argsort(-mean, kind="stable")[:TOP_UNITS]
+    contrast = _contrast(edition, layer, grid, row, col)
     return {
         "layer": layer,
         "grid": grid,
@@ -107,6 +111,8 @@ def one(edition: Edition, layer: str, grid: int, row: int, col: int) -> dict[str
         "classes": _classes_of(edition, layer, grid, number),
         "nearest": _nearest(edition, layer, grid, number),
         "members": _members(edition, layer, grid, row, col),
+        "contrast": None if contrast is None else plain(contrast, 3),
+        "flat": None if contrast is None else contrast < FLAT,
     }
 
 
@@ -169,6 +175,14 @@ def _members(edition: Edition, layer: str, grid: int, row: int, col: int) -> lis
     table = edition.members(layer, grid, row, col).select(["image_id", "y", "x"])
     names = labels(edition)
     return [{**member, "label": names[member["image_id"]]} for member in table.to_pylist()]
+
+
+def _contrast(edition: Edition, layer: str, grid: int, row: int, col: int) -> float | None:
+    """Return how far the pixels of a cell's drawn patches lie from their mean, 0 to 1: the median of the patches."""
+    if not edition.run.has("members", layer, grid):
+        return None
+    patches = [pictures.decode(data) for data in edition.members(layer, grid, row, col)["picture"].to_pylist()]
+    return float(np.median([patch.std(axis=(0, 1)).mean() / 255 for patch in patches])) if patches else None
 
 
 def class_map(edition: Edition, layer: str, grid: int, of: str) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Exporter:
         )
         yield self._answers("classes", [("classes", {})], change=self._only_mapped)
         yield self._answers("rejects", [("rejects", {})])
+        yield self._answers("libraries", [("libraries", {})])
         for start in range(0, self.edition.run.version.about["ids"], TOGETHER):
             yield self._images(start)
         for layer in self.edition.layers:

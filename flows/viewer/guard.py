@@ -67,6 +67,7 @@ class Guard:
     """Wraps the application: refuses what the rules do not allow, and adds the headers to every answer."""
 
     def __init__(self, app: ASGIApp, rules: Rules, uploads: Sequence[str]) -> None:
+        """`uploads` are the ends of the addresses that are posted to."""
         self.app, self.rules, self.uploads = app, rules, tuple(uploads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +93,7 @@ class Guard:
             return _no(400, "this address is not one that the viewer was started for")
         upload = scope["path"].endswith(self.uploads) and scope["path"].startswith("/api/")
         if upload and scope["method"] == "POST" and not _same_origin(headers):
-            return _no(403, "another page may not send pictures here")
+            return _no(403, "another page may not ask this")
         allowed = ("POST",) if upload else ("GET", "HEAD")
         if scope["method"] not in allowed:
             said = f"{scope['method']} is not understood here; {' and '.join(allowed)} {'are' if len(allowed) > 1 else 'is'}"

@@ -151,6 +151,8 @@ class Cell(TypedDict):
     classes: list[ClassShare] | None
     nearest: list[Near]
     members: list[Member]
+    contrast: Number
+    flat: bool | None
 
 
 ClassMap = TypedDict(
@@ -405,6 +407,48 @@ class Linked(TypedDict):
     drivers: list[Driven]
 
 
+class PatchPlace(TypedDict):
+    rank: int
+    image_id: int
+    y: int
+    x: int
+
+
+class LinkParts(TypedDict):
+    unit: int
+    effects: list[Number]
+
+
+class Links(TypedDict):
+    layer: str
+    unit: int
+    later_layer: str
+    patches: list[PatchPlace]
+    links: list[LinkParts]
+
+
+class Facet(TypedDict):
+    picture: str
+    best: Number
+    ratio: Number
+
+
+class Facets(TypedDict):
+    layer: str
+    unit: int
+    recipe: str
+    steps: int
+    side: int
+    seconds: float
+    facets: list[Facet]
+
+
+class Libraries(TypedDict):
+    versions: dict[str, list[str]]
+    results: int
+    unrecorded: int
+
+
 class ImageRow(TypedDict):
     image_id: int
     key: str
@@ -433,4 +477,5 @@ ANSWERS: dict[str, Any] = {
     "image": Image,
     "images": Images,
     "rejects": Rejects,
+    "libraries": Libraries,
 }

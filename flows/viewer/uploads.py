@@ -14,7 +14,7 @@ from flows.viewer.shelf import Shelf
 from storage.errors import NotFound, UsageError
 from storage.images import formats
 
-__all__ = ["NAMES", "Busy", "Desk", "add_to", "open_for"]
+__all__ = ["NAMES", "Busy", "Desk", "add_to", "open_for", "told"]
 
 NAMES = ("/locate", "/explain")
 LARGEST = 16 << 20
@@ -49,12 +49,12 @@ def open_for(app: FastAPI) -> bool:
 
 
 def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
-    """Add the two uploads."""
+    """Add the two questions."""
     app.state.desk = desk
 
     @app.post(
         f"{root}/locate",
-        responses=_told(schemas.Located),
+        responses=told(schemas.Located),
         response_model=None,
         openapi_extra=BODY,
         tags=["uploads"],
@@ -77,7 +77,7 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
 
     @app.post(
         f"{root}/explain",
-        responses=_told(schemas.Explained | schemas.Salient | schemas.Linked),
+        responses=told(schemas.Explained | schemas.Salient | schemas.Linked),
         response_model=None,
         openapi_extra=BODY,
         tags=["uploads"],
@@ -98,8 +98,8 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
         for named in (layer, to):
             if named is not None:
                 edition.layer(named)
-        told = {"of": of, "against": against, "method": method, "to": to, "id": id}
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer} | told
+        words = {"of": of, "against": against, "method": method, "to": to, "id": id}
+        asked = {"run": f"{name}@{edition.run.number}", "layer": layer} | words
         return await _ask(desk, "explain", asked, request)
 
 
@@ -137,7 +137,7 @@ def check(data: bytes) -> None:
         raise UsageError(f"this is not an image that can be read: {error}") from None
 
 
-def _told(model: Any) -> dict[int | str, dict[str, Any]]:
+def told(model: Any) -> dict[int | str, dict[str, Any]]:
     return {
         200: {"model": model, "description": "The answer."},
         429: {"model": schemas.Error, "description": "Too busy."},

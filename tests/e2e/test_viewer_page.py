@@ -27,6 +27,7 @@ PLACES = {
     "range": "/small/unit/features.2:3?side=range",
     "run": "/small/run",
     "image": f"/small/image/7?layer={LAYER}",
+    "compare": f"/compare/small@1..again@1/{LAYER}",
     "interface": "/api",
     "lost": "/small/atlas/nothing",
 }
@@ -312,10 +313,15 @@ def test_help_explains_keys_and_words(page: viewing.Page) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(theme: str, chromium: Any, served: viewing.Served) -> None:
+def test_axe_finds_nothing(theme: str, chromium: Any, served: viewing.Served, tmp_path: Path) -> None:
     if not AXE.exists() and not viewing.required():
         pytest.skip("axe-core is not installed: npm ci in flows/viewer/web")
-    with viewing.opened(chromium, served.address, color_scheme=theme, bypass_csp=True) as page:
+    store = viewing.copied(served.store, tmp_path)
+    viewing.another_run(store)
+    with (
+        viewing.serving(store, seconds=240) as there,
+        viewing.opened(chromium, there, color_scheme=theme, bypass_csp=True) as page,
+    ):
         cells = page.get(f"/api/1/runs/small/current/cells?layer={LAYER}&grid=4")
         for name, address in PLACES.items():
             page.goto(address.format(cell=f"{cells['row'][0]},{cells['col'][0]}"))
@@ -323,6 +329,14 @@ def test_axe_finds_nothing(theme: str, chromium: Any, served: viewing.Served) ->
             page.add_script_tag(path=str(AXE))
             found = page.script(VIOLATIONS)
             assert found == [], f"{name} {theme}"
+        page.goto("/small/unit/features.2:3")
+        page.settle()
+        page.see(".links a").first.hover()
+        page.see(".carriers .lit").first.wait_for(timeout=120_000)
+        page.see("text=Draw four facets").click()
+        page.see(".facet-pictures img").first.wait_for(timeout=120_000)
+        page.add_script_tag(path=str(AXE))
+        assert page.script(VIOLATIONS) == [], f"links and facets {theme}"
 
 
 @pytest.mark.parametrize("width", [390, 820, 1920])

@@ -174,6 +174,12 @@ def running(application: Any, options: serve.Options | None = None) -> Iterator[
             thread.join(10)
 
 
+def serve_never(store: str, pipe: Any) -> None:
+    """Stand in for a process with a model, and never answer."""
+    pipe.recv()
+    time.sleep(600)
+
+
 def page() -> assets.Assets:
     """Return the built page, or a bare one where only the interface is looked at."""
     try:

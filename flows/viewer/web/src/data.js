@@ -118,6 +118,18 @@ export function send(kind, parameters, image) {
   return fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`, { method: 'POST', body });
 }
 
+/**
+ * Ask what the model must be asked of a unit. Who goes away by `leaving` ends it, if nobody else waits.
+ * @param {'links' | 'facets'} kind
+ * @param {Parameters} parameters
+ * @param {AbortSignal} [leaving]
+ * @returns {Promise<any>}
+ */
+export function study(kind, parameters, leaving) {
+  const address = `/api/1/runs/${place()}/${kind}${search(parameters)}`;
+  return once(address, () => fetched(address, { method: 'POST', signal: leaving }));
+}
+
 /** `photos/7-c902a294`: a run and its version with its hash. @param {About | null} [of] */
 function place(of = run) {
   if (!of) throw new Failed('No run is open.', 0);

@@ -1,9 +1,9 @@
 // The page: read the address, open the run, show the place.
 
 import './styles/page.css';
-import { here, versionOf } from './address.js';
+import { here, href, versionOf } from './address.js';
 import { open, whenPublished } from './data.js';
-import { fill } from './dom.js';
+import { fill, h } from './dom.js';
 import { Frame, layerOf, turnTheme } from './frame.js';
 import { go, turn, whenThere } from './go.js';
 import { openHelp } from './help.js';
@@ -43,7 +43,8 @@ async function show() {
     if (mine !== turns) return;
     const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
     if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
-    const framed = { ...state, name: at.name, version: at.version };
+    /** @type {import('./address.js').State} */
+    const framed = { ...state, name: at.name, version: at.version, place: place === 'lost' ? 'lost' : state.place };
     frame.show(framed, about, about && search.element);
     search.about(about, framed);
     const key = `${place} ${about?.name}@${about?.tag}`;
@@ -61,7 +62,7 @@ async function show() {
     frame.panel.close();
     frame.show(state, null, null);
     title('not there');
-    fill(frame.main, failed(error, show));
+    fill(frame.main, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'This could not be shown'), failed(error, show), h('p', {}, h('a', { href: href({ ...state, place: 'home', what: '', query: {} }) }, 'All runs'))));
     say(error instanceof Error ? error.message : String(error));
   }
 }
@@ -93,7 +94,7 @@ listen({
   l: () => here().place === 'atlas' && turn({ view: here().query.view === 'list' ? null : 'list' }),
   '[': () => deeper(-1),
   ']': () => deeper(1),
-  Escape: () => (search.hasFocus() ? search.leave() : frame.panel.isOpen() ? frame.panel.leave() : here().query.class && turn({ class: null })),
+  Escape: () => (search.hasFocus() ? search.leave() : frame.panel.isOpen() ? frame.panel.leave() : here().query.class && turn({ class: null, side: null, intensity: null })),
 });
 whenPublished((version) => frame.announce(version, here()));
 whenThere(show);

@@ -24,7 +24,7 @@ export function waiting(...sizes) {
 export function failed(error, again) {
   const words = error instanceof Error ? error.message : String(error);
   return h('div', { class: 'failed', role: 'alert' },
-    h('p', {}, words),
+    h('p', {}, words.charAt(0).toUpperCase() + words.slice(1)),
     again && h('button', { class: 'button', onclick: again }, 'Try again'));
 }
 

@@ -18,6 +18,7 @@ interface CellColumns {
 }
 interface CellLabels { layer: string; grid: number; labels: string[]; cells: [number, number][][] }
 interface Cell {
+  contrast: Maybe; flat: boolean | null;
   layer: string; grid: number; row: number; col: number; count: number; spread: Maybe;
   icon: { cosine: Maybe; rank: number; tries: number; weak: boolean } | null;
   units: { unit: number; mean: Maybe }[];
@@ -85,6 +86,12 @@ interface Explained {
 }
 interface Salient { layer: string; method: string; score: Maybe; target: { name: string }; signed: boolean; rows: number; cols: number; map: string; seen: number[] }
 interface Linked { layer: string; to: string; positions: number[][][][]; drivers: { unit: number; drivers: { unit: number; effect: number }[] }[] }
+interface Links {
+  layer: string; unit: number; later_layer: string; patches: { rank: number; image_id: number; y: number; x: number }[];
+  links: { unit: number; effects: Maybe[] }[];
+}
+interface Facets { layer: string; unit: number; recipe: string; steps: number; side: number; seconds: number; facets: { picture: string; best: Maybe; ratio: Maybe }[] }
+interface Libraries { versions: Record<string, string[]>; results: number; unrecorded: number }
 interface ImageList { images: number; start: number; found: { image_id: number; key: string; label: string | null }[] }
 interface Exported { name: string; version: number; about: About }
 

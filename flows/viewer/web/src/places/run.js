@@ -40,6 +40,7 @@ export class RunPlace {
       section('How well the icons fit their cells', this.#quality()),
       Object.keys(about.missing).length > 0 && section('What this run does not have', ...Object.entries(about.missing).map(([stage, how]) =>
         h('div', { class: 'wanting' }, h('p', {}, h('b', {}, stage), ` ${WHAT[stage] ?? ''}`), command(how)))),
+      this.#libraries(),
       versions(state, about),
       section('Make it again', ...Object.entries(about.commands).map(([, text]) => command(text)),
         Object.keys(about.settings).length > 0 && h('p', { class: 'quiet small' }, `With a --config file that has: ${Object.entries(about.settings).map(([name, value]) => `${name} = ${value}`).join(', ')}.`)),
@@ -64,6 +65,18 @@ export class RunPlace {
           h('p', { class: 'quiet small' }, `Median fidelity ${number(median)}; ${many(weak, 'weak icon')} of ${count(values.length)}.`));
       }), [0, 160]);
     return box;
+  }
+
+  /** What computed it, as far as its results say. */
+  #libraries() {
+    const box = h('div');
+    coming(box, () => ask('libraries'), (/** @type {Libraries} */ found) => {
+      const rows = Object.entries(found.versions).map(([name, known]) => h('div', {}, h('dt', {}, name), h('dd', {}, known.join(', '))));
+      if (!rows.length) return h('p', { class: 'quiet' }, 'Not recorded: this run was made before versions were kept with what they made.');
+      return [h('dl', { class: 'libraries' }, ...rows), found.unrecorded > 0 && h('p', { class: 'quiet small' },
+        `Not recorded for ${count(found.unrecorded)} of ${many(found.results, 'result')}, made before versions were kept.`)];
+    }, [0, 96]);
+    return section('Made with', box);
   }
 
   #rejects() {

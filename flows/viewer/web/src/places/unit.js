@@ -9,6 +9,7 @@ import { say, title } from '../live.js';
 import { typing } from '../keys.js';
 import { bars, chip, coming, copy, face, image, missing, section } from '../parts.js';
 import { histogram } from './drawings.js';
+import { facets } from './facets.js';
 import { influence } from './influence.js';
 import { load } from './atlas/grid.js';
 import { icon } from './atlas/sprites.js';
@@ -23,6 +24,8 @@ export class UnitPlace {
     this.root = root;
     this.about = about;
     this.what = '';
+    /** Ends what was asked for the unit that is left. */
+    this.leaving = new AbortController();
     this.walk = (/** @type {KeyboardEvent} */ event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (by && !typing(event.target) && !event.altKey && !event.ctrlKey && !event.metaKey) this.#step(by);
@@ -44,6 +47,8 @@ export class UnitPlace {
     title(state.what, `${this.about.name}@${this.about.version}`);
     if (this.what !== state.what) {
       this.what = state.what;
+      this.leaving.abort();
+      this.leaving = new AbortController();
       this.#frame(state, facts, unit);
       say(`Unit ${unit} of ${layer}`);
       this.root.scrollTop = 0;
@@ -54,6 +59,7 @@ export class UnitPlace {
   /** @param {State} state @param {LayerFacts} facts @param {number} unit */
   #frame(state, facts, unit) {
     const layer = facts.name;
+    const { signal } = this.leaving;
     const to = (/** @type {number} */ other) => href({ ...state, what: `${layer}:${other}`, query: {} });
     const lead = h('p', { class: 'lead' });
     this.patches = h('div', { class: 'unit-patches' });
@@ -73,7 +79,7 @@ export class UnitPlace {
       lead,
       h('div', { class: 'unit-top' }, made, this.patches),
       facts1, links, where));
-    coming(made, () => ask('unit', { layer, unit }), (/** @type {Unit} */ found) => synthetic(found, this.about), [224, 224]);
+    coming(made, () => ask('unit', { layer, unit }), (/** @type {Unit} */ found) => [synthetic(found, this.about), facets(found, this.about, signal)], [224, 224]);
     coming(where, () => ask('unit', { layer, unit }), (/** @type {Unit} */ found) => strong(state, facts, found), [0, 96]);
     const card = ask('card', { layer, unit });
     Promise.all([ask('unit', { layer, unit }), card]).then(([found, more]) => { if (this.what === state.what) fill(lead, sentence(found, more)); }).catch(() => {});
@@ -98,6 +104,7 @@ export class UnitPlace {
   }
 
   close() {
+    this.leaving.abort();
     removeEventListener('keydown', this.walk);
   }
 }
@@ -185,7 +192,7 @@ function told(state, card, about) {
     card.classes ? section('Classes it speaks for, and against', h('ul', { class: 'bars signed' }, ...[...card.classes.for.slice(0, 4), ...card.classes.against.slice(0, 2)].map((row) =>
       h('li', {}, h('a', { class: 'bars-name', href: href({ ...state, place: 'atlas', what: card.layer, query: { class: String(row.class) } }) }, row.name.split(',')[0]), swing(row.correlation), h('span', { class: 'num' }, signed(row.correlation))))))
       : about.classes > 0 && section('Classes it speaks for', missing('This run does not know what its cells speak for.', about.missing.attribution)),
-    card.alike.activation.length > 0 && section('Units like it', h('div', { class: 'chips' }, ...card.alike.activation.slice(0, 6).map((row) =>
+    card.alike.activation.length > 0 && h('section', { class: 'section alike' }, h('h2', {}, 'Units like it'), h('div', { class: 'chips' }, ...card.alike.activation.slice(0, 6).map((row) =>
       chip(state, card.layer, row.unit, h('span', { class: 'num quiet' }, number(row.cosine))))),
     live() && h('p', { class: 'small' }, h('a', { href: href({ ...state, place: 'units', what: card.layer, query: { sort: `like:${card.unit}` } }) }, 'All units by likeness'))),
   ];

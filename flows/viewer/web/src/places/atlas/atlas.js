@@ -7,7 +7,8 @@ import { here } from '../../address.js';
 import { turn } from '../../go.js';
 import { say, title } from '../../live.js';
 import { coming, failed, missing } from '../../parts.js';
-import { extremes, load } from './grid.js';
+import { filterLine, intensityOf, wayOf } from './filter.js';
+import { cellOf, extremes, load } from './grid.js';
 import { Card } from './hover.js';
 import { cellList } from './list.js';
 import { Locate } from './locate.js';
@@ -25,8 +26,8 @@ import { fillGrids, legend, SHADES, tools } from './tools.js';
 
 const FAR = 120;
 
-/** Which cells keep their colour under a class. @type {[string, string][]} */
-const WAYS = [['', 'For it'], ['against', 'Against it'], ['both', 'Both']];
+/** Milliseconds after which the cursor rests. */
+const REST = 150;
 
 export class Atlas {
   /** @param {Place} place */
@@ -45,7 +46,7 @@ export class Atlas {
     /** @type {Promise<void> | undefined} */
     this.arrived = undefined;
     /** @type {import('./overlay.js').Scene} */
-    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true };
+    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true, intensity: 0 };
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
     this.tools = tools({
       grid: (grid) => turn({ grid: grid || null, cell: null }),
@@ -220,7 +221,8 @@ export class Atlas {
     const grid = this.scene.grid;
     this.scene.share = null;
     this.asked = null;
-    if (!grid || !state.query.class) return;
+    if (!grid) return;
+    if (!state.query.class) return this.#foot(grid);
     if (!grid.columns.classes) {
       fill(this.foot, missing('This run does not know what its cells speak for.', this.about.missing.attribution));
       return;
@@ -230,12 +232,12 @@ export class Atlas {
     const [low, high] = extremes(found.mean);
     const largest = Math.max(-low, high) || 1;
     this.scene.share = Float32Array.from(found.mean, (mean) => (mean ?? 0) / largest);
-    this.scene.way = WAYS.some(([way]) => way === state.query.side) ? /** @type {any} */ (state.query.side) : undefined;
+    Object.assign(this.scene, { way: wayOf(state), intensity: intensityOf(state) });
     const name = found.name.split(',')[0];
     this.asked = (/** @type {number} */ i) => `${signed(found.mean[i])} for ${name}, its ${ordinal(found.rank[i])}`;
-    fill(this.foot, h('p', { class: 'small' }, `How much each cell speaks for ${name}: full colour for it, hatched against it. `,
-      ...WAYS.map(([way, words]) => h('button', { class: 'link way', 'aria-pressed': String((this.scene.way ?? '') === way), onclick: () => turn({ side: way || null }) }, words)),
-      h('button', { class: 'link', onclick: () => turn({ class: null, side: null }) }, 'Show all classes')));
+    const pressed = /** @type {HTMLElement} */ (document.activeElement)?.dataset.way;
+    fill(this.foot, ...filterLine(name, this.scene, (intensity) => { this.scene.intensity = intensity; this.redraw(); }));
+    if (pressed !== undefined) /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }
 
   /** @param {State} state */
@@ -255,7 +257,7 @@ export class Atlas {
     this.reveal(i);
     const body = this.panel.open(`Cell ${row},${col}`, () => turn({ cell: null }));
     coming(body, () => cellPanel(grid, i, here(), this.about), (parts) => parts, [160, 160], [0, 120], [0, 200]);
-    this.#tell(i);
+    say(this.#words(i));
   }
 
   /** @param {State} state */
@@ -315,6 +317,18 @@ export class Atlas {
     const place = square(this.scene, i);
     if (place.side > FAR * 3) return this.card.hide();
     this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place), this.asked?.(i));
+    this.#rest(grid, i);
+  }
+
+  /** Once the cursor rests on a cell, ask what only its patches tell. @param {Grid} grid @param {number} i */
+  #rest(grid, i) {
+    clearTimeout(this.resting);
+    this.resting = setTimeout(async () => {
+      const cell = /** @type {Cell | null} */ (await ask('cell', cellOf(grid, i)).catch(() => null));
+      if (!cell?.flat || this.scene.grid !== grid || this.card.cell !== i) return;
+      this.card.flat();
+      if (this.scene.cursor === i) say(`${this.#words(i)} Its patches are flat.`);
+    }, REST);
   }
 
   /** Until the icon itself is there, what is on the screen, enlarged. @param {HTMLCanvasElement} canvas @param {{ x: number, y: number, side: number }} place */
@@ -381,20 +395,22 @@ export class Atlas {
       this.scene.frame = this.map.frame();
       const place = square(this.scene, next);
       this.card.show(grid, next, place, (canvas) => this.#enlarge(canvas, place), this.asked?.(next));
-      this.#tell(next);
+      say(this.#words(next));
+      this.#rest(grid, next);
     }
   }
 
-  /** @param {number} i */
-  #tell(i) {
+  /** A cell in words. @param {number} i */
+  #words(i) {
     const grid = /** @type {Grid} */ (this.scene.grid);
     const words = grid.words(i, 2).map((word) => word.name.split(',')[0]).join(', ');
     const cosine = grid.columns.cosine?.[i];
-    say(`Cell row ${grid.columns.row[i]}, column ${grid.columns.col[i]}: ${many(grid.columns.count[i], 'sample')}` +
-      `${words ? `, mostly ${words}` : ''}${cosine ? `, fidelity ${number(cosine)}` : ''}.`);
+    return `Cell row ${grid.columns.row[i]}, column ${grid.columns.col[i]}: ${many(grid.columns.count[i], 'sample')}` +
+      `${words ? `, mostly ${words}` : ''}${cosine ? `, fidelity ${number(cosine)}` : ''}.`;
   }
 
   close() {
+    clearTimeout(this.resting);
     removeEventListener('themechange', this.restyle);
     this.locate.close();
     this.map.close();

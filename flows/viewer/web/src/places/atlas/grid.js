@@ -81,6 +81,9 @@ export class Grid {
   }
 }
 
+/** How a cell is asked for. @param {Grid} grid @param {number} i */
+export const cellOf = (grid, i) => ({ layer: grid.layer.name, grid: grid.size, row: grid.columns.row[i], col: grid.columns.col[i] });
+
 /** The least and the largest of many numbers: too many to be arguments. @param {(number | null)[]} values @returns {[number, number]} */
 export function extremes(values) {
   let [low, high] = [Infinity, -Infinity];

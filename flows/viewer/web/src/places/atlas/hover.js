@@ -12,6 +12,9 @@ export class Card {
   constructor(parent) {
     this.canvas = h('canvas', { width: SIDE * 2, height: SIDE * 2, class: 'card-icon' });
     this.words = h('div', { class: 'card-words' });
+    this.mark = h('span', { hidden: true }, ' · flat');
+    /** The cell that it is about, −1 while it is away. */
+    this.cell = -1;
     this.element = h('div', { class: 'card', 'aria-hidden': 'true', hidden: true }, this.canvas, this.words);
     this.parent = parent;
     parent.append(this.element);
@@ -20,12 +23,14 @@ export class Card {
   /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [asked] what it says for the class that is asked for */
   show(grid, i, square, meanwhile, asked) {
     const { columns } = grid;
+    this.cell = i;
+    this.mark.hidden = true;
     if (grid.facts.icon) drawIcon(this.canvas, grid, i, meanwhile);
     this.canvas.hidden = !grid.facts.icon;
     const words = grid.words(i);
     fill(this.words,
       h('div', { class: 'card-line' },
-        h('span', {}, `${count(columns.count[i])} samples`),
+        h('span', {}, `${count(columns.count[i])} samples`, this.mark),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i])),
       asked && h('p', { class: 'card-asked' }, asked),
       words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value }))));
@@ -33,7 +38,13 @@ export class Card {
     this.#place(square);
   }
 
+  /** Say that the cell's own patches are flat. */
+  flat() {
+    this.mark.hidden = false;
+  }
+
   hide() {
+    this.cell = -1;
     this.element.hidden = true;
   }
 

@@ -22,7 +22,7 @@ export class Locate {
     this.positions = null;
     this.shown = '';
     this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
-    this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate an image'));
+    this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')));
     const { root } = atlas;
     this.listeners = /** @type {[string, (event: any) => void][]} */ ([
       ['dragover', (event) => { event.preventDefault(); root.classList.add('dropping'); }],

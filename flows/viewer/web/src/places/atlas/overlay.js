@@ -13,6 +13,7 @@ import { drawMark } from './marks.js';
  * @property {number} cursor
  * @property {number} open
  * @property {(Float32Array | null)} share   of a class, −1 to 1, by cell
+ * @property {number} intensity  how much of its colour a cell loses that says nothing for the class, 0 to 1
  * @property {(Float32Array | null)} amount  of what is shaded, 0 to 1, by cell
  * @property {Map<number, number>} lit       cells that an image's positions fall in, and how many
  * @property {boolean} named
@@ -71,8 +72,8 @@ export class Overlay {
 
   /** @param {Scene} scene @param {number} width @param {number} height */
   #changed(scene, width, height) {
-    const { grid, frame, share, way, amount, lit, named, marks, arrows } = scene;
-    const now = [grid, grid?.labels, frame.left, frame.top, frame.side, width, height, share, way, amount, lit, lit.size, named, marks, arrows, this.colours];
+    const { grid, frame, share, way, intensity, amount, lit, named, marks, arrows } = scene;
+    const now = [grid, grid?.labels, frame.left, frame.top, frame.side, width, height, share, way, intensity, amount, lit, lit.size, named, marks, arrows, this.colours];
     const same = now.every((part, k) => part === this.drawn[k]);
     this.drawn = now;
     return !same;
@@ -123,7 +124,7 @@ export class Overlay {
     for (const i of seen) {
       const share = /** @type {Float32Array} */ (scene.share)[i];
       const { x, y, side } = square(scene, i);
-      context.globalAlpha = 0.8 * (1 - strength(share, scene.way));
+      context.globalAlpha = scene.intensity * (1 - strength(share, scene.way));
       context.fillStyle = this.colours.paper;
       context.fillRect(x, y, side, side);
       context.globalAlpha = 1;

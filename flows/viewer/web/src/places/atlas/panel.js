@@ -5,6 +5,7 @@ import { h } from '../../dom.js';
 import { count, many, number, percent, signed } from '../../format.js';
 import { href } from '../../address.js';
 import { bars, cellHref, chip, image, missing, section } from '../../parts.js';
+import { cellOf } from './grid.js';
 import { ring } from './hover.js';
 import { icon } from './sprites.js';
 
@@ -18,7 +19,7 @@ const FIRST = 9;
  */
 export async function cellPanel(grid, i, state, about) {
   const { row, col } = grid.columns;
-  const cell = /** @type {Cell} */ (await ask('cell', { layer: grid.layer.name, grid: grid.size, row: row[i], col: col[i] }));
+  const cell = /** @type {Cell} */ (await ask('cell', cellOf(grid, i)));
   return [
     h('div', { class: 'cell-head' }, grid.facts.icon > 0 && icon(grid, i, 160, `icon of cell ${row[i]},${col[i]}`), facts(cell)),
     cell.icon?.weak && h('p', { class: 'note' }, 'This icon is weak: another cell of the grid fits it better. Trust the patches below.'),
@@ -44,7 +45,9 @@ function facts(cell) {
     h('dt', { title: 'mean distance of the samples to their mean, in lengths of the mean' }, 'spread'), h('dd', { class: 'num' }, number(cell.spread)),
     cell.icon && [h('dt', {}, 'fidelity'), h('dd', {}, ring(cell.icon.cosine, false)),
       h('dt', { title: 'where the cell comes among all cells of the grid by how well the icon fits them' }, 'rank'),
-      h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`)]);
+      h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`)],
+    cell.contrast !== null && [h('dt', { title: 'how far the pixels of a patch lie from their mean, as a part of white: the median of the patches below. A cell is flat where it is under 0.05' }, 'contrast'),
+      h('dd', { class: 'num' }, `${number(cell.contrast)}${cell.flat ? ', flat' : ''}`)]);
 }
 
 /** @param {import('./grid.js').Grid} grid @param {Cell} cell @param {import('../../address.js').State} state */

@@ -45,7 +45,7 @@ export function fillGrids(select, layer, chosen, shown) {
   const words = layer.grids.length > 1 ? `by zoom (${shown})` : `${shown} × ${shown}`;
   select.replaceChildren(h('option', { value: '' }, words),
     ...(layer.grids.length > 1 ? layer.grids.map((grid) => h('option', { value: grid.grid }, `${grid.grid} × ${grid.grid}`)) : []));
-  select.value = chosen && layer.grids.some((grid) => String(grid.grid) === chosen) ? chosen : '';
+  select.value = [...select.options].some((option) => option.value === chosen) ? String(chosen) : '';
 }
 
 /** What the frames' colour means. @param {string} shade @param {[string, string]} ends */

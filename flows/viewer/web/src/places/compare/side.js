@@ -23,7 +23,7 @@ export class Side {
     /** @type {Map<number, Promise<Grid>>} */
     this.grids = new Map();
     /** @type {import('../atlas/overlay.js').Scene} */
-    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: false, marks: null, arrows: null };
+    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: false, intensity: 0, marks: null, arrows: null };
     this.map = new Tiles(this.stage, {
       moved: () => { this.redraw(); told.moved(this); },
       settled: () => told.settled(this),
