@@ -6,6 +6,7 @@ import base64
 import io
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 from support import viewing
 
 from flows import notebook, notebook_pictures
-from flows.viewer import assets, inside
+from flows.viewer import assets, catalogue, cells, inside, units
 from storage.errors import Incomplete, NotFound
 
 LAYER = "features.5"
@@ -128,11 +129,11 @@ widget.render({ model, el: document.getElementById('out') });
 </script>"""
 
 
-@pytest.fixture
-def frame(atlas: notebook.Atlas) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
+@contextmanager
+def in_notebook(atlas: notebook.Atlas, **query: Any) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
     """Open a page that does what a notebook does, with the widget's own Python as its kernel."""
     with viewing.browser() as chromium, viewing.opened(chromium, "http://notebook.test") as page:
-        widget, sent, saved = atlas.view(LAYER, height=640), [], list[str]()
+        widget, sent, saved = atlas.view(LAYER, height=640, **query), [], list[str]()
         widget.send = lambda told, buffers: sent.append([told, base64.b64encode(buffers[0]).decode()])
 
         def kernel(asked: dict[str, Any]) -> Any:
@@ -149,6 +150,12 @@ def frame(atlas: notebook.Atlas) -> Iterator[tuple[viewing.Page, Any, list[str]]
         assert page.complaints() == []
         assert page.foreign() == []
         widget.close()
+
+
+@pytest.fixture
+def frame(atlas: notebook.Atlas) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
+    with in_notebook(atlas) as opened:
+        yield opened
 
 
 def test_the_page_works_in_a_notebook(frame: tuple[viewing.Page, Any, list[str]]) -> None:
@@ -169,3 +176,33 @@ def test_the_page_works_in_a_notebook(frame: tuple[viewing.Page, Any, list[str]]
     assert "/unit/features.5:" in saved[-1]
     page.script("() => window.turn('/small/run')")
     inner.get_by_text("Cite it").wait_for()
+
+
+SHOWN = {"cell": "/small/atlas/{layer}?cell={row},{col}&grid=4", "list": "/small/atlas/{layer}?view=list"}
+SHOWN |= {"units": "/small/units/{layer}", "unit": "/small/unit/{layer}:1", "class": "/small/atlas/{layer}?class=1"}
+SHOWN |= {"image": "/small/image/3?layer={layer}"}
+
+
+def test_hostile_names_are_words_in_a_notebook_too(atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook's page has no policy that would stop them: what is taken for markup there runs."""
+    for module in (cells, units):
+        monkeypatch.setattr(module, "labels", lambda edition: [viewing.HOSTILE] * edition.run.version.about["ids"])
+    image = catalogue.ANSWERS["image"]
+    facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
+    monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda edition, id: facts, ""))
+    place = {name: int(atlas.edition.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
+    with in_notebook(atlas, cell=viewing.HOSTILE) as (page, inner, _):
+        page.expose("hacked")
+        inner.locator(".stage canvas").first.wait_for()
+        for name, address in SHOWN.items():
+            page.script("there => window.turn(there)", address.format(layer=LAYER, **place))
+            page.wait_for_timeout(300)
+            page.until("() => !document.querySelector('iframe').contentDocument.querySelector('.waiting')", 60)
+            if name in ("cell", "units", "image"):
+                inner.locator("main, .panel").get_by_text(viewing.HOSTILE).first.wait_for()
+        assert page.called() == 0
+        page.script(
+            "text => { document.querySelector('iframe').contentDocument.querySelector('main').innerHTML = text; }",
+            viewing.HOSTILE.replace("hacked()", "top.hacked()"),
+        )
+        page.until_called()
