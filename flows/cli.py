@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+import warnings
 
 # Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -45,8 +47,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
+    # torch warns of its own scripts, which is nothing that a user of ours could act on.
+    warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
     try:
-        app(spread(arguments))
+        code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
+        if not arguments:
+            return 2
+        return code if isinstance(code, int) else 0
+    except typer.TyperException as error:
+        return _misused(error, arguments)
+    except typer.Abort:
+        print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
     except SystemExit as leaving:
         if leaving.code == 130:
             print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -60,7 +72,18 @@ def invoke(arguments: list[str]) -> int:
     except OSError as error:
         print(f"actlas: {error.filename or 'the system'}: {_reason(error)}", file=sys.stderr)
         return 1
-    return 0
+
+
+def _misused(error: typer.TyperException, arguments: list[str]) -> int:
+    """Say in one line what is wrong with the command as it was written."""
+    message = str(getattr(error, "format_message", error.__str__)())
+    options = getattr(getattr(error, "param", None), "opts", [])
+    given = [value for option, value in itertools.pairwise(arguments) if option in options]
+    value = f" (it was {given[-1]})" if given else ""
+    context = getattr(error, "ctx", None)
+    help = f"; {context.command_path} --help says what there is" if context is not None else ""
+    print(f"actlas: {message.rstrip('.')}{value}{help}", file=sys.stderr)
+    return 2
 
 
 def _reason(error: OSError) -> str:

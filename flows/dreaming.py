@@ -188,7 +188,7 @@ def _at_most(picture: Byte) -> Byte:
 
 
 def _side(text: str, size: str) -> int:
-    if not text.isdigit() or not SIDES[0] <= int(text) <= SIDES[1]:
+    if not text.isdecimal() or not SIDES[0] <= int(text) <= SIDES[1]:
         raise UsageError(
             f"--size {size}: a longer side in pixels such as 1024, or of noise HEIGHTxWIDTH, from {SIDES[0]} to {SIDES[1]}"
         )

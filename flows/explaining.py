@@ -20,7 +20,7 @@ from atlas.one_image import between, contribution, likeness
 from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import groups
 from flows import targets
-from flows.illustrating import Drawing, Illustrator, check_model
+from flows.illustrating import Drawing, Illustrator
 from flows.looking import Look
 from flows.one_layer import Seen, describe, side_of
 from storage.errors import UsageError
@@ -83,7 +83,6 @@ def explain(look: Look, image: str, layer: str, *, to: str | None = None, told: 
     x = model.preprocess.normalise(torch.from_numpy(pixels.copy())[None]).contiguous(memory_format=torch.channels_last)
     names = [layer] if to is None else [layer, to]
     layers, choices = look.layers(names), look.choices(x)
-    check_model(look, names)
     target, versus, score = _question(look, told, choices)
     illustrator = Illustrator(look, told.drawing)
     try:
@@ -126,6 +125,8 @@ def _question(
 
 
 def _class(text: str, classes: tuple[str, ...]) -> int:
+    if text.startswith("prob:"):
+        raise UsageError(f"{text}: what is explained is a class's logit; write {text.removeprefix('prob:')}")
     return targets.class_index(text.removeprefix("class:"), classes)
 
 

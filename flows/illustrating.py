@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from atlas import fingerprint, folding
+from atlas import folding
 from atlas.activations import run_to
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.inversion import icons, recipes, whitening
@@ -23,7 +23,6 @@ from flows import progress, showing, subject, wishes
 from flows.looking import Look
 from flows.seeding import seeds
 from storage import arrays, pictures
-from storage.errors import ModelError
 from storage.images.decode import decode
 from storage.images.samples import sample_photos
 from storage.run import Run
@@ -180,21 +179,6 @@ class Illustrator:
             down, across = (-(-side // MOST_ROWS) for side in maps.shape[2:])
             found = found.add(maps[:, :, ::down, ::across].permute(0, 2, 3, 1).reshape(-1, layer.units).numpy())
         return found.mean()
-
-
-def check_model(look: Look, layers: Iterable[str]) -> None:
-    """Raise ModelError where the model has changed up to one of the run's layers since the run was made."""
-    run, model = look.run, look.model
-    named = [] if run is None else [layer for layer in layers if layer in run.layers]
-    if run is None or not named:
-        return
-    found = fingerprint.fingerprints(model.module, subject.example(model), named, model.preprocess.fingerprint())
-    for layer in named:
-        if found[layer] != run.model["fingerprints"][layer]:
-            raise ModelError(
-                f"{run.name}@{run.number} was made by another model: {model.spec} has changed up to {layer} since; "
-                "run it again, or load the weights it was made with"
-            )
 
 
 def _kept(run: Run, layer: str, unit: int, side: str) -> Byte | None:

@@ -58,7 +58,7 @@ def activation_of(run: Run, layer: str, data: bytes) -> Tensor:
 
 def read_image(run: Run, image: str) -> bytes:
     """Read an image of the run by its id, or a file."""
-    if image.isdigit():
+    if image.isdecimal():
         return _of_run(run, int(image))
     try:
         return Path(image).read_bytes()

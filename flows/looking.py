@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from atlas import activations
+from atlas import activations, fingerprint
 from atlas.arrays import Layer
 from flows import locating, query, subject
 from flows.config import DEFAULT_MODEL
 from storage import models
-from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
+from storage.errors import AmbiguousAxes, ModelError, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
 from storage.run import Run
 
@@ -29,10 +29,12 @@ class Look:
 
     model: models.Model
     run: Run | None = None
+    axes: Mapping[str, str] = field(default_factory=dict)
+    """Of layers whose axes can't be told; a run has its own."""
 
     def layers(self, names: Sequence[str] | None = None) -> dict[str, Layer]:
         """Return the layers named, or all whose axes can be told, in the order in which they finish."""
-        axes = dict(self.run.version.about["config"].get("axes") or {}) if self.run is not None else {}
+        axes = self.axes if self.run is None else self.run.version.about["config"].get("axes") or {}
         try:
             known = {name: how for name, how in axes.items() if names is None or name in names}
             return activations.probe(self.model.module, subject.example(self.model), names, axes=known)
@@ -59,9 +61,9 @@ class Look:
 
     def image(self, named: str) -> Image.Image:
         """Return an image of the run by its id, or the image of a file."""
-        if self.run is not None:
-            return decode(locating.read_image(self.run, named))
         try:
+            if self.run is not None:
+                return decode(locating.read_image(self.run, named))
             return decode(Path(named).read_bytes())
         except OSError as error:
             raise NotFound(f"{named}: {error.strerror}; give an image file, or --run NAME and an image's id") from None
@@ -77,23 +79,57 @@ def look(
     weights: str | None = None,
     input_size: int | None = None,
     classes: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    axes: Mapping[str, str] | None = None,
 ) -> Look:
-    """Load the model of a run, or of a spec; the default model if neither is named."""
+    """Load the model of a run, or of a spec; the default model if neither is named.
+
+    Raises ModelError where the run's model has changed since.
+    """
     if run is not None:
-        told = {"--model": model, "--weights": weights, "--input-size": input_size, "--classes": classes}
+        told: dict[str, object] = {
+            "--model": model,
+            "--weights": weights,
+            "--input-size": input_size,
+            "--classes": classes,
+        }
+        told |= {"--mean": mean, "--std": std, "--axes": axes or None}
         if doubled := [name for name, value in told.items() if value is not None]:
             raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")
         found = query.open_run(store, run)
-        return Look(model=subject.load(locating.config_of(found, store)), run=found)
-    loaded = models.load(model or DEFAULT_MODEL, weights=weights, input_size=input_size, classes=classes)
-    return Look(model=loaded)
+        look = Look(model=subject.load(locating.config_of(found, store)), run=found)
+        check_model(look, found.layers)
+        return look
+    loaded = models.load(
+        model or DEFAULT_MODEL, weights=weights, input_size=input_size, mean=mean, std=std, classes=classes
+    )
+    if classes is not None:
+        _check_classes(loaded, classes)
+    return Look(model=loaded, axes=axes or {})
 
 
-def check_out(path: str, option: str = "--out") -> Path:
-    """Return where a PNG is to go; raises UsageError before anything is computed where it can't."""
-    out = Path(path)
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{option} {path}: pictures are written as PNG; let the name end in .png")
-    if not out.parent.is_dir():
-        raise UsageError(f"{option} {path}: there is no folder {out.parent}")
-    return out
+def check_model(look: Look, layers: Iterable[str]) -> None:
+    """Raise ModelError where the model has changed up to one of the run's layers since the run was made."""
+    run, model = look.run, look.model
+    named = [] if run is None else [layer for layer in layers if layer in run.layers]
+    if run is None or not named:
+        return
+    found = fingerprint.fingerprints(model.module, subject.example(model), named, model.preprocess.fingerprint())
+    for layer in named:
+        if found[layer] != run.model["fingerprints"][layer]:
+            raise ModelError(
+                f"{run.name}@{run.number} was made by another model: {model.spec} has changed up to {layer} since; "
+                "run it again, or load the weights it was made with"
+            )
+
+
+def count_classes(model: models.Model) -> int:
+    """Return how many scores the model gives."""
+    with torch.no_grad():
+        return int(model.logits(model.module(subject.example(model)[None])).shape[1])
+
+
+def _check_classes(model: models.Model, path: str) -> None:
+    if (count := count_classes(model)) != len(model.classes):
+        raise UsageError(f"--classes {path} has {len(model.classes)} names, and {model.spec} {count} classes")

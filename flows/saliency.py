@@ -14,6 +14,7 @@ from atlas.attribution import METHODS, Settings, attribute, colours
 from atlas.attribution.gradients import gap
 from atlas.attribution.methods import Attribution
 from atlas.attribution.scores import Score, values
+from atlas.attribution.weighting import moves
 from flows import saliency_sheet, targets
 from flows.looking import Look
 from storage.errors import NotFound, UsageError
@@ -44,15 +45,19 @@ def explain(
         raise UsageError(f"--baseline {baseline} is not one of {', '.join(BASELINES)}")
     model, pixels = look.model, look.model.preprocess.pixels(look.image(image))
     x = model.preprocess.normalise(torch.from_numpy(pixels.copy())[None]).contiguous()
-    chosen = None if target is None else targets.parse(target, model.classes)
+    chosen = None if target is None else _one(target, look)
     choices = look.choices(x) if chosen is None or chosen.kind != "unit" else []
     chosen = chosen or targets.of_class(choices[0]["index"], model.classes)
     score = targets.score_of(chosen, model, look.layers([chosen.layer]) if chosen.layer else {})
+    if method == "integrated-gradients" and steps < 1:
+        raise UsageError(f"--steps {steps}: integrated gradients take at least 1")
+    if method == "smoothgrad" and samples < 1:
+        raise UsageError(f"--samples {samples}: smoothgrad takes at least 1")
     told = Settings(
         samples=samples,
         steps=steps,
         baseline=_baseline(look, baseline),
-        layer=_cam_layer(look, chosen, layer, method),
+        layer=_cam_layer(look, x, chosen, score, layer, method),
         seed=seed,
     )
     try:
@@ -72,6 +77,11 @@ def explain(
     }
     if method == "integrated-gradients":
         answer |= _completeness(look, x, score, found, told)
+    if told.layer is not None and not bool(found.raw.any()):
+        answer["note"] = (
+            f"nothing at {told.layer.name} speaks for {chosen}: it is read from what has no place there (a class "
+            "token), or all there speaks against it; an earlier --layer may show more"
+        )
     return answer, _rgb(pixels), found.map[0].detach().numpy()
 
 
@@ -80,10 +90,7 @@ def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "shee
 
     Left out it is the picture's own, on a sheet at least `saliency_sheet.LEAST`.
     """
-    if view not in VIEWS:
-        raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
-    if size is not None and not 16 <= size <= 4096:
-        raise UsageError(f"--size {size}: from 16 to 4096 pixels")
+    check_view(view, size)
     height, width = picture.shape[:2]
     least = saliency_sheet.LEAST if view == "sheet" else 1
     scale = (size or max(height, width, least)) / max(height, width)
@@ -95,8 +102,29 @@ def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "shee
     return views[view] if view != "sheet" else saliency_sheet.draw(answer, [shown, views["heat"], views["overlay"]])
 
 
-def _cam_layer(look: Look, target: targets.Target, named: str | None, method: str) -> Layer | None:
-    """Return Grad-CAM's layer: the one named, or the model's last with more than one position."""
+def _one(text: str, look: Look) -> targets.Target:
+    """Read the target; raises UsageError for a sum, which is no one number of the model."""
+    modules = dict(look.model.module.named_modules())
+    if len(targets.parse_sum(text, look.model.classes, modules)) > 1:
+        raise UsageError(f"{text} is a sum, which `actlas show` draws; saliency explains one class or unit")
+    return targets.parse(text, look.model.classes)
+
+
+def check_view(view: str, size: int | None) -> None:
+    """Raise UsageError for a view or a size that can't be drawn."""
+    if view not in VIEWS:
+        raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
+    if size is not None and not 16 <= size <= 4096:
+        raise UsageError(f"--size {size}: from 16 to 4096 pixels")
+
+
+def _cam_layer(
+    look: Look, x: Tensor, target: targets.Target, score: Score, named: str | None, method: str
+) -> Layer | None:
+    """Return Grad-CAM's layer: the one named, or the last with more than one position where something moves the score.
+
+    That is not the last of a vision transformer, of which the class token alone is read.
+    """
     if method != "grad-cam":
         if named is not None:
             raise UsageError(f"--layer is for grad-cam, not {method}")
@@ -108,7 +136,10 @@ def _cam_layer(look: Look, target: targets.Target, named: str | None, method: st
     spatial = [layer for layer in look.layers().values() if layer.height * layer.width > 1]
     if not spatial:
         raise NotFound(f"model {look.model.spec}: no layer has more than one position; grad-cam can't be drawn")
-    return spatial[-1]
+    found = next((layer for layer in reversed(spatial) if moves(look.model.module, x, score, layer)), None)
+    if found is None:
+        raise NotFound(f"model {look.model.spec}: no layer with positions moves {target}; grad-cam can't be drawn")
+    return found
 
 
 def _baseline(look: Look, name: str) -> Tensor | None:

@@ -35,6 +35,10 @@ TRIES = 3
 """How often a unit that nothing seems to excite is drawn before it is called dead."""
 DIVERSE = 1.0
 """How much facets are to differ, as a share of what they reach."""
+MOST_TOGETHER = 4 * MOST_PIXELS
+"""Of facets, which must be drawn in one batch."""
+GREY = 128
+"""What is shown of the dead: their pictures are of noise alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ class Drawn:
     dead: bool
     style: Style
     size: Size
+    seed: int
 
 
 def size_of(text: str | None) -> Size | None:
@@ -78,7 +83,7 @@ def size_of(text: str | None) -> Size | None:
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
-    if len(sides) > 2 or not all(side.isdigit() and 16 <= int(side) <= 4096 for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() and 16 <= int(side) <= 4096 for side in sides):
         raise UsageError(f"--size {text}: a side such as 128, or HEIGHTxWIDTH such as 96x256, from 16 to 4096 pixels")
     return int(sides[0]), int(sides[-1])
 
@@ -97,7 +102,7 @@ def every_unit(look: Look, texts: Sequence[str], how: How) -> list[Drawn]:
     wanted = wishes.units(layer, range(layer.units))
     run = look.run
     if run is not None and run.has("gallery", layer.name) and how == How():
-        return _kept(run.gallery(layer.name), wanted)
+        return _kept(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
     return draw(look, wanted, {layer.name: layer}, how)
 
 
@@ -140,7 +145,7 @@ def describe(look: Look, drawn: Sequence[Drawn], how: How) -> dict[str, Any]:
     return {
         "model": look.model.spec,
         "run": None if look.run is None else look.run.name,
-        "seed": how.seed,
+        "seed": drawn[0].seed if drawn else how.seed,
         "pictures": [_told(one) | facts.of(one) for one in drawn],
     }
 
@@ -162,6 +167,7 @@ def _group(
     named = {name for wish in group for name in wish.layers}
     aims = singly([wish.aim for wish in shown])
     if how.facets > 1:
+        _check_facets(how.facets, style, size)
         apart = _apart(look, group[0], layers)
         named.add(apart.name)
         layers = layers | {apart.name: apart}
@@ -179,6 +185,7 @@ def _group(
             own_size=preprocess.size,
             logits=look.model.logits if of_classes else None,
             judge=singly([wish.judge for wish in shown]),
+            told=singly([wish.aim for wish in shown]),
             spectrum=spectra.spectrum(look, *size) if style.canvas == "phase" else None,
             batch=len(shown) if how.facets > 1 else batch_of(len(shown), size),
             tries=TRIES if how.facets == 1 else 1,
@@ -190,18 +197,31 @@ def _group(
         Drawn(
             wish=wish,
             facet=number % how.facets if how.facets > 1 else None,
-            picture=made.pictures[number],
+            picture=np.full_like(made.pictures[number], GREY) if made.dead[number] else made.pictures[number],
             value=float(made.value[number]),
             best=float(made.best[number]),
             dead=bool(made.dead[number]),
             style=style,
             size=size,
+            seed=how.seed,
         )
         for number, wish in enumerate(shown)
     ]
 
 
-def _kept(gallery: galleries.Gallery, wanted: Sequence[Wish]) -> list[Drawn]:
+def _check_facets(facets: int, style: Style, size: Size) -> None:
+    if style.canvas == "zero":
+        raise UsageError(
+            f"--facets {facets}: recipe {style.name} begins without chance, so that its facets are all alike"
+        )
+    most = MOST_TOGETHER // (size[0] * size[1])
+    if facets > most:
+        raise UsageError(
+            f"--facets {facets}: of {size[0]} x {size[1]} pixels at most {most} are drawn together; or --size"
+        )
+
+
+def _kept(gallery: galleries.Gallery, wanted: Sequence[Wish], seed: int) -> list[Drawn]:
     style = Style(**gallery.recipe)
     return [
         Drawn(
@@ -213,6 +233,7 @@ def _kept(gallery: galleries.Gallery, wanted: Sequence[Wish]) -> list[Drawn]:
             dead=bool(gallery.dead[unit]),
             style=style,
             size=(gallery.pictures.shape[1], gallery.pictures.shape[2]),
+            seed=seed,
         )
         for unit, wish in enumerate(wanted)
     ]
@@ -246,6 +267,7 @@ def _apart(look: Look, wish: Wish, layers: dict[str, Layer]) -> Layer:
 def _told(one: Drawn) -> dict[str, Any]:
     return {
         "target": one.wish.text,
+        "kind": "sum" if one.wish.only is None else one.wish.only.kind,
         "facet": one.facet,
         "value": one.value,
         "best": one.best,
@@ -280,7 +302,7 @@ class _Facts:
         return {"patch": patch, "ratio": one.best / patch if patch > 0 else None}
 
     def _of_class(self, one: Drawn, wanted: int) -> dict[str, Any]:
-        """Show the picture to the model as it would be shown an image."""
+        """Show the model the picture, stretched to its input where it is of another size."""
         model = self.look.model
         height, width = model.preprocess.size
         channels = 3 if model.preprocess.channels == 3 else 1

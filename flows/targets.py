@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -25,9 +25,11 @@ Kind = Literal["class", "probability", "unit", "layer", "cell"]
 _CLASS = re.compile(r"(class|prob):(.*)", re.DOTALL)
 _UNIT = re.compile(r"(?P<layer>.+):(?P<unit>\d+)(?:@(?P<y>\d+),(?P<x>\d+))?")
 _CELL = re.compile(r"(?P<layer>.+)@(?P<grid>\d+):(?P<row>\d+),(?P<col>\d+)")
+_PLACE = re.compile(r"(@\d+)?(:\d+(@\d+,\d+)?|@\d+:\d+,\d+)?")
+"""What may follow a module's name in a target: which call of it, and what of the layer."""
 _WEIGHT = r"(?:\d+(?:\.\d*)?|\.\d+)\*"
 _TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?P<weight>{_WEIGHT})?(?P<target>.+)", re.DOTALL)
-_NEXT = re.compile(rf"(?=[+-](?:{_WEIGHT})?(?:class|prob):)|(?<=[\d\s])(?=[+-]\s*(?:{_WEIGHT})?[\w.@]+:\d)")
+_NEXT = re.compile(rf"(?=[+-]\s*(?:{_WEIGHT})?(?:class|prob):)|(?<=[\d\s])(?=[+-]\s*(?:{_WEIGHT})?[\w.@]+:\d)")
 """Before a sign that a target follows: names of classes and layers may have hyphens, too."""
 _KINDS: dict[str, Kind] = {"class": "class", "prob": "probability"}
 
@@ -65,22 +67,44 @@ def parse(text: str, classes: Sequence[str] = ()) -> Target:
     if found := _UNIT.fullmatch(text):
         place = None if found["y"] is None else (int(found["y"]), int(found["x"]))
         return Target(kind="unit", layer=found["layer"], index=int(found["unit"]), position=place)
+    if _CELL.fullmatch(text):
+        raise UsageError(f"{text} is a cell of an atlas, which `actlas show` draws; write {FORMS}")
     if not text or ":" in text or any(char.isspace() for char in text):
         raise UsageError(f"{text!r} is no target; write {FORMS}")
     return Target(kind="layer", layer=text)
 
 
-def parse_sum(text: str, classes: Sequence[str] = ()) -> list[tuple[float, Target]]:
+def parse_sum(text: str, classes: Sequence[str] = (), layers: Container[str] = ()) -> list[tuple[float, Target]]:
     """Read what a picture is to show: a target or cell with weight 1, or a sum of weighted ones.
 
+    `layers` are names of the model's modules: where whole layers are added, only they tell a sign from a hyphen.
     Raises as `parse` does.
     """
     if any(text == f"{word}:{name}" for word in _KINDS for name in classes):
         return [(1.0, parse(text, classes))]
-    parts = [_TERM.fullmatch(part.strip()) for part in _NEXT.split(text) if part.strip()]
+    cut = [piece for part in _NEXT.split(text) for piece in _of_layers(part, layers)]
+    parts = [_TERM.fullmatch(part.strip()) for part in cut if part.strip()]
     if not parts or None in parts:
         raise UsageError(f"{text!r} is no target; write {FORMS}, or a sum of such")
     return [(_weight(part), _of_sum(part["target"].strip(), classes)) for part in parts if part]
+
+
+def _of_layers(part: str, layers: Container[str]) -> list[str]:
+    """Cut a part of a sum at signs, where that gives layers that are there, or units of such."""
+    return _terms(part, layers) or [part]
+
+
+def _terms(part: str, layers: Container[str]) -> list[str]:
+    term = _TERM.fullmatch(part.strip())
+    if term:
+        name = re.split("[@:]", term["target"])[0]
+        if name in layers and _PLACE.fullmatch(term["target"][len(name) :]):
+            return [part]
+    for sign in re.finditer(r"(?<=\S)\s*(?=[+-])", part):
+        head, rest = _terms(part[: sign.start()], layers), _terms(part[sign.end() :], layers)
+        if len(head) == 1 and rest:
+            return head + rest
+    return []
 
 
 def _of_sum(text: str, classes: Sequence[str]) -> Target:
@@ -96,7 +120,7 @@ def _weight(part: re.Match[str]) -> float:
 
 def class_index(text: str, classes: Sequence[str]) -> int:
     """Return the class of an index or a name, whose capitals don't matter."""
-    if text.isdigit() and (not classes or int(text) < len(classes)):
+    if text.isdecimal() and (not classes or int(text) < len(classes)):
         return int(text)
     found = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]
     if len(found) == 1:
@@ -105,7 +129,7 @@ def class_index(text: str, classes: Sequence[str]) -> int:
         raise UsageError(
             f"{len(found)} classes are called {text!r}; write one of class:{', class:'.join(map(str, found))}"
         )
-    if text.isdigit():
+    if text.isdecimal():
         raise NotFound(f"the model has no class {text}; its classes are 0 to {len(classes) - 1}")
     if not classes:
         raise UsageError(f"the model has no class names, so {text!r} can't be found; give an index, or --classes FILE")

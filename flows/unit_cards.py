@@ -52,7 +52,7 @@ def sentence(answer: dict[str, Any]) -> str:
         parts.append(f"strongest on {' and '.join(row['label'] for row in counts[:2])}")
     parts.append(f"at most {_number(answer['positive']['extreme'])}")
     if answer["samples"]:
-        parts.append(f"above 0 at {_percent(answer['samples']['above_zero'])} of sampled positions")
+        parts.append(f"above 0 at {percent(answer['samples']['above_zero'])} of sampled positions")
     return " · ".join(parts)
 
 
@@ -73,7 +73,7 @@ def _aside(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> 
 
 def _labels(page: Page, labels: dict[str, Any], y: float) -> float:
     if not labels["counts"]:
-        return page.lines(MARGIN, y, "The images have no labels.", ASIDE)
+        return page.lines(MARGIN, y, "None: no patch with a label excites it.", ASIDE)
     for row in labels["counts"][:LABELS]:
         share = row["patches"] / labels["patches"]
         page.box(MARGIN, y + 19, ASIDE, 4, FAINT)
@@ -101,6 +101,8 @@ def _side(page: Page, answer: dict[str, Any], pictures: Pictures, sign: str, tit
     )
     if answer[sign]["note"]:
         y = page.lines(left, y - 4, answer[sign]["note"], wide) + 4
+    if answer[sign]["extreme"] == 0 and answer["positive"]["extreme"] == answer["negative"]["extreme"]:
+        return y + 8
     step, middle = (wide - TILE) / (ACROSS - 1), y + TILE
     gradients = pictures.gradients.get(sign, [])
     for number, patch in enumerate(answer[sign]["patches"][:ACROSS]):
@@ -118,7 +120,7 @@ def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) ->
     if spread is None:
         return y
     remark = f"{spread['count']:,} sampled positions, median {_number(spread['quantiles']['0.5'])}"
-    remark += f"; {_percent(spread['zeros'])} are exactly 0" if spread["zeros"] else ""
+    remark += f"; {percent(spread['zeros'])} are exactly 0" if spread["zeros"] else ""
     y = _heading(page, MARGIN, y, INNER, "How strong it is, and examples from all over its range", remark)
     y = _histogram(page, spread["histogram"], y + 16, 120)
     step = INNER / max(1, len(intervals))
@@ -126,7 +128,7 @@ def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) ->
     for number, interval in enumerate(intervals):
         x = MARGIN + number * step + 5
         page.text(x + step / 2 - 5, y, f"{_number(interval['from'])} to {_number(interval['to'])}", 13, align="centre")
-        page.text(x + step / 2 - 5, y + 18, _percent(interval["share"]), 13, QUIET, align="centre")
+        page.text(x + step / 2 - 5, y + 18, percent(interval["share"]), 13, QUIET, align="centre")
         for place, example in enumerate(pictures.examples[number]):
             page.fitted(x + (step - 10 - side) / 2, y + 42 + place * (side + 6), example, side)
     most = max((len(row) for row in pictures.examples), default=0)
@@ -156,7 +158,7 @@ def _others(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) ->
     alike, layer = answer["alike"], answer["layer"]
     rows = [(row["unit"], f"{row['cosine']:.2f}") for row in alike["activation"]]
     below = [_units(page, pictures, layer, rows, "Active together", "cosine over images", x[0], y, wide)]
-    rows = [(row["unit"], _percent(row["shared"])) for row in alike["images"]]
+    rows = [(row["unit"], percent(row["shared"])) for row in alike["images"]]
     below.append(_units(page, pictures, layer, rows, "Strongest together", "images in common", x[1], y, wide))
     below.append(_links(page, answer, pictures, x[2], y, wide))
     below.append(_classes(page, answer, x[3], y, wide))
@@ -241,5 +243,6 @@ def _number(value: float | None) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share."""
     return f"{100 * share:.{0 if share >= 0.1 else 1 if share >= 0.001 else 2}f} %"

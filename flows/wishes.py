@@ -12,8 +12,8 @@ from atlas.arrays import Layer
 from atlas.inversion import objectives
 from atlas.inversion.objectives import Objective
 from atlas.inversion.whitening import whitener
-from flows import subject, targets
-from flows.looking import Look
+from flows import targets
+from flows.looking import Look, count_classes
 from flows.targets import Target
 from storage import arrays
 from storage.errors import NotFound, UsageError
@@ -54,7 +54,8 @@ def wishes(texts: Sequence[str], look: Look) -> tuple[list[Wish], dict[str, Laye
 
     Raises UsageError and NotFound for what isn't there, before anything is drawn.
     """
-    parsed = [(text, targets.parse_sum(text, look.model.classes)) for text in texts]
+    modules = dict(look.model.module.named_modules()).keys() - {""}
+    parsed = [(text, targets.parse_sum(text, look.model.classes, modules)) for text in texts]
     names = sorted({part.layer for _, parts in parsed for _, part in parts if part.layer})
     layers = look.layers(names) if names else {}
     return [_wish(text, parts, layers, look) for text, parts in parsed], layers
@@ -101,11 +102,8 @@ def _aim(target: Target, layers: dict[str, Layer], look: Look) -> Objective:
 
 def _check_class(target: Target, look: Look) -> None:
     """Without names of classes, only what the model gives tells how many there are."""
-    if not look.model.classes:
-        with torch.no_grad():
-            count = look.model.logits(look.model.module(subject.example(look.model)[None])).shape[1]
-        if target.index >= count:
-            raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
+    if not look.model.classes and target.index >= (count := count_classes(look.model)):
+        raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
 
 
 def _of_cell(target: Target, look: Look) -> Objective:

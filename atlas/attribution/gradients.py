@@ -114,5 +114,5 @@ def _forward(module: nn.Module, score: Score) -> Callable[[Tensor], Tensor]:
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators, which captum draws from, and put them back as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed & ((1 << 63) - 1))
         yield

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-_SUMS = """Add Sub Rsub Neg Mul Div Pow Sqrt Addmm Mm Mv Dot Bmm Baddbmm Addbmm Linear MkldnnLinear Convolution
+_SUMS = """Add Sub Rsub Neg Mul Div Addmm Mm Mv Dot Bmm Baddbmm Addbmm Linear MkldnnLinear Convolution
 ConvolutionOverrideable CudnnConvolution MkldnnConvolution Sum Mean"""
 _NORMS_AND_POOLS = """NativeBatchNorm CudnnBatchNorm MiopenBatchNorm NativeLayerNorm NativeGroupNorm
 MaxPool2DWithIndices AdaptiveMaxPool2D FractionalMaxPool2D AvgPool2D AdaptiveAvgPool2D Amax Max"""
@@ -35,6 +36,22 @@ _NAMES = {
     "Threshold": "a threshold that is not 0",
     "CopySlices": "an in-place change of a part of a tensor",
 }
+
+
+_FACTORS = {name: slice(0, 2) for name in ("Mul", "Mm", "Mv", "Dot", "Bmm", "Convolution")} | {
+    "Div": slice(1, 2),
+    **{name: slice(1, 3) for name in ("Addmm", "Baddbmm", "Addbmm")},
+}
+"""Which inputs of an operation are factors; of a quotient what it is divided by."""
+
+
+def multiplies(node: Any, on_path: Callable[[Any], bool]) -> bool:
+    """Say whether an operation multiplies two things that both depend on the picture, or divides by one that does.
+
+    A factor that is a weight makes it a sum like any other.
+    """
+    factors = [one for one, _ in node.next_functions[_FACTORS.get(name_of(node), slice(0))]]
+    return bool(factors) and all(one is not None and on_path(one) for one in factors)
 
 
 def name_of(node: Any) -> str:

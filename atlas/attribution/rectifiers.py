@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.attribution.gradients import by_input
-from atlas.attribution.operators import PLAIN, name_of, rectifies, spoken
+from atlas.attribution.operators import PLAIN, multiplies, name_of, rectifies, spoken
 from atlas.attribution.scores import Score, source
 
 Rule = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]
@@ -48,17 +48,22 @@ def _backwards(module: nn.Module, x: Tensor, score: Score, method: str, rule: Ru
     with torch.enable_grad(), _noting_layers(module) as layers:
         root = source(module, score, leaf)
         # All nodes are held until the end: autograd forgets the hook of one that Python no longer knows.
-        nodes = _between(root, leaf)
+        nodes, on_path = _between(root, leaf)
         for node in nodes:
             if rectifies(node):
                 node.register_hook(rule)
+            elif multiplies(node, on_path):
+                raise UndefinedMethodError(_refusal(method, node, "a product of activations", layers))
             elif name_of(node) not in PLAIN:
-                raise UndefinedMethodError(_refusal(method, node, layers))
+                raise UndefinedMethodError(_refusal(method, node, spoken(node), layers))
         return by_input(score.read(root), leaf)
 
 
-def _between(root: Tensor, leaf: Tensor) -> list[Any]:
-    """Return the operations by which the leaf reaches the root, in their order; not those on weights alone."""
+def _between(root: Tensor, leaf: Tensor) -> tuple[list[Any], Callable[[Any], bool]]:
+    """Return the operations by which the leaf reaches the root, in their order; not those on weights alone.
+
+    The second value tells whether an operation, or the leaf, is one of them.
+    """
     end = torch.autograd.graph.get_gradient_edge(leaf).node
     reaches: dict[Any, bool] = {end: True}
     stack = [] if root.grad_fn is None else [(root.grad_fn, False)]
@@ -71,7 +76,7 @@ def _between(root: Tensor, leaf: Tensor) -> list[Any]:
             reaches[node] = False
             stack += [(node, True), *((one, False) for one in before)]
     found = [node for node, reached in reaches.items() if reached and node is not end]
-    return sorted(found, key=lambda node: node._sequence_nr())
+    return sorted(found, key=lambda node: node._sequence_nr()), lambda node: reaches.get(node, False)
 
 
 class _Layers:
@@ -116,10 +121,10 @@ def _count() -> int:
     return int(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]
 
 
-def _refusal(method: str, node: Any, layers: _Layers) -> str:
+def _refusal(method: str, node: Any, what: str, layers: _Layers) -> str:
     layer = layers.of(node._sequence_nr())
     where = f"layer {layer!r}" if layer else "the model itself"
     return (
         f"{method} is defined where rectifiers (ReLU, ReLU6) and max pooling are the only nonlinearities, and "
-        f"{where} computes {spoken(node)}; use gradient, smoothgrad or integrated-gradients"
+        f"{where} computes {what}; use gradient, smoothgrad or integrated-gradients"
     )

@@ -22,17 +22,28 @@ def grad_cam(module: nn.Module, x: Tensor, score: Score, layer: Layer) -> Tensor
 
     Raises ValueError where the score does not depend on the layer by any gradient.
     """
-    with torch.enable_grad(), _catching(module, layer) as caught:
-        score_of = values(module, score, x.detach().requires_grad_())
-        raw = caught[0] if caught else None
-        by_raw = None
-        if raw is not None and score_of.requires_grad:
-            by_raw = torch.autograd.grad(score_of.sum(), raw, allow_unused=True)[0]
+    raw, by_raw = _gradient_at(module, x, score, layer)
     if raw is None or by_raw is None:
         raise ValueError(f"the score does not depend on layer {layer.name} by any gradient; choose one before it")
     activation, by_activation = view(raw.detach(), layer), view(by_raw, layer)
     weights = by_activation.mean((2, 3), keepdim=True)
     return (weights * activation).sum(1).clamp(min=0)
+
+
+def moves(module: nn.Module, x: Tensor, score: Score, layer: Layer) -> bool:
+    """Tell whether anything at the layer's positions moves the score."""
+    _, by_raw = _gradient_at(module, x, score, layer)
+    return by_raw is not None and bool(view(by_raw, layer).any())
+
+
+def _gradient_at(module: nn.Module, x: Tensor, score: Score, layer: Layer) -> tuple[Tensor | None, Tensor | None]:
+    """Return what the layer gives and the score's gradient by it, as they are in the module; None where there is none."""
+    with torch.enable_grad(), _catching(module, layer) as caught:
+        score_of = values(module, score, x.detach().requires_grad_())
+        raw = caught[0] if caught else None
+        if raw is None or not score_of.requires_grad:
+            return raw, None
+        return raw, torch.autograd.grad(score_of.sum(), raw, allow_unused=True)[0]
 
 
 @contextmanager

@@ -38,8 +38,8 @@ MOVED = 1e-6
 class Visualised:
     """Pictures `n h w 3`, with what they reach as they are published: plain, in bytes.
 
-    `value` is that of the aim, `best` that of the judge (the same if there is none). `dead` are those whose value is
-    what it was for the first picture and is for plain grey: nothing excites them.
+    `value` is that of what was told of, or of the aim; `best` that of the judge, or of the aim. `dead` are those whose
+    best is what it was for the first picture and is for plain grey: nothing excites them.
     """
 
     pictures: Byte
@@ -66,6 +66,7 @@ def visualise(
     own_size: Size = (224, 224),
     logits: Logits | None = None,
     judge: Aims | None = None,
+    told: Aims | None = None,
     spectrum: Float | None = None,
     batch: int = 16,
     tries: int = 1,
@@ -89,7 +90,9 @@ def visualise(
         see, fit = fitting(plain, style, size, own_size, len(mean), device)
         # To the end of the model nothing is gained by the way of `look`, which may do several operations in one.
         quick = see if logits is not None else _fitted(look(model, layers, mean, std), fit)
-        drawer = _Drawer(see, quick, aims, judge or aims, style, size, tuple(mean), tuple(std), spectrum, batch, device)
+        drawer = _Drawer(
+            see, quick, aims, judge or aims, told or aims, style, size, tuple(mean), tuple(std), spectrum, batch, device
+        )
         return _repeatedly(drawer, numbers, tries, tell)
 
 
@@ -169,6 +172,7 @@ class _Drawer:
     quick: See
     aims: Aims
     judge: Aims
+    told: Aims
     style: Style
     size: Size
     mean: tuple[float, ...]
@@ -218,7 +222,7 @@ class _Drawer:
         best = measured(self.judge, pictures)
         rests = [measured(self.judge, shown) for shown in (first, np.full_like(pictures, 128))]
         still = [np.abs(best - rest) <= MOVED * np.abs(rest) for rest in rests]
-        value = best if self.judge is self.aims else measured(self.aims, pictures)
+        value = best if self.judge is self.told else measured(self.told, pictures)
         return Visualised(pictures=pictures, value=value, best=best, dead=np.logical_and(*still))
 
 

@@ -63,7 +63,7 @@ def _factor(rows: NDArray[np.float64], count: int, seed: int) -> tuple[NDArray[n
     from sklearn.decomposition import NMF
     from sklearn.exceptions import ConvergenceWarning
 
-    model = NMF(n_components=count, init="nndsvda", random_state=seed, max_iter=STEPS)
+    model = NMF(n_components=count, init="nndsvda", random_state=seed & ((1 << 32) - 1), max_iter=STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         maps = model.fit_transform(rows)

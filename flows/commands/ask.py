@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import output
+from flows.commands import output, reading
 
 if TYPE_CHECKING:
     from storage.run import Run
@@ -44,6 +44,8 @@ def top(
 
     if gradients and not sheet:
         raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
+    if sheet:
+        reading.png(sheet, "--sheet")
     run = query.open_run(store, name)
     answer = query.top(run, *query.parse_unit(unit), k=k, sign=sign)
     if sheet:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands import output
+from flows.commands import output, reading
+
+if TYPE_CHECKING:
+    from flows.looking import Look
 
 Out = Annotated[str | None, typer.Option("--out", help="Write the picture, a PNG.")]
 RunName = Annotated[str | None, typer.Option("--run", help="Use the model of this run, NAME or NAME@VERSION.")]
@@ -19,8 +22,38 @@ Weights = Annotated[
 ]
 InputSize = Annotated[int | None, typer.Option("--input-size", help="Side of the model's input in pixels.")]
 Classes = Annotated[str | None, typer.Option("--classes", help="A text file with one class name per line.")]
+Mean = Annotated[str | None, typer.Option("--mean", help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")]
+Std = Annotated[str | None, typer.Option("--std", help="Standard deviation per channel, likewise.")]
+Axes = Annotated[list[str] | None, typer.Option("--axes", help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")]
 Size = Annotated[int | None, typer.Option("--size", help="Longer side of a picture in pixels; the model's input's.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn by chance.")]
+
+
+def look(
+    store: str,
+    run: str | None,
+    model: str | None,
+    weights: str | None,
+    input_size: int | None,
+    classes: str | None,
+    mean: str | None,
+    std: str | None,
+    axes: list[str] | None,
+) -> Look:
+    """Load what a drawing command is to look at."""
+    from flows import looking
+
+    return looking.look(
+        store,
+        run=run,
+        model=model,
+        weights=weights,
+        input_size=input_size,
+        classes=classes,
+        mean=reading.numbers("--mean", mean),
+        std=reading.numbers("--std", std),
+        axes=reading.pairs(axes),
+    )
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,6 +81,9 @@ def saliency(
     weights: Weights = None,
     input_size: InputSize = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
+    axes: Axes = None,
     out: Out = None,
     view: Annotated[str, typer.Option(help="sheet, heat or overlay.")] = "sheet",
     size: Size = None,
@@ -63,12 +99,12 @@ def saliency(
 
     Example:  actlas saliency cat.jpg "class:tabby cat" --method smoothgrad --out cat.png
     """
-    from flows import looking
     from flows import saliency as explaining
     from storage import pictures
 
-    path = looking.check_out(out) if out is not None else None
-    seen = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    path = reading.png(out) if out is not None else None
+    explaining.check_view(view, size)
+    seen = look(store, run, model, weights, input_size, classes, mean, std, axes)
     answer, picture, map = explaining.explain(
         seen, image, target, method=method, layer=layer, samples=samples, steps=steps, baseline=baseline, seed=seed
     )
@@ -79,5 +115,7 @@ def saliency(
     if json:
         output.as_json(answer | {"out": out})
         return
+    if "note" in answer:
+        output.say(f"note: {answer['note']}")
     print(f"{answer['target']['text']}  {method}  score {answer['score']:.5g}")
     output.as_table(answer["choices"])

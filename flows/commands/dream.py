@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import output
-from flows.commands.draw import Classes, InputSize, ModelSpec, Out, RunName, Weights
+from flows.commands import draw, output, reading
+from flows.commands.draw import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Std, Weights
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +36,9 @@ def dream(
     weights: Weights = None,
     input_size: InputSize = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
+    axes: Axes = None,
     out: Out = None,
     view: Annotated[str, typer.Option(help="dream, or sheet: before and after.")] = "dream",
     size: Annotated[
@@ -59,13 +62,13 @@ def dream(
 
     Example:  actlas dream sky.jpg --view sheet --out dream.png
     """
-    from flows import dreaming, launch, looking, progress
+    from flows import dreaming, launch, progress
     from storage import pictures
     from storage.errors import UsageError
 
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for the numbers alone")
-    path = looking.check_out(out) if out is not None else None
+    path = reading.png(out) if out is not None else None
     how = dreaming.How(
         iterations=iterations,
         octaves=octaves,
@@ -76,7 +79,7 @@ def dream(
         size=size,
         view=view,
     )
-    seen = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    seen = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer, before, after = dreaming.dream(seen, image, target, guide=guide, how=how)
@@ -87,6 +90,8 @@ def dream(
         output.as_json(answer | {"out": out})
         return
     value, (height, width) = answer["value"], answer["size"]
+    if value["before"] == value["after"]:
+        output.say(f"note: {answer['target']} finds nothing to take up here, so that the picture is as it was")
     print(
         f"{answer['target']}  {value['before']:.4g} → {value['after']:.4g}  "
         f"{width} × {height} px, {len(answer['octaves'])} octaves, {answer['seconds']:.1f} s"

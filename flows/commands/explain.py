@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import output
-from flows.commands.draw import Classes, InputSize, ModelSpec, Out, RunName, Seed, Weights
+from flows.commands import draw, output, reading
+from flows.commands.draw import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
 
 PICTURES = ("picture", "pictures", "unit_pictures")
 """What is not numbers, and stays out of the JSON."""
@@ -32,6 +32,9 @@ def explain(
     weights: Weights = None,
     input_size: InputSize = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
+    axes: Axes = None,
     out: Out = None,
     icons: Annotated[
         str | None,
@@ -57,11 +60,11 @@ def explain(
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """
-    from flows import explaining, image_sheet, launch, looking, progress
+    from flows import explaining, image_sheet, launch, progress
     from flows.illustrating import Drawing
     from storage import pictures
 
-    path = looking.check_out(out) if out is not None else None
+    path = reading.png(out) if out is not None else None
     drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
     told = explaining.Told(
         target=target,
@@ -75,7 +78,7 @@ def explain(
         drawing=drawing,
     )
     told.check()
-    look = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    look = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer = explaining.explain(look, image, layer, to=to, told=told)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import output
+from flows.commands import output, reading
 
 if TYPE_CHECKING:
     from atlas.arrays import Byte
@@ -38,6 +38,8 @@ def class_map(
     """
     from flows import meaning, query
 
+    if sheet is not None:
+        reading.png(sheet, "--sheet")
     run = query.open_run(store, name)
     answer = meaning.class_map(run, layer, grid, wanted)
     if sheet is not None:
@@ -65,7 +67,7 @@ def class_map(
 def influence(
     name: Name,
     unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
-    k: Annotated[int, typer.Option("-k", "--k", help="How many of each effect, up to 16.")] = 8,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=16, help="How many of each effect.")] = 8,
     sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures, a PNG.")] = None,
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
@@ -76,6 +78,8 @@ def influence(
     """
     from flows import meaning, query
 
+    if sheet is not None:
+        reading.png(sheet, "--sheet")
     run = query.open_run(store, name)
     answer = meaning.influence(run, *query.parse_unit(unit), k=k)
     if sheet is not None:
@@ -85,6 +89,8 @@ def influence(
     if json:
         output.as_json(answer)
         return
+    if answer["note"]:
+        output.say(f"{unit}: {answer['note']}")
     print(f"{unit} drives units of {answer['later_layer']}, over {answer['patches']} patches")
     output.as_table(
         {
@@ -100,9 +106,7 @@ def influence(
 
 def _write(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
     """Draw a sheet of an answer into a PNG."""
-    from flows import looking
     from storage import pictures
 
-    out = looking.check_out(path, "--sheet")
-    pictures.write_png(draw(run, answer), out)
+    pictures.write_png(draw(run, answer), reading.png(path, "--sheet"))
     output.say(f"wrote {path}")

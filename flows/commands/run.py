@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import output
+from flows.commands import output, reading
 
 RUN_HELP = """Run the pipeline and publish an activation atlas.
 
@@ -111,8 +111,8 @@ def run(
     from flows import config as configuration
     from flows import launch, progress
 
-    settings["axes"], settings["with"] = _pairs(axes), settings.pop("extras")
-    settings["mean"], settings["std"] = _numbers("--mean", mean), _numbers("--std", std)
+    settings["axes"], settings["with"] = reading.pairs(axes), settings.pop("extras")
+    settings["mean"], settings["std"] = reading.numbers("--mean", mean), reading.numbers("--std", std)
     made = configuration.make(settings, config)
     with progress.reporting(progress.for_stream(sys.stderr)):
         if dry_run:
@@ -216,21 +216,3 @@ def layers(
         output.as_json(rows)
     else:
         output.as_table(rows)
-
-
-def _pairs(axes: list[str] | None) -> dict[str, str] | None:
-    from storage.errors import UsageError
-
-    for pair in axes or []:
-        if "=" not in pair:
-            raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
-    return {pair.rpartition("=")[0]: pair.rpartition("=")[2] for pair in axes} if axes else None
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    from storage.errors import UsageError
-
-    try:
-        return tuple(float(part) for part in text.split(",")) if text else None
-    except ValueError:
-        raise UsageError(f"{option} {text}: write numbers with commas, as in 0.485,0.456,0.406") from None

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import output
-from flows.commands.draw import Classes, InputSize, ModelSpec, Out, RunName, Seed, Weights
+from flows.commands import draw, output, reading
+from flows.commands.draw import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,6 +30,9 @@ def show(
     weights: Weights = None,
     input_size: InputSize = None,
     classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
+    axes: Axes = None,
     out: Out = None,
     size: Annotated[
         str | None, typer.Option(help="A side in pixels, or HEIGHTxWIDTH; 128, and for classes the model's.")
@@ -51,16 +54,16 @@ def show(
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
-    from flows import launch, looking, progress, showing
+    from flows import launch, progress, showing
     from storage import pictures
     from storage.errors import UsageError
 
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
 
-    path = looking.check_out(out) if out is not None else None
+    path = reading.png(out) if out is not None else None
     how = showing.How(recipe=recipe, steps=steps, size=showing.size_of(size), seed=seed, facets=facets)
-    seen = looking.look(store, run=run, model=model, weights=weights, input_size=input_size, classes=classes)
+    seen = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         drawn = showing.every_unit(seen, targets, how) if every else showing.show(seen, targets, how)
@@ -76,9 +79,13 @@ def show(
 
 
 def _row(picture: dict[str, Any]) -> dict[str, Any]:
-    row = {"target": picture["target"], "largest": picture["best"], "mean": picture["value"]}
+    row = {"target": picture["target"]}
     if picture["facet"] is not None:
-        row = {"target": picture["target"], "facet": picture["facet"] + 1} | row
+        row["facet"] = picture["facet"] + 1
+    if picture["kind"] == "unit" and "@" not in picture["target"].rpartition(":")[2]:
+        row |= {"largest": picture["best"], "mean": picture["value"]}
+    else:
+        row["value"] = picture["value"]
     for name in ("patch", "ratio", "probability"):
         row |= {name: picture[name]} if name in picture else {}
     if "first" in picture:

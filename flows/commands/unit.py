@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import output
+from flows.commands import output, reading
 
 if TYPE_CHECKING:
     from storage.run import Run
@@ -42,6 +42,8 @@ def unit(
 
     if gradients and not sheet:
         raise UsageError("--gradients are drawn on the card; say --sheet FILE.png, too")
+    if sheet:
+        reading.png(sheet, "--sheet")
     run = query.open_run(store, name)
     answer = units.unit(run, *query.parse_unit(unit))
     if sheet:
@@ -57,10 +59,10 @@ def _draw(run: Run, answer: dict[str, Any], path: str, method: str | None, draw:
     """Write the card; return the method of its gradients."""
     import sys
 
-    from flows import looking, progress, unit_cards, unit_pictures
+    from flows import progress, unit_cards, unit_pictures
     from storage import pictures
 
-    out = looking.check_out(path, "--sheet")
+    out = reading.png(path, "--sheet")
     with progress.reporting(progress.for_stream(sys.stderr)):
         made = unit_pictures.gather(run, answer, method=method, draw=draw)
     for remark in made.remarks:
@@ -71,11 +73,11 @@ def _draw(run: Run, answer: dict[str, Any], path: str, method: str | None, draw:
 
 def _tell(answer: dict[str, Any]) -> None:
     """Say the main things in a few lines and tables."""
-    from flows.unit_cards import sentence
+    from flows.unit_cards import percent, sentence
 
     print(f"{answer['layer']}:{answer['unit']} of {answer['run']}@{answer['version']}: {sentence(answer)}")
     output.as_table(
-        {"from": part["from"], "to": part["to"], "samples": part["count"], "share": f"{100 * part['share']:.2g} %"}
+        {"from": part["from"], "to": part["to"], "samples": part["count"], "share": percent(part["share"])}
         for part in answer["intervals"]
     )
     output.as_table(answer["labels"]["counts"][:8])

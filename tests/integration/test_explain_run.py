@@ -88,10 +88,10 @@ def test_a_layer_that_the_run_lacks_has_no_atlas(look: Look, monkeypatch: pytest
     assert (found["whitened_by"], found["grid"]["icons_from"]) == ("3 sample photos", "drawn, fast, 1 steps")
 
 
-def test_another_model_than_the_runs_is_refused(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_model_than_the_runs_is_refused(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "fingerprints", lambda *_: dict.fromkeys((LAYER, LATER), "another"))
     with pytest.raises(ModelError, match=f"small@1 was made by another model: .* has changed up to {LAYER} since"):
-        explaining.explain(look, "3", LAYER, told=Told(icons="none"))
+        looking.look(store, run="small")
 
 
 def test_the_command_answers_of_an_image_of_the_run_and_of_a_file(

@@ -22,7 +22,7 @@ from flows import cli, looking, pipeline, query, showing, spectra, subject, tabl
 from flows.engines import Inline
 from flows.picture_sheets import Tile, sheet
 from flows.showing import How
-from storage.errors import Incomplete, NotFound
+from storage.errors import Incomplete, ModelError, NotFound
 from storage.images.decode import decode
 from storage.run import Run, open_run
 from storage.store import Store
@@ -210,6 +210,40 @@ def test_facets_differ(finished: Any) -> None:
     assert len({one.picture.tobytes() for one in alike}) == 1
 
 
+def test_facets_are_told_by_what_they_reach_and_not_by_how_they_differ(finished: Any) -> None:
+    look = looking.look(finished.store, run="small")
+    drawn = showing.show(look, [f"{LAYER}:3"], How(size=(32, 32), steps=24, facets=3))
+    maps = maps_of(finished, LAYER, np.stack([one.picture for one in drawn]))[:, 3]
+    np.testing.assert_allclose([one.value for one in drawn], maps.mean((1, 2)), rtol=1e-3)
+
+
+def test_a_dead_unit_alone_is_no_noise(say: Any, tmp_path: Path) -> None:
+    path = tmp_path / "dead.png"
+    assert say(f"{LATER}:{DEAD}", "--run", "small", "--size", "24", "--steps", "4", "--out", str(path))[0] == 0
+    assert (np.asarray(Image.open(path)) == 128).all()
+
+
+def test_the_gallery_says_the_seed_that_it_was_drawn_with(finished: Any) -> None:
+    look = looking.look(finished.store, run="small")
+    kept = showing.every_unit(look, [LAYER], How())
+    assert {one.seed for one in kept} == {finished.seed}
+    assert showing.describe(look, kept, How())["seed"] == finished.seed
+
+
+def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = looking.subject.load
+
+    def other(config: Any) -> Any:
+        model = real(config)
+        with torch.no_grad():
+            next(model.module.parameters()).mul_(2)
+        return model
+
+    monkeypatch.setattr(looking.subject, "load", other)
+    with pytest.raises(ModelError, match=r"small@\d+ was made by another model: .* has changed up to features"):
+        looking.look(finished.store, run="small")
+
+
 def showing_of_seeds(look: looking.Look) -> list[showing.Drawn]:
     return [
         one for seed in range(3) for one in showing.show(look, [f"{LAYER}:3"], How(size=(32, 32), steps=24, seed=seed))
@@ -271,6 +305,9 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
         ),
         (("class:9", "--json"), 4, "no class 9; its classes are 0 to 3"),
         ((f"{LAYER}:1", "--all", "--json"), 2, "--all draws every unit of one layer"),
+        (("class:0", "--json", "--facets", "3", "--recipe", "simonyan"), 2, "facets are all alike"),
+        ((f"{LAYER}:1", "--json", "--facets", "64", "--size", "512"), 2, "of 512 x 512 pixels at most 4 are drawn"),
+        ((f"{LAYER}:1", "--json", "--size", "²"), 2, "--size ²: a side such as 128"),
         (
             (f"{LAYER}:1", "--json", "--recipe", "distill", "--size", "16"),
             2,

@@ -170,6 +170,10 @@ def part_in_place(x: Tensor) -> Tensor:
         (lambda x: F.hardtanh(x), "a hardtanh that does not begin at 0"),
         (lambda x: x.clamp(max=6), "a clamp that does not begin at 0"),
         (lambda x: torch.maximum(x, torch.zeros(1)), "Maximum"),
+        (lambda x: x * x, "a product of activations"),
+        (lambda x: x**2, "Pow"),
+        (lambda x: 1.0 / (x + 9), "Reciprocal"),
+        (lambda x: x.flatten(2) @ x.flatten(2).transpose(1, 2), "a product of activations"),
         (part_in_place, "an in-place change of a part of a tensor"),
     ],
 )

@@ -30,6 +30,8 @@ def read(text: str) -> list[tuple[float, str]]:
         ("my-layer:3", [(1, "my-layer:3")]),
         ("a@1@10:3,4-a:2", [(1, "a@1@10:3,4"), (-1, "a:2")]),
         ("2*a", [(2, "a")]),
+        ("class:hen + class:go-kart", [(1, "class:hen"), (1, "class:go-kart")]),
+        ("class:T-shirt - .5*prob:hen", [(1, "class:T-shirt"), (-0.5, "prob:hen")]),
     ],
 )
 def test_sums_are_read(text: str, parts: list[tuple[float, str]]) -> None:
@@ -39,6 +41,21 @@ def test_sums_are_read(text: str, parts: list[tuple[float, str]]) -> None:
         assert read("3*class:hen -a:1") == [(3, "class:hen"), (-1, "a:1")]
         return
     assert read(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a.b+c-d", [(1, "a.b"), (1, "c-d")]),
+        ("a.b - 2*c-d", [(1, "a.b"), (-2, "c-d")]),
+        ("a.b:3+c-d", [(1, "a.b:3"), (1, "c-d")]),
+        ("a.b+c-d:1@2,3", [(1, "a.b"), (1, "c-d:1@2,3")]),
+        ("c-d", [(1, "c-d")]),
+        ("a.b+e", [(1, "a.b+e")]),
+    ],
+)
+def test_whole_layers_are_told_by_the_models_names(text: str, parts: list[tuple[float, str]]) -> None:
+    assert [(weight, str(target)) for weight, target in parse_sum(text, (), {"a.b", "c-d"})] == parts
 
 
 def test_parts_are_targets() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -124,6 +125,10 @@ def test_integrated_gradients_say_how_complete_they_are(look: looking.Look, brig
         ("nw", {"method": "lime"}, "--method lime is not one of gradient"),
         ("class:nw", {"layer": "conv"}, "--layer is for grad-cam, not gradient"),
         ("class:nw", {"baseline": "white"}, "--baseline white is not one of mean, black"),
+        ("conv:0+conv:1", {}, "a sum, which `actlas show` draws; saliency explains one class or unit"),
+        ("conv@20:3,4", {}, "conv@20:3,4 is a cell of an atlas, which `actlas show` draws"),
+        ("class:²", {}, "no class '²'; nearest: "),
+        ("nw", {"method": "integrated-gradients", "steps": 0}, "'nw'|--steps 0"),
     ],
 )
 def test_what_cannot_be_explained_is_said_in_a_line(
@@ -132,6 +137,39 @@ def test_what_cannot_be_explained_is_said_in_a_line(
     with pytest.raises((UsageError, NotFound, UnknownLayer), match=says) as error:
         saliency.explain(look, bright, target, **told)
     assert "\n" not in str(error.value)
+
+
+class Patched(nn.Module):
+    """Tokens of which the first alone is read in the end, as in a vision transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 4, 4)
+        self.mix = nn.Conv2d(4, 4, 1)
+        self.last = nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 4)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        early = self.mix(self.stem(x))
+        read = early.mean((2, 3))
+        return self.head(read) + 0 * self.last(early).sum((2, 3))
+
+
+@pytest.fixture
+def patched(look: looking.Look) -> looking.Look:
+    module = Patched().eval().requires_grad_(False)
+    return looking.Look(model=dataclasses.replace(look.model, module=module))
+
+
+def test_grad_cam_looks_where_something_moves_the_score(patched: looking.Look, bright: str) -> None:
+    answer, _, _ = saliency.explain(patched, bright, "class:nw", method="grad-cam")
+    assert answer["parameters"] == {"layer": "mix"}
+    assert "note" not in answer
+    blind, _, flat = saliency.explain(patched, bright, "class:nw", method="grad-cam", layer="last")
+    assert not flat.any()
+    assert "nothing at last speaks for class:nw" in blind["note"]
 
 
 def test_sheet_heat_and_overlay_have_the_size_asked_for(look: looking.Look, bright: str) -> None:
@@ -159,6 +197,7 @@ def test_colours_one_hue_for_strength_and_blue_for_what_speaks_against() -> None
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     photo(64, 48).save(tmp_path / "photo.png")
+    (tmp_path / "two.txt").write_text("cat\ndog\n")
     return tmp_path
 
 
@@ -177,13 +216,25 @@ def test_the_command_writes_a_picture_and_json(in_folder: Path, capsys: pytest.C
         (["photo.png", "--out", "a.jpg"], 2, "let the name end in .png"),
         (["gone.png", "--input-size", "64"], 4, "gone.png: No such file"),
         (["photo.png", "--run", "r", "--model", "efficientnet-lite0"], 2, "leave --model out"),
+        (["photo.png", "--run", "r", "--mean", "0.5"], 2, "leave --mean out"),
+        (["photo.png", "--mean", "half"], 2, "--mean half: write numbers with commas"),
+        (["photo.png", "--out", "."], 2, "let the name end in .png"),
+        (["photo.png", "--view", "both", "--out", "a.png"], 2, "--view both is not one of sheet, heat"),
+        (["photo.png", "--size", "96x160"], 2, "(it was 96x160); actlas saliency --help says what there is"),
+        (
+            ["photo.png", "--classes", "two.txt"],
+            2,
+            "--classes two.txt has 2 names, and efficientnet-lite0 1000 classes",
+        ),
     ],
 )
 def test_the_command_says_what_is_wrong(
     in_folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, says: str
 ) -> None:
     assert cli.invoke(["saliency", *arguments]) == code
-    assert says in capsys.readouterr().err
+    told = capsys.readouterr().err.strip()
+    assert says in told
+    assert "\n" not in told
 
 
 def test_mutant_a_target_read_the_wrong_way_round_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""How commands read values that typer has no type for, and where pictures are to go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.errors import UsageError
+
+
+def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
+    """Read LAYER=AXES, several."""
+    for pair in axes or []:
+        if "=" not in pair:
+            raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
+    return {pair.rpartition("=")[0]: pair.rpartition("=")[2] for pair in axes} if axes else None
+
+
+def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Read numbers with commas between them."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else None
+    except ValueError:
+        raise UsageError(f"{option} {text}: write numbers with commas, as in 0.485,0.456,0.406") from None
+
+
+def png(path: str, option: str = "--out") -> Path:
+    """Return where a PNG is to go; raises UsageError before anything is computed where it can't."""
+    out = Path(path)
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{option} {path}: pictures are written as PNG; let the name end in .png")
+    if out.is_dir():
+        raise UsageError(f"{option} {path} is a folder; name a file in it")
+    if not out.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {out.parent}")
+    return out
