@@ -4,7 +4,8 @@
 
 For units drawn by seed from each layer that has a next one, the mean effect on every later unit over the unit's strongest
 patches is compared with what is lost there when the value is set to zero: Spearman's rank correlation per unit over all
-later units, and over the connections that the run stores. A run of any stages from `patches` on will do.
+later units, and over the connections that the run stores. A run of any stages from `patches` on will do. `--fault moved`
+compares each unit with what the next one's loss is: the correlations must fall.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("name")
     parser.add_argument("--units", type=int, default=24)
+    parser.add_argument("--fault", choices=["moved"])
     args = parser.parse_args()
     launch.share_cores()
     run = open_run(args.store, args.name)
@@ -76,6 +78,8 @@ def main() -> None:
         many = subj.layers[names[0]].units
         units = np.sort(rng.choice(many, min(args.units, many), replace=False))
         effect, loss = sums(run, config, subj, names, units)
+        if args.fault:
+            loss = np.roll(loss, 1, axis=0)
         print(json.dumps({"layer": names[0], "later": names[1], **agreement(effect, loss)}), flush=True)
 
 

@@ -10,7 +10,7 @@ Pointing: the map's largest value lies on the object. Share: how much of the map
 class: of the signed methods the positive part (and their absolute value, a row of its own). Deletion: the probability
 of the choice while the strongest pixels give way to a blurred picture, averaged over the steps, the lower the better;
 insertion: while they come in over the blurred picture, the higher the better (Petsiuk et al. 2018). Intervals: 95 %,
-by bootstrap over pictures.
+by bootstrap over pictures. `--fault moved` gives every picture the next one's mask: pointing and share must fall.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from atlas.folding import fold
 from storage.images.decode import decode
 from storage.models import Model, load
 
-SPEC, CAM_LAYER = "efficientnet-lite0", "_bn1"
+SPEC, CAM_LAYER = "efficientnet-lite0", "_swish@1"
 STEPS = 14
 """Of the deletion and insertion curves."""
 
@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--curves", type=int, default=100, help="pictures that deletion and insertion are measured on")
     parser.add_argument("--samples", type=int, default=25, help="of SmoothGrad")
     parser.add_argument("--steps", type=int, default=25, help="of integrated gradients")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--fault", choices=["moved"])
     parser.add_argument("--keep", type=Path, help="note each picture's numbers here, and go on where it stopped")
     parser.add_argument("--markdown", type=Path, help="write the table here")
     told = parser.parse_args()
@@ -71,11 +73,13 @@ def main() -> None:
     settings = Settings(samples=told.samples, steps=told.steps, layer=layer)
     pairs = chosen(told.folder, told.count)
     curves = {name for name, _ in spread(pairs, told.curves)}
+    if told.fault:
+        pairs = [(image, pairs[number - 1][1]) for number, (image, _) in enumerate(pairs)]
     kept = noted(told.keep)
     begun = time.monotonic()
     for number, (image, mask) in enumerate(pairs, 1):
         if image.name not in kept:
-            kept[image.name] = one_picture(model, image, mask, settings, image in curves)
+            kept[image.name] = one_picture(model, image, mask, settings, image in curves, told.methods)
             note(told.keep, image.name, kept[image.name])
         print(f"{number} of {len(pairs)}, {time.monotonic() - begun:.0f} s", file=sys.stderr, end="\r")
     print(file=sys.stderr)
@@ -106,6 +110,7 @@ def one_picture(
     mask: Path,
     settings: Settings,
     curves: bool,
+    methods: Sequence[str] = METHODS,
 ) -> Numbers:
     """Measure every map of one picture: by method and measure. Empty where the crop has cut the object off."""
     picture = decode(image.read_bytes())
@@ -116,7 +121,7 @@ def one_picture(
     with torch.no_grad():
         index = int(model.logits(model.module(x)).argmax())
     found: Numbers = {"area": {"share": float(inside.mean())}}
-    for name, map in maps(model, x, index, settings).items():
+    for name, map in maps(model, x, index, settings, methods).items():
         row = found.setdefault(name, {})
         positive = np.clip(map, 0, None)
         row["pointing"] = float(inside.flat[int(map.argmax())])
@@ -150,10 +155,10 @@ def by_method(pictures: list[Numbers]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def maps(model: Model, x: Tensor, index: int, settings: Settings) -> dict[str, Double]:
-    """Return the map `h w` of every method and of both baselines."""
+def maps(model: Model, x: Tensor, index: int, settings: Settings, methods: Sequence[str]) -> dict[str, Double]:
+    """Return the map `h w` of the methods and of both baselines."""
     made: dict[str, Double] = {}
-    for method in METHODS:
+    for method in methods:
         map = attribute(model.module, x, class_logit(index, model.logits), method, settings).map[0].double().numpy()
         made[method] = map
         if method in SIGNED:
