@@ -52,7 +52,7 @@ def compare(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noi
     """
     from flows import comparing_answer
 
-    return comparing_answer.describe(measure(store, names, layers=layers, noisy=noisy))
+    return comparing_answer.describe(measure(store, names, layers=layers, noisy=noisy), asked=layers)
 
 
 def measure(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noisy: bool = True) -> list[list[Step]]:

@@ -13,12 +13,16 @@ from flows.comparing import GridChange, Step
 from storage.run import Run
 
 
-def describe(steps: Sequence[Sequence[Step]]) -> dict[str, Any]:
-    """Return `runs` and `steps`; each step has its layers, with their units, cells and labels, most changed first."""
+def describe(steps: Sequence[Sequence[Step]], *, asked: Sequence[str] = ()) -> dict[str, Any]:
+    """Return `runs`, `steps` and `left_out`; a step has its layers, with units, cells and labels, most changed first.
+
+    `left_out` are layers that only some of the runs were laid out for, unless the layers to compare were `asked` for.
+    """
     first = [step[0].pair.before.run for step in steps[:1]]
     runs = [*first, *(step[0].pair.after.run for step in steps)]
     return {
         "runs": [_run(run) for run in runs],
+        "left_out": [] if asked else _left_out(runs, {step.layer for step in steps[0]}),
         "steps": [
             {
                 "from": name(step[0].pair.before.run),
@@ -28,6 +32,15 @@ def describe(steps: Sequence[Sequence[Step]]) -> dict[str, Any]:
             for step in steps
         ],
     }
+
+
+def _left_out(runs: Sequence[Run], compared: set[str]) -> list[dict[str, Any]]:
+    """Return the layers not compared that some run was laid out for, and the runs that were not."""
+    laid = {name(run): [layer for layer in run.layers if run.has("layout", layer)] for run in runs}
+    layers = dict.fromkeys(layer for have in laid.values() for layer in have if layer not in compared)
+    return [
+        {"layer": layer, "missing": [title for title, have in laid.items() if layer not in have]} for layer in layers
+    ]
 
 
 def name(run: Run) -> str:

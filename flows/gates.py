@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -69,17 +70,24 @@ def parse(text: str) -> Rule:
     if found is None or found[1] not in METRICS:
         raise UsageError(f"--fail-if {text!r} is no threshold: write METRIC>NUMBER, with one of {metrics}")
     try:
-        return Rule(metric=found[1], comparison=found[2], value=float(found[3]))
+        value = float(found[3])
     except ValueError:
         raise UsageError(f"--fail-if {text!r}: {found[3]} is no number") from None
+    if not math.isfinite(value):
+        raise UsageError(f"--fail-if {text!r}: {found[3]} is larger than any number; nothing would cross it")
+    return Rule(metric=found[1], comparison=found[2], value=value)
 
 
 def crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> list[dict[str, Any]]:
-    """Return where a comparison crosses thresholds: rule, runs, layer and value."""
+    """Return where a comparison crosses thresholds: rule, runs, layer and value; each layer left out crosses them all."""
     return list(_crossings(answer, rules))
 
 
 def _crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> Iterator[dict[str, Any]]:
+    whole = {"from": answer["steps"][0]["from"], "to": answer["steps"][-1]["to"]}
+    for layer in answer["left_out"]:
+        for rule in rules:
+            yield {"rule": str(rule), **whole, "layer": layer["layer"], "metric": rule.metric, "value": None}
     for step in answer["steps"]:
         for layer in step["layers"]:
             for rule in rules:

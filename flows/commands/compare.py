@@ -12,6 +12,9 @@ from flows.commands import output
 
 SHOWN = 15
 
+FEW = 30
+"""Shared samples below which a layer's numbers are remarked on: medians and correlations of fewer say little."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
@@ -45,13 +48,16 @@ def compare(
     paths = {option: _free(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
     with progress.reporting(progress.for_stream(sys.stderr)):
         steps = comparing.measure(store, names, layers=layer or (), noisy=noise)
-    answer = comparing_answer.describe(steps)
+    answer = comparing_answer.describe(steps, asked=layer or ())
     answer["crossed"] = gates.crossings(answer, rules)
     _write(paths, answer, steps)
     if json:
         output.as_json(answer)
     else:
         _tell(answer, k)
+    for left_out in answer["left_out"]:
+        missing = ", ".join(left_out["missing"])
+        output.say(f"{left_out['layer']} is left out: {missing} has no layout of it; --layer names those to compare")
     for crossed in answer["crossed"]:
         value = "cannot be told" if crossed["value"] is None else f"is {crossed['value']:.4g}"
         output.say(f"{crossed['rule']}: {crossed['metric']} of {crossed['layer']} in {crossed['to']} {value}")
@@ -107,9 +113,10 @@ def _layer(layer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _remark(layer: dict[str, Any]) -> str:
+    few = [f"only {layer['samples']} shared samples"] if layer["samples"] < FEW else []
     if layer["same_samples"]:
-        return "samples unchanged"
-    return "" if layer["same_frame"] else "laid out apart: brought over"
+        return "; ".join(["samples unchanged", *few])
+    return "; ".join([*([] if layer["same_frame"] else ["laid out apart: brought over"]), *few])
 
 
 def _units(step: dict[str, Any]) -> list[dict[str, Any]]:

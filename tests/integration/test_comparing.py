@@ -224,7 +224,7 @@ def test_thresholds_read_the_answer() -> None:
         "overlap": None,
         "cells": {"4": {"cells": [{"state": "kept"}] * 3 + [{"state": "emptied"}]}},
     }
-    answer = {"steps": [{"from": "a@1", "to": "a@2", "layers": [layer]}]}
+    answer: dict[str, Any] = {"left_out": [], "steps": [{"from": "a@1", "to": "a@2", "layers": [layer]}]}
 
     def crossed(*texts: str) -> list[str]:
         return [row["rule"] for row in gates.crossings(answer, [gates.parse(text) for text in texts])]
@@ -232,7 +232,9 @@ def test_thresholds_read_the_answer() -> None:
     assert crossed("drift>0.2", "drift > 0.3", "drift>=0.3", "drift<0.31") == ["drift>0.2", "drift>=0.3", "drift<0.31"]
     assert crossed("emptied>0.2", "emptied>0.25", "appeared>0") == ["emptied>0.2"]
     assert crossed("overlap<0.5") == ["overlap<0.5"]  # what cannot be told does not pass
-    for wrong in ("drift", "drift>much", "drift>1e", "speed>3", "drift=3"):
+    answer["left_out"] = [{"layer": "gone", "missing": ["a@2"]}]
+    assert crossed("drift>0.9", "changed<0") == ["drift>0.9", "changed<0"]
+    for wrong in ("drift", "drift>much", "drift>1e", "speed>3", "drift=3", "drift>1e999", "drift<-1e999"):
         with pytest.raises(UsageError, match="--fail-if"):
             gates.parse(wrong)
 
@@ -252,6 +254,21 @@ def test_the_command_is_a_gate(store: Path, capsys: pytest.CaptureFixture[str]) 
     assert say(capsys, store, "small@1", "small@3", "--layer", EARLY, "--fail-if", "drift>0.2")[0] == 0
     assert say(capsys, store, "small@1", "small@3", "--fail-if", "weight>1")[0] == 2
     assert say(capsys, store, "small@1", "small@9")[0] == 4
+
+
+def test_a_layer_that_is_gone_does_not_pass_unseen(
+    store: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.run(corpus.config(images, store, name="less", limit=14, until="layout", layers=(EARLY,)), Inline())
+    gate = ("small@1", "less", "--no-noise", "--fail-if", "drift>1.9")
+    code, out, err = say(capsys, store, *gate)
+    assert code == 5
+    assert f"{LATE} is left out: less@1 has no layout of it" in err
+    assert f"drift>1.9: drift of {LATE} in less@1 cannot be told" in err
+    assert "only 28 shared samples" in out
+    code, out, _ = say(capsys, store, *gate, "--json")
+    assert json.loads(out)["left_out"] == [{"layer": LATE, "missing": ["less@1"]}]
+    assert say(capsys, store, *gate, "--layer", EARLY)[0] == 0
 
 
 def test_files_hold_what_was_found(
