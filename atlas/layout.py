@@ -63,6 +63,7 @@ def layout(
     method: str = "umap",
     seed: int = 0,
     anchors: int = ANCHORS,
+    anchors_seed: int | None = None,
     keys: Keys | None = None,
     neighbours: int | None = None,
     min_dist: float = MIN_DIST,
@@ -73,9 +74,9 @@ def layout(
     """Lay the vectors `n c` out by "umap", "tsne" or "pca"; `activations` may be a memmap and is read by chunks.
 
     At most `anchors` of them are drawn by the method: those with the smallest hash of seed and key, a sample that new
-    data change little. `keys` name the vectors (by default their row numbers do). The others lie among the nearest
-    anchors; equal vectors share a place. With distinct keys a vector's place does not depend on the order of the
-    rows, and the same call gives the same bytes in any process on one machine.
+    data change little; `anchors_seed` is that seed where it is another one. `keys` name the vectors (by default their
+    row numbers do). The others lie among the nearest anchors; equal vectors share a place. With distinct keys a vector's
+    place does not depend on the order of the rows, and the same call gives the same bytes in any process on one machine.
 
     `metric` is "cosine" or "euclidean". `start`, `n 2`, is an earlier layout of the same vectors in the unit square
     (NaN for new ones): the drawing begins there, and is moved, turned, scaled and bent back onto it.
@@ -90,7 +91,8 @@ def layout(
             points=np.zeros((0, 2), np.float32), trustworthiness=None, anchors=np.zeros(0, np.int64), notes=()
         )
     with one_thread():
-        chosen = _choose(given, np.argsort(mix(names, seed), kind="stable")[:anchors])
+        order = mix(names, seed if anchors_seed is None else anchors_seed)
+        chosen = _choose(given, np.argsort(order, kind="stable")[:anchors])
         enough = len(chosen.base) >= FEWEST
         settings = Settings(
             neighbours=neighbours or NEIGHBOURS[method],

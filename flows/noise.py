@@ -17,7 +17,9 @@ from storage.store import stage_key
 
 
 def again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
-    """Return the run's samples laid out with the next seed, `n 2`, in the frame of its layout.
+    """Return the run's samples laid out with the next seed, `n 2`, in the frame of its layout, from the same anchors.
+
+    A layout made after it draws those as well; others would move all samples, and motion would be held against too much.
 
     `framed`: as a framed layout is made, from the run's own layout as the start; else from nothing, and brought over.
     The store keeps it as a result that no version names, until `actlas gc` takes it.
@@ -49,9 +51,11 @@ def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) ->
     method = run.version.about["config"]["layout"]
     with progress.current().bar(f"noise of {layer}", len(before), "samples") as advance:
         start = before if framed else None
-        points = layouts.layout(samples.activations, method=method, seed=seed, keys=keys, start=start).points
+        made = layouts.layout(
+            samples.activations, method=method, seed=seed, anchors_seed=seed - 1, keys=keys, start=start
+        )
         advance(len(before))
-    return points if framed else bring_over(points, before, points)
+    return made.points if framed else bring_over(made.points, before, made.points)
 
 
 def _keep(run: Run, key: str, points: Float) -> None:

@@ -29,7 +29,7 @@ CODE = {
     "influence": 1,
     "gradients": 2,
     "gallery": 1,
-    "noise": 1,
+    "noise": 2,
 }
 """Code versions, raised by hand when a stage's bytes change for the same inputs; a golden test guards them."""
 

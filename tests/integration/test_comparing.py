@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 from support import corpus
 
+from atlas import layout as layouts
 from flows import (
     cli,
     comparing,
@@ -23,6 +24,7 @@ from flows import (
     comparing_sheet,
     comparing_table,
     gates,
+    noise,
     pairs,
     pipeline,
     unit_changes,
@@ -183,6 +185,25 @@ def test_a_turned_layout_is_brought_over(store: Path, monkeypatch: pytest.Monkey
 def test_the_frame_of_a_layout_is_followed_back(store: Path) -> None:
     frames = [pairs.frame_of(open_run(store, f"small@{n}"), LATE) for n in (1, 2, 3)]
     assert frames == [open_run(store, "small@1").result("layout", LATE).key] * 3
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_noise_draws_the_anchors_that_the_layout_drew(
+    framed: bool, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, drawn = open_run(store, "small@1"), []
+
+    def few(*arguments: Any, **settings: Any) -> layouts.Layout:
+        drawn.append(layouts_layout(*arguments, anchors=60, **settings))
+        return drawn[-1]
+
+    layouts_layout = layouts.layout
+    monkeypatch.setattr(layouts, "layout", few)
+    samples = run.samples(LATE)
+    keys = noise.names(noise.listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
+    layouts.layout(samples.activations, method="pca", keys=keys)
+    noise._lay_out(run, LATE, samples, 1, framed)
+    assert drawn[0].anchors.tolist() == drawn[1].anchors.tolist()
 
 
 def test_noise_is_kept_and_measured_once(store: Path, steps: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,17 @@ def test_mutant_anchors_chosen_by_row_are_seen(monkeypatch: pytest.MonkeyPatch) 
     assert not permuted(1)
 
 
+def test_another_seed_may_draw_the_same_anchors() -> None:
+    """What noise is measured by: a layout that differs by chance alone, and not by whom it drew."""
+    vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    first, other, same = (
+        layout(vectors, seed=seed, anchors=100, anchors_seed=drawn, neighbours=10)
+        for seed, drawn in ((0, None), (1, None), (1, 0))
+    )
+    assert same.anchors.tolist() == first.anchors.tolist() != other.anchors.tolist()
+    assert not np.array_equal(same.points, first.points)
+
+
 def test_new_samples_replace_few_anchors() -> None:
     old = set(np.argsort(mix(np.arange(1000), 3))[:100].tolist())
     new = set(np.argsort(mix(np.arange(1100), 3))[:100].tolist())
