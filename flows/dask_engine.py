@@ -70,12 +70,16 @@ class OnDask:
         self._stack, self._store, self._spec, self._processes = stack, store, spec, processes
         self._client: distributed.Client | None = None
         self._told: Told | None = None
+        self.counts_gpus = False
+        """Whether workers declared GPUs when the run was settled, so that Dask gives each of them one task at a time."""
 
     def settled(self, config: RunConfig) -> RunConfig:
-        """Return the configuration with the workers' device: CUDA if it is left open and workers declare GPUs."""
-        return (
-            config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus() else config
-        )
+        """Return the configuration with the workers' device: CUDA if it is left open and workers declare GPUs.
+
+        That holds for the whole run. A worker that is gone for a moment leaves its tasks to wait for one with a GPU.
+        """
+        self.counts_gpus = self._declared()
+        return config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus else config
 
     def run(self, works: Iterable[Work], advance: Callable[[int, int], None] | None = None) -> list[Outcome]:
         """Run tasks that do not read each other; `advance` is told how many of them are done."""
@@ -167,7 +171,7 @@ class OnDask:
             ) from None
 
     def _submit(self, client: distributed.Client, work: Work) -> Any:
-        on_gpu = work.stage in GPU_STAGES and work.how["config"]["device"] == "cuda" and self.counts_gpus()
+        on_gpu = work.stage in GPU_STAGES and work.how["config"]["device"] == "cuda" and self.counts_gpus
         return client.submit(
             dask_worker.perform,
             work,
@@ -177,8 +181,7 @@ class OnDask:
             pure=False,
         )
 
-    def counts_gpus(self) -> bool:
-        """Say whether workers declare GPUs, so that Dask gives each of them one task at a time."""
+    def _declared(self) -> bool:
         workers = self._client.scheduler_info()["workers"].values() if self._client else ()
         return any(worker["resources"].get("GPU") for worker in workers)
 

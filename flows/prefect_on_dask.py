@@ -24,7 +24,7 @@ def run(config: RunConfig, page: Page, spec: str, **settings: Any) -> pipeline.S
     """Run the pipeline on the cluster that `spec` names; `settings` are those of pipeline.run."""
     with dask_engine.on(spec, config.store) as cluster:
         settled = cluster.settled(config)
-        tags = [] if cluster.counts_gpus() else gpu_tags(settled)
+        tags = [] if cluster.counts_gpus else gpu_tags(settled)
         return pipeline.run(settled, PrefectOnDask(page, cluster, tags), **settings)
 
 

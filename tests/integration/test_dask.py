@@ -319,6 +319,19 @@ def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) 
             assert client.asked == {"collect": gpu, "layout": None}
 
 
+def test_a_task_for_a_gpu_waits_for_one_when_the_worker_that_had_it_is_gone() -> None:
+    client = Noting({"GPU": 1.0}, {})
+    with ExitStack() as stack:
+        engine = dask_engine.OnDask(stack, "store", "tcp://h:1", None)
+        engine._client = client  # type: ignore[assignment]
+        settled = engine.settled(corpus.config(Path("i"), Path("s")))
+        client.workers = {"the other": {"resources": {}}}
+        make = Make(stage="collect", key="k")
+        how = {"config": {"device": settled.device}}
+        engine._submit(client, Work(stage="collect", store="", makes=(make,), how=how))
+    assert client.asked == {"collect": {"GPU": 1}}
+
+
 def test_a_machine_without_a_gpu_plans_for_those_that_have_one() -> None:
     config = corpus.config(Path("i"), Path("s"), device="cuda")
     assert subject.open_subject(config, here=False).device.type == "cuda"
