@@ -143,11 +143,12 @@ def schedule(cron: str | None, every: timedelta | None, timezone: str | None) ->
         raise UsageError("--cron and --every are two schedules; give one of them")
     try:
         ZoneInfo(timezone or "UTC")
-        if every:
-            return Interval(every, anchor_date=ANCHOR, timezone=timezone)
-        return Cron(cron, timezone=timezone) if cron else None
-    except (ZoneInfoNotFoundError, IsADirectoryError):
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # of no such zone, of a folder, of a path
         raise UsageError(f"--timezone {timezone} is not known; write it as in Europe/Zurich") from None
+    if every:
+        return Interval(every, anchor_date=ANCHOR, timezone=timezone)
+    try:
+        return Cron(cron, timezone=timezone) if cron else None
     except ValueError as error:
         raise UsageError(f"--cron {cron}: {error}; write five fields, as in '0 6 * * *'") from None
 

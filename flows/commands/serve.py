@@ -58,7 +58,7 @@ def serve(
     from flows import progress
 
     made = configuration.make(settings, config)
-    quiet, repeat = _seconds("--debounce", debounce), _seconds("--every", every)
+    quiet, repeat = _seconds("--debounce", debounce, timedelta(0)), _seconds("--every", every, timedelta(seconds=1))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # the log of a run that nobody watches is worth keeping
     from flows import serving
 
@@ -93,13 +93,16 @@ def updated(
         output.say(f"nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would")
 
 
-def _seconds(option: str, text: str | None) -> timedelta | None:
+def _seconds(option: str, text: str | None, least: timedelta) -> timedelta | None:
     from storage.errors import UsageError
 
     if text is None:
         return None
     units: dict[str, Any] = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     try:
-        return timedelta(**{units[text[-1:]]: float(text[:-1])})
+        found = timedelta(**{units[text[-1:]]: float(text[:-1])})
     except (KeyError, ValueError, OverflowError):
         raise UsageError(f"{option} {text}: write a number with s, m, h or d, as in 12h") from None
+    if found < least:
+        raise UsageError(f"{option} {text}: that is too short; at least {least.total_seconds():g} s")
+    return found

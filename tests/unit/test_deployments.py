@@ -18,7 +18,7 @@ import yaml
 from support import stores
 from support.prefect_server import free_port
 
-from flows import events, orphans, page, prefect_flow, serving, updates
+from flows import cli, events, orphans, page, prefect_flow, serving, updates
 from flows.config import RunConfig
 from flows.stages import CODE
 from storage.errors import BadWeights, Locked, NotFound, UsageError
@@ -102,13 +102,23 @@ def test_an_update_is_acted_on_when_no_other_follows_or_at_once() -> None:
     ("cron", "every", "timezone", "named"),
     [
         ("0 6 * *", None, None, "five fields"),
-        ("0 6 * * *", None, "Mars/Base", "Mars/Base"),
+        ("0 6 * * *", None, "Mars/Base", "--timezone Mars/Base"),
+        ("0 6 * * *", None, "/etc/passwd", "--timezone /etc/passwd"),
+        (None, timedelta(hours=1), "Europe", "--timezone Europe"),
         ("0 6 * * *", timedelta(hours=1), None, "one of them"),
     ],
 )
-def test_what_is_no_schedule_is_named(cron: str, every: timedelta | None, timezone: str | None, named: str) -> None:
+def test_what_is_no_schedule_is_named(
+    cron: str | None, every: timedelta | None, timezone: str | None, named: str
+) -> None:
     with pytest.raises(UsageError, match=named):
         serving.schedule(cron, every, timezone)
+
+
+@pytest.mark.parametrize("option", ["--every=-5m", "--every=0s", "--every=nan", "--every=1", "--debounce=-1s"])
+def test_what_is_no_length_of_time_is_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["serve", "--images", "photos", option]) == 2
+    assert option.replace("=", " ") in capsys.readouterr().err
 
 
 def test_serving_again_does_not_shift_an_interval() -> None:
