@@ -252,7 +252,7 @@ def test_what_is_wrong_is_said_before_a_server_is_started(
 
 def test_where_there_is_no_such_folder(say: Any, tmp_path: Path) -> None:
     code, _, err = say("top", "small", "features.5:3", "--sheet", str(tmp_path / "nowhere" / "a.png"))
-    assert code == 1
+    assert code == 2
     assert f"there is no folder {tmp_path / 'nowhere'}" in err
 
 
