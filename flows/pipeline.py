@@ -11,7 +11,7 @@ from typing import Any
 
 from flows import progress, subject, updates
 from flows.config import RunConfig
-from flows.engines import Engine
+from flows.engines import Engine, insist
 from flows.frames import Frames
 from flows.plan import Planner, Step
 from flows.stages import CODE, listing, reading
@@ -90,8 +90,8 @@ def run(
         subj = subject.open_subject(config, here=engine.here)
         weights = updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = listing.list_images(store, config, CODE["listing"])
-        labelled = listing.list_labels(store, config, table, CODE["labels"])
+        listed, table = insist(lambda: listing.list_images(store, config, CODE["listing"]))
+        labelled = insist(lambda: listing.list_labels(store, config, table, CODE["labels"]))
         planner = Planner(config, subj, listed.make.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
@@ -117,9 +117,9 @@ def run(
 
 def check(config: RunConfig, *, here: bool = True) -> subject.Subject:
     """Load the model, once the images are known to be there; raise what is wrong with either before any work."""
-    reading.source_of(config.images)
+    insist(lambda: reading.source_of(config.images))
     progress.current().say(f"model {config.model}: loading")
-    return subject.open_subject(config, here=here)
+    return insist(lambda: subject.open_subject(config, here=here))
 
 
 def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:

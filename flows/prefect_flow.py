@@ -26,11 +26,12 @@ from prefect.tasks import Task, exponential_backoff
 
 from flows import launch, pipeline, progress, stages, subject, updates
 from flows.config import RunConfig
+from flows.engines import may_pass
 from flows.page import Logged, Page, headline
 from flows.stages import GPU_STAGES
 from flows.updates import Superseded
 from flows.work import Make, Outcome, Work
-from storage.errors import ActlasError, Locked, Unreadable
+from storage.errors import ActlasError, Locked
 
 GPU_TAG = "actlas-gpu"
 """Tasks that use a GPU carry it, so that a limit on the tag holds for all runs on a server."""
@@ -81,8 +82,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
 
 async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Say whether an attempt is worth repeating: what may pass, never what can't."""
-    failure = await state.aresult(raise_on_failure=False)
-    return isinstance(failure, Unreadable)
+    return may_pass(await state.aresult(raise_on_failure=False))
 
 
 @task(

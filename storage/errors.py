@@ -11,6 +11,7 @@
     ├── ImageError
     │   ├── Rejected             what the image *is*: recorded once, never tried again
     │   └── Unreadable           what may pass (time-out, I/O error): tried again
+    │       └── Changed          the file is not the one that was listed: only another run helps
     └── ModelError
         ├── UnknownLayer     4
         ├── AmbiguousAxes    2   needs --axes
@@ -88,6 +89,10 @@ class Rejected(ImageError):
 
 class Unreadable(ImageError):
     """Reading failed in a way that may pass; the attempt fails and is tried again."""
+
+
+class Changed(Unreadable):
+    """The file is not the one that was listed: no further attempt of this run can read it."""
 
 
 class ModelError(ActlasError):

@@ -114,6 +114,6 @@ def unreadable(place: str, error: OSError) -> errors.Unreadable:
     return errors.Unreadable(f"cannot read {place}: {error.strerror or error}")
 
 
-def changed(place: str) -> errors.Unreadable:
+def changed(place: str) -> errors.Changed:
     """Say that a file is not the one that was listed, so that no result is filed under the old one's key."""
-    return errors.Unreadable(f"{place} has changed since it was listed; run again to list it anew")
+    return errors.Changed(f"{place} has changed since it was listed; run again to list it anew")

@@ -20,7 +20,7 @@ from flows import pipeline, updates
 from flows.config import RunConfig
 from flows.engines import Inline
 from flows.work import Make, Outcome, Work
-from storage.errors import BadWeights, Locked, Unreadable
+from storage.errors import BadWeights, Changed, Locked, Unreadable
 from storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -166,7 +166,7 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
 
     monkeypatch.setattr(prefect_flow.stages, "execute", execute)
     task = prefect_flow.perform.with_options(retry_delay_seconds=0)
-    for failing, attempts in ((Unreadable, 3), (ValueError, 1)):
+    for failing, attempts in ((Unreadable, 3), (TimeoutError, 3), (Changed, 1), (ValueError, 1)):
         calls.clear()
         with pytest.raises(failing):
             task({"stage": "cells", "store": "s", "makes": [], "reads": {}, "how": {}})
@@ -227,7 +227,7 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunCo
     with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="--engine inline"):
         prefect_flow.run(quick)
     assert not Path(quick.store).exists()
-    update = updates.Update(name="small", weights="w", sha256="0")
+    update = updates.Update(name="small", weights="w", sha256="0", announced="")
     with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="nobody was told"):
         events.emit(update)
 
@@ -235,7 +235,7 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunCo
 def test_an_event_says_which_weights_and_who_waits_for_them(client: Any) -> None:
     from flows import events
 
-    update = updates.Update(name="small", weights="/models/new.pt", sha256="0" * 64)
+    update = updates.Update(name="small", weights="/models/new.pt", sha256="0" * 64, announced="2026-01-01")
     assert events.emit(update) == []
     expected = ("actlas.run.small", update.payload())
 

@@ -207,7 +207,7 @@ def test_vanished_and_changed_files_are_unreadable_not_wrong(tmp_path: Path, for
     victim = Path(sources.path(source, table, 1))
     os.utime(victim, ns=(1, 1))
     after = [type(data) for _, data in sources.read(source, table)]
-    assert after == ([bytes, errors.Unreadable, bytes] if form == "folder" else [errors.Unreadable] * 3)
+    assert after == ([bytes, errors.Changed, bytes] if form == "folder" else [errors.Changed] * 3)
     victim.unlink()
     messages = [str(data) for _, data in sources.read(source, table) if isinstance(data, errors.Unreadable)]
     assert len(messages) == (1 if form == "folder" else 3)
