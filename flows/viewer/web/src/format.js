@@ -18,12 +18,12 @@ export function number(value) {
 /** A number with its sign. @param {number | null | undefined} value */
 export const signed = (value) => (typeof value === 'number' && value > 0 ? `+${number(value)}` : number(value));
 
-/** A share as per cent. @param {number} value */
+/** A share as per cent, in one piece. @param {number} value */
 export function percent(value) {
   const hundred = value * 100;
-  if (hundred > 0 && hundred < 1) return '< 1 %';
-  if (hundred < 100 && hundred > 99) return '> 99 %';
-  return `${Math.round(hundred)} %`;
+  if (hundred > 0 && hundred < 1) return '<\u00a01\u00a0%';
+  if (hundred < 100 && hundred > 99) return '>\u00a099\u00a0%';
+  return `${Math.round(hundred)}\u00a0%`;
 }
 
 /** "1 image", "2 images". @param {number} n @param {string} one @param {string} [many] */
