@@ -10,7 +10,7 @@ Pointing: the map's largest value lies on the object. Share: how much of the map
 class: of the signed methods the positive part (and their absolute value, a row of its own). Deletion: the probability
 of the choice while the strongest pixels give way to a blurred picture, averaged over the steps, the lower the better;
 insertion: while they come in over the blurred picture, the higher the better (Petsiuk et al. 2018). Intervals: 95 %,
-by bootstrap over pictures. `--fault moved` gives every picture the next one's mask: pointing and share must fall.
+by bootstrap over pictures. `--fault moved` gives every picture another's mask: pointing and share must fall.
 """
 
 from __future__ import annotations
