@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,6 +23,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Crashed
 
 from flows import progress
+from flows.config import RunConfig
 from flows.page import ENDED, TAG
 from flows.prefect_flow import PARTLY_REJECTED, SKIPPED
 from storage.errors import Locked
@@ -35,7 +38,7 @@ FINAL = ("Completed", PARTLY_REJECTED, "Failed", "Cancelled", SKIPPED, "Crashed"
 
 
 def bury(store: Store, name: str, deployments: Sequence[UUID]) -> None:
-    """Call runs of these deployments crashed that are said to be under way, if nobody is writing the run.
+    """Call runs of these deployments crashed that are said to be under way in this store, if nobody is writing the run.
 
     Only the one process that serves them may ask: whatever it has not started itself is then an earlier one's.
     """
@@ -46,11 +49,17 @@ def bury(store: Store, name: str, deployments: Sequence[UUID]) -> None:
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),
                 flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
             )
-            for run in found:
+            for run in [run for run in found if store_of(run.parameters) == store.root.absolute()]:
                 gone: State[None] = Crashed(message="its process is gone; the next run goes on where it stopped")
                 client.set_flow_run_state(run.id, gone, force=True)
     except Locked as held:
         progress.current().say(f"{held}: it goes on without this process")
+
+
+def store_of(parameters: Mapping[str, Any]) -> Path:
+    """Return the store that a flow run, or a deployment, is told of."""
+    said = parameters.get("store") or parameters.get("config", {}).get("store") or RunConfig(images="").store
+    return Path(said).absolute()
 
 
 def crash_the_silent(client: SyncPrefectClient) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +14,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
@@ -75,6 +77,8 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
     store = Store(Path(config.store))
     with store.serving(config.run_name), prefect_server.server(host, port) as address:
         prepare(gpus)
+        with get_client(sync_client=True) as client:
+            check_names(client, deployments)
         runner = _Runner(name="actlas", pause_on_shutdown=False, limit=None)
         ids = [cast(UUID, runner.add_deployment(deployment)) for deployment in deployments]
         orphans.bury(store, config.run_name, ids)
@@ -87,6 +91,21 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
         except (httpx.HTTPError, RuntimeError) as error:
             raise ServerUnreachable(f"Prefect's server at {address} was lost: {_line(error)}") from None
         orphans.bury(store, config.run_name, ids)
+
+
+def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeployment]) -> None:
+    """Raise UsageError if a server knows a deployment of this name for another store: two would take each other's runs."""
+    for deployment in deployments:
+        try:
+            known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
+        except ObjectNotFound:
+            continue
+        ours, theirs = orphans.store_of(deployment.parameters), orphans.store_of(known.parameters or {})
+        if ours != theirs:
+            raise UsageError(
+                f"{deployment.name} is served for another store on this server, {theirs}: give this run another --name, or "
+                f"delete that one by `prefect deployment delete {deployment.flow_name}/{deployment.name}`"
+            )
 
 
 def announce(update: Update) -> list[str]:
@@ -106,7 +125,8 @@ def deployments(
     name = checked_name("run", config.run_name)
     progress.current().say(f"{name}: {config.model}, {', '.join(config.chosen_layers)}")
     wait_for, leave = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
-    settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    store = str(Path(config.store).absolute())  # whoever shares the server may be in another folder
+    settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"store": store}
     scheduled = _deployment(
         prefect_flow.activation_atlas,
         name,
@@ -119,7 +139,7 @@ def deployments(
         name,
         wait_for,
         triggers=[events.trigger(name, debounce)],
-        parameters={"name": name, "store": config.store},
+        parameters={"name": name, "store": store},
     )
     return [scheduled, updated]
 

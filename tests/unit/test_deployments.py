@@ -11,10 +11,12 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from prefect.exceptions import ObjectNotFound
 from support import stores
 from support.prefect_server import free_port
 
@@ -74,12 +76,17 @@ def test_serve_makes_one_run_at_a_time_and_leaves_out_or_waits_by_choice() -> No
         assert (scheduled.concurrency_limit, scheduled.concurrency_options.collision_strategy.value) == (1, strategy)
         assert (updated.concurrency_limit, updated.concurrency_options.collision_strategy.value) == (1, "ENQUEUE")
         assert scheduled.parameters == {
-            "config": {"images": "photos", "name": "photos", "limit": 100},
+            "config": {
+                "images": "photos",
+                "name": "photos",
+                "limit": 100,
+                "store": str(Path("actlas-store").absolute()),
+            },
             "wait": wait,
             "follow_updates": True,
         }
         assert scheduled.schedules[0].schedule.timezone == "Europe/Zurich"
-        assert updated.parameters == {"name": "photos", "store": "actlas-store"}
+        assert updated.parameters == {"name": "photos", "store": str(Path("actlas-store").absolute())}
         assert (scheduled.entrypoint, updated.entrypoint) == (
             "flows.prefect_flow.activation_atlas",
             "flows.prefect_flow.regenerate",
@@ -281,6 +288,50 @@ def test_our_own_server_keeps_leases_on_the_disk_and_tells_nobody(level: str | N
     )
     filesystem = "prefect.server.concurrency.lease_storage.filesystem"
     assert asked.stdout.split() == ["False", filesystem, level or "ERROR", "1"], asked.stderr
+
+
+class Knowing:
+    """A client of a server that knows these deployments, and these flow runs."""
+
+    def __init__(self, deployments: dict[str, dict[str, Any]], runs: list[dict[str, Any]]) -> None:
+        self.deployments, self.ended = deployments, []
+        self.runs = [SimpleNamespace(id=number, parameters=told) for number, told in enumerate(runs)]
+
+    def __enter__(self) -> Knowing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read_deployment_by_name(self, name: str) -> Any:
+        if name not in self.deployments:
+            raise ObjectNotFound(LookupError(name))
+        return SimpleNamespace(parameters=self.deployments[name])
+
+    def read_flow_runs(self, **_: object) -> list[Any]:
+        return self.runs
+
+    def set_flow_run_state(self, run: int, state: object, force: bool) -> None:
+        self.ended.append(run)
+
+
+def test_a_deployment_of_the_same_name_for_another_store_is_left_alone(tmp_path: Path) -> None:
+    ours = serving.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
+    told = {"actlas/photos": {"config": {"store": str(tmp_path)}}, "actlas-regenerate/photos": {"store": str(tmp_path)}}
+    for known in ({}, told):
+        serving.check_names(Knowing(known, []), ours)  # type: ignore[arg-type]
+    for name, parameters in (("actlas", {"config": {}}), ("actlas-regenerate", {"store": "/theirs"})):
+        another = Knowing(told | {f"{name}/photos": parameters}, [])
+        with pytest.raises(UsageError, match=f"another store .*`prefect deployment delete {name}/photos`"):
+            serving.check_names(another, ours)  # type: ignore[arg-type]
+
+
+def test_only_runs_of_this_store_are_buried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = {"store": str(tmp_path)}, {"store": "/theirs"}
+    client = Knowing({}, [mine, theirs, {"config": mine}, {"config": theirs}, {"config": {}}])
+    monkeypatch.setattr(orphans, "get_client", lambda **_: client)
+    orphans.bury(Store(tmp_path), "photos", [])
+    assert client.ended == [0, 2]
 
 
 def test_one_process_serves_a_run(tmp_path: Path) -> None:
