@@ -49,7 +49,6 @@ golden: setup
 demo: setup
 	$(BIN)/python -m flows.demo
 
-# docs/gallery.md and its pictures: make gallery PHOTOS=FOLDER
-PHOTOS ?= sample-photos
+# docs/gallery.md and its pictures, all of the photos that come with the installation
 gallery: setup
-	$(BIN)/python benchmarks/gallery.py --images $(PHOTOS)
+	$(BIN)/python benchmarks/gallery.py

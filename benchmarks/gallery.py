@@ -2,9 +2,9 @@
 
     python benchmarks/gallery.py [--images PATH] [--store DIR] [--only NAME …]
 
-Needs a run `photos` with a grid of 20 and all extras, which it makes of PATH where the store has none. Pictures are kept as
-PNG in build/gallery, and made where they are missing, or only those named; docs/ gets them smaller. The subjects of single
-pictures are photos that scikit-image and scikit-learn carry.
+Needs a run `samples` with a grid of 10 and its extras, which it makes of PATH where the store has none. Pictures are kept as
+PNG in build/gallery, and made where they are missing, or only those named; docs/ gets them smaller. All photos in them are
+those that scikit-image and scikit-learn carry.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from storage.errors import NotFound
 
 ROOT = Path(__file__).parents[1]
 WORK, PAGE, PICTURES = ROOT / "build" / "gallery", ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"
-RUN = "photos"
-LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
+RUN = "samples"
+LAYERS = ("_blocks.10", "_blocks.14")
 WIDEST, QUALITY = 1200, 80
 MOST = 4 << 20
 """Bytes of all pictures together."""
@@ -52,22 +52,22 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
             "units",
             "What units of a middle layer want to see, from noise; below each, how many times as strong as its strongest patch.",
             "show _blocks.10:4 _blocks.10:22 _blocks.10:37 _blocks.10:53 _blocks.10:56 _blocks.10:61 _blocks.10:66 _blocks.10:84 "
-            "_blocks.10:96 _blocks.10:102 --run photos",
+            "_blocks.10:96 _blocks.10:102 --run samples",
         ),
         Shown(
             "facets",
             "Five pictures of one unit, drawn together so that they differ: what else it answers to.",
-            "show _blocks.10:84 --facets 5 --run photos",
+            "show _blocks.10:84 --facets 5 --run samples",
         ),
         Shown(
             "targets",
             "One engine, many targets: a unit, the same at one position, a whole layer, a sum of units, an atlas's cell.",
-            'show _blocks.10:56 _blocks.10:56@3,3 _blocks.10 "_blocks.10:56+_blocks.10:96" _blocks.10@20:10,8 --run photos',
+            'show _blocks.10:56 _blocks.10:56@3,3 _blocks.10 "_blocks.10:56+_blocks.10:96" _blocks.10@10:0,2 --run samples',
         ),
         Shown(
             "maco",
             "The same units by MACO: only phases are optimised, under the spectrum of the run's own photos.",
-            "show _blocks.10:56 _blocks.10:96 --recipe maco --run photos",
+            "show _blocks.10:56 _blocks.10:96 --recipe maco --run samples",
         ),
     ),
     "Classes": (
@@ -117,19 +117,19 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
         Shown(
             "top",
             "The strongest patches of a unit in their images, and what of each drives it.",
-            "top photos _blocks.14:41 -k 8 --gradients guided-backprop",
+            "top samples _blocks.14:41 -k 8 --gradients guided-backprop",
             "--sheet",
         ),
         Shown(
             "card",
             "All that a run knows of a unit: [what each part is](units.md).",
-            "unit photos _blocks.14:41",
+            "unit samples _blocks.14:41",
             "--sheet",
         ),
         Shown(
             "influence",
             "A unit, and the units of the next layer that it excites and inhibits.",
-            "influence photos _blocks.10:37 --k 5",
+            "influence samples _blocks.10:37 --k 5",
             "--sheet",
         ),
     ),
@@ -138,19 +138,19 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
             "explain",
             "What a layer sees in an image, where and in which groups of units, what speaks for a class, and what drives what at a "
             "later layer: [what each number is](explain.md).",
-            "explain coffee.png --layer _blocks.10 --to _blocks.14 --class espresso --run photos",
+            "explain coffee.png --layer _blocks.10 --to _blocks.14 --class espresso --run samples",
         ),
         Shown(
             "versus",
             "The same, of what speaks for one class rather than another.",
-            'explain chelsea.png --layer _blocks.14 --class "tiger cat" --versus lynx --run photos',
+            'explain chelsea.png --layer _blocks.14 --class "tiger cat" --versus lynx --run samples',
         ),
     ),
     "The atlas": (
         Shown(
             "map",
-            "The atlas of the last layer; a cell is as clear as it speaks for one class.",
-            "map photos _conv_head 20 parachute",
+            "The atlas of a late layer; a cell is as clear as it speaks for one class.",
+            "map samples _blocks.14 10 mushroom",
             "--sheet",
         ),
     ),
@@ -158,17 +158,18 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
 
 HEAD = """# Gallery
 
-Every kind of picture that actlas makes, each with its command, on the default model; made by `make gallery PHOTOS=FOLDER`
-(`benchmarks/gallery.py`). `photos` is a run over 9,975 photos, made with `--grids 10 20 --with attribution influence gallery`;
-`chelsea.png` and the like are photos that scikit-image and scikit-learn carry, which `make gallery` writes to `build/gallery`.
-Here pictures are smaller than they are made.
+Every kind of picture that actlas makes, each with its command, on the default model; made by `make gallery`
+(`benchmarks/gallery.py`). `samples` is a run over `sample-photos`, the few that scikit-image and scikit-learn carry, made with
+`--layers _blocks.10 _blocks.14 --grids 10 --samples-per-image 2 --with attribution influence gallery`; `chelsea.png` and the like
+are some of them, which `make gallery` writes to `build/gallery`. More images make stronger patches: the last two pictures are of
+9,975 photos. Here pictures are smaller than they are made.
 """
 ATLAS = """
 The atlas itself is `overview.png` of a run's tiles, whose path `make demo` prints, and what `actlas view` opens:
 
 ![Activation atlas of _blocks.10](pictures/atlas-blocks10.jpg)
 
-All units of a layer, `actlas show _blocks.10 --all --run photos --out layer.png`:
+All units of a layer, `actlas show _blocks.10 --all --run samples --out layer.png`:
 
 ![All units of _blocks.10](pictures/units-blocks10.jpg)
 """
@@ -190,7 +191,8 @@ def prepare(images: str, store: str) -> None:
     try:
         open_run(store, RUN)
     except NotFound:
-        told = ["--images", images, "--name", RUN, "--store", store, "--layers", *LAYERS, "--grids", "10", "20"]
+        told = ["--images", images, "--name", RUN, "--store", store, "--layers", *LAYERS, "--grids", "10"]
+        told += ["--samples-per-image", "2"]
         done = invoke(["run", *told, "--with", "attribution", "influence", "gallery"])
         if done not in (0, 3):
             sys.exit(done)
