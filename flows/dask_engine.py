@@ -48,15 +48,21 @@ class ClusterLost(ActlasError):
     """The cluster can't do the work."""
 
 
+def processes_of(spec: str) -> int | None:
+    """Return how many processes of our own `--dask` asks for; None if it names a scheduler. Raises UsageError."""
+    local = LOCAL.fullmatch(spec)
+    if not local and not ADDRESS.fullmatch(spec):
+        raise UsageError(f"--dask is {spec!r}; write local:N for N processes here, or tcp://HOST:PORT of a scheduler")
+    return int(local[1]) if local else None
+
+
 @contextmanager
 def on(spec: str, store: str) -> Iterator[OnDask]:
     """Open the cluster that `--dask` names for the length of the block; one of our own starts with its first task."""
-    local, address = LOCAL.fullmatch(spec), ADDRESS.fullmatch(spec)
-    if not local and not address:
-        raise UsageError(f"--dask is {spec!r}; write local:N for N processes here, or tcp://HOST:PORT of a scheduler")
+    processes = processes_of(spec)
     with ExitStack() as stack:
-        engine = OnDask(stack, store, spec, int(local[1]) if local else None)
-        if address:
+        engine = OnDask(stack, store, spec, processes)
+        if processes is None:
             engine.connect()
         yield engine
 

@@ -14,19 +14,30 @@ from storage import parts
 from storage.errors import UsageError
 from storage.store import Result, Store
 
+ENGINES = ("prefect", "inline")
+
 
 def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask: str | None = None) -> dict[str, Any]:
     """Run the pipeline; return its summary as a plain dict, with the paths of the overview pictures."""
+    check(engine, dask)
     share_cores()
     if engine == "inline":
         return with_overviews(config, _inline(config, wait, dask))
-    if engine == "prefect":
-        pipeline.check(config, here=dask is None)
-        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-        from flows import prefect_flow
+    pipeline.check(config, here=dask is None)
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    from flows import prefect_flow
 
-        return prefect_flow.run(config, wait=wait, dask=dask)
-    raise UsageError(f"--engine is {engine!r}; it is prefect or inline")
+    return prefect_flow.run(config, wait=wait, dask=dask)
+
+
+def check(engine: str, dask: str | None) -> None:
+    """Raise UsageError if there is no such engine or no such cluster can be."""
+    if engine not in ENGINES:
+        raise UsageError(f"--engine is {engine!r}; it is {' or '.join(ENGINES)}")
+    if dask is not None:
+        from flows import dask_engine
+
+        dask_engine.processes_of(dask)
 
 
 def estimate(config: RunConfig) -> dict[str, Any]:

@@ -114,9 +114,12 @@ def run(
     settings["axes"], settings["with"] = reading.pairs(axes), settings.pop("extras")
     settings["mean"], settings["std"] = reading.numbers("--mean", mean), reading.numbers("--std", std)
     made = configuration.make(settings, config)
+    launch.check(engine, dask)
     with progress.reporting(progress.for_stream(sys.stderr)):
         if dry_run:
             _foretell(launch.estimate(made), json)
+            if dask:
+                output.say("the time is that of this process alone: the workers of --dask share it")
             return
         summary = launch.run(made, engine=engine, wait=wait, dask=dask)
     if json:

@@ -250,6 +250,16 @@ def test_what_is_wrong_is_said_before_a_server_is_started(
     assert "features.99" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--engine=nope", "--dask=foo"])
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_an_engine_that_is_none_is_named_first(
+    option: str, dry: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nothing is to be run: what is tried out is the command."""
+    assert cli.invoke(["run", "--images", str(tmp_path / "nowhere"), option, *dry]) == 2
+    assert option.split("=")[0] in capsys.readouterr().err
+
+
 def test_where_there_is_no_such_folder(say: Any, tmp_path: Path) -> None:
     code, _, err = say("top", "small", "features.5:3", "--sheet", str(tmp_path / "nowhere" / "a.png"))
     assert code == 2

@@ -157,5 +157,7 @@ def test_the_command_prints_a_table(finished: Path, images: Path, capsys: pytest
     assert lines[1].split() == ["stage", "layer", "compute", "reuse", "time", "disk"]
     assert lines[-1].startswith("about ")
     assert lines[-1].endswith("from a probe of 64 images")
-    assert cli.invoke([*asked, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["probe"]["images"] == 64
+    assert cli.invoke([*asked, "--json", "--dask", "local:2"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["probe"]["images"] == 64
+    assert "the time is that of this process alone" in said.err
