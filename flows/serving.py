@@ -23,12 +23,12 @@ from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows import events, orphans, prefect_flow, prefect_server, progress
+from flows import events, orphans, pipeline, prefect_flow, prefect_server, progress, subject, updates
 from flows.config import RunConfig
 from flows.page import TAG
 from flows.prefect_flow import ServerUnreachable
 from flows.updates import Update
-from storage.errors import UsageError
+from storage.errors import BadWeights, UsageError
 from storage.places import checked_name
 from storage.store import Store
 
@@ -72,9 +72,10 @@ class _Runner(Runner):
 def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, host: str, port: int) -> None:
     """Serve a run's deployments until interrupted; their schedules are not paused, and what comes due then waits.
 
-    Raises Locked if another process serves the run, and ServerUnreachable.
+    Raises Locked if another process serves the run, ServerUnreachable, and what is wrong with images, model or layers.
     """
     store = Store(Path(config.store))
+    check(config)
     with store.serving(config.run_name), prefect_server.server(host, port) as address:
         prepare(gpus)
         with get_client(sync_client=True) as client:
@@ -91,6 +92,17 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
         except (httpx.HTTPError, RuntimeError) as error:
             raise ServerUnreachable(f"Prefect's server at {address} was lost: {_line(error)}") from None
         orphans.bury(store, config.run_name, ids)
+
+
+def check(config: RunConfig) -> None:
+    """Raise what would let every run fail. Weights that are lost do not: the next update names others."""
+    try:
+        pipeline.check(updates.follow(config))
+    except BadWeights as error:
+        if not Store(Path(config.store)).versions(config.run_name):
+            raise
+        progress.current().say(f"runs will fail until the next update: {error}")
+    subject.forget()
 
 
 def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeployment]) -> None:

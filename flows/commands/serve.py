@@ -88,9 +88,12 @@ def updated(
     if json:
         output.as_json({**update.payload(), "waiting": told})
     else:
-        print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced")
+        waiting = f"; waited for by {', '.join(told)}" if told else ""
+        print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{waiting}")
     if not told:
-        output.say(f"nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would")
+        output.say(
+            f"warning: nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
+        )
 
 
 def _seconds(option: str, text: str | None, least: timedelta) -> timedelta | None:

@@ -225,12 +225,12 @@ def test_a_server_process_that_is_killed_loses_no_lease_and_no_run(stack: Stack)
 def test_one_machines_stack_runs_on_its_schedule(ground: Path) -> None:
     config = folders(ground)
     ports = {"server": free_port(), "viewer": free_port()}
+    file = ground / "run.toml"
     given = GIVEN | {"ACTLAS_IMAGES": config.images, "ACTLAS_MODELS": "/", "ACTLAS_CRON": "* * * * *"}
+    given |= {"ACTLAS_CONFIG": str(file)}
     services = compose.load(ROOT / "docker" / "compose.lite.yaml", given)["services"]
     settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"images", "store", "name"})
-    file = ground / "run.toml"
     file.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items()))
-    services["serve"]["command"] += [f"--config={file}"]
     services["serve"]["environment"]["PYTHONPATH"] = TESTS
     with machine(services, ground, instead_of(ground, **ports)) as made:
         made.up("serve")

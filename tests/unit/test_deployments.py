@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from prefect.exceptions import ObjectNotFound
-from support import stores
+from support import corpus, stores
 from support.prefect_server import free_port
 
 from flows import cli, events, orphans, page, prefect_flow, serving, updates
@@ -288,6 +289,45 @@ def test_our_own_server_keeps_leases_on_the_disk_and_tells_nobody(level: str | N
     )
     filesystem = "prefect.server.concurrency.lease_storage.filesystem"
     assert asked.stdout.split() == ["False", filesystem, level or "ERROR", "1"], asked.stderr
+
+
+def test_what_would_let_every_run_fail_is_said_before_a_server_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving.prefect_server, "server", lambda *_: pytest.fail("a server was started"))
+    images = corpus.write_images(tmp_path / "images", 4)
+    right = {"images": str(images), "store": str(tmp_path / "store"), "model": "support.corpus:net", "input_size": 32}
+    for wrong, code in (
+        ({"layers": ["features.99"]}, 4),
+        ({"layers": ["features.2"], "images": str(tmp_path / "gone")}, 4),
+        ({"layers": ["features.2"], "weights": str(tmp_path / "gone.pt")}, 1),
+    ):
+        file = tmp_path / "run.toml"
+        file.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in (right | wrong).items()))
+        assert cli.invoke(["serve", "--config", str(file), "--every", "1h"]) == code
+        assert "99" in (said := capsys.readouterr().err) or "gone" in said
+
+
+def test_lost_weights_of_a_run_that_is_there_are_no_hindrance(tmp_path: Path) -> None:
+    """Else no update could be heard of that mends it."""
+    published(tmp_path, "listing", config={"model": "m", "weights": "/gone.pt"}, weights={"sha256": "0" * 64})
+    serving.check(RunConfig(images="/photos", store=str(tmp_path), name="photos", model="m"))
+
+
+@pytest.mark.parametrize("waiting", [[], ["actlas: regenerate photos"]])
+def test_an_update_says_who_waits_for_it(
+    waiting: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "announce", lambda update: waiting)
+    asked = ["model", "updated", "photos", "--weights"]
+    (tmp_path / "new.pt").write_bytes(b"weights")
+    assert cli.invoke([*asked, str(tmp_path / "new.pt")]) == 0
+    said = capsys.readouterr()
+    assert ("waited for by actlas: regenerate photos" in said.out) == bool(waiting)
+    assert ("warning: nobody waits for updates of photos" in said.err) == (not waiting)
+    for unreadable in ("gone.pt", ""):
+        assert cli.invoke([*asked, str(tmp_path / unreadable)]) == 1
+        assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 class Knowing:

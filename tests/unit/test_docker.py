@@ -67,7 +67,7 @@ def test_mutant_what_the_schema_does_not_know_is_seen() -> None:
 def test_every_variable_is_explained_or_has_a_default(file: Path) -> None:
     example = {line.split("=")[0] for line in (DOCKER / ".env.example").read_text().splitlines() if "=" in line}
     with_default = {"ACTLAS_IMAGE", "ACTLAS_CUDA_IMAGE", "ACTLAS_GPUS", "ACTLAS_VIEWER_URL"} | {
-        f"ACTLAS_{name}" for name in ("NAME", "LIMIT", "CRON", "TIMEZONE")
+        f"ACTLAS_{name}" for name in ("NAME", "LIMIT", "CRON", "TIMEZONE", "CONFIG")
     }
     assert compose.variables(file.read_text()) <= set(GIVEN) | with_default
     assert set(GIVEN) <= example
