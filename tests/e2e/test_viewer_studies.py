@@ -235,3 +235,13 @@ def test_the_run_says_what_it_was_made_with(page: viewing.Page) -> None:
         page.route("**/libraries", functools.partial(fulfilled, answer))
         page.reload()
         page.see(f"text={words}").wait_for()
+
+
+def test_a_link_that_cannot_be_asked_about_says_so_and_is_tried_again(page: viewing.Page) -> None:
+    page.route("**/links?*", lambda route: route.fulfill(status=429, body='{"error": "too many questions at once"}'))
+    page.goto(f"/small/unit/{FIRST}:6")
+    page.see(".links a").first.hover()
+    page.see(".carried").get_by_text("Too many questions at once").wait_for()
+    page.unroute("**/links?*")
+    page.see(".carried").get_by_text("Try again").click()
+    page.see(".carriers .lit").first.wait_for(timeout=120_000)

@@ -13,9 +13,11 @@ const WORDS = [
   ['cell', 'samples that lie together on the map, and their average'],
   ['icon', 'a picture optimised to make the model answer as the cell does on average'],
   ['fidelity', 'how nearly the model’s answer to the icon points where the cell does: the whitened cosine, 1 at best; real patches of a cell reach about 0.25'],
+  ['flat', 'of a cell: its real patches are one plain colour, or nearly'],
   ['spread', 'how far the samples of a cell lie from their average, in lengths of it'],
   ['attribution', 'how much of a class’s score a cell accounts for, to first order'],
   ['influence', 'how much a unit moves a later one, over its strongest patches'],
+  ['facets', 'pictures of one unit that were made to differ'],
 ];
 
 /** @type {HTMLDialogElement | null} */

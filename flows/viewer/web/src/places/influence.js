@@ -5,7 +5,7 @@ import { ask, live, picture, study } from '../data.js';
 import { fill, h } from '../dom.js';
 import { percent, signed } from '../format.js';
 import { say } from '../live.js';
-import { face, image, missing, section } from '../parts.js';
+import { face, failed, image, missing, section } from '../parts.js';
 import { swing } from './unit.js';
 
 const MOST = 8;
@@ -64,7 +64,7 @@ class Carried {
     const [from] = await Promise.all([ask('unit', link.from), ask('unit', link.other)]).catch(() => [null]);
     if (this.link !== link || !from) return;
     const shots = /** @type {Unit} */ (from).positive.patches.filter((patch) => patch.rank < from.positive.pictures && patch.value !== 0).slice(0, MOST).map((patch) => new Shot(link, patch));
-    const told = h('p', { class: 'small quiet' });
+    const told = h('div', { class: 'small quiet' });
     fill(this.element, this.#head(link), h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element)), told);
     if (!live()) told.textContent = `How strongly each patch carries it, the model must be asked: actlas view ${this.about.name}`;
     else if (!this.about.uploads) told.textContent = 'How strongly each patch carries it, the model must be asked: this viewer was started with --no-uploads.';
@@ -95,7 +95,7 @@ class Carried {
       told.textContent = `Lit: the patches of ${link.from.layer}:${link.from.unit} that carry at least half of what the strongest does.`;
       say(`${link.from.layer} ${link.from.unit} ${link.effect.influence < 0 ? 'inhibits' : 'excites'} ${link.to.layer} ${link.to.unit}; ${lit} of its ${shots.length} patches carry it.`);
     } catch (error) {
-      if (this.link === link) told.textContent = error instanceof Error ? error.message : String(error);
+      if (this.link === link) fill(told, failed(error, () => this.#light(link, shots, told)));
     }
   }
 }

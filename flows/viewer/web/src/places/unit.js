@@ -135,7 +135,7 @@ function sentence(unit, card) {
     unit.positive.extreme === null ? 'never finite' : `at most ${number(unit.positive.extreme)}`,
     card.samples && `above zero on ${percent(card.samples.above_zero)} of positions`,
   ];
-  return `${parts.filter(Boolean).join(' · ')}.`;
+  return `${parts.filter(Boolean).join('\u00a0· ')}.`;
 }
 
 /** @param {Unit} unit @param {About} about */
