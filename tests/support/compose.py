@@ -34,7 +34,7 @@ CONFINE = [
 UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 """What `read_only`, `tmpfs`, `cap_drop` and `no-new-privileges` come to; the first argument is the folder to write to."""
 
-VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?])([^}]*))?\}")
+VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?])([^}]*))?\})")
 
 
 def load(file: Path, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def load(file: Path, environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def fill(value: Any, environment: Mapping[str, str]) -> Any:
-    """Fill in `${NAME}`, `${NAME:-default}` and `${NAME:?message}`."""
+    """Fill in `${NAME}`, `${NAME:-default}` and `${NAME:?message}`; `$$` is a dollar."""
     if isinstance(value, dict):
         return {name: fill(item, environment) for name, item in value.items()}
     if isinstance(value, list):
@@ -54,6 +54,8 @@ def fill(value: Any, environment: Mapping[str, str]) -> Any:
 
 def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
     name, how, rest = found.groups()
+    if name is None:
+        return "$"
     if given := environment.get(name):
         return given
     if how == ":-":
@@ -65,7 +67,7 @@ def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
 
 def variables(text: str) -> set[str]:
     """Return the names of all variables in a compose file."""
-    return {found[1] for found in VARIABLE.finditer(text)}
+    return {found[1] for found in VARIABLE.finditer(text) if found[1]}
 
 
 @dataclass

@@ -35,6 +35,7 @@ GIVEN = {
         "ACTLAS_MODELS",
     )
 }
+SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "PREFECT_AUTH", "ACTLAS_TOKEN")
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def test_mutant_what_the_schema_does_not_know_is_seen() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_variable_is_explained_or_has_a_default(file: Path) -> None:
     example = {line.split("=")[0] for line in (DOCKER / ".env.example").read_text().splitlines() if "=" in line}
-    with_default = {"ACTLAS_IMAGE", "ACTLAS_CUDA_IMAGE", "ACTLAS_GPUS", "ACTLAS_VIEWER_URL"} | {
+    with_default = {"ACTLAS_CONTAINER", "ACTLAS_CUDA_CONTAINER", "ACTLAS_GPUS", "ACTLAS_VIEWER_URL"} | {
         f"ACTLAS_{name}" for name in ("NAME", "LIMIT", "CRON", "TIMEZONE", "CONFIG")
     }
     assert compose.variables(file.read_text()) <= set(GIVEN) | with_default
@@ -98,8 +99,9 @@ def test_our_containers_may_do_little(file: Path) -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert "user" not in service, name  # the image's own, which is not root
-        images = [volume for volume in service.get("volumes", []) if ":/data/images" in volume]
-        assert all(volume.endswith(":ro") for volume in images), name
+        volumes = service.get("volumes", [])
+        only_read = [volume for volume in volumes if ":/data/images" in volume or name == "viewer"]
+        assert all(volume.endswith(":ro") for volume in only_read), name
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -116,7 +118,19 @@ def test_the_order_is_databases_server_deployments_worker() -> None:
     waits = {name: set(service.get("depends_on", {})) for name, service in services.items()}
     assert waits["server"] == {"postgres", "redis"}
     assert waits["services"] == waits["deploy"] == {"server"}
-    assert waits["worker"] == {"server", "deploy"}
+    assert waits["worker"] == {"server", "services", "deploy"}
+    assert waits["viewer"] == {"worker"}
+
+
+def test_passwords_stand_in_no_command_line() -> None:
+    for file in FILES:
+        for name, service in read(file)["services"].items():
+            said = " ".join(service.get("command", []))
+            assert not [secret for secret in SECRETS if GIVEN[secret] in said], name
+
+
+def test_a_dollar_for_the_shell_is_written_twice() -> None:
+    assert compose.fill("$$A ${B:-b} $${C}", {}) == "$A b ${C}"
 
 
 def test_whoever_talks_to_the_server_has_its_password() -> None:
