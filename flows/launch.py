@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def _inline(config: RunConfig, wait: bool, dask: str | None) -> pipeline.Summary
 
 
 def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, Any]:
-    """Return the summary as a dict that also names the run's pictures (layer, grid and path), and counts samples."""
+    """Return the summary as a dict that also names the run's pictures (layer, grid and path), and counts samples and bytes."""
     store = Store(Path(config.store))
     made = [outcome.make for outcome in summary.outcomes if outcome.make.stage == "tiles"]
     pictures = [
@@ -69,7 +70,20 @@ def with_overviews(config: RunConfig, summary: pipeline.Summary) -> dict[str, An
         }
         for make in made
     ]
-    return summary.as_dict() | {"samples": _samples(store, summary), "overviews": pictures}
+    told = summary.as_dict()
+    written = _written(store, summary)
+    for row in told["stages"]:
+        row["bytes"] = written[row["stage"], row["layer"]]
+    return told | {"samples": _samples(store, summary), "overviews": pictures}
+
+
+def _written(store: Store, summary: pipeline.Summary) -> Counter[tuple[str, str | None]]:
+    """Count the bytes of the results that were computed, by stage and layer."""
+    found: Counter[tuple[str, str | None]] = Counter()
+    for made in [outcome.make for outcome in summary.outcomes if outcome.computed]:
+        files = store.get(made.stage, made.key).manifest["files"].values()
+        found[made.stage, made.layer] += sum(int(file["bytes"]) for file in files)
+    return found
 
 
 def _samples(store: Store, summary: pipeline.Summary) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ PICTURE = 512
 EVERY = 5.0
 """Seconds between two steps of a progress artifact."""
 
+COLUMNS = ("computed", "reused", "seconds", "bytes")
+"""Of the report, each added up over a stage's layers."""
+
 VIEWER = "ACTLAS_VIEWER_URL"
 """The environment variable with the address of `actlas view`, as people reach it."""
 
@@ -119,11 +122,11 @@ def report(summary: dict[str, Any]) -> str:
     """Say in a few sentences what the run made, what it took over, and what it left out."""
     lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + "."]
     lines += [f"- rejected: {number} {reason}" for reason, number in summary["reasons"].items()]
-    lines += ["", "| stage | computed | reused | seconds |", "|---|---:|---:|---:|"]
+    lines += ["", "| stage | computed | reused | seconds | MB written |", "|---|---:|---:|---:|---:|"]
     for stage in dict.fromkeys(row["stage"] for row in summary["stages"]):
         rows = [row for row in summary["stages"] if row["stage"] == stage]
-        computed, reused, seconds = (sum(row[column] for row in rows) for column in ("computed", "reused", "seconds"))
-        lines.append(f"| {stage} | {computed} | {reused} | {seconds:.1f} |")
+        computed, reused, seconds, size = (sum(row[name] for row in rows) for name in COLUMNS)
+        lines.append(f"| {stage} | {computed} | {reused} | {seconds:.1f} | {size / 1e6:.1f} |")
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ from storage import arrays, parts
 from storage.errors import Incomplete
 from storage.kept import Kept
 from storage.run import Run, open_run
+from storage.store import Store
 
 LAYER, GRID = "features.5", 4
 
@@ -202,6 +203,17 @@ def overflown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, 
         until="layout",
     )
     return config, launch.run(config, engine="inline")
+
+
+def test_a_run_counts_the_bytes_that_it_wrote(overflown: Any) -> None:
+    config, summary = overflown
+    store = Store(Path(config.store))
+    for row in summary["stages"]:
+        made = [entry for entry in store.version(config.run_name).stages if entry.stage == row["stage"]]
+        folders = [store.get(entry.stage, entry.key).path for entry in made if entry.layer == row["layer"]]
+        files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+        size = sum(file.stat().st_size for file in files if file.name not in ("manifest.json", "happened.json"))
+        assert row["bytes"] == size > 0, row
 
 
 def scanned(run: Run, layer: str) -> dict[str, int]:

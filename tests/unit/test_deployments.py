@@ -385,7 +385,14 @@ def test_one_process_serves_a_run(tmp_path: Path) -> None:
 
 def test_the_report_adds_up_by_stage() -> None:
     rows = [
-        {"stage": "cells", "layer": layer, "computed": made, "reused": 2 - made, "seconds": 1.25 * made}
+        {
+            "stage": "cells",
+            "layer": layer,
+            "computed": made,
+            "reused": 2 - made,
+            "seconds": 1.25 * made,
+            "bytes": 50_000,
+        }
         for layer, made in (("a", 2), ("b", 1))
     ]
     summary = {"name": "photos", "version": 3, "used": 9_990, "images": 10_000, "rejected": 10, "computed": 3}
@@ -393,7 +400,7 @@ def test_the_report_adds_up_by_stage() -> None:
     text = page.report(summary)
     assert "9,990 of 10,000 images used, 10 rejected; 3 results computed, 1 reused, in 4 s." in text
     assert "- rejected: 10 truncated" in text
-    assert "| cells | 3 | 1 | 3.8 |" in text
+    assert "| cells | 3 | 1 | 3.8 | 0.1 |" in text
 
 
 def test_the_viewer_is_linked_where_its_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
