@@ -56,8 +56,10 @@ class Frames:
                 continue
             if _collected(version, layer) == tuple(collect):
                 kept = self._kept(version, layer)
-                there = kept is None or self.store.find("layout", key_of(kept)) is not None or self._whole(kept)
-                return kept if there else None
+                if self.store.find("layout", key_of(kept)) is not None:
+                    return kept
+                again = kept or _frame(version, layer, key)  # other libraries: afresh, the same samples would move
+                return again if self._whole(again) else None
             newest = newest or _frame(version, layer, key)
         return newest if newest is not None and self._whole(newest) else None
 

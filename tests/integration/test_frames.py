@@ -14,7 +14,7 @@ from support import corpus
 
 from atlas import pairing
 from atlas.frame import register
-from flows import frames, pipeline
+from flows import frames, pipeline, plan
 from flows.config import RunConfig
 from flows.engines import Inline
 from storage.run import Run, open_run
@@ -116,6 +116,23 @@ def test_three_updates_in_a_row_come_to_rest(once: Path, images: Path, tmp_path:
     said = [open_run(tmp_path / "store", f"small@{n}").version.about["frames"][LATE]["version"] for n in (2, 3, 4)]
     assert said == [1, 2, 3]
     assert [run(updates[number])["computed"] for number in (2, 0, 1, 2, 2)] == [0] * 5
+
+
+def test_another_library_lays_the_same_samples_out_in_the_frame_of_the_old_layout(
+    once: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(once, tmp_path / "store")
+    versions = plan.versions
+    monkeypatch.setattr(
+        plan, "versions", lambda *names: versions(*names) | ({"scikit-learn": "9.9"} if "scikit-learn" in names else {})
+    )
+    summary = run(corpus.config(images, tmp_path / "store", until="layout"))
+    assert computed(summary) == {("layout", layer) for layer in corpus.LAYERS}
+    old, new = open_run(tmp_path / "store", "small@1"), open_run(tmp_path / "store", "small@2")
+    for layer in corpus.LAYERS:
+        assert new.version.about["frames"][layer] == {"layout": old.result("layout", layer).key, "version": 1}
+    again = run(corpus.config(images, tmp_path / "store", until="layout"))
+    assert (again["computed"], again["version"]) == (0, 2)
 
 
 def test_another_grid_keeps_the_frame(twice: tuple[Path, Any], images: Path, tuned: str, tmp_path: Path) -> None:
