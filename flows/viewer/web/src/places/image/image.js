@@ -129,12 +129,12 @@ export class ImagePlace {
     positions.mix = Math.min(100, Math.max(0, Number(state.query.mix ?? 70) || 0)) / 100;
     const mine = (/** @type {HTMLCanvasElement} */ made) => { picture = made; again(); };
     caption.textContent = CAPTIONS[shown] ?? 'Waiting for the model …';
-    if (shown === 'speaks') caption.textContent = `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` against “${short(found.versus.name)}”` : ''} at each position: blue for, orange against.`;
+    if (shown === 'speaks') caption.textContent = `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` against “${short(found.versus.name)}”` : ''} at each position: orange for, blue against.`;
     else if (shown === 'groups') picture = grouped(pooled);
     else if (shown === 'icons') grid.then((known) => known && mine(icons(found, known, again)));
     else {
       this.#explain(id, layer, { ...state, query: { class: state.query.class ?? '' } }, { method: shown }).then((/** @type {Salient} */ salient) => {
-        caption.textContent = `How much each pixel moves the score of “${short(found.target.name)}”, ${number(salient.score)}, by ${salient.method}${salient.signed ? ': blue for, orange against' : ''}.`;
+        caption.textContent = `How much each pixel moves the score of “${short(found.target.name)}”, ${number(salient.score)}, by ${salient.method}${salient.signed ? ': orange for, blue against' : ''}.`;
         mine(heat(salient));
       }, (error) => { caption.textContent = error.message; });
     }
