@@ -21,6 +21,7 @@ import pytest
 import torch
 from support import corpus, slow
 from support.prefect_server import Server, end, running, wait_for
+from support.slow_server import slowed
 from support.trees import strays, tree
 
 from flows import pipeline
@@ -58,13 +59,17 @@ class Served:
     def log(self) -> str:
         return (self.folder / "serve.log").read_text()
 
-    @contextmanager
-    def serving(self, *options: str, seconds_per_batch: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
-        """Run `actlas serve` for the length of the block."""
+    def settings(self) -> Path:
+        """Write the run's settings to a file."""
         settings = self.config.model_dump(mode="json", by_alias=True, exclude_unset=True)
         file = self.folder / "run.toml"
         file.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items()))
-        command = [sys.executable, "-m", "flows.cli", "serve", "--config", str(file), *options]
+        return file
+
+    @contextmanager
+    def serving(self, *options: str, seconds_per_batch: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+        """Run `actlas serve` for the length of the block."""
+        command = [sys.executable, "-m", "flows.cli", "serve", "--config", str(self.settings()), *options]
         with (self.folder / "serve.log").open("wb") as log:
             environment = self.server.environment | {slow.SECONDS: str(seconds_per_batch)}
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -238,10 +243,7 @@ def start(own: Served) -> None:
 
 def test_a_server_that_never_comes_back_costs_the_page_and_not_the_run(own: Served) -> None:
     """A run from the command line goes on alone, and says that its version is published."""
-    settings = own.folder / "run.toml"
-    with own.serving("--every", "1d"):
-        pass  # writes the settings
-    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(settings)]
+    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(own.settings())]
     environment = own.server.environment | {slow.SECONDS: "3", "PREFECT_CLIENT_MAX_RETRIES": "1"}
     run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: own.store.results("collect"), 120, "the first shard")
@@ -251,6 +253,19 @@ def test_a_server_that_never_comes_back_costs_the_page_and_not_the_run(own: Serv
     assert "small@1: 48 images used" in out
     assert "the version is published all the same" in err
     assert "Traceback" not in err
+    own.same_as_inline()
+
+
+def test_a_run_finishes_with_a_server_that_is_slow(own: Served) -> None:
+    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(own.settings())]
+    with slowed(own.server.port, 2.0) as proxy:
+        environment = own.server.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{proxy.port}/api"}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+    assert run.returncode == 0, run.stderr
+    assert "small@1: 48 images used" in run.stdout
+    assert "Traceback" not in run.stderr
+    assert proxy.chunks > 20  # the mutant: who never asks is not slowed
+    assert own.count("Completed") == 1
     own.same_as_inline()
 
 
