@@ -45,7 +45,7 @@ def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypat
     from flows.page import Page
     from flows.prefect_flow import GPU_TAG
 
-    cluster = SimpleNamespace(settled=lambda c: c, counts_gpus=lambda: counted, run=lambda works, advance: [])
+    cluster = SimpleNamespace(settled=lambda c: c, counts_gpus=counted, run=lambda works, advance: [])
     monkeypatch.setattr(prefect_on_dask.dask_engine, "on", lambda spec, store: nullcontext(cluster))
     monkeypatch.setattr(prefect_on_dask.pipeline, "run", lambda config, engine, wait: engine)
     config = corpus.config(Path("images"), Path("store"), device="cuda")
