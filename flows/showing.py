@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 
 from atlas import folding
 from atlas.arrays import Byte, Float, Layer
-from atlas.inversion.regularisers import diverse
+from atlas.inversion import regularisers
+from atlas.inversion.objectives import Objective
 from atlas.inversion.render import Progress
 from atlas.inversion.styles import STYLES, Style
 from atlas.inversion.visualise import Aims, singly, visualise
@@ -31,6 +33,13 @@ OF_UNITS, OF_CLASSES = "best", "class"
 """Recipes taken where none is named."""
 MOST_PIXELS, BATCH = 16 * 128 * 128, 16
 """Of a batch, for the sake of memory."""
+PENALTIES: dict[str, Objective] = {
+    "tv": regularisers.total_variation(),
+    "l1": regularisers.l1(constant=0.5),
+    "l2": regularisers.l2(constant=0.5),
+    "blur": regularisers.blur(),
+}
+"""Of the whole picture in 0..1: how rough it is, how far from grey by two measures, how far from its blurred self."""
 TRIES = 3
 """How often a unit that nothing seems to excite is drawn before it is called dead."""
 DIVERSE = 1.0
@@ -50,6 +59,15 @@ class How:
     size: Size | None = None
     seed: int = 0
     facets: int = 1
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    """Weights of PENALTIES, which are taken from what is optimised, and not from what is told of it."""
+
+    def __post_init__(self) -> None:
+        for name, weight in self.penalties.items():
+            if name not in PENALTIES or not 0 < weight < math.inf:
+                raise UsageError(
+                    f"--penalty {name}={weight:g}: write one of {', '.join(PENALTIES)}, and a weight above 0"
+                )
 
     def style(self, of_classes: bool) -> Style:
         name = self.recipe or (OF_CLASSES if of_classes else OF_UNITS)
@@ -146,6 +164,7 @@ def describe(look: Look, drawn: Sequence[Drawn], how: How) -> dict[str, Any]:
         "model": look.model.spec,
         "run": None if look.run is None else look.run.name,
         "seed": drawn[0].seed if drawn else how.seed,
+        "penalties": dict(how.penalties),
         "pictures": [_told(one) | facts.of(one) for one in drawn],
     }
 
@@ -165,7 +184,7 @@ def _group(
     style, size = how.style(of_classes), how.shape(of_classes, preprocess.size)
     shown = [wish for wish in group for _ in range(how.facets)]
     named = {name for wish in group for name in wish.layers}
-    aims = singly([wish.aim for wish in shown])
+    aims = singly([_less(wish.aim, how.penalties) for wish in shown])
     if how.facets > 1:
         _check_facets(how.facets, style, size)
         apart = _apart(look, group[0], layers)
@@ -209,6 +228,12 @@ def _group(
     ]
 
 
+def _less(aim: Objective, penalties: Mapping[str, float]) -> Objective:
+    for name, weight in penalties.items():
+        aim = aim - weight * PENALTIES[name]
+    return aim
+
+
 def _check_facets(facets: int, style: Style, size: Size) -> None:
     if style.canvas == "zero":
         raise UsageError(
@@ -249,7 +274,7 @@ def _suffix(facet: int) -> str:
 
 
 def _differing(aims: Aims, layer: str) -> Aims:
-    return lambda rows: diverse(aims(rows), layer, DIVERSE)
+    return lambda rows: regularisers.diverse(aims(rows), layer, DIVERSE)
 
 
 def _apart(look: Look, wish: Wish, layers: dict[str, Layer]) -> Layer:
@@ -330,6 +355,7 @@ def _remark(answer: dict[str, Any], drawn: Sequence[Drawn]) -> str:
     ways = dict.fromkeys((one.style.name, one.style.steps, one.size) for one in drawn)
     said = [answer["model"], *(f"recipe {name}, {steps} steps, {w} x {h} px" for name, steps, (h, w) in ways)]
     said.append(f"seed {answer['seed']}")
+    said += [f"less {weight:g} x {name}" for name, weight in answer["penalties"].items()]
     if drawn[0].facet is not None:
         said.append(f"{1 + max(one.facet or 0 for one in drawn)} facets of each")
     if any(told.get("ratio") is not None for told in answer["pictures"]):

@@ -24,6 +24,14 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise UsageError(f"{option} {text}: write numbers with commas, as in 0.485,0.456,0.406") from None
 
 
+def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:
+    """Read NAME=WEIGHT, several."""
+    try:
+        return {text.rpartition("=")[0]: float(text.rpartition("=")[2]) for text in texts or []}
+    except ValueError:
+        raise UsageError(f"{option} {' '.join(texts or [])}: write NAME=WEIGHT, as in tv=0.01") from None
+
+
 def png(path: str, option: str = "--out") -> Path:
     """Return where a PNG is to go; raises UsageError before anything is computed where it can't."""
     out = Path(path)

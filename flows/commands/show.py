@@ -45,6 +45,10 @@ def show(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps uphill; the recipe's.")] = None,
     facets: Annotated[int, typer.Option(min=1, max=64, help="How many pictures of each target, that differ.")] = 1,
+    penalty: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=WEIGHT of what is held against a picture: tv, l1, l2 (from grey) or blur; several."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Of a LAYER, draw every unit.")] = False,
     seed: Seed = 0,
     store: output.Store = output.DEFAULT_STORE,
@@ -62,7 +66,14 @@ def show(
         raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
 
     path = reading.png(out) if out is not None else None
-    how = showing.How(recipe=recipe, steps=steps, size=showing.size_of(size), seed=seed, facets=facets)
+    how = showing.How(
+        recipe=recipe,
+        steps=steps,
+        size=showing.size_of(size),
+        seed=seed,
+        facets=facets,
+        penalties=reading.weights("--penalty", penalty),
+    )
     seen = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -244,6 +245,30 @@ def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: p
         looking.look(finished.store, run="small")
 
 
+def roughness(picture: Byte) -> float:
+    return float(
+        np.abs(np.diff(picture.astype(float), axis=0)).sum() + np.abs(np.diff(picture.astype(float), axis=1)).sum()
+    )
+
+
+def from_grey(picture: Byte) -> float:
+    return float(np.abs(picture / 255 - 0.5).sum())
+
+
+@pytest.mark.parametrize(
+    ("penalty", "measure"), [("tv", roughness), ("blur", roughness), ("l1", from_grey), ("l2", from_grey)]
+)
+def test_penalties_are_held_against_a_picture_and_not_told(finished: Any, penalty: str, measure: Any) -> None:
+    look, plain = looking.look(finished.store, run="small"), How(size=(32, 32), steps=24, recipe="lucid")
+    (free,), (held,) = (
+        showing.show(look, [f"{LAYER}:3"], dataclasses.replace(plain, penalties=told))
+        for told in ({}, {penalty: 100.0})
+    )
+    assert measure(held.picture) < 0.8 * measure(free.picture)
+    maps = maps_of(finished, LAYER, held.picture[None])[0, 3]
+    assert held.value == pytest.approx(maps.mean(), rel=1e-3, abs=1e-5)
+
+
 def showing_of_seeds(look: looking.Look) -> list[showing.Drawn]:
     return [
         one for seed in range(3) for one in showing.show(look, [f"{LAYER}:3"], How(size=(32, 32), steps=24, seed=seed))
@@ -305,6 +330,8 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
         ),
         (("class:9", "--json"), 4, "no class 9; its classes are 0 to 3"),
         ((f"{LAYER}:1", "--all", "--json"), 2, "--all draws every unit of one layer"),
+        ((f"{LAYER}:1", "--json", "--penalty", "tx=1"), 2, "--penalty tx=1: write one of tv, l1, l2, blur"),
+        ((f"{LAYER}:1", "--json", "--penalty", "tv"), 2, "--penalty tv: write NAME=WEIGHT"),
         (("class:0", "--json", "--facets", "3", "--recipe", "simonyan"), 2, "facets are all alike"),
         ((f"{LAYER}:1", "--json", "--facets", "64", "--size", "512"), 2, "of 512 x 512 pixels at most 4 are drawn"),
         ((f"{LAYER}:1", "--json", "--size", "²"), 2, "--size ²: a side such as 128"),
