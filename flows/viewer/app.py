@@ -20,7 +20,7 @@ from flows.viewer import about, addresses, catalogue, schemas, studies, uploads
 from flows.viewer.assets import Assets
 from flows.viewer.guard import Guard, Rules
 from flows.viewer.shelf import Edition, Shelf
-from storage.errors import ActlasError, Incomplete, NotFound, UsageError
+from storage.errors import ActlasError, ImageError, Incomplete, NotFound, UsageError
 
 API = "/api/1"
 RUN = API + "/runs/{name}/{version}"
@@ -198,4 +198,4 @@ def _add_errors(app: FastAPI) -> None:
 def _status(error: ActlasError) -> int:
     if isinstance(error, uploads.Busy):
         return 429
-    return 404 if isinstance(error, NotFound | Incomplete) else 400 if isinstance(error, UsageError) else 500
+    return 404 if isinstance(error, NotFound | Incomplete | ImageError) else 400 if isinstance(error, UsageError) else 500

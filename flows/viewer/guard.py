@@ -104,7 +104,7 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if self._is_token(given):
             answer = RedirectResponse(scope["path"] if scope["path"].startswith("/") else "/", status_code=303)
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", path="/")
+            answer.set_cookie(COOKIE, given, httponly=True, samesite="lax", path="/")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if self._is_token(bearer) or self._is_token(_cookie(headers)):

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from support import corpus, viewing
@@ -133,6 +134,37 @@ def test_zoom_changes_the_grid_and_the_address(page: viewing.Page) -> None:
     assert view[1] in page.url
     page.see("[aria-label='The whole map (0)']").click()
     page.until("() => !location.search.includes('at=')")
+
+
+def test_at_the_deepest_zoom_real_patches_are_asked_for(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4&at=.4,.4,4")
+    page.settle()
+    page.until("() => performance.getEntriesByType('resource').some((entry) => entry.name.includes('/member?'))")
+
+
+def test_back_restores_where_one_looked(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4&at=0.3000,0.3000,3.000")
+    page.settle()
+    page.evaluate(
+        "() => { history.pushState(null, '', '?grid=4&at=0.7,0.6,2.5'); dispatchEvent(new PopStateEvent('popstate')); }"
+    )
+    page.settle()
+    page.go_back()
+    page.until("() => location.search.includes('at=0.3')")
+    page.settle()
+    page.see("[aria-label='Zoom in (+)']").click()
+    page.until("() => !location.search.includes(',3.000')")
+    assert "at=0.3000,0.3000," in unquote(page.url)
+
+
+def test_a_picture_may_be_dropped_anywhere(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    prevented = page.evaluate(
+        "() => ['.top', '.rail', 'main'].map((place) => !document.querySelector(place)"
+        ".dispatchEvent(new DragEvent('dragover', { bubbles: true, cancelable: true })))"
+    )
+    assert prevented == [True, True, True]
 
 
 def test_keys_alone_reach_everything(page: viewing.Page) -> None:

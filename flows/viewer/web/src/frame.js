@@ -51,6 +51,8 @@ export class Frame {
   constructor() {
     this.panel = new Panel();
     this.top = h('header', { class: 'top' });
+    /** The latest version that was told of. */
+    this.announced = 0;
     this.notice = h('div', { class: 'notice', hidden: true, role: 'status' });
     this.rail = h('nav', { class: 'rail', 'aria-label': 'layers' });
     this.main = h('main', { class: 'place', id: 'main', tabindex: -1 });
@@ -114,6 +116,8 @@ export class Frame {
 
   /** @param {number} version @param {State} state */
   announce(version, state) {
+    if (version <= this.announced) return;
+    this.announced = version;
     this.notice.hidden = false;
     fill(this.notice, `Version ${version} of ${state.name} has been published. What you see stays as it is. `,
       h('a', { href: href({ ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'),

@@ -28,7 +28,7 @@ export class UnitPlace {
     this.leaving = new AbortController();
     this.walk = (/** @type {KeyboardEvent} */ event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by && !typing(event.target) && !event.altKey && !event.ctrlKey && !event.metaKey) this.#step(by);
+      if (by && !typing(event.target) && !document.querySelector('dialog[open]') && !event.altKey && !event.ctrlKey && !event.metaKey) this.#step(by);
     };
     addEventListener('keydown', this.walk);
   }

@@ -68,6 +68,8 @@ export class Atlas {
       resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
       clicked: (x, y) => this.#clicked(x, y),
     });
+    /** Where the address said to look, when it was last read or written. */
+    this.at = '';
     this.overlay = new Overlay(this.stage);
     this.patches = new Patches(() => this.redraw());
     this.card = new Card(this.stage);
@@ -91,12 +93,22 @@ export class Atlas {
     this.stage.setAttribute('aria-label', `Atlas of ${layer.name}. Arrow keys walk from cell to cell, Enter opens one, l shows the list.`);
     this.map.chosen = state.query.grid ? Number(state.query.grid) : null;
     if (this.layer !== layer) await this.#enter(layer, state);
+    else this.#looked(state);
     await this.#useGrid(true);
     await Promise.all([this.#shade(state), this.#classes(state)]);
     this.#open(state);
     this.#listed(state);
     this.#located(state);
     this.redraw();
+  }
+
+  /** Look where the address says, if that is not where it was read or written last: back and pasted addresses. @param {State} state */
+  #looked(state) {
+    const words = state.query.at ?? '';
+    if (!words || words === this.at) return;
+    this.at = words;
+    const at = words.split(',').map(Number);
+    if (at.length === 3 && at.every(Number.isFinite)) this.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
   }
 
   /** Light the cells of an image that the address names. @param {State} state */
@@ -120,8 +132,8 @@ export class Atlas {
     }
     const [grid] = await Promise.all([this.#load(layer, layer.grids[0]), this.map.show(layer)]);
     this.map.box = grid.box();
-    const at = (state.query.at ?? '').split(',').map(Number);
-    if (at.length === 3 && at.every(Number.isFinite)) this.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
+    this.at = '';
+    if (state.query.at) this.#looked(state);
     else if (first) this.map.home(true);
   }
 
@@ -282,7 +294,8 @@ export class Atlas {
     const { x, y, zoom } = this.map.view();
     const whole = this.map.whole();
     const home = Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002 && Math.abs(zoom / whole.zoom - 1) < 0.01;
-    turn({ at: home ? null : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',') }, { replace: true, quiet: true });
+    this.at = home ? '' : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
+    turn({ at: this.at || null }, { replace: true, quiet: true });
   }
 
   redraw() {
@@ -291,6 +304,7 @@ export class Atlas {
       this.waiting = 0;
       this.scene.frame = this.map.frame();
       const moved = this.overlay.draw(this.scene);
+      if (live()) this.patches.draw(this.overlay.front, this.scene);
       if (moved && this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.paper(this.scene.grid), this.map.seen(), this.overlay.colours);
     });
   }

@@ -29,7 +29,7 @@ export class Locate {
       ['dragleave', () => root.classList.remove('dropping')],
       ['drop', (event) => { event.preventDefault(); root.classList.remove('dropping'); if (event.dataTransfer?.files[0]) this.take(event.dataTransfer.files[0]); }],
     ]);
-    for (const [name, act] of this.listeners) root.addEventListener(name, act);
+    for (const [name, act] of this.listeners) document.addEventListener(name, act);
   }
 
   /** One's own, or one of the run. */
@@ -142,6 +142,6 @@ export class Locate {
 
   close() {
     this.positions?.close();
-    for (const [name, act] of this.listeners) this.atlas.root.removeEventListener(name, act);
+    for (const [name, act] of this.listeners) document.removeEventListener(name, act);
   }
 }
