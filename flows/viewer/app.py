@@ -198,4 +198,6 @@ def _add_errors(app: FastAPI) -> None:
 def _status(error: ActlasError) -> int:
     if isinstance(error, uploads.Busy):
         return 429
-    return 404 if isinstance(error, NotFound | Incomplete | ImageError) else 400 if isinstance(error, UsageError) else 500
+    return (
+        404 if isinstance(error, NotFound | Incomplete | ImageError) else 400 if isinstance(error, UsageError) else 500
+    )
