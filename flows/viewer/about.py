@@ -23,6 +23,7 @@ def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
     run = edition.run
     return query.show_run(run) | {
         "tag": edition.tag,
+        "address": edition.address,
         "versions": numbers,
         "published": query.published(run),
         "fingerprints": _fingerprints(edition),

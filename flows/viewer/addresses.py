@@ -17,6 +17,9 @@ PLACES = re.compile(rf"/{RUN}(?:/(?P<place>atlas|units|unit|image|run)(?:/(?P<wh
 OTHER = RUN.replace("<name>", "<other>").replace("<version>", "<than>")
 COMPARE = re.compile(rf"/compare/{RUN}\.\.{OTHER}(?:/[^/]+)?/?", re.ASCII)
 ASSET = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
+DATA = ("/api/", "/pictures/", "/assets/")
+"""Under these, what is not there is said to a program, not to a reader."""
+
 OURS = ("", "/", "/api", "/help")
 
 
@@ -39,6 +42,8 @@ def add_to(app: FastAPI, shelf: Shelf, assets: Assets) -> None:
     def document(request: Request) -> Response:
         raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
         status = 200 if is_there(shelf, raw) else 404
+        if status == 404 and raw.startswith(DATA):
+            raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
 
 

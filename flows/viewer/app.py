@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,8 @@ from flows.viewer import about, addresses, catalogue, schemas, studies, uploads
 from flows.viewer.assets import Assets
 from flows.viewer.guard import Guard, Rules
 from flows.viewer.shelf import Edition, Shelf
-from storage.errors import ActlasError, ImageError, Incomplete, NotFound, UsageError
+from flows.viewer.waiting import Waiting
+from storage.errors import ActlasError, ImageError, Incomplete, ModelError, NotFound, UsageError
 
 API = "/api/1"
 RUN = API + "/runs/{name}/{version}"
@@ -51,8 +53,9 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) 
         _add_answer(app, shelf, kind, told)
     for kind, told in catalogue.PICTURES.items():
         _add_picture(app, shelf, kind, told)
-    uploads.add_to(app, RUN, shelf, desk)
-    studies.add_to(app, RUN, shelf, desk)
+    waiting = Waiting()
+    uploads.add_to(app, RUN, shelf, desk, waiting)
+    studies.add_to(app, RUN, shelf, desk, waiting)
     addresses.add_to(app, shelf, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
     return Guard(zipped, rules, (*uploads.NAMES, *studies.NAMES))
@@ -79,7 +82,7 @@ def _add_runs(app: FastAPI, shelf: Shelf) -> None:
     def run(name: Name, version: VersionOf, request: Request) -> Response:
         edition = shelf.edition(name, version)
         found = about.about(edition, shelf.numbers(name)) | {"uploads": uploads.open_for(app)}
-        return _json(found, _headers(shelf, edition, ""))
+        return _json(found, _headers(shelf, edition, version, lasts=False))
 
 
 def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
@@ -92,15 +95,12 @@ def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
 def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
         edition = shelf.edition(name, version)
-        headers = _headers(shelf, edition, version)
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
 
         def made() -> bytes:
             return _encoded(catalogue.answer(edition, kind, parameters))
 
         data = edition.keep((kind, *parameters.values()), made) if kind in catalogue.WHOLE else made()
-        return Response(data, media_type="application/json", headers=headers)
+        return _unless_known(request, data, "application/json", _headers(shelf, edition, version, lasts=told.lasts))
 
     _sign(endpoint, told)
     app.get(
@@ -116,11 +116,8 @@ def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> 
 def _add_picture(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
         edition = shelf.edition(name, version)
-        headers = _headers(shelf, edition, version)
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
         found = catalogue.picture(edition, kind, parameters)
-        return Response(found.data, media_type=found.kind, headers=headers)
+        return _unless_known(request, found.data, found.kind, _headers(shelf, edition, version, lasts=told.lasts))
 
     _sign(endpoint, told)
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -155,14 +152,22 @@ def _bounded(kind: type) -> Any:
     return Annotated[int, Query(ge=0, le=LARGEST)] if kind is int else Annotated[str, Query(max_length=300)]
 
 
-def _headers(shelf: Shelf, edition: Edition, version: str) -> dict[str, str]:
-    """Answers asked for by number and hash last for ever; what `current` or a number means must be asked again."""
+def _headers(shelf: Shelf, edition: Edition, version: str, *, lasts: bool = True) -> dict[str, str]:
+    """Answers asked for by number, hash and software last for ever; what `current` or a number means is asked again."""
     return {
-        "Cache-Control": FOREVER if version == edition.tag else "no-cache",
-        "ETag": f'"{edition.run.version.sha256[:32]}"',
+        "Cache-Control": FOREVER if lasts and version == edition.address else "no-cache",
         "Actlas-Version": edition.tag,
         "Actlas-Current": str(shelf.numbers(edition.run.name)[-1]),
     }
+
+
+def _unless_known(request: Request, data: bytes, kind: str, headers: dict[str, str]) -> Response:
+    """Return an answer; without its body where the one who asks has the very same already."""
+    headers["ETag"] = f'"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
+    known = {word.strip().removeprefix("W/") for word in request.headers.get("if-none-match", "").split(",")}
+    if headers["ETag"] in known:
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=kind, headers=headers)
 
 
 def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
@@ -196,8 +201,14 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _status(error: ActlasError) -> int:
-    if isinstance(error, uploads.Busy):
-        return 429
-    return (
-        404 if isinstance(error, NotFound | Incomplete | ImageError) else 400 if isinstance(error, UsageError) else 500
-    )
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+
+
+STATUSES: dict[type[ActlasError], int] = {
+    uploads.Busy: 429,
+    NotFound: 404,
+    Incomplete: 404,
+    ImageError: 404,
+    UsageError: 400,
+    ModelError: 409,
+}

@@ -18,7 +18,7 @@ from flows.viewer.links import links
 from flows.viewer.numbers import plain
 from flows.viewer.uploads import PIXELS_MOST
 from storage import preprocessing
-from storage.errors import Rejected, UsageError
+from storage.errors import ImageError, NotFound, Rejected, UsageError
 from storage.images.decode import decode
 from storage.run import Run
 
@@ -29,12 +29,20 @@ MOST_BLOCKS = 14
 def locate(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Return the cells that the positions of an image fall in, and the part of it that the model sees."""
     run = query.open_run(store, asked["run"])
-    data = data or locating.read_image(run, str(asked["id"]))
+    data = data or _of_run(run, asked["id"])
     width, height = _size(data)
     activation = locating.activation_of(run, asked["layer"], data)
     answer = query.locate(run, asked["layer"], activation.numpy(), asked["grid"])
     kept = ("layer", "grid", "height", "width", "cells", "positions")
     return {name: answer[name] for name in kept} | {"size": [width, height], "seen": seen(run, width, height)}
+
+
+def _of_run(run: Run, image_id: int) -> bytes:
+    """Read an image of the run. Raises NotFound where it has gone or changed, and says nothing of where it lay."""
+    try:
+        return locating.read_image(run, str(image_id))
+    except (ImageError, UsageError):
+        raise NotFound(f"image {image_id} of {run.name} is no longer what it was when the run was made") from None
 
 
 def seen(run: Run, width: int, height: int) -> list[float]:
@@ -66,11 +74,10 @@ class Shown(looking.Look):
 
 def explain(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Take an image apart at a layer; or, with `method`, say which pixels move the score, or, with `to`, what is moved."""
-    look = _look(store, asked["run"])
     run = query.open_run(store, asked["run"])
-    data = data or locating.read_image(run, str(asked["id"]))
-    shown = Shown(model=look.model, run=run, data=data)
+    data = data or _of_run(run, asked["id"])
     width, height = _size(data)
+    shown = Shown(model=_look(store, asked["run"]).model, run=run, data=data)
     answer = {"layer": asked["layer"], "size": [width, height], "seen": seen(run, width, height)}
     how = salient if asked.get("method") else linked if asked.get("to") else apart
     return answer | how(shown, asked)

@@ -13,11 +13,12 @@ from flows.viewer.shelf import Edition
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A question: its parameters with their types, in order, and the function that answers it."""
+    """A question: its parameters with their types, in order, the function that answers it, and whether the answer lasts."""
 
     parameters: Mapping[str, type]
     answer: Callable[..., Any]
     about: str
+    lasts: bool = True
 
 
 GRID: dict[str, type] = {"layer": str, "grid": int}
@@ -39,7 +40,10 @@ ANSWERS = {
         {"layer": str, "of": str}, units.speaks, "How each unit of a layer goes with what speaks for a class."
     ),
     "moved": Kind(
-        {"layer": str, "since": str}, moved.answer, "What moved since NAME@TAG: cells, arrows, units, labels."
+        {"layer": str, "since": str},
+        moved.answer,
+        "What moved since NAME@TAG: cells, arrows, units, labels.",
+        lasts=False,  # whoever may write measures the noise later
     ),
     "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
     "images": Kind({"start": int, "text": str}, images.found, "Sixty of the images whose file or label has a text."),

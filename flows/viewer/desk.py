@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from storage.errors import ActlasError, UsageError
+from storage.errors import ActlasError
 
 WAITING = 4
 """Questions that may wait; one more is turned away."""
@@ -25,6 +27,9 @@ SECONDS = 60.0
 STEP = 0.2
 """Seconds after which it is looked whether an answer is still wanted."""
 
+GRACE = 10.0
+"""Seconds for which a quick question goes on that nobody waits for: to end its process costs the next one more."""
+
 START = multiprocessing.get_context("spawn")
 
 
@@ -32,13 +37,22 @@ class Busy(ActlasError):
     """Too many questions at once, one that took too long, or one that nobody waits for any more."""
 
 
+class Failed(ActlasError):
+    """The model, or our own code around it, failed: no fault of what was asked."""
+
+
 class Desk:
     """Asks a child process, so that neither memory nor time of the model is the server's."""
 
     def __init__(
-        self, store: str, seconds: float = SECONDS, waiting: int = WAITING, serve: Callable[..., None] | None = None
+        self,
+        store: str,
+        seconds: float = SECONDS,
+        waiting: int = WAITING,
+        serve: Callable[..., None] | None = None,
+        grace: float = GRACE,
     ) -> None:
-        self.store, self.seconds = store, seconds
+        self.store, self.seconds, self.grace = store, seconds, grace
         self._serve = serve or serve_questions
         self._places, self._turn = threading.BoundedSemaphore(waiting + 1), threading.Lock()
         self._closing = threading.Event()
@@ -47,17 +61,26 @@ class Desk:
     @functools.cached_property
     def drawing(self) -> Desk:
         """A second process, for what takes long: no other answer waits for it, and others have the cores first."""
-        return Desk(self.store, self.seconds, DRAWINGS, serve_behind)
+        return Desk(self.store, self.seconds, DRAWINGS, serve_behind, grace=0)
 
     def ask(self, question: str, asked: dict[str, Any], data: bytes, left: threading.Event | None = None) -> Any:
         """Return the answer. Raises Busy, also once nobody waits for it any more, or what the child raised."""
         if not self._places.acquire(blocking=False):
             raise Busy("too many questions at once; try again in a moment")
         try:
-            with self._turn:
+            with self._my_turn(left):
                 return self._answer(question, asked, data, left)
         finally:
             self._places.release()
+
+    @contextmanager
+    def _my_turn(self, left: threading.Event | None) -> Iterator[None]:
+        while not self._turn.acquire(timeout=STEP):
+            self._check(left)
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """End the child, if there is one, whatever it is at."""
@@ -87,7 +110,9 @@ class Desk:
     def _wait(self, pipe: Connection, left: threading.Event | None) -> None:
         last = time.monotonic() + self.seconds
         while not pipe.poll(max(0, min(STEP, last - time.monotonic()))):
-            self._check(left)
+            if left is not None and left.is_set():
+                last, left = min(last, time.monotonic() + self.grace), None
+            self._check(None)
             if time.monotonic() >= last:
                 raise Busy(f"no answer within {self.seconds:g} s; try a smaller picture, or a shallower layer")
 
@@ -128,7 +153,9 @@ def serve_questions(store: str, pipe: Connection) -> None:
         except ActlasError as error:
             pipe.send((False, error))
         except Exception as error:
-            pipe.send((False, UsageError(f"the model could not answer this: {error}")))
+            traceback.print_exc()
+            said = f"the model failed on this ({type(error).__name__}); where the viewer was started it says more"
+            pipe.send((False, Failed(said)))
 
 
 def serve_behind(store: str, pipe: Connection) -> None:

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -101,9 +101,10 @@ class Guard:
         return self._check_token(scope, headers) if self.rules.token else None
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given = dict(asked).get("token", "")
         if self._is_token(given):
-            answer = RedirectResponse(scope["path"] if scope["path"].startswith("/") else "/", status_code=303)
+            answer = RedirectResponse(_without_token(scope, asked), status_code=303)
             answer.set_cookie(COOKIE, given, httponly=True, samesite="lax", path="/")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
@@ -113,6 +114,13 @@ class Guard:
 
     def _is_token(self, given: str) -> bool:
         return bool(given) and hmac.compare_digest(given.encode(), str(self.rules.token).encode())
+
+
+def _without_token(scope: Scope, asked: list[tuple[str, str]]) -> str:
+    """Return the same address without the token; one slash before it, since two would name another host."""
+    path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0].lstrip("/\\")
+    rest = urlencode([(name, value) for name, value in asked if name != "token"], safe=",:@/")
+    return f"{path}?{rest}" if rest else path
 
 
 def _cookie(headers: Headers) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flows.viewer.desk import Busy
 from flows.viewer.numbers import plain, rounded
 from flows.viewer.shelf import Edition
 from storage.errors import ActlasError, NotFound
@@ -20,6 +21,9 @@ SINCE = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})@([1-9][0-9]{0,8})-([0-9
 ONE_AT_A_TIME = threading.Lock()
 """A comparison reads the activations of both: two at once would take twice the memory, and be no sooner done."""
 
+WAITING = threading.BoundedSemaphore(5)
+"""Who may wait for it: the rest are told so at once, or they would hold every thread of the server."""
+
 BEHIND = 4
 """Samples that an arrow stands for, at least."""
 
@@ -27,11 +31,19 @@ STATES = ("kept", "changed", "appeared", "emptied")
 
 
 def answer(edition: Edition, layer: str, since: str) -> dict[str, Any]:
-    """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound."""
+    """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound, Busy."""
     edition.layer(layer)
     before = _before(edition, since)
-    with ONE_AT_A_TIME:
-        return edition.recent(("moved", layer, since), lambda: _measured(edition, before, layer, since))
+    known = _noise_known(before, edition.run, layer)
+    if not WAITING.acquire(blocking=False):
+        raise Busy("too many comparisons at once; try again in a moment")
+    try:
+        with ONE_AT_A_TIME:
+            return edition.recent(
+                ("moved", layer, since, known), lambda: _measured(edition, before, layer, since, known)
+            )
+    finally:
+        WAITING.release()
 
 
 def _before(edition: Edition, since: str) -> Run:
@@ -51,11 +63,10 @@ def _before(edition: Edition, since: str) -> Run:
     return Run(store, version)
 
 
-def _measured(edition: Edition, before: Run, layer: str, since: str) -> dict[str, Any]:
+def _measured(edition: Edition, before: Run, layer: str, since: str, known: bool) -> dict[str, Any]:
     from flows import comparing, comparing_answer
 
     names = [f"{run.name}@{run.number}" for run in (before, edition.run)]
-    known = _noise_known(before, edition.run, layer)
     [[step]] = comparing.measure(str(edition.run.store.root), names, layers=[layer], noisy=known)
     told = comparing_answer.describe([[step]])["steps"][0]["layers"][0]
     kept = ("layer", "samples", "same_layout", "same_frame", "drift", "overlap", "label_change", "displacement")

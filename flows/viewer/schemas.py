@@ -59,6 +59,7 @@ class About(TypedDict):
     name: str
     version: int
     tag: str
+    address: str
     versions: list[int]
     published: str
     sha256: str

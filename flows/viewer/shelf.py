@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from flows.units import Shared
+from flows.viewer import software
 from storage.errors import NotFound
 from storage.patch_gradients import PatchGradients
 from storage.results import Result
@@ -20,7 +21,7 @@ from storage.run import Run, open_store
 from storage.store import Store
 
 T = TypeVar("T")
-VERSION = re.compile(r"([1-9][0-9]{0,8})(?:-([0-9a-f]{8}))?", re.ASCII)
+VERSION = re.compile(r"([1-9][0-9]{0,8})(?:-([0-9a-f]{8})(?:-[0-9a-f]{8})?)?", re.ASCII)
 RECENT = 24
 """Answers kept whatever they are, since the next pictures asked for are of the same unit or cell."""
 
@@ -42,6 +43,11 @@ class Edition:
     def tag(self) -> str:
         """The version as addresses name it: its number and the start of its hash, so that it never means another."""
         return f"{self.run.number}-{self.run.version.sha256[:8]}"
+
+    @property
+    def address(self) -> str:
+        """The same with the software that answers: what is asked for by it lasts for ever."""
+        return f"{self.tag}-{software.digest()}"
 
     @functools.cached_property
     def layers(self) -> list[str]:
@@ -163,13 +169,13 @@ class Shelf:
         return found
 
     def edition(self, name: str, version: str = "current") -> Edition:
-        """Return a version by `current`, its number, or number and hash. Raises NotFound."""
+        """Return a version by `current`, its number, or number and hash, and whatever software after it. Raises NotFound."""
         numbers = self.numbers(name)
         asked = VERSION.fullmatch(version)
         if version != "current" and not asked:
             raise NotFound(f"{version!r} is no version: write current, or a number as in {numbers[-1]}")
         edition = self._edition(name, int(asked[1]) if asked else numbers[-1])
-        if asked and asked[2] and edition.tag != version:
+        if asked and asked[2] and edition.tag != f"{asked[1]}-{asked[2]}":
             raise NotFound(f"{name}@{version} is no longer in this store; its version {asked[1]} is {edition.tag}")
         return edition
 

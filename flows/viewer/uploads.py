@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
 from flows.viewer import schemas
 from flows.viewer.desk import Busy, Desk
 from flows.viewer.shelf import Shelf
+from flows.viewer.waiting import Waiting
 from storage.errors import NotFound, UsageError
 from storage.images import formats
 
-__all__ = ["NAMES", "Busy", "Desk", "add_to", "open_for", "told"]
+__all__ = ["NAMES", "Busy", "Desk", "add_to", "answered", "encoded", "open_for", "told"]
 
 NAMES = ("/locate", "/explain")
 LARGEST = 16 << 20
 """Bytes of a picture that is sent."""
+
+TOO_LARGE = f"the picture has more than {LARGEST >> 20} MiB; send a smaller one"
+READ_AT_ONCE = 8
+"""Pictures that may be on their way at once: more would be more memory than the model's."""
 
 PIXELS_MOST = 40_000_000
 ARRIVES = 30.0
@@ -48,9 +55,18 @@ def open_for(app: FastAPI) -> bool:
     return getattr(app.state, "desk", None) is not None
 
 
-def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
+def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Waiting) -> None:
     """Add the two questions."""
     app.state.desk = desk
+    reading = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def ask(question: str, asked: dict[str, Any], request: Request) -> Response:
+        if desk is None:
+            return JSONResponse({"error": OFF}, status_code=403)
+        data = await _picture(asked, request, reading)
+        return answered(
+            await waiting.ask(object(), lambda left: encoded(desk.ask(question, asked, data, left)), request)
+        )
 
     @app.post(
         f"{root}/locate",
@@ -73,7 +89,7 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
         if grid not in edition.run.grids:
             raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, edition.run.grids))}")
         asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid, "id": id}
-        return await _ask(desk, "locate", asked, request)
+        return await ask("locate", asked, request)
 
     @app.post(
         f"{root}/explain",
@@ -100,31 +116,36 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None) -> None:
                 edition.layer(named)
         words = {"of": of, "against": against, "method": method, "to": to, "id": id}
         asked = {"run": f"{name}@{edition.run.number}", "layer": layer} | words
-        return await _ask(desk, "explain", asked, request)
+        return await ask("explain", asked, request)
 
 
-async def _ask(desk: Desk | None, question: str, asked: dict[str, Any], request: Request) -> Response:
-    if desk is None:
-        return JSONResponse({"error": OFF}, status_code=403)
+async def _picture(asked: dict[str, Any], request: Request, reading: asyncio.Semaphore) -> bytes:
+    """Read the picture that a question brings along; there is none where it names an image of the run."""
+    if reading.locked():
+        raise Busy("too many pictures at once; try again in a moment")
     try:
-        data = await asyncio.wait_for(_body(request), ARRIVES)
+        async with reading:
+            data = await asyncio.wait_for(_body(request), ARRIVES)
     except TimeoutError:
         raise UsageError(f"the picture did not arrive within {ARRIVES:g} s; send a smaller one") from None
+    except ClientDisconnect:
+        raise Busy("nobody waits for this any more") from None
     if asked.get("id") is None:
         check(data)
     elif data:
         raise UsageError("send a picture, or name an image of the run by its id, not both")
-    answer = await asyncio.to_thread(desk.ask, question, asked, data)
-    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+    return data
 
 
 async def _body(request: Request) -> bytes:
     """Read the body, and no more than is allowed of it."""
+    if int(request.headers.get("content-length") or 0) > LARGEST:
+        raise UsageError(TOO_LARGE)
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
         if size > LARGEST:
-            raise UsageError(f"the picture has more than {LARGEST >> 20} MiB; send a smaller one")
+            raise UsageError(TOO_LARGE)
         parts.append(part)
     return b"".join(parts)
 
@@ -135,6 +156,15 @@ def check(data: bytes) -> None:
         formats.sniff(data)
     except Exception as error:
         raise UsageError(f"this is not an image that can be read: {error}") from None
+
+
+def encoded(answer: Any) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def answered(data: bytes) -> Response:
+    """Return what was asked of the model: nobody keeps it."""
+    return Response(data, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def told(model: Any) -> dict[int | str, dict[str, Any]]:

@@ -101,8 +101,8 @@ def test_pictures_are_those_that_are_stored(ask: Any, served: viewing.Served) ->
 
 
 def test_addresses_with_the_hash_last_for_ever_and_others_are_asked_again(ask: Any) -> None:
-    tag = ask(API).json()["tag"]
-    lasting = ask(f"/api/1/runs/small/{tag}/cells", layer=LAYER, grid=4)
+    tag, whole = (ask(API).json()[name] for name in ("tag", "address"))
+    lasting = ask(f"/api/1/runs/small/{whole}/cells", layer=LAYER, grid=4)
     assert "immutable" in lasting.headers["cache-control"]
     assert ask(f"{API}/cells", layer=LAYER, grid=4).headers["cache-control"] == "no-cache"
     assert (

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support import viewing
+from support import corpus, viewing
 
 from flows.viewer import catalogue, cells
 
@@ -27,7 +27,7 @@ KNOWN: dict[str, list[Any]] = {
     "col": [0, 1, 2, 3],
     "of": ["0", "1", "2"],
     "against": ["3"],
-    "id": list(range(40)),
+    "id": list(range(41)),
     "sign": ["positive", "negative"],
     "level": list(range(9)),
     "method": ["gradient", "grad-cam"],
@@ -38,7 +38,12 @@ KNOWN: dict[str, list[Any]] = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    _, store = viewing.shared_run(tmp_path_factory)
+    """A run among whose images one is broken and one is gone."""
+    images, store = (tmp_path_factory.mktemp("fuzzed") / name for name in ("images", "store"))
+    corpus.write_images(images, 40)
+    (images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
+    viewing.make_run(images, store)
+    sorted(images.rglob("*.png"))[5].unlink()
     with viewing.serving(store) as found:
         yield found
 

@@ -21,6 +21,10 @@ const REMEMBERED = 400;
 
 const exported = () => window.ACTLAS ?? null;
 
+/** What the viewer answers when too many ask at once, and the milliseconds after which it is asked once more. */
+const BUSY = 429;
+const AGAIN = 1500;
+
 /** Images whose facts are one script of an export, as flows/viewer/export.py has it. */
 const TOGETHER = 500;
 
@@ -107,15 +111,16 @@ export function picture(kind, parameters, of = run) {
 }
 
 /**
- * Send a picture and ask a question about it.
+ * Send a picture and ask a question about it. Who goes away by `leaving` gives it up.
  * @param {'locate' | 'explain'} kind
  * @param {Parameters} parameters
  * @param {Blob} image
+ * @param {AbortSignal} leaving
  * @returns {Promise<any>}
  */
-export function send(kind, parameters, image) {
+export function send(kind, parameters, image, leaving) {
   const body = new Blob([image], { type: 'application/octet-stream' });
-  return fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`, { method: 'POST', body });
+  return fetched(`/api/1/runs/${place()}/${kind}${search(parameters)}`, { method: 'POST', body, signal: leaving });
 }
 
 /**
@@ -130,10 +135,10 @@ export function study(kind, parameters, leaving) {
   return once(address, () => fetched(address, { method: 'POST', signal: leaving }));
 }
 
-/** `photos/7-c902a294`: a run and its version with its hash. @param {About | null} [of] */
+/** `photos/7-c902a294-1f0c7b22`: a run, its version with its hash, and the software that answers. @param {About | null} [of] */
 function place(of = run) {
   if (!of) throw new Failed('No run is open.', 0);
-  return `${encodeURIComponent(of.name)}/${of.tag}`;
+  return `${encodeURIComponent(of.name)}/${of.address}`;
 }
 
 /** @param {Parameters} parameters */
@@ -154,7 +159,9 @@ export async function fetched(address, how = {}) {
   let answer;
   try {
     answer = await request(address, how);
-  } catch {
+    if (answer.status === BUSY) answer = await pause(AGAIN, how.signal).then(() => request(address, how));
+  } catch (error) {
+    if (how.signal?.aborted) throw error;
     throw new Failed('The viewer does not answer. Is `actlas view` still running?', 0);
   }
   const current = Number(answer.headers.get('Actlas-Current'));
@@ -162,6 +169,14 @@ export async function fetched(address, how = {}) {
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Failed(body.error ?? `The viewer answered ${answer.status}.`, answer.status);
   return body;
+}
+
+/** @param {number} milliseconds @param {AbortSignal | null | undefined} leaving @returns {Promise<void>} */
+function pause(milliseconds, leaving) {
+  return new Promise((resolve, reject) => {
+    const clock = setTimeout(resolve, milliseconds);
+    leaving?.addEventListener('abort', () => { clearTimeout(clock); reject(leaving.reason); }, { once: true });
+  });
 }
 
 /** The script of an export that holds an answer: what is shown together lies together. @param {string} key */

@@ -46,7 +46,8 @@ export async function coming(element, get, draw, ...sizes) {
     const value = await get();
     if (mine()) fill(element, ...[draw(value)].flat());
   } catch (error) {
-    if (mine()) fill(element, failed(error, () => coming(element, get, draw, ...sizes)));
+    const givenUp = error instanceof Error && error.name === 'AbortError';
+    if (mine() && !givenUp) fill(element, failed(error, () => coming(element, get, draw, ...sizes)));
   }
 }
 

@@ -6,7 +6,7 @@ interface RunRow { name: string; version: number; published: string; versions: n
 interface GridFacts { grid: number; cells: number; samples: number; icon: number; tile: number; has: string[] }
 interface LayerFacts { name: string; index: number; units: number; height: number; width: number; focus: Maybe; grids: GridFacts[]; has: string[] }
 interface About {
-  name: string; version: number; tag: string; versions: number[]; published: string; sha256: string; model: string; images: string;
+  name: string; version: number; tag: string; address: string; versions: number[]; published: string; sha256: string; model: string; images: string;
   fingerprints: Record<string, string>; history: { version: number; published: string; weights: string | null; images: number }[];
   listed: number; rejected: Record<string, number>; labels: number; classes: number; input: number[] | null;
   config: Record<string, unknown>; stages: Record<string, number>; layers: LayerFacts[]; missing: Record<string, string>;

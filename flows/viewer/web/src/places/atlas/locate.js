@@ -21,6 +21,7 @@ export class Locate {
     /** @type {Positions | null} */
     this.positions = null;
     this.shown = '';
+    this.leaving = new AbortController();
     this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
     this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')));
     const { root } = atlas;
@@ -63,11 +64,12 @@ export class Locate {
   /** @param {Blob} image @param {Record<string, number>} more @returns {Promise<Located>} */
   #ask(image, more) {
     const layer = /** @type {LayerFacts} */ (this.atlas.layer);
-    return send('locate', { layer: layer.name, grid: layer.grids[0].grid, ...more }, image);
+    return send('locate', { layer: layer.name, grid: layer.grids[0].grid, ...more }, image, this.leaving.signal);
   }
 
   /** @param {string} address @param {() => Promise<Located>} ask */
   #show(address, ask) {
+    this.#giveUp();
     const body = this.atlas.panel.open('Locate', () => this.leave());
     coming(body, ask, (found) => this.#draw(address, found), [328, 328], [0, 60]);
   }
@@ -131,7 +133,14 @@ export class Locate {
     this.atlas.unlocated();
   }
 
+  /** Of what is still asked nobody waits for the answer. */
+  #giveUp() {
+    this.leaving.abort();
+    this.leaving = new AbortController();
+  }
+
   forget() {
+    this.#giveUp();
     this.positions?.close();
     this.positions = null;
     this.found = null;
@@ -141,6 +150,7 @@ export class Locate {
   }
 
   close() {
+    this.leaving.abort();
     this.positions?.close();
     for (const [name, act] of this.listeners) document.removeEventListener(name, act);
   }

@@ -28,6 +28,9 @@ export class ImagePlace {
     this.key = '';
     /** @type {Map<string, Promise<any>>} */
     this.asked = new Map();
+    this.leaving = new AbortController();
+    /** What is being asked of the model: another image, layer or class gives up what is on its way. */
+    this.question = '';
   }
 
   /** @param {State} state */
@@ -39,6 +42,9 @@ export class ImagePlace {
     const key = `${id} ${layer.name} ${of} ${against} ${show} ${to}`;
     if (key === this.key) return;
     this.key = key;
+    const question = `${id} ${layer.name} ${of} ${against}`;
+    if (question !== this.question) this.close();
+    this.question = question;
     const page = h('article', { class: 'page wide' });
     const apart = h('div');
     const head = h('div');
@@ -54,6 +60,11 @@ export class ImagePlace {
     await coming(apart, () => this.#explain(id, layer, state), (found) => this.#draw(state, id, layer, found), [560, 420], [0, 120]);
   }
 
+  close() {
+    this.leaving.abort();
+    this.leaving = new AbortController();
+  }
+
   /** @param {State} state @param {LayerFacts} layer */
   #tools(state, layer) {
     const layers = h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...this.about.layers.map((known) =>
@@ -66,7 +77,7 @@ export class ImagePlace {
   #explain(id, layer, state, more = {}) {
     const words = { ...more, ...(state.query.class ? { of: state.query.class } : {}), ...(state.query.against ? { against: state.query.against } : {}) };
     const key = JSON.stringify([id, layer.name, words]);
-    const found = this.asked.get(key) ?? send('explain', { layer: layer.name, id, ...words }, new Blob([]));
+    const found = this.asked.get(key) ?? send('explain', { layer: layer.name, id, ...words }, new Blob([]), this.leaving.signal);
     this.asked.set(key, found);
     found.catch(() => this.asked.delete(key));
     return found;
