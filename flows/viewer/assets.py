@@ -31,19 +31,23 @@ class Assets:
     def kind(self, name: str) -> str:
         return KINDS.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
-    def page(self, base: str = "/assets/", data: tuple[str, ...] = ()) -> str:
-        """Return the HTML that the page starts from; `data` are scripts that come before its own."""
+    def page(self, base: str = "/assets/", data: tuple[str, ...] = (), policy: str = "") -> str:
+        """Return the HTML that the page starts from; `data` are scripts that come before its own.
+
+        `policy` is what the page may load, for where no server says it.
+        """
         styles = "".join(f'<link rel="stylesheet" href="{base}{name}">' for name in self.styles)
         scripts = "".join(f'<script defer src="{name}"></script>' for name in data)
         scripts += "".join(f'<script defer src="{base}{name}"></script>' for name in self.scripts)
-        return PAGE.format(styles=styles, scripts=scripts, icon=f"{base}icon.svg")
+        rules = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n' if policy else ""
+        return PAGE.format(rules=rules, styles=styles, scripts=scripts, icon=f"{base}icon.svg")
 
 
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+{rules}<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>actlas</title>
 <link rel="icon" href="{icon}" type="image/svg+xml">

@@ -29,6 +29,19 @@ SAMPLED = 3
 TOGETHER = 500
 """Images whose facts are one script."""
 
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "font-src 'self'",
+        "img-src 'self' blob: data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+"""What files may load: one another and nothing else. Pictures that lie with their answers are data."""
+
 Advance = Callable[[int], None]
 
 
@@ -48,7 +61,7 @@ class Exporter:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield every file."""
-        yield Piece("index.html", lambda: self.page.page("assets/", ("data/run.js",)).encode())
+        yield Piece("index.html", lambda: self.page.page("assets/", ("data/run.js",), POLICY).encode())
         yield Piece("data/run.js", self._run)
         yield from (
             Piece(f"assets/{name}", functools.partial(self.page.files.__getitem__, name)) for name in self.page.files
@@ -69,6 +82,8 @@ class Exporter:
             yield self._answers(self._key("units", layer=layer), [("units", {"layer": layer})])
             for unit in range(self.edition.units(layer)):
                 yield self._unit(layer, unit)
+            if any(run.has("attribution", layer, grid) for grid in run.grids):
+                yield from (self._speaks(layer, index) for index in self._mapped())
             for block in range(-(-self.edition.units(layer) // FACES)):
                 yield self._picture("faces", {"layer": layer, "block": block})
 
@@ -88,6 +103,10 @@ class Exporter:
         if run.has("icons", layer, grid):
             for y, x in sorted({(row // BLOCK, col // BLOCK) for row, col in zip(rows, cols, strict=True)}):
                 yield self._picture("icons", {**place, "y": y, "x": x})
+
+    def _speaks(self, layer: str, index: int) -> Piece:
+        asked = {"layer": layer, "of": str(index)}
+        return self._answers(self._key("speaks", **asked), [("speaks", asked)])
 
     def _tile(self, place: dict[str, Any], name: str) -> Iterator[Piece]:
         parts = name.removesuffix(".webp").split("/")
@@ -167,7 +186,7 @@ class Exporter:
     def _run(self) -> bytes:
         run = self.edition.run
         told = about.about(self.edition, [run.number]) | {"uploads": False}
-        return f"var ACTLAS={_text({'name': run.name, 'version': run.number, 'about': told})};\n".encode()
+        return f"var ACTLAS={_text({'name': run.name, 'version': run.number, 'about': told, 'mapped': self._mapped()})};\n".encode()
 
     def _mapped(self) -> list[int]:
         """Return the classes that are among the first of some cell: only these have a map in an export."""

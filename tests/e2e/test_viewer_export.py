@@ -114,6 +114,51 @@ def test_what_needs_the_model_says_so_in_place(page: viewing.Page) -> None:
     assert page.see("text=Locate an image").count() == 0
 
 
+def test_files_load_one_another_and_nothing_else(page: viewing.Page) -> None:
+    """No server says it, so the page itself does: a script that comes with a name would not run."""
+    page.goto("#/small/run")
+    page.settle()
+    page.expose("hacked")
+    page.script("""() => {
+        addEventListener('securitypolicyviolation', (event) => { (window.refused ??= []).push(event.effectiveDirective); });
+        const script = document.createElement('script');
+        script.textContent = 'hacked()';
+        document.body.append(script);
+        const image = new Image();
+        image.src = 'http://127.0.0.1:9/x.png';
+    }""")
+    page.until("() => (window.refused ?? []).length === 2")
+    assert sorted(page.script("() => window.refused")) == ["img-src", "script-src-elem"]
+    assert page.called() == 0
+    page.complaints().clear()
+    page.foreign().clear()
+
+
+def test_what_files_do_not_hold_is_said_and_is_no_way_out(page: viewing.Page) -> None:
+    page.goto(f"#/small/atlas/{LAYER}?class=zebra")
+    page.see(".map-foot").get_by_text("no map of a class called “zebra”").wait_for()
+    assert page.pixels(".stage") > 20
+    page.see(".map-foot").get_by_text("Show all classes").click()
+    page.see(".map-foot").get_by_text("each an average").wait_for()
+    page.goto(f"#/small/atlas/{LAYER}?class=paling")
+    page.see(".map-foot").get_by_text("picket fence").wait_for()
+    page.goto(f"#/small/atlas/{LAYER}?shade=unit:9999")
+    page.see(".legend").get_by_text("not among the exported files").wait_for()
+    page.goto(f"#/small/units/{LAYER}?class=1")
+    page.settle()
+    assert "go with “picket fence”" in page.see(".classes").inner_text()
+    assert page.see(".units li").count() == 12
+    page.goto(f"#/small/unit/{LAYER}:3")
+    page.see(".bars.signed li").first.wait_for()
+    links = page.see(".bars.signed a").count()
+    page.script("() => ACTLAS.mapped.splice(0, 9)")
+    page.goto(f"#/small/unit/{LAYER}:4")
+    page.until(
+        "() => document.querySelector('h1').innerText.endsWith('4') && document.querySelector('.bars.signed li')"
+    )
+    assert links > page.see(".bars.signed a").count() == 0
+
+
 def test_the_size_is_told_before_and_is_about_right(
     exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 from support import corpus, viewing
 
+from flows import cli
 from flows.viewer import assets
 
 LAYER = "features.5"
@@ -422,18 +423,17 @@ def test_what_a_run_lacks_is_said_with_the_command_that_makes_it(chromium: Any, 
         assert "no atlas" in page.see("main").inner_text()
 
 
-def walked(page: viewing.Page, layer: str) -> None:
+def walked(page: viewing.Page, layer: str, cell: str, before: str = "") -> None:
     """Open every place that shows a layer with hostile names, and see that it is shown."""
-    cells = page.get("/api/1/runs/small/current/cells", layer=layer, grid="2")
     for place, query in (
-        ("atlas", f"?cell={cells['row'][0]},{cells['col'][0]}"),
+        ("atlas", f"?cell={cell}"),
         ("atlas", "?view=list"),
         ("atlas", "?class=1"),
         ("units", "?label=<img src=x onerror=hacked()>"),
     ):
-        page.goto(f"/small/{place}/{page.quoted(layer)}{query}")
+        page.goto(f"{before}/small/{place}/{page.quoted(layer)}{query}")
         page.settle()
-    page.goto(f"/small/unit/{page.quoted(layer + ':1')}?side=range")
+    page.goto(f"{before}/small/unit/{page.quoted(layer + ':1')}?side=range")
     page.settle()
     assert layer in page.see("main").inner_text()
 
@@ -451,8 +451,9 @@ def survived(chromium: Any, folder: Path, model: str, layers: tuple[str, ...], c
         page.expose("hacked")
         page.goto("/small/run")
         page.settle()
-        for layer in (row["name"] for row in page.get("/api/1/runs/small/current")["layers"]):
-            walked(page, layer)
+        cells = {row["name"]: first_cell(page, row["name"]) for row in page.get("/api/1/runs/small/current")["layers"]}
+        for layer, cell in cells.items():
+            walked(page, layer, cell)
         for image in range(0, 45, 15):
             page.goto(f"/small/image/{image}")
             page.settle()
@@ -461,9 +462,29 @@ def survived(chromium: Any, folder: Path, model: str, layers: tuple[str, ...], c
         )
         page.goto(f"/{strange}")
         page.settle()
-        assert page.called() == 0
-        assert "hacked" in page.see("body").inner_text()
-        assert page.script(MARKUP) == 0
+        unharmed(page)
+    assert cli.invoke(["export", "small", str(folder / "out"), "--store", str(store)]) == 0
+    with viewing.opened(chromium, f"file://{folder}/out/index.html") as page:
+        page.expose("hacked")
+        page.goto("#/small/run")
+        for layer, cell in cells.items():
+            walked(page, layer, cell, before="#")
+        page.goto("#/small/image/0")
+        page.settle()
+        page.goto(f"#/{strange}")
+        page.settle()
+        unharmed(page)
+
+
+def first_cell(page: viewing.Page, layer: str) -> str:
+    cells = page.get("/api/1/runs/small/current/cells", layer=layer, grid="2")
+    return f"{cells['row'][0]},{cells['col'][0]}"
+
+
+def unharmed(page: viewing.Page) -> None:
+    assert page.called() == 0
+    assert "hacked" in page.see("body").inner_text()
+    assert page.script(MARKUP) == 0
 
 
 def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:

@@ -86,9 +86,22 @@ export function peek(name, version) {
  * @returns {Promise<any>}
  */
 export function ask(kind, parameters = {}, of = run) {
+  if (exported() && /\D/.test(String(parameters.of ?? '0'))) return numbered(String(parameters.of)).then((index) => ask(kind, { ...parameters, of: index }, of));
   const key = keyOf(kind, parameters, of);
   return once(`${of?.name}@${of?.tag} ${key}`, () => (exported() ? script(key) : fetched(`/api/1/runs/${place(of)}/${kind}${search(parameters)}`)));
 }
+
+/** The number of a class of an export by its name, or a part of it before a comma. @param {string} name */
+async function numbered(name) {
+  const { names } = /** @type {{ names: string[] }} */ (await ask('classes'));
+  const low = name.trim().toLowerCase();
+  const found = names.findIndex((known) => known.toLowerCase() === low || known.toLowerCase().split(', ').includes(low));
+  if (found < 0) throw new Failed(`These files hold no map of a class called “${name}”; actlas view asks for any.`, 404);
+  return found;
+}
+
+/** Is there a map of a class? An export has those that are among the first of some cell. @param {number} index */
+export const mapped = (index) => exported()?.mapped.includes(index) ?? true;
 
 /** What was asked for a moment ago, or is asked for now; what went wrong is asked for again. @param {string} key @param {() => Promise<any>} get */
 function once(key, get) {

@@ -93,7 +93,7 @@ interface Links {
 interface Facets { layer: string; unit: number; recipe: string; steps: number; side: number; seconds: number; facets: { picture: string; best: Maybe; ratio: Maybe }[] }
 interface Libraries { versions: Record<string, string[]>; results: number; unrecorded: number }
 interface ImageList { images: number; start: number; found: { image_id: number; key: string; label: string | null }[] }
-interface Exported { name: string; version: number; about: About }
+interface Exported { name: string; version: number; about: About; mapped: number[] }
 
 interface Window { ACTLAS?: Exported; actlas?: (answers: Record<string, unknown>, pictures: Record<string, string>) => void }
 declare module '*.css';

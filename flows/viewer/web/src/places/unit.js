@@ -1,7 +1,7 @@
 // One unit: what it wants to see, what it saw, where it is strong, what drives it and what it drives.
 
 import { href, unitOf } from '../address.js';
-import { ask, live, picture } from '../data.js';
+import { ask, live, mapped, picture } from '../data.js';
 import { fill, h, SIGNS, sign } from '../dom.js';
 import { many, number, percent, signed } from '../format.js';
 import { go, turn } from '../go.js';
@@ -190,12 +190,19 @@ function told(state, card, about) {
     card.labels.counts.length > 0 && section(`Labels of its ${card.labels.patches} strongest patches`,
       bars(card.labels.counts.slice(0, 6).map((row) => ({ name: row.label, share: row.patches / most, value: String(row.patches), href: href({ ...state, place: 'units', what: card.layer, query: { label: row.label } }) })), 'plain')),
     card.classes ? section('Classes it speaks for, and against', h('ul', { class: 'bars signed' }, ...[...card.classes.for.slice(0, 4), ...card.classes.against.slice(0, 2)].map((row) =>
-      h('li', {}, h('a', { class: 'bars-name', href: href({ ...state, place: 'atlas', what: card.layer, query: { class: String(row.class) } }) }, row.name.split(',')[0]), swing(row.correlation), h('span', { class: 'num' }, signed(row.correlation))))))
+      h('li', {}, classLink(state, card.layer, row), swing(row.correlation), h('span', { class: 'num' }, signed(row.correlation))))))
       : about.classes > 0 && section('Classes it speaks for', missing('This run does not know what its cells speak for.', about.missing.attribution)),
     card.alike.activation.length > 0 && h('section', { class: 'section alike' }, h('h2', {}, 'Units like it'), h('div', { class: 'chips' }, ...card.alike.activation.slice(0, 6).map((row) =>
       chip(state, card.layer, row.unit, h('span', { class: 'num quiet' }, number(row.cosine))))),
     live() && h('p', { class: 'small' }, h('a', { href: href({ ...state, place: 'units', what: card.layer, query: { sort: `like:${card.unit}` } }) }, 'All units by likeness'))),
   ];
+}
+
+/** A class with the way to its map, where there is one. @param {State} state @param {string} layer @param {{ class: number, name: string }} row */
+function classLink(state, layer, row) {
+  const words = row.name.split(',')[0];
+  if (!mapped(row.class)) return h('span', { class: 'bars-name', title: 'These files hold no map of this class' }, words);
+  return h('a', { class: 'bars-name', href: href({ ...state, place: 'atlas', what: layer, query: { class: String(row.class) } }) }, words);
 }
 
 /** A bar to the right for what is for, to the left for what is against. @param {number} value from −1 to 1 */

@@ -54,7 +54,7 @@ export class UnitsPlace {
     if (!this.about.classes || this.about.missing.attribution || (!chosen && !label)) return;
     const { names } = /** @type {{ names: string[] }} */ (await ask('classes').catch(() => ({ names: [] })));
     const all = h('button', { class: 'link', onclick: () => turn({ class: null }) }, 'All units');
-    if (chosen) return fill(box, `The units that go with “${short(names[Number(chosen)] ?? chosen)}” over the cells of ${layer.name}, those that speak for it first. `, all);
+    if (chosen) return fill(box, `The units that go with “${short(names[Number(chosen)] || chosen)}” over the cells of ${layer.name}, those that speak for it first. `, all);
     const found = names.map((name, index) => ({ name, index })).filter(({ name }) => name.toLowerCase().includes(label.toLowerCase())).slice(0, OFFERED);
     if (found.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...found.map(({ name, index }) => h('button', { class: 'link', onclick: () => turn({ class: String(index), label: null, sort: null }) }, short(name))));
   }

@@ -6,11 +6,11 @@ import { count, many, number, ordinal, signed } from '../../format.js';
 import { here } from '../../address.js';
 import { turn } from '../../go.js';
 import { say, title } from '../../live.js';
-import { coming, failed, missing } from '../../parts.js';
+import { coming, failed, missing, relink } from '../../parts.js';
 import { filterLine, intensityOf, wayOf } from './filter.js';
 import { cellOf, extremes, load } from './grid.js';
 import { Card } from './hover.js';
-import { cellList } from './list.js';
+import { CellList } from './list.js';
 import { Locate } from './locate.js';
 import { Tiles } from './map.js';
 import { Minimap } from './minimap.js';
@@ -58,10 +58,10 @@ export class Atlas {
     }, about);
     this.legend = h('div', { class: 'legend' });
     this.tools.left.append(this.legend);
-    this.list = h('div', { class: 'list', hidden: true });
+    this.list = new CellList();
     this.foot = h('div', { class: 'map-foot' });
     this.heading = h('h1', { class: 'unseen' });
-    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list, this.foot));
+    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list.element, this.foot));
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
@@ -183,7 +183,7 @@ export class Atlas {
     this.redraw();
     if (!performance.getEntriesByName('map').length) this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
     if (!grid.columns.classes && !grid.labels) {
-      ask('labels', { layer: grid.layer.name, grid: grid.size }).then((labels) => { grid.labels = labels; this.redraw(); }).catch(() => {});
+      ask('labels', { layer: grid.layer.name, grid: grid.size }).then((labels) => { grid.labels = labels; this.#listed(here()); this.redraw(); }).catch(() => {});
     }
   }
 
@@ -205,7 +205,7 @@ export class Atlas {
     fill(this.legend);
     if (!grid || shade === 'none') return;
     if (shade.startsWith('motion:')) return this.#motion(grid, shade.slice(7));
-    const values = await amounts(grid, shade);
+    const values = await amounts(grid, shade).catch((error) => this.#unshaded(grid, error));
     if (!values || this.scene.grid !== grid) return;
     const [low, high] = extremes(values);
     this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
@@ -223,9 +223,15 @@ export class Atlas {
       this.scene.arrows = shown.arrows;
       fill(this.legend, ...shown.legend);
     } catch (error) {
-      if (this.scene.grid === grid) fill(this.legend, h('span', { role: 'alert' }, error instanceof Error ? error.message : String(error)));
+      this.#unshaded(grid, error);
     }
     this.redraw();
+  }
+
+  /** Say in place of the legend why there is no shade. @param {Grid} grid @param {unknown} error @returns {null} */
+  #unshaded(grid, error) {
+    if (this.scene.grid === grid) fill(this.legend, h('span', { role: 'alert' }, error instanceof Error ? error.message : String(error)));
+    return null;
   }
 
   /** @param {State} state */
@@ -239,8 +245,11 @@ export class Atlas {
       fill(this.foot, missing('This run does not know what its cells speak for.', this.about.missing.attribution));
       return;
     }
-    const found = /** @type {ClassMap} */ (await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }));
-    if (this.scene.grid !== grid) return;
+    const found = /** @type {ClassMap | null} */ (await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }).catch((error) => {
+      if (this.scene.grid === grid) fill(this.foot, failed(error), h('button', { class: 'link', onclick: () => turn({ class: null, side: null, intensity: null }) }, 'Show all classes'));
+      return null;
+    }));
+    if (!found || this.scene.grid !== grid) return;
     const [low, high] = extremes(found.mean);
     const largest = Math.max(-low, high) || 1;
     this.scene.share = Float32Array.from(found.mean, (mean) => (mean ?? 0) / largest);
@@ -276,8 +285,9 @@ export class Atlas {
   #listed(state) {
     const asList = state.query.view === 'list';
     this.tools.list.setAttribute('aria-pressed', String(asList));
-    this.list.hidden = !asList;
-    if (asList && this.scene.grid) cellList(this.list, this.scene.grid, state, this.scene.share);
+    this.list.element.hidden = !asList;
+    if (asList && this.scene.grid) this.list.show(this.scene.grid, state, this.scene.share);
+    relink(this.panel.element, state);
   }
 
   moved() {
@@ -296,6 +306,7 @@ export class Atlas {
     const home = Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002 && Math.abs(zoom / whole.zoom - 1) < 0.01;
     this.at = home ? '' : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
     turn({ at: this.at || null }, { replace: true, quiet: true });
+    for (const links of [this.list.element, this.panel.element]) relink(links, here());
   }
 
   redraw() {
