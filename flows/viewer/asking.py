@@ -30,7 +30,7 @@ def locate(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Return the cells that the positions of an image fall in, and the part of it that the model sees."""
     run = query.open_run(store, asked["run"])
     data = data or _of_run(run, asked["id"])
-    width, height = _size(data)
+    width, height = _size(data, asked)
     activation = locating.activation_of(run, asked["layer"], data)
     answer = query.locate(run, asked["layer"], activation.numpy(), asked["grid"])
     kept = ("layer", "grid", "height", "width", "cells", "positions")
@@ -55,11 +55,14 @@ def seen(run: Run, width: int, height: int) -> list[float]:
     return [round(float(edge), 5) for edge in (across[0], down[0], across[1], down[1])]
 
 
-def _size(data: bytes) -> tuple[int, int]:
+def _size(data: bytes, asked: dict[str, Any]) -> tuple[int, int]:
+    """Return an image's width and height. Raises UsageError, of one of the run NotFound, where it can't be used."""
     try:
         return decode(data, max_pixels=PIXELS_MOST).size
     except Rejected as error:
-        raise UsageError(f"this image can't be used: {error}") from None
+        if asked.get("id") is None:
+            raise UsageError(f"this image can't be used: {error}") from None
+        raise NotFound(f"image {asked['id']} of {asked['run']} can't be used: {error}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ def explain(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Take an image apart at a layer; or, with `method`, say which pixels move the score, or, with `to`, what is moved."""
     run = query.open_run(store, asked["run"])
     data = data or _of_run(run, asked["id"])
-    width, height = _size(data)
+    width, height = _size(data, asked)
     shown = Shown(model=_look(store, asked["run"]).model, run=run, data=data)
     answer = {"layer": asked["layer"], "size": [width, height], "seen": seen(run, width, height)}
     how = salient if asked.get("method") else linked if asked.get("to") else apart
