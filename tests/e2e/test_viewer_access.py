@@ -1,4 +1,4 @@
-"""What everybody must be able to use: states that no place's first view shows, narrow screens, files; and no motion where none is wanted."""
+"""For everybody: states that no first view shows, narrow screens, files; and no motion where none is wanted."""
 
 from __future__ import annotations
 
