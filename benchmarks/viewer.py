@@ -133,7 +133,7 @@ def targets() -> dict[str, list[str]]:
             for _ in range(12):
                 x, y = rng.randrange(across), rng.randrange(across)
                 tiles.append(ask("tile", layer=LAYER, grid=grid, level=level, x=x, y=y))
-        queries.append(ask("cells", layer=LAYER, grid=grid))
+        queries += [ask(kind, layer=LAYER, grid=grid) for kind in ("cells", "details")]
         queries.append(ask("class", layer=LAYER, grid=grid, of=rng.randrange(4)))
         queries += [
             ask("cell", layer=LAYER, grid=grid, row=rng.randrange(20), col=rng.randrange(20)) for _ in range(30)

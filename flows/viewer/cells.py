@@ -21,14 +21,17 @@ FLAT = 0.05
 
 
 def columns(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
-    """Return the cells of a grid as columns, in row-major order: what hover and shading need and no more."""
+    """Return the cells of a grid as columns, in row-major order: what drawing needs and no more."""
+    columns = {name: _cells(edition, layer, grid, name).tolist() for name in ("row", "col", "count")}
+    return {"layer": layer, "grid": grid} | columns
+
+
+def details(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+    """Return what hover, shading and names tell of each cell, in the order of `columns`."""
     run = edition.run
     answer = {
         "layer": layer,
         "grid": grid,
-        "row": _cells(edition, layer, grid, "row").tolist(),
-        "col": _cells(edition, layer, grid, "col").tolist(),
-        "count": _cells(edition, layer, grid, "count").tolist(),
         "spread": rounded(_cells(edition, layer, grid, "spread")),
         "cosine": None,
         "rank": None,

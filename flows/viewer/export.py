@@ -89,7 +89,7 @@ class Exporter:
 
     def _of_grid(self, layer: str, grid: int) -> Iterator[Piece]:
         run, place = self.edition.run, {"layer": layer, "grid": grid}
-        yield self._answers(self._key("cells", **place), [("cells", place), ("labels", place)])
+        yield self._answers(self._key("cells", **place), [(kind, place) for kind in ("cells", "details", "labels")])
         rows, cols = (self.edition.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
         for row, col in zip(rows, cols, strict=True):
             yield self._cell({**place, "row": row, "col": col})

@@ -90,6 +90,11 @@ class CellColumns(TypedDict):
     row: list[int]
     col: list[int]
     count: list[int]
+
+
+class CellDetails(TypedDict):
+    layer: str
+    grid: int
     spread: list[Number]
     cosine: list[Number] | None
     rank: list[int] | None
@@ -464,6 +469,7 @@ class Images(TypedDict):
 
 ANSWERS: dict[str, Any] = {
     "cells": CellColumns,
+    "details": CellDetails,
     "labels": CellLabels,
     "cell": Cell,
     "class": ClassMap,

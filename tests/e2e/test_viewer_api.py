@@ -50,7 +50,10 @@ def test_answers_are_those_of_the_queries(ask: Any, served: viewing.Served) -> N
     columns = ask(f"{API}/cells", layer=LAYER, grid=4).json()
     assert columns["row"] == cells.row.tolist()
     assert columns["count"] == cells.count.tolist()
-    assert np.allclose(columns["cosine"], cells.cosine, rtol=1e-4)
+    details = ask(f"{API}/details", layer=LAYER, grid=4).json()
+    assert np.allclose(details["cosine"], cells.cosine, rtol=1e-4)
+    assert np.allclose(details["spread"], cells.spread, rtol=1e-4)
+    assert len(details["classes"]) == len(columns["row"])
     row, col = int(cells.row[4]), int(cells.col[4])
     told, known = ask(f"{API}/cell", layer=LAYER, grid=4, row=row, col=col).json(), query.cell(run, LAYER, 4, row, col)
     assert told["count"] == known["count"]

@@ -71,6 +71,9 @@ export function versionOf(text) {
   return { name, version: version && /^[1-9]\d{0,8}$/.test(version) ? Number(version) : null };
 }
 
+/** The run and version that are shown: of two that are compared, the later. @param {State} state */
+export const seen = (state) => (state.place === 'compare' ? versionOf(state.other ?? '') : { name: state.name, version: state.version });
+
 /** Unit and layer of `LAYER:UNIT`. @param {string} what */
 export function unitOf(what) {
   const at = what.lastIndexOf(':');

@@ -197,7 +197,7 @@ function packOf(key) {
   const [kind, layer, second, third] = key.split('/');
   if (kind === 'card') return `unit/${layer}/${second}`;
   if (kind === 'map') return `unit/${layer}/${third}`;
-  if (kind === 'labels') return `cells/${layer}/${second}`;
+  if (kind === 'labels' || kind === 'details') return `cells/${layer}/${second}`;
   if (kind === 'image') return `images/${Math.floor(Number(layer) / TOGETHER)}`;
   return key;
 }

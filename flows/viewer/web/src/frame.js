@@ -1,6 +1,6 @@
 // The frame around every place: where one is, the layers, the panel, and what has been published meanwhile.
 
-import { href } from './address.js';
+import { href, seen } from './address.js';
 import { live, picture } from './data.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { count, many } from './format.js';
@@ -21,13 +21,15 @@ export class Panel {
     this.leave = () => this.close();
   }
 
-  /** @param {string} heading @param {() => void} leave what closing means */
+  /** Who followed a link in here goes on reading at the new heading. @param {string} heading @param {() => void} leave what closing means */
   open(heading, leave) {
+    const inside = this.body.contains(document.activeElement);
     this.heading.textContent = heading;
     this.leave = leave;
     this.element.hidden = false;
     this.element.scrollTop = 0;
     document.body.classList.add('with-panel');
+    if (inside) this.heading.focus();
     return this.body;
   }
 
@@ -63,6 +65,7 @@ export class Frame {
 
   /** @param {State} state @param {About | null} about @param {HTMLElement | null} search */
   show(state, about, search) {
+    const hold = holding(this.top, this.rail);
     document.body.dataset.place = state.place;
     fill(this.top,
       h('a', { class: 'brand', href: href({ ...state, place: 'home', what: '', query: {} }), title: 'all runs' }, 'actlas'),
@@ -76,12 +79,13 @@ export class Frame {
         h('button', { class: 'icon-button', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: () => turnTheme() }, sign(SIGNS.sun)),
         h('button', { class: 'icon-button', title: 'Help (?)', 'aria-label': 'Help', onclick: () => openHelp(about) }, sign(SIGNS.help))));
     this.#layers(state, about);
+    hold();
   }
 
   /** The run and its version. @param {State} state @param {About} about */
   #where(state, about) {
     if (about.versions.length < 2 || !live()) return h('span', { class: 'where' }, about.name, h('span', { class: 'quiet' }, ` @ ${about.version}`));
-    const select = h('select', { 'aria-label': 'version', onchange: () => go({ ...state, version: Number(select.value) }) },
+    const select = h('select', { 'aria-label': 'version', onchange: () => go(state.place === 'compare' ? { other: `${about.name}@${select.value}` } : { ...state, version: Number(select.value) }) },
       ...[...about.versions].reverse().map((number) => h('option', { value: number }, `@ ${number}`)));
     select.value = String(about.version);
     return h('span', { class: 'where' }, about.name, select);
@@ -103,7 +107,7 @@ export class Frame {
     if (!shown || !about) return;
     const here = layerOf(state, about);
     const place = state.place === 'unit' ? 'units' : state.place;
-    const keep = state.place === 'atlas' ? ['class', 'view'] : [];
+    const keep = state.place === 'atlas' ? ['class', 'side', 'intensity', 'view', 'order'] : [];
     const query = Object.fromEntries(Object.entries(state.query).filter(([name]) => keep.includes(name)));
     fill(this.rail, h('ol', {}, ...about.layers.map((layer) =>
       h('li', {}, h('a', { href: href({ ...state, place, what: layer.name, query }), 'aria-current': layer.name === here ? 'true' : null },
@@ -116,13 +120,28 @@ export class Frame {
 
   /** @param {number} version @param {State} state */
   announce(version, state) {
+    const at = seen(state);
     if (version <= this.announced) return;
     this.announced = version;
     this.notice.hidden = false;
-    fill(this.notice, `Version ${version} of ${state.name} has been published. What you see stays as it is. `,
-      h('a', { href: href({ ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'),
+    fill(this.notice, `Version ${version} of ${at.name} has been published. What you see stays as it is. `,
+      h('a', { href: href(state.place === 'compare' ? { ...state, other: at.name } : { ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'),
       h('button', { class: 'icon-button', 'aria-label': 'Dismiss', onclick: () => { this.notice.hidden = true; } }, sign(SIGNS.close)));
   }
+}
+
+const CONTROLS = 'a, button, select';
+
+/** Remember which control is focused, and return what focuses the same one again among those that took their place. @param {...HTMLElement} boxes */
+function holding(...boxes) {
+  const control = document.activeElement;
+  const box = boxes.find((one) => one.contains(control));
+  if (!box || !control) return () => {};
+  const at = [...box.querySelectorAll(CONTROLS)].indexOf(control);
+  return () => {
+    const now = /** @type {HTMLElement | undefined} */ (box.querySelectorAll(CONTROLS)[at]);
+    if (!control.isConnected && now?.tagName === control.tagName && now.title === /** @type {HTMLElement} */ (control).title) now.focus();
+  };
 }
 
 /** A small picture of a layer's atlas. @param {LayerFacts} layer */

@@ -1,5 +1,7 @@
 // Help: the keys, the words, and how far to trust a picture.
 
+import { href } from './address.js';
+import { live } from './data.js';
 import { h, SIGNS, sign } from './dom.js';
 import { KEYS } from './keys.js';
 
@@ -36,7 +38,9 @@ export function openHelp(about) {
         about && h('p', {}, `These were made from ${about.listed.toLocaleString('en')} images with ${about.model}, recipe “${String(about.config.recipe ?? 'fast')}”, layout “${String(about.config.layout ?? 'umap')}”. `,
           'Cells that lie side by side are alike; how far apart others lie means little.')),
       h('section', {}, h('h2', {}, 'Keys'), list(KEYS, true)),
-      h('section', {}, h('h2', {}, 'Words'), list(WORDS, false))));
+      h('section', {}, h('h2', {}, 'Words'), list(WORDS, false)),
+      live() && h('section', {}, h('h2', {}, 'For programs'), h('p', {}, 'The data behind each view can be asked for as JSON: ',
+        h('a', { href: href({ place: 'api', name: '', version: null, what: '', query: {} }), onclick: () => dialog.close() }, 'the interface'), '.'))));
   dialog.addEventListener('close', () => { dialog.remove(); open = null; });
   dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
   document.body.append(dialog);

@@ -1,7 +1,7 @@
 // The page: read the address, open the run, show the place.
 
 import './styles/page.css';
-import { here, href, versionOf } from './address.js';
+import { here, href, seen } from './address.js';
 import { open, whenPublished } from './data.js';
 import { fill, h } from './dom.js';
 import { Frame, layerOf, turnTheme } from './frame.js';
@@ -33,12 +33,14 @@ const search = new Search();
 /** @type {{ key: string, view: View } | null} */
 let shown = null;
 let turns = 0;
+/** What was looked at when the focus was seen to last. */
+let looked = '';
 
 async function show() {
   const state = here();
   const mine = ++turns;
   try {
-    const at = state.place === 'compare' ? versionOf(state.other ?? '') : state;
+    const at = seen(state);
     const about = ['home', 'lost', 'api'].includes(state.place) ? null : await open(at.name, at.version);
     if (mine !== turns) return;
     const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
@@ -54,7 +56,12 @@ async function show() {
       fill(frame.main);
       shown = { key, view: new PLACES[place]({ root: frame.main, panel: frame.panel, about }) };
     }
-    await shown.view.update(state);
+    const gone = looked !== '' && looked !== `${key} ${state.what}`;
+    looked = `${key} ${state.what}`;
+    const drawn = shown.view.update(state);
+    if (gone) goOn();
+    await drawn;
+    if (gone && mine === turns) goOn();
   } catch (error) {
     if (mine !== turns) return;
     shown?.view.close?.();
@@ -63,8 +70,15 @@ async function show() {
     frame.show(state, null, null);
     title('not there');
     fill(frame.main, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'This could not be shown'), failed(error, show), h('p', {}, h('a', { href: href({ ...state, place: 'home', what: '', query: {} }) }, 'All runs'))));
+    if (looked) goOn();
+    looked = looked && 'nothing';
     say(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Who went somewhere else, and what they were at is gone with the place before, goes on in the new place. */
+function goOn() {
+  if (document.activeElement === document.body || !document.activeElement) frame.main.focus({ preventScroll: true });
 }
 
 /** @param {import('./address.js').State} state @param {About} about */
@@ -79,7 +93,7 @@ function exists(state, about) {
 async function deeper(by) {
   const state = here();
   if (!['atlas', 'units', 'compare', 'image'].includes(state.place)) return;
-  const { name, version } = state.place === 'compare' ? versionOf(state.other ?? '') : state;
+  const { name, version } = seen(state);
   const about = await open(name, version);
   const current = layerOf(state, about);
   const next = about.layers[about.layers.findIndex((layer) => layer.name === current) + by];
@@ -89,7 +103,7 @@ async function deeper(by) {
 
 listen({
   '/': () => search.focus(),
-  '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(here().name, here().version)),
+  '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(seen(here()).name, seen(here()).version)),
   t: turnTheme,
   l: () => here().place === 'atlas' && turn({ view: here().query.view === 'list' ? null : 'list' }),
   '[': () => deeper(-1),

@@ -93,9 +93,23 @@ export function chip(state, layer, unit, ...more) {
 /** @param {import('./address.js').State} state @param {string} layer @param {number} unit */
 export const unitHref = (state, layer, unit) => href({ ...state, place: 'unit', what: `${layer}:${unit}`, query: {} });
 
-/** @param {import('./address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col */
-export const cellHref = (state, layer, grid, row, col) =>
-  href({ ...state, place: 'atlas', what: layer, query: { grid: String(grid), cell: `${row},${col}` } });
+/** The address of a cell. On its own atlas all else stays as it is: list, class, shade; but not the image that was located. @param {import('./address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col */
+export function cellHref(state, layer, grid, row, col) {
+  const kept = state.place === 'atlas' && state.what === layer ? state.query : {};
+  return href({ ...state, place: 'atlas', what: layer, query: { ...kept, locate: '', grid: String(grid), cell: `${row},${col}` } });
+}
+
+/** A link to a cell that `relink` can find. @param {import('./address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col @param {Record<string, string>} attributes @param {...import('./dom.js').Child} children */
+export const cellLink = (state, layer, grid, row, col, attributes, ...children) =>
+  h('a', { ...attributes, href: cellHref(state, layer, grid, row, col), 'data-cell': `${grid} ${row},${col}` }, ...children);
+
+/** Let links to cells keep what the address says now: it has changed since they were made. @param {Element} element @param {import('./address.js').State} state */
+export function relink(element, state) {
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll('a[data-cell]'))) {
+    const [grid, row, col] = String(link.dataset.cell).split(/[ ,]/).map(Number);
+    link.setAttribute('href', cellHref(state, state.what, grid, row, col));
+  }
+}
 
 /** A bar of an amount from 0 to 1. @param {number} share @param {string} [kind] */
 export function bar(share, kind = 'amount') {

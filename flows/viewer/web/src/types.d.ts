@@ -13,7 +13,9 @@ interface About {
   commands: Record<string, string>; settings: Record<string, unknown>; cite: Record<string, string>; uploads: boolean;
 }
 interface CellColumns {
-  layer: string; grid: number; row: number[]; col: number[]; count: number[]; spread: Maybe[]; cosine: Maybe[] | null;
+  layer: string; grid: number; row: number[]; col: number[]; count: number[] }
+interface CellDetails {
+  layer: string; grid: number; spread: Maybe[]; cosine: Maybe[] | null;
   rank: number[] | null; weak: number[] | null; classes: [number, number][][] | null; names: Record<string, string>;
 }
 interface CellLabels { layer: string; grid: number; labels: string[]; cells: [number, number][][] }

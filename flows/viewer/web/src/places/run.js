@@ -54,8 +54,8 @@ export class RunPlace {
     const box = h('div', { class: 'columns' });
     const places = about.layers.flatMap((layer) => layer.grids.filter((grid) => grid.has.includes('icons')).slice(-1).map((grid) => ({ layer, grid })));
     if (!places.length) return missing('This run has no icons yet.', about.commands.run);
-    coming(box, () => Promise.all(places.map(({ layer, grid }) => ask('cells', { layer: layer.name, grid: grid.grid }))),
-      (/** @type {CellColumns[]} */ found) => found.map((cells) => {
+    coming(box, () => Promise.all(places.map(({ layer, grid }) => ask('details', { layer: layer.name, grid: grid.grid }))),
+      (/** @type {CellDetails[]} */ found) => found.map((cells) => {
         const values = /** @type {number[]} */ ((cells.cosine ?? []).filter((value) => value !== null)).sort((a, b) => a - b);
         const bins = new Array(BINS).fill(0);
         for (const value of values) bins[Math.max(0, Math.min(BINS - 1, Math.floor(value * BINS)))] += 1;

@@ -15,7 +15,7 @@ import { Locate } from './locate.js';
 import { Tiles } from './map.js';
 import { Minimap } from './minimap.js';
 import { motion } from './motion.js';
-import { Overlay, square } from './overlay.js';
+import { Overlay, ROOM, square } from './overlay.js';
 import { cellPanel } from './panel.js';
 import { Patches } from './patches.js';
 import { fillGrids, legend, SHADES, tools } from './tools.js';
@@ -182,9 +182,6 @@ export class Atlas {
     }
     this.redraw();
     if (!performance.getEntriesByName('map').length) this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
-    if (!grid.columns.classes && !grid.labels) {
-      ask('labels', { layer: grid.layer.name, grid: grid.size }).then((labels) => { grid.labels = labels; this.#listed(here()); this.redraw(); }).catch(() => {});
-    }
   }
 
   /** @param {Grid} grid */
@@ -241,7 +238,7 @@ export class Atlas {
     this.asked = null;
     if (!grid) return;
     if (!state.query.class) return this.#foot(grid);
-    if (!grid.columns.classes) {
+    if (!grid.speaks) {
       fill(this.foot, missing('This run does not know what its cells speak for.', this.about.missing.attribution));
       return;
     }
@@ -278,7 +275,14 @@ export class Atlas {
     this.reveal(i);
     const body = this.panel.open(`Cell ${row},${col}`, () => turn({ cell: null }));
     coming(body, () => cellPanel(grid, i, here(), this.about), (parts) => parts, [160, 160], [0, 120], [0, 200]);
-    say(this.#words(i));
+    this.#told(grid, i, () => say(this.#words(i)));
+  }
+
+  /** Do what needs to know what the cells are, if by then it still is about this one. @param {Grid} grid @param {number} i @param {() => void} act */
+  #told(grid, i, act) {
+    const then = () => { if (this.scene.grid === grid && this.scene.cursor === i) act(); };
+    if (grid.known) then();
+    else grid.tell().then(then, then);
   }
 
   /** @param {State} state */
@@ -286,7 +290,9 @@ export class Atlas {
     const asList = state.query.view === 'list';
     this.tools.list.setAttribute('aria-pressed', String(asList));
     this.list.element.hidden = !asList;
-    if (asList && this.scene.grid) this.list.show(this.scene.grid, state, this.scene.share);
+    const { grid, share } = this.scene;
+    if (asList && grid) this.list.show(grid, state, share);
+    if (asList && grid && !grid.known) grid.tell().then(() => this.scene.grid === grid && this.#listed(here()), () => {});
     relink(this.panel.element, state);
   }
 
@@ -315,6 +321,8 @@ export class Atlas {
       this.waiting = 0;
       this.scene.frame = this.map.frame();
       const moved = this.overlay.draw(this.scene);
+      const { grid, frame } = this.scene;
+      if (grid && !grid.known && frame.side / grid.size >= ROOM) grid.tell().then(() => this.redraw(), () => {});
       if (live()) this.patches.draw(this.overlay.front, this.scene);
       if (moved && this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.paper(this.scene.grid), this.map.seen(), this.overlay.colours);
     });
@@ -420,7 +428,7 @@ export class Atlas {
       this.scene.frame = this.map.frame();
       const place = square(this.scene, next);
       this.card.show(grid, next, place, (canvas) => this.#enlarge(canvas, place), this.asked?.(next));
-      say(this.#words(next));
+      this.#told(grid, next, () => say(this.#words(next)));
       this.#rest(grid, next);
     }
   }
@@ -446,8 +454,10 @@ export class Atlas {
 /** What a shade means, cell by cell. @param {Grid} grid @param {string} shade @returns {Promise<(number | null)[] | null>} */
 async function amounts(grid, shade) {
   if (shade === 'density') return grid.columns.count;
-  if (shade === 'fidelity') return grid.columns.cosine;
-  if (shade === 'spread') return grid.columns.spread;
+  if (shade === 'fidelity' || shade === 'spread') {
+    await grid.tell();
+    return grid.columns[shade === 'spread' ? 'spread' : 'cosine'] ?? null;
+  }
   const unit = /^unit:(\d{1,9})$/.exec(shade)?.[1];
   if (!unit) return null;
   return (await ask('map', { layer: grid.layer.name, grid: grid.size, unit: Number(unit) })).mean;

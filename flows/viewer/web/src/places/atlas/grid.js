@@ -12,7 +12,11 @@ export class Grid {
     this.of = of;
     this.layer = layer;
     this.facts = facts;
-    this.columns = columns;
+    /** @type {CellColumns & Partial<CellDetails>} */
+    this.columns = { ...columns };
+    this.known = false;
+    /** @type {Promise<void> | undefined} */
+    this.telling = undefined;
     this.size = facts.grid;
     this.length = columns.row.length;
     this.place = new Int32Array(this.size * this.size).fill(-1);
@@ -25,7 +29,27 @@ export class Grid {
     /** @type {CellLabels | null} */
     this.labels = null;
     /** The largest mean attribution of any cell to its first class. */
-    this.loudest = columns.classes?.reduce((most, [first]) => Math.max(most, first?.[1] ?? 0), 0) || 1;
+    this.loudest = 1;
+  }
+
+  /** Does the run know what the cells speak for? */
+  get speaks() {
+    return this.facts.has.includes('attribution');
+  }
+
+  /** Ask how far each cell reaches, how far its icon is to be trusted and what it mostly is: once, when it is wanted. @returns {Promise<void>} */
+  tell() {
+    this.telling ??= this.#tell().catch((error) => { this.telling = undefined; throw error; });
+    return this.telling;
+  }
+
+  async #tell() {
+    const place = { layer: this.layer.name, grid: this.size };
+    const [details, labels] = await Promise.all([ask('details', place, this.of), this.speaks ? null : ask('labels', place, this.of)]);
+    Object.assign(this.columns, /** @type {CellDetails} */ (details));
+    this.labels = labels;
+    this.loudest = this.columns.classes?.reduce((most, [first]) => Math.max(most, first?.[1] ?? 0), 0) || 1;
+    this.known = true;
   }
 
   /** The number of the cell at a row and column, −1 if there is none. @param {number} row @param {number} col */
@@ -47,7 +71,7 @@ export class Grid {
   words(i, most = 3) {
     const { classes, names } = this.columns;
     if (classes) {
-      return classes[i].slice(0, most).map(([of, mean]) => ({ name: names[of] ?? String(of), part: Math.max(0, mean) / this.loudest, value: number(mean) }));
+      return classes[i].slice(0, most).map(([of, mean]) => ({ name: names?.[of] ?? String(of), part: Math.max(0, mean) / this.loudest, value: number(mean) }));
     }
     if (!this.labels) return [];
     const { labels, cells } = this.labels;

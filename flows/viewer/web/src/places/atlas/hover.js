@@ -22,11 +22,20 @@ export class Card {
 
   /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [asked] what it says for the class that is asked for */
   show(grid, i, square, meanwhile, asked) {
-    const { columns } = grid;
+    this.grid = grid;
     this.cell = i;
     this.mark.hidden = true;
     if (grid.facts.icon) drawIcon(this.canvas, grid, i, meanwhile);
     this.canvas.hidden = !grid.facts.icon;
+    this.#say(grid, i, asked);
+    this.element.hidden = false;
+    this.#place(square);
+    if (!grid.known) grid.tell().then(() => { if (this.cell === i && this.grid === grid) { this.#say(grid, i, asked); this.#place(square); } }, () => {});
+  }
+
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [asked] */
+  #say(grid, i, asked) {
+    const { columns } = grid;
     const words = grid.words(i);
     fill(this.words,
       h('div', { class: 'card-line' },
@@ -34,8 +43,6 @@ export class Card {
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i])),
       asked && h('p', { class: 'card-asked' }, asked),
       words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value }))));
-    this.element.hidden = false;
-    this.#place(square);
   }
 
   /** Say that the cell's own patches are flat. */

@@ -2,56 +2,98 @@
 
 import { fill, h } from '../../dom.js';
 import { count, number } from '../../format.js';
-import { cellHref } from '../../parts.js';
+import { turn } from '../../go.js';
+import { cellLink, relink } from '../../parts.js';
 import { icon } from './sprites.js';
+
+/** @typedef {import('./grid.js').Grid} Grid */
+/** @typedef {import('../../address.js').State} State */
 
 const PAGE = 60;
 
-/** @type {Record<string, (grid: import('./grid.js').Grid, i: number) => number>} */
+/** @type {Record<string, (grid: Grid, i: number) => number>} */
 const ORDERS = {
   samples: (grid, i) => -grid.columns.count[i],
   place: (grid, i) => grid.columns.row[i] * grid.size + grid.columns.col[i],
-  spread: (grid, i) => grid.columns.spread[i] ?? Infinity,
+  spread: (grid, i) => grid.columns.spread?.[i] ?? Infinity,
   fidelity: (grid, i) => -(grid.columns.cosine?.[i] ?? -1),
 };
 
-/**
- * @param {HTMLElement} element
- * @param {import('./grid.js').Grid} grid
- * @param {import('../../address.js').State} state
- * @param {Float32Array | null} share
- */
-export function cellList(element, grid, state, share) {
-  let order = share ? 'class' : 'samples';
-  let shown = PAGE;
-  const body = h('tbody');
-  const more = h('button', { class: 'button', onclick: () => { shown += PAGE; draw(); } }, 'More cells');
-  const heads = ['', ...Object.keys(ORDERS), ...(share ? ['class'] : [])].map((name) => {
-    if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
-    const button = h('button', { class: 'sort', onclick: () => { order = name; draw(); } }, name === 'place' ? 'row, col' : name);
-    return h('th', { scope: 'col', 'data-order': name, class: name === 'place' ? '' : 'num' }, button);
-  });
-  const head = h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'));
-  const draw = () => {
-    const value = order === 'class' ? (/** @type {any} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
+export class CellList {
+  constructor() {
+    this.element = h('div', { class: 'list', hidden: true });
+    this.shown = PAGE;
+    /** What the rows were made of. @type {unknown[]} */
+    this.made = [];
+    /** @type {Grid | null} */
+    this.grid = null;
+  }
+
+  /** Show the cells; rows that are there already stay, and with them the focus and how many there are. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
+  show(grid, state, share) {
+    const usual = share ? 'class' : 'samples';
+    const order = names(share).includes(state.query.order) ? state.query.order : usual;
+    const made = [grid, grid.known, share ? state.query.class : null, order];
+    if (grid !== this.grid) this.shown = PAGE;
+    this.grid = grid;
+    if (made.some((part, k) => part !== this.made[k])) {
+      this.made = made;
+      this.#draw(grid, state, share, order, usual);
+    }
+    relink(this.element, state);
+    for (const row of this.element.querySelectorAll('tbody tr')) {
+      const open = row.querySelector('a')?.dataset.cell === `${grid.size} ${state.query.cell}`;
+      if (open) row.setAttribute('aria-current', 'true');
+      else row.removeAttribute('aria-current');
+    }
+  }
+
+  /** @param {Grid} grid @param {State} state @param {Float32Array | null} share @param {string} order @param {string} usual */
+  #draw(grid, state, share, order, usual) {
+    const value = order === 'class' ? (/** @type {Grid} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
     const rows = Array.from({ length: grid.length }, (_, i) => i).sort((a, b) => value(grid, a) - value(grid, b) || a - b);
-    for (const cell of heads) cell.setAttribute('aria-sort', cell.dataset.order === order ? 'ascending' : 'none');
-    fill(body, ...rows.slice(0, shown).map((i) => line(grid, i, state, share)));
-    more.hidden = shown >= rows.length;
-  };
-  draw();
-  fill(element, h('table', { class: 'table' }, h('caption', { class: 'unseen' }, `Cells of ${grid.layer.name}, grid ${grid.size}`), h('thead', {}, head), body), more);
+    const heads = ['', ...names(share)].map((name) => {
+      if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
+      const button = h('button', { class: 'sort', onclick: () => turn({ order: name === usual ? null : name }) }, name === 'place' ? 'row, col' : name);
+      return h('th', { scope: 'col', 'data-order': name, class: name === 'place' ? '' : 'num', 'aria-sort': name === order ? 'ascending' : 'none' }, button);
+    });
+    const lines = (/** @type {number} */ from) => rows.slice(from, this.shown).map((i) => line(grid, i, state, share));
+    const body = h('tbody', {}, ...lines(0));
+    const more = h('button', { class: 'button', onclick: () => {
+      const from = this.shown;
+      this.shown += PAGE;
+      const added = lines(from);
+      body.append(...added);
+      more.hidden = this.shown >= rows.length;
+      if (more.hidden) added[0].querySelector('a')?.focus();
+    } }, 'More cells');
+    more.hidden = this.shown >= rows.length;
+    const held = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
+    fill(this.element, h('table', { class: 'table' }, h('caption', { class: 'unseen' }, `Cells of ${grid.layer.name}, grid ${grid.size}`),
+      h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))), body), more);
+    if (held) /** @type {HTMLElement | null} */ (this.element.querySelector(held))?.focus();
+  }
 }
 
-/** @param {import('./grid.js').Grid} grid @param {number} i @param {import('../../address.js').State} state @param {Float32Array | null} share */
+/** What the list can be sorted by. @param {Float32Array | null} share */
+const names = (share) => [...Object.keys(ORDERS), ...(share ? ['class'] : [])];
+
+/** How the control that is focused is found again among new rows. @param {Element | null} control */
+function sameAs(control) {
+  const head = control?.closest('th');
+  if (head) return `th[data-order="${head.dataset.order}"] button`;
+  return control instanceof HTMLElement && control.dataset.cell ? `a[data-cell="${control.dataset.cell}"]` : null;
+}
+
+/** @param {Grid} grid @param {number} i @param {State} state @param {Float32Array | null} share */
 function line(grid, i, state, share) {
   const { row, col, count: counts, spread, cosine } = grid.columns;
   const words = grid.words(i, 2).map((word) => `${word.name.split(',')[0]} ${word.value}`).join(', ');
   return h('tr', {},
     h('td', {}, grid.facts.icon > 0 && icon(grid, i, 40, '')),
     h('td', { class: 'num' }, count(counts[i])),
-    h('td', {}, h('a', { href: cellHref(state, grid.layer.name, grid.size, row[i], col[i]) }, `${row[i]}, ${col[i]}`)),
-    h('td', { class: 'num' }, number(spread[i])),
+    h('td', {}, cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`)),
+    h('td', { class: 'num' }, spread ? number(spread[i]) : '–'),
     h('td', { class: 'num' }, cosine ? number(cosine[i]) : '–'),
     share && h('td', { class: 'num' }, number(share[i])),
     h('td', { class: 'quiet' }, words));

@@ -12,6 +12,8 @@ import { icon } from './sprites.js';
 
 /** @typedef {import('./grid.js').Grid} Grid */
 
+const MOST = 12;
+
 export class Locate {
   /** @param {import('./atlas.js').Atlas} atlas */
   constructor(atlas) {
@@ -20,6 +22,9 @@ export class Locate {
     this.found = null;
     /** @type {Positions | null} */
     this.positions = null;
+    /** How many cells its positions fall in, and which the most of them. */
+    this.words = h('p', { class: 'small', role: 'status' });
+    this.most = h('div', { class: 'near' });
     this.shown = '';
     this.leaving = new AbortController();
     this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
@@ -78,24 +83,24 @@ export class Locate {
   #draw(address, found) {
     this.found = found;
     const image = h('img', { src: address, alt: 'the image that is located' });
-    const words = h('p', { class: 'small', role: 'status' });
     this.positions?.close();
     this.positions = new Positions(image, { rows: found.height, cols: found.width, seen: found.seen, words: 'The image that is located' }, {
-      hover: (y, x) => this.#pointed(y, x, words),
+      hover: (y, x) => this.#pointed(y, x, this.words),
     });
     this.light();
-    const lit = this.atlas.scene.lit;
-    words.textContent = `Its ${many(found.height * found.width, 'position')} fall in ${many(lit.size, 'cell')}. Point at the image, and the map answers; point at the map, and the image answers.`;
-    say(words.textContent);
-    return [this.positions.element, words, this.#list()];
+    say(String(this.words.textContent));
+    return [this.positions.element, this.words, section('Where most of it falls', this.most)];
   }
 
-  #list() {
-    const grid = /** @type {Grid} */ (this.atlas.scene.grid);
-    const most = [...this.atlas.scene.lit].sort((a, b) => b[1] - a[1]).slice(0, 12);
-    return section('Where most of it falls', h('div', { class: 'near' }, ...most.map(([i, n]) =>
-      h('button', { title: `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`, 'aria-label': `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`,
-        onclick: () => this.atlas.reveal(i), onpointerenter: () => this.atlas.hover(i), onfocus: () => this.atlas.hover(i) }, icon(grid, i, 48, '')))));
+  /** Say where it falls on the grid that is shown. @param {Located} found @param {Grid} grid */
+  #tell(found, grid) {
+    const { lit } = this.atlas.scene;
+    const most = [...lit].sort((a, b) => b[1] - a[1]).slice(0, MOST);
+    this.words.textContent = `Its ${many(found.height * found.width, 'position')} fall in ${many(lit.size, 'cell')}. Point at the image, and the map answers; point at the map, and the image answers.`;
+    fill(this.most, ...most.map(([i, n]) => {
+      const words = `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`;
+      return h('button', { title: words, 'aria-label': words, onclick: () => this.atlas.reveal(i), onpointerenter: () => this.atlas.hover(i), onfocus: () => this.atlas.hover(i) }, icon(grid, i, 48, ''));
+    }));
   }
 
   /** Light the cells of the grid that is shown. */
@@ -107,6 +112,7 @@ export class Locate {
       const i = scene.grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999));
       if (i >= 0) scene.lit.set(i, (scene.lit.get(i) ?? 0) + 1);
     }
+    this.#tell(this.found, scene.grid);
     this.atlas.redraw();
   }
 

@@ -22,7 +22,7 @@ import { drawMark } from './marks.js';
  * @property {Arrows | null} [arrows]  where their samples went
  */
 
-const ROOM = 56;
+export const ROOM = 56;
 
 export class Overlay {
   /** @param {HTMLElement} parent */

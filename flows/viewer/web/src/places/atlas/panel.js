@@ -4,7 +4,7 @@ import { ask, picture } from '../../data.js';
 import { h } from '../../dom.js';
 import { count, many, number, percent, signed } from '../../format.js';
 import { href } from '../../address.js';
-import { bars, cellHref, chip, image, missing, section } from '../../parts.js';
+import { bars, cellLink, chip, image, missing, section } from '../../parts.js';
 import { cellOf } from './grid.js';
 import { ring } from './hover.js';
 import { icon } from './sprites.js';
@@ -31,7 +31,7 @@ export async function cellPanel(grid, i, state, about) {
     section('Cells most like it', h('div', { class: 'near' }, ...cell.nearest.map((near) => {
       const j = grid.at(near.row, near.col);
       const words = `cell ${near.row},${near.col}, cosine ${number(near.cosine)}`;
-      return h('a', { href: cellHref(state, cell.layer, cell.grid, near.row, near.col), title: words, 'aria-label': words },
+      return cellLink(state, cell.layer, cell.grid, near.row, near.col, { title: words, 'aria-label': words },
         j >= 0 && grid.facts.icon > 0 ? icon(grid, j, 48, '') : `${near.row},${near.col}`);
     }))),
   ];

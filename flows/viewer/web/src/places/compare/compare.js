@@ -26,6 +26,10 @@ export class Compare {
     /** @type {Side | null} */
     this.leading = null;
     this.opened = '';
+    /** Where the address said to look, when it was last read or written. */
+    this.at = '';
+    /** Are both maps there? */
+    this.entered = false;
   }
 
   /** @param {State} state */
@@ -47,7 +51,21 @@ export class Compare {
       if (!layer || !old || !layer.grids.length || !old.grids.length) return fill(place, missing(`${state.what} has no atlas in both of these.`, undefined));
       await coming(place, () => ask('moved', { layer: layer.name, since: `${a.name}@${a.tag}` }), (/** @type {Moved} */ moved) => this.#draw(moved, a, old, layer), [0, 24], [0, 420]);
     }
-    if (this.sides && this.moved) await this.#show(state, this.moved, this.sides);
+    if (this.sides && this.moved && this.entered) {
+      if (this.#looked(state)) this.sides[1].follow(this.sides[0]);
+      await this.#show(state, this.moved, this.sides);
+    }
+  }
+
+  /** Look where the address says, if that is not where it was read or written last: back and pasted addresses. @param {State} state */
+  #looked(state) {
+    const words = state.query.at ?? '';
+    const at = words.split(',').map(Number);
+    if (!this.sides || !words || words === this.at || at.length !== 3 || !at.every(Number.isFinite)) return false;
+    this.at = words;
+    this.leading = this.sides[0];
+    this.leading.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
+    return true;
   }
 
   /** @param {State} state @param {About} a */
@@ -91,7 +109,7 @@ export class Compare {
     this.counts = h('div', { class: 'keys small', role: 'status' });
     this.grid = h('select', { id: 'grid', onchange: () => turn({ grid: this.grid?.value || null, cell: null }) });
     this.arrows = h('input', { type: 'checkbox', id: 'arrows', onchange: () => turn({ motion: this.arrows?.checked ? null : 'off' }) });
-    Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => this.#entered(here()));
+    Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => (this.sides === sides ? this.#entered(here()) : undefined));
     return [
       h('p', { class: 'lead' }, lead(moved)),
       !moved.same_frame && h('p', { class: 'note' }, 'These two were laid out apart: places of the one mean nothing in the other. Motion is drawn on the older map, after the newer layout was brought over.'),
@@ -107,10 +125,9 @@ export class Compare {
   async #entered(state) {
     if (!this.sides || !this.moved) return;
     const [old] = this.sides;
-    const at = (state.query.at ?? '').split(',').map(Number);
     this.leading = old;
-    if (at.length === 3 && at.every(Number.isFinite)) old.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
-    else old.map.home(true);
+    this.entered = true;
+    if (!this.#looked(state)) old.map.home(true);
     this.sides[1].follow(old);
     await this.#show(here(), this.moved, this.sides);
   }
@@ -156,7 +173,8 @@ export class Compare {
     if (side !== this.leading || !side.map.touched || here().place !== 'compare') return;
     side.map.touched = false;
     const { x, y, zoom } = side.map.view();
-    turn({ at: [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',') }, { replace: true, quiet: true });
+    this.at = [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
+    turn({ at: this.at }, { replace: true, quiet: true });
   }
 
   /** @param {number} row @param {number} col */
@@ -216,6 +234,8 @@ export class Compare {
     for (const side of this.sides ?? []) side.close();
     this.sides = null;
     this.moved = null;
+    this.entered = false;
+    this.at = '';
     this.shown = '';
     this.opened = '';
     this.panel.close();
