@@ -1,0 +1,15 @@
+"""Stands in for the process with the model: quick to start, and with one question that it never answers."""
+
+from __future__ import annotations
+
+import time
+from multiprocessing.connection import Connection
+
+
+def serve(store: str, pipe: Connection) -> None:
+    """Answer with the question itself; leave `explain` unanswered."""
+    while True:
+        question, *_ = pipe.recv()
+        if question == "explain":
+            time.sleep(600)
+        pipe.send((True, question))
