@@ -66,6 +66,21 @@ def test_the_first_view_is_small_and_asks_for_nothing_before_it_is_wanted(page: 
     assert len([name for name in sent if "/cells?" in name]) <= 2
 
 
+def test_what_cells_are_is_asked_once_somebody_looks(page: viewing.Page) -> None:
+    """Where cells are small nothing is written on them; the first that is pointed at asks."""
+    page.set_viewport_size({"width": 390, "height": 520})
+    page.goto(f"{ATLAS}?grid=4&at=0.5,0.5,0.5")
+    page.settle()
+    assert not [name for name, _ in page.script(SENT) if "/details?" in name]
+    box = page.see(".stage").bounding_box()
+    for x in range(30, 71):
+        page.mouse.move(box["x"] + box["width"] * x / 100, box["y"] + box["height"] / 2)
+        if page.see(".card").is_visible():
+            break
+    page.see(".card .bars li").first.wait_for()
+    assert len([name for name, _ in page.script(SENT) if "/details?" in name]) == 1
+
+
 def test_hover_shows_the_icon_and_leaves_with_the_cursor(page: viewing.Page) -> None:
     page.goto(ATLAS)
     page.settle()
