@@ -1,0 +1,187 @@
+"""Walking through the page: what an address keeps, where the focus is, what signs say without colour, and small screens."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from support import corpus, viewing
+
+LAYER = "features.5"
+FIRST = f"/small@1/atlas/{LAYER}"
+"""The version that has everything in it."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
+    """Serve the run that all look at with a second version, of which one layer was trained on."""
+    images, first = viewing.shared_run(tmp_path_factory)
+    folder = tmp_path_factory.mktemp("walks")
+    store = shutil.copytree(first, folder / "store")
+    weights = corpus.net().state_dict()
+    noise = torch.randn(weights["features.3.weight"].shape, generator=torch.Generator().manual_seed(1))
+    weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
+    torch.save(weights, folder / "trained.pt")
+    viewing.make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    with viewing.serving(store, seconds=240) as address:
+        yield viewing.Served(address, store, images)
+
+
+def query(page: viewing.Page) -> dict[str, str]:
+    """Return the words of the address."""
+    found: dict[str, str] = page.script("() => Object.fromEntries(new URLSearchParams(location.search))")
+    return found
+
+
+def focused(page: viewing.Page) -> str:
+    """Return what has the focus, in few words."""
+    return str(page.script("() => { const e = document.activeElement; return `${e.tagName} ${e.className}`.trim(); }"))
+
+
+def test_a_cell_of_the_list_is_opened_in_the_list(page: viewing.Page) -> None:
+    kept = {"view": "list", "class": "1", "side": "both", "intensity": "60", "shade": "density", "order": "fidelity"}
+    page.goto(f"{FIRST}?grid=4&{'&'.join(f'{name}={value}' for name, value in kept.items())}")
+    page.see(".list tbody tr").first.wait_for()
+    page.settle()
+    assert page.see(".list th[data-order=fidelity]").get_attribute("aria-sort") == "ascending"
+    page.see(".list tbody a").nth(3).focus()
+    page.keyboard.press("Enter")
+    page.see(".panel .near a").first.wait_for()
+    page.settle()
+    assert kept.items() <= query(page).items()
+    assert page.script("() => document.activeElement === document.querySelectorAll('.list tbody a')[3]")
+    assert page.see(".list tr[aria-current]").count() == 1
+    page.see(".list th[data-order=spread] button").click()
+    page.until("() => location.search.includes('order=spread')")
+    page.see(".panel .near a").first.click()
+    page.settle()
+    assert (kept | {"order": "spread"}).items() <= query(page).items()
+    assert focused(page) == "H2 panel-title"
+    page.go_back()
+    page.go_back()
+    page.see(".list th[data-order=fidelity][aria-sort=ascending]").wait_for()
+    page.reload()
+    page.see(".list th[data-order=fidelity][aria-sort=ascending]").wait_for()
+
+
+def often(route: Any) -> None:
+    """Answer with every cell six times over: this small run fills no page of the list."""
+    columns = route.fetch().json()
+    route.fulfill(json={name: part * 6 if isinstance(part, list) else part for name, part in columns.items()})
+
+
+def test_more_cells_stay_when_one_is_opened(page: viewing.Page) -> None:
+    page.route(re.compile(r"/(cells|details)\?.*grid=4"), often)
+    page.goto(f"{FIRST}?view=list&grid=4")
+    page.see(".list tbody tr").first.wait_for()
+    page.settle()
+    few = page.see(".list tbody tr").count()
+    page.see(".list > button").click()
+    many = page.see(".list tbody tr").count()
+    assert many > few
+    page.see(".list tbody a").nth(few).focus()
+    page.keyboard.press("Enter")
+    page.see(".panel").wait_for()
+    page.settle()
+    assert page.see(".list tbody tr").count() == many
+    assert page.script(f"() => document.activeElement === document.querySelectorAll('.list tbody a')[{few}]")
+
+
+def test_the_focus_goes_along_to_another_place(page: viewing.Page) -> None:
+    page.goto(f"{FIRST}?grid=4")
+    page.settle()
+    assert focused(page) == "BODY"
+    page.see(".stage").focus()
+    for key in ("ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    page.see(".panel .patches a").first.wait_for()
+    page.settle()
+    assert focused(page) == "DIV stage"
+    for link, place in ((".panel .patches a", "/image/"), (".speaker .chip", "/unit/"), (".links a", "/unit/")):
+        page.see(link).first.focus()
+        page.keyboard.press("Enter")
+        page.until(f"() => location.pathname.includes('{place}')")
+        page.settle()
+        assert focused(page) == "MAIN place", place
+    assert page.script("() => getComputedStyle(document.querySelector('main')).outlineStyle") == "none"
+    page.see("main a").nth(5).focus()
+    page.go_back()
+    page.settle()
+    assert focused(page) == "MAIN place"
+    page.see(".places a").first.focus()
+    page.keyboard.press("Enter")
+    page.until("() => location.pathname.includes('/atlas/')")
+    page.settle()
+    page.see("nav.rail a").last.focus()
+    page.keyboard.press("Enter")
+    page.until(f"() => location.pathname.endsWith('{LAYER}')")
+    page.settle()
+    assert page.script("() => document.activeElement === [...document.querySelectorAll('nav.rail a')].at(-1)")
+
+
+def test_the_focus_stays_where_nothing_is_left(page: viewing.Page) -> None:
+    page.goto(f"/small@1/units/{LAYER}")
+    page.settle()
+    assert focused(page) == "BODY"
+    page.see("#sort").focus()
+    page.select_option("#sort", "max")
+    page.wait_for_url("**sort=max")
+    page.settle()
+    assert page.script("() => document.activeElement.id") == "sort"
+
+
+def test_what_was_located_follows_the_grid(page: viewing.Page) -> None:
+    page.goto(f"{FIRST}?grid=2&locate=7")
+    page.see(".panel .near button").first.wait_for(timeout=200_000)
+    page.settle()
+    told = "() => [...document.querySelectorAll('.panel .near button')].map((b) => b.title)"
+    coarse, words = page.script(told), page.see(".panel p[role=status]").inner_text()
+    page.select_option("#grid", "4")
+    page.until("() => location.search.includes('grid=4')")
+    page.settle()
+    fine = page.script(told)
+    assert fine != coarse
+    cells = page.get(f"/api/1/runs/small/1/cells?layer={LAYER}&grid=4")
+    there = {f"{row},{col}" for row, col in zip(cells["row"], cells["col"], strict=True)}
+    assert {words.split()[1].rstrip(":") for words in fine} <= there
+    assert page.see(".panel p[role=status]").inner_text() != words
+
+
+def test_compared_maps_look_where_the_address_says(page: viewing.Page) -> None:
+    both = f"/compare/small@1..small@2/{LAYER}"
+    page.goto(f"{both}?grid=4")
+    page.see(".sides .stage").nth(1).wait_for()
+    page.settle()
+    shots: dict[str, list[list[bytes]]] = {}
+    for at in ("0.4000,0.4000,2.000", "0.6000,0.6000,3.000", "0.4000,0.4000,2.000"):
+        address = f"{both}?grid=4&at={at}"
+        page.script("at => { history.pushState(null, '', at); dispatchEvent(new PopStateEvent('popstate')); }", address)
+        page.settle()
+        page.wait_for_timeout(150)
+        shots.setdefault(at, []).append([page.see(".sides .stage").nth(i).screenshot() for i in (0, 1)])
+    (first, again), (other,) = shots.values()
+    assert first == again
+    assert first[0] != other[0]
+    assert first[1] != other[1]
+    page.go_back()
+    page.settle()
+    page.wait_for_timeout(150)
+    assert page.see(".sides .stage").nth(1).screenshot() == other[1]
+
+
+def test_in_compare_the_later_version_is_the_one_that_is_shown(page: viewing.Page, served: viewing.Served) -> None:
+    page.goto(f"/compare/small@1..small@2/{LAYER}")
+    page.see(".sides .stage").nth(1).wait_for()
+    page.settle()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.keyboard.press("?")
+    page.see("dialog.help").wait_for()
+    assert asked == []
+    page.keyboard.press("Escape")
+    page.select_option("[aria-label=version]", "1")
+    page.until("() => location.pathname.startsWith('/compare/small@1..small@1/')")
