@@ -14,6 +14,7 @@ from atlas.attribution import colours
 from atlas.attribution.methods import SIGNED
 from flows import explaining, locating, looking, query, saliency
 from flows.viewer.facets import facets
+from flows.viewer.gradients import gradients
 from flows.viewer.links import links
 from flows.viewer.numbers import plain
 from flows.viewer.uploads import PIXELS_MOST
@@ -156,4 +157,4 @@ def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, float | np.floating) else value.item() if hasattr(value, "item") else value
 
 
-QUESTIONS = {"locate": locate, "explain": explain, "links": links, "facets": facets}
+QUESTIONS = {"locate": locate, "explain": explain, "links": links, "facets": facets, "gradients": gradients}

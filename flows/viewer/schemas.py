@@ -449,6 +449,19 @@ class Facets(TypedDict):
     facets: list[Facet]
 
 
+class DrawnGradient(TypedDict):
+    number: int
+    picture: str
+
+
+class DrawnGradients(TypedDict):
+    layer: str
+    unit: int
+    side: str
+    method: str
+    gradients: list[DrawnGradient]
+
+
 class Libraries(TypedDict):
     versions: dict[str, list[str]]
     results: int

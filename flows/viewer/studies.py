@@ -1,9 +1,10 @@
-"""The two questions of one unit that need the model, links and facets: each answer is kept, and leaving ends the long one."""
+"""What is asked of the model about one unit, links, gradients and facets: answers are kept, and leaving ends the long one."""
 
 from __future__ import annotations
 
 import threading
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,13 +15,14 @@ from flows.viewer.shelf import Edition, Shelf
 from flows.viewer.uploads import Layer, Name, VersionOf, answered, encoded, told
 from flows.viewer.waiting import Waiting
 
-NAMES = ("/links", "/facets")
+NAMES = ("/links", "/facets", "/gradients")
 OFF = "the viewer was started with --no-uploads: the model is not asked"
+Side = Annotated[Literal["positive", "negative", "range"], Query(description="Which of its patches.")]
 Unit = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Waiting) -> None:
-    """Add both questions."""
+    """Add the three questions."""
 
     @app.post(
         f"{root}/links",
@@ -33,7 +35,8 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Wa
         edition = shelf.edition(name, version)
         units.check(edition, layer, unit)
         edition.result("influence", layer)
-        return await _kept("links", edition, layer, unit, request, desk)
+        asked = _asked(edition, layer, unit)
+        return await _kept(edition, ("links", layer, unit), lambda: asked, request, desk)
 
     @app.post(
         f"{root}/facets",
@@ -45,17 +48,39 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Wa
     async def facets(name: Name, version: VersionOf, layer: Layer, unit: Unit, request: Request) -> Response:
         edition = shelf.edition(name, version)
         units.check(edition, layer, unit)
-        return await _kept("facets", edition, layer, unit, request, desk and desk.drawing)
+        asked = _asked(edition, layer, unit)
+        return await _kept(edition, ("facets", layer, unit), lambda: asked, request, desk and desk.drawing)
+
+    @app.post(
+        f"{root}/gradients",
+        responses=told(schemas.DrawnGradients),
+        response_model=None,
+        tags=["units"],
+        summary="What drives a unit in each of its strongest or most negative patches, or of those over its range.",
+    )
+    async def gradients_of(
+        name: Name, version: VersionOf, layer: Layer, unit: Unit, side: Side, request: Request
+    ) -> Response:
+        edition = shelf.edition(name, version)
+        units.check(edition, layer, unit)
+
+        def asked() -> dict[str, Any]:
+            shown = units.places(edition, layer, unit, side)
+            return _asked(edition, layer, unit) | {"side": side, "places": shown}
+
+        return await _kept(edition, ("gradients", layer, unit, side), asked, request, desk)
 
     async def _kept(
-        question: str, edition: Edition, layer: str, unit: int, request: Request, desk: Desk | None
+        edition: Edition, key: tuple[Any, ...], asked: Callable[[], dict[str, Any]], request: Request, desk: Desk | None
     ) -> Response:
         if desk is None:
             return JSONResponse({"error": OFF}, status_code=403)
-        asked = {"run": f"{edition.run.name}@{edition.run.number}", "layer": layer, "unit": unit}
 
         def work(left: threading.Event) -> bytes:
-            return edition.keep((question, layer, unit), lambda: encoded(desk.ask(question, asked, b"", left)))
+            return edition.keep(key, lambda: encoded(desk.ask(key[0], asked(), b"", left)))
 
-        key = (question, edition.run.name, edition.tag, layer, unit)
-        return answered(await waiting.ask(key, work, request))
+        return answered(await waiting.ask((edition.run.name, edition.tag, *key), work, request))
+
+
+def _asked(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+    return {"run": f"{edition.run.name}@{edition.run.number}", "layer": layer, "unit": unit}

@@ -175,3 +175,13 @@ def without_paths(value: Any) -> Any:
     if isinstance(value, list):
         return [without_paths(item) for item in value]
     return plain(value) if isinstance(value, float) else value
+
+
+def places(edition: Edition, layer: str, unit: int, side: str) -> list[dict[str, Any]]:
+    """Return where the patches of a side lie that the page shows, with their rank or, over the range, their number."""
+    if side == "range":
+        shown = [one for part in card(edition, layer, unit)["intervals"] for one in part["examples"]]
+    else:
+        shown = edition.run.patches(layer, unit, len(edition.thumbnails(layer, unit, side)), sign=side).to_pylist()
+    kept = ("image_id", "y", "x", "focus")
+    return [{"number": number} | {name: row[name] for name in kept} for number, row in enumerate(shown)]

@@ -72,8 +72,21 @@ def test_a_comparison_is_asked_for_by_hash(served: viewing.Served) -> None:
             catalogue.answer(edition, "moved", {"layer": LAYER, "since": since})
     known = httpx.get(f"{served.address}/api/1/runs/small/1").json()["tag"]
     asked = {"layer": LAYER, "since": f"small@{known}"}
-    answer = httpx.get(f"{served.address}/api/1/runs/small/{edition.tag}/moved", params=asked)
-    assert answer.headers["cache-control"].endswith("immutable")
+    answer = httpx.get(f"{served.address}/api/1/runs/small/{edition.address}/moved", params=asked)
+    assert answer.status_code == 200
+
+
+def test_a_comparison_is_made_anew_once_the_noise_is_known(
+    served: viewing.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edition = Shelf(str(served.store)).edition("small")
+    asked = {"layer": LAYER, "since": f"small@{Shelf(str(served.store)).edition('small', '1').tag}"}
+    made = []
+    monkeypatch.setattr(moved, "_measured", lambda *what: made.append(what[-1]) or {"known": what[-1]})
+    for known in (False, False, True, True):
+        monkeypatch.setattr(moved, "_noise_known", lambda *_, now=known: now)
+        assert catalogue.answer(edition, "moved", asked) == {"known": known}
+    assert made == [False, True]
 
 
 def test_two_versions_are_compared_side_by_side(page: viewing.Page) -> None:

@@ -138,7 +138,7 @@ export function send(kind, parameters, image, leaving) {
 
 /**
  * Ask what the model must be asked of a unit. Who goes away by `leaving` ends it, if nobody else waits.
- * @param {'links' | 'facets'} kind
+ * @param {'links' | 'facets' | 'gradients'} kind
  * @param {Parameters} parameters
  * @param {AbortSignal} [leaving]
  * @returns {Promise<any>}

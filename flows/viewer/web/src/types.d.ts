@@ -92,6 +92,7 @@ interface Links {
   layer: string; unit: number; later_layer: string; patches: { rank: number; image_id: number; y: number; x: number }[];
   links: { unit: number; effects: Maybe[] }[];
 }
+interface DrawnGradients { layer: string; unit: number; side: string; method: string; gradients: { number: number; picture: string }[] }
 interface Facets { layer: string; unit: number; recipe: string; steps: number; side: number; seconds: number; facets: { picture: string; best: Maybe; ratio: Maybe }[] }
 interface Libraries { versions: Record<string, string[]>; results: number; unrecorded: number }
 interface ImageList { images: number; start: number; found: { image_id: number; key: string; label: string | null }[] }

@@ -10,6 +10,7 @@ import { typing } from '../keys.js';
 import { bars, chip, coming, copy, face, image, missing, section } from '../parts.js';
 import { histogram } from './drawings.js';
 import { facets } from './facets.js';
+import { gradients } from './gradients.js';
 import { influence } from './influence.js';
 import { load } from './atlas/grid.js';
 import { icon } from './atlas/sprites.js';
@@ -99,8 +100,8 @@ export class UnitPlace {
     fill(/** @type {HTMLElement} */ (this.patches), tabs, body);
     if (focused) /** @type {HTMLElement | null} */ (tabs.querySelector('[aria-selected=true]'))?.focus();
     const place = { layer: facts.name, unit };
-    if (chosen === 'range') coming(body, () => ask('card', place), (/** @type {Card} */ found) => range(state, found), [0, 224]);
-    else coming(body, () => ask('unit', place), (/** @type {Unit} */ found) => side(state, found, /** @type {'positive'} */ (chosen), this.about), [0, 224]);
+    if (chosen === 'range') coming(body, () => ask('card', place), (/** @type {Card} */ found) => range(state, found, this.about, this.leaving.signal), [0, 224]);
+    else coming(body, () => ask('unit', place), (/** @type {Unit} */ found) => side(state, found, /** @type {'positive'} */ (chosen), this.about, this.leaving.signal), [0, 224]);
   }
 
   close() {
@@ -147,38 +148,40 @@ function synthetic(unit, about) {
     h('figcaption', { class: 'quiet small' }, dead ? 'Nothing excites this unit.' : ['Synthetic: reaches ', number(best), patch && patch > 0 ? `, ${number((best ?? 0) / patch)} × its strongest patch.` : '.']));
 }
 
-/** @param {State} state @param {Unit} unit @param {'positive' | 'negative'} name @param {About} about */
-function side(state, unit, name, about) {
+/** @param {State} state @param {Unit} unit @param {'positive' | 'negative'} name @param {About} about @param {AbortSignal} leaving */
+function side(state, unit, name, about, leaving) {
   const found = unit[name];
   const ranks = new Set(name === 'positive' ? unit.gradients?.ranks ?? [] : []);
   const patches = found.patches.slice(0, Math.max(found.pictures, 0)).map((patch) => {
     const place = { layer: unit.layer, unit: unit.unit, sign: name, rank: patch.rank };
     const words = `${patch.label || 'no label'}, ${number(patch.value)}`;
     const to = href({ ...state, place: 'image', what: String(patch.image_id), query: { layer: unit.layer, at: `${patch.y},${patch.x}` } });
-    return h('li', {}, h('a', { href: to, title: words },
+    return h('li', {}, h('a', { href: to, title: words, 'data-patch': patch.rank },
       image(picture('patch', place), words),
       ranks.has(patch.rank) && h('img', { class: 'gradient', src: picture('gradient', { layer: unit.layer, unit: unit.unit, rank: patch.rank }), alt: '', loading: 'lazy' })),
     h('span', { class: 'num small' }, number(patch.value)), h('span', { class: 'unit-label quiet small' }, patch.label ?? ''));
   });
+  const list = h('ol', { class: 'shots' }, ...patches);
   return [
     found.note && h('p', { class: 'note' }, `${found.note}.`),
-    h('ol', { class: 'shots' }, ...patches),
+    list,
     !patches.length && h('p', { class: 'quiet' }, 'No patch was stored.'),
-    name === 'positive' && (unit.gradients
-      ? h('p', { class: 'quiet small' }, `Hover or focus a patch: what in it drives the unit (${unit.gradients.method}).`)
-      : about.missing.gradients && h('details', { class: 'small' }, h('summary', {}, 'What in a patch drives the unit?'), missing('This run has no gradients yet.', about.missing.gradients))),
+    gradients(list, { layer: unit.layer, unit: unit.unit, side: name }, ranks.size ? unit.gradients?.method ?? null : null, about, leaving),
+    name === 'positive' && !unit.gradients && about.missing.gradients && h('details', { class: 'small' }, h('summary', {}, 'Keep them with the run'), missing('This run keeps no gradients yet.', about.missing.gradients)),
   ];
 }
 
-/** Examples from the bottom to the top of its range. @param {State} state @param {Card} card */
-function range(state, card) {
+/** Examples from the bottom to the top of its range. @param {State} state @param {Card} card @param {About} about @param {AbortSignal} leaving */
+function range(state, card, about, leaving) {
   if (!live()) return h('p', { class: 'quiet' }, 'Examples over its range are cut from the images, which exported files do not hold: actlas view shows them.');
   if (!card.intervals.length) return h('p', { class: 'quiet' }, 'There are no samples.');
-  return h('ol', { class: 'range' }, ...[...card.intervals.entries()].reverse().map(([part, interval]) =>
+  const first = card.intervals.map((_, part) => card.intervals.slice(0, part).reduce((sum, one) => sum + one.examples.length, 0));
+  const list = h('ol', { class: 'range' }, ...[...card.intervals.entries()].reverse().map(([part, interval]) =>
     h('li', {}, h('span', { class: 'num small quiet range-name' }, `${number(interval.from)} to ${number(interval.to)}`, h('br'), percent(interval.share)),
       h('span', { class: 'range-shots' }, ...interval.examples.map((example, i) =>
-        h('a', { href: href({ ...state, place: 'image', what: String(example.image_id), query: { layer: card.layer, at: `${example.y},${example.x}` } }), title: `${example.label ?? ''} ${number(example.value)}` },
+        h('a', { href: href({ ...state, place: 'image', what: String(example.image_id), query: { layer: card.layer, at: `${example.y},${example.x}` } }), 'data-patch': first[part] + i, title: `${example.label ?? ''} ${number(example.value)}` },
           image(picture('crop', { layer: card.layer, unit: card.unit, part, example: i }), `${example.label || 'no label'}, ${number(example.value)}`)))))));
+  return [list, gradients(list, { layer: card.layer, unit: card.unit, side: 'range' }, null, about, leaving)];
 }
 
 /** @param {State} state @param {Card} card @param {About} about */
