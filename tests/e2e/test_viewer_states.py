@@ -1,11 +1,10 @@
-"""What the viewer does at its edges: the server gone and back, pictures that are dropped or too large, an answer that takes too long."""
+"""At the edges: the server gone and back, pictures that are dropped or too large, answers that take too long."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -66,3 +65,87 @@ def test_what_takes_too_long_is_ended_and_the_next_question_is_answered(
         said = "no answer within 2.5 s; try a smaller picture, or a shallower layer"
         assert (late.status_code, late.json()) == (429, {"error": said})
         assert post(address, "locate", plain(8, 8)).json() == "locate"
+
+
+DROP = """([where, name, data, more]) => {
+  const moved = new DataTransfer();
+  moved.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), new Uint8Array(more)], name));
+  const act = (what) => document.querySelector(where).dispatchEvent(
+    new DragEvent(what, { bubbles: true, cancelable: true, dataTransfer: moved }));
+  const over = !act('dragover');
+  const shown = getComputedStyle(document.body, '::after').content;
+  return [over, shown, !act('drop')];
+}"""
+
+
+def drop(page: viewing.Page, where: str, name: str, data: bytes, more: int = 0) -> str:
+    """Drop a file, so many zeros longer, on a part of the page; return what was said before. No browser may open it."""
+    over, shown, dropped = page.script(DROP, [where, name, base64.b64encode(data).decode(), more])
+    assert (over, dropped) == (True, True)
+    assert page.script("() => document.body.classList.contains('dropping')") is False
+    return str(shown)
+
+
+def test_a_picture_that_is_dropped_is_located_or_taken_apart(page: viewing.Page, served: viewing.Served) -> None:
+    image = sorted(served.images.rglob("*.png"))[5].read_bytes()
+    page.goto(f"{ATLAS}?locate=3")
+    page.see(".panel .positions").wait_for(timeout=120_000)
+    assert "find it on the map" in drop(page, ".stage", "mine.png", image)
+    page.until("() => document.querySelector('.panel .positioned img')?.src.startsWith('blob:')", 60)
+    page.select_option("#shade", "density")
+    page.settle()
+    # It stays, and the image of the run that the address named does not come back.
+    assert page.loaded(".panel .positioned img")
+    assert page.script("() => document.querySelector('.panel .positioned img').src").startswith("blob:")
+    assert "locate" not in page.url
+    page.goto(f"/small/units/{LAYER}")
+    page.see(".units li").first.wait_for()
+    drop(page, ".top", "mine.png", image)
+    page.see(".panel .positions").wait_for(timeout=60_000)
+    assert page.path() == ATLAS
+    page.goto(f"/small/image/7?layer={LAYER}")
+    page.see(".choices li").first.wait_for(timeout=60_000)
+    assert "take it apart" in drop(page, "main", "mine.png", image)
+    page.until("() => location.search.includes('own=mine.png')")
+    page.see(".choices li").first.wait_for(timeout=60_000)
+    assert page.see("h1").inner_text() == "mine.png"
+    assert page.loaded(".image-photo img")
+    page.see("nav[aria-label=layers] a[href*='features.2']").click()
+    page.until("() => location.search.includes('features.2')")
+    page.see(".choices li").first.wait_for(timeout=60_000)
+    assert page.see("h1").inner_text() == "mine.png"
+    page.see("text=All images of the run").click()
+    page.see(".images li").first.wait_for()
+    page.go_back()
+    page.see(".choices li").first.wait_for(timeout=60_000)
+    page.reload()
+    page.see(".images li").first.wait_for()
+
+
+def test_what_is_no_picture_or_too_large_is_refused_in_one_line(page: viewing.Page) -> None:
+    files = (
+        ("notes.txt", b"four years of work", 0, "not an image"),
+        ("huge.png", b"\x89PNG\r\n\x1a\n", 17 << 20, "16 MiB"),
+    )
+    for place, shown in ((ATLAS, ".panel .failed p"), (f"/small/image?layer={LAYER}", "main .failed p")):
+        for name, data, more, said in files:
+            page.goto(place)
+            page.settle()
+            drop(page, "main", name, data, more)
+            page.see(shown).wait_for(timeout=60_000)
+            words = page.see(shown).inner_text()
+            assert said in words, (place, name)
+            assert "\n" not in words
+    page.goto("/")
+    page.settle()
+    drop(page, "main", "notes.txt", b"four years of work")
+    assert "Open a run" in page.see(".notice").inner_text()
+
+
+def test_a_viewer_that_takes_no_pictures_says_so(chromium: Any, served: viewing.Served) -> None:
+    with viewing.serving(served.store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        for place, shown in ((ATLAS, ".panel .failed p"), (f"/small/image?layer={LAYER}", "main .failed p")):
+            page.goto(place)
+            page.settle()
+            drop(page, "main", "mine.png", plain(8, 8))
+            assert "--no-uploads" in page.see(shown).inner_text()

@@ -123,10 +123,14 @@ export class Frame {
     const at = seen(state);
     if (version <= this.announced) return;
     this.announced = version;
+    this.tell(`Version ${version} of ${at.name} has been published. What you see stays as it is. `,
+      h('a', { href: href(state.place === 'compare' ? { ...state, other: at.name } : { ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'));
+  }
+
+  /** Say something above the place, until it is dismissed. @param {...import('./dom.js').Child} words */
+  tell(...words) {
     this.notice.hidden = false;
-    fill(this.notice, `Version ${version} of ${at.name} has been published. What you see stays as it is. `,
-      h('a', { href: href(state.place === 'compare' ? { ...state, other: at.name } : { ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'),
-      h('button', { class: 'icon-button', 'aria-label': 'Dismiss', onclick: () => { this.notice.hidden = true; } }, sign(SIGNS.close)));
+    fill(this.notice, ...words, h('button', { class: 'icon-button', 'aria-label': 'Dismiss', onclick: () => { this.notice.hidden = true; } }, sign(SIGNS.close)));
   }
 }
 

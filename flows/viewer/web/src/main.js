@@ -4,6 +4,7 @@ import './styles/page.css';
 import { here, href, seen } from './address.js';
 import { open, whenPublished } from './data.js';
 import { fill, h } from './dom.js';
+import { whenDropped } from './dropped.js';
 import { Frame, layerOf, turnTheme } from './frame.js';
 import { go, turn, whenThere } from './go.js';
 import { openHelp } from './help.js';
@@ -101,6 +102,16 @@ async function deeper(by) {
   else if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
 }
 
+/** Go where a dropped picture can be looked at: from an image of the run to one's own, from elsewhere to the map. */
+async function toTaker() {
+  const state = here();
+  if (['home', 'lost', 'api'].includes(state.place)) return frame.tell('Open a run, and drop the picture there.');
+  const { name, version } = seen(state);
+  const layer = layerOf(state, await open(name, version));
+  go(state.place === 'image' ? { what: '', query: { layer } } : { place: 'atlas', name, version, what: layer, query: {} }, { quiet: true });
+  await show();
+}
+
 listen({
   '/': () => search.focus(),
   '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(seen(here()).name, seen(here()).version)),
@@ -111,5 +122,6 @@ listen({
   Escape: () => (search.hasFocus() ? search.leave() : frame.panel.isOpen() ? frame.panel.leave() : here().query.class && turn({ class: null, side: null, intensity: null })),
 });
 whenPublished((version) => frame.announce(version, here()));
+whenDropped(toTaker);
 whenThere(show);
 show();

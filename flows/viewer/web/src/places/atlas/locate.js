@@ -1,11 +1,14 @@
 // Locate: an image that is dropped or chosen lights the cells that its positions fall in.
 
 import { here, href } from '../../address.js';
-import { picture, send } from '../../data.js';
+import { live, picture, send } from '../../data.js';
 import { fill, h, SIGNS, sign } from '../../dom.js';
+import { taking } from '../../dropped.js';
 import { many } from '../../format.js';
+import { turn } from '../../go.js';
 import { say } from '../../live.js';
-import { coming, section } from '../../parts.js';
+import { coming, failed, section } from '../../parts.js';
+import { NOT_HERE, NOT_TAKEN } from '../image/own.js';
 import { chooser } from '../image/choose.js';
 import { Positions } from '../image/positions.js';
 import { icon } from './sprites.js';
@@ -29,13 +32,7 @@ export class Locate {
     this.leaving = new AbortController();
     this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
     this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')));
-    const { root } = atlas;
-    this.listeners = /** @type {[string, (event: any) => void][]} */ ([
-      ['dragover', (event) => { event.preventDefault(); root.classList.add('dropping'); }],
-      ['dragleave', () => root.classList.remove('dropping')],
-      ['drop', (event) => { event.preventDefault(); root.classList.remove('dropping'); if (event.dataTransfer?.files[0]) this.take(event.dataTransfer.files[0]); }],
-    ]);
-    for (const [name, act] of this.listeners) document.addEventListener(name, act);
+    this.deaf = taking((file) => this.take(file));
   }
 
   /** One's own, or one of the run. */
@@ -52,11 +49,16 @@ export class Locate {
 
   /** @param {Blob} image */
   take(image) {
-    if (!this.atlas.about.uploads) return say('This viewer takes no pictures.');
+    if (!live() || !this.atlas.about.uploads) {
+      fill(this.atlas.panel.open('Locate', () => this.leave()), failed(live() ? NOT_TAKEN : NOT_HERE));
+      return;
+    }
+    turn({ locate: null, cell: null }, { replace: true, quiet: true });
+    this.atlas.scene.open = -1;
+    this.forget();
     this.shown = 'file';
-    const address = URL.createObjectURL(image);
-    this.#show(address, () => this.#ask(image, {}));
     this.file.value = '';
+    this.#show(URL.createObjectURL(image), () => this.#ask(image, {}));
   }
 
   /** Locate an image of the run. @param {number} id */
@@ -158,6 +160,6 @@ export class Locate {
   close() {
     this.leaving.abort();
     this.positions?.close();
-    for (const [name, act] of this.listeners) document.removeEventListener(name, act);
+    this.deaf();
   }
 }

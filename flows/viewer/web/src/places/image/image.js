@@ -21,10 +21,12 @@ import { Positions } from './positions.js';
 /** @typedef {import('../atlas/grid.js').Grid} Grid */
 
 export class ImagePlace {
-  /** @param {{ root: HTMLElement, about: About }} place */
-  constructor({ root, about }) {
+  /** @param {{ root: HTMLElement, about: About }} place @param {File} [own] a picture that is none of the run's */
+  constructor({ root, about }, own) {
     this.root = root;
     this.about = about;
+    this.own = own;
+    this.shot = own && URL.createObjectURL(own);
     this.key = '';
     /** @type {Map<string, Promise<any>>} */
     this.asked = new Map();
@@ -36,7 +38,7 @@ export class ImagePlace {
   /** @param {State} state */
   async update(state) {
     const id = Number(state.what);
-    title(`image ${id}`, `${this.about.name}@${this.about.version}`);
+    title(this.own?.name ?? `image ${id}`, `${this.about.name}@${this.about.version}`);
     const layer = /** @type {LayerFacts} */ (this.about.layers.find((known) => known.name === layerOf(state, this.about)));
     const { class: of = '', against = '', show = '', to = '' } = state.query;
     const key = `${id} ${layer.name} ${of} ${against} ${show} ${to}`;
@@ -50,9 +52,10 @@ export class ImagePlace {
     const head = h('div');
     fill(this.root, page);
     fill(page, head, this.#tools(state, layer), apart);
-    await coming(head, () => ask('image', { id }), (/** @type {ImageFacts} */ found) => facts(state, layer, found), [320, 36], [240, 24]);
+    if (this.own) fill(head, ...ownFacts(state, layer, this.own));
+    else await coming(head, () => ask('image', { id }), (/** @type {ImageFacts} */ found) => facts(state, layer, found), [320, 36], [240, 24]);
     if (!live() || !this.about.uploads) {
-      fill(apart, photo(id), h('p', { class: 'quiet section' }, live()
+      fill(apart, this.#photo(id), h('p', { class: 'quiet section' }, live()
         ? 'This viewer was started with --no-uploads: it does not run the model. Start it without, and the image is taken apart here.'
         : `These are exported files without the model. To take the image apart: actlas view ${this.about.name}`));
       return;
@@ -65,19 +68,32 @@ export class ImagePlace {
     this.leaving = new AbortController();
   }
 
+  /** A picture of one's own is let go. */
+  leave() {
+    this.close();
+    if (this.shot) URL.revokeObjectURL(this.shot);
+  }
+
+  /** @param {number} id */
+  #photo(id) {
+    const words = this.own ? 'the picture of yours' : `image ${id}`;
+    const image = h('img', { src: this.shot ?? picture('photo', { id }), alt: words, class: 'photo-itself', onerror: () => image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')) });
+    return image;
+  }
+
   /** @param {State} state @param {LayerFacts} layer */
   #tools(state, layer) {
     const layers = h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...this.about.layers.map((known) =>
       h('a', { href: href({ ...state, query: { ...state.query, layer: known.name, at: '' } }), 'aria-current': known === layer ? 'true' : null }, known.name)));
     const locate = h('a', { class: 'button flat', href: href({ ...state, place: 'atlas', what: layer.name, query: { locate: state.what } }) }, 'Locate on the atlas');
-    return h('div', { class: 'page-head image-tools' }, layers, live() && this.about.uploads && locate);
+    return h('div', { class: 'page-head image-tools' }, layers, live() && this.about.uploads && !this.own && locate);
   }
 
   /** @param {number} id @param {LayerFacts} layer @param {State} state @param {Record<string, string>} [more] @returns {Promise<any>} */
   #explain(id, layer, state, more = {}) {
     const words = { ...more, ...(state.query.class ? { of: state.query.class } : {}), ...(state.query.against ? { against: state.query.against } : {}) };
     const key = JSON.stringify([id, layer.name, words]);
-    const found = this.asked.get(key) ?? send('explain', { layer: layer.name, id, ...words }, new Blob([]), this.leaving.signal);
+    const found = this.asked.get(key) ?? send('explain', { layer: layer.name, ...(this.own ? {} : { id }), ...words }, this.own ?? new Blob([]), this.leaving.signal);
     this.asked.set(key, found);
     found.catch(() => this.asked.delete(key));
     return found;
@@ -85,7 +101,7 @@ export class ImagePlace {
 
   /** @param {State} state @param {number} id @param {LayerFacts} layer @param {Explained} found */
   #draw(state, id, layer, found) {
-    const image = /** @type {HTMLImageElement} */ (photo(id));
+    const image = this.#photo(id);
     const place = h('div', { class: 'image-at' });
     const { rows, cols } = found.grid;
     /** @type {Promise<Grid | null>} */
@@ -213,10 +229,10 @@ function facts(state, layer, found) {
     found.reason && h('p', { class: 'note' }, `This image was not used: ${found.reason}.`)];
 }
 
-/** @param {number} id */
-function photo(id) {
-  const image = h('img', { src: picture('photo', { id }), alt: `image ${id}`, class: 'photo-itself', onerror: () => image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')) });
-  return image;
+/** What is known of a picture that is none of the run's. @param {State} state @param {LayerFacts} layer @param {File} own */
+function ownFacts(state, layer, own) {
+  return [h('h1', { class: 'title' }, own.name), h('p', { class: 'lead' }, 'A picture of yours: it is looked at, and not kept. ',
+    h('a', { href: href({ ...state, what: '', query: { layer: layer.name } }) }, 'All images of the run'))];
 }
 
 /** @type {Record<string, string>} */

@@ -1,11 +1,15 @@
-// All images of the run: choose one, and it is taken apart.
+// All images of the run: choose one, or a picture of one's own, and it is taken apart.
 
-import { href } from '../../address.js';
+import { here, href } from '../../address.js';
 import { live } from '../../data.js';
 import { fill, h } from '../../dom.js';
-import { turn } from '../../go.js';
+import { taking } from '../../dropped.js';
+import { go, turn } from '../../go.js';
 import { title } from '../../live.js';
+import { failed } from '../../parts.js';
 import { chooser } from './choose.js';
+import { ImagePlace } from './image.js';
+import { NOT_TAKEN, ownFile } from './own.js';
 
 export class ImagesPlace {
   /** @param {{ root: HTMLElement, about: About }} place */
@@ -13,21 +17,50 @@ export class ImagesPlace {
     this.root = root;
     this.about = about;
     this.drawn = false;
+    /** The picture of one's own that the address names: it stands there by its name alone, and is gone once the page is left. @type {ImagePlace | null} */
+    this.own = null;
+    this.deaf = taking((file) => this.take(file));
   }
 
   /** @param {import('../../address.js').State} state */
   update(state) {
+    if (state.query.own && this.own?.own?.name === state.query.own) {
+      this.drawn = false;
+      return this.own.update(state);
+    }
     title('images', `${this.about.name}@${this.about.version}`);
     if (this.drawn) return;
     this.drawn = true;
+    if (this.own) this.own.key = ''; // it is drawn anew when one comes back to it
     const heading = h('h1', { class: 'title' }, 'Images');
     if (!live()) {
       return fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, `These are exported files without the images. To choose one and take it apart: actlas view ${this.about.name}`)));
     }
     const { layer } = state.query;
     const { field, told, body } = chooser(state.query.text ?? '', (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }), (text) => turn({ text: text || null }, { replace: true, quiet: true }));
+    const mine = ownFile((file) => this.take(file));
+    const words = 'Choose one to take it apart: what each layer sees where, and what speaks for a class.';
+    this.said = h('div');
     fill(this.root, h('div', { class: 'page wide' },
       h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, field)),
-      h('p', {}, 'Choose one to take it apart: what each layer sees where, and what speaks for a class.'), told, body));
+      h('p', {}, this.about.uploads ? `${words} Or drop a picture of yours anywhere on this page.` : words),
+      this.about.uploads && h('p', {}, mine.button, mine.field), this.said, told, body));
+  }
+
+  /** @param {File} file */
+  take(file) {
+    if (!this.about.uploads) {
+      if (this.said) fill(this.said, failed(NOT_TAKEN));
+      return;
+    }
+    this.own?.leave();
+    this.own = new ImagePlace({ root: this.root, about: this.about }, file);
+    const { layer } = here().query;
+    go({ what: '', query: { ...(layer ? { layer } : {}), own: file.name } });
+  }
+
+  close() {
+    this.deaf();
+    this.own?.leave();
   }
 }
