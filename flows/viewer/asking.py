@@ -62,7 +62,7 @@ def _size(data: bytes, asked: dict[str, Any]) -> tuple[int, int]:
         return decode(data, max_pixels=PIXELS_MOST).size
     except Rejected as error:
         if asked.get("id") is None:
-            raise UsageError(f"this image can't be used: {error}") from None
+            raise UsageError(f"this image can't be used: {error.detail or error.reason}") from None
         raise NotFound(f"image {asked['id']} of {asked['run']} can't be used: {error}") from None
 
 

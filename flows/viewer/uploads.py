@@ -14,7 +14,7 @@ from flows.viewer import schemas
 from flows.viewer.desk import Busy, Desk
 from flows.viewer.shelf import Shelf
 from flows.viewer.waiting import Waiting
-from storage.errors import NotFound, UsageError
+from storage.errors import NotFound, Rejected, UsageError
 from storage.images import formats
 
 __all__ = ["NAMES", "Busy", "Desk", "add_to", "answered", "encoded", "open_for", "told"]
@@ -155,7 +155,8 @@ def check(data: bytes) -> None:
     try:
         formats.sniff(data)
     except Exception as error:
-        raise UsageError(f"this is not an image that can be read: {error}") from None
+        why = error.detail if isinstance(error, Rejected) else error
+        raise UsageError(f"this is not an image that can be read ({why}); send a JPEG, PNG or WebP") from None
 
 
 def encoded(answer: Any) -> bytes:
