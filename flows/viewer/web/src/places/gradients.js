@@ -35,7 +35,7 @@ export function gradients(patches, which, method, about, leaving) {
     const ask = async () => {
       patches.removeEventListener('pointerover', begin);
       patches.removeEventListener('focusin', begin);
-      told.textContent = `The model draws ${WHAT[which.side]} …`;
+      told.textContent = 'The model draws the gradients of these patches …';
       try {
         const found = /** @type {DrawnGradients} */ (await study('gradients', which, leaving));
         const made = { method: found.method, addresses: new Map(found.gradients.map(({ number, picture }) => [number, address(picture)])) };
