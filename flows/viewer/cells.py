@@ -52,12 +52,19 @@ def _cells(edition: Edition, layer: str, grid: int, name: str) -> np.ndarray:
 
 
 def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
-    """Return each cell's first classes as rows `[class, mean attribution]`, and the names of those that occur."""
+    """Return each cell's first classes as rows `[class, mean attribution, share]`, and the names of those that occur.
+
+    `share` is the part of the cell's samples whose own first class it is.
+    """
     first = edition.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
     mean = edition.array("attribution", layer, grid, "mean")
     strength = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), axis=1)
-    means = iter(rounded(strength.ravel(), 3))
-    rows = [[[c, m] for c, m in zip(cs, means, strict=False) if c >= 0] for cs in first.tolist()]
+    share = edition.array("attribution", layer, grid, "share")[:, :TOP_CLASSES]
+    means, shares = (np.reshape(rounded(part.ravel(), 3), first.shape) for part in (strength, share))
+    rows = [
+        [list(row) for row in zip(*told, strict=True) if row[0] >= 0]
+        for told in zip(first.tolist(), means.tolist(), shares.tolist(), strict=True)
+    ]
     known = edition.run.model["classes"]
     seen = sorted({int(c) for c in np.unique(first) if c >= 0})
     return {"classes": rows, "names": {str(c): str(known[c]) if c < len(known) else str(c) for c in seen}}

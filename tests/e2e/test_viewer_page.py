@@ -81,6 +81,17 @@ def test_what_cells_are_is_asked_once_somebody_looks(page: viewing.Page) -> None
     assert len([name for name, _ in page.script(SENT) if "/details?" in name]) == 1
 
 
+def test_what_is_written_on_cells_is_there_without_a_touch(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=2")
+    page.settle()
+    page.wait_for_timeout(300)
+    found = page.shot(".stage")
+    for _ in range(2):
+        page.keyboard.press("t")
+        page.wait_for_timeout(300)
+    assert page.shot(".stage") == found
+
+
 def test_hover_shows_the_icon_and_leaves_with_the_cursor(page: viewing.Page) -> None:
     page.goto(ATLAS)
     page.settle()

@@ -118,10 +118,10 @@ export function bar(share, kind = 'amount') {
   return h('span', { class: 'bar', 'aria-hidden': 'true' }, inside);
 }
 
-/** Rows of a name, a bar and a number. @param {{ name: import('./dom.js').Child, share: number, value: string, href?: string }[]} rows @param {string} [kind] */
+/** Rows of a name, a bar and a number, or two. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string }[]} rows @param {string} [kind] */
 export function bars(rows, kind) {
-  return h('ul', { class: 'bars' }, ...rows.map((row) =>
-    h('li', {}, h('span', { class: 'bars-name' }, row.href ? h('a', { href: row.href }, row.name) : row.name), bar(row.share, kind), h('span', { class: 'num' }, row.value))));
+  return h('ul', { class: rows.some((row) => row.other) ? 'bars two' : 'bars' }, ...rows.map((row) =>
+    h('li', {}, h('span', { class: 'bars-name' }, row.href ? h('a', { href: row.href }, row.name) : row.name), bar(row.share, kind), h('span', { class: 'num' }, row.value), row.other && h('span', { class: 'num quiet' }, row.other))));
 }
 
 /** A heading and what belongs to it. @param {string} heading @param {...import('./dom.js').Child} children */

@@ -16,7 +16,7 @@ interface CellColumns {
   layer: string; grid: number; row: number[]; col: number[]; count: number[] }
 interface CellDetails {
   layer: string; grid: number; spread: Maybe[]; cosine: Maybe[] | null;
-  rank: number[] | null; weak: number[] | null; classes: [number, number][][] | null; names: Record<string, string>;
+  rank: number[] | null; weak: number[] | null; classes: [number, number, number][][] | null; names: Record<string, string>;
 }
 interface CellLabels { layer: string; grid: number; labels: string[]; cells: [number, number][][] }
 interface Cell {

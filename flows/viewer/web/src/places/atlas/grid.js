@@ -1,7 +1,7 @@
 // One grid of a layer: its cells, where their icons lie on the unit square, and which cell is where.
 
 import { ask } from '../../data.js';
-import { number, percent } from '../../format.js';
+import { percent, signed } from '../../format.js';
 
 const GAP = 1;
 const SMALLEST = 0.25;
@@ -25,11 +25,11 @@ export class Grid {
     });
     /** From the fullest to the emptiest. */
     this.fullest = Array.from({ length: this.length }, (_, i) => i).sort((a, b) => columns.count[b] - columns.count[a]);
+    /** The largest mean attribution of any cell to its first class. */
+    this.loudest = 1;
     this.squares = squares(this.size, facts.icon, columns);
     /** @type {CellLabels | null} */
     this.labels = null;
-    /** The largest mean attribution of any cell to its first class. */
-    this.loudest = 1;
   }
 
   /** Does the run know what the cells speak for? */
@@ -63,15 +63,16 @@ export class Grid {
   }
 
   /**
-   * What a cell is mostly: classes where they are known, else labels; `part` is from 0 to 1.
+   * What a cell is mostly: classes where they are known, with their mean attribution and the share of samples of which
+   * each is the first; else labels with their share. `part` is from 0 to 1.
    * @param {number} i
    * @param {number} [most]
-   * @returns {{ name: string, part: number, value: string }[]}
+   * @returns {{ name: string, part: number, value: string, other?: string }[]}
    */
   words(i, most = 3) {
     const { classes, names } = this.columns;
     if (classes) {
-      return classes[i].slice(0, most).map(([of, mean]) => ({ name: names?.[of] ?? String(of), part: Math.max(0, mean) / this.loudest, value: number(mean) }));
+      return classes[i].slice(0, most).map(([of, mean, share]) => ({ name: names?.[of] ?? String(of), part: Math.max(0, mean) / this.loudest, value: signed(mean), other: percent(share) }));
     }
     if (!this.labels) return [];
     const { labels, cells } = this.labels;

@@ -5,7 +5,7 @@ import { count } from '../../format.js';
 import { bars } from '../../parts.js';
 import { drawIcon } from './sprites.js';
 
-const SIDE = 168;
+const SIDE = 190;
 
 export class Card {
   /** @param {HTMLElement} parent */
@@ -42,7 +42,7 @@ export class Card {
         h('span', {}, `${count(columns.count[i])} samples`, this.mark),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i])),
       asked && h('p', { class: 'card-asked' }, asked),
-      words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value }))));
+      words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value, other: word.other }))));
   }
 
   /** Say that the cell's own patches are flat. */

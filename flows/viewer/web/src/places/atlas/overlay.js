@@ -73,7 +73,7 @@ export class Overlay {
   /** @param {Scene} scene @param {number} width @param {number} height */
   #changed(scene, width, height) {
     const { grid, frame, share, way, intensity, amount, lit, named, marks, arrows } = scene;
-    const now = [grid, grid?.labels, frame.left, frame.top, frame.side, width, height, share, way, intensity, amount, lit, lit.size, named, marks, arrows, this.colours];
+    const now = [grid, grid?.known, frame.left, frame.top, frame.side, width, height, share, way, intensity, amount, lit, lit.size, named, marks, arrows, this.colours];
     const same = now.every((part, k) => part === this.drawn[k]);
     this.drawn = now;
     return !same;

@@ -75,8 +75,8 @@ function classes(cell, about) {
     return about.classes ? section('Classes it speaks for', missing('This run does not know what its cells speak for.', about.missing.attribution)) : null;
   }
   const most = Math.max(...cell.classes.map((row) => row.mean ?? 0), 1e-9);
-  const rows = cell.classes.map((row) => ({ name: row.name, share: Math.max(0, row.mean ?? 0) / most, value: signed(row.mean) }));
-  return section('Classes it speaks for', bars(rows), h('p', { class: 'quiet small' }, 'Mean attribution, in units of the class’s score.'));
+  const rows = cell.classes.map((row) => ({ name: row.name, share: Math.max(0, row.mean ?? 0) / most, value: signed(row.mean), other: percent(row.share) }));
+  return section('Classes it speaks for', bars(rows), h('p', { class: 'quiet small' }, 'Mean attribution, in units of the class’s score, and the share of the samples of which it is the first class.'));
 }
 
 /** @param {Cell} cell */
