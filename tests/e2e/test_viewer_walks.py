@@ -185,3 +185,59 @@ def test_in_compare_the_later_version_is_the_one_that_is_shown(page: viewing.Pag
     page.keyboard.press("Escape")
     page.select_option("[aria-label=version]", "1")
     page.until("() => location.pathname.startsWith('/compare/small@1..small@1/')")
+
+
+DRAWN = """
+window.drawn = { dashed: 0, hatched: 0 };
+const { stroke, fillRect } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.stroke = function (...path) {
+  if (this.getLineDash().length) window.drawn.dashed += 1;
+  return stroke.apply(this, path);
+};
+CanvasRenderingContext2D.prototype.fillRect = function (...box) {
+  if (this.fillStyle instanceof CanvasPattern) window.drawn.hatched += 1;
+  return fillRect.apply(this, box);
+};
+"""
+"""Counts what is drawn with a second sign besides its colour."""
+
+
+def within(beyond: int) -> Any:
+    """Return what answers as if all that moved did so beyond the noise, or within it."""
+
+    def answer(route: Any) -> None:
+        moved = route.fetch().json()
+        moved["displacement"]["noise_median"] = 0.01
+        for arrows in moved["arrows"]:
+            arrows["beyond"] = [beyond] * len(arrows["beyond"])
+        route.fulfill(json=moved)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "address", [f"/compare/small@1..small@2/{LAYER}?grid=4", f"/small/atlas/{LAYER}?grid=4&shade=motion:small@1"]
+)
+def test_motion_within_the_noise_is_dashed(page: viewing.Page, address: str) -> None:
+    page.add_init_script(DRAWN)
+    dashed = []
+    for beyond in (1, 0):
+        page.route(re.compile(r"/moved\?"), within(beyond))
+        page.goto(address)
+        page.see(".key-arrow.within").wait_for()
+        page.settle()
+        dashed.append(page.script("() => drawn.dashed"))
+    assert dashed[0] == 0 < dashed[1]
+    assert "within it" in page.see("main").inner_text()
+
+
+def test_what_is_against_is_hatched_on_the_photo(page: viewing.Page) -> None:
+    page.add_init_script(DRAWN)
+    for show, hatched in (("speaks", True), ("groups", False), ("integrated-gradients", True)):
+        page.goto(f"/small@1/image/7?layer={LAYER}&show={show}")
+        page.see(".choices li").first.wait_for(timeout=60_000)
+        page.settle()
+        assert (page.script("() => drawn.hatched") > 0) == hatched, show
+        assert (page.see("figcaption .signs").count() == 1) == hatched, show
+    page.goto(f"/small@1/image/7?layer=features.2&to={LAYER}")
+    page.see(".line-key").nth(1).wait_for(timeout=60_000)

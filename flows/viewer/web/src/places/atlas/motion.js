@@ -4,6 +4,7 @@ import { href, here, versionOf } from '../../address.js';
 import { ask, peek } from '../../data.js';
 import { h } from '../../dom.js';
 import { percent } from '../../format.js';
+import { arrowKeys } from './arrows.js';
 import { legend } from './tools.js';
 
 /**
@@ -27,5 +28,5 @@ export async function motion(grid, since) {
     if (i >= 0) amount[i] = stayed === null ? 1 : 1 - stayed;
   });
   const arrows = moved.arrows.find((one) => one.grid === grid.size) ?? null;
-  return { amount, arrows, legend: [...legend(`samples that are others since @ ${old.version}`, [percent(0), percent(1)]), compare] };
+  return { amount, arrows, legend: [...legend(`samples that are others since @ ${old.version}`, [percent(0), percent(1)]), ...(arrows ? arrowKeys(moved.displacement.noise_median !== null) : []), compare] };
 }

@@ -5,6 +5,7 @@ import { ask, picture } from '../../data.js';
 import { h } from '../../dom.js';
 import { count, many, number, percent, signed } from '../../format.js';
 import { bars, face, section } from '../../parts.js';
+import { arrowKeys } from '../atlas/arrows.js';
 import { icon } from '../atlas/sprites.js';
 
 const MOST = 12;
@@ -34,8 +35,7 @@ export function key(moved, grid) {
     swatch('emptied', `${count(cells.emptied)} emptied`, 'filled before, not any more'),
     swatch('appeared', `${count(cells.appeared)} appeared`, 'filled now, not before'),
     h('span', { class: 'quiet' }, `${count(cells.kept)} kept`),
-    !moved.same_layout && h('span', { class: 'key', title: 'grey arrows are within what another seed moves' }, h('span', { class: 'key-arrow', 'aria-hidden': 'true' }, '⟶'),
-      moved.displacement.noise_median === null ? 'motion' : 'motion beyond the noise'),
+    ...(moved.same_layout ? [] : arrowKeys(moved.displacement.noise_median !== null)),
   ];
 }
 

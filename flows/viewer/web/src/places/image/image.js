@@ -12,7 +12,8 @@ import { load } from '../atlas/grid.js';
 import { icon } from '../atlas/sprites.js';
 import { swing } from '../unit.js';
 import { blocks, groups, scaled } from './groups.js';
-import { choice, grouped, heat, icons, SHOWN } from './laid.js';
+import { signs } from './hatch.js';
+import { againstOf, choice, grouped, heat, icons, SHOWN } from './laid.js';
 import { later } from './later.js';
 import { mosaic } from './mosaic.js';
 import { Positions } from './positions.js';
@@ -117,7 +118,7 @@ export class ImagePlace {
     const base = this.#lay(state, id, layer, found, { positions, pooled, caption, grid });
     const group = (/** @type {number} */ k) => {
       if (k < 0) return base();
-      Object.assign(positions, { picture: null, values: pooled[k] });
+      Object.assign(positions, { picture: null, against: null, values: pooled[k] });
       positions.draw();
     };
     const lay = h('div', { class: 'mosaic' });
@@ -149,20 +150,22 @@ export class ImagePlace {
     const speaks = scaled(found.attribution.blocks);
     /** @type {HTMLCanvasElement | null} */
     let picture = null;
+    /** @type {HTMLCanvasElement | null} */
+    let against = null;
     const again = () => {
-      Object.assign(positions, { picture, veiled: shown !== 'groups' && shown !== 'icons', values: shown === 'speaks' ? speaks : null });
+      Object.assign(positions, { picture, against, veiled: shown !== 'groups' && shown !== 'icons', values: shown === 'speaks' ? speaks : null });
       positions.draw();
     };
     positions.mix = Math.min(100, Math.max(0, Number(state.query.mix ?? 70) || 0)) / 100;
-    const mine = (/** @type {HTMLCanvasElement} */ made) => { picture = made; again(); };
+    const mine = (/** @type {HTMLCanvasElement} */ made, /** @type {HTMLCanvasElement | null} */ contrary = null) => { [picture, against] = [made, contrary]; again(); };
     caption.textContent = CAPTIONS[shown] ?? 'Waiting for the model …';
-    if (shown === 'speaks') caption.textContent = `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` against “${short(found.versus.name)}”` : ''} at each position: orange for, blue against.`;
+    if (shown === 'speaks') fill(caption, `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` rather than “${short(found.versus.name)}”` : ''} at each position. `, signs());
     else if (shown === 'groups') picture = grouped(pooled);
     else if (shown === 'icons') grid.then((known) => known && mine(icons(found, known, again)));
     else {
       this.#explain(id, layer, { ...state, query: { class: state.query.class ?? '' } }, { method: shown }).then((/** @type {Salient} */ salient) => {
-        caption.textContent = `How much each pixel moves the score of “${short(found.target.name)}”, ${number(salient.score)}, by ${salient.method}${salient.signed ? ': orange for, blue against' : ''}.`;
-        mine(heat(salient));
+        fill(caption, `How much each pixel moves the score of “${short(found.target.name)}”, ${number(salient.score)}, by ${salient.method}. `, salient.signed && signs());
+        mine(heat(salient), againstOf(salient));
       }, (error) => { caption.textContent = error.message; });
     }
     again();

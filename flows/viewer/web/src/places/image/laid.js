@@ -21,6 +21,9 @@ export const SHOWN = [
   ['guided-backprop', 'saliency: guided backpropagation'],
   ['deconvnet', 'saliency: deconvnet'],
 ];
+/** Into how many parts a side of a saliency map is taken together, to be hatched: single pixels are too small to be. */
+const TOGETHER = 28;
+const FAINT = 0.08;
 export const HUES = [250, 50, 150, 330, 95, 200, 15, 290];
 
 /** The choice of what is laid over, and the slider from photo to it. @param {string} shown @param {number} mix @param {(mix: number) => void} mixed */
@@ -44,6 +47,23 @@ export function heat(found) {
   values.forEach((value, i) => data.data.set([...(value < 0 ? negative : positive), Math.min(255, Math.abs(value) * 2)], 4 * i));
   context.putImageData(data, 0, 0);
   say(`Saliency by ${found.method}.`);
+  return canvas;
+}
+
+/** Where a signed saliency map is against rather than for, over some pixels together: a picture of that alone, as opacity. @param {Salient} found @returns {HTMLCanvasElement | null} */
+export function againstOf(found) {
+  if (!found.signed) return null;
+  const values = new Int8Array(Uint8Array.from(atob(found.map), (letter) => letter.charCodeAt(0)).buffer);
+  const each = Math.max(1, Math.round(Math.max(found.rows, found.cols) / TOGETHER));
+  const [rows, cols] = [Math.ceil(found.rows / each), Math.ceil(found.cols / each)];
+  const sums = new Float32Array(rows * cols);
+  values.forEach((value, i) => { sums[Math.floor(Math.floor(i / found.cols) / each) * cols + Math.floor((i % found.cols) / each)] += value; });
+  const most = sums.reduce((largest, sum) => Math.max(largest, Math.abs(sum)), 1e-9);
+  const canvas = h('canvas', { width: cols, height: rows });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  const data = context.createImageData(cols, rows);
+  sums.forEach((sum, i) => { data.data[4 * i + 3] = sum < -FAINT * most ? 255 * Math.min(1, 0.35 - 0.6 * (sum / most)) : 0; });
+  context.putImageData(data, 0, 0);
   return canvas;
 }
 

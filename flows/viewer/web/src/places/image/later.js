@@ -32,6 +32,7 @@ export function later(state, [found, grid], [there, above], links) {
   const [y, x] = strongestPart(links.positions);
   queueMicrotask(() => show(Math.floor((y / parts[0]) * found.grid.rows), Math.floor((x / parts[1]) * found.grid.cols)));
   return section(`From ${links.layer} to ${links.to}`,
+    h('p', { class: 'quiet small' }, lineKey('for'), 'drives', lineKey('against'), 'holds back, dashed'),
     h('div', { class: 'two-mosaics' }, mosaic(found, grid, show, SIDE), mosaic(there, above, () => {}, SIDE), lines), words,
     h('h3', { class: 'quiet small' }, `Units of ${links.to} that speak most for the class, and what drives them here`),
     drivers(state, links));
@@ -65,6 +66,10 @@ function strongestPart(positions) {
   }));
   return best;
 }
+
+/** @param {'for' | 'against'} kind */
+const lineKey = (kind) => s('svg', { class: 'line-key', viewBox: '0 0 30 12', width: 30, height: 12, 'aria-hidden': 'true' },
+  s('path', { class: `link-line ${kind}`, d: 'M0 6H22' }), s('circle', { class: `link-end ${kind}`, cx: 25, cy: 6, r: 3.5 }));
 
 /** @param {number[]} parts @param {[number, number]} from @param {ReturnType<typeof ends>[number]} end */
 function line(parts, [y, x], end) {

@@ -2,8 +2,12 @@
 
 import { h } from '../../dom.js';
 import { colour } from '../../theme.js';
+import { hatching } from './hatch.js';
 
 const VEIL = 0.85;
+
+/** Under this part of the strongest, a position says too little to be hatched. */
+const FAINT = 0.04;
 
 /**
  * @typedef {object} Told
@@ -25,6 +29,8 @@ export class Positions {
     this.values = null;
     /** A picture laid over what the model sees, instead of values. @type {HTMLCanvasElement | null} */
     this.picture = null;
+    /** Where that picture is against rather than for, as opacity: there it is hatched. @type {HTMLCanvasElement | null} */
+    this.against = null;
     /** Is the photo taken back, so that the picture over it can be told from it? */
     this.veiled = false;
     /** How much is seen of what is laid over, 0 to 1. */
@@ -102,7 +108,21 @@ export class Positions {
     context.globalAlpha = this.mix;
     context.imageSmoothingEnabled = picture.width > this.how.cols;
     context.drawImage(picture, left * width, top * height, (right - left) * width, (bottom - top) * height);
+    if (this.against && this.canvas.width && this.canvas.height) this.#hatch(context, this.against, width, height);
     context.globalAlpha = 1;
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {HTMLCanvasElement} against @param {number} width @param {number} height */
+  #hatch(context, against, width, height) {
+    const [left, top, right, bottom] = this.how.seen;
+    const sheet = h('canvas', { width: this.canvas.width, height: this.canvas.height });
+    const lines = /** @type {CanvasRenderingContext2D} */ (sheet.getContext('2d'));
+    lines.scale(devicePixelRatio || 1, devicePixelRatio || 1);
+    lines.drawImage(against, left * width, top * height, (right - left) * width, (bottom - top) * height);
+    lines.globalCompositeOperation = 'source-in';
+    lines.fillStyle = hatching(lines);
+    lines.fillRect(0, 0, width, height);
+    context.drawImage(sheet, 0, 0, width, height);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} y @param {number} x @param {[number, number, number, number]} box */
@@ -112,6 +132,11 @@ export class Positions {
       context.globalAlpha = Math.min(1, Math.abs(value)) * this.mix;
       context.fillStyle = colour(value < 0 ? '--against' : '--for');
       context.fillRect(...box);
+      if (value < -FAINT) {
+        context.globalAlpha = Math.sqrt(Math.min(1, Math.abs(value))) * this.mix;
+        context.fillStyle = hatching(context);
+        context.fillRect(...box);
+      }
       context.globalAlpha = 1;
     }
     context.strokeStyle = 'rgb(255 255 255 / 35%)';
