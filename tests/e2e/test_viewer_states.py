@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -44,7 +45,7 @@ def test_too_many_pixels_or_bytes_are_refused_in_one_line(served: viewing.Served
     large = plain(8000, 5001)
     assert len(large) < 100_000
     many = post(served.address, question, large)
-    said = "this image can't be used: bomb: 8,000 × 5,001 pixels, more than 40,000,000"
+    said = "this image can't be used: 8,000 × 5,001 pixels, more than 40,000,000"
     assert (many.status_code, many.json()) == (400, {"error": said})
     padded = b"\x89PNG\r\n\x1a\n" + b"\0" * (uploads.LARGEST - 7)
     for sent in (padded, iter([padded])):  # with its length told, and in pieces
@@ -149,3 +150,45 @@ def test_a_viewer_that_takes_no_pictures_says_so(chromium: Any, served: viewing.
             page.settle()
             drop(page, "main", "mine.png", plain(8, 8))
             assert "--no-uploads" in page.see(shown).inner_text()
+
+
+def test_a_viewer_that_is_gone_is_asked_again_once_it_is_back(chromium: Any, served: viewing.Served) -> None:
+    with ExitStack() as first:
+        address = first.enter_context(viewing.serving(served.store, uploads=False))
+        with viewing.opened(chromium, address) as page:
+            page.goto(f"{ATLAS}?grid=2")
+            page.settle()
+            where = page.cell_on_screen()
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            first.close()
+            page.mouse.click(*where)
+            gone = page.see(".panel .failed")
+            gone.wait_for()
+            said = "The viewer does not answer. Is `actlas view` still running?"
+            assert gone.locator("p").inner_text() == said
+            page.see("nav.places >> text=Units").click()
+            page.see("main .failed").wait_for()
+            assert page.see("main .failed p").inner_text() == said
+            page.see("main .failed button").click()
+            page.see("main .failed").wait_for()
+            page.go_back()
+            page.see(".panel .failed").wait_for()
+            page.keyboard.press("Escape")
+            page.select_option("#grid", "4")
+            page.see(".map-unmet .failed").wait_for()
+            page.wait_for_timeout(500)
+            assert len([url for url in asked if "grid=4" in url and "/cells?" in url]) == 1  # and not over and over
+            with viewing.serving(served.store, uploads=False, port=int(address.rpartition(":")[2])) as again:
+                assert again == address
+                page.see(".map-unmet .failed button").click()
+                page.see(".map-unmet .failed").wait_for(state="detached")
+                page.settle()
+                page.wait_for_timeout(300)
+                assert page.pixels(".stage") > 20  # the tiles, too, have come
+                page.click_cell()
+                page.see(".panel").get_by_text("Real patches").wait_for()
+                assert page.loaded(".panel .patches img")
+                page.see("nav.places >> text=Units").click()
+                page.see(".units li").first.wait_for()
+        assert [said for said in page.complaints() if "Tile" not in said] == []

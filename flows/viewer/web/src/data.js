@@ -28,6 +28,9 @@ const AGAIN = 1500;
 /** Images whose facts are one script of an export, as flows/viewer/export.py has it. */
 const TOGETHER = 500;
 
+/** Has the viewer not answered? Once it does again, pictures that did not come are asked for anew. */
+let silent = false;
+
 /** Something that went wrong, in words for people. */
 export class Failed extends Error {
   /** @param {string} message @param {number} status */
@@ -175,7 +178,12 @@ export async function fetched(address, how = {}) {
     if (answer.status === BUSY) answer = await pause(AGAIN, how.signal).then(() => request(address, how));
   } catch (error) {
     if (how.signal?.aborted) throw error;
+    silent = true;
     throw new Failed('The viewer does not answer. Is `actlas view` still running?', 0);
+  }
+  if (silent) {
+    silent = false;
+    dispatchEvent(new Event('answersagain'));
   }
   const current = Number(answer.headers.get('Actlas-Current'));
   if (run && current > Math.max(run.version, ...run.versions) && address.includes(`/${encodeURIComponent(run.name)}/`)) announce(current);

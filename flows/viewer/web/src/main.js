@@ -22,6 +22,7 @@ import { RunPlace } from './places/run.js';
 import { UnitPlace } from './places/unit.js';
 import { UnitsPlace } from './places/units.js';
 import { Search } from './search.js';
+import { askAgain } from './sources.js';
 import { restore } from './theme.js';
 
 /** @typedef {{ update: (state: import('./address.js').State) => Promise<void> | void, close?: () => void }} View */
@@ -123,5 +124,6 @@ listen({
 });
 whenPublished((version) => frame.announce(version, here()));
 whenDropped(toTaker);
+addEventListener('answersagain', askAgain);
 whenThere(show);
 show();

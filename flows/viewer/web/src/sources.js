@@ -18,6 +18,11 @@ export function show(image, address) {
   queueMicrotask(() => (image.loading === 'lazy' ? whenInView(image, load) : load()));
 }
 
+/** Ask once more for the pictures that did not come. */
+export function askAgain() {
+  for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) show(image, image.dataset.source ?? image.src);
+}
+
 /** Let an element have a picture behind it. @param {HTMLElement} element @param {string} address */
 export function behind(element, address) {
   const put = (/** @type {string} */ there) => { element.style.backgroundImage = `url("${there}")`; };

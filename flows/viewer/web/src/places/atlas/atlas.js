@@ -60,8 +60,10 @@ export class Atlas {
     this.tools.left.append(this.legend);
     this.list = new CellList();
     this.foot = h('div', { class: 'map-foot' });
+    /** Why a grid that is asked for is not shown. */
+    this.unmet = h('div', { class: 'map-unmet' });
     this.heading = h('h1', { class: 'unseen' });
-    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list.element, this.foot));
+    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list.element, this.unmet, this.foot));
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
@@ -145,13 +147,16 @@ export class Atlas {
     if (!layer || !facts) return;
     this.map.fade(size);
     fillGrids(this.tools.grid, layer, here().query.grid, size);
-    if (this.scene.grid?.layer === layer && this.scene.grid.size === size) return;
+    if (this.scene.grid?.layer === layer && this.scene.grid.size === size) {
+      if (this.unmet.firstChild) this.awaited = '';
+      return fill(this.unmet);
+    }
     const key = `${layer.name}/${size}`;
     if (this.awaited !== key) {
       this.awaited = key;
       this.arrived = this.#load(layer, facts).then((grid) => this.#arrived(grid)).catch((error) => {
-        this.awaited = '';
-        fill(this.foot, failed(error, () => this.update(here())));
+        // Every move of the map comes by here: it is not asked for again before somebody says so.
+        fill(this.unmet, failed(error, () => { this.awaited = ''; this.update(here()); }));
       });
     }
     if (wait) await this.arrived;
@@ -170,6 +175,7 @@ export class Atlas {
   async #arrived(grid) {
     if (grid.layer !== this.layer || grid.size !== this.map.grid()) return;
     const first = this.scene.grid === null;
+    fill(this.unmet);
     Object.assign(this.scene, { grid, hover: -1, cursor: -1, open: -1, share: null, amount: null });
     this.card.hide();
     this.#foot(grid);
@@ -243,7 +249,7 @@ export class Atlas {
       return;
     }
     const found = /** @type {ClassMap | null} */ (await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }).catch((error) => {
-      if (this.scene.grid === grid) fill(this.foot, failed(error), h('button', { class: 'link', onclick: () => turn({ class: null, side: null, intensity: null }) }, 'Show all classes'));
+      if (this.scene.grid === grid) fill(this.foot, failed(error, () => this.update(here())), h('button', { class: 'link', onclick: () => turn({ class: null, side: null, intensity: null }) }, 'Show all classes'));
       return null;
     }));
     if (!found || this.scene.grid !== grid) return;

@@ -45,6 +45,11 @@ export class Tiles {
       tabIndex: -1,
     }));
     this.viewer = viewer;
+    /** Did a tile not come? */
+    this.torn = false;
+    viewer.addHandler('tile-load-failed', () => { this.torn = true; });
+    this.mend = () => { if (this.torn) this.grids.forEach((_, index) => viewer.world.getItemAt(index)?.reset()); this.torn = false; };
+    addEventListener('answersagain', this.mend);
     /** Has somebody moved the map since it last came to rest? */
     this.touched = false;
     this.layer = '';
@@ -201,6 +206,7 @@ export class Tiles {
   }
 
   close() {
+    removeEventListener('answersagain', this.mend);
     this.viewer.destroy();
   }
 }

@@ -24,6 +24,7 @@ export function sheet(grid, i) {
     image.decoding = 'async';
     show(image, source);
     sheets.set(source, image);
+    image.addEventListener('error', () => sheets.delete(source));
   }
   return image;
 }
