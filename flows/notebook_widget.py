@@ -23,6 +23,10 @@ class Viewer(anywidget.AnyWidget):
     address = traitlets.Unicode().tag(sync=True)
     height = traitlets.Int(720).tag(sync=True)
 
+    # Python ends a widget that was never made whole, too.
+    _workers: ThreadPoolExecutor | None = None
+    _inside: inside.Inside | None = None
+
     def __init__(self, store: str, name: str, layer: str, *, height: int, query: dict[str, Any]) -> None:
         words = f"?{urlencode(query, safe=',:@')}" if query else ""
         super().__init__(
@@ -37,16 +41,21 @@ class Viewer(anywidget.AnyWidget):
 
     def _heard(self, _: Any, asked: Any, buffers: list[Any]) -> None:
         """Answer what the page asks, beside the cells that run: a picture of a thousand tiles must not stop them."""
-        self._workers.submit(self._answer, asked, bytes(buffers[0]) if buffers else b"")
+        if self._workers is not None:
+            self._workers.submit(self._answer, asked, bytes(buffers[0]) if buffers else b"")
 
     def _answer(self, asked: dict[str, Any], body: bytes) -> None:
         method = asked["method"] if asked["method"] in METHODS else "GET"
+        if self._inside is None:
+            return
         answer = self._inside.ask(str(asked["address"]), method, body)
         told = {"status": answer.status, "headers": answer.headers}
         self.send({"line": asked["line"], "number": asked["number"]} | told, [answer.body])
 
     def close(self) -> None:
         """End the widget, and the process with the model."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
-        self._inside.close()
+        if self._workers is not None:
+            self._workers.shutdown(wait=False, cancel_futures=True)
+        if self._inside is not None:
+            self._inside.close()
         super().close()

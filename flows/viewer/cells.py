@@ -60,11 +60,9 @@ def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     mean = edition.array("attribution", layer, grid, "mean")
     strength = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), axis=1)
     share = edition.array("attribution", layer, grid, "share")[:, :TOP_CLASSES]
-    means, shares = (np.reshape(rounded(part.ravel(), 3), first.shape) for part in (strength, share))
-    rows = [
-        [list(row) for row in zip(*told, strict=True) if row[0] >= 0]
-        for told in zip(first.tolist(), means.tolist(), shares.tolist(), strict=True)
-    ]
+    told = zip(rounded(strength.ravel(), 3), rounded(share.ravel(), 3), strict=True)
+    rows = [[[c, *next(told)] for c in cs] for cs in first.tolist()]
+    rows = [[row for row in of_cell if row[0] >= 0] for of_cell in rows]
     known = edition.run.model["classes"]
     seen = sorted({int(c) for c in np.unique(first) if c >= 0})
     return {"classes": rows, "names": {str(c): str(known[c]) if c < len(known) else str(c) for c in seen}}

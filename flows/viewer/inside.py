@@ -83,7 +83,7 @@ def document(page: assets.Assets | None = None) -> str:
     page = page or assets.load()
     styles = "".join(f"<style>{_with_fonts(page, page.files[name].decode())}</style>" for name in page.styles)
     scripts = "".join(f"<script>{_inside(page.files[name].decode())}</script>" for name in page.scripts)
-    head, tail = assets.PAGE.format(icon="data:,", styles=styles, scripts="").split("</body>")
+    head, tail = assets.PAGE.format(rules="", icon="data:,", styles=styles, scripts="").split("</body>")
     return f"{head}{scripts}</body>{tail}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -25,44 +25,55 @@ Work = Callable[[threading.Event], bytes]
 class Asked:
     """A question on its way, how many wait for it, and the sign that nobody does any more."""
 
-    answer: asyncio.Future[bytes]
+    answer: Future[bytes]
     left: threading.Event
     waiting: int = field(default=0)
 
 
 class Waiting:
-    """Lets each question be asked once however many wait, in threads of its own; to be used from one event loop."""
+    """Lets each question be asked once however many wait, in threads of its own.
+
+    Those who wait may do so in event loops of their own: in a notebook each request has one.
+    """
 
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="asking")
         self._running: dict[Hashable, Asked] = {}
+        self._lock = threading.Lock()
 
     async def ask(self, key: Hashable, work: Work, request: Request) -> bytes:
         """Return what `work` makes, or what it is just making for somebody else. Raises Busy once the asker has left."""
-        asked = self._asked(key, work)
-        asked.waiting += 1
+        asked = self._join(key, work)
         try:
-            while not (await asyncio.wait({asked.answer}, timeout=LOOKS))[0]:
+            answer = asyncio.wrap_future(asked.answer)
+            answer.add_done_callback(_seen)
+            while not (await asyncio.wait({answer}, timeout=LOOKS))[0]:
                 if await request.is_disconnected():
                     raise Busy("nobody waits for this any more")
-            return asked.answer.result()
+            return answer.result()
         finally:
+            self._leave(key, asked)
+
+    def _join(self, key: Hashable, work: Work) -> Asked:
+        with self._lock:
+            asked = self._running.get(key)
+            if asked is None:
+                left = threading.Event()
+                asked = self._running[key] = Asked(self._pool.submit(work, left), left)
+            asked.waiting += 1
+            return asked
+
+    def _leave(self, key: Hashable, asked: Asked) -> None:
+        """Go; the last one takes the question along, so that who asks later begins anew."""
+        with self._lock:
             asked.waiting -= 1
             if not asked.waiting:
                 asked.left.set()
+                if self._running.get(key) is asked:
+                    del self._running[key]
 
-    def _asked(self, key: Hashable, work: Work) -> Asked:
-        found = self._running.get(key)
-        if found is not None and not found.left.is_set():
-            return found
-        left = threading.Event()
-        answer = asyncio.get_running_loop().run_in_executor(self._pool, work, left)
-        asked = self._running[key] = Asked(answer, left)
-        answer.add_done_callback(lambda done: self._forget(key, asked, done))
-        return asked
 
-    def _forget(self, key: Hashable, asked: Asked, done: asyncio.Future[bytes]) -> None:
-        if self._running.get(key) is asked:
-            del self._running[key]
-        if not done.cancelled():
-            done.exception()  # so that nobody is told of a fault that nobody waits for any more
+def _seen(answer: asyncio.Future[bytes]) -> None:
+    """Look at a fault, or Python tells of one that nobody waits for any more."""
+    if not answer.cancelled():
+        answer.exception()

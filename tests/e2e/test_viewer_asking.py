@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from support import viewing
 
 from flows.viewer import asking, desk, moved, software, uploads
+from flows.viewer.waiting import Waiting
 from storage.run import open_run
 
 LAYER = "features.5"
@@ -220,3 +222,31 @@ def test_too_many_comparisons_and_pictures_at_once_are_turned_away(
     with viewing.serving(served.store) as address:
         full = locate(address, id=3)
     assert (full.status_code, "too many pictures" in full.json()["error"]) == (429, True)
+
+
+class Here:
+    """Somebody who asks and stays."""
+
+    async def is_disconnected(self) -> bool:
+        return False
+
+
+def test_who_waits_in_loops_of_their_own_share_an_answer_too() -> None:
+    """As in a notebook, where each request has its own."""
+    asked, start = Waiting(), threading.Barrier(4)
+    made = []
+
+    def work(_: threading.Event) -> bytes:
+        time.sleep(0.5)
+        made.append(1)
+        return b"so"
+
+    def ask(_: int) -> bytes:
+        start.wait()
+        return asyncio.run(asked.ask("a", work, Here()))  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, range(4))) == {b"so"}
+    assert made == [1]
+    assert asyncio.run(asked.ask("a", work, Here())) == b"so"  # type: ignore[arg-type]
+    assert made == [1, 1]
