@@ -53,7 +53,11 @@ def test_answers_are_those_of_the_queries(ask: Any, served: viewing.Served) -> N
     details = ask(f"{API}/details", layer=LAYER, grid=4).json()
     assert np.allclose(details["cosine"], cells.cosine, rtol=1e-4)
     assert np.allclose(details["spread"], cells.spread, rtol=1e-4)
-    assert len(details["classes"]) == len(columns["row"])
+    facts = run.cell_facts(LAYER, 4)
+    for i, rows in enumerate(details["classes"]):
+        assert [row[0] for row in rows] == [c for c in facts.classes[i, :3].tolist() if c >= 0]
+        assert np.allclose([row[1] for row in rows], facts.class_mean[i, : len(rows)], rtol=1e-2, atol=1e-6)
+        assert np.allclose([row[2] for row in rows], facts.class_share[i, : len(rows)], atol=1e-3)
     row, col = int(cells.row[4]), int(cells.col[4])
     told, known = ask(f"{API}/cell", layer=LAYER, grid=4, row=row, col=col).json(), query.cell(run, LAYER, 4, row, col)
     assert told["count"] == known["count"]
