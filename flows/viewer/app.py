@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from flows import query
 from flows.viewer import about, addresses, catalogue, schemas, studies, uploads
 from flows.viewer.assets import Assets
+from flows.viewer.desk import Busy, Full
 from flows.viewer.guard import Guard, Rules
 from flows.viewer.shelf import Edition, Shelf
 from flows.viewer.waiting import Waiting
@@ -186,7 +187,8 @@ def _add_errors(app: FastAPI) -> None:
     Handler = Callable[[Request, Any], Awaitable[Response]]
 
     async def ours(request: Request, error: ActlasError) -> Response:
-        return JSONResponse({"error": str(error)}, status_code=_status(error), headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store"} | ({"Retry-After": "1"} if isinstance(error, Full) else {})
+        return JSONResponse({"error": str(error)}, status_code=_status(error), headers=headers)
 
     async def misunderstood(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
@@ -205,7 +207,7 @@ def _status(error: ActlasError) -> int:
 
 
 STATUSES: dict[type[ActlasError], int] = {
-    uploads.Busy: 429,
+    Busy: 429,
     NotFound: 404,
     Incomplete: 404,
     ImageError: 404,

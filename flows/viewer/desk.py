@@ -37,6 +37,10 @@ class Busy(ActlasError):
     """Too many questions at once, one that took too long, or one that nobody waits for any more."""
 
 
+class Full(Busy):
+    """Too many questions at once: a moment later there is room."""
+
+
 class Failed(ActlasError):
     """The model, or our own code around it, failed: no fault of what was asked."""
 
@@ -66,7 +70,7 @@ class Desk:
     def ask(self, question: str, asked: dict[str, Any], data: bytes, left: threading.Event | None = None) -> Any:
         """Return the answer. Raises Busy, also once nobody waits for it any more, or what the child raised."""
         if not self._places.acquire(blocking=False):
-            raise Busy("too many questions at once; try again in a moment")
+            raise Full("too many questions at once; try again in a moment")
         try:
             with self._my_turn(left):
                 return self._answer(question, asked, data, left)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.viewer.desk import Busy
+from flows.viewer.desk import Full
 from flows.viewer.numbers import plain, rounded
 from flows.viewer.shelf import Edition
 from storage.errors import ActlasError, NotFound
@@ -31,12 +31,12 @@ STATES = ("kept", "changed", "appeared", "emptied")
 
 
 def answer(edition: Edition, layer: str, since: str) -> dict[str, Any]:
-    """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound, Busy."""
+    """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound, Full."""
     edition.layer(layer)
     before = _before(edition, since)
     known = _noise_known(before, edition.run, layer)
     if not WAITING.acquire(blocking=False):
-        raise Busy("too many comparisons at once; try again in a moment")
+        raise Full("too many comparisons at once; try again in a moment")
     try:
         with ONE_AT_A_TIME:
             return edition.recent(

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from flows.viewer import schemas
-from flows.viewer.desk import Busy, Desk
+from flows.viewer.desk import Busy, Desk, Full
 from flows.viewer.shelf import Shelf
 from flows.viewer.waiting import Waiting
 from storage.errors import NotFound, Rejected, UsageError
@@ -122,7 +122,7 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Wa
 async def _picture(asked: dict[str, Any], request: Request, reading: asyncio.Semaphore) -> bytes:
     """Read the picture that a question brings along; there is none where it names an image of the run."""
     if reading.locked():
-        raise Busy("too many pictures at once; try again in a moment")
+        raise Full("too many pictures at once; try again in a moment")
     try:
         async with reading:
             data = await asyncio.wait_for(_body(request), ARRIVES)

@@ -218,6 +218,7 @@ def test_too_many_comparisons_and_pictures_at_once_are_turned_away(
     with moved.WAITING:
         full = httpx.get(f"{served.address}{API}/moved", params={"layer": LAYER, "since": f"small@{tag}"})
     assert (full.status_code, "too many comparisons" in full.json()["error"]) == (429, True)
+    assert full.headers["retry-after"] == "1"
     monkeypatch.setattr(uploads, "READ_AT_ONCE", 0)
     with viewing.serving(served.store) as address:
         full = locate(address, id=3)

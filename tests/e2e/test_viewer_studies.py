@@ -245,3 +245,19 @@ def test_a_link_that_cannot_be_asked_about_says_so_and_is_tried_again(page: view
     page.unroute("**/links?*")
     page.see(".carried").get_by_text("Try again").click()
     page.see(".carriers .lit").first.wait_for(timeout=120_000)
+
+
+def test_a_viewer_that_is_full_is_asked_once_more(page: viewing.Page) -> None:
+    asked = []
+
+    def full_at_first(route: Any) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            return route.continue_()
+        return route.fulfill(status=429, headers={"Retry-After": "1"}, body='{"error": "too many questions at once"}')
+
+    page.route("**/links?*", full_at_first)
+    page.goto(f"/small/unit/{FIRST}:7")
+    page.see(".links a").first.hover()
+    page.see(".carriers .lit").first.wait_for(timeout=120_000)
+    assert len(asked) == 2

@@ -175,7 +175,7 @@ export async function fetched(address, how = {}) {
   let answer;
   try {
     answer = await request(address, how);
-    if (answer.status === BUSY) answer = await pause(AGAIN, how.signal).then(() => request(address, how));
+    if (answer.status === BUSY && answer.headers.has('Retry-After')) answer = await pause(AGAIN, how.signal).then(() => request(address, how));
   } catch (error) {
     if (how.signal?.aborted) throw error;
     silent = true;
