@@ -160,7 +160,9 @@ def test_a_viewer_that_is_gone_is_asked_again_once_it_is_back(chromium: Any, ser
             page.settle()
             where = page.cell_on_screen()
             asked: list[str] = []
+            came: list[str] = []
             page.on("request", lambda request: asked.append(request.url))
+            page.on("requestfinished", lambda request: came.append(request.url))
             first.close()
             page.mouse.click(*where)
             gone = page.see(".panel .failed")
@@ -184,8 +186,7 @@ def test_a_viewer_that_is_gone_is_asked_again_once_it_is_back(chromium: Any, ser
                 page.see(".map-unmet .failed button").click()
                 page.see(".map-unmet .failed").wait_for(state="detached")
                 page.settle()
-                page.wait_for_timeout(300)
-                assert page.pixels(".stage") > 20  # the tiles, too, have come
+                assert any("/tile?" in url and "grid=4" in url for url in came)
                 page.click_cell()
                 page.see(".panel").get_by_text("Real patches").wait_for()
                 assert page.loaded(".panel .patches img")

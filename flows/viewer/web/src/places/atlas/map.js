@@ -45,10 +45,17 @@ export class Tiles {
       tabIndex: -1,
     }));
     this.viewer = viewer;
-    /** Did a tile not come? */
-    this.torn = false;
-    viewer.addHandler('tile-load-failed', () => { this.torn = true; });
-    this.mend = () => { if (this.torn) this.grids.forEach((_, index) => viewer.world.getItemAt(index)?.reset()); this.torn = false; };
+    /** Tiles that did not come: OpenSeadragon takes them for tiles that are not there. @type {any[]} */
+    let torn = [];
+    viewer.addHandler('tile-load-failed', ({ tile, tiledImage }) => { torn.push({ tile, tiledImage }); });
+    this.mend = () => {
+      for (const { tile, tiledImage } of torn) {
+        tile.exists = true;
+        tiledImage.update(true);
+      }
+      torn = [];
+      viewer.forceRedraw();
+    };
     addEventListener('answersagain', this.mend);
     /** Has somebody moved the map since it last came to rest? */
     this.touched = false;
