@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from support import corpus, viewing
@@ -241,3 +242,50 @@ def test_what_is_against_is_hatched_on_the_photo(page: viewing.Page) -> None:
         assert (page.see("figcaption .signs").count() == 1) == hatched, show
     page.goto(f"/small@1/image/7?layer=features.2&to={LAYER}")
     page.see(".line-key").nth(1).wait_for(timeout=60_000)
+
+
+ROOM = """() => {
+  const m = document.querySelector('main');
+  return [m.scrollWidth - m.clientWidth, document.documentElement.scrollWidth];
+}"""
+NARROW = {"width": 390, "height": 844}
+
+
+def test_nothing_is_wider_than_a_telephone(chromium: Any, served: viewing.Served) -> None:
+    cell = httpx.get(f"{served.address}/api/1/runs/small/1/cells?layer={LAYER}&grid=4").json()
+    at = f"{cell['row'][0]},{cell['col'][0]}"
+    both = f"/compare/small@1..small@2/{LAYER}"
+    with viewing.opened(chromium, served.address, viewport=NARROW) as page:
+        for address in (
+            "/",
+            "/api",
+            "/small/run",
+            FIRST,
+            f"{FIRST}?grid=4&cell={at}",
+            f"{FIRST}?view=list&class=1",
+            f"/small/atlas/{LAYER}?shade=motion:small@1",
+            both,
+            f"{both}?grid=4&cell={at}",
+            f"/small/image?layer={LAYER}",
+            f"/small/units/{LAYER}",
+            "/small@1/unit/features.2:3",
+            "/small@1/unit/features.2:3?side=range",
+            f"/small@1/image/7?layer=features.2&to={LAYER}",
+        ):
+            page.goto(address)
+            page.settle()
+            over, wide = page.script(ROOM)
+            assert (over, wide) == (0, 390), address
+
+
+def test_locate_leaves_the_map_on_a_telephone(chromium: Any, served: viewing.Served) -> None:
+    with viewing.opened(chromium, served.address, viewport=NARROW) as page:
+        page.goto(f"{FIRST}?locate=7")
+        page.see(".panel .near button").first.wait_for(timeout=60_000)
+        page.settle()
+        box, sheet = page.see(".stage").bounding_box(), page.see(".panel").bounding_box()
+        assert box["height"] > 0.4 * NARROW["height"]
+        assert box["y"] + box["height"] <= sheet["y"] + 1
+        assert sheet["y"] + sheet["height"] <= NARROW["height"] + 1
+        photo = page.see(".panel .positioned img").bounding_box()
+        assert page.see(".panel .positions").bounding_box() == photo

@@ -21,11 +21,12 @@ export class Panel {
     this.leave = () => this.close();
   }
 
-  /** Who followed a link in here goes on reading at the new heading. @param {string} heading @param {() => void} leave what closing means */
-  open(heading, leave) {
+  /** Who followed a link in here goes on reading at the new heading. @param {string} heading @param {() => void} leave what closing means @param {'low' | ''} [kind] low: as a sheet it leaves room to the map */
+  open(heading, leave, kind = '') {
     const inside = this.body.contains(document.activeElement);
     this.heading.textContent = heading;
     this.leave = leave;
+    this.element.dataset.kind = kind;
     this.element.hidden = false;
     this.element.scrollTop = 0;
     document.body.classList.add('with-panel');

@@ -105,7 +105,7 @@ function provenance(about, used) {
 /** What was published before and since. @param {import('../address.js').State} state @param {About} about */
 function versions(state, about) {
   if (about.history.length < 2) return null;
-  return section('Versions', h('table', { class: 'table' },
+  return section('Versions', h('table', { class: 'table versions' },
     h('thead', {}, h('tr', {}, ...['version', 'published', 'images', 'weights', 'what moved'].map((name, i) => h('th', { scope: 'col', class: i === 2 ? 'num' : '' }, name)))),
     h('tbody', {}, ...about.history.map((row) => h('tr', {},
       h('td', {}, h('a', { href: href({ ...state, version: row.version }), 'aria-current': row.version === about.version ? 'page' : null }, `@ ${row.version}`)),

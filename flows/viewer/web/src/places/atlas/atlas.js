@@ -67,7 +67,7 @@ export class Atlas {
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
-      resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
+      resized: () => this.#resized(),
       clicked: (x, y) => this.#clicked(x, y),
     });
     /** Where the address said to look, when it was last read or written. */
@@ -300,6 +300,13 @@ export class Atlas {
     if (asList && grid) this.list.show(grid, state, share);
     if (asList && grid && !grid.known) grid.tell().then(() => this.scene.grid === grid && this.#listed(here()), () => {});
     relink(this.panel.element, state);
+  }
+
+  /** Show what was shown, in more or in less room. */
+  #resized() {
+    if (!here().query.at) this.map.home(true);
+    if (this.scene.open >= 0) this.reveal(this.scene.open);
+    this.redraw();
   }
 
   moved() {

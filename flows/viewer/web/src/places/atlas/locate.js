@@ -77,7 +77,7 @@ export class Locate {
   /** @param {string} address @param {() => Promise<Located>} ask */
   #show(address, ask) {
     this.#giveUp();
-    const body = this.atlas.panel.open('Locate', () => this.leave());
+    const body = this.atlas.panel.open('Locate', () => this.leave(), 'low');
     coming(body, ask, (found) => this.#draw(address, found), [328, 328], [0, 60]);
   }
 
@@ -91,7 +91,7 @@ export class Locate {
     });
     this.light();
     say(String(this.words.textContent));
-    return [this.positions.element, this.words, section('Where most of it falls', this.most)];
+    return h('div', { class: 'located' }, this.positions.element, h('div', {}, this.words, section('Where most of it falls', this.most)));
   }
 
   /** Say where it falls on the grid that is shown. @param {Located} found @param {Grid} grid */
