@@ -170,12 +170,12 @@ def test_many_who_ask_the_same_are_answered_once(served: viewing.Served, monkeyp
 def test_who_leaves_frees_the_place_if_nobody_else_waits(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five may be there: seven who leave, one after another, would otherwise leave no place for the eighth."""
+    """Five may be there: six who leave, one after another, would otherwise leave no place for the seventh."""
     monkeypatch.setattr(desk, "serve_questions", serve_slowly)
     with viewing.serving(served.store) as address:
-        for _ in range(7):
+        for _ in range(6):
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{address}{API}/explain", params={"layer": LAYER, "id": 3}, timeout=0.5)
+                httpx.post(f"{address}{API}/explain", params={"layer": LAYER, "id": 3}, timeout=0.3)
         assert explain(address, id=3).json() == "explain"
 
 
@@ -206,7 +206,7 @@ def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() 
 def serve_slowly(store: str, pipe: Any) -> None:
     while True:
         question, *_ = pipe.recv()
-        time.sleep({"slow": 1.0, "explain": 2.0}.get(question, 0))
+        time.sleep({"slow": 0.5, "explain": 1.0}.get(question, 0))
         pipe.send((True, question))
 
 
