@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from PIL import Image
 from support import slow_desk, viewing
 
 from flows.viewer import desk, uploads
+from storage.store import Contents, Store
 
 LAYER = "features.5"
 ATLAS = f"/small/atlas/{LAYER}"
@@ -193,3 +195,109 @@ def test_a_viewer_that_is_gone_is_asked_again_once_it_is_back(chromium: Any, ser
                 page.see("nav.places >> text=Units").click()
                 page.see(".units li").first.wait_for()
         assert [said for said in page.complaints() if "Tile" not in said] == []
+
+
+def test_a_notice_is_shown_once_for_each_version_of_each_run(
+    chromium: Any, served: viewing.Served, tmp_path: Path
+) -> None:
+    store = viewing.copied(served.store, tmp_path)
+    viewing.another_run(store)
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        notice = page.see(".notice")
+        page.goto(f"/again/atlas/{LAYER}")
+        page.settle()
+        for number, grid, first, second in ((2, 2, "Units", "Run"), (3, 4, "Image", "Atlas")):
+            assert another(store, grid) == number
+            turn(page, first)
+            notice.wait_for()
+            assert f"Version {number} of again" in notice.inner_text()
+            notice.locator("[aria-label=Dismiss]").click()
+            turn(page, second)
+            assert notice.is_hidden()
+        page.see(".brand").click()
+        page.see("main a[href^='/small']").first.click()
+        page.settle()
+        assert viewing.another_version(store) == 2  # a lower number than what was told of the other run
+        turn(page, "Units")
+        notice.wait_for()
+        assert "Version 2 of small" in notice.inner_text()
+
+
+def another(store: Path, grid: int) -> int:
+    """Publish a version of the other run that has one grid alone."""
+    opened = Store(store)
+    first = opened.version("again", 1)
+    kept = [entry for entry in first.stages if entry.grid in (None, grid)]
+    return opened.publish("again", Contents(dict(first.about) | {"grids": [grid]}, kept))
+
+
+def turn(page: viewing.Page, place: str) -> None:
+    """Go to a place that was not looked at yet, so that something is asked."""
+    page.see(f"nav.places >> text={place}").click()
+    page.settle()
+
+
+FRAMED = """() => {
+  const canvas = document.querySelector('.minimap'), side = canvas.width;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, side, side);
+  const probe = document.createElement('canvas').getContext('2d');
+  probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue('--accent');
+  probe.fillRect(0, 0, 1, 1);
+  const tone = [...probe.getImageData(0, 0, 1, 1).data], xs = [], ys = [];
+  for (let i = 0; i < side * side; i++) {
+    if (tone.some((part, k) => data[4 * i + k] !== part)) continue;
+    xs.push(i % side);
+    ys.push(Math.floor(i / side));
+  }
+  return [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)].map((at) => at / side);
+}"""
+"""Where on the minimap the colour of the frame is: left, right, top, bottom."""
+
+
+def looks_at(page: viewing.Page) -> list[float]:
+    return [float(word) for word in page.script("() => new URLSearchParams(location.search).get('at')").split(",")]
+
+
+def test_the_minimap_frames_what_is_seen_and_leads_there(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    assert page.see(".minimap").is_hidden()
+    whole = page.shot(".stage")
+    page.goto(f"{ATLAS}?grid=4&at=0.4,0.6,3")
+    page.settle()
+    page.see(".minimap").wait_for()
+    page.settle()
+    left, right, top, bottom = page.script(FRAMED)
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((0.4, 0.6), abs=0.02)
+    stage = page.see(".stage").bounding_box()
+    assert (right - left) / (bottom - top) == pytest.approx(stage["width"] / stage["height"], rel=0.1)
+    before = page.url
+    page.see(".minimap").click(position={"x": 100, "y": 36})
+    page.until(f"() => location.href !== {before!r}")
+    page.settle()
+    assert looks_at(page)[:2] == pytest.approx([100 / 144, 36 / 144], abs=0.02)
+    left, right, top, bottom = page.script(FRAMED)
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((100 / 144, 36 / 144), abs=0.03)
+    page.mouse.move(stage["x"] + 400, stage["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + 300, stage["y"] + 250, steps=4)
+    page.mouse.up()
+    page.until(f"() => location.search !== '?grid=4&at={','.join(f'{part:g}' for part in looks_at(page))}'")
+    page.see(".stage").focus()
+    page.keyboard.press("0")
+    page.until("() => !location.search.includes('at=')")
+    page.see(".minimap").wait_for(state="hidden")
+    page.see(".stage").blur()
+    page.wait_for_timeout(200)
+    assert page.shot(".stage") == whole
+
+
+def test_full_screen_is_entered_and_left(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    page.see("[aria-label='Full screen']").click()
+    page.until("() => document.fullscreenElement === document.querySelector('main')")
+    page.settle()
+    assert page.see(".stage").bounding_box()["width"] == page.viewport_size["width"]
+    page.see("[aria-label='Full screen']").click()
+    page.until("() => !document.fullscreenElement")

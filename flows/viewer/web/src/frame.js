@@ -54,8 +54,8 @@ export class Frame {
   constructor() {
     this.panel = new Panel();
     this.top = h('header', { class: 'top' });
-    /** The latest version that was told of. */
-    this.announced = 0;
+    /** The latest version that was told of, by run. @type {Map<string, number>} */
+    this.announced = new Map();
     this.notice = h('div', { class: 'notice', hidden: true, role: 'status' });
     this.rail = h('nav', { class: 'rail', 'aria-label': 'layers' });
     this.main = h('main', { class: 'place', id: 'main', tabindex: -1 });
@@ -122,8 +122,8 @@ export class Frame {
   /** @param {number} version @param {State} state */
   announce(version, state) {
     const at = seen(state);
-    if (version <= this.announced) return;
-    this.announced = version;
+    if (version <= (this.announced.get(at.name) ?? 0)) return;
+    this.announced.set(at.name, version);
     this.tell(`Version ${version} of ${at.name} has been published. What you see stays as it is. `,
       h('a', { href: href(state.place === 'compare' ? { ...state, other: at.name } : { ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'));
   }
