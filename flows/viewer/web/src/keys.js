@@ -2,7 +2,7 @@
 
 /** @type {[string, string][]} */
 export const KEYS = [
-  ['/', 'search: a class, a unit, a label'],
+  ['/', 'search: a class, a unit, a label, a file'],
   ['?', 'this help'],
   ['Esc', 'close, go back to the map'],
   ['← ↑ → ↓', 'on the map: walk from cell to cell; on a unit: the one before or after'],

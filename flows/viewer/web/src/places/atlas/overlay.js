@@ -23,6 +23,7 @@ import { drawMark } from './marks.js';
  */
 
 export const ROOM = 56;
+const FONT = '500 12px "Inter Variable", system-ui, sans-serif';
 
 export class Overlay {
   /** @param {HTMLElement} parent */
@@ -34,6 +35,8 @@ export class Overlay {
     this.front = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
     /** What the cursor does not change, drawn apart: with thousands of cells, hover could not wait for it. */
     this.context = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
+    /** What is written: text, middle, foot and width of each cell's name. @type {Map<number, [string, number, number, number]>} */
+    this.labels = new Map();
     /** What it was drawn from. @type {unknown[]} */
     this.drawn = [];
     /** @type {WeakMap<Grid, Path2D>} */
@@ -67,6 +70,8 @@ export class Overlay {
     if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink', context);
     if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent', context);
     if (scene.open >= 0) this.#outline(scene, scene.open, 3, 'accent', context);
+    // An outline does not strike out the name of its cell.
+    for (const i of new Set([scene.hover, scene.cursor, scene.open])) this.#label(i, context);
     return moved;
   }
 
@@ -85,6 +90,7 @@ export class Overlay {
     sized(context.canvas, width, height);
     context.setTransform(dots, 0, 0, dots, 0, 0);
     context.clearRect(0, 0, width / dots, height / dots);
+    this.labels.clear();
     if (!scene.grid) return;
     const seen = visible(scene, width / dots, height / dots);
     this.#paper(scene, seen, dots);
@@ -161,10 +167,7 @@ export class Overlay {
     const inView = new Set(seen);
     /** @type {[number, number, number, number][]} */
     const taken = [];
-    context.font = '500 12px "Inter Variable", system-ui, sans-serif';
-    context.textAlign = 'center';
-    context.textBaseline = 'alphabetic';
-    context.lineJoin = 'round';
+    context.font = FONT;
     for (const i of grid.fullest.slice(0, 600)) {
       const word = inView.has(i) ? grid.words(i, 1)[0] : undefined;
       if (!word) continue;
@@ -173,20 +176,31 @@ export class Overlay {
       if (wide > cell * 1.4) continue;
       const { x, y, side } = square(scene, i);
       const middle = x + side / 2;
-      const base = y + side - 6;
       /** @type {[number, number, number, number]} */
-      const box = [middle - wide / 2, base - 14, middle + wide / 2, base + 6];
+      const box = [middle - wide / 2, y + side - 18, middle + wide / 2, y + side];
       if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
       taken.push(box);
-      context.globalAlpha = 0.88;
-      context.fillStyle = this.colours.paper;
-      context.beginPath();
-      context.roundRect(box[0] + 2, box[1], wide - 4, 18, 3);
-      context.fill();
-      context.globalAlpha = 1;
-      context.fillStyle = this.colours.ink;
-      context.fillText(text, middle, base - 1);
+      this.labels.set(i, [text, middle, y + side, wide - 4]);
+      this.#label(i, context);
     }
+  }
+
+  /** Write the name of a cell, if it has room, over the foot of its icon. @param {number} i @param {CanvasRenderingContext2D} context */
+  #label(i, context) {
+    const label = this.labels.get(i);
+    if (!label) return;
+    const [text, middle, foot, wide] = label;
+    context.globalAlpha = 0.88;
+    context.fillStyle = this.colours.paper;
+    context.beginPath();
+    context.roundRect(middle - wide / 2, foot - 18, wide, 18, [3, 3, 0, 0]);
+    context.fill();
+    context.globalAlpha = 1;
+    context.font = FONT;
+    context.textAlign = 'center';
+    context.textBaseline = 'alphabetic';
+    context.fillStyle = this.colours.ink;
+    context.fillText(text, middle, foot - 5);
   }
 
   /** @param {Scene} scene @param {number} i @param {number} width @param {'ink' | 'accent'} tone @param {CanvasRenderingContext2D} [context] */
