@@ -6,8 +6,9 @@ import { layerOf } from './frame.js';
 import { go } from './go.js';
 import { say } from './live.js';
 
-const MOST = 8;
-const FILES = 4;
+/** Rows of each kind, so that none hides another: of the first only, more where others have fewer. */
+const EACH = 4;
+const MOST = 12;
 
 /** @typedef {{ words: string, kind: string, act: () => void }} Found */
 
@@ -109,27 +110,39 @@ export class Search {
 /** @param {string} text @param {About} about @param {import('./address.js').State} state @returns {Promise<Found[]>} */
 async function matches(text, about, state) {
   const layer = layerOf(state, about);
-  const found = units(text, about, layer, state);
+  const kinds = [units(text, about, layer, state)];
   const low = text.toLowerCase();
   if (about.classes && !about.missing.attribution) {
     const { names } = await ask('classes').catch(() => ({ names: [] }));
     const hits = /** @type {string[]} */ (names).map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(low) })).filter((hit) => hit.at >= 0);
     hits.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
-    found.push(...hits.slice(0, MOST).map(({ name, i }) => ({
+    kinds.push(hits.slice(0, MOST).map(({ name, i }) => ({
       words: name, kind: 'class, on the map', act: () => go({ ...state, place: 'atlas', what: layer, query: { ...(state.place === 'atlas' ? state.query : {}), class: String(i), cell: '' } }),
     })));
   }
   if (about.labels) {
     const { labels } = await ask('units', { layer }).catch(() => ({ labels: [] }));
-    found.push(.../** @type {string[]} */ (labels).filter((label) => label.toLowerCase().includes(low)).slice(0, MOST).map((label) => ({
+    kinds.push(/** @type {string[]} */ (labels).filter((label) => label.toLowerCase().includes(low)).slice(0, MOST).map((label) => ({
       words: label, kind: 'label, among units', act: () => go({ ...state, place: 'units', what: layer, query: { label } }),
     })));
   }
   if (live() && text.length > 1) {
     const { found: images } = /** @type {ImageList} */ (await ask('images', { start: 0, text }).catch(() => ({ found: [] })));
-    found.splice(MOST, Infinity, ...images.slice(0, FILES).map((image) => ({ words: image.key, kind: 'image', act: () => go({ ...state, place: 'image', what: String(image.image_id), query: { layer } }) })));
+    kinds.push(images.slice(0, MOST).map((image) => ({ words: image.key, kind: 'image', act: () => go({ ...state, place: 'image', what: String(image.image_id), query: { layer } }) })));
   }
-  return found.slice(0, MOST + FILES);
+  return shared(kinds);
+}
+
+/** As many of each kind as there is room for: the rest of one that has few is for those that have more. @param {Found[][]} kinds */
+export function shared(kinds) {
+  const taken = kinds.map((rows) => Math.min(rows.length, EACH));
+  let room = MOST - taken.reduce((sum, n) => sum + n, 0);
+  kinds.forEach((rows, k) => {
+    const more = Math.max(0, Math.min(rows.length - taken[k], room));
+    taken[k] += more;
+    room -= more;
+  });
+  return kinds.flatMap((rows, k) => rows.slice(0, taken[k]));
 }
 
 /** @param {string} text @param {About} about @param {string} layer @param {import('./address.js').State} state @returns {Found[]} */

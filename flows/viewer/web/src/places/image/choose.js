@@ -4,7 +4,7 @@ import { ask, picture } from '../../data.js';
 import { fill, h } from '../../dom.js';
 import { count, many } from '../../format.js';
 import { say } from '../../live.js';
-import { coming } from '../../parts.js';
+import { coming, failed } from '../../parts.js';
 
 const PATIENCE = 200;
 
@@ -32,7 +32,18 @@ export function chooser(text, link, typed) {
 /** @param {ImageList} first @param {string} text @param {(id: number) => string} link */
 function shelves(first, text, link) {
   const list = h('ul', { class: 'images' });
-  const more = h('button', { class: 'button', onclick: async () => add(await ask('images', { start: list.children.length, text })) }, 'More images');
+  const wrong = h('div');
+  const more = h('button', { class: 'button', onclick: async () => {
+    if (more.disabled) return;
+    more.disabled = true;
+    fill(wrong);
+    try {
+      add(await ask('images', { start: list.children.length, text }));
+    } catch (error) {
+      fill(wrong, failed(error));
+    }
+    more.disabled = false;
+  } }, 'More images');
   const add = (/** @type {ImageList} */ found) => {
     list.append(...found.found.map((row) => h('li', {}, h('a', { href: link(row.image_id), title: row.key },
       h('span', { class: 'image-shot' }, h('img', { src: picture('thumbnail', { id: row.image_id }), alt: '', loading: 'lazy', decoding: 'async' })),
@@ -41,5 +52,5 @@ function shelves(first, text, link) {
     fill(more, `More of ${count(found.images - list.children.length)}`);
   };
   add(first);
-  return [list, more];
+  return [list, more, wrong];
 }
