@@ -10,6 +10,9 @@ const SIDE = 320;
 const BETWEEN = 140;
 const MOST = 4;
 
+/** An arrow is drawn for no less than this part of the strongest. */
+const LEAST = 0.01;
+
 /** @typedef {import('../atlas/grid.js').Grid} Grid */
 
 /**
@@ -53,7 +56,7 @@ const hrefOf = (state, layer, unit) => chip(state, layer, unit).href;
 /** The parts that are moved most, either way. @param {number[][]} effects */
 function ends(effects) {
   return effects.flatMap((row, y) => row.map((effect, x) => ({ y, x, effect, rows: effects.length, cols: row.length })))
-    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, MOST);
+    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, MOST).filter((end, _, all) => Math.abs(end.effect) >= LEAST * Math.abs(all[0].effect));
 }
 
 /** @param {number[][][][]} positions */
