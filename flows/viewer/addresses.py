@@ -14,8 +14,8 @@ from storage.errors import ActlasError, NotFound
 
 RUN = r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})(?:@(?P<version>[1-9][0-9]{0,8}))?"
 PLACES = re.compile(rf"/{RUN}(?:/(?P<place>atlas|units|unit|image|run)(?:/(?P<what>[^/]+))?)?/?", re.ASCII)
-OTHER = RUN.replace("<name>", "<other>").replace("<version>", "<than>")
-COMPARE = re.compile(rf"/compare/{RUN}\.\.{OTHER}(?:/[^/]+)?/?", re.ASCII)
+ONE = re.compile(RUN, re.ASCII)
+COMPARE = re.compile(r"/compare/(?P<both>[^/]+)(?:/[^/]+)?/?", re.ASCII)
 ASSET = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 DATA = ("/api/", "/pictures/", "/assets/")
 """Under these, what is not there is said to a program, not to a reader."""
@@ -52,15 +52,22 @@ def is_there(shelf: Shelf, path: str) -> bool:
     if path in OURS:
         return True
     compared = COMPARE.fullmatch(path)
-    if compared:
-        both = ((compared["name"], compared["version"]), (compared["other"], compared["than"]))
-        return all(_has_run(shelf, name, version) for name, version in both)
+    both = _parted(compared["both"]) if compared else None
+    if both:
+        return all(_has_run(shelf, one["name"], one["version"]) for one in both)
     found = PLACES.fullmatch(path)
-    if not found or path.startswith(("/api/", "/pictures/", "/assets/")):
-        return False
-    if not _has_run(shelf, found["name"], found["version"]):
+    if not found or not _has_run(shelf, found["name"], found["version"]):
         return False
     return found["what"] is None or _has(shelf, found)
+
+
+def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
+    """Return two runs that are compared: parted by the first `..` with a run's name on both sides, as the page has it."""
+    for at in (dots.start() for dots in re.finditer(r"(?=\.\.)", both)):
+        one, other = ONE.fullmatch(unquote(both[:at])), ONE.fullmatch(unquote(both[at + 2 :]))
+        if one and other:
+            return one, other
+    return None
 
 
 def _has_run(shelf: Shelf, name: str, version: str | None) -> bool:

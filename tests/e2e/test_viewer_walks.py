@@ -12,7 +12,12 @@ import pytest
 import torch
 from support import corpus, viewing
 
+from storage.store import Contents, Store
+
 LAYER = "features.5"
+NAMES = ("compare", "api", "a..b", "dot.")
+"""Runs that are called as parts of an address are."""
+
 FIRST = f"/small@1/atlas/{LAYER}"
 """The version that has everything in it."""
 
@@ -28,6 +33,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
     weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
     torch.save(weights, folder / "trained.pt")
     viewing.make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    opened = Store(store)
+    first = opened.version("small", 1)
+    for name in NAMES:
+        opened.publish(name, Contents(dict(first.about), list(first.stages)))
     with viewing.serving(store, seconds=240) as address:
         yield viewing.Served(address, store, images)
 
@@ -289,3 +298,42 @@ def test_locate_leaves_the_map_on_a_telephone(chromium: Any, served: viewing.Ser
         assert sheet["y"] + sheet["height"] <= NARROW["height"] + 1
         photo = page.see(".panel .positioned img").bounding_box()
         assert page.see(".panel .positions").bounding_box() == photo
+
+
+ADDRESSED = {
+    "/compare": "atlas · compare@1",
+    f"/compare/atlas/{LAYER}": f"{LAYER} · atlas · compare@1",
+    "/compare@1/run": "run · compare@1",
+    "/api": "interface",
+    "/api@1": "atlas · api@1",
+    f"/api/units/{LAYER}": f"units · {LAYER} · api@1",
+    f"/a..b/atlas/{LAYER}": f"{LAYER} · atlas · a..b@1",
+    f"/compare/a..b@1..small@2/{LAYER}": "compare · a..b@1 · small@2",
+    f"/compare/small@1..a..b@1/{LAYER}": "compare · small@1 · a..b@1",
+    f"/compare/a%2E%2Eb..compare/{LAYER}": "compare · a..b@1 · compare@1",
+    f"/compare/dot...api@1/{LAYER}": "compare · dot.@1 · api@1",
+}
+
+
+def test_runs_called_as_parts_of_an_address_are_addressed(page: viewing.Page) -> None:
+    for address, title in ADDRESSED.items():
+        assert httpx.get(page.address + address).status_code == 200, address
+        page.goto(address)
+        page.settle()
+        assert title in page.title(), address
+    for lost in ("/compare/atlas/nothing", "/compare/nobody..small", "/compare/small", "/api/1/nothing", "/pictures/x"):
+        assert httpx.get(page.address + lost).status_code == 404, lost
+
+
+def test_an_address_that_was_written_is_read_the_same(page: viewing.Page) -> None:
+    page.goto(f"/compare/a..b@1..small@2/{LAYER}")
+    page.see("[aria-label='Swap the two']").click()
+    page.until("() => location.pathname.startsWith('/compare/small@2..a%2E%2Eb@1/')")
+    page.reload()
+    page.settle()
+    assert page.title() == "compare · small@2 · a..b@1 · actlas"
+    page.see(".sides figcaption a").nth(1).click()
+    page.until(f"() => location.pathname === '/a..b@1/atlas/{LAYER}'")
+    page.go_back()
+    page.settle()
+    assert page.title() == "compare · small@2 · a..b@1 · actlas"

@@ -14,6 +14,9 @@ import { host } from './host.js';
 
 const PLACES = ['atlas', 'units', 'unit', 'image', 'run'];
 
+/** What a run may be called, and its version. */
+const RUN = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}(@[1-9]\d{0,8})?$/;
+
 /** Opened from a disk or exported: the address stands after `#`. */
 export const hashed = () => location.protocol === 'file:' || host !== null || 'ACTLAS' in window;
 
@@ -23,16 +26,22 @@ export function here() {
   return parse(location.hash.slice(1) || '/');
 }
 
-/** @param {string} address @returns {State} */
+/**
+ * What an address says. A run may be called as a place of ours is: `/api` alone is the interface, and what follows `/compare/` is
+ * two runs unless it is the name of a place; with a place or a version after it the word is a run's name: `/api/atlas`, `/compare@2`.
+ * @param {string} address
+ * @returns {State}
+ */
 export function parse(address) {
   const [path, search = ''] = split(address, '?');
   const query = Object.fromEntries(new URLSearchParams(search));
-  const parts = path.split('/').filter(Boolean).map(decoded);
+  const raw = path.split('/').filter(Boolean);
+  const parts = raw.map(decoded);
   const state = (/** @type {Partial<State>} */ more) =>
     /** @type {State} */ ({ place: 'lost', name: '', version: null, what: '', query, ...more });
   if (!parts.length) return state({ place: 'home' });
   if (parts.length === 1 && parts[0] === 'api') return state({ place: 'api' });
-  if (parts[0] === 'compare') return compared(parts, state);
+  if (parts[0] === 'compare' && parts.length > 1 && !PLACES.includes(parts[1])) return compared(raw[1], parts[2] ?? '', state);
   const [name, version] = split(parts[0], '@');
   const place = parts[1] ?? 'atlas';
   const known = PLACES.includes(place) && parts.length <= 3 && (version === undefined || /^[1-9]\d{0,8}$/.test(version));
@@ -40,12 +49,23 @@ export function parse(address) {
   return state({ place: /** @type {State['place']} */ (place), name, version: version ? Number(version) : null, what: parts[2] ?? '' });
 }
 
-/** @param {string[]} parts @param {(more: Partial<State>) => State} state */
-function compared(parts, state) {
-  const [a, b] = split(parts[1] ?? '', '..');
-  const { name, version } = versionOf(a);
-  return b ? state({ place: 'compare', name, version, other: b, what: parts[2] ?? '' }) : state({});
+/**
+ * Two runs are parted by the first `..` that has a run's name on both sides. Where a name has `..` itself, or ends in a dot, `format`
+ * writes its dots as `%2E`, which part nothing.
+ * @param {string} both as it stands in the address
+ * @param {string} what
+ * @param {(more: Partial<State>) => State} state
+ */
+function compared(both, what, state) {
+  for (let at = both.indexOf('..'); at >= 0; at = both.indexOf('..', at + 1)) {
+    const [a, other] = [decoded(both.slice(0, at)), decoded(both.slice(at + 2))];
+    if (RUN.test(a) && RUN.test(other)) return state({ place: 'compare', ...versionOf(a), other, what });
+  }
+  return state({});
 }
+
+/** A run as one of two in an address. @param {string} run */
+const undotted = (run) => (/\.\.|\.(@|$)/.test(run) ? run.replaceAll('.', '%2E') : run);
 
 /** @param {State} state */
 export function format(state) {
@@ -55,7 +75,7 @@ export function format(state) {
   let path = '/';
   if (state.place === 'api') path = '/api';
   else if (state.place === 'compare') {
-    path = `/compare/${run}..${state.other}${state.what ? `/${encodeURIComponent(state.what)}` : ''}`;
+    path = `/compare/${undotted(run)}..${undotted(state.other ?? '')}${state.what ? `/${encodeURIComponent(state.what)}` : ''}`;
   } else if (state.place !== 'home') {
     path = `/${run}/${state.place}${state.what ? `/${encodeURIComponent(state.what).replaceAll('%3A', ':')}` : ''}`;
   }
