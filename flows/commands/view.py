@@ -35,12 +35,18 @@ def view(
 
     Example:  actlas view photos --port 8000 --no-browser
     """
+    from pathlib import Path
+
     from flows.viewer import serve
 
     options = serve.Options(host=host, port=port, token=token, uploads=uploads, seconds=time_limit)
 
     def opened(where: str) -> None:
         print(where, flush=True)
+        if host in serve.ANY:
+            output.say(f"from other machines: {serve.elsewhere(where)}")
+        if not Path(store).exists():
+            output.say(f"there is no store at {output.here(store)} yet: the page says how a run is made")
         output.say("ctrl-c ends it")
         if browser:
             serve.open_browser(where)

@@ -10,10 +10,12 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "actlas"
+"""With the port after it: cookies know no ports, and two viewers of one machine would put each other's out."""
+
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -36,6 +38,14 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>actlas</title></head>
+<body><h1>This viewer is closed</h1><p>{why}.</p></body>
+</html>
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +115,13 @@ class Guard:
         given = dict(asked).get("token", "")
         if self._is_token(given):
             answer = RedirectResponse(_without_token(scope, asked), status_code=303)
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="lax", path="/")
+            answer.set_cookie(_cookie_name(scope), given, httponly=True, samesite="lax", path="/")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if self._is_token(bearer) or self._is_token(_cookie(headers)):
+        if self._is_token(bearer) or self._is_token(_cookie(scope, headers)):
             return None
-        return _no(401, "the viewer was started with a token: open the address that it printed")
+        why = "the viewer was started with a token: open the address that it printed"
+        return HTMLResponse(PAGE.format(why=why), 401) if "text/html" in headers.get("accept", "") else _no(401, why)
 
     def _is_token(self, given: str) -> bool:
         return bool(given) and hmac.compare_digest(given.encode(), str(self.rules.token).encode())
@@ -123,9 +134,13 @@ def _without_token(scope: Scope, asked: list[tuple[str, str]]) -> str:
     return f"{path}?{rest}" if rest else path
 
 
-def _cookie(headers: Headers) -> str:
+def _cookie_name(scope: Scope) -> str:
+    return f"{COOKIE}-{scope['server'][1] if scope.get('server') else 0}"
+
+
+def _cookie(scope: Scope, headers: Headers) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
     except CookieError:
         return ""
     return found.value if found else ""

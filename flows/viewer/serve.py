@@ -100,8 +100,13 @@ def listening(options: Options) -> socket.socket:
         sock.listen(128)
     except OSError as error:
         sock.close()
-        wanted = f"--port {options.port}" if options.port else f"--host {options.host}"
-        raise UsageError(f"{wanted}: {error.strerror}; leave --port out and a free one is taken") from None
+        if options.port and not isinstance(error, socket.gaierror):
+            said = f"--port {options.port}: {error.strerror}; leave --port out and a free one is taken"
+        else:
+            said = (
+                f"--host {options.host}: {error.strerror}; name an address of this machine, or 0.0.0.0 for all of them"
+            )
+        raise UsageError(said) from None
     return sock
 
 
@@ -110,6 +115,11 @@ def address(host: str, port: int, name: str | None, token: str | None) -> str:
     shown = LOOPBACK if host in ANY else host
     where = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
     return where + (name or "") + (f"?token={token}" if token else "")
+
+
+def elsewhere(where: str) -> str:
+    """Return an address of this machine as others name it."""
+    return where.replace(f"//{LOOPBACK}:", f"//{socket.gethostname()}:", 1)
 
 
 def open_browser(where: str) -> None:

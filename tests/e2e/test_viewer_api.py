@@ -333,6 +333,21 @@ def test_beyond_this_machine_a_token_is_needed(served: viewing.Served) -> None:
             opened = client.get(f"{address}/small?token=open%20sesame")
             assert opened.url.query == b""
             assert client.get(address + API).status_code == 200
+            closed = httpx.get(f"{address}/small", headers={"Accept": "text/html,*/*"})
+            assert (closed.status_code, "open the address that it printed" in closed.text) == (401, True)
+            assert closed.headers["content-type"].startswith("text/html")
+            with viewing.serving(served.store, uploads=False, token="another word") as second:
+                assert client.get(f"{second}/small?token=another+word").status_code == 200
+                assert client.get(address + API).status_code == 200
+                assert client.get(second + API).status_code == 200
+
+
+def test_a_host_that_is_not_here_is_named() -> None:
+    with pytest.raises(UsageError, match=r"--host nowhere\.invalid: .*; name an address of this machine"):
+        serve.listening(serve.Options(host="nowhere.invalid"))
+    assert (
+        serve.elsewhere("http://127.0.0.1:80/?token=127.0.0.1") == f"http://{socket.gethostname()}:80/?token=127.0.0.1"
+    )
 
 
 def picture(side: int = 40) -> bytes:

@@ -1,4 +1,4 @@
-// All runs of the store; where there is one, straight to it.
+// All runs of the store; exported files hold one, and go straight to it.
 
 import { href } from '../address.js';
 import { live, runs } from '../data.js';

@@ -50,7 +50,7 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
 
 /** What the arrows mean. @param {boolean} noisy is it known how far another seed moves them? */
 export function arrowKeys(noisy) {
-  if (!noisy) return [key('', 'motion')];
+  if (!noisy) return [key('', 'motion, its noise not measured', 'how far another seed alone moves samples: actlas compare measures it')];
   return [key('', 'motion beyond the noise'), key('within', 'within it', 'another seed alone moves samples as far')];
 }
 

@@ -112,6 +112,8 @@ export class Compare {
     Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => (this.sides === sides ? this.#entered(here()) : undefined));
     return [
       h('p', { class: 'lead' }, lead(moved)),
+      !moved.same_layout && (moved.displacement.noise_median ?? null) === null && h('div', { class: 'missing' }, h('p', {}, 'How much of this another seed alone would move is not measured yet. Measure it:'),
+        command(`actlas compare ${a.name}@${a.version} ${this.b.name}@${this.b.version}`)),
       !moved.same_frame && h('p', { class: 'note' }, 'These two were laid out apart: places of the one mean nothing in the other. Motion is drawn on the older map, after the newer layout was brought over.'),
       h('div', { class: 'tools compare-tools' },
         h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet tool-name' }, 'Grid'), this.grid),
