@@ -109,9 +109,13 @@ def test_what_needs_the_model_says_so_in_place(page: viewing.Page) -> None:
     assert "actlas view small" in page.see(".carried").inner_text()
     page.goto("#/small/run")
     page.see(".libraries").wait_for()
-    page.goto(f"#/small/atlas/{LAYER}")
-    page.settle()
-    assert page.see("text=Locate an image").count() == 0
+    for way in ("", "?locate=3"):
+        page.goto(f"#/small/atlas/{LAYER}{way}")
+        page.settle()
+        if not way:
+            page.see(".tool").get_by_text("Locate").click()
+        assert "without the model" in page.see(".panel").inner_text()
+        assert "actlas view small@1" in page.see(".panel").inner_text()
 
 
 def test_files_load_one_another_and_nothing_else(page: viewing.Page) -> None:
@@ -143,7 +147,7 @@ def test_what_files_do_not_hold_is_said_and_is_no_way_out(page: viewing.Page) ->
     page.goto(f"#/small/atlas/{LAYER}?class=paling")
     page.see(".map-foot").get_by_text("picket fence").wait_for()
     page.goto(f"#/small/atlas/{LAYER}?shade=unit:9999")
-    page.see(".legend").get_by_text("not among the exported files").wait_for()
+    page.see(".legend").get_by_text("not among the exported files: actlas view small").wait_for()
     page.goto(f"#/small/units/{LAYER}?class=1")
     page.settle()
     assert "go with “picket fence”" in page.see(".classes").inner_text()
@@ -157,6 +161,33 @@ def test_what_files_do_not_hold_is_said_and_is_no_way_out(page: viewing.Page) ->
         "() => document.querySelector('h1').innerText.endsWith('4') && document.querySelector('.bars.signed li')"
     )
     assert links > page.see(".bars.signed a").count() == 0
+
+
+def test_real_patches_come_at_the_deepest_zoom(page: viewing.Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"#/small/atlas/{LAYER}?grid=4")
+    page.settle()
+    assert not [url for url in asked if "/data/cell/" in url]
+    before = page.shot(".stage")
+    page.goto(f"#/small/atlas/{LAYER}?grid=4&at=0.5,0.5,2.4")
+    page.settle()
+    page.wait_for_timeout(300)
+    assert [url for url in asked if "/data/cell/" in url]
+    assert page.shot(".stage") != before
+
+
+def test_questions_to_a_server_are_answered_by_the_command(page: viewing.Page) -> None:
+    page.goto("#/api")
+    page.settle()
+    assert "actlas view" in page.see("main").inner_text()
+    for address in (
+        f"#/small/units/{LAYER}?sort=like:3",
+        f"#/small/atlas/{LAYER}?shade=motion:small@2",
+        "#/small@2/run",
+    ):
+        page.goto(address)
+        page.until("() => document.querySelector('main').innerText.includes('actlas view small')")
 
 
 def test_the_size_is_told_before_and_is_about_right(

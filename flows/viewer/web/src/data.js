@@ -64,7 +64,7 @@ export async function open(name, version) {
   const file = exported();
   if (file) {
     if (file.name !== name || (version && version !== file.version)) {
-      throw new Failed(`These files hold ${file.name}@${file.version}, not ${name}${version ? `@${version}` : ''}.`, 404);
+      throw new Failed(`These files hold ${file.name}@${file.version}, not ${name}${version ? `@${version}` : ''}: actlas view ${name}${version ? `@${version}` : ''} shows it.`, 404);
     }
     run = file.about;
     return run;
@@ -219,9 +219,9 @@ function script(key) {
     element.onload = () => {
       element.remove();
       if (put.has(key)) resolve(put.get(key));
-      else reject(new Failed('This is not among the exported files.', 404));
+      else reject(new Failed(`This is not among the exported files: actlas view ${exported()?.name} shows it.`, 404));
     };
-    element.onerror = () => reject(new Failed('This is not among the exported files.', 404));
+    element.onerror = () => reject(new Failed(`This is not among the exported files: actlas view ${exported()?.name} shows it.`, 404));
     document.head.append(element);
   });
 }

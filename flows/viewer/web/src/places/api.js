@@ -1,9 +1,9 @@
 // The interface for machines: what can be asked, read from its own description.
 
-import { fetched } from '../data.js';
+import { fetched, live } from '../data.js';
 import { fill, h } from '../dom.js';
 import { title } from '../live.js';
-import { coming } from '../parts.js';
+import { coming, command } from '../parts.js';
 
 const DESCRIPTION = '/api/1/openapi.json';
 
@@ -17,6 +17,7 @@ export class Api {
     title('interface');
     const page = h('article', { class: 'page' });
     fill(this.root, page);
+    if (!live()) return fill(page, h('h1', { class: 'title' }, 'The interface'), h('p', {}, 'Exported files answer no questions. The viewer itself does, at /api:'), command('actlas view'));
     await coming(page, () => fetched(DESCRIPTION), (/** @type {any} */ described) => [
       h('h1', { class: 'title' }, 'The interface'),
       h('p', {}, described.info.description, ' Its description for machines: ', h('a', { href: DESCRIPTION, target: '_blank' }, DESCRIPTION), '.'),

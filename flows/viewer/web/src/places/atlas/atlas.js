@@ -1,6 +1,6 @@
 // The atlas of a layer: the map, what is over it, and the cell that is open.
 
-import { ask, live } from '../../data.js';
+import { ask } from '../../data.js';
 import { fill, h } from '../../dom.js';
 import { count, many, number, ordinal, signed } from '../../format.js';
 import { here } from '../../address.js';
@@ -80,7 +80,7 @@ export class Atlas {
     this.stage.addEventListener('pointerleave', () => this.hover(-1));
     this.stage.addEventListener('keydown', (event) => this.#key(event));
     this.locate = new Locate(this);
-    if (live() && about.uploads) this.legend.before(this.locate.button, this.locate.file);
+    this.legend.before(this.locate.button, this.locate.file);
     this.restyle = () => { this.overlay.restyle(); this.redraw(); };
     addEventListener('themechange', this.restyle);
     document.fonts.ready.then(this.restyle);
@@ -116,7 +116,7 @@ export class Atlas {
   /** Light the cells of an image that the address names. @param {State} state */
   #located(state) {
     const id = state.query.locate ?? '';
-    if (/^\d{1,9}$/.test(id) && !state.query.cell && this.about.uploads) this.locate.ofRun(Number(id));
+    if (/^\d{1,9}$/.test(id) && !state.query.cell) this.locate.ofRun(Number(id));
   }
 
   /** @param {LayerFacts} layer @param {State} state */
@@ -336,7 +336,7 @@ export class Atlas {
       const moved = this.overlay.draw(this.scene);
       const { grid, frame } = this.scene;
       if (grid && !grid.known && frame.side / grid.size >= ROOM) grid.tell().then(() => this.redraw(), () => {});
-      if (live()) this.patches.draw(this.overlay.front, this.scene);
+      this.patches.draw(this.overlay.front, this.scene);
       if (moved && this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.paper(this.scene.grid), this.map.seen(), this.overlay.colours);
     });
   }

@@ -7,7 +7,7 @@ import { taking } from '../../dropped.js';
 import { many } from '../../format.js';
 import { turn } from '../../go.js';
 import { say } from '../../live.js';
-import { coming, failed, section } from '../../parts.js';
+import { coming, command, section } from '../../parts.js';
 import { NOT_HERE, NOT_TAKEN } from '../image/own.js';
 import { chooser } from '../image/choose.js';
 import { Positions } from '../image/positions.js';
@@ -37,6 +37,7 @@ export class Locate {
 
   /** One's own, or one of the run. */
   choose() {
+    if (this.#cannot()) return;
     const body = this.atlas.panel.open('Locate an image', () => this.leave());
     this.forget();
     this.shown = 'choose';
@@ -49,10 +50,7 @@ export class Locate {
 
   /** @param {Blob} image */
   take(image) {
-    if (!live() || !this.atlas.about.uploads) {
-      fill(this.atlas.panel.open('Locate', () => this.leave()), failed(live() ? NOT_TAKEN : NOT_HERE));
-      return;
-    }
+    if (this.#cannot()) return;
     turn({ locate: null, cell: null }, { replace: true, quiet: true });
     this.atlas.scene.open = -1;
     this.forget();
@@ -61,8 +59,22 @@ export class Locate {
     this.#show(URL.createObjectURL(image), () => this.#ask(image, {}));
   }
 
+  /** Say so where the model is not asked. */
+  #cannot() {
+    const { about, panel } = this.atlas;
+    if (live() && about.uploads) return false;
+    if (this.shown === 'none') return true;
+    const body = panel.open('Locate an image', () => this.leave());
+    this.forget();
+    this.shown = 'none';
+    fill(body, h('p', {}, live() ? NOT_TAKEN : NOT_HERE), command(`actlas view ${about.name}@${about.version}`));
+    say(live() ? NOT_TAKEN : NOT_HERE);
+    return true;
+  }
+
   /** Locate an image of the run. @param {number} id */
   ofRun(id) {
+    if (this.#cannot()) return;
     if (this.shown === `${id} ${this.atlas.layer?.name}`) return;
     this.shown = `${id} ${this.atlas.layer?.name}`;
     this.#show(picture('photo', { id }), () => this.#ask(new Blob([]), { id }));

@@ -1,7 +1,8 @@
 // At the deepest zoom real patches fade in over the foot of each icon: an icon is an optimum, these are what is there.
 
-import { picture } from '../../data.js';
+import { ask, live, picture } from '../../data.js';
 import { show } from '../../sources.js';
+import { cellOf } from './grid.js';
 import { square, visible } from './overlay.js';
 
 const FROM = 240;
@@ -43,12 +44,16 @@ export class Patches {
 
   /** @param {import('./grid.js').Grid} grid @param {number} i @param {number} index */
   #image(grid, i, index) {
-    const source = picture('member', { layer: grid.layer.name, grid: grid.size, row: grid.columns.row[i], col: grid.columns.col[i], index }, grid.of);
+    const cell = cellOf(grid, i);
+    const source = `${grid.layer.name}/${grid.size}/${i}/${index}`;
     let image = this.images.get(source);
     if (!image) {
-      image = new Image();
-      image.onload = this.arrived;
-      show(image, source);
+      const made = image = new Image();
+      made.onload = this.arrived;
+      const load = () => show(made, picture('member', { ...cell, index }, grid.of));
+      // In exported files a cell's patches lie with what is told of it.
+      if (live()) load();
+      else ask('cell', cell, grid.of ?? undefined).then(load, () => {});
     }
     this.images.delete(source);
     this.images.set(source, image);

@@ -3,7 +3,7 @@
 import { h } from '../../dom.js';
 
 export const NOT_TAKEN = 'This viewer was started with --no-uploads: it takes no pictures. Start it without, and drop the picture again.';
-export const NOT_HERE = 'These are exported files without the model: nothing can be located in them. `actlas view` can.';
+export const NOT_HERE = 'These are exported files without the model: nothing can be located in them. The viewer itself can:';
 
 /** A hidden field for a file, and a button that opens it. @param {(file: File) => void} take */
 export function ownFile(take) {
