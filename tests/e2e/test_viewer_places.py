@@ -99,6 +99,15 @@ def test_two_versions_are_compared_side_by_side(page: viewing.Page) -> None:
     page.until("() => document.querySelectorAll('.keys .key').length >= 3")
 
 
+def test_who_leaves_a_comparison_with_the_latest_follows_the_latest(page: viewing.Page) -> None:
+    page.goto(BOTH)
+    page.see("header").get_by_text("Units").click()
+    page.until("() => location.pathname.startsWith('/small/units/')")
+    page.goto(BOTH.replace("@1..small@2", "@2..small@1"))
+    page.see("header").get_by_text("Units").click()
+    page.until("() => location.pathname.startsWith('/small@1/units/')")
+
+
 def test_both_maps_move_together(page: viewing.Page) -> None:
     page.goto(BOTH)
     page.see(".sides .stage").nth(1).wait_for()

@@ -48,7 +48,7 @@ async function show() {
     const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
     if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
     /** @type {import('./address.js').State} */
-    const framed = { ...state, name: at.name, version: at.version, place: place === 'lost' ? 'lost' : state.place };
+    const framed = { ...state, name: at.name, version: state.place === 'compare' && at.version === about?.versions.at(-1) ? null : at.version, place: place === 'lost' ? 'lost' : state.place };
     frame.show(framed, about, about && search.element);
     search.about(about, framed);
     const key = `${place} ${about?.name}@${about?.tag}`;
