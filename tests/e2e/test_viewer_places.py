@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from support import corpus, viewing
@@ -16,6 +17,7 @@ from flows import comparing
 from flows.viewer import catalogue, moved
 from flows.viewer.shelf import Shelf
 from storage.errors import NotFound
+from storage.run import open_run
 
 LAYER = "features.5"
 BOTH = f"/compare/small@1..small@2/{LAYER}"
@@ -292,3 +294,24 @@ def test_the_run_tells_its_versions_and_weights(page: viewing.Page) -> None:
     assert "trained.pt" in text
     page.see("text=since then").click()
     page.until("() => location.pathname.startsWith('/compare/small@1..small@2')")
+
+
+def test_a_run_shows_how_far_its_pictures_can_be_trusted(page: viewing.Page, served: viewing.Served) -> None:
+    run = open_run(served.store, "small@1")
+    page.goto("/small@1/run")
+    page.see(".plot").first.wait_for()
+    page.settle()
+    text = page.see("main").inner_text()
+    for layer in run.layers:
+        cells, ratio = run.cells(layer, 4), run.gallery(layer).ratio
+        for name, values in {
+            "Fidelity of icons": cells.cosine,
+            "Spread of cells": cells.spread,
+            "Pictures of units": ratio,
+        }.items():
+            known = np.sort(values[np.isfinite(values)])
+            told = [line for line in text.split("\n") if line.startswith(f"{name}: median")]
+            shown = [float(line.split("median ")[1].split(" ")[0]) for line in told]
+            assert any(value == pytest.approx(known[len(known) // 2], rel=0.02) for value in shown), (layer, name)
+            assert any(f" of {len(known)}" in line for line in told)
+    assert page.see(".plot").count() == 3 * len(run.layers)

@@ -37,7 +37,7 @@ export class RunPlace {
       h('h1', { class: 'title' }, about.name, h('span', { class: 'quiet' }, ` @ ${about.version}`)),
       h('p', { class: 'lead' }, `${about.model} looked at ${many(used, 'image')} on ${day(about.published)}: ${many(about.layers.length, 'layer')}, ${many(about.layers.reduce((sum, layer) => sum + layer.units, 0), 'unit')}.`),
       h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
-      section('How well the icons fit their cells', this.#quality()),
+      section('How far to trust the pictures', this.#quality()),
       Object.keys(about.missing).length > 0 && section('What this run does not have', ...Object.entries(about.missing).map(([stage, how]) =>
         h('div', { class: 'wanting' }, h('p', {}, h('b', {}, stage), ` ${WHAT[stage] ?? ''}`), command(how)))),
       this.#libraries(),
@@ -49,21 +49,16 @@ export class RunPlace {
       this.#rejects()));
   }
 
+  /** How far to trust the pictures of each layer: icons against their cells, cells against their samples, units' pictures against patches. */
   #quality() {
     const { about } = this;
-    const box = h('div', { class: 'columns' });
-    const places = about.layers.flatMap((layer) => layer.grids.filter((grid) => grid.has.includes('icons')).slice(-1).map((grid) => ({ layer, grid })));
+    const box = h('div');
+    const places = about.layers.filter((layer) => layer.grids.some((grid) => grid.has.includes('icons')) || layer.has.includes('gallery'));
     if (!places.length) return missing('This run has no icons yet.', about.commands.run);
-    coming(box, () => Promise.all(places.map(({ layer, grid }) => ask('details', { layer: layer.name, grid: grid.grid }))),
-      (/** @type {CellDetails[]} */ found) => found.map((cells) => {
-        const values = /** @type {number[]} */ ((cells.cosine ?? []).filter((value) => value !== null)).sort((a, b) => a - b);
-        const bins = new Array(BINS).fill(0);
-        for (const value of values) bins[Math.max(0, Math.min(BINS - 1, Math.floor(value * BINS)))] += 1;
-        const median = values[Math.floor(values.length / 2)];
-        const weak = (cells.weak ?? []).filter(Boolean).length;
-        return section(`${cells.layer}, ${cells.grid} × ${cells.grid}`, plot(bins, 0, 1, `fidelity of ${values.length} icons, median ${number(median)}`),
-          h('p', { class: 'quiet small' }, `Median fidelity ${number(median)}; ${many(weak, 'weak icon')} of ${count(values.length)}.`));
-      }), [0, 160]);
+    coming(box, () => Promise.all(places.map(async (layer) => {
+      const grid = layer.grids.filter((known) => known.has.includes('icons')).at(-1);
+      return { layer, grid, cells: grid ? await ask('details', { layer: layer.name, grid: grid.grid }) : null, units: layer.has.includes('gallery') ? await ask('units', { layer: layer.name }) : null };
+    })), (found) => found.map(quality), [0, 160]);
     return box;
   }
 
@@ -128,4 +123,23 @@ function layers(state, about) {
       h('td', { class: 'num' }, count(layer.units)), h('td', { class: 'num' }, `${layer.height} × ${layer.width}`),
       h('td', { class: 'num' }, layer.focus ? `${number(layer.focus)} px` : '–'),
       h('td', { class: 'num' }, layer.grids.map((grid) => count(grid.cells)).join(', ')))))));
+}
+
+/** @param {{ layer: LayerFacts, grid: GridFacts | undefined, cells: CellDetails | null, units: UnitColumns | null }} of */
+function quality({ layer, grid, cells, units }) {
+  const weak = (cells?.weak ?? []).filter(Boolean).length;
+  return section(grid ? `${layer.name}, ${grid.grid} × ${grid.grid}` : layer.name, h('div', { class: 'columns' },
+    cells && spread(cells.cosine ?? [], 1, 'Fidelity of icons', `; ${many(weak, 'weak icon')}`),
+    cells && spread(cells.spread, null, 'Spread of cells', ', in lengths of their means'),
+    units?.ratio && spread(units.ratio, null, 'Pictures of units', ' × the strongest patch')));
+}
+
+/** How many of something have which value, from 0 to `high` or to the largest. @param {Maybe[]} all @param {number | null} high @param {string} name @param {string} more */
+function spread(all, high, name, more) {
+  const values = /** @type {number[]} */ (all.filter((value) => value !== null)).sort((a, b) => a - b);
+  const last = high ?? values.at(-1) ?? 1;
+  const bins = new Array(BINS).fill(0);
+  for (const value of values) bins[Math.max(0, Math.min(BINS - 1, Math.floor((value / (last || 1)) * BINS)))] += 1;
+  const words = `${name}: median ${number(values[Math.floor(values.length / 2)])} of ${count(values.length)}${more}`;
+  return h('div', {}, plot(bins, 0, last, words), h('p', { class: 'quiet small' }, `${words}.`));
 }
