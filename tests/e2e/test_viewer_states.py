@@ -147,7 +147,7 @@ def test_what_is_no_picture_or_too_large_is_refused_in_one_line(page: viewing.Pa
 
 def test_a_viewer_that_takes_no_pictures_says_so(chromium: Any, served: viewing.Served) -> None:
     with viewing.serving(served.store, uploads=False) as address, viewing.opened(chromium, address) as page:
-        for place, shown in ((ATLAS, ".panel .failed p"), (f"/small/image?layer={LAYER}", "main .failed p")):
+        for place, shown in ((ATLAS, ".panel-body > p"), (f"/small/image?layer={LAYER}", "main .failed p")):
             page.goto(place)
             page.settle()
             drop(page, "main", "mine.png", plain(8, 8))
@@ -296,7 +296,7 @@ def test_full_screen_is_entered_and_left(page: viewing.Page) -> None:
     page.goto(ATLAS)
     page.settle()
     page.see("[aria-label='Full screen']").click()
-    page.until("() => document.fullscreenElement === document.querySelector('main')")
+    page.until("() => document.fullscreenElement === document.documentElement")
     page.settle()
     assert page.see(".stage").bounding_box()["width"] == page.viewport_size["width"]
     page.see("[aria-label='Full screen']").click()
