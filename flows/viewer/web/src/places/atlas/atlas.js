@@ -54,7 +54,8 @@ export class Atlas {
       list: (list) => turn({ view: list ? 'list' : null }),
       zoom: (factor) => this.map.zoom(factor),
       home: () => this.map.home(),
-      full: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
+      // The whole page, for what a click on the map opens lies beside it.
+      full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
     }, about);
     this.legend = h('div', { class: 'legend' });
     this.tools.left.append(this.legend);
