@@ -43,3 +43,19 @@ ON_TOP = """what => {
   return !!found?.closest('.panel, .search') && (!full || full.contains(document.querySelector(what)));
 }"""
 """Is an element in sight, with nothing over it, and part of what has the whole screen?"""
+
+
+def test_back_undoes_what_was_located(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    plain = page.shot(".stage")
+    page.script(
+        "() => { history.pushState(null, '', location.href + '&locate=0'); dispatchEvent(new PopStateEvent('popstate')); }"
+    )
+    page.see(".panel .positions").wait_for(timeout=120_000)
+    page.go_back()
+    page.see(".panel").wait_for(state="hidden")
+    page.settle()
+    assert page.shot(".stage") == plain
+    page.go_forward()
+    page.see(".panel .positions").wait_for(timeout=60_000)

@@ -114,10 +114,13 @@ export class Atlas {
     if (at.length === 3 && at.every(Number.isFinite)) this.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
   }
 
-  /** Light the cells of an image that the address names. @param {State} state */
+  /** Light the cells of an image that the address names, and no longer once it does not. @param {State} state */
   #located(state) {
     const id = state.query.locate ?? '';
-    if (/^\d{1,9}$/.test(id) && !state.query.cell) this.locate.ofRun(Number(id));
+    if (/^\d{1,9}$/.test(id) && !state.query.cell) return this.locate.ofRun(Number(id));
+    if (!this.locate.named) return;
+    this.locate.forget();
+    this.panel.close();
   }
 
   /** @param {LayerFacts} layer @param {State} state */

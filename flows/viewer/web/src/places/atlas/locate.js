@@ -29,6 +29,8 @@ export class Locate {
     this.words = h('p', { class: 'small', role: 'status' });
     this.most = h('div', { class: 'near' });
     this.shown = '';
+    /** Is it the address that names what is shown? */
+    this.named = false;
     this.leaving = new AbortController();
     this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
     this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')));
@@ -74,8 +76,9 @@ export class Locate {
 
   /** Locate an image of the run. @param {number} id */
   ofRun(id) {
-    if (this.#cannot()) return;
-    if (this.shown === `${id} ${this.atlas.layer?.name}`) return;
+    const cannot = this.#cannot();
+    this.named = true;
+    if (cannot || this.shown === `${id} ${this.atlas.layer?.name}`) return;
     this.shown = `${id} ${this.atlas.layer?.name}`;
     this.#show(picture('photo', { id }), () => this.#ask(new Blob([]), { id }));
   }
@@ -165,6 +168,7 @@ export class Locate {
     this.positions = null;
     this.found = null;
     this.shown = '';
+    this.named = false;
     this.atlas.scene.lit = new Map();
     this.atlas.redraw();
   }
