@@ -43,7 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"DIST_EXTRA_CONFIG": str(folder / "extra.cfg")}
     )
-    if done.returncode and "setuptools" in done.stderr:
+    if done.returncode and "setuptools" in done.stderr and not viewing.required():
         pytest.skip("setuptools, which builds the wheel, can't be had here")
     assert done.returncode == 0, done.stderr
     return next(folder.glob("actlas-*.whl"))
