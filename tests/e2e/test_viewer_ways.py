@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from support import viewing
@@ -59,3 +61,55 @@ def test_back_undoes_what_was_located(page: viewing.Page) -> None:
     assert page.shot(".stage") == plain
     page.go_forward()
     page.see(".panel .positions").wait_for(timeout=60_000)
+
+
+LONG = "photographs-of-everything-that-was-found-in-the-attic-in-winter"
+WIDTHS = (1280, 1000, 860, 844, 720, 390)
+OVERLAPS = """() => {
+  const shown = [];
+  const walk = document.createTreeWalker(document.querySelector('.top'), NodeFilter.SHOW_ALL);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    const control = node instanceof Element && node.matches('select, input, button');
+    if (!control && !(node instanceof Text && !node.parentElement.closest('select, button, .found'))) continue;
+    const range = document.createRange();
+    range.selectNode(node);
+    const { left, right, top, bottom } = range.getBoundingClientRect();
+    const box = { words: node.textContent || node.outerHTML.slice(0, 40), left, right, top, bottom };
+    for (let at = node.parentElement; at; at = at.parentElement) {
+      if (getComputedStyle(at).overflowX !== 'hidden') continue;
+      const clip = at.getBoundingClientRect();
+      box.left = Math.max(box.left, clip.left);
+      box.right = Math.min(box.right, clip.right);
+    }
+    if (box.right > box.left) shown.push(box);
+  }
+  const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const outside = shown.filter((box) => box.right > innerWidth).map((box) => [box.words, 'outside']);
+  return [...outside, ...shown.flatMap((a, i) => shown.slice(i + 1).filter((b) => over(a, b)).map((b) => [a.words, b.words]))];
+}"""
+"""Words and controls of the header that lie over one another, as far as they are seen, or outside."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of a run with a long name that has two versions, to publish more into."""
+    _, made = viewing.shared_run(tmp_path_factory)
+    copied = viewing.copied(made, tmp_path_factory.mktemp("ways"))
+    viewing.another_run(copied, LONG)
+    viewing.another_version(copied, LONG)
+    return copied
+
+
+def test_nothing_in_the_header_lies_over_anything_else(chromium: Any, store: Path) -> None:
+    assert len(LONG) == 63
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        for name, least in ((LONG, 40), ("small", 30)):
+            page.goto(f"/{name}/run")
+            page.settle()
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.script(OVERLAPS) == [], (name, width)
+                assert page.see(".where-name").bounding_box()["width"] > least, (name, width)
+                assert page.see(".search input").bounding_box()["width"] > 60, (name, width)
+            assert page.see(".where-name").get_attribute("title") == name
+            assert page.see(".where select").count() == (name == LONG)

@@ -130,20 +130,20 @@ def copied(store: Path, folder: Path) -> Path:
     return Path(shutil.copytree(store, folder / "store"))
 
 
-def another_run(store: Path) -> int:
+def another_run(store: Path, name: str = "again") -> int:
     """Publish the first version once more, under another name."""
     opened = Store(store)
     first = opened.version("small", 1)
-    return opened.publish("again", Contents(dict(first.about), list(first.stages)))
+    return opened.publish(name, Contents(dict(first.about), list(first.stages)))
 
 
-def another_version(store: Path) -> int:
+def another_version(store: Path, name: str = "small") -> int:
     """Publish a version beside the first that has one grid less, and return its number."""
     opened = Store(store)
     first = opened.version("small", 1)
     about = dict(first.about) | {"grids": first.about["grids"][:1]}
     kept = [entry for entry in first.stages if entry.grid in (None, *about["grids"])]
-    return opened.publish("small", Contents(about, kept))
+    return opened.publish(name, Contents(about, kept))
 
 
 @contextmanager

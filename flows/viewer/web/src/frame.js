@@ -85,11 +85,12 @@ export class Frame {
 
   /** The run and its version. @param {State} state @param {About} about */
   #where(state, about) {
-    if (about.versions.length < 2 || !live()) return h('span', { class: 'where' }, about.name, h('span', { class: 'quiet' }, ` @ ${about.version}`));
+    const name = h('span', { class: 'where-name', title: about.name }, about.name);
+    if (about.versions.length < 2 || !live()) return h('span', { class: 'where' }, name, h('span', { class: 'quiet' }, `@ ${about.version}`));
     const select = h('select', { 'aria-label': 'version', onchange: () => go(state.place === 'compare' ? { other: `${about.name}@${select.value}` } : { ...state, version: Number(select.value) }) },
       ...[...about.versions].reverse().map((number) => h('option', { value: number }, `@ ${number}`)));
     select.value = String(about.version);
-    return h('span', { class: 'where' }, about.name, select);
+    return h('span', { class: 'where' }, name, select);
   }
 
   /** The same run at another place, keeping the layer. @param {State} state @param {State['place']} place @param {About} about @returns {State} */
