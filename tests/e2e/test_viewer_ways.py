@@ -113,3 +113,22 @@ def test_nothing_in_the_header_lies_over_anything_else(chromium: Any, store: Pat
                 assert page.see(".search input").bounding_box()["width"] > 60, (name, width)
             assert page.see(".where-name").get_attribute("title") == name
             assert page.see(".where select").count() == (name == LONG)
+
+
+def test_home_opens_what_it_promises(chromium: Any, store: Path) -> None:
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        page.goto(ATLAS)
+        page.settle()
+        number = viewing.another_version(store)
+        page.see("nav.places >> text=Units").click()
+        page.see(".notice").get_by_text(f"Version {number} of small").wait_for()
+        page.see(".brand").click()
+        page.see(".runs a[href^='/small/']").get_by_text(f"@ {number}").click()
+        page.until(f"() => document.querySelector('.where select')?.value === '{number}'")
+        assert page.see(".notice").is_hidden()
+        # Who asks for an older one goes on seeing that.
+        page.goto("/small@1/run")
+        page.settle()
+        page.see("nav.places >> text=Units").click()
+        page.settle()
+        assert page.see(".where select").input_value() == "1"

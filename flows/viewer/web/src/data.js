@@ -56,8 +56,18 @@ export function whenPublished(told) {
 /** Is there a server that can be asked anything? */
 export const live = () => !exported();
 
+/** The latest version of each run, as the list of runs told it last. @type {Map<string, number>} */
+const latest = new Map();
+
 /** The runs of the store. @returns {Promise<{ runs: RunRow[] }>} */
-export const runs = () => fetched('/api/1/runs');
+export async function runs() {
+  const found = /** @type {{ runs: RunRow[] }} */ (await fetched('/api/1/runs'));
+  for (const row of found.runs) {
+    if (latest.get(row.name) !== row.version) asked.delete(`about ${row.name}@current`);
+    latest.set(row.name, row.version);
+  }
+  return found;
+}
 
 /** Open a version of a run: what is asked from now on is asked of it. @param {string} name @param {number | null} version @returns {Promise<About>} */
 export async function open(name, version) {
@@ -69,7 +79,7 @@ export async function open(name, version) {
     run = file.about;
     return run;
   }
-  if (run && run.name === name && (version === null || version === run.version)) return run;
+  if (run && run.name === name && (version === null ? run.version >= (latest.get(name) ?? 0) : version === run.version)) return run;
   run = await peek(name, version);
   return run;
 }

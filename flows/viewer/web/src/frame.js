@@ -56,6 +56,8 @@ export class Frame {
     this.top = h('header', { class: 'top' });
     /** The latest version that was told of, by run. @type {Map<string, number>} */
     this.announced = new Map();
+    /** What the notice is about. */
+    this.told = { name: '', version: 0 };
     this.notice = h('div', { class: 'notice', hidden: true, role: 'status' });
     this.rail = h('nav', { class: 'rail', 'aria-label': 'layers' });
     this.main = h('main', { class: 'place', id: 'main', tabindex: -1 });
@@ -80,6 +82,7 @@ export class Frame {
         h('button', { class: 'icon-button', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: () => turnTheme() }, sign(SIGNS.sun)),
         h('button', { class: 'icon-button', title: 'Help (?)', 'aria-label': 'Help', onclick: () => openHelp(about) }, sign(SIGNS.help))));
     this.#layers(state, about);
+    if (about && this.told.name === about.name && this.told.version <= about.version) this.notice.hidden = true;
     hold();
   }
 
@@ -127,11 +130,13 @@ export class Frame {
     this.announced.set(at.name, version);
     this.tell(`Version ${version} of ${at.name} has been published. What you see stays as it is. `,
       h('a', { href: href(state.place === 'compare' ? { ...state, other: at.name } : { ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'));
+    this.told = { name: at.name, version };
   }
 
   /** Say something above the place, until it is dismissed. @param {...import('./dom.js').Child} words */
   tell(...words) {
     this.notice.hidden = false;
+    this.told = { name: '', version: 0 };
     fill(this.notice, ...words, h('button', { class: 'icon-button', 'aria-label': 'Dismiss', onclick: () => { this.notice.hidden = true; } }, sign(SIGNS.close)));
   }
 }
