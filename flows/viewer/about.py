@@ -29,6 +29,7 @@ def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
         "fingerprints": _fingerprints(edition),
         "history": _history(run),
         "labels": len(set(labels(edition)) - {""}),
+        "ids": run.version.about["ids"],
         "classes": len(run.model["classes"]) if run.has("model") else 0,
         "input": run.model["input"] if run.has("model") else None,
         "layers": [_layer(edition, index, name) for index, name in enumerate(edition.layers)],

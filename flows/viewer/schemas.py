@@ -72,6 +72,7 @@ class About(TypedDict):
     fingerprints: dict[str, str]
     history: list[Published]
     labels: int
+    ids: int
     classes: int
     input: list[int] | None
     config: dict[str, Any]

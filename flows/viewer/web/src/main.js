@@ -45,7 +45,7 @@ async function show() {
     const at = seen(state);
     const about = ['home', 'lost', 'api'].includes(state.place) ? null : await open(at.name, at.version);
     if (mine !== turns) return;
-    const place = about && ['atlas', 'units', 'unit'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
+    const place = about && ['atlas', 'units', 'unit', 'image'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
     if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
     /** @type {import('./address.js').State} */
     const framed = { ...state, name: at.name, version: state.place === 'compare' && at.version === about?.versions.at(-1) ? null : at.version, place: place === 'lost' ? 'lost' : state.place };
@@ -86,6 +86,7 @@ function goOn() {
 /** @param {import('./address.js').State} state @param {About} about */
 function exists(state, about) {
   if (!state.what) return state.place !== 'unit';
+  if (state.place === 'image') return /^\d{1,9}$/.test(state.what) && Number(state.what) < about.ids;
   const layer = about.layers.find((known) => known.name === (state.place === 'unit' ? state.what.slice(0, state.what.lastIndexOf(':')) : state.what));
   const unit = state.place === 'unit' ? Number(state.what.slice(state.what.lastIndexOf(':') + 1)) : 0;
   return !!layer && Number.isInteger(unit) && unit >= 0 && unit < layer.units;
@@ -99,7 +100,7 @@ async function deeper(by) {
   const about = await open(name, version);
   const current = layerOf(state, about);
   const next = about.layers[about.layers.findIndex((layer) => layer.name === current) + by];
-  if (next && state.place === 'image') turn({ layer: next.name, at: null, to: null });
+  if (next && state.place === 'image') turn({ layer: next.name, at: null, from: null, to: null });
   else if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
 }
 

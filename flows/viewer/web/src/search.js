@@ -3,7 +3,7 @@
 import { ask, live } from './data.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { layerOf } from './frame.js';
-import { go } from './go.js';
+import { go, turn } from './go.js';
 import { say } from './live.js';
 
 /** Rows of each kind, so that none hides another: of the first only, more where others have fewer. */
@@ -112,10 +112,10 @@ async function matches(text, about, state) {
   const layer = layerOf(state, about);
   const kinds = [units(text, about, layer, state)];
   const low = text.toLowerCase();
-  if (about.classes && !about.missing.attribution) {
-    const { names } = await ask('classes').catch(() => ({ names: [] }));
-    const hits = /** @type {string[]} */ (names).map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(low) })).filter((hit) => hit.at >= 0);
-    hits.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
+  const taken = state.place === 'image' && (state.what || state.query.own) && live() && about.uploads;
+  const hits = about.classes ? likest((await ask('classes').catch(() => ({ names: [] }))).names, text) : [];
+  if (taken) kinds.push(hits.slice(0, MOST).map(({ name, i }) => ({ words: name, kind: 'class, in this image', act: () => turn({ class: String(i), against: null }) })));
+  if (!about.missing.attribution) {
     kinds.push(hits.slice(0, MOST).map(({ name, i }) => ({
       words: name, kind: 'class, on the map', act: () => go({ ...state, place: 'atlas', what: layer, query: { ...(state.place === 'atlas' ? state.query : {}), class: String(i), cell: '' } }),
     })));
@@ -131,6 +131,12 @@ async function matches(text, about, state) {
     kinds.push(images.slice(0, MOST).map((image) => ({ words: image.key, kind: 'image', act: () => go({ ...state, place: 'image', what: String(image.image_id), query: { layer } }) })));
   }
   return shared(kinds);
+}
+
+/** The classes whose names have a text: early in the name first, and short names before long ones. @param {string[]} names @param {string} text */
+export function likest(names, text) {
+  const hits = names.map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(text.toLowerCase()) })).filter((hit) => hit.at >= 0);
+  return hits.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
 }
 
 /** As many of each kind as there is room for: the rest of one that has few is for those that have more. @param {Found[][]} kinds */

@@ -8,7 +8,7 @@ interface LayerFacts { name: string; index: number; units: number; height: numbe
 interface About {
   name: string; version: number; tag: string; address: string; versions: number[]; published: string; sha256: string; model: string; images: string;
   fingerprints: Record<string, string>; history: { version: number; published: string; weights: string | null; images: number }[];
-  listed: number; rejected: Record<string, number>; labels: number; classes: number; input: number[] | null;
+  listed: number; rejected: Record<string, number>; labels: number; ids: number; classes: number; input: number[] | null;
   config: Record<string, unknown>; stages: Record<string, number>; layers: LayerFacts[]; missing: Record<string, string>;
   commands: Record<string, string>; settings: Record<string, unknown>; cite: Record<string, string>; uploads: boolean;
 }

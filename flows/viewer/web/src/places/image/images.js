@@ -5,7 +5,7 @@ import { live } from '../../data.js';
 import { fill, h } from '../../dom.js';
 import { taking } from '../../dropped.js';
 import { go, turn } from '../../go.js';
-import { title } from '../../live.js';
+import { say, title } from '../../live.js';
 import { failed } from '../../parts.js';
 import { chooser } from './choose.js';
 import { ImagePlace } from './image.js';
@@ -17,6 +17,8 @@ export class ImagesPlace {
     this.root = root;
     this.about = about;
     this.drawn = false;
+    /** The name of a picture of one's own that the address has, and that is not here any more. */
+    this.gone = '';
     /** The picture of one's own that the address names: it stands there by its name alone, and is gone once the page is left. @type {ImagePlace | null} */
     this.own = null;
     this.deaf = taking((file) => this.take(file));
@@ -29,9 +31,9 @@ export class ImagesPlace {
       return this.own.update(state);
     }
     title('images', `${this.about.name}@${this.about.version}`);
-    if (this.drawn) return;
-    this.drawn = true;
-    if (this.own) this.own.key = ''; // it is drawn anew when one comes back to it
+    const gone = state.query.own ?? '';
+    if (this.drawn && gone === this.gone) return;
+    [this.drawn, this.gone] = [true, gone];
     const heading = h('h1', { class: 'title' }, 'Images');
     if (!live()) {
       return fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, `These are exported files without the images. To choose one and take it apart: actlas view ${this.about.name}`)));
@@ -44,7 +46,9 @@ export class ImagesPlace {
     fill(this.root, h('div', { class: 'page wide' },
       h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, field)),
       h('p', {}, this.about.uploads ? `${words} Or drop a picture of yours anywhere on this page.` : words),
+      gone && this.about.uploads && h('p', { class: 'note', role: 'status' }, `${gone} was not kept; choose it again.`),
       this.about.uploads && h('p', {}, mine.button, mine.field), this.said, told, body));
+    if (gone) say(`${gone} was not kept; choose it again.`);
   }
 
   /** @param {File} file */
@@ -53,14 +57,15 @@ export class ImagesPlace {
       if (this.said) fill(this.said, failed(NOT_TAKEN));
       return;
     }
-    this.own?.leave();
+    this.own?.close();
     this.own = new ImagePlace({ root: this.root, about: this.about }, file);
-    const { layer } = here().query;
-    go({ what: '', query: { ...(layer ? { layer } : {}), own: file.name } });
+    const { query } = here();
+    const { layer } = query;
+    go({ what: '', query: query.own === file.name ? query : { ...(layer ? { layer } : {}), own: file.name } });
   }
 
   close() {
     this.deaf();
-    this.own?.leave();
+    this.own?.close();
   }
 }

@@ -2,7 +2,6 @@
 
 import { h } from '../../dom.js';
 import { turn } from '../../go.js';
-import { say } from '../../live.js';
 import { colour } from '../../theme.js';
 import { drawIcon } from '../atlas/sprites.js';
 
@@ -26,14 +25,14 @@ const TOGETHER = 28;
 const FAINT = 0.08;
 export const HUES = [250, 50, 150, 330, 95, 200, 15, 290];
 
-/** The choice of what is laid over, and the slider from photo to it. @param {string} shown @param {number} mix @param {(mix: number) => void} mixed */
-export function choice(shown, mix, mixed) {
-  const select = h('select', { id: 'laid', onchange: () => turn({ show: select.value === 'speaks' ? null : select.value }) },
+/** The choice of what is laid over, and the slider from photo to it. @param {(mix: number) => void} mixed */
+export function choice(mixed) {
+  const select = h('select', { id: 'laid', 'data-keep': 'laid', onchange: () => turn({ show: select.value === 'speaks' ? null : select.value }) },
     ...SHOWN.map(([value, words]) => h('option', { value }, words)));
-  select.value = shown;
-  const slider = h('input', { type: 'range', id: 'mix', min: 0, max: 100, value: mix, 'aria-label': 'from the photo to what is laid over it',
+  const slider = h('input', { type: 'range', id: 'mix', min: 0, max: 100, 'data-keep': 'mix', 'aria-label': 'from the photo to what is laid over it',
     oninput: () => mixed(Number(slider.value)), onchange: () => turn({ mix: slider.value === '70' ? null : slider.value }, { replace: true, quiet: true }) });
-  return h('div', { class: 'laid' }, h('label', { class: 'tool', for: 'laid' }, h('span', { class: 'quiet' }, 'Over it'), select), h('span', { class: 'slider' }, h('span', { class: 'quiet small' }, 'photo'), slider));
+  const element = h('div', { class: 'laid' }, h('label', { class: 'tool', for: 'laid' }, h('span', { class: 'quiet' }, 'Over it'), select), h('span', { class: 'slider' }, h('span', { class: 'quiet small' }, 'photo'), slider));
+  return { element, select, slider };
 }
 
 /** A saliency map as a picture with the strength as its opacity. @param {Salient} found */
@@ -46,7 +45,6 @@ export function heat(found) {
   const [positive, negative] = [rgb(colour(found.signed ? '--for' : '--against')), rgb(colour(found.signed ? '--against' : '--for'))];
   values.forEach((value, i) => data.data.set([...(value < 0 ? negative : positive), Math.min(255, Math.abs(value) * 2)], 4 * i));
   context.putImageData(data, 0, 0);
-  say(`Saliency by ${found.method}.`);
   return canvas;
 }
 

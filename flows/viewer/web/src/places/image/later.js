@@ -2,9 +2,10 @@
 
 import { h, s } from '../../dom.js';
 import { number, signed } from '../../format.js';
-import { chip, face, missing, section } from '../../parts.js';
+import { chip, face, missing } from '../../parts.js';
 import { swing } from '../unit.js';
-import { mosaic } from './mosaic.js';
+import { Mosaic } from './mosaic.js';
+import { placed } from './positions.js';
 
 const SIDE = 320;
 const BETWEEN = 140;
@@ -16,14 +17,15 @@ const LEAST = 0.01;
 /** @typedef {import('../atlas/grid.js').Grid} Grid */
 
 /**
- * @param {import('../../address.js').State} state
+ * @param {import('../../address.js').State} state whose `from` says which position is looked at first
  * @param {[Explained, Grid | null]} from
  * @param {[Explained, Grid | null]} to
  * @param {Linked} links
+ * @param {(y: number, x: number) => void} walked
  */
-export function later(state, [found, grid], [there, above], links) {
+export function later(state, [found, grid], [there, above], links, walked) {
   const lines = s('svg', { class: 'links-lines', viewBox: `0 0 ${2 * SIDE + BETWEEN} ${SIDE}`, 'aria-hidden': 'true' });
-  const words = h('p', { class: 'quiet small', role: 'status' }, 'Point at a position on the left: arrows lead to what it moves most on the right.');
+  const words = h('p', { class: 'quiet small', role: 'status' });
   const parts = [links.positions.length, links.positions[0].length];
   const show = (/** @type {number} */ y, /** @type {number} */ x) => {
     const [py, px] = [Math.floor((y / found.grid.rows) * parts[0]), Math.floor((x / found.grid.cols) * parts[1])];
@@ -31,14 +33,18 @@ export function later(state, [found, grid], [there, above], links) {
     lines.replaceChildren(...strongest.flatMap((end) => line(parts, [py, px], end)));
     words.textContent = `Position ${y},${x} of ${links.layer} ${strongest.map((end) => `${end.effect < 0 ? 'holds back' : 'drives'} ${end.y},${end.x} of ${links.to} by ${number(Math.abs(end.effect))}`).join(', ')}.`;
   };
-  if (!grid || !above) return section(`From ${links.layer} to ${links.to}`, missing('One of the two layers has no icons.', undefined));
+  if (!grid || !above) return [missing('One of the two layers has no icons.', undefined)];
+  const left = new Mosaic(found, grid, (y, x) => { show(y, x); walked(y, x); }, { side: SIDE, words: `What ${links.layer} sees, and what it moves in ${links.to}` });
   const [y, x] = strongestPart(links.positions);
-  queueMicrotask(() => show(Math.floor((y / parts[0]) * found.grid.rows), Math.floor((x / parts[1]) * found.grid.cols)));
-  return section(`From ${links.layer} to ${links.to}`,
+  const first = placed(state.query.from, found.grid.rows, found.grid.cols) ?? [Math.floor((y / parts[0]) * found.grid.rows), Math.floor((x / parts[1]) * found.grid.cols)];
+  left.mark(first[0], first[1]);
+  show(first[0], first[1]);
+  return [
     h('p', { class: 'quiet small' }, lineKey('for'), 'drives', lineKey('against'), 'holds back, dashed'),
-    h('div', { class: 'two-mosaics' }, mosaic(found, grid, show, SIDE), mosaic(there, above, () => {}, SIDE), lines), words,
+    h('div', { class: 'two-mosaics' }, left.element, new Mosaic(there, above, () => {}, { side: SIDE }).element, lines), words,
+    h('p', { class: 'quiet small wide-only' }, 'Point at a position on the left, or walk there by the arrow keys: arrows lead to what it moves most on the right.'),
     h('h3', { class: 'quiet small' }, `Units of ${links.to} that speak most for the class, and what drives them here`),
-    drivers(state, links));
+    drivers(state, links)];
 }
 
 /** @param {import('../../address.js').State} state @param {Linked} links */

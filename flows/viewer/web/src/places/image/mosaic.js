@@ -2,24 +2,55 @@
 
 import { h } from '../../dom.js';
 import { icon } from '../atlas/sprites.js';
+import { walked } from './positions.js';
 
 export const MOSAIC = 420;
 
-/** @param {Explained} found @param {import('../atlas/grid.js').Grid} grid @param {(y: number, x: number) => void} show @param {number} [side] */
-export function mosaic(found, grid, show, side = MOSAIC) {
-  const { rows, cols, cells } = found.grid;
-  const wide = Math.floor(side / cols);
-  const box = h('div', { class: 'mosaic-in', 'aria-hidden': 'true' });
-  box.style.gridTemplateColumns = `repeat(${cols}, ${wide}px)`;
-  for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < cols; x++) {
-      const cell = /** @type {[number, number][][]} */ (cells)[y][x];
-      const i = grid.at(cell[0], cell[1]);
-      const place = h('span', { class: 'mosaic-place', onpointerenter: () => show(y, x) });
-      place.style.width = place.style.height = `${wide}px`;
-      if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * found.grid.side[y][x])), ''));
-      box.append(place);
+export class Mosaic {
+  /**
+   * @param {Explained} found
+   * @param {import('../atlas/grid.js').Grid} grid
+   * @param {(y: number, x: number) => void} show
+   * @param {{ side?: number, words?: string }} [how] words: what it is called; it is walked by the arrow keys, and where one is stays marked
+   */
+  constructor(found, grid, show, { side = MOSAIC, words } = {}) {
+    const { rows, cols, cells } = found.grid;
+    const wide = Math.floor(side / cols);
+    const named = words && { tabindex: 0, role: 'application', 'aria-label': `${words}. Arrow keys walk the ${rows} × ${cols} positions.`, 'data-keep': 'mosaic' };
+    this.element = h('div', { class: 'mosaic-in', ...(named || { 'aria-hidden': 'true' }) });
+    this.element.style.gridTemplateColumns = `repeat(${cols}, ${wide}px)`;
+    this.at = { y: -1, x: -1 };
+    this.marks = !!words;
+    this.cols = cols;
+    for (let y = 0; y < rows; y++) {
+      for (let x = 0; x < cols; x++) {
+        const cell = /** @type {[number, number][][]} */ (cells)[y][x];
+        const i = grid.at(cell[0], cell[1]);
+        const place = h('span', { class: 'mosaic-place', onpointerenter: () => this.#go(y, x, show) });
+        place.style.width = place.style.height = `${wide}px`;
+        if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * found.grid.side[y][x])), ''));
+        this.element.append(place);
+      }
     }
+    if (words) this.element.addEventListener('keydown', (event) => {
+      const next = walked(event.key, this.at, rows, cols);
+      if (!next) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.#go(...next, show);
+    });
   }
-  return box;
+
+  /** @param {number} y @param {number} x @param {(y: number, x: number) => void} show */
+  #go(y, x, show) {
+    this.mark(y, x);
+    show(y, x);
+  }
+
+  /** @param {number} y @param {number} x */
+  mark(y, x) {
+    if (this.marks && this.at.y >= 0) this.element.children[this.at.y * this.cols + this.at.x].classList.remove('at');
+    this.at = { y, x };
+    if (this.marks) this.element.children[y * this.cols + x].classList.add('at');
+  }
 }

@@ -13,6 +13,7 @@ const FAINT = 0.04;
  * @typedef {object} Told
  * @property {(y: number, x: number) => void} hover  −1, −1 where the cursor has left
  * @property {(y: number, x: number) => void} [press]
+ * @property {(y: number, x: number) => void} [walk] instead of hover, where an arrow key leads: who walks by keys may not see it
  */
 
 export class Positions {
@@ -46,6 +47,8 @@ export class Positions {
     this.canvas.addEventListener('keydown', (event) => this.#key(event));
     this.sized = new ResizeObserver(() => this.draw());
     this.sized.observe(image);
+    this.restyle = () => this.draw();
+    addEventListener('themechange', this.restyle);
   }
 
   /** @param {MouseEvent} event @param {(y: number, x: number) => void} act */
@@ -63,14 +66,11 @@ export class Positions {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const step = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[event.key];
+    const next = walked(event.key, this.at, this.how.rows, this.how.cols);
     if (event.key === 'Enter' && this.at.y >= 0) this.told.press?.(this.at.y, this.at.x);
-    else if (step) {
-      const { rows, cols } = this.how;
-      const y = this.at.y < 0 ? 0 : Math.max(0, Math.min(rows - 1, this.at.y + step[0]));
-      const x = this.at.x < 0 ? 0 : Math.max(0, Math.min(cols - 1, this.at.x + step[1]));
-      this.mark(y, x);
-      this.told.hover(y, x);
+    else if (next) {
+      this.mark(...next);
+      (this.told.walk ?? this.told.hover)(...next);
     } else return;
     event.preventDefault();
     event.stopPropagation();
@@ -154,7 +154,22 @@ export class Positions {
 
   close() {
     this.sized.disconnect();
+    removeEventListener('themechange', this.restyle);
   }
+}
+
+/** Where an arrow key leads in a grid, which ends at its edges; nowhere by any other key. @param {string} key @param {{ y: number, x: number }} at −1, −1 where nothing is marked @param {number} rows @param {number} cols @returns {[number, number] | null} */
+export function walked(key, { y, x }, rows, cols) {
+  const step = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[key];
+  if (!step) return null;
+  return y < 0 ? [0, 0] : [Math.max(0, Math.min(rows - 1, y + step[0])), Math.max(0, Math.min(cols - 1, x + step[1]))];
+}
+
+/** A position that an address names by two whole numbers, where there is one. @param {string | undefined} text @param {number} rows @param {number} cols @returns {[number, number] | null} */
+export function placed(text, rows, cols) {
+  const found = /^(\d{1,4}),(\d{1,4})$/.exec(text ?? '');
+  if (!found || Number(found[1]) >= rows || Number(found[2]) >= cols) return null;
+  return [Number(found[1]), Number(found[2])];
 }
 
 /** @param {CanvasRenderingContext2D} context @param {[number, number, number, number]} box @param {string} tone @param {number} width */
