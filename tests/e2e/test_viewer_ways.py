@@ -132,3 +132,51 @@ def test_home_opens_what_it_promises(chromium: Any, store: Path) -> None:
         page.see("nav.places >> text=Units").click()
         page.settle()
         assert page.see(".where select").input_value() == "1"
+
+
+TOP = "() => document.querySelector('main').scrollTop"
+
+
+def test_back_leads_to_where_one_was(chromium: Any, served: viewing.Served) -> None:
+    small = {"width": 390, "height": 500}
+    with viewing.opened(chromium, served.address, viewport=small) as page:
+        page.route("**/images?*", shortened)
+        for place, row, rows in ((f"/small/units/{LAYER}", ".units li", 12), ("/small/image", ".images li", 8)):
+            page.goto(place)
+            page.see(row).first.wait_for()
+            if "image" in place:
+                page.see("main button >> text=More of").click()
+                page.until(f"() => document.querySelectorAll('{row}').length === {2 * rows}")
+                rows *= 2
+            page.script("() => { document.querySelector('main').scrollTop = 400; }")
+            before = page.script(TOP)
+            assert before > 200
+            address = page.path()
+            page.see(row).last.locator("a").evaluate("link => link.click()")
+            page.until(f"() => location.pathname !== '{address}'")
+            page.settle()
+            page.go_back()
+            page.until(f"() => Math.abs(document.querySelector('main').scrollTop - {before}) < 2")
+            assert page.see(row).count() == rows
+        page.see(row).first.locator("a").click()
+        page.see("main .images").wait_for(state="detached")
+        page.settle()
+        assert page.script(TOP) == 0
+
+
+def shortened(route: Any) -> None:
+    """Answer with eight images at a time."""
+    answer = route.fetch()
+    told = answer.json()
+    route.fulfill(response=answer, json=told | {"found": told["found"][:8]})
+
+
+def test_a_walk_from_unit_to_unit_keeps_the_side(page: viewing.Page) -> None:
+    page.goto("/small/unit/features.5:3")
+    page.see("[role=tab] >> text=Most negative").click()
+    page.see("[rel=next]").click()
+    page.until("() => location.pathname.endsWith(':4')")
+    assert page.see("[aria-selected=true]").inner_text() == "Most negative"
+    page.keyboard.press("ArrowLeft")
+    page.until("() => location.pathname.endsWith(':3')")
+    assert page.see("[aria-selected=true]").inner_text() == "Most negative"

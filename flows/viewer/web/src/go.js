@@ -1,6 +1,7 @@
 // Go to a state: the one way in which the address changes.
 
 import { format, hashed, here } from './address.js';
+import { came, enter } from './been.js';
 import { host } from './host.js';
 
 /** @type {() => void} */
@@ -9,8 +10,8 @@ let arrived = () => {};
 /** @param {() => void} act called whenever the state has changed */
 export function whenThere(act) {
   arrived = act;
-  addEventListener('popstate', () => arrived());
-  addEventListener('hashchange', () => { host?.went(location.hash.slice(1)); arrived(); });
+  addEventListener('popstate', () => { came(); arrived(); });
+  addEventListener('hashchange', () => { came(); host?.went(location.hash.slice(1)); arrived(); });
   document.addEventListener('click', followed);
 }
 
@@ -24,7 +25,7 @@ export function go(change, how = {}) {
   const address = hashed() ? `#${format(state)}` : format(state);
   const same = hashed() ? location.hash === address : location.pathname + location.search === address;
   if (!same) host?.went(format(state));
-  if (!same) history[how.replace ? 'replaceState' : 'pushState'](null, '', address);
+  if (!same) enter(address, how.replace);
   if (!how.quiet) arrived();
 }
 
@@ -49,6 +50,6 @@ function followed(event) {
   if (!link || link.target || link.origin !== location.origin || link.hasAttribute('download')) return;
   if (/^\/(assets|pictures|api\/1)\//.test(link.pathname)) return;
   event.preventDefault();
-  if (link.href !== location.href) history.pushState(null, '', link.href);
+  if (link.href !== location.href) enter(link.href);
   arrived();
 }

@@ -2,6 +2,7 @@
 
 import './styles/page.css';
 import { here, href, seen } from './address.js';
+import { backTo } from './been.js';
 import { open, whenPublished } from './data.js';
 import { fill, h } from './dom.js';
 import { whenDropped } from './dropped.js';
@@ -63,6 +64,7 @@ async function show() {
     const drawn = shown.view.update(state);
     if (gone) goOn();
     await drawn;
+    if (mine === turns) backTo(frame.main);
     if (gone && mine === turns) goOn();
   } catch (error) {
     if (mine !== turns) return;

@@ -1,6 +1,6 @@
 // One unit: what it wants to see, what it saw, where it is strong, what drives it and what it drives.
 
-import { href, unitOf } from '../address.js';
+import { here, href, unitOf } from '../address.js';
 import { ask, live, mapped, picture } from '../data.js';
 import { fill, h, SIGNS, sign } from '../dom.js';
 import { many, number, percent, signed } from '../format.js';
@@ -25,6 +25,8 @@ export class UnitPlace {
     this.root = root;
     this.about = about;
     this.what = '';
+    /** The links to the unit before and after. @type {[HTMLElement, number][]} */
+    this.ways = [];
     /** Ends what was asked for the unit that is left. */
     this.leaving = new AbortController();
     this.walk = (/** @type {KeyboardEvent} */ event) => {
@@ -38,7 +40,7 @@ export class UnitPlace {
   #step(by) {
     const { layer, unit } = unitOf(this.what);
     const units = this.about.layers.find((known) => known.name === layer)?.units ?? 0;
-    if (unit + by >= 0 && unit + by < units) go({ what: `${layer}:${unit + by}`, query: {} });
+    if (unit + by >= 0 && unit + by < units) go({ what: `${layer}:${unit + by}`, query: sideOf(here()) });
   }
 
   /** @param {State} state */
@@ -54,6 +56,7 @@ export class UnitPlace {
       say(`Unit ${unit} of ${layer}`);
       this.root.scrollTop = 0;
     }
+    for (const [way, by] of this.ways) way.setAttribute('href', href({ ...state, what: `${layer}:${unit + by}`, query: sideOf(state) }));
     this.#sides(state, facts, unit);
   }
 
@@ -61,7 +64,9 @@ export class UnitPlace {
   #frame(state, facts, unit) {
     const layer = facts.name;
     const { signal } = this.leaving;
-    const to = (/** @type {number} */ other) => href({ ...state, what: `${layer}:${other}`, query: {} });
+    const before = h('a', { class: 'icon-button wide', rel: 'prev', 'aria-label': `unit ${unit - 1}` }, sign(SIGNS.left), String(unit - 1));
+    const after = h('a', { class: 'icon-button wide', rel: 'next', 'aria-label': `unit ${unit + 1}` }, String(unit + 1), sign(SIGNS.right));
+    this.ways = [[before, -1], [after, 1]];
     const lead = h('p', { class: 'lead' });
     this.patches = h('div', { class: 'unit-patches' });
     const made = h('div', { class: 'unit-made' });
@@ -72,8 +77,8 @@ export class UnitPlace {
       h('header', { class: 'page-head' },
         h('h1', { class: 'title' }, h('a', { class: 'quiet', href: href({ ...state, place: 'units', what: layer, query: {} }) }, layer), ' : ', String(unit)),
         h('nav', { class: 'steps', 'aria-label': 'units' },
-          unit > 0 && h('a', { class: 'icon-button wide', href: to(unit - 1), rel: 'prev', 'aria-label': `unit ${unit - 1}` }, sign(SIGNS.left), String(unit - 1)),
-          unit + 1 < facts.units && h('a', { class: 'icon-button wide', href: to(unit + 1), rel: 'next', 'aria-label': `unit ${unit + 1}` }, String(unit + 1), sign(SIGNS.right)),
+          unit > 0 && before,
+          unit + 1 < facts.units && after,
           h('button', { class: 'link', onclick: () => copy(location.href) }, 'copy link'),
           h('button', { class: 'link', onclick: () => copy(`actlas top ${this.about.name}@${this.about.version} ${layer}:${unit}`) }, 'copy command'))),
       trail(state),
@@ -109,6 +114,9 @@ export class UnitPlace {
     removeEventListener('keydown', this.walk);
   }
 }
+
+/** What a walk from unit to unit keeps: the side that is looked at. @param {State} state @returns {Record<string, string>} */
+const sideOf = ({ query }) => (query.side ? { side: query.side } : {});
 
 /** Arrow keys turn tabs. @param {KeyboardEvent} event @param {string} chosen */
 function tabbed(event, chosen) {

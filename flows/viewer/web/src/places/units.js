@@ -1,6 +1,7 @@
 // The units of a layer: a picture of each, sorted and filtered.
 
 import { href, versionOf } from '../address.js';
+import { been } from '../been.js';
 import { ask, live, peek } from '../data.js';
 import { fill, h } from '../dom.js';
 import { count, many, number } from '../format.js';
@@ -101,7 +102,7 @@ export class UnitsPlace {
       if (shown >= units.length) watch.disconnect();
     };
     const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: this.root, rootMargin: '600px' });
-    more();
+    do more(); while (shown < Math.min(units.length, been()?.shown ?? 0));
     if (shown < units.length) watch.observe(end);
     const none = !units.length && h('p', { class: 'quiet' }, 'No unit’s strongest patches have such a label. ', h('button', { class: 'link', onclick: () => turn({ label: null }) }, 'Show all units'));
     const hint = !layer.has.includes('gallery') && this.about.missing.gallery
