@@ -180,3 +180,34 @@ def test_a_walk_from_unit_to_unit_keeps_the_side(page: viewing.Page) -> None:
     page.keyboard.press("ArrowLeft")
     page.until("() => location.pathname.endsWith(':3')")
     assert page.see("[aria-selected=true]").inner_text() == "Most negative"
+
+
+OTHER = "features.2"
+LAYERS = (
+    (
+        f"/small/atlas/{OTHER}?grid=4&at=0.4,0.6,3&class=1&side=against&intensity=60&shade=density&view=list&order=spread",
+        f"/small/atlas/{LAYER}?class=1&side=against&intensity=60&shade=density&view=list&order=spread",
+    ),
+    (f"/small/atlas/{OTHER}?shade=unit:3", f"/small/atlas/{LAYER}"),
+    (f"/small/units/{OTHER}?sort=max&label=a", f"/small/units/{LAYER}?sort=max&label=a"),
+    (f"/small/units/{OTHER}?sort=like:3&label=a", f"/small/units/{LAYER}?label=a"),
+    (f"/small/unit/{OTHER}:3?side=negative", f"/small/units/{LAYER}"),
+    (f"/small/image/7?layer={OTHER}&at=1,1&class=1&mix=60", f"/small/image/7?class=1&mix=60&layer={LAYER}"),
+    (f"/compare/small@1..{{long}}@1/{OTHER}?grid=2&motion=off", f"/compare/small@1..{{long}}@1/{LAYER}?motion=off"),
+)
+"""An address at a layer, and where the key of a deeper one and the list of layers lead from there."""
+
+
+def test_another_layer_keeps_what_can_be_said_of_it(chromium: Any, store: Path) -> None:
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        for start, end in LAYERS:
+            end = end.format(long=LONG)
+            page.goto(start.format(long=LONG))
+            page.settle()
+            links = "main nav[aria-label=layers] a, .rail a"
+            listed = page.script(f"() => [...document.querySelectorAll({links!r})].map((a) => a.getAttribute('href'))")
+            if "/image/" not in start:
+                assert end in listed, start
+            page.script("() => document.activeElement?.blur()")
+            page.keyboard.press("]")
+            page.until(f"() => location.pathname + location.search === {end!r}")

@@ -111,11 +111,8 @@ export class Frame {
     this.rail.hidden = !shown;
     if (!shown || !about) return;
     const here = layerOf(state, about);
-    const place = state.place === 'unit' ? 'units' : state.place;
-    const keep = state.place === 'atlas' ? ['class', 'side', 'intensity', 'view', 'order'] : [];
-    const query = Object.fromEntries(Object.entries(state.query).filter(([name]) => keep.includes(name)));
     fill(this.rail, h('ol', {}, ...about.layers.map((layer) =>
-      h('li', {}, h('a', { href: href({ ...state, place, what: layer.name, query }), 'aria-current': layer.name === here ? 'true' : null },
+      h('li', {}, h('a', { href: href(atLayer(state, layer.name)), 'aria-current': layer.name === here ? 'true' : null },
         thumbnail(layer),
         h('span', { class: 'rail-words' }, h('span', { class: 'rail-name' }, layer.name),
           h('span', { class: 'quiet small' }, `${many(layer.units, 'unit')}, ${layer.height} × ${layer.width}`),
@@ -164,6 +161,25 @@ function thumbnail(layer) {
     box.append(h('img', { src: picture('tile', { layer: layer.name, grid: grid.grid, level, x: 0, y: 0 }), alt: '', loading: 'lazy' }));
   }
   return box;
+}
+
+/** What an address says beside the layer that can be said of another layer too, by place. @type {Partial<Record<State['place'], string[]>>} */
+const KEPT = {
+  atlas: ['view', 'order', 'class', 'side', 'intensity', 'shade'],
+  units: ['sort', 'label', 'class'],
+  image: ['class', 'against', 'show', 'mix', 'own', 'text'],
+  compare: ['motion'],
+};
+
+/** Likeness to a unit and its shade are of one layer alone. */
+const OF_A_UNIT = /^(sort=like|shade=unit):/;
+
+/** The same at another layer; a unit has its like at none, so it leads to all units. @param {State} state @param {string} layer @returns {State} */
+export function atLayer(state, layer) {
+  const kept = Object.entries(state.query).filter(([name, value]) => KEPT[state.place]?.includes(name) && !OF_A_UNIT.test(`${name}=${value}`));
+  const query = Object.fromEntries(kept);
+  if (state.place === 'image') return { ...state, query: { ...query, layer } };
+  return { ...state, place: state.place === 'unit' ? 'units' : state.place, what: layer, query };
 }
 
 /** The layer that a state is about. @param {State} state @param {About} about */

@@ -6,7 +6,7 @@ import { backTo } from './been.js';
 import { open, whenPublished } from './data.js';
 import { fill, h } from './dom.js';
 import { whenDropped } from './dropped.js';
-import { Frame, layerOf, turnTheme } from './frame.js';
+import { atLayer, Frame, layerOf, turnTheme } from './frame.js';
 import { go, turn, whenThere } from './go.js';
 import { openHelp } from './help.js';
 import { listen } from './keys.js';
@@ -97,13 +97,12 @@ function exists(state, about) {
 /** @param {number} by */
 async function deeper(by) {
   const state = here();
-  if (!['atlas', 'units', 'compare', 'image'].includes(state.place)) return;
+  if (!['atlas', 'units', 'unit', 'compare', 'image'].includes(state.place)) return;
   const { name, version } = seen(state);
   const about = await open(name, version);
   const current = layerOf(state, about);
   const next = about.layers[about.layers.findIndex((layer) => layer.name === current) + by];
-  if (next && state.place === 'image') turn({ layer: next.name, at: null, from: null, to: null });
-  else if (next) go({ what: next.name, query: state.query.class ? { class: state.query.class } : {} });
+  if (next) go(atLayer(state, next.name));
 }
 
 /** Go where a dropped picture can be looked at: from an image of the run to one's own, from elsewhere to the map. */

@@ -3,6 +3,7 @@
 import { here, href } from '../../address.js';
 import { ask, live, peek } from '../../data.js';
 import { fill, h } from '../../dom.js';
+import { atLayer } from '../../frame.js';
 import { go, turn } from '../../go.js';
 import { say, title } from '../../live.js';
 import { coming, command, missing } from '../../parts.js';
@@ -80,7 +81,7 @@ export class Compare {
           h('button', { class: 'icon-button', title: 'Swap', 'aria-label': 'Swap the two', onclick: () => go({ name: b.name, version: b.version, other: `${a.name}@${a.version}` }) }, '⇄'),
           pick(b, 'after', (name, version) => go({ other: `${name}@${version}` }))),
         h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...shared.map((layer) =>
-          h('a', { href: href({ ...state, what: layer.name, query: {} }), 'aria-current': layer.name === state.what ? 'true' : null }, layer.name)))),
+          h('a', { href: href(atLayer(state, layer.name)), 'aria-current': layer.name === state.what ? 'true' : null }, layer.name)))),
       this.place));
   }
 
