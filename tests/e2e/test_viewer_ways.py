@@ -211,3 +211,16 @@ def test_another_layer_keeps_what_can_be_said_of_it(chromium: Any, store: Path) 
             page.script("() => document.activeElement?.blur()")
             page.keyboard.press("]")
             page.until(f"() => location.pathname + location.search === {end!r}")
+
+
+def test_arrows_in_a_command_stay_with_it(page: viewing.Page) -> None:
+    page.goto("/small/unit/features.5:3")
+    page.settle()
+    page.script("() => { for (const more of document.querySelectorAll('.unit details')) more.open = true; }")
+    page.see(".unit .command code").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(100)
+    assert page.path().endswith(":3")
+    page.see("main").focus()
+    page.keyboard.press("ArrowRight")
+    page.until("() => location.pathname.endsWith(':4')")

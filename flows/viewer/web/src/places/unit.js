@@ -6,7 +6,7 @@ import { fill, h, SIGNS, sign } from '../dom.js';
 import { many, number, percent, signed } from '../format.js';
 import { go, turn } from '../go.js';
 import { say, title } from '../live.js';
-import { typing } from '../keys.js';
+import { takesArrows } from '../keys.js';
 import { bars, chip, coming, copy, face, image, missing, section } from '../parts.js';
 import { histogram } from './drawings.js';
 import { facets } from './facets.js';
@@ -31,7 +31,7 @@ export class UnitPlace {
     this.leaving = new AbortController();
     this.walk = (/** @type {KeyboardEvent} */ event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by && !typing(event.target) && !document.querySelector('dialog[open]') && !event.altKey && !event.ctrlKey && !event.metaKey) this.#step(by);
+      if (by && !event.defaultPrevented && !takesArrows(event.target) && !document.querySelector('dialog[open]') && !event.altKey && !event.ctrlKey && !event.metaKey) this.#step(by);
     };
     addEventListener('keydown', this.walk);
   }
