@@ -1,12 +1,12 @@
 // The class that is asked about: one of the model's first choices, or any by its name, alone or against another.
 
-import { h } from '../../dom.js';
+import { fill, h } from '../../dom.js';
 import { percent } from '../../format.js';
 import { turn } from '../../go.js';
 import { section } from '../../parts.js';
 import { ClassField } from './classes.js';
 import { short } from './over.js';
-import { put } from './renew.js';
+import { holding } from './renew.js';
 
 export class Choices {
   /** @param {boolean} named do the classes have names to choose by? */
@@ -27,8 +27,10 @@ export class Choices {
     const first = found.choices.map(({ index, name, probability }) => ({ index, name, share: percent(probability) }));
     const others = [found.target, found.versus].filter((other) => other && !first.some((choice) => choice.index === other.index));
     const rows = [...first, ...others.map((other) => ({ .../** @type {{ index: number, name: string }} */ (other), share: '' }))];
-    put(this.list, rows.map((row) => choice(row, found)));
-    put(this.back, state.query.class ? [h('button', { class: 'link', onclick: () => turn({ class: null, against: null }) }, 'Back to the first choice')] : []);
+    const hold = holding(this.element);
+    fill(this.list, ...rows.map((row) => choice(row, found)));
+    fill(this.back, state.query.class ? h('button', { class: 'link', 'data-keep': 'first', onclick: () => turn({ class: null, against: null }) }, 'Back to the first choice') : null);
+    hold();
   }
 }
 
