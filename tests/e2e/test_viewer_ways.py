@@ -213,14 +213,34 @@ def test_another_layer_keeps_what_can_be_said_of_it(chromium: Any, store: Path) 
             page.until(f"() => location.pathname + location.search === {end!r}")
 
 
-def test_arrows_in_a_command_stay_with_it(page: viewing.Page) -> None:
-    page.goto("/small/unit/features.5:3")
-    page.settle()
-    page.script("() => { for (const more of document.querySelectorAll('.unit details')) more.open = true; }")
-    page.see(".unit .command code").first.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(100)
-    assert page.path().endswith(":3")
-    page.see("main").focus()
-    page.keyboard.press("ArrowRight")
-    page.until("() => location.pathname.endsWith(':4')")
+def test_a_command_keeps_its_arrows_and_says_that_it_is_copied(chromium: Any, store: Path) -> None:
+    allowed = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address, **allowed) as page:
+        page.goto("/small/unit/features.5:3")
+        page.settle()
+        page.see(".facets summary").click()
+        command = page.see(".facets .command")
+        command.locator("code").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(100)
+        assert page.path().endswith(":3")
+        command.locator("button").click()
+        command.get_by_text("Copied", exact=True).wait_for()
+        assert page.script("() => navigator.clipboard.readText()") == command.locator("code").inner_text()
+        link = page.see(".steps button").first
+        for _ in range(2):
+            link.click()
+            page.until("() => document.querySelector('.steps button').textContent === 'Copied'")
+        page.until("() => document.querySelector('.steps button').textContent === 'copy link'")
+        assert page.script("() => navigator.clipboard.readText()") == page.url
+        assert command.get_by_text("Copied", exact=True).count() == 0
+        page.script("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+        command.locator("button").click()
+        page.until("() => getSelection().toString().startsWith('actlas show')")
+        for _ in range(2):
+            link.click()
+            page.until("() => getSelection().toString() === location.href")
+        assert page.see(".to-copy").count() == 1
+        page.see("main").focus()
+        page.keyboard.press("ArrowRight")
+        page.until("() => location.pathname.endsWith(':4')")

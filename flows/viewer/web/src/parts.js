@@ -9,6 +9,9 @@ import { behind } from './sources.js';
 const FACE = 72;
 const ROW = 8;
 
+/** Milliseconds for which it is said that something was copied. */
+const SAID = 2000;
+
 /** Grey shapes of the right size, shown only where waiting is long enough to be noticed. @param {...[number, number]} sizes */
 export function waiting(...sizes) {
   const shapes = sizes.map(([width, height]) => {
@@ -53,18 +56,48 @@ export async function coming(element, get, draw, ...sizes) {
 
 /** A command with a button that copies it. @param {string} text */
 export function command(text) {
-  const button = h('button', { class: 'icon-button', title: 'Copy', 'aria-label': 'Copy the command', onclick: () => copy(text) }, sign(SIGNS.copy));
+  const button = h('button', { class: 'icon-button', title: 'Copy', 'aria-label': 'Copy the command', onclick: () => copy(text, button) }, sign(SIGNS.copy));
   return h('div', { class: 'command' }, h('code', { tabindex: 0 }, text), button);
 }
 
-/** @param {string} text */
-export async function copy(text) {
+/** Copy a text and say so at the button; where the browser does not let the page, select the text. @param {string} text @param {HTMLElement} button */
+export async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
     say('Copied.');
+    copied(button);
   } catch {
-    say('The browser does not let the page copy; select the text and copy it.');
+    say('The browser does not let the page copy; the text is selected.');
+    getSelection()?.selectAllChildren(button.closest('.command')?.querySelector('code') ?? written(text, button));
   }
+}
+
+/** Say for a moment that it is done: in place of a button's words, beside one that has a sign. @param {HTMLElement} button */
+function copied(button) {
+  if (button.dataset.copied) return;
+  button.dataset.copied = 'yes';
+  const words = button.textContent;
+  const mark = h('span', { class: 'quiet small', 'aria-hidden': 'true' }, 'Copied');
+  if (!words) button.before(mark);
+  else {
+    button.style.minWidth = `${button.offsetWidth}px`;
+    button.textContent = 'Copied';
+  }
+  setTimeout(() => {
+    delete button.dataset.copied;
+    if (words) button.textContent = words;
+    mark.remove();
+  }, SAID);
+}
+
+/** Write a text below the button that was to copy it. @param {string} text @param {HTMLElement} button */
+function written(text, button) {
+  const place = button.closest('.page-head') ?? button;
+  const before = place.nextElementSibling?.matches('.to-copy') ? place.nextElementSibling : null;
+  const code = h('code', { class: 'to-copy', tabindex: 0 }, text);
+  if (before) before.replaceWith(code);
+  else place.after(code);
+  return code;
 }
 
 /** Something that the run does not have, and how it is made. @param {string} what @param {string | undefined} how */

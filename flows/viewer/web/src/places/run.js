@@ -45,7 +45,7 @@ export class RunPlace {
       section('Make it again', ...Object.entries(about.commands).map(([, text]) => command(text)),
         Object.keys(about.settings).length > 0 && h('p', { class: 'quiet small' }, `With a --config file that has: ${Object.entries(about.settings).map(([name, value]) => `${name} = ${value}`).join(', ')}.`)),
       section('Cite it', h('p', {}, about.cite.text), h('p', {}, `The method: ${about.cite.method}`),
-        h('button', { class: 'button', onclick: () => copy(`${about.cite.text}\n${about.cite.method}`) }, 'Copy')),
+        h('button', { class: 'button', onclick: (/** @type {any} */ event) => copy(`${about.cite.text}\n${about.cite.method}`, event.currentTarget) }, 'Copy')),
       this.#rejects()));
   }
 
