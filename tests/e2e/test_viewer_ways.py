@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from support import viewing
@@ -244,3 +245,33 @@ def test_a_command_keeps_its_arrows_and_says_that_it_is_copied(chromium: Any, st
         page.see("main").focus()
         page.keyboard.press("ArrowRight")
         page.until("() => location.pathname.endsWith(':4')")
+
+
+def test_an_address_of_what_is_not_there_says_so(page: viewing.Page) -> None:
+    for number in ("", "0x5", "1e1", "-1", "+3", "5.0", "12", "0000000003"):
+        page.goto(f"/small/unit/{LAYER}:{number}")
+        page.see("h1").wait_for()
+        page.settle()
+        assert page.see("h1").inner_text() == "There is nothing here", number
+    page.goto(f"/small/unit/{LAYER}:3?trail=foo:999~{OTHER}:0x5~{OTHER}:2~{LAYER}:99")
+    page.settle()
+    assert [link.inner_text() for link in page.see(".trail a").all()] == [f"{OTHER}:2 →"]
+    link = page.see(".links a").first.get_attribute("href")
+    assert unquote(link).endswith(f"?trail={OTHER}:2~{LAYER}:3")
+    cells = page.get(f"/api/1/runs/small/current/cells?layer={LAYER}&grid=4")
+    there = set(zip(cells["row"], cells["col"], strict=True))
+    free = next(f"{row},{col}" for row in range(4) for col in range(4) if (row, col) not in there)
+    for query, said in (
+        (f"grid=4&cell={free}", f"There is no cell {free} in this grid."),
+        ("grid=4&cell=1.5,2", "There is no cell 1.5,2 in this grid."),
+        ("grid=99", f"{LAYER} has no grid 99."),
+        ("locate=abc", "There is no image abc."),
+    ):
+        page.goto(f"{ATLAS}?{query}")
+        page.see(".map-absent").get_by_text(said, exact=True).wait_for()
+        assert page.see(".panel").is_hidden()
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    page.click_cell()
+    page.see(".panel .patches").wait_for()
+    assert page.see(".map-absent").inner_text() == ""

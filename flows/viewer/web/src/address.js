@@ -100,6 +100,15 @@ export function unitOf(what) {
   return { layer: what.slice(0, at), unit: Number(what.slice(at + 1)) };
 }
 
+/** Is what stands for a unit in an address one of a run? @param {string} what `LAYER:UNIT` @param {About} about */
+export function isUnit(what, about) {
+  const { layer, unit } = unitOf(what);
+  return /:\d{1,9}$/.test(what) && about.layers.some((known) => known.name === layer && unit < known.units);
+}
+
+/** The units one came by, as `trail` has them. @param {State} state @param {About} about */
+export const trailOf = (state, about) => (state.query.trail ?? '').split('~').filter((what) => isUnit(what, about));
+
 /** @param {string} text @param {string} at @returns {[string, string | undefined]} */
 function split(text, at) {
   const place = text.indexOf(at);

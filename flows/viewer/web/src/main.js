@@ -1,7 +1,7 @@
 // The page: read the address, open the run, show the place.
 
 import './styles/page.css';
-import { here, href, seen } from './address.js';
+import { here, href, isUnit, seen } from './address.js';
 import { backTo } from './been.js';
 import { open, whenPublished } from './data.js';
 import { fill, h } from './dom.js';
@@ -61,6 +61,7 @@ async function show() {
     }
     const gone = looked !== '' && looked !== `${key} ${state.what}`;
     looked = `${key} ${state.what}`;
+    if (gone) frame.main.scrollTop = 0;
     const drawn = shown.view.update(state);
     if (gone) goOn();
     await drawn;
@@ -89,9 +90,7 @@ function goOn() {
 function exists(state, about) {
   if (!state.what) return state.place !== 'unit';
   if (state.place === 'image') return /^\d{1,9}$/.test(state.what) && Number(state.what) < about.ids;
-  const layer = about.layers.find((known) => known.name === (state.place === 'unit' ? state.what.slice(0, state.what.lastIndexOf(':')) : state.what));
-  const unit = state.place === 'unit' ? Number(state.what.slice(state.what.lastIndexOf(':') + 1)) : 0;
-  return !!layer && Number.isInteger(unit) && unit >= 0 && unit < layer.units;
+  return state.place === 'unit' ? isUnit(state.what, about) : about.layers.some((known) => known.name === state.what);
 }
 
 /** @param {number} by */

@@ -1,6 +1,6 @@
 // What drives a unit and what it drives: rows with pictures, strongest first, and for the one pointed at, what carries it.
 
-import { href } from '../address.js';
+import { href, trailOf } from '../address.js';
 import { ask, live, picture, study } from '../data.js';
 import { fill, h } from '../dom.js';
 import { percent, signed } from '../format.js';
@@ -37,7 +37,7 @@ export function influence(state, card, about) {
 function side(state, card, words, layer, effects, carried, backwards) {
   const rows = [...effects.exciting, ...effects.inhibiting].sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence)).slice(0, MOST);
   const most = Math.max(...rows.map((row) => Math.abs(row.influence)), 1e-12);
-  const way = [...(state.query.trail ?? '').split('~').filter(Boolean), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
+  const way = [...trailOf(state, carried.about), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
   return section(words, h('ul', { class: 'links' }, ...rows.map((effect) => {
     const [here, other] = [{ layer: card.layer, unit: card.unit }, { layer, unit: effect.unit }];
     const point = () => carried.show({ from: backwards ? other : here, to: backwards ? here : other, other, effect });

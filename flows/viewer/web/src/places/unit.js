@@ -1,6 +1,6 @@
 // One unit: what it wants to see, what it saw, where it is strong, what drives it and what it drives.
 
-import { here, href, unitOf } from '../address.js';
+import { here, href, trailOf, unitOf } from '../address.js';
 import { ask, live, mapped, picture } from '../data.js';
 import { fill, h, SIGNS, sign } from '../dom.js';
 import { many, number, percent, signed } from '../format.js';
@@ -81,7 +81,7 @@ export class UnitPlace {
           unit + 1 < facts.units && after,
           h('button', { class: 'link', onclick: (/** @type {any} */ event) => copy(location.href, event.currentTarget) }, 'copy link'),
           h('button', { class: 'link', onclick: (/** @type {any} */ event) => copy(`actlas top ${this.about.name}@${this.about.version} ${layer}:${unit}`, event.currentTarget) }, 'copy command'))),
-      trail(state),
+      trail(state, this.about),
       lead,
       h('div', { class: 'unit-top' }, made, this.patches),
       facts1, links, where));
@@ -128,9 +128,9 @@ function tabbed(event, chosen) {
   turn({ side: next === 'positive' ? null : next }, { replace: true });
 }
 
-/** The units one came by. @param {State} state */
-function trail(state) {
-  const units = (state.query.trail ?? '').split('~').filter((what) => /:\d+$/.test(what));
+/** The units one came by. @param {State} state @param {About} about */
+function trail(state, about) {
+  const units = trailOf(state, about);
   if (!units.length) return null;
   return h('nav', { class: 'trail small', 'aria-label': 'the way here' }, ...units.map((what, i) =>
     h('a', { href: href({ ...state, what, query: i ? { trail: units.slice(0, i).join('~') } : {} }) }, face(unitOf(what).layer, unitOf(what).unit, 20), what, ' →')));

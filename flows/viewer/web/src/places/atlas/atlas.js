@@ -63,8 +63,10 @@ export class Atlas {
     this.foot = h('div', { class: 'map-foot' });
     /** Why a grid that is asked for is not shown. */
     this.unmet = h('div', { class: 'map-unmet' });
+    /** What the address names and there is not. */
+    this.absent = h('p', { class: 'map-absent quiet small', role: 'status' });
     this.heading = h('h1', { class: 'unseen' });
-    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list.element, this.unmet, this.foot));
+    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list.element, this.unmet, this.absent, this.foot));
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
@@ -271,10 +273,12 @@ export class Atlas {
   /** @param {State} state */
   #open(state) {
     const grid = this.scene.grid;
-    const [row, col] = (state.query.cell ?? '').split(',').map(Number);
-    const i = grid && state.query.cell ? grid.at(row, col) : -1;
+    const named = /^(\d{1,4}),(\d{1,4})$/.exec(state.query.cell ?? '') ?? [];
+    const [row, col] = [Number(named[1]), Number(named[2])];
+    const i = grid?.at(row, col) ?? -1;
     const before = this.scene.open;
     this.scene.open = i;
+    this.#absent(state);
     if (i < 0 || !grid) {
       if (before >= 0 || !this.locate.shown) this.panel.close();
       return;
@@ -286,6 +290,16 @@ export class Atlas {
     const body = this.panel.open(`Cell ${row},${col}`, () => turn({ cell: null }));
     coming(body, () => cellPanel(grid, i, here(), this.about), (parts) => parts, [160, 160], [0, 120], [0, 200]);
     this.#told(grid, i, () => say(this.#words(i)));
+  }
+
+  /** Say what the address names and there is not. @param {State} state */
+  #absent(state) {
+    const { grid, cell, locate } = state.query;
+    fill(this.absent, [
+      grid && !this.layer?.grids.some((known) => String(known.grid) === grid) && `${this.layer?.name} has no grid ${grid}.`,
+      cell && this.scene.grid && this.scene.open < 0 && `There is no cell ${cell} in this grid.`,
+      locate && !/^\d{1,9}$/.test(locate) && `There is no image ${locate}.`,
+    ].filter(Boolean).join(' '));
   }
 
   /** Do what needs to know what the cells are, if by then it still is about this one. @param {Grid} grid @param {number} i @param {() => void} act */
