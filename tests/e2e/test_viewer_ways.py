@@ -275,3 +275,25 @@ def test_an_address_of_what_is_not_there_says_so(page: viewing.Page) -> None:
     page.click_cell()
     page.see(".panel .patches").wait_for()
     assert page.see(".map-absent").inner_text() == ""
+
+
+def test_a_viewer_that_is_gone_is_said_once(chromium: Any, store: Path) -> None:
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        page.goto(f"/small/units/{LAYER}")
+        page.see(".units li").first.wait_for()
+        page.settle()
+        page.route("**/api/1/**", lambda route: route.abort())
+        page.see(".units a").nth(3).click()
+        page.see(".failed").wait_for()
+        page.settle()
+        assert page.see(".failed").count() == 1
+        page.see("[role=tab] >> text=Most negative").click()
+        page.settle()
+        assert page.see(".failed").count() == 1
+        page.unroute("**/api/1/**")
+        page.see(".failed button").click()
+        page.see(".links a").first.wait_for()
+        page.settle()
+        assert page.see(".failed").count() == 0
+        for part in (".lead", ".unit-made img", ".shots img", ".near a"):
+            assert page.see(part).first.is_visible(), part

@@ -50,8 +50,22 @@ export async function coming(element, get, draw, ...sizes) {
     if (mine()) fill(element, ...[draw(value)].flat());
   } catch (error) {
     const givenUp = error instanceof Error && error.name === 'AbortError';
-    if (mine() && !givenUp) fill(element, failed(error, () => coming(element, get, draw, ...sizes)));
+    if (mine() && !givenUp) fill(element, once(element, error, () => coming(element, get, draw, ...sizes)));
   }
+}
+
+/** What is asked again by the button of what went wrong. @type {WeakMap<Element, (() => void)[]>} */
+const waitingFor = new WeakMap();
+
+/** What went wrong; where its page says so already, nothing, and the one button asks for all of it. @param {Element} element @param {unknown} error @param {() => void} again */
+function once(element, error, again) {
+  const said = failed(error, () => { for (const act of (waitingFor.get(said) ?? []).splice(0)) act(); });
+  const place = element.closest('.page, .panel-body');
+  const same = [...(place?.querySelectorAll('.failed') ?? [])].find((other) => !element.contains(other) && other.textContent === said.textContent);
+  const asked = same && waitingFor.get(same);
+  if (asked) asked.push(again);
+  else waitingFor.set(said, [again]);
+  return asked ? null : said;
 }
 
 /** A command with a button that copies it. @param {string} text */

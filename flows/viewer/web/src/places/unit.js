@@ -87,10 +87,11 @@ export class UnitPlace {
       facts1, links, where));
     coming(made, () => ask('unit', { layer, unit }), (/** @type {Unit} */ found) => [synthetic(found, this.about), facets(found, this.about, signal)], [224, 224]);
     coming(where, () => ask('unit', { layer, unit }), (/** @type {Unit} */ found) => strong(state, facts, found), [0, 96]);
-    const card = ask('card', { layer, unit });
-    Promise.all([ask('unit', { layer, unit }), card]).then(([found, more]) => { if (this.what === state.what) fill(lead, sentence(found, more)); }).catch(() => {});
-    coming(facts1, () => card, (/** @type {Card} */ found) => told(state, found, this.about), [0, 180]);
-    coming(links, () => card, (/** @type {Card} */ found) => influence(state, found, this.about), [0, 180]);
+    coming(facts1, () => ask('card', { layer, unit }), (/** @type {Card} */ found) => {
+      ask('unit', { layer, unit }).then((/** @type {Unit} */ one) => fill(lead, sentence(one, found)), () => {});
+      return told(state, found, this.about);
+    }, [0, 180]);
+    coming(links, () => ask('card', { layer, unit }), (/** @type {Card} */ found) => influence(state, found, this.about), [0, 180]);
   }
 
   /** The patches of the side that is chosen. @param {State} state @param {LayerFacts} facts @param {number} unit */
