@@ -297,3 +297,13 @@ def test_a_viewer_that_is_gone_is_said_once(chromium: Any, store: Path) -> None:
         assert page.see(".failed").count() == 0
         for part in (".lead", ".unit-made img", ".shots img", ".near a"):
             assert page.see(part).first.is_visible(), part
+
+
+def test_names_are_written_as_they_are_in_what_went_wrong(page: viewing.Page) -> None:
+    told = ("small has no such units", "small has no such units"), ("there are no units", "There are no units")
+    for error, said in (*told, ("features.5 has none", "features.5 has none"), ("'a' is none", "'a' is none")):
+        page.unroute("**/units?*")
+        page.route("**/units?*", lambda route, *, error=error: route.fulfill(status=404, json={"error": error}))
+        page.goto(f"/small/units/{LAYER}")
+        page.see(".failed p").wait_for()
+        assert page.see(".failed p").inner_text() == said

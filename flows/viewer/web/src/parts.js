@@ -1,6 +1,6 @@
 // Parts that several views are made of.
 
-import { href } from './address.js';
+import { here, href, unitOf, versionOf } from './address.js';
 import { picture } from './data.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { say } from './live.js';
@@ -23,11 +23,19 @@ export function waiting(...sizes) {
   return h('div', { class: 'waiting', role: 'status', 'aria-label': 'loading' }, ...shapes);
 }
 
+/** Begin with a capital, unless the first word is a name that the address has. @param {string} words */
+function sentence(words) {
+  const first = /^[a-z]+(?= )/.exec(words)?.[0] ?? '';
+  const { name, other = '', what, query } = here();
+  const names = [name, versionOf(other).name, what, unitOf(what).layer, query.layer];
+  return !first || names.includes(first) ? words : words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** What went wrong, and what to try. @param {unknown} error @param {() => void} [again] */
 export function failed(error, again) {
   const words = error instanceof Error ? error.message : String(error);
   return h('div', { class: 'failed', role: 'alert' },
-    h('p', {}, words.charAt(0).toUpperCase() + words.slice(1)),
+    h('p', {}, sentence(words)),
     again && h('button', { class: 'button', onclick: again }, 'Try again'));
 }
 
