@@ -222,6 +222,12 @@ def test_a_picture_of_ones_own_that_is_gone_is_asked_for_again(page: viewing.Pag
     page.see("text=All images of the run").click()
     page.see(".images li").first.wait_for()
     assert page.see("main .note").count() == 0
+    page.go_back()
+    page.see(".choices li").first.wait_for()
+    page.see("text=Locate on the atlas").click()
+    page.see(".panel .near button").first.wait_for(timeout=60_000)
+    assert page.path() == f"/small/atlas/{LAYER}"
+    assert page.script("() => document.querySelector('.panel .positioned img').src").startswith("blob:")
 
 
 WRITES = """() => {

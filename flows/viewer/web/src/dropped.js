@@ -11,6 +11,9 @@ export function taking(take) {
   return () => { if (taker === take) taker = null; };
 }
 
+/** Hand a picture to who takes it now. @param {File} file */
+export const hand = (file) => taker?.(file);
+
 /** Listen to the whole page. @param {() => Promise<void>} arrive goes where somebody takes pictures, from where nobody does */
 export function whenDropped(arrive) {
   const over = (/** @type {boolean} */ is) => document.body.classList.toggle('dropping', is);

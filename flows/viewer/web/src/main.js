@@ -5,7 +5,7 @@ import { here, href, isUnit, seen } from './address.js';
 import { backTo } from './been.js';
 import { open, whenPublished } from './data.js';
 import { fill, h } from './dom.js';
-import { whenDropped } from './dropped.js';
+import { hand, whenDropped } from './dropped.js';
 import { atLayer, Frame, layerOf, turnTheme } from './frame.js';
 import { go, turn, whenThere } from './go.js';
 import { openHelp } from './help.js';
@@ -114,6 +114,15 @@ async function toTaker() {
   await show();
 }
 
+/** Take a picture of one's own that is looked at along to the map. @param {File} file */
+async function locateOwn(file) {
+  const state = here();
+  const layer = layerOf(state, await open(state.name, state.version));
+  go({ place: 'atlas', what: layer, query: {} }, { quiet: true });
+  await show();
+  hand(file);
+}
+
 listen({
   '/': () => search.focus(),
   '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(seen(here()).name, seen(here()).version)),
@@ -125,6 +134,7 @@ listen({
 });
 whenPublished((version) => frame.announce(version, here()));
 whenDropped(toTaker);
+addEventListener('locateown', (event) => locateOwn(/** @type {CustomEvent<File>} */ (event).detail));
 addEventListener('answersagain', askAgain);
 whenThere(show);
 show();

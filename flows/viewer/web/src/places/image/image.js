@@ -139,8 +139,11 @@ export class ImagePlace {
     const hold = holding(this.tools);
     const layers = h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...this.about.layers.map((known) =>
       h('a', { href: href({ ...state, query: { ...state.query, layer: known.name, at: '', from: '' } }), 'data-keep': known.name, 'aria-current': known === layer ? 'true' : null }, known.name)));
-    const locate = h('a', { class: 'button flat', href: href({ ...state, place: 'atlas', what: layer.name, query: { locate: state.what } }) }, 'Locate on the atlas');
-    fill(this.tools, layers, live() && this.about.uploads && !this.own && locate);
+    const { own } = this;
+    const words = 'Locate on the atlas';
+    const locate = own ? h('button', { class: 'button flat', onclick: () => dispatchEvent(new CustomEvent('locateown', { detail: own })) }, words)
+      : h('a', { class: 'button flat', href: href({ ...state, place: 'atlas', what: layer.name, query: { locate: state.what } }) }, words);
+    fill(this.tools, layers, live() && this.about.uploads && locate);
     hold();
   }
 

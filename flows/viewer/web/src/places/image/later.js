@@ -27,10 +27,11 @@ export function later(state, [found, grid], [there, above], links, walked) {
   const lines = s('svg', { class: 'links-lines', viewBox: `0 0 ${2 * SIDE + BETWEEN} ${SIDE}`, 'aria-hidden': 'true' });
   const words = h('p', { class: 'quiet small', role: 'status' });
   const parts = [links.positions.length, links.positions[0].length];
+  const sizes = [sized(found), sized(there)];
   const show = (/** @type {number} */ y, /** @type {number} */ x) => {
     const [py, px] = [Math.floor((y / found.grid.rows) * parts[0]), Math.floor((x / found.grid.cols) * parts[1])];
     const strongest = ends(links.positions[py][px]);
-    lines.replaceChildren(...strongest.flatMap((end) => line(parts, [py, px], end)));
+    lines.replaceChildren(...strongest.flatMap((end) => line(sizes, [(py + 0.5) / parts[0], (px + 0.5) / parts[1]], end)));
     words.textContent = `Position ${y},${x} of ${links.layer} ${strongest.map((end) => `${end.effect < 0 ? 'holds back' : 'drives'} ${end.y},${end.x} of ${links.to} by ${number(Math.abs(end.effect))}`).join(', ')}.`;
   };
   if (!grid || !above) return [missing('One of the two layers has no icons.', undefined)];
@@ -80,10 +81,16 @@ function strongestPart(positions) {
 const lineKey = (kind) => s('svg', { class: 'line-key', viewBox: '0 0 30 12', width: 30, height: 12, 'aria-hidden': 'true' },
   s('path', { class: `link-line ${kind}`, d: 'M0 6H22' }), s('circle', { class: `link-end ${kind}`, cx: 25, cy: 6, r: 3.5 }));
 
-/** @param {number[]} parts @param {[number, number]} from @param {ReturnType<typeof ends>[number]} end */
-function line(parts, [y, x], end) {
-  const start = [((x + 0.5) / parts[1]) * SIDE, ((y + 0.5) / parts[0]) * SIDE];
-  const stop = [SIDE + BETWEEN + ((end.x + 0.5) / end.cols) * SIDE, ((end.y + 0.5) / end.rows) * SIDE];
+/** The width and the height of a mosaic: its places are whole pixels. @param {Explained} found */
+function sized({ grid: { rows, cols } }) {
+  const wide = Math.floor(SIDE / cols);
+  return { width: cols * wide, height: rows * wide };
+}
+
+/** @param {{ width: number, height: number }[]} sizes of both mosaics, left and right @param {[number, number]} from as parts of the left one @param {ReturnType<typeof ends>[number]} end */
+function line([left, right], [y, x], end) {
+  const start = [x * left.width, y * left.height];
+  const stop = [2 * SIDE + BETWEEN - right.width + ((end.x + 0.5) / end.cols) * right.width, ((end.y + 0.5) / end.rows) * right.height];
   const middle = SIDE + BETWEEN / 2;
   const kind = end.effect < 0 ? 'against' : 'for';
   return [s('path', { class: `link-line ${kind}`, d: `M${start[0]} ${start[1]}C${middle} ${start[1]} ${middle} ${stop[1]} ${stop[0]} ${stop[1]}` }),
