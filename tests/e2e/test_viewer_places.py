@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import torch
-from support import corpus, viewing
+from support import viewing
 
 from flows import comparing
 from flows.viewer import catalogue, moved
@@ -25,15 +23,7 @@ BOTH = f"/compare/small@1..small@2/{LAYER}"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    """Serve the run that all look at with a second version, of which one layer was trained on."""
-    images, first = viewing.shared_run(tmp_path_factory)
-    folder = tmp_path_factory.mktemp("two")
-    store = shutil.copytree(first, folder / "store")
-    weights = corpus.net().state_dict()
-    noise = torch.randn(weights["features.3.weight"].shape, generator=torch.Generator().manual_seed(1))
-    weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
-    torch.save(weights, folder / "trained.pt")
-    viewing.make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    images, store = viewing.two_versions(tmp_path_factory)
     with viewing.serving(store) as address:
         yield viewing.Served(address, store, images)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import torch
-from support import corpus, viewing
+from support import viewing
 
 from storage.store import Contents, Store
 
@@ -24,15 +22,7 @@ FIRST = f"/small@1/atlas/{LAYER}"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    """Serve the run that all look at with a second version, of which one layer was trained on."""
-    images, first = viewing.shared_run(tmp_path_factory)
-    folder = tmp_path_factory.mktemp("walks")
-    store = shutil.copytree(first, folder / "store")
-    weights = corpus.net().state_dict()
-    noise = torch.randn(weights["features.3.weight"].shape, generator=torch.Generator().manual_seed(1))
-    weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
-    torch.save(weights, folder / "trained.pt")
-    viewing.make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    images, store = viewing.two_versions(tmp_path_factory)
     opened = Store(store)
     first = opened.version("small", 1)
     for name in NAMES:

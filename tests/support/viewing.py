@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
+import torch
 import uvicorn
 from PIL import Image
 from torch import nn
@@ -123,6 +124,19 @@ def shared_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             make_run(folder / "images", folder / "store", classes=str(folder / "classes.txt"))
             (folder / "made").touch()
     return folder / "images", folder / "store"
+
+
+def two_versions(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return images and a store of one's own: that run with a second version, of which one layer was trained on."""
+    images, first = shared_run(factory)
+    folder = factory.mktemp("two")
+    store = copied(first, folder)
+    weights = corpus.net().state_dict()
+    noise = torch.randn(weights["features.3.weight"].shape, generator=torch.Generator().manual_seed(1))
+    weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
+    torch.save(weights, folder / "trained.pt")
+    make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    return images, store
 
 
 def copied(store: Path, folder: Path) -> Path:
