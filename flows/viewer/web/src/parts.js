@@ -24,7 +24,7 @@ export function waiting(...sizes) {
 }
 
 /** Begin with a capital, unless the first word is a name that the address has. @param {string} words */
-function sentence(words) {
+export function sentence(words) {
   const first = /^[a-z]+(?= )/.exec(words)?.[0] ?? '';
   const { name, other = '', what, query } = here();
   const names = [name, versionOf(other).name, what, unitOf(what).layer, query.layer];

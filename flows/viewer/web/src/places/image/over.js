@@ -2,6 +2,7 @@
 
 import { fill, h } from '../../dom.js';
 import { number } from '../../format.js';
+import { sentence } from '../../parts.js';
 import { scaled } from './groups.js';
 import { signs } from './hatch.js';
 import { againstOf, choice, grouped, heat, icons, SHOWN } from './laid.js';
@@ -94,7 +95,7 @@ export class Over {
         this.tools.select.focus({ preventScroll: true });
         this.#saliency(method, of, leaving);
       } }, 'Try again');
-      fill(this.caption, `${words.charAt(0).toUpperCase()}${words.slice(1)} `, again);
+      fill(this.caption, `${sentence(words)} `, again);
     }
   }
 
