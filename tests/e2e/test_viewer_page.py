@@ -81,6 +81,18 @@ def test_what_cells_are_is_asked_once_somebody_looks(page: viewing.Page) -> None
     assert len([name for name, _ in page.script(SENT) if "/details?" in name]) == 1
 
 
+def test_the_map_follows_the_theme_of_the_system(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=2")
+    page.settle()
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(300)
+    turned = page.shot(".stage")
+    page.reload()
+    page.settle()
+    page.wait_for_timeout(300)
+    assert page.shot(".stage") == turned
+
+
 def test_what_is_written_on_cells_is_there_without_a_touch(page: viewing.Page) -> None:
     page.goto(f"{ATLAS}?grid=2")
     page.settle()

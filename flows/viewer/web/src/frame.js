@@ -1,6 +1,6 @@
 // The frame around every place: where one is, the layers, the panel, and what has been published meanwhile.
 
-import { href, seen } from './address.js';
+import { here, href, seen } from './address.js';
 import { live, picture } from './data.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { count, many } from './format.js';
@@ -125,8 +125,14 @@ export class Frame {
     const at = seen(state);
     if (version <= (this.announced.get(at.name) ?? 0)) return;
     this.announced.set(at.name, version);
-    this.tell(`Version ${version} of ${at.name} has been published. What you see stays as it is. `,
-      h('a', { href: href(state.place === 'compare' ? { ...state, other: at.name } : { ...state, version: null }), target: '_self', onclick: () => setTimeout(() => location.reload()) }, 'Show the new one'));
+    const newer = (/** @type {State} */ from) => href(from.place === 'compare' ? { ...from, other: at.name } : { ...from, version: null });
+    const link = h('a', { href: newer(state), target: '_self', onclick: () => {
+      // From where one is by then, if it still is this run.
+      const now = here();
+      if (seen(now).name === at.name) link.href = newer(now);
+      setTimeout(() => location.reload());
+    } }, 'Show the new one');
+    this.tell(`Version ${version} of ${at.name} has been published. What you see stays as it is. `, link);
     this.told = { name: at.name, version };
   }
 

@@ -10,6 +10,10 @@ export function theme() {
 export function restore() {
   const kept = read();
   if (kept) document.documentElement.dataset.theme = kept;
+  // Canvases are painted in the theme's colours: they must hear of the system's change, too.
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+    if (!document.documentElement.dataset.theme) dispatchEvent(new Event('themechange'));
+  });
 }
 
 /** Change between light and dark. @returns {string} the one it is now */
