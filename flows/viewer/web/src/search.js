@@ -1,32 +1,26 @@
 // Search: a class, a unit or a label, from anywhere.
 
+import { Combobox } from './combobox.js';
 import { ask, live } from './data.js';
-import { fill, h, SIGNS, sign } from './dom.js';
+import { h, SIGNS, sign } from './dom.js';
 import { layerOf } from './frame.js';
 import { go, turn } from './go.js';
-import { say } from './live.js';
 
 /** Rows of each kind, so that none hides another: of the first only, more where others have fewer. */
 const EACH = 4;
 const MOST = 12;
 
-/** @typedef {{ words: string, kind: string, act: () => void }} Found */
+/** @typedef {import('./combobox.js').Found} Found */
 
 export class Search {
   constructor() {
-    this.input = h('input', {
-      type: 'search', role: 'combobox', 'aria-label': 'Search: a class, a unit, a label, a file', placeholder: 'Class, unit, label, file', autocomplete: 'off', spellcheck: 'false',
-      'aria-expanded': 'false', 'aria-controls': 'found', 'aria-autocomplete': 'list', maxlength: 200,
-      oninput: () => { this.entered = false; this.#look(); }, onfocus: () => this.#look(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
-      onblur: () => setTimeout(() => this.#shut(), 150),
+    this.box = new Combobox({
+      id: 'found', label: 'found', none: 'Nothing is called that.',
+      field: { 'aria-label': 'Search: a class, a unit, a label, a file', placeholder: 'Class, unit, label, file', onfocus: () => this.box.look() },
+      find: (text) => (this.run && this.state ? matches(text, this.run, this.state) : null),
+      taken: () => this.leave(),
     });
-    this.found = h('ul', { id: 'found', class: 'found', role: 'listbox', 'aria-label': 'found', hidden: true });
-    this.element = h('div', { class: 'search' }, sign(SIGNS.search), this.input, h('kbd', { class: 'search-key', 'aria-hidden': 'true' }, '/'), this.found);
-    /** @type {Found[]} */
-    this.rows = [];
-    this.at = -1;
-    this.told = '';     // the text that the rows answer
-    this.entered = false; // Enter was pressed before they answered the text that stands there
+    this.element = h('div', { class: 'search' }, sign(SIGNS.search), this.box.input, h('kbd', { class: 'search-key', 'aria-hidden': 'true' }, '/'), this.box.list);
     /** @type {About | null} */
     this.run = null;
     /** @type {import('./address.js').State | null} */
@@ -40,70 +34,18 @@ export class Search {
   }
 
   focus() {
-    this.input.focus();
-    this.input.select();
+    this.box.input.focus();
+    this.box.input.select();
   }
 
   hasFocus() {
-    return document.activeElement === this.input;
+    return this.box.hasFocus();
   }
 
   leave() {
-    this.#shut();
-    this.input.blur();
+    this.box.shut();
+    this.box.input.blur();
     /** @type {HTMLElement | null} */ (document.querySelector('.stage, main'))?.focus();
-  }
-
-  async #look() {
-    const text = this.input.value.trim();
-    if (!text || !this.run || !this.state) return this.#shut();
-    const found = await matches(text, this.run, this.state);
-    if (this.input.value.trim() !== text || !this.hasFocus()) return;
-    this.rows = found;
-    this.told = text;
-    this.at = found.length ? 0 : -1;
-    fill(this.found, ...found.map((row, i) => h('li', { id: `found-${i}`, role: 'option', 'aria-selected': 'false', onpointerdown: (/** @type {Event} */ event) => { event.preventDefault(); this.#take(i); } },
-      h('span', {}, row.words), h('span', { class: 'quiet small' }, row.kind))), !found.length && h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, 'Nothing is called that.'));
-    this.found.hidden = false;
-    this.input.setAttribute('aria-expanded', 'true');
-    this.#mark();
-    say(found.length ? `${found.length} found` : 'nothing found');
-    if (this.entered && found.length) this.#take(0);
-  }
-
-  #mark() {
-    [...this.found.children].forEach((row, i) => row.setAttribute('aria-selected', String(i === this.at)));
-    if (this.at >= 0) this.input.setAttribute('aria-activedescendant', `found-${this.at}`);
-    else this.input.removeAttribute('aria-activedescendant');
-  }
-
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && this.rows.length) {
-      this.at = (this.at + step + this.rows.length) % this.rows.length;
-      this.#mark();
-    } else if (event.key === 'Enter' && this.input.value.trim() !== this.told) this.entered = true;
-    else if (event.key === 'Enter' && this.at >= 0) this.#take(this.at);
-    else return;
-    event.preventDefault();
-  }
-
-  /** @param {number} i */
-  #take(i) {
-    this.rows[i].act();
-    this.input.value = '';
-    this.leave();
-  }
-
-  #shut() {
-    this.found.hidden = true;
-    this.rows = [];
-    this.at = -1;
-    this.told = '';
-    this.entered = false;
-    this.input.setAttribute('aria-expanded', 'false');
-    this.input.removeAttribute('aria-activedescendant');
   }
 }
 
