@@ -40,7 +40,8 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) 
     app = FastAPI(
         title="actlas viewer",
         version=installed("actlas"),
-        description="The JSON behind each view of the viewer. Versions of a run never change; neither do answers about them.",
+        description="The JSON behind each view of the viewer. Versions of a run never change; answers that are asked for by its "
+        "`address` may be kept for ever.",
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
