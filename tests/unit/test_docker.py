@@ -180,8 +180,9 @@ def values(stage: list[dict[str, Any]], *instructions: str) -> list[str]:
     return [i["value"] for i in stage if i["instruction"] in instructions]
 
 
-def test_the_image_has_three_stages_and_is_not_roots(stages: list[list[dict[str, Any]]]) -> None:
-    assert [values(stage, "FROM")[0] for stage in stages[1:]] == ["${NODE} AS viewer", "${BASE} AS packages", "${BASE}"]
+def test_the_image_has_four_stages_and_is_not_roots(stages: list[list[dict[str, Any]]]) -> None:
+    bases = ["${BASE} AS glossary", "${NODE} AS viewer", "${BASE} AS packages", "${BASE}"]
+    assert [values(stage, "FROM")[0] for stage in stages[1:]] == bases
     assert values(stages[-1], "USER") == ["10001:10001"]
     last = [i["instruction"] for i in stages[-1] if i["instruction"] != "COMMENT"]
     assert last.index("USER") > max(n for n, name in enumerate(last) if name in ("RUN", "COPY"))
@@ -189,15 +190,16 @@ def test_the_image_has_three_stages_and_is_not_roots(stages: list[list[dict[str,
 
 
 def test_the_image_refuses_an_old_python_and_an_unknown_device(stages: list[list[dict[str, Any]]]) -> None:
-    said = " ".join(values(stages[2], "RUN"))
+    said = " ".join(values(stages[3], "RUN"))
     assert "sys.version_info >= (3, 11, 17)" in said
-    assert values(stages[2], "ARG") == ["DEVICE=cpu"]
+    assert values(stages[3], "ARG") == ["DEVICE=cpu"]
     assert '"$DEVICE" != cuda' in said
 
 
 def test_the_viewer_is_built_in_a_stage_of_its_own(stages: list[list[dict[str, Any]]]) -> None:
-    assert [run.split()[-2:] for run in values(stages[1], "RUN")] == [["npm", "ci"], ["run", "build"]]
-    assert any("--from=viewer" in copy for copy in values(stages[2], "COPY"))
+    assert [run.split()[-2:] for run in values(stages[2], "RUN")] == [["npm", "ci"], ["run", "build"]]
+    assert any("--from=glossary" in copy for copy in values(stages[2], "COPY"))
+    assert any("--from=viewer" in copy for copy in values(stages[3], "COPY"))
 
 
 def test_what_is_copied_is_there_and_not_ignored(stages: list[list[dict[str, Any]]]) -> None:

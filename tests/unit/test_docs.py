@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 import typer
 
+from flows import glossary
 from flows.cli import app
 from flows.config import STAGES, RunConfig
+from flows.viewer import build
 from storage.images.decode import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -84,12 +87,27 @@ def test_every_setting_has_an_option_or_is_of_the_file_only() -> None:
 
 
 def test_words_stages_and_reasons_are_explained() -> None:
-    for word in WORDS:
-        assert re.search(rf"\*\*{word}\*\*", README), word
+    assert {word for word, _ in glossary.WORDS} >= set(WORDS)
     architecture = (ROOT / "docs" / "architecture.md").read_text()
     assert all(stage in architecture for stage in STAGES)
     policy = (ROOT / "docs" / "images.md").read_text()
     assert all(f"`{reason}`" in policy for reason in REASONS)
+
+
+def table_of_words(text: str) -> list[tuple[str, str]]:
+    """Return the rows of the README's table of words."""
+    return re.findall(r"^\| \*\*([^|*]+)\*\* \| ([^|]+) \|$", text, re.M)
+
+
+def test_the_readme_and_the_page_have_the_words_of_the_glossary(tmp_path: Path) -> None:
+    build.write_glossary(tmp_path / "generated" / "glossary.json")
+    page = json.loads((tmp_path / "generated" / "glossary.json").read_text())
+    assert table_of_words(README) == list(glossary.WORDS) == [(row["word"], row["meaning"]) for row in page]
+
+
+def test_mutant_a_meaning_changed_in_the_readme_alone() -> None:
+    assert table_of_words(README.replace("1 = all alike", "0 = all alike")) != list(glossary.WORDS)
+    assert table_of_words(README.replace("| **flat** |", "| flat |")) != list(glossary.WORDS)
 
 
 def test_links_of_the_docs_lead_somewhere() -> None:

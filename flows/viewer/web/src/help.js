@@ -3,24 +3,11 @@
 import { href } from './address.js';
 import { live } from './data.js';
 import { h, SIGNS, sign } from './dom.js';
+import glossary from './generated/glossary.json';
 import { KEYS } from './keys.js';
 
 /** @type {[string, string][]} */
-const WORDS = [
-  ['layer', 'a part of the model whose output is looked at; shallow ones see textures, deep ones things'],
-  ['unit', 'one channel of a layer: what others call a neuron'],
-  ['position', 'row and column on the grid of a layer’s output'],
-  ['sample', 'all units of a layer at one position of one image'],
-  ['patch', 'the part of an image that a position mostly sees'],
-  ['cell', 'samples that lie together on the map, and their average'],
-  ['icon', 'a picture optimised to make the model answer as the cell does on average'],
-  ['fidelity', 'how nearly the model’s answer to the icon points where the cell does: the whitened cosine, 1 at best; real patches of a cell reach about 0.25'],
-  ['flat', 'of a cell: its real patches are one plain colour, or nearly'],
-  ['spread', 'how far the samples of a cell lie from their average, in lengths of it'],
-  ['attribution', 'how much of a class’s score a cell accounts for, to first order'],
-  ['influence', 'how much a unit moves a later one, over its strongest patches'],
-  ['facets', 'pictures of one unit that were made to differ'],
-];
+const WORDS = glossary.map(({ word, meaning }) => [word, meaning]);
 
 /** @type {HTMLDialogElement | null} */
 let open = null;
