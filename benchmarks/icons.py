@@ -31,7 +31,7 @@ def main() -> None:
                 "own_cell_first": round(float((cells.rank == 1).mean()), 4),
                 "weak": int(cells.weak.sum()),
                 "tries_mean": round(float(cells.tries.mean()), 2),
-                "spread_median": round(float(np.median(cells.spread)), 3),
+                "coherence_median": round(float(np.median(cells.coherence)), 3),
             }
             print(json.dumps(row), flush=True)
 

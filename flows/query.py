@@ -99,7 +99,7 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
         "row": row,
         "col": col,
         "count": int(cells.count[number]),
-        "spread": round(float(cells.spread[number]), 4),
+        "coherence": round(float(cells.coherence[number]), 4),
         "icon": {
             "cosine": _number(cells.cosine[number]),
             "rank": int(cells.rank[number]),

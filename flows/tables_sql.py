@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from storage import tables
+from storage import cell_facts, tables
 from storage.errors import UsageError
 from storage.run import Run
 
@@ -92,4 +92,5 @@ def _joined(run: Run, stage: str, file: str, places: list[tuple[str, int | None]
         if "layer" not in part.column_names:
             part = part.add_column(0, "layer", pa.array([layer] * len(part), pa.large_string()))
         parts.append(part)
-    return pa.concat_tables(parts)
+    joined = pa.concat_tables(parts)
+    return cell_facts.renamed(joined) if stage == "cells" else joined

@@ -1,4 +1,4 @@
-"""What a run may know of its cells beside their averages: icons with their proof, and classes; empty where it has none."""
+"""The cells of a run: their averages, and what it may know beside them (the fidelity of icons, classes)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from atlas.arrays import Byte, CellClasses, Cells, Float, Int
+from atlas.arrays import Byte, CellClasses, Float, Int
 from storage.results import Result
 
 Columns = dict[str, np.ndarray]
+STORED = {"coherence": "spread"}
+"""Columns of cells that the store holds under another name, until its next format."""
+AVERAGES = ("row", "col", "count", "mean", "coherence", "offsets", "members")
 PROOF = ("cosine", "rank", "tries", "weak")
 CLASSES = ("classes", "mean", "share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellFacts(Cells):
+class CellFacts:
     """A grid's cells with the image of each member, the proof of each icon, and the classes they speak for, `n t`.
 
-    What the run does not have is empty: rank 0; no class.
+    `coherence` is the mean cosine of a cell's members to their mean: 1 where all are alike. Members of cell i are
+    `members[offsets[i]:offsets[i+1]]`. What the run does not have is empty: rank 0; no class.
     """
 
+    grid: int
+    row: NDArray[np.int32]
+    col: NDArray[np.int32]
+    count: Int
+    mean: Float
+    coherence: Float
+    offsets: Int
+    members: Int
     image_id: Int
     cosine: Float
     rank: Int
@@ -45,7 +59,7 @@ class RunCells(CellFacts):
     icon: Byte
 
 
-def columns(cells: Cells) -> dict[str, Any]:
+def columns(cells: CellFacts) -> dict[str, Any]:
     """Return the fields of cells by name, `grid` with them."""
     return {field.name: getattr(cells, field.name) for field in fields(cells)}
 
@@ -58,14 +72,23 @@ def read(
     collected: Callable[[], Sequence[Result]],
 ) -> CellFacts:
     """Read a grid's cells; the shards `collected` only where the cells are of before they knew their members' images."""
-    from storage import arrays
-
-    path = cells.file("cells.zarr")
-    names = {field.name for field in fields(Cells)} - {"grid"}
-    averages = {name: arrays.read_array(path, name) for name in sorted(names)}
+    averages = {name: array(cells, name) for name in AVERAGES}
     n = len(averages["row"])
     images = _images(cells, averages["members"], collected)
     return CellFacts(grid=grid, image_id=images, **averages, **_proof(icons, n), **_classes(attribution, n))
+
+
+def array(cells: Result, name: str) -> np.ndarray:
+    """Read one column of a grid's cells."""
+    from storage import arrays
+
+    return arrays.read_array(cells.file("cells.zarr"), STORED.get(name, name))
+
+
+def renamed(table: pa.Table) -> pa.Table:
+    """Return a stored table of cells under the names that its readers use."""
+    read = {stored: name for name, stored in STORED.items()}
+    return table.rename_columns([read.get(name, name) for name in table.column_names])
 
 
 def pictures(icons: Result | None, n: int) -> Byte:

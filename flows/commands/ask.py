@@ -89,7 +89,7 @@ def cell(
     store: output.Store = output.DEFAULT_STORE,
     json: output.Json = False,
 ) -> None:
-    """Show what is in a cell: its count, spread, icon's proof, units, labels and members.
+    """Show what is in a cell: its count, coherence, icon's proof, units, labels and members.
 
     Example:  actlas cell efficientnet-lite0 _blocks.10 20 12,7
     """
@@ -108,7 +108,9 @@ def cell(
             + (", weak" if icon["weak"] else "")
         )
     )
-    print(f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, spread {answer['spread']:.2f}; {proof}")
+    print(
+        f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, coherence {answer['coherence']:.2f}; {proof}"
+    )
     output.as_table({**row, "mean": f"{row['mean']:.4g}"} for row in answer["classes"])
     output.as_table(answer["units"])
     output.as_table(answer["labels"])

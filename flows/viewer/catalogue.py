@@ -27,7 +27,7 @@ UNIT: dict[str, type] = {"layer": str, "unit": int}
 
 ANSWERS = {
     "cells": Kind(GRID, cells.columns, "The cells of a grid as columns, in row-major order."),
-    "details": Kind(GRID, cells.details, "The spread of each cell, how far to trust its icon, its first classes."),
+    "details": Kind(GRID, cells.details, "The coherence of each cell, how far to trust its icon, its first classes."),
     "labels": Kind(GRID, cells.cell_labels, "The most frequent labels of each cell of a grid."),
     "cell": Kind(CELL, cells.one, "One cell: units, labels, classes, nearest cells, members."),
     "class": Kind(GRID | {"of": str}, cells.class_map, "What each cell says for one class, by its name or number."),

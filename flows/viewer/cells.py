@@ -11,7 +11,7 @@ from flows import targets
 from flows.viewer.about import labels
 from flows.viewer.numbers import plain, rounded
 from flows.viewer.shelf import Edition
-from storage import pictures
+from storage import cell_facts, pictures
 from storage.errors import NotFound
 
 TOP_CLASSES, TOP_LABELS, TOP_UNITS, NEAREST = 3, 3, 8, 6
@@ -32,7 +32,7 @@ def details(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     answer = {
         "layer": layer,
         "grid": grid,
-        "spread": rounded(_cells(edition, layer, grid, "spread")),
+        "coherence": rounded(_cells(edition, layer, grid, "coherence")),
         "cosine": None,
         "rank": None,
         "weak": None,
@@ -48,7 +48,9 @@ def details(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
 
 
 def _cells(edition: Edition, layer: str, grid: int, name: str) -> np.ndarray:
-    return edition.array("cells", layer, grid, name)
+    return edition.keep(
+        ("cells", layer, grid, name), lambda: cell_facts.array(edition.result("cells", layer, grid), name)
+    )
 
 
 def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def one(edition: Edition, layer: str, grid: int, row: int, col: int) -> dict[str
         "row": row,
         "col": col,
         "count": int(_cells(edition, layer, grid, "count")[number]),
-        "spread": plain(_cells(edition, layer, grid, "spread")[number]),
+        "coherence": plain(_cells(edition, layer, grid, "coherence")[number]),
         "icon": _proof(edition, layer, grid, number),
         "units": [{"unit": int(unit), "mean": plain(mean[unit])} for unit in order],
         "labels": _labels_of(edition, layer, grid, number),

@@ -96,7 +96,7 @@ class CellColumns(TypedDict):
 class CellDetails(TypedDict):
     layer: str
     grid: int
-    spread: list[Number]
+    coherence: list[Number]
     cosine: list[Number] | None
     rank: list[int] | None
     weak: list[int] | None
@@ -151,7 +151,7 @@ class Cell(TypedDict):
     row: int
     col: int
     count: int
-    spread: Number
+    coherence: Number
     icon: Proof | None
     units: list[UnitMean]
     labels: list[LabelShare]

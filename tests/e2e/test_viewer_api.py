@@ -52,7 +52,7 @@ def test_answers_are_those_of_the_queries(ask: Any, served: viewing.Served) -> N
     assert columns["count"] == cells.count.tolist()
     details = ask(f"{API}/details", layer=LAYER, grid=4).json()
     assert np.allclose(details["cosine"], cells.cosine, rtol=1e-4)
-    assert np.allclose(details["spread"], cells.spread, rtol=1e-4)
+    assert np.allclose(details["coherence"], cells.coherence, rtol=1e-4)
     facts = run.cell_facts(LAYER, 4)
     for i, rows in enumerate(details["classes"]):
         assert [row[0] for row in rows] == [c for c in facts.classes[i, :3].tolist() if c >= 0]

@@ -284,7 +284,7 @@ def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> 
 def test_shades_have_a_legend(page: viewing.Page) -> None:
     page.goto(ATLAS)
     page.settle()
-    for shade in ("density", "fidelity", "spread"):
+    for shade in ("density", "fidelity", "coherence"):
         page.select_option("#shade", shade)
         page.see(".legend-ramp").wait_for()
         assert f"shade={shade}" in page.url

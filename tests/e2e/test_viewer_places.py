@@ -296,7 +296,7 @@ def test_a_run_shows_how_far_its_pictures_can_be_trusted(page: viewing.Page, ser
         cells, ratio = run.cells(layer, 4), run.gallery(layer).ratio
         for name, values in {
             "Fidelity of icons": cells.cosine,
-            "Spread of cells": cells.spread,
+            "Coherence of cells": cells.coherence,
             "Pictures of units": ratio,
         }.items():
             known = np.sort(values[np.isfinite(values)])

@@ -55,11 +55,11 @@ def test_a_cell_of_the_list_is_opened_in_the_list(page: viewing.Page) -> None:
     assert kept.items() <= query(page).items()
     assert page.script("() => document.activeElement === document.querySelectorAll('.list tbody a')[3]")
     assert page.see(".list tr[aria-current]").count() == 1
-    page.see(".list th[data-order=spread] button").click()
-    page.until("() => location.search.includes('order=spread')")
+    page.see(".list th[data-order=coherence] button").click()
+    page.until("() => location.search.includes('order=coherence')")
     page.see(".panel .near a").first.click()
     page.settle()
-    assert (kept | {"order": "spread"}).items() <= query(page).items()
+    assert (kept | {"order": "coherence"}).items() <= query(page).items()
     assert focused(page) == "H2 panel-title"
     page.go_back()
     page.go_back()

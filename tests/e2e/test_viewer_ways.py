@@ -186,8 +186,8 @@ def test_a_walk_from_unit_to_unit_keeps_the_side(page: viewing.Page) -> None:
 OTHER = "features.2"
 LAYERS = (
     (
-        f"/small/atlas/{OTHER}?grid=4&at=0.4,0.6,3&class=1&side=against&intensity=60&shade=density&view=list&order=spread",
-        f"/small/atlas/{LAYER}?class=1&side=against&intensity=60&shade=density&view=list&order=spread",
+        f"/small/atlas/{OTHER}?grid=4&at=0.4,0.6,3&class=1&side=against&intensity=60&shade=density&view=list&order=coherence",
+        f"/small/atlas/{LAYER}?class=1&side=against&intensity=60&shade=density&view=list&order=coherence",
     ),
     (f"/small/atlas/{OTHER}?shade=unit:3", f"/small/atlas/{LAYER}"),
     (f"/small/units/{OTHER}?sort=max&label=a", f"/small/units/{LAYER}?sort=max&label=a"),

@@ -13,12 +13,12 @@ from support import corpus, overflowing
 from typer.testing import CliRunner
 
 from atlas import locate as locating
-from flows import launch, query
+from flows import launch, query, tables_sql
 from flows.cli import app
 from flows.viewer import cells as viewer
 from flows.viewer.shelf import Edition
-from storage import arrays, parts
-from storage.errors import Incomplete
+from storage import arrays, cell_facts, parts
+from storage.errors import Incomplete, UsageError
 from storage.kept import Kept
 from storage.run import Run, open_run
 from storage.store import Store
@@ -61,6 +61,48 @@ def test_mutant_labels_of_the_next_image(run: Run) -> None:
     run.__dict__["labels"] = names, np.roll(of, 1)
     with pytest.raises(AssertionError):
         test_a_cell_counts_the_labels_of_its_images(run)
+
+
+def coherences(run: Run) -> np.ndarray:
+    """The mean cosine of each cell's members to their mean, by its definition."""
+    cells, samples = run.cells(LAYER, GRID), run.samples(LAYER).activations.astype(np.float64)
+    found = []
+    for start, stop in zip(cells.offsets[:-1], cells.offsets[1:], strict=True):
+        members = samples[cells.members[start:stop]]
+        mean = members.mean(axis=0)
+        lengths = np.linalg.norm(members, axis=1) * np.linalg.norm(mean)
+        found.append(np.divide(members @ mean, lengths, out=np.zeros(len(members)), where=lengths > 0).mean())
+    return np.array(found)
+
+
+def agree_on_coherence(run: Run) -> bool:
+    """Do arrays, answers, SQL and the viewer hand on the coherence of each cell?"""
+    edition = Edition(run)
+    rows = tables_sql.ask(
+        run, f"select coherence from cells where layer = '{LAYER}' and grid = {GRID} order by row, col"
+    )
+    told = [
+        run.cells(LAYER, GRID).coherence,
+        [answer["coherence"] for answer in every_cell(run)],
+        [row["coherence"] for row in rows],
+        viewer.details(edition, LAYER, GRID)["coherence"],
+        [viewer.one(edition, LAYER, GRID, a["row"], a["col"])["coherence"] for a in every_cell(run)],
+    ]
+    return all(np.allclose(values, coherences(run), atol=1e-3) for values in told)
+
+
+def test_the_stored_spread_of_a_cell_is_its_coherence(run: Run) -> None:
+    assert agree_on_coherence(run)
+    assert "spread" not in every_cell(run)[0]
+    with pytest.raises(UsageError, match="spread"):
+        tables_sql.ask(run, "select spread from cells")
+
+
+@pytest.mark.parametrize("stored", ["count", "mean"])
+def test_mutant_another_column_read_as_coherence(run: Run, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cell_facts.STORED, "coherence", stored)
+    with pytest.raises((AssertionError, UsageError, ValueError)):
+        assert agree_on_coherence(run)
 
 
 def test_members_have_the_places_of_their_samples(run: Run) -> None:

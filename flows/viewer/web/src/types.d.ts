@@ -15,13 +15,13 @@ interface About {
 interface CellColumns {
   layer: string; grid: number; row: number[]; col: number[]; count: number[] }
 interface CellDetails {
-  layer: string; grid: number; spread: Maybe[]; cosine: Maybe[] | null;
+  layer: string; grid: number; coherence: Maybe[]; cosine: Maybe[] | null;
   rank: number[] | null; weak: number[] | null; classes: [number, number, number][][] | null; names: Record<string, string>;
 }
 interface CellLabels { layer: string; grid: number; labels: string[]; cells: [number, number][][] }
 interface Cell {
   contrast: Maybe; flat: boolean | null;
-  layer: string; grid: number; row: number; col: number; count: number; spread: Maybe;
+  layer: string; grid: number; row: number; col: number; count: number; coherence: Maybe;
   icon: { cosine: Maybe; rank: number; tries: number; weak: boolean } | null;
   units: { unit: number; mean: Maybe }[];
   labels: { label: string; samples: number; share: number }[];

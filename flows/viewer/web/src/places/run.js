@@ -129,13 +129,13 @@ function layers(state, about) {
 function quality({ layer, grid, cells, units }) {
   const weak = (cells?.weak ?? []).filter(Boolean).length;
   return section(grid ? `${layer.name}, ${grid.grid} × ${grid.grid}` : layer.name, h('div', { class: 'columns' },
-    cells && spread(cells.cosine ?? [], 1, 'Fidelity of icons', `; ${many(weak, 'weak icon')}`),
-    cells && spread(cells.spread, null, 'Spread of cells', ', in lengths of their means'),
-    units?.ratio && spread(units.ratio, null, 'Pictures of units', ' × the strongest patch')));
+    cells && distribution(cells.cosine ?? [], 1, 'Fidelity of icons', `; ${many(weak, 'weak icon')}`),
+    cells && distribution(cells.coherence, 1, 'Coherence of cells', '; 1 = all samples alike'),
+    units?.ratio && distribution(units.ratio, null, 'Pictures of units', ' × the strongest patch')));
 }
 
 /** How many of something have which value, from 0 to `high` or to the largest. @param {Maybe[]} all @param {number | null} high @param {string} name @param {string} more */
-function spread(all, high, name, more) {
+function distribution(all, high, name, more) {
   const values = /** @type {number[]} */ (all.filter((value) => value !== null)).sort((a, b) => a - b);
   const last = high ?? values.at(-1) ?? 1;
   const bins = new Array(BINS).fill(0);

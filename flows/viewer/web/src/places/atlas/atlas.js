@@ -485,9 +485,9 @@ export class Atlas {
 /** What a shade means, cell by cell. @param {Grid} grid @param {string} shade @returns {Promise<(number | null)[] | null>} */
 async function amounts(grid, shade) {
   if (shade === 'density') return grid.columns.count;
-  if (shade === 'fidelity' || shade === 'spread') {
+  if (shade === 'fidelity' || shade === 'coherence') {
     await grid.tell();
-    return grid.columns[shade === 'spread' ? 'spread' : 'cosine'] ?? null;
+    return grid.columns[shade === 'coherence' ? 'coherence' : 'cosine'] ?? null;
   }
   const unit = /^unit:(\d{1,9})$/.exec(shade)?.[1];
   if (!unit) return null;

@@ -11,11 +11,14 @@ import { icon } from './sprites.js';
 
 const PAGE = 60;
 
+/** @type {Record<string, string>} */
+const FIRST = { samples: 'the fullest first', coherence: 'the least coherent first', fidelity: 'the best icons first', class: 'those that speak most for the class first' };
+
 /** @type {Record<string, (grid: Grid, i: number) => number>} */
 const ORDERS = {
   samples: (grid, i) => -grid.columns.count[i],
   place: (grid, i) => grid.columns.row[i] * grid.size + grid.columns.col[i],
-  spread: (grid, i) => grid.columns.spread?.[i] ?? Infinity,
+  coherence: (grid, i) => grid.columns.coherence?.[i] ?? Infinity,
   fidelity: (grid, i) => -(grid.columns.cosine?.[i] ?? -1),
 };
 
@@ -54,7 +57,7 @@ export class CellList {
     const rows = Array.from({ length: grid.length }, (_, i) => i).sort((a, b) => value(grid, a) - value(grid, b) || a - b);
     const heads = ['', ...names(share)].map((name) => {
       if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
-      const button = h('button', { class: 'sort', onclick: () => turn({ order: name === usual ? null : name }) }, name === 'place' ? 'row, col' : name);
+      const button = h('button', { class: 'sort', title: FIRST[name], onclick: () => turn({ order: name === usual ? null : name }) }, name === 'place' ? 'row, col' : name);
       return h('th', { scope: 'col', 'data-order': name, class: name === 'place' ? '' : 'num', 'aria-sort': name === order ? 'ascending' : 'none' }, button);
     });
     const lines = (/** @type {number} */ from) => rows.slice(from, this.shown).map((i) => line(grid, i, state, share));
@@ -69,7 +72,7 @@ export class CellList {
     } }, 'More cells');
     more.hidden = this.shown >= rows.length;
     const held = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
-    fill(this.element, h('table', { class: 'table' }, h('caption', { class: 'unseen' }, `Cells of ${grid.layer.name}, grid ${grid.size}`),
+    fill(this.element, h('table', { class: 'table' }, h('caption', { class: 'unseen' }, [`Cells of ${grid.layer.name}, grid ${grid.size}`, FIRST[order]].filter(Boolean).join(', ')),
       h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))), body), more);
     if (held) /** @type {HTMLElement | null} */ (this.element.querySelector(held))?.focus();
   }
@@ -87,13 +90,13 @@ function sameAs(control) {
 
 /** @param {Grid} grid @param {number} i @param {State} state @param {Float32Array | null} share */
 function line(grid, i, state, share) {
-  const { row, col, count: counts, spread, cosine } = grid.columns;
+  const { row, col, count: counts, coherence, cosine } = grid.columns;
   const words = grid.words(i, 2).map((word) => `${word.name.split(',')[0]} ${word.value}`).join(', ');
   return h('tr', {},
     h('td', {}, grid.facts.icon > 0 && icon(grid, i, 40, '')),
     h('td', { class: 'num' }, count(counts[i])),
     h('td', {}, cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`)),
-    h('td', { class: 'num' }, spread ? number(spread[i]) : '–'),
+    h('td', { class: 'num' }, coherence ? number(coherence[i]) : '–'),
     h('td', { class: 'num' }, cosine ? number(cosine[i]) : '–'),
     share && h('td', { class: 'num' }, number(share[i])),
     h('td', { class: 'quiet' }, words));

@@ -42,7 +42,7 @@ function facts(cell) {
   return h('dl', { class: 'facts' },
     h('dt', {}, 'row, column'), h('dd', { class: 'num' }, `${cell.row}, ${cell.col}`),
     h('dt', {}, 'samples'), h('dd', { class: 'num' }, count(cell.count)),
-    h('dt', { title: 'mean distance of the samples to their mean, in lengths of the mean' }, 'spread'), h('dd', { class: 'num' }, number(cell.spread)),
+    h('dt', { title: 'mean cosine of a cell’s samples to their mean; 1 = all alike' }, 'coherence'), h('dd', { class: 'num' }, number(cell.coherence)),
     cell.icon && [h('dt', {}, 'fidelity'), h('dd', {}, ring(cell.icon.cosine, false)),
       h('dt', { title: 'where the cell comes among all cells of the grid by how well the icon fits them' }, 'rank'),
       h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`)],

@@ -4,7 +4,7 @@ import { live } from '../../data.js';
 import { h, SIGNS, sign } from '../../dom.js';
 
 /** @type {Record<string, string>} */
-export const SHADES = { none: 'nothing', density: 'samples', fidelity: 'fidelity of icons', spread: 'spread' };
+export const SHADES = { none: 'nothing', density: 'samples', fidelity: 'fidelity of icons', coherence: 'coherence' };
 
 /**
  * @param {object} told
