@@ -8,7 +8,7 @@ import numpy as np
 
 from atlas import tiles
 from atlas.arrays import Byte
-from atlas.attribution.colours import BLUE, ORANGE
+from atlas.colours import BLUE, ORANGE
 from flows.typeset import FAINT, LINE, PAPER, QUIET, Page, signed
 from flows.unit_pictures import opened
 from storage.cell_facts import RunCells

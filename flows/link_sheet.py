@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from atlas.arrays import Float
-from atlas.attribution.colours import BLUE, ORANGE
+from atlas.colours import BLUE, ORANGE
 from flows.sheet_parts import (
     GAP,
     GROUP_COLOURS,

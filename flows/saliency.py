@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from atlas import colours
 from atlas.arrays import Byte, Float, Layer
-from atlas.attribution import METHODS, Settings, attribute, colours
+from atlas.attribution import METHODS, Settings, attribute
 from atlas.attribution.gradients import gap
 from atlas.attribution.methods import Attribution
 from atlas.attribution.scores import Score, values

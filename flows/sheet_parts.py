@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from atlas import colours
 from atlas.arrays import Byte, Float
-from atlas.attribution import colours
-from atlas.attribution.colours import BLUE, ORANGE
+from atlas.colours import BLUE, ORANGE
 from flows.typeset import FAINT, QUIET, Colour, Page, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24

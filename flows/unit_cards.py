@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from atlas.arrays import Byte
-from atlas.attribution.colours import BLUE, ORANGE
+from atlas.colours import BLUE, ORANGE
 from flows.typeset import FAINT, INK, QUIET, Colour, Page, signed
 from flows.unit_pictures import Pictures
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Layer
-from atlas.attribution.colours import scaled
 from atlas.attribution.gradients import gradient
 from atlas.attribution.rectifiers import deconvnet, guided_backprop
 from atlas.attribution.scores import Score
+from atlas.colours import scaled
 
 METHODS: dict[str, Callable[[nn.Module, Tensor, Score], Tensor]] = {
     "gradient": gradient,

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from atlas import layout as layouts
 from atlas import pairing, sampling
 from atlas.arrays import Float, Samples
-from atlas.inversion import whitening
 from atlas.neighbours import one_thread
 from atlas.pairing import Places
 from atlas.reducers import FEWEST
@@ -57,6 +56,8 @@ def _why_none(collected: list[Result]) -> str:
 
 
 def _moment(page: Writing, activations: np.ndarray) -> None:
+    from atlas.inversion import whitening  # loads torch, which the comparison of layouts does without
+
     with one_thread():  # on several, the last bits depend on their number
         moment = whitening.second_moment(whitening.blocks(activations), activations.shape[1])
     arrays.write_group(page.path / "moment.zarr", {"moment": moment})

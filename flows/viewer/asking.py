@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from atlas.attribution import colours
+from atlas import colours
 from atlas.attribution.methods import SIGNED
 from flows import explaining, locating, looking, query, saliency
 from flows.viewer.facets import facets

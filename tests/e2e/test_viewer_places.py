@@ -227,7 +227,7 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
 
     import numpy as np
 
-    from atlas.attribution import colours
+    from atlas import colours
     from flows import looking, saliency
 
     asked = {"layer": LAYER, "id": "7", "method": "gradient", "of": "1"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +240,41 @@ def test_several_extras_are_spelled_in_a_row() -> None:
     assert made.extras == ("influence",)
     with pytest.raises(UsageError, match="--with is 'colours'"):
         configuration.make({"images": "x", "with": ["colours"]})
+
+
+ANSWERED = """
+import sys
+from flows import cli
+code = cli.invoke(sys.argv[1:])
+print(code, "torch" in sys.modules)
+"""
+
+
+def answered(config: RunConfig, *arguments: str) -> str:
+    """Run a command in a process of its own; return its exit code, and whether torch was loaded."""
+    command = [sys.executable, "-c", ANSWERED, *arguments, "--store", config.store]
+    beside = Path(__file__).parents[1]  # where the corpus's model is found
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=beside)
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "arguments"),
+    [
+        (False, ("unit", "small", f"{LAYER}:3")),
+        (True, ("top", "small", f"{LAYER}:3")),
+        (True, ("map", "small", LAYER, "4", "1")),
+        (True, ("influence", "small", f"{LAYER}:3")),
+    ],
+)
+def test_answers_from_tables_load_no_torch(
+    finished: RunConfig, sheet: bool, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    more = ("--sheet", str(tmp_path / "sheet.png")) if sheet else ()
+    assert answered(finished, *arguments, *more) == "0 False"
+    assert (tmp_path / "sheet.png").exists() == sheet
+
+
+def test_mutant_gradients_drawn_with_the_model_are_seen_to_load_torch(finished: RunConfig, tmp_path: Path) -> None:
+    drawn = ("--sheet", str(tmp_path / "sheet.png"), "--gradients", "gradient")
+    assert answered(finished, "top", "small", f"{LAYER}:3", *drawn) == "0 True"

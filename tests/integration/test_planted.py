@@ -12,7 +12,7 @@ from PIL import Image
 from support import corpus, detectors, planted
 
 from atlas import tiles
-from atlas.attribution.colours import BLUE, ORANGE
+from atlas.colours import BLUE, ORANGE
 from atlas.inversion import recipes
 from flows import class_map_sheet, explaining, influence_sheet, looking, meaning, pipeline
 from flows.cli import invoke

@@ -110,6 +110,57 @@ def test_questions_load_neither_torch_nor_prefect_nor_zarr() -> None:
     assert done.stdout.strip() == "[]"
 
 
+WITHOUT_TORCH = (
+    *(f"flows.{name}" for name in ("query", "meaning", "units", "tables_sql", "glossary", "targets")),
+    *(
+        f"flows.{name}"
+        for name in ("comparing", "comparing_answer", "comparing_table", "noise", "pairs", "unit_changes")
+    ),
+    *(
+        f"flows.{name}"
+        for name in ("unit_cards", "unit_pictures", "patch_gradients", "typeset", "sheets", "sheet_parts")
+    ),
+    *(f"flows.{path.stem}" for path in sorted((ROOT / "flows").glob("*_sheet*.py"))),
+    *(f"flows.{path.stem}" for path in sorted((ROOT / "flows").glob("notebook*.py"))),
+    *(
+        f"flows.viewer.{name}"
+        for name in ("shelf", "catalogue", "about", "cells", "units", "images", "moved", "pictures")
+    ),
+    *(
+        f"flows.viewer.{name}"
+        for name in ("schemas", "numbers", "reproduce", "software", "inside", "addresses", "studies")
+    ),
+)
+"""Questions, sheets, and answers of the viewer: whatever answers from tables."""
+
+LOADS = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    if "torch" in sys.modules:
+        sys.exit(name)
+"""
+
+
+def loading_torch(*names: str, folder: Path = ROOT) -> str:
+    """Return the first of these modules that loads torch: where all together load none, none does alone."""
+    done = subprocess.run([sys.executable, "-c", LOADS, *names], capture_output=True, text=True, cwd=folder)
+    return done.stderr.strip()
+
+
+def test_questions_sheets_and_answers_load_no_torch() -> None:
+    assert len(WITHOUT_TORCH) > 30
+    assert loading_torch(*WITHOUT_TORCH) == ""
+
+
+def test_mutant_a_sheet_that_takes_a_colour_from_beside_torch(tmp_path: Path) -> None:
+    (tmp_path / "a_sheet.py").write_text("from beside import colours\n")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "__init__.py").write_text("import torch\n")
+    (tmp_path / "beside" / "colours.py").write_text("")
+    assert loading_torch("json", "a_sheet", "html", folder=tmp_path) == "a_sheet"
+
+
 def test_nothing_names_a_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.split(
         "\n"

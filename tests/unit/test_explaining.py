@@ -15,7 +15,7 @@ from support.pictures import photo
 from torch import Tensor, nn
 
 from atlas.arrays import Layer
-from atlas.attribution.colours import BLUE, ORANGE
+from atlas.colours import BLUE, ORANGE
 from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import groups
 from flows import cli, explaining, illustrating, image_sheet, one_layer, sheet_parts, typeset

@@ -13,7 +13,7 @@ from PIL import Image
 from support.pictures import photo
 from torch import Tensor, nn
 
-from atlas.attribution import colours
+from atlas import colours
 from flows import cli, looking, saliency, targets
 from flows.targets import Target, class_index, parse
 from storage.errors import NotFound, UnknownLayer, UsageError
