@@ -20,16 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a worker comes here witho
 import distributed
 import torch
 
-from flows import cores, engines, stages, subject
+from flows import cores, engines, libraries, stages, subject
 from flows.stages import reading
 from flows.work import Outcome, Work
 from storage.errors import ActlasError, BadWeights
-
-LIBRARIES = (
-    *("torch", "numpy", "pillow", "simplejpeg", "pyvips-binary"),
-    *("umap-learn", "openTSNE", "faiss-cpu", "numba", "scikit-learn"),
-)
-"""Every library whose version is part of some key."""
 
 _one_at_a_time = threading.Lock()
 """Hooks record a model's layers, so that two tasks in one process would see each other's images."""
@@ -56,7 +50,7 @@ class Told:
 
 def environment() -> str:
     """Name the code and the libraries whose versions are part of keys, as JSON."""
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    versions = {name: importlib.metadata.version(name) for name in libraries.IN_KEYS}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return json.dumps({"python": python, **versions, "stages": stages.CODE}, sort_keys=True)
 

@@ -15,10 +15,9 @@ import pyarrow.compute as pc
 
 from atlas import cells as cells_maths
 from atlas.inversion import recipes
-from flows import plan_extras, subject
+from flows import libraries, plan_extras, subject
 from flows.config import EXTRAS, STAGES, RunConfig
 from flows.frames import Frame, Frames
-from flows.plan_extras import versions
 from flows.stages import CODE, field, icons, members, patches
 from flows.subject import Subject
 from flows.work import Make, Work
@@ -26,9 +25,6 @@ from storage.errors import UsageError
 from storage.images.listing import about
 from storage.images.shards import Shard, rows_key, shards
 from storage.store import stage_key
-
-DECODERS = ("pillow", "simplejpeg", "pyvips-binary")
-"""Libraries that turn files into pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +51,9 @@ class Planner:
         self.layers = list(config.chosen_layers)
         self.grids = _grids(self.images * config.samples_per_image, config)
         self._how = {"config": config.model_dump(mode="json"), "model": subj.whole}
-        self.facts = [self.key("images", {}, {"rows": s.rows_key, "decode": versions(*DECODERS)}) for s in self.shards]
+        self.facts = [
+            self.key("images", {}, {"rows": s.rows_key, "decode": libraries.of_key("images")}) for s in self.shards
+        ]
         self.parts = {layer: [self._part(layer, s) for s in self.shards] for layer in self.layers}
         first = live.slice(0, field.LISTED)
         self._first, self._first_key = int(first["image_id"][-1].as_py()) + 1, rows_key(first)
@@ -171,7 +169,7 @@ class Planner:
         for layer in self.layers:
             for grid in self.grids:
                 reads = {"cells": self.cell_key(layer, grid), "icons": self._icon_key(layer, grid)}
-                key = self.key("tiles", reads, versions("pyvips-binary", "pillow"))
+                key = self.key("tiles", reads, libraries.of_key("tiles"))
                 works.append(self.work("tiles", [Make(stage="tiles", key=key, layer=layer, grid=grid)], reads))
         return works
 
@@ -190,13 +188,12 @@ class Planner:
         return self.key("model", {"fingerprints": self.subject.fingerprints}, asked)
 
     def asked_of_model(self) -> dict[str, Any]:
-        """What decides the model's numbers beside its fingerprint."""
+        """What decides the model's numbers beside its fingerprint and the libraries of the stage."""
         return {
             "device": self.subject.device.type,
             "precision": self.config.precision,
             "memory": "channels_last",
             "folded": True,
-            **versions("torch"),
         }
 
     def _part(self, layer: str, shard: Shard) -> str:
@@ -206,7 +203,7 @@ class Planner:
             "seed": self.config.seed,
             "samples": self.config.samples_per_image,
             "patches": self.config.patches_per_image,
-            **versions(*DECODERS),
+            **libraries.of_key("collect"),
         }
         reads = {"fingerprint": self.subject.fingerprints[layer], "rows": shard.rows_key}
         return self.key("collect", reads, asked)
@@ -218,7 +215,7 @@ class Planner:
             "seed": self.config.seed,
             "images": [field.IMAGES, field.LISTED],
         }
-        return self.key("field", reads, asked | versions("torch", *DECODERS))
+        return self.key("field", reads, asked | libraries.of_key("field"))
 
     def patch_key(self, layer: str) -> str:
         reads = {"collect": self.parts[layer], "images": self.facts, "field": self._fields[layer]}
@@ -235,15 +232,10 @@ class Planner:
     def _layout_in(self, layer: str, frame: Frame | None) -> str:
         reads: dict[str, Any] = {"collect": self.parts[layer]} | ({"frame": frame.layout} if frame else {})
         asked = {"method": self.config.layout, "seed": self.config.seed}
-        libraries = {
-            "umap": ("umap-learn", "faiss-cpu", "numba", "numpy", "scikit-learn"),
-            "tsne": ("openTSNE", "faiss-cpu", "numpy", "scikit-learn"),
-            "pca": ("numpy", "scikit-learn"),
-        }
-        return self.key("layout", reads, asked | versions(*libraries[self.config.layout]))
+        return self.key("layout", reads, asked | libraries.of_key(f"layout {self.config.layout}"))
 
     def _moment(self, layer: str) -> str:
-        return self.key("moment", {"collect": self.parts[layer]}, versions("numpy"))
+        return self.key("moment", {"collect": self.parts[layer]}, libraries.of_key("moment"))
 
     def cell_key(self, layer: str, grid: int) -> str:
         reads = {"collect": self.parts[layer], "layout": self._layout(layer)}
@@ -264,6 +256,7 @@ class Planner:
             "tries": self.config.icon_tries,
             "batch": icons.BATCH,
             "grid": grid,
+            **libraries.of_key("icons"),
         }
         return self.key("icons", reads, asked)
 

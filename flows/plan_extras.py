@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from atlas.class_cells import TOP
 from atlas.inversion.styles import STYLES
+from flows import libraries
 from flows.stages import gallery, gradients, influence, passes
 from flows.stages.patches import SIZE
 from flows.work import Make, Work
@@ -33,7 +33,7 @@ def _attribution(plan: Planner, layer: str) -> Work:
             "fingerprint": subject.fingerprints[layer],
             "model": subject.whole,
         }
-        asked = _asked(plan) | {
+        asked = _asked(plan, "attribution") | {
             "layer": asdict(subject.layers[layer]),
             "scores": subject.model.logits.__qualname__,
             "top": TOP,
@@ -51,7 +51,7 @@ def influences(plan: Planner) -> list[Work]:
         prints = plan.subject.fingerprints
         patches = plan.patch_key(layer)
         reads = {"patches": patches, "fingerprint": prints[layer], "later": prints[later]}
-        asked = _asked(plan) | {
+        asked = _asked(plan, "influence") | {
             "layers": [asdict(plan.subject.layers[name]) for name in (layer, later)],
             "patches": influence.PATCHES,
             "connections": influence.CONNECTIONS,
@@ -70,7 +70,7 @@ def _gradients(plan: Planner, layer: str) -> Work:
     subject = plan.subject
     method = gradients.choose(subject, layer, plan.config.gradients_method)
     reads = {"patches": plan.patch_key(layer), "images": plan.facts}
-    asked = _asked(plan) | {
+    asked = _asked(plan, "gradients") | {
         "layer": asdict(subject.layers[layer]),
         "method": method,
         "patches": gradients.PATCHES,
@@ -96,18 +96,14 @@ def _gallery(plan: Planner, layer: str) -> Work:
         "seed": plan.config.seed,
         "batch": gallery.BATCH,
         "tries": gallery.TRIES,
+        **libraries.of_key("gallery"),
     }
     key = plan.key("gallery", reads | {"fingerprint": plan.subject.fingerprints[layer]}, asked)
     return plan.work("gallery", [Make(stage="gallery", key=key, layer=layer)], reads)
 
 
-def _asked(plan: Planner) -> dict[str, Any]:
-    return plan.asked_of_model() | {"precision": "fp32", "batch": passes.BATCH, **versions("pillow", "simplejpeg")}
+def _asked(plan: Planner, stage: str) -> dict[str, Any]:
+    return plan.asked_of_model() | {"precision": "fp32", "batch": passes.BATCH, **libraries.of_key(stage)}
 
 
 MAKERS = {"attribution": attributions, "influence": influences, "gradients": gradient_works, "gallery": galleries}
-
-
-def versions(*names: str) -> dict[str, str]:
-    """Return the versions of the libraries that compute: other versions may give other bytes."""
-    return {f"lib {name}": importlib.metadata.version(name) for name in names}

@@ -26,10 +26,12 @@ import torch
 from support import corpus, slow_net
 from support.trees import strays, tree
 
-from flows import dask_engine, dask_worker, launch, pipeline, progress, subject
+from flows import dask_engine, dask_worker, estimate, launch, libraries, pipeline, plan, progress, subject
+from flows.config import EXTRAS
 from flows.engines import Inline
 from flows.work import Make, Work
 from storage.errors import UsageError
+from storage.store import Store, stage_key
 
 
 @pytest.fixture(scope="module")
@@ -261,14 +263,36 @@ def test_a_worker_takes_one_task_at_a_time() -> None:
         dask_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
 
 
-def test_all_libraries_of_keys_are_compared() -> None:
-    from flows import plan, plan_extras
+def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """Plan runs with every layout and extra; return the libraries that were asked of the keys of each stage."""
+    named: dict[str, set[str]] = {}
 
-    sources = "".join(Path(str(module.__file__)).read_text() for module in (plan, plan_extras))
-    named = set(re.findall(r'"([A-Za-z-]+)"', " ".join(re.findall(r"versions\(([^)]*)\)", sources))))
-    tables = re.findall(r'"(?:umap|tsne|pca)": \(([^)]*)\)', sources)
-    named |= {*re.findall(r'"([A-Za-z-]+)"', " ".join(tables)), *plan.DECODERS}
-    assert named == set(dask_worker.LIBRARIES)
+    def recorded(stage: str, code: int, reads: Any, asked: Any) -> str:
+        named.setdefault(stage, set()).update(re.findall(r'"lib ([^"]+)"', json.dumps([reads, asked])))
+        return stage_key(stage, code, reads, asked)
+
+    monkeypatch.setattr(plan, "stage_key", recorded)
+    for layout in ("pca", "umap", "tsne"):
+        estimate._plan(Store(store), corpus.config(images, store, layout=layout, extras=tuple(EXTRAS)))
+    return {stage: names for stage, names in named.items() if names}
+
+
+def test_all_libraries_of_keys_are_compared_and_recorded(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = libraries_of_keys(images, tmp_path, monkeypatch)
+    assert named.keys() == {row.partition(" ")[0] for row in libraries.KEYED}
+    everywhere = set().union(*named.values())
+    assert everywhere <= json.loads(dask_worker.environment()).keys()
+    assert everywhere <= libraries.versions().keys()
+
+
+def test_mutant_a_key_with_a_library_that_no_worker_compares(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(libraries.KEYED, "moment", ("numpy", "zarr"))
+    named = libraries_of_keys(images, tmp_path, monkeypatch)
+    assert not named["moment"] <= json.loads(dask_worker.environment()).keys()
 
 
 # Tasks that travel.

@@ -14,7 +14,7 @@ from support import corpus
 
 from atlas import pairing
 from atlas.frame import register
-from flows import frames, pipeline, plan
+from flows import frames, libraries, pipeline
 from flows.config import RunConfig
 from flows.engines import Inline
 from storage.run import Run, open_run
@@ -122,10 +122,9 @@ def test_another_library_lays_the_same_samples_out_in_the_frame_of_the_old_layou
     once: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(once, tmp_path / "store")
-    versions = plan.versions
-    monkeypatch.setattr(
-        plan, "versions", lambda *names: versions(*names) | ({"scikit-learn": "9.9"} if "scikit-learn" in names else {})
-    )
+    of_key = libraries.of_key
+    other = {"lib scikit-learn": "9.9"}
+    monkeypatch.setattr(libraries, "of_key", lambda stage: of_key(stage) | (other if "layout" in stage else {}))
     summary = run(corpus.config(images, tmp_path / "store", until="layout"))
     assert computed(summary) == {("layout", layer) for layer in corpus.LAYERS}
     old, new = open_run(tmp_path / "store", "small@1"), open_run(tmp_path / "store", "small@2")
