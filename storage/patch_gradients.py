@@ -30,8 +30,17 @@ class PatchGradients:
 
 def method_of(result: Result) -> str:
     """Return the method that a layer's gradients were made by."""
+    return str(_record(result)["method"])
+
+
+def size_of(result: Result) -> int:
+    """Return the longer side, in pixels, that a layer's gradients were drawn with."""
+    return int(_record(result)["size"])
+
+
+def _record(result: Result) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(result.file("gradients.json").read_text())
-    return str(record["method"])
+    return record
 
 
 def read(result: Result, unit: int) -> PatchGradients:

@@ -10,7 +10,6 @@ import torch
 
 from atlas import influence
 from flows import locating, query
-from flows.stages.influence import PATCHES
 from flows.subject import Subject
 from flows.viewer.numbers import rounded
 from storage.errors import NotFound, Rejected
@@ -21,10 +20,11 @@ from storage.run import Run
 def links(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
     """Return the effect of each of a unit's strongest patches on each later unit that it drives most."""
     run, layer, unit = query.open_run(store, asked["run"]), asked["layer"], asked["unit"]
-    later = str(json.loads(run.result("influence", layer).data("influence.json"))["later"])
+    record = json.loads(run.result("influence", layer).data("influence.json"))
+    later = str(record["later"])
     driven = sorted(set(run.influence(layer, unit)["later_unit"].to_pylist()))
     subj = locating.subject_of(run, later)
-    patches, pixels = _patches(run, subj, layer, unit)
+    patches, pixels = _patches(run, subj, layer, unit, int(record["patches"]))
     effects = _effects(subj, (layer, later), unit, patches, pixels)[:, driven]
     return {
         "layer": layer,
@@ -35,10 +35,12 @@ def links(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
     }
 
 
-def _patches(run: Run, subj: Subject, layer: str, unit: int) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Return the patches that the stage followed, with what the model is given of their images, as far as they are there."""
+def _patches(
+    run: Run, subj: Subject, layer: str, unit: int, most: int
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Return the `most` strongest patches, with the model's input for each; patches of missing images are left out."""
     patches, pixels = [], []
-    for patch in run.patches(layer, unit, PATCHES).to_pylist():
+    for patch in run.patches(layer, unit, most).to_pylist():
         if patch["value"] == 0:
             continue
         try:
