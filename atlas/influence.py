@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from atlas.activations import run_to, view
 from atlas.arrays import Float, Int, Layer
-from atlas.dispatch import slow_attention
-from atlas.forward_mode import own_value, replacing, to_layer
+from atlas.model.activations import run_to, view
+from atlas.model.dispatch import slow_attention
+from atlas.model.forward_mode import own_value, replacing, to_layer
 
 EFFECTS = ("exciting", "inhibiting")
 

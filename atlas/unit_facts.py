@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from atlas import sampling
 from atlas.arrays import Float, Int, Samples
-from atlas.neighbours import Index
+from atlas.layout.neighbours import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

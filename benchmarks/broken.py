@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.pictures import broken_files
 
 from atlas.arrays import SIGNS
-from flows import launch, pipeline
+from flows import launch
 from flows.cli import invoke
 from flows.config import RunConfig
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from storage.run import Run, open_run
 
 LAYERS = ("_blocks.4", "_blocks.10")

@@ -22,8 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atlas.arrays import Byte
-from flows import launch, looking, picture_sheets, showing
-from storage import models, pictures
+from flows import launch
+from flows.drawing import show
+from flows.model import context as model_context
+from flows.sheets import contact_sheet
+from storage import models
+from storage.artefacts import pictures
 
 JUDGES = ("efficientnet-lite1", "efficientnet-lite2")
 RESAMPLES = 10_000
@@ -74,7 +78,7 @@ def main() -> None:
     parser.add_argument("--fault", choices=["moved"])
     asked = parser.parse_args()
     launch.share_cores()
-    look = looking.look("")
+    look = model_context.look("")
     wanted = drawn_classes(asked.count, asked.seed)[: asked.first]
     judges = [look.model, *(models.load(name) for name in JUDGES)]
     for recipe in asked.recipes:
@@ -92,10 +96,10 @@ def main() -> None:
 
 
 def _drawn(
-    look: looking.Look, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
+    look: model_context.Look, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
 ) -> tuple[Byte, float | None]:
     """Draw the pictures, a few at a time, or read those that were kept; say how many processor seconds one took."""
-    how = showing.How(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
+    how = show.How(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
     shown, seconds = [], []
     for first in range(0, len(wanted), SLICE):
         part = wanted[first : first + SLICE]
@@ -113,16 +117,16 @@ def _drawn(
     return np.concatenate(shown), round(sum(seconds) / len(wanted), 2)
 
 
-def _draw(look: looking.Look, targets: Sequence[str], how: showing.How) -> tuple[Byte, float]:
+def _draw(look: model_context.Look, targets: Sequence[str], how: show.How) -> tuple[Byte, float]:
     started = time.process_time()
-    drawn = showing.show(look, targets, how)
+    drawn = show.show(look, targets, how)
     return np.stack([one.picture for one in drawn]), time.process_time() - started
 
 
 def _sheet(model: models.Model, shown: Byte, wanted: Sequence[int], found: dict[str, Double], title: str) -> Byte:
     """Lay the pictures out with the class's name and the judges' probabilities."""
     tiles = [
-        picture_sheets.Tile(
+        contact_sheet.Tile(
             picture=picture,
             left=model.classes[index].split(",")[0],
             right=" ".join(f"{100 * one[place, index]:.0f}" for one in found.values()) + " %",
@@ -130,7 +134,7 @@ def _sheet(model: models.Model, shown: Byte, wanted: Sequence[int], found: dict[
         for place, (picture, index) in enumerate(zip(shown, wanted, strict=True))
     ]
     remark = "percent: the probability of the class by " + ", ".join(found)
-    return picture_sheets.sheet(tiles, title, remark)
+    return contact_sheet.sheet(tiles, title, remark)
 
 
 if __name__ == "__main__":

@@ -22,17 +22,19 @@ from pathlib import Path
 
 import torch
 
-from flows import launch, pipeline, subject
+from flows import launch
 from flows.config import RunConfig
-from flows.engines import Inline
+from flows.model import prepared
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from flows.stages import CODE, collect, listing
 from storage.images import loader, sources
-from storage.store import Store
+from storage.store.store import Store
 
 
 def decoded(config: RunConfig, count: int) -> torch.Tensor:
     """Return the first images as uint8 `n h w c`."""
-    subj = subject.open_subject(config)
+    subj = prepared.open_subject(config)
     with tempfile.TemporaryDirectory() as folder:
         _, table = listing.list_images(Store(Path(folder)), config, CODE["listing"])
     source = sources.open_source(config.images)
@@ -42,7 +44,7 @@ def decoded(config: RunConfig, count: int) -> torch.Tensor:
 
 def plain(config: RunConfig, pixels: torch.Tensor, compiled: bool = False) -> float:
     """Return images per second of the model alone."""
-    subj = subject.open_subject(config)
+    subj = prepared.open_subject(config)
     module = subj.model.module.to(subj.device, memory_format=torch.channels_last)
     if compiled:
         module = torch.compile(module)

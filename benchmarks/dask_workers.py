@@ -22,10 +22,11 @@ from collections.abc import Iterable
 
 import torch
 
-from flows import dask_engine, pipeline
+from flows.cluster import engine as cluster_engine
 from flows.config import RunConfig
-from flows.engines import Engine, Inline
-from flows.work import Outcome, Work
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Engine, Inline
+from flows.stages.tasks import Outcome, Work
 
 WORKERS = 2
 
@@ -62,7 +63,7 @@ def main() -> None:
     count = 1 if args.fault else WORKERS
     torch.set_num_threads(count)  # which workers share
     rows = []
-    with tempfile.TemporaryDirectory() as seen, dask_engine.on(f"local:{count}", seen) as workers:
+    with tempfile.TemporaryDirectory() as seen, cluster_engine.on(f"local:{count}", seen) as workers:
         rate(args.images, 64, workers)
         torch.set_num_threads(WORKERS)
         rate(args.images, 64, Inline())

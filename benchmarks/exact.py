@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support import brute
 
 from atlas.arrays import SIGNS
-from flows import launch, pipeline
+from flows import launch
 from flows.config import RunConfig
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from storage.run import Run, open_run
 
 

@@ -19,14 +19,14 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from atlas.activations import run_to, view
 from atlas.arrays import Layer
 from atlas.attribution.scores import class_logit
-from atlas.forward_mode import replacing
+from atlas.model.activations import run_to, view
+from atlas.model.forward_mode import replacing
 from atlas.one_image import between, contribution
 from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import attributed, groups
-from flows.looking import Look, look
+from flows.model.context import Look, look
 
 LAST = "_swish@1"
 """Of the default model: what is rectified, averaged and given to its last linear layer."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image
 
 from flows.cli import invoke
-from flows.query import open_run
+from flows.questions.runs import open_run
 from storage.errors import NotFound
 
 ROOT = Path(__file__).parents[1]

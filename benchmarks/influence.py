@@ -18,11 +18,12 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from atlas import influence
-from flows import launch, locating, subject
+from flows import launch
 from flows.config import RunConfig
+from flows.model import prepared, published
+from flows.model.prepared import Subject
 from flows.stages.influence import CONNECTIONS, PATCHES, read_patches
 from flows.stages.passes import fill, passes
-from flows.subject import Subject
 from storage.run import Run, open_run
 
 
@@ -71,8 +72,8 @@ def main() -> None:
     args = parser.parse_args()
     launch.share_cores()
     run = open_run(args.store, args.name)
-    config = locating.config_of(run, args.store)
-    subj = subject.open_subject(config)
+    config = published.config_of(run, args.store)
+    subj = prepared.open_subject(config)
     for names in pairwise(subj.layers):
         rng = np.random.default_rng(0)
         many = subj.layers[names[0]].units

@@ -33,9 +33,10 @@ from atlas.arrays import Float, Samples
 from atlas.sampling import mix
 from flows import stages
 from flows.config import RunConfig
-from flows.work import Make, Work
-from storage import arrays, parts, tables
-from storage.store import Store, stage_key
+from flows.stages.tasks import Make, Work
+from storage.artefacts import arrays, tables
+from storage.artefacts import samples as sample_arrays
+from storage.store.store import Store, stage_key
 
 DIMENSIONS = 112
 CLUSTERS = 200
@@ -67,8 +68,8 @@ def write(store: Store, n: int, dimensions: int) -> dict[str, Any]:
         place = np.zeros(len(own), np.int32)
         samples = Samples(activations=activations, image_id=own, y=place, x=place)
         with store.draft("collect", stage_key("collect", 0, {}, {"shard": number})) as draft:
-            parts.write_samples(draft.path, samples)
-            shards.append(draft.commit(parts.counts(samples)).key)
+            sample_arrays.write_samples(draft.path, samples)
+            shards.append(draft.commit(sample_arrays.counts(samples)).key)
     columns = {"image_id": ids, "key": [f"photographs/{i:08}.jpg" for i in ids], "key_hash": mix(ids.astype(np.uint64))}
     with store.draft("listing", stage_key("listing", 0, {}, {})) as draft:
         tables.write_table(draft.path / "images.parquet", pa.table(columns), row_group_size=4096)
@@ -84,13 +85,13 @@ def join_at_the_end() -> None:
         held = [arrays.read_group(shard.path / "samples.zarr") for shard in shards]
         return Samples(**{name: np.concatenate([group[name] for group in held]) for name in held[0]})
 
-    parts.read_samples = joined
+    sample_arrays.read_samples = joined
     whitening.blocks = lambda activations: iter([activations])
 
 
 def measure(store: Store, reads: dict[str, Any], method: str) -> dict[str, float | int | None]:
     """Do the stages as a run does; return what each took."""
-    from atlas.layout import layout
+    from atlas.layout.layout import layout
 
     layout(next(vectors(100, 16)), method=method)  # imports and compilation, which are not the stage's
     config = {"config": RunConfig(images="none", store=str(store.places.root), layout=method).model_dump(mode="json")}

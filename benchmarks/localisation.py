@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from atlas.activations import probe
-from atlas.attribution import METHODS, Settings, attribute, class_logit
-from atlas.attribution.methods import SIGNED
-from atlas.folding import fold
+from atlas.attribution.methods import METHODS, SIGNED, Settings, attribute
+from atlas.attribution.scores import class_logit
+from atlas.model.activations import probe
+from atlas.model.folding import fold
 from storage.images.decode import decode
 from storage.models import Model, load
 

@@ -31,15 +31,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transfer import MEAN, STD, network
 
-from atlas.activations import probe
 from atlas.arrays import Int, Layer
-from atlas.folding import Folded, fold
 from atlas.inversion.icons import icons
 from atlas.inversion.objectives import channel, peak
 from atlas.inversion.parameterisations import colour, fourier, lucid_gain
 from atlas.inversion.recipes import RECIPES
 from atlas.inversion.styles import STYLES
 from atlas.inversion.visualise import visualise
+from atlas.model.activations import probe
+from atlas.model.folding import Folded, fold
 
 PROJECT = 224
 

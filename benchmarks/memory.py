@@ -26,7 +26,9 @@ KEPT = (
     "add(self, first, maps, valid))[1]; "
 )
 
-UNCUT = "import flows.plan as p; cut = p.shards; p.shards = lambda rows, limit, size: cut(rows, limit, 1 << 30); "
+UNCUT = (
+    "import flows.pipeline.plan as p; cut = p.shards; p.shards = lambda rows, limit, size: cut(rows, limit, 1 << 30); "
+)
 FAULTS = {None: "", "kept": KEPT, "uncut": UNCUT}
 
 

@@ -22,14 +22,17 @@ from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
-from flows import launch, probing, scaling, stages, subject
+from flows import launch, stages
 from flows.config import RunConfig
-from flows.frames import Frames
-from flows.plan import Planner
-from flows.probing import Probe
-from flows.scaling import Size
+from flows.dry_run import cost_model
+from flows.dry_run import probe as probes
+from flows.dry_run.cost_model import Size
+from flows.dry_run.probe import Probe
+from flows.model import prepared
+from flows.pipeline.layout_frames import Frames
+from flows.pipeline.plan import Planner
 from flows.stages import CODE, listing
-from storage.store import Store
+from storage.store.store import Store
 
 BLOCKS = [f"layer{stage}.{block}" for stage, blocks in enumerate((3, 4, 6, 3), 1) for block in range(blocks)]
 BY_LAYER = ("field", "moment", "patches", "layout")
@@ -39,12 +42,12 @@ BY_GRID = ("cells", "members", "icons", "tiles")
 def probed(config: RunConfig) -> tuple[Planner, Probe, float]:
     """Probe all stages; also return the seconds that listing takes for an image."""
     with tempfile.TemporaryDirectory() as folder:
-        store, started = Store(Path(folder)), probing.time.monotonic()
+        store, started = Store(Path(folder)), probes.time.monotonic()
         listed, table = listing.list_images(store, config, CODE["listing"])
-        each = (probing.time.monotonic() - started) / len(table)
-        planner = Planner(config, subject.open_subject(config), listed.make.key, table, Frames(store, config))
+        each = (probes.time.monotonic() - started) / len(table)
+        planner = Planner(config, prepared.open_subject(config), listed.make.key, table, Frames(store, config))
         wanted = {"images", "collect", *BY_LAYER, *BY_GRID}
-        return planner, probing.probe(config, planner.subject, table, wanted, planner.layers), each
+        return planner, probes.probe(config, planner.subject, table, wanted, planner.layers), each
 
 
 def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, float]]:
@@ -52,7 +55,7 @@ def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, flo
     config, found = planner.config, defaultdict[str, dict[str, float]](lambda: {"seconds": 0.0, "bytes": 0.0})
 
     def add(stage: str, layer: str | None, size: Size, times: int = 1) -> None:
-        made = scaling.estimate(stage, layer, size, probe)
+        made = cost_model.estimate(stage, layer, size, probe)
         found[stage]["seconds"] += times * made.seconds
         found[stage]["bytes"] += times * made.bytes
 
@@ -65,7 +68,7 @@ def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, flo
             add(stage, layer, size_of(planner, units, images))
         for grid in config.grids if layer else ():
             for stage in BY_GRID:
-                add(stage, layer, size_of(planner, units, images, cells=scaling.filled(images, grid)))
+                add(stage, layer, size_of(planner, units, images, cells=cost_model.filled(images, grid)))
     return dict(found)
 
 
@@ -96,13 +99,13 @@ def main() -> None:
     parser.add_argument("--fault", choices=["wall"])
     args = parser.parse_args()
     if args.fault is None:
-        probing.time = stages.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[assignment]
-    probing.IMAGES = args.probe
+        probes.time = stages.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[assignment]
+    probes.IMAGES = args.probe
     launch.share_cores()
     settings = {"model": args.model, "weights": args.weights, "layers": args.layers, "shard_size": args.shard_size}
     planner, probe, listed = probed(RunConfig(images=args.images, **settings))
     units = sum(planner.subject.layers[layer].units for layer in planner.layers)
-    print(json.dumps({"layers": len(planner.layers), "units": units, "batch": subject.batch_of(planner.config)}))
+    print(json.dumps({"layers": len(planner.layers), "units": units, "batch": prepared.batch_of(planner.config)}))
     rates = {"listing": listed, "decode": probe.decode, "collect": probe.collect, "icons": _icon(probe)}
     print(json.dumps({f"{name}_s": round(seconds, 6) for name, seconds in rates.items()}))
     print(json.dumps({"bytes_an_image": grown(probe, True) // probe.images, "bytes_a_shard": grown(probe, False)}))
@@ -115,7 +118,7 @@ def main() -> None:
 def grown(probe: Probe, growing: bool) -> int:
     """Return the bytes of a shard of the probe that go with its images, or those that don't, over all layers."""
     costs = [cost.bytes for (stage, _), cost in probe.costs.items() if stage in ("collect", "images")]
-    return sum(size for files in costs for name, size in files.items() if (name in scaling.GROWING) is growing)
+    return sum(size for files in costs for name, size in files.items() if (name in cost_model.GROWING) is growing)
 
 
 def _icon(probe: Probe) -> float:

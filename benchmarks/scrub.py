@@ -13,9 +13,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from storage.places import HAPPENED, MANIFEST
-from storage.store import Store
-from storage.verify import verify
+from storage.store.places import HAPPENED, MANIFEST
+from storage.store.store import Store
+from storage.store.verify import verify
 
 RECORDS = (MANIFEST, HAPPENED)
 

@@ -29,13 +29,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from atlas.activations import probe, run_to
-from atlas.folding import fold
 from atlas.inversion.icons import icons
 from atlas.inversion.recipes import RECIPES
 from atlas.inversion.whitening import second_moment
+from atlas.model.activations import probe, run_to
+from atlas.model.folding import fold
 from storage.models import load
-from storage.preprocessing import Preprocess
+from storage.models.preprocessing import Preprocess
 from storage.run import open_run
 
 JUDGES = ("lite1", "lite2")

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from atlas.activations import run_to
 from atlas.arrays import Byte, Float, Layer
-from flows import launch, looking, showing, wishes
-from storage import galleries, pictures, tables
+from atlas.model.activations import run_to
+from flows import launch
+from flows.drawing import goals, show
+from flows.model import context as model_context
+from storage.artefacts import galleries, pictures, tables
 from storage.run import Run
 
 
@@ -32,7 +34,7 @@ def live_units(run: Run, layer: str) -> np.ndarray:
     return np.sort(ends["unit"].to_numpy()[moved])
 
 
-def largest(look: looking.Look, layer: Layer, shown: Byte, units: np.ndarray) -> Float:
+def largest(look: model_context.Look, layer: Layer, shown: Byte, units: np.ndarray) -> Float:
     """Return each unit's largest value over positions on its picture, by the model as it came."""
     found, channels = [], look.model.preprocess.channels
     for picture, unit in zip(shown, units.tolist(), strict=True):
@@ -57,14 +59,14 @@ def main() -> None:
     parser.add_argument("--fault", choices=["moved"])
     asked = parser.parse_args()
     launch.share_cores()
-    look = looking.look(asked.store, run=asked.name)
+    look = model_context.look(asked.store, run=asked.name)
     run = look.run
     assert run is not None
-    how = showing.How(recipe=asked.recipe, size=showing.size_of(asked.size), steps=asked.steps, seed=asked.seed)
+    how = show.How(recipe=asked.recipe, size=show.size_of(asked.size), steps=asked.steps, seed=asked.seed)
     (layer,), units = look.layers([asked.layer]).values(), live_units(run, asked.layer)
-    wanted = wishes.units(layer, units.tolist())
+    wanted = goals.units(layer, units.tolist())
     started = time.perf_counter()
-    drawn = showing.draw(look, wanted, {layer.name: layer}, how)
+    drawn = show.draw(look, wanted, {layer.name: layer}, how)
     seconds = time.perf_counter() - started
     shown = np.stack([one.picture for one in drawn])
     if asked.fault:
@@ -88,7 +90,7 @@ def main() -> None:
     }
     print(json.dumps(answer), flush=True)
     if asked.sheet:
-        pictures.write_png(showing.picture(showing.describe(look, drawn, how), drawn), Path(asked.sheet))
+        pictures.write_png(show.picture(show.describe(look, drawn, how), drawn), Path(asked.sheet))
 
 
 if __name__ == "__main__":

@@ -27,10 +27,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from flows import comparing, comparing_answer, comparing_sheet, comparing_table, estimate, launch, pipeline, progress
+from flows import launch, progress
+from flows.comparing import answer as comparison_answer
+from flows.comparing import measure
+from flows.comparing import table as comparison_table
 from flows.config import DEFAULT_LAYERS, RunConfig
-from flows.engines import Inline
-from storage import models, pictures
+from flows.dry_run import estimate
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.sheets import comparison as comparison_sheet
+from storage import models
+from storage.artefacts import pictures
 
 HEAD, LATE, ALL = "head", "late", "all"
 FROZEN = {HEAD: "_bn1", LATE: "_blocks.10", ALL: ""}
@@ -172,12 +179,12 @@ def show(store: Path, args: argparse.Namespace, case: str) -> None:
     """Compare the two versions; keep the picture and the table in --work."""
     if case == HEAD:
         return
-    steps = comparing.measure(str(store), ["photos@1", "photos@2"])
-    answer = comparing_answer.describe(steps)
+    steps = measure.measure(str(store), ["photos@1", "photos@2"])
+    answer = comparison_answer.describe(steps)
     for layer in answer["steps"][0]["layers"]:
         say(part="compare", case=case, **figures(layer))
-    pictures.write_png(comparing_sheet.draw(answer, steps), Path(args.work, f"{case}.png"))
-    comparing_table.write(Path(args.work, f"{case}.parquet"), answer, steps)
+    pictures.write_png(comparison_sheet.draw(answer, steps), Path(args.work, f"{case}.png"))
+    comparison_table.write(Path(args.work, f"{case}.parquet"), answer, steps)
 
 
 def noise(args: argparse.Namespace) -> None:
@@ -196,13 +203,13 @@ def noise(args: argparse.Namespace) -> None:
             case="one ulp",
             layers_computed=sorted({r["layer"] or "" for r in summary["stages"] if r["computed"]}),
         )
-        found = comparing.compare(str(store), ["photos@1", "photos@2"])
+        found = measure.compare(str(store), ["photos@1", "photos@2"])
         for layer in found["steps"][0]["layers"]:
             say(part="noise", case="one ulp", **figures(layer))
         # In a name of its own, the same model's layout has no earlier one: another seed from nothing.
         if args.apart:
             run(config(args, store, path, name="apart", until="cells"))
-            for layer in comparing.compare(str(store), ["photos@1", "apart"])["steps"][0]["layers"]:
+            for layer in measure.compare(str(store), ["photos@1", "apart"])["steps"][0]["layers"]:
                 say(part="noise", case="one ulp, laid out apart", **figures(layer))
 
 
@@ -228,7 +235,7 @@ def units(args: argparse.Namespace) -> None:
                 torch.save(state, broken)
                 shutil.copytree(base_of(args, layer), store)
                 run(config(args, store, broken, layers=(layer,), until="layout"))
-                found = comparing.compare(str(store), ["photos@1", "photos@2"], noisy=False)["steps"][0]["layers"][0]
+                found = measure.compare(str(store), ["photos@1", "photos@2"], noisy=False)["steps"][0]["layers"][0]
             table = [row["unit"] for row in found["units"]]
             hits = len(set(table[:FIRST]) & set(chosen))
             others = [row["drift"] for row in found["units"] if row["unit"] not in chosen and row["drift"] is not None]

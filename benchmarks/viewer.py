@@ -45,8 +45,8 @@ def make(store: Path) -> None:
     """Make two versions of the run, and keep the second back under another name."""
     from support import corpus
 
-    from flows import pipeline
-    from flows.engines import Inline
+    from flows.pipeline import run as pipeline
+    from flows.pipeline.engines import Inline
     from flows.stages import layout
 
     images = corpus.write_images(store.parent / "images", IMAGES)
@@ -71,7 +71,7 @@ def make(store: Path) -> None:
 
 def lattice(seed: int) -> Any:
     """Return a layout that gives each cell of the finest grid a sample, shuffled."""
-    from atlas.layout import Layout
+    from atlas.layout.layout import Layout
 
     def lay(activations: Any, **settings: Any) -> Layout:
         n, side = len(activations), GRIDS[-1]
@@ -89,7 +89,7 @@ def lattice(seed: int) -> Any:
 
 def publish_next(store: Path) -> None:
     """Publish the second version."""
-    from storage.store import Contents, Store
+    from storage.store.store import Contents, Store
 
     opened = Store(store)
     kept = opened.version("next", 1)

@@ -12,7 +12,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import ask, compare, draw, dream, explain, keep, meaning, run, serve, show, unit, view
+from flows.commands import compare, dream, explain, meaning, run, saliency, serve, show, unit, view
+from flows.commands import questions as question_commands
+from flows.commands import store as store_commands
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -27,16 +29,16 @@ app = typer.Typer(
     "130 interrupted.",
 )
 run.add_to(app)
-ask.add_to(app)
+question_commands.add_to(app)
 meaning.add_to(app)
 unit.add_to(app)
-draw.add_to(app)
+saliency.add_to(app)
 dream.add_to(app)
 show.add_to(app)
 explain.add_to(app)
 compare.add_to(app)
 view.add_to(app)
-keep.add_to(app)
+store_commands.add_to(app)
 serve.add_to(app)
 
 

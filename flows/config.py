@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from storage.errors import UsageError
-from storage.places import checked_root
+from storage.store.places import checked_root
 
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from flows.cli import invoke
-from flows.commands import output
+from flows.commands import printing
 
 STORE = "demo"
 NAME = "demo"
@@ -31,11 +31,11 @@ def main() -> int:
     )
     if code not in (0, 3):
         return code
-    from flows.query import open_run
+    from flows.questions.runs import open_run
 
     run = open_run(STORE, NAME)
     layer = "_blocks.10"
-    print(f"\nThe atlas of {layer}: {output.here(str(run.overview(layer, run.grids[-1])))}")
+    print(f"\nThe atlas of {layer}: {printing.here(str(run.overview(layer, run.grids[-1])))}")
     print("A handful of photos proves that it works; for an atlas worth exploring give it ten thousand.")
     return 0
 

@@ -7,13 +7,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from flows import pipeline, progress, subject
+from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
-from flows.engines import Inline
-from storage import parts
+from flows.model import prepared
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from storage.artefacts import samples
 from storage.errors import UsageError
-from storage.store import Result, Store
+from storage.store.store import Result, Store
 
 ENGINES = ("prefect", "inline")
 
@@ -26,7 +28,7 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
         return with_overviews(config, _inline(config, wait, dask))
     pipeline.check(config, here=dask is None)
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     return prefect_flow.run(config, wait=wait, dask=dask)
 
@@ -36,14 +38,14 @@ def check(engine: str, dask: str | None) -> None:
     if engine not in ENGINES:
         raise UsageError(f"--engine is {engine!r}; it is {' or '.join(ENGINES)}")
     if dask is not None:
-        from flows import dask_engine
+        from flows.cluster import engine as cluster_engine
 
-        dask_engine.processes_of(dask)
+        cluster_engine.processes_of(dask)
 
 
 def estimate(config: RunConfig) -> dict[str, Any]:
     """Return what a run would compute and reuse, and what that would take; nothing is written into the store."""
-    from flows import estimate as estimates
+    from flows.dry_run import estimate as estimates
 
     share_cores()
     return estimates.estimate(config)
@@ -52,9 +54,9 @@ def estimate(config: RunConfig) -> dict[str, Any]:
 def _inline(config: RunConfig, wait: bool, dask: str | None) -> pipeline.Summary:
     if dask is None:
         return pipeline.run(config, Inline(), wait=wait)
-    from flows import dask_engine
+    from flows.cluster import engine as cluster_engine
 
-    with dask_engine.on(dask, config.store) as cluster:
+    with cluster_engine.on(dask, config.store) as cluster:
         return pipeline.run(cluster.settled(config), cluster, wait=wait)
 
 
@@ -92,7 +94,7 @@ def _samples(store: Store, summary: pipeline.Summary) -> list[dict[str, Any]]:
     for outcome in summary.outcomes:
         if outcome.make.stage == "collect":
             by_layer.setdefault(str(outcome.make.layer), []).append(store.get("collect", outcome.make.key))
-    return [{"layer": layer} | parts.total(results) for layer, results in by_layer.items()]
+    return [{"layer": layer} | samples.total(results) for layer, results in by_layer.items()]
 
 
 def share_cores() -> None:
@@ -105,12 +107,12 @@ def share_cores() -> None:
 
 def layers(model: str, *, weights: str | None, input_size: int | None, reach: bool) -> list[dict[str, Any]]:
     """Return one row per layer that can be named: units, grid, axes, and reach in rows of the input."""
-    from atlas import activations, receptive_field
+    from atlas.model import activations, receptive_field
 
     config = RunConfig(images="", model=model, weights=weights, input_size=input_size)
     progress.current().say(f"model {model}: loading")
-    loaded = subject.load(config)
-    sample = subject.example(loaded)
+    loaded = prepared.load(config)
+    sample = prepared.example(loaded)
     found = {layer.name: layer for layer in activations.list_layers(loaded.module, sample)}
     rows = [
         {"layer": layer.name, "units": layer.units, "grid": f"{layer.height} × {layer.width}", "axes": layer.axes}

@@ -14,19 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.arrays import CellClasses, Float, Int
-from storage import cell_facts, tables
-from storage.cell_facts import CellFacts, RunCells
+from storage.artefacts import cells as cell_arrays
+from storage.artefacts import tables
+from storage.artefacts.cells import CellFacts, RunCells
 from storage.errors import Incomplete, NotFound
 from storage.kept import Kept
-from storage.results import Result
-from storage.store import Store
-from storage.versions import Version
+from storage.store.results import Result
+from storage.store.store import Store
+from storage.store.versions import Version
 
 if TYPE_CHECKING:
     from atlas.arrays import Samples
-    from storage.fields import Field
-    from storage.galleries import Gallery
-    from storage.patch_gradients import PatchGradients
+    from storage.artefacts.galleries import Gallery
+    from storage.artefacts.patch_gradients import PatchGradients
+    from storage.artefacts.receptive_fields import Field
 
 NAMES = ("image_id", "key", "container", "removed")
 SIDES = ("left", "top", "right", "bottom")
@@ -214,7 +215,7 @@ class Run:
 
     def gradients(self, layer: str, unit: int) -> PatchGradients:
         """Return pictures of what drives a unit in its strongest patches; made by `--with gradients`."""
-        from storage import patch_gradients
+        from storage.artefacts import patch_gradients
 
         result = self.result("gradients", layer)
         self._check_unit(result, layer, unit)
@@ -222,13 +223,13 @@ class Run:
 
     def gallery(self, layer: str) -> Gallery:
         """Return a picture of every unit of a layer, with what it reaches; made by `--with gallery`."""
-        from storage import galleries
+        from storage.artefacts import galleries
 
         return galleries.read(self.result("gallery", layer))
 
     def field(self, layer: str) -> Field:
         """Return the layer's receptive field."""
-        from storage import fields as on_disk
+        from storage.artefacts import receptive_fields as on_disk
 
         return on_disk.read(self.result("field", layer).path)
 
@@ -256,25 +257,25 @@ class Run:
 
     def samples(self, layer: str) -> Samples:
         """Return the layer's samples: activations `n c`, image_id, y, x; rejected images are left out."""
-        from storage import parts
+        from storage.artefacts import samples as sample_arrays
 
-        return parts.read_samples(self.results("collect", layer))
+        return sample_arrays.read_samples(self.results("collect", layer))
 
     def samples_by_shard(self, layer: str) -> Iterator[Samples]:
         """Yield the layer's samples a shard at a time."""
-        from storage import parts
+        from storage.artefacts import samples as sample_arrays
 
-        return parts.read_each(self.results("collect", layer))
+        return sample_arrays.read_each(self.results("collect", layer))
 
     def sample_counts(self, layer: str) -> dict[str, int | None]:
         """Return how many samples are `used`, and how many `not_finite` and so left out (None if nobody counted)."""
-        from storage import parts
+        from storage.artefacts import samples as sample_arrays
 
-        return parts.total(self.results("collect", layer))
+        return sample_arrays.total(self.results("collect", layer))
 
     def layout(self, layer: str) -> Float:
         """Return where each sample lies, `n 2` (x, y) in the unit square."""
-        from storage import arrays
+        from storage.artefacts import arrays
 
         return np.asarray(arrays.read_array(self.result("layout", layer).file("layout.zarr"), "points"))
 
@@ -286,15 +287,15 @@ class Run:
     def cells(self, layer: str, grid: int) -> RunCells:
         """Return the cells of a grid, with icons and classes where the run has them."""
         facts = self._read_cells(layer, grid)
-        icons = cell_facts.pictures(self._optional("icons", layer, grid), len(facts.row))
-        return RunCells(**cell_facts.columns(facts), icon=icons)
+        icons = cell_arrays.pictures(self._optional("icons", layer, grid), len(facts.row))
+        return RunCells(**cell_arrays.columns(facts), icon=icons)
 
     def cell_facts(self, layer: str, grid: int) -> CellFacts:
         """Return the same without the pictures; kept for the next question, so its arrays can't be written to."""
 
         def make() -> CellFacts:
             facts = self._read_cells(layer, grid)
-            for column in cell_facts.columns(facts).values():
+            for column in cell_arrays.columns(facts).values():
                 if isinstance(column, np.ndarray):
                     column.setflags(write=False)
             return facts
@@ -304,14 +305,14 @@ class Run:
     def _read_cells(self, layer: str, grid: int) -> CellFacts:
         made = self.result("cells", layer, grid)
         icons, classes = (self._optional(stage, layer, grid) for stage in ("icons", "attribution"))
-        return cell_facts.read(grid, made, icons, classes, lambda: self.results("collect", layer))
+        return cell_arrays.read(grid, made, icons, classes, lambda: self.results("collect", layer))
 
     def _optional(self, stage: str, layer: str, grid: int) -> Result | None:
         return self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
 
     def attribution(self, layer: str, grid: int) -> CellClasses:
         """Return what each cell speaks for: its mean attribution to every class; made by `--with attribution`."""
-        return cell_facts.attribution(self.result("attribution", layer, grid))
+        return cell_arrays.attribution(self.result("attribution", layer, grid))
 
     def influence(self, layer: str, unit: int) -> pa.Table:
         """Return the units of the next layer that a unit excites and inhibits most; made by `--with influence`.

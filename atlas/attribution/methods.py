@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atlas.arrays import Layer
-from atlas.attribution import gradients, rectifiers
+from atlas.attribution import gradients, guided_backprop
+from atlas.attribution.grad_cam import grad_cam
 from atlas.attribution.scores import Score
-from atlas.attribution.weighting import grad_cam
 
 METHODS = (
     "gradient",
@@ -90,7 +90,7 @@ def _raw(module: nn.Module, x: Tensor, score: Score, method: str, told: Settings
     plain = {
         "gradient": gradients.gradient,
         "gradient-x-input": gradients.gradient_x_input,
-        "guided-backprop": rectifiers.guided_backprop,
-        "deconvnet": rectifiers.deconvnet,
+        "guided-backprop": guided_backprop.guided_backprop,
+        "deconvnet": guided_backprop.deconvnet,
     }
     return plain[method](module, x, score)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Layer
 from atlas.attribution.gradients import gradient
-from atlas.attribution.rectifiers import deconvnet, guided_backprop
+from atlas.attribution.guided_backprop import deconvnet, guided_backprop
 from atlas.attribution.scores import Score
 from atlas.colours import scaled
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from atlas.activations import run_to
 from atlas.arrays import Layer
-from atlas.dispatch import slow_attention
+from atlas.model.activations import run_to
+from atlas.model.dispatch import slow_attention
 
 Logits = Callable[[Any], Tensor]
 """Finds the class scores `b k` in a model's output."""

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from atlas.activations import Recordable
 from atlas.arrays import Byte, Float, Icons, Int, Layer
 from atlas.inversion.ascent import adam
 from atlas.inversion.draws import start
-from atlas.inversion.ground import Ground, grounds
-from atlas.inversion.proof import EPSILON, Proof, batches, plain_activations, prove
+from atlas.inversion.fidelity import EPSILON, Proof, batches, plain_activations, prove
+from atlas.inversion.initial_colour import Ground, grounds
 from atlas.inversion.recipes import Recipe
 from atlas.inversion.render import Progress, See, device_of, frozen, look, render
 from atlas.inversion.whitening import whitener
+from atlas.model.activations import Recordable
 
 Size = tuple[int, int]
 

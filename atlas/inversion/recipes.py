@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas.inversion.ground import Ground
+from atlas.inversion.initial_colour import Ground
 from atlas.inversion.objectives import Objective, direction, published_direction
 from atlas.inversion.parameterisations import Parameterisation, coloured
 from atlas.inversion.transforms import PRESETS, Transform, compose, resize

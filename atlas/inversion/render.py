@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from atlas.activations import Recordable, run_to
 from atlas.arrays import Layer
 from atlas.inversion.ascent import Ascent
 from atlas.inversion.draws import Draws
@@ -16,6 +15,7 @@ from atlas.inversion.fused import Fused
 from atlas.inversion.objectives import PICTURE, Objective, Seen
 from atlas.inversion.parameterisations import Parameterisation
 from atlas.inversion.transforms import Transform, identity
+from atlas.model.activations import Recordable, run_to
 
 See = Callable[[Tensor], Seen]
 """Takes pictures `b c h w` in 0..1 to activations `b c h w` by layer name."""

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from atlas.arrays import Float
-from atlas.inversion import climbs, maco, redirect
+from atlas.inversion import climbs, maco, redirected_relu
 from atlas.inversion.ascent import Ascent, adam
 from atlas.inversion.objectives import PICTURE, Objective, of_layer
 from atlas.inversion.parameterisations import Parameterisation, coloured
@@ -45,7 +45,7 @@ class Style:
     climb: Literal["adam", "nadam", "plain"] = "adam"
     views: int = 1
     shrink: float = 0.0
-    redirect: int = redirect.STEPS
+    redirect: int = redirected_relu.STEPS
     side: int = 128
 
     def parameterisation(

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from atlas.activations import Recordable, recording
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.inversion.draws import Draws, start
+from atlas.inversion.fidelity import batches
 from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import LOGITS, PICTURE, Objective, Seen, each
 from atlas.inversion.parameterisations import Parameterisation
-from atlas.inversion.proof import batches
-from atlas.inversion.redirect import redirecting
+from atlas.inversion.redirected_relu import redirecting
 from atlas.inversion.render import Progress, See, device_of, frozen, look, render
 from atlas.inversion.styles import Style
 from atlas.inversion.transforms import Transform, resize
+from atlas.model.activations import Recordable, recording
 
 Logits = Callable[[object], Tensor]
 """Finds the class scores `b k` in a model's output."""

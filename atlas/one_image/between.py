@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.arrays import Float, Layer
-from atlas.forward_mode import to_layer, to_output
+from atlas.model.forward_mode import to_layer, to_output
 from atlas.one_image.blocks import Blocks
 
 BATCH = 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from atlas.activations import view
 from atlas.arrays import Layer
 from atlas.attribution.scores import Score, values
-from atlas.forward_mode import replacing
+from atlas.model.activations import view
+from atlas.model.forward_mode import replacing
 
 
 def sensitivity(module: nn.Module, image: Tensor, layer: Layer, score: Score) -> tuple[Tensor, Tensor, float]:

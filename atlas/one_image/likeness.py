@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.arrays import Float, Int
-from atlas.inversion.proof import EPSILON, whitened_cosines
+from atlas.inversion.fidelity import EPSILON, whitened_cosines
 from atlas.inversion.whitening import whitener
 
 

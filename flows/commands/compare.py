@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import output
+from flows.commands import printing
 
 SHOWN = 15
 
@@ -35,33 +35,35 @@ def compare(
         typer.Option(help="Leave with code 5 if a layer crosses it, as in `drift>0.2`; may be given again."),
     ] = None,
     noise: Annotated[bool, typer.Option(help="Lay A out once more to see what another seed alone moves.")] = True,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Compare versions or runs that share images and layers: what moved, and how far, against what chance moves.
 
     Example:  actlas compare photos@1 photos --out update.png --fail-if 'drift>0.2'
     """
-    from flows import comparing, comparing_answer, gates, progress
+    from flows import progress
+    from flows.comparing import answer as comparison_answer
+    from flows.comparing import measure, thresholds
 
-    rules = [gates.parse(text) for text in fail_if or []]
+    rules = [thresholds.parse(text) for text in fail_if or []]
     paths = {option: _free(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
     with progress.reporting(progress.for_stream(sys.stderr)):
-        steps = comparing.measure(store, names, layers=layer or (), noisy=noise)
-    answer = comparing_answer.describe(steps, asked=layer or ())
-    answer["crossed"] = gates.crossings(answer, rules)
+        steps = measure.measure(store, names, layers=layer or (), noisy=noise)
+    answer = comparison_answer.describe(steps, asked=layer or ())
+    answer["crossed"] = thresholds.crossings(answer, rules)
     _write(paths, answer, steps)
     if json:
-        output.as_json(answer)
+        printing.as_json(answer)
     else:
         _tell(answer, k)
     for left_out in answer["left_out"]:
         missing = ", ".join(left_out["missing"])
-        output.say(f"{left_out['layer']} is left out: {missing} has no layout of it; --layer names those to compare")
+        printing.say(f"{left_out['layer']} is left out: {missing} has no layout of it; --layer names those to compare")
     for crossed in answer["crossed"]:
         value = "cannot be told" if crossed["value"] is None else f"is {crossed['value']:.4g}"
-        output.say(f"{crossed['rule']}: {crossed['metric']} of {crossed['layer']} in {crossed['to']} {value}")
-    raise typer.Exit(gates.CROSSED if answer["crossed"] else 0)
+        printing.say(f"{crossed['rule']}: {crossed['metric']} of {crossed['layer']} in {crossed['to']} {value}")
+    raise typer.Exit(thresholds.CROSSED if answer["crossed"] else 0)
 
 
 def _free(option: str, path: str) -> Path:
@@ -75,21 +77,22 @@ def _free(option: str, path: str) -> Path:
 
 
 def _write(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> None:
-    from flows import comparing_sheet, comparing_table
-    from storage import pictures
+    from flows.comparing import table as comparison_table
+    from flows.sheets import comparison as comparison_sheet
+    from storage.artefacts import pictures
 
     if "--out" in paths:
-        pictures.write_png(comparing_sheet.draw(answer, steps), paths["--out"])
+        pictures.write_png(comparison_sheet.draw(answer, steps), paths["--out"])
     if "--parquet" in paths:
-        comparing_table.write(paths["--parquet"], answer, steps)
+        comparison_table.write(paths["--parquet"], answer, steps)
     for path in paths.values():
-        output.say(f"wrote {path}")
+        printing.say(f"wrote {path}")
 
 
 def _tell(answer: dict[str, Any], k: int) -> None:
     for step in answer["steps"]:
         print(f"{step['from']} → {step['to']}")
-        output.as_table(_layer(layer) for layer in step["layers"])
+        printing.as_table(_layer(layer) for layer in step["layers"])
         _list("units that drifted most", _units(step), k)
         _list("labels that moved most", _labels(step), k)
         print()
@@ -132,4 +135,4 @@ def _labels(step: dict[str, Any]) -> list[dict[str, Any]]:
 def _list(title: str, rows: list[dict[str, Any]], k: int) -> None:
     if rows:
         print(f"\n{title}" + (f" ({k} of {len(rows)}; --k lists more)" if len(rows) > k else ""))
-        output.as_table(rows[:k])
+        printing.as_table(rows[:k])

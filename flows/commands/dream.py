@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import draw, output, reading
-from flows.commands.draw import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Std, Weights
+from flows.commands import parsing, printing, saliency
+from flows.commands.saliency import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Std, Weights
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,20 +55,21 @@ def dream(
         int, typer.Option(min=0, max=16, help="Levels of detail that count alike; 0 leaves the gradient as it is.")
     ] = 3,
     seed: Annotated[int, typer.Option(help="Of the tiles' places, and of noise.")] = 0,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Make an image more of what a layer, a unit or a class sees in it.
 
     Example:  actlas dream sky.jpg --view sheet --out dream.png
     """
-    from flows import dreaming, launch, progress
-    from storage import pictures
+    from flows import launch, progress
+    from flows.drawing import dream as dreaming
+    from storage.artefacts import pictures
     from storage.errors import UsageError
 
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for the numbers alone")
-    path = reading.png(out) if out is not None else None
+    path = parsing.png(out) if out is not None else None
     how = dreaming.How(
         iterations=iterations,
         octaves=octaves,
@@ -79,19 +80,19 @@ def dream(
         size=size,
         view=view,
     )
-    seen = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    seen = saliency.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer, before, after = dreaming.dream(seen, image, target, guide=guide, how=how)
     if path is not None:
         pictures.write_png(dreaming.draw(answer, before, after), path)
-        output.say(f"wrote {out}")
+        printing.say(f"wrote {out}")
     if json:
-        output.as_json(answer | {"out": out})
+        printing.as_json(answer | {"out": out})
         return
     value, (height, width) = answer["value"], answer["size"]
     if value["before"] == value["after"]:
-        output.say(f"note: {answer['target']} finds nothing to take up here, so that the picture is as it was")
+        printing.say(f"note: {answer['target']} finds nothing to take up here, so that the picture is as it was")
     print(
         f"{answer['target']}  {value['before']:.4g} → {value['after']:.4g}  "
         f"{width} × {height} px, {len(answer['octaves'])} octaves, {answer['seconds']:.1f} s"

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import draw, output, reading
-from flows.commands.draw import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
+from flows.commands import parsing, printing, saliency
+from flows.commands.saliency import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
 
 PICTURES = ("picture", "pictures", "unit_pictures")
 """What is not numbers, and stays out of the JSON."""
@@ -53,18 +53,20 @@ def explain(
     recipe: Annotated[str, typer.Option(help="How icons are drawn: fast, best or distill.")] = "fast",
     steps: Annotated[int | None, typer.Option(help="Steps uphill; the recipe's.")] = None,
     seed: Seed = 0,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Show what a layer sees in an image, where, in which units and groups, and what of it speaks for a class.
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """
-    from flows import explaining, image_sheet, launch, progress
-    from flows.illustrating import Drawing
-    from storage import pictures
+    from flows import launch, progress
+    from flows.drawing.illustrator import Drawing
+    from flows.one_image import explain as explaining
+    from flows.sheets import image as image_sheet
+    from storage.artefacts import pictures
 
-    path = reading.png(out) if out is not None else None
+    path = parsing.png(out) if out is not None else None
     drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
     told = explaining.Told(
         target=target,
@@ -78,22 +80,22 @@ def explain(
         drawing=drawing,
     )
     told.check()
-    look = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    look = saliency.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer = explaining.explain(look, image, layer, to=to, told=told)
     if path is not None:
         pictures.write_png(image_sheet.draw(answer), path)
-        output.say(f"wrote {out}")
+        printing.say(f"wrote {out}")
     if json:
-        output.as_json(_numbers(answer) | {"out": out})
+        printing.as_json(_numbers(answer) | {"out": out})
         return
     _print(answer)
 
 
 def _print(answer: dict[str, Any]) -> None:
     """Print what speaks most for and against: units, groups and places; and what can't be seen from numbers."""
-    from flows.sheet_parts import question
+    from flows.sheets.image_parts import question
 
     layer, names = answer["layer"], answer["class_names"]
     print(
@@ -111,7 +113,7 @@ def _print(answer: dict[str, Any]) -> None:
         units = ", ".join(map(str, groups["units"][number][:4]))
         print(f"  group {number + 1:<4} {value:+8.3f}  units {units}; adds most to {best or 'no class'}")
     for note in layer["notes"]:
-        output.say(f"note: {note}")
+        printing.say(f"note: {note}")
 
 
 def _numbers(value: Any) -> Any:

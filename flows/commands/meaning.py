@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import output, reading
+from flows.commands import parsing, printing
 
 if TYPE_CHECKING:
     from atlas.arrays import Byte
@@ -29,31 +29,31 @@ def class_map(
     wanted: Annotated[str, typer.Argument(metavar="CLASS", help="A class's name or index.", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", help="How many cells; JSON has all.")] = 16,
     sheet: Annotated[str | None, typer.Option(help="Draw the map, a PNG.")] = None,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Show how strongly the cells of a grid speak for a class. Needs a run made --with attribution.
 
     Example:  actlas map efficientnet-lite0 _blocks.14 20 "tabby, tabby cat"
     """
-    from flows import meaning, query
+    from flows.questions import classes, runs
 
     if sheet is not None:
-        reading.png(sheet, "--sheet")
-    run = query.open_run(store, name)
-    answer = meaning.class_map(run, layer, grid, wanted)
+        parsing.png(sheet, "--sheet")
+    run = runs.open_run(store, name)
+    answer = classes.class_map(run, layer, grid, wanted)
     if sheet is not None:
-        from flows import class_map_sheet
+        from flows.sheets import class_map as class_map_sheet
 
         _write(class_map_sheet.draw, run, answer, sheet)
     if json:
-        output.as_json(answer)
+        printing.as_json(answer)
         return
     cells = sorted(answer["cells"], key=lambda cell: -cell["mean"])
     print(
         f"{layer} {grid} × {grid}: class {answer['class']} {answer['name']}, the {min(k, len(cells))} strongest cells"
     )
-    output.as_table(
+    printing.as_table(
         {
             "row,col": f"{cell['row']},{cell['col']}",
             "samples": cell["count"],
@@ -69,30 +69,30 @@ def influence(
     unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=16, help="How many of each effect.")] = 8,
     sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures, a PNG.")] = None,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Show the units of the next layer that a unit excites and inhibits. Needs a run made --with influence.
 
     Example:  actlas influence efficientnet-lite0 _blocks.10:37
     """
-    from flows import meaning, query
+    from flows.questions import classes, runs
 
     if sheet is not None:
-        reading.png(sheet, "--sheet")
-    run = query.open_run(store, name)
-    answer = meaning.influence(run, *query.parse_unit(unit), k=k)
+        parsing.png(sheet, "--sheet")
+    run = runs.open_run(store, name)
+    answer = classes.influence(run, *runs.parse_unit(unit), k=k)
     if sheet is not None:
-        from flows import influence_sheet
+        from flows.sheets import influence as influence_sheet
 
         _write(influence_sheet.draw, run, answer, sheet)
     if json:
-        output.as_json(answer)
+        printing.as_json(answer)
         return
     if answer["note"]:
-        output.say(f"{unit}: {answer['note']}")
+        printing.say(f"{unit}: {answer['note']}")
     print(f"{unit} drives units of {answer['later_layer']}, over {answer['patches']} patches")
-    output.as_table(
+    printing.as_table(
         {
             "effect": effect,
             "unit": row["unit"],
@@ -106,7 +106,7 @@ def influence(
 
 def _write(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
     """Draw a sheet of an answer into a PNG."""
-    from storage import pictures
+    from storage.artefacts import pictures
 
-    pictures.write_png(draw(run, answer), reading.png(path, "--sheet"))
-    output.say(f"wrote {path}")
+    pictures.write_png(draw(run, answer), parsing.png(path, "--sheet"))
+    printing.say(f"wrote {path}")

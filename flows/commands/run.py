@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import output, reading
+from flows.commands import parsing, printing
 
 RUN_HELP = """Run the pipeline and publish an activation atlas.
 
@@ -104,26 +104,26 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be computed and reused, and what it would take.")
     ] = False,
-    json: output.Json = False,
+    json: printing.Json = False,
 ) -> None:
     """Run the pipeline and publish an activation atlas."""
     settings = {name: value for name, value in locals().items() if name not in NOT_SETTINGS}
     from flows import config as configuration
     from flows import launch, progress
 
-    settings["axes"], settings["with"] = reading.pairs(axes), settings.pop("extras")
-    settings["mean"], settings["std"] = reading.numbers("--mean", mean), reading.numbers("--std", std)
+    settings["axes"], settings["with"] = parsing.pairs(axes), settings.pop("extras")
+    settings["mean"], settings["std"] = parsing.numbers("--mean", mean), parsing.numbers("--std", std)
     made = configuration.make(settings, config)
     launch.check(engine, dask)
     with progress.reporting(progress.for_stream(sys.stderr)):
         if dry_run:
             _foretell(launch.estimate(made), json)
             if dask:
-                output.say("the time is that of this process alone: the workers of --dask share it")
+                printing.say("the time is that of this process alone: the workers of --dask share it")
             return
         summary = launch.run(made, engine=engine, wait=wait, dask=dask)
     if json:
-        output.as_json(summary)
+        printing.as_json(summary)
     else:
         _tell(summary, made.until)
     raise typer.Exit(3 if summary["rejected"] else 0)
@@ -132,19 +132,19 @@ def run(
 def _foretell(answer: dict[str, Any], json: bool) -> None:
     """Say what a run would compute, and what that would take."""
     if json:
-        output.as_json(answer)
+        printing.as_json(answer)
         return
     print(
         f"{answer['name']}: {answer['images']} images; {answer['computed']} results to compute, {answer['reused']} there"
     )
-    output.as_table(
+    printing.as_table(
         {
             "stage": row["stage"],
             "layer": row["layer"],
             "compute": row["computed"],
             "reuse": row["reused"],
-            "time": output.duration(row["seconds"]) if row["computed"] else "",
-            "disk": output.size(row["bytes"]) if row["computed"] else "",
+            "time": printing.duration(row["seconds"]) if row["computed"] else "",
+            "disk": printing.size(row["bytes"]) if row["computed"] else "",
         }
         for row in answer["stages"]
     )
@@ -152,8 +152,8 @@ def _foretell(answer: dict[str, Any], json: bool) -> None:
         print("nothing that takes time")
         return
     print(
-        f"about {output.duration(answer['seconds'])}, {output.size(answer['bytes'])} on the disk "
-        f"({output.size(answer['free_bytes'])} free), {output.size(answer['memory_bytes'])} of memory; "
+        f"about {printing.duration(answer['seconds'])}, {printing.size(answer['bytes'])} on the disk "
+        f"({printing.size(answer['free_bytes'])} free), {printing.size(answer['memory_bytes'])} of memory; "
         f"from a probe of {answer['probe']['images']} images"
     )
 
@@ -175,26 +175,26 @@ def _tell(summary: dict[str, Any], until: str | None) -> None:
         left_out = ", ".join(map(str, summary["skipped_grids"]))
         print(f"  grids left out: {left_out}; {summary['used']} images are too few to fill them")
     for picture in pictures:
-        print(f"  {picture['layer']}, {picture['grid']} × {picture['grid']}: {output.here(picture['path'])}")
+        print(f"  {picture['layer']}, {picture['grid']} × {picture['grid']}: {printing.here(picture['path'])}")
     if summary["computed"] and not until:
         _suggest(summary)
 
 
 def _suggest(summary: dict[str, Any]) -> None:
     """Name commands that work on this run."""
-    from flows import query
+    from flows.questions import runs
 
     name, store = summary["name"], summary["store"]
-    run = query.open_run(store, name)
-    where = "" if store == output.DEFAULT_STORE else f" --store {output.here(store)}"
+    run = runs.open_run(store, name)
+    where = "" if store == printing.DEFAULT_STORE else f" --store {printing.here(store)}"
     middle = run.layers[len(run.layers) // 2]
-    print(f"next:\n  {output.program()} view {name}{where}")
-    print(f"  {output.program()} top {name} {middle}:0 --sheet unit0.png{where}")
+    print(f"next:\n  {printing.program()} view {name}{where}")
+    print(f"  {printing.program()} top {name} {middle}:0 --sheet unit0.png{where}")
     cells = run.cell_facts(middle, run.grids[-1]) if run.grids else None
     if cells is not None and len(cells.count):
         fullest = int(cells.count.argmax())
         print(
-            f"  {output.program()} cell {name} {middle} {run.grids[-1]} {cells.row[fullest]},{cells.col[fullest]}{where}"
+            f"  {printing.program()} cell {name} {middle} {run.grids[-1]} {cells.row[fullest]},{cells.col[fullest]}{where}"
         )
 
 
@@ -205,7 +205,7 @@ def layers(
     weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
     reach: Annotated[bool, typer.Option(help="Measure each layer's reach, which takes some seconds.")] = True,
-    json: output.Json = False,
+    json: printing.Json = False,
 ) -> None:
     """List the layers one can name: units, grid, axes and reach.
 
@@ -216,6 +216,6 @@ def layers(
     with progress.reporting(progress.for_stream(sys.stderr)):
         rows = launch.layers(model, weights=weights, input_size=input_size, reach=reach)
     if json:
-        output.as_json(rows)
+        printing.as_json(rows)
     else:
-        output.as_table(rows)
+        printing.as_table(rows)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import output
+from flows.commands import printing
 
 model = typer.Typer(no_args_is_help=True, help="Say what became of a run's model.", rich_markup_mode=None)
 
@@ -60,7 +60,7 @@ def serve(
     made = configuration.make(settings, config)
     quiet, repeat = _seconds("--debounce", debounce, timedelta(0)), _seconds("--every", every, timedelta(seconds=1))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # the log of a run that nobody watches is worth keeping
-    from flows import serving
+    from flows.scheduling import serve as serving
 
     with progress.reporting(progress.for_stream(sys.stderr)):
         schedule = serving.schedule(cron, repeat, timezone)
@@ -72,26 +72,26 @@ def serve(
 def updated(
     name: Annotated[str, typer.Argument(help="The run whose model has new weights.")],
     weights: Annotated[str, typer.Option(help="Safetensors or a state dict, at a path that the runs' machine sees.")],
-    json: output.Json = False,
+    json: printing.Json = False,
 ) -> None:
     """Announce new weights: whoever serves the run makes it anew, with its own settings and these weights.
 
     Example:  actlas model updated photos --weights checkpoints/step-4000.safetensors
     """
-    from flows import updates
+    from flows.pipeline import model_updates
 
-    update = updates.announce(name, weights)
+    update = model_updates.announce(name, weights)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
-    from flows import serving
+    from flows.scheduling import serve as serving
 
     told = serving.announce(update)
     if json:
-        output.as_json({**update.payload(), "waiting": told})
+        printing.as_json({**update.payload(), "waiting": told})
     else:
         waiting = f"; waited for by {', '.join(told)}" if told else ""
         print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{waiting}")
     if not told:
-        output.say(
+        printing.say(
             f"warning: nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
         )
 

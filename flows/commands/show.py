@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import draw, output, reading
-from flows.commands.draw import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
+from flows.commands import parsing, printing, saliency
+from flows.commands.saliency import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,42 +51,43 @@ def show(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Of a LAYER, draw every unit.")] = False,
     seed: Seed = 0,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Draw what a unit, a layer or a class wants to see: several in one sheet, one as a plain picture.
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
-    from flows import launch, progress, showing
-    from storage import pictures
+    from flows import launch, progress
+    from flows.drawing import show as showing
+    from storage.artefacts import pictures
     from storage.errors import UsageError
 
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
 
-    path = reading.png(out) if out is not None else None
+    path = parsing.png(out) if out is not None else None
     how = showing.How(
         recipe=recipe,
         steps=steps,
         size=showing.size_of(size),
         seed=seed,
         facets=facets,
-        penalties=reading.weights("--penalty", penalty),
+        penalties=parsing.weights("--penalty", penalty),
     )
-    seen = draw.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    seen = saliency.look(store, run, model, weights, input_size, classes, mean, std, axes)
     launch.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         drawn = showing.every_unit(seen, targets, how) if every else showing.show(seen, targets, how)
     answer = showing.describe(seen, drawn, how)
     if path is not None:
         pictures.write_png(showing.picture(answer, drawn), path)
-        output.say(f"wrote {out}")
+        printing.say(f"wrote {out}")
     if json:
-        output.as_json(answer | {"out": out})
+        printing.as_json(answer | {"out": out})
         return
     rows = [_row(picture) for picture in answer["pictures"]]
-    output.as_table(rows, dict.fromkeys(name for row in rows for name in row))
+    printing.as_table(rows, dict.fromkeys(name for row in rows for name in row))
 
 
 def _row(picture: dict[str, Any]) -> dict[str, Any]:

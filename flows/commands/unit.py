@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import output, reading
+from flows.commands import parsing, printing
 
 if TYPE_CHECKING:
     from storage.run import Run
@@ -30,27 +30,27 @@ def unit(
         ),
     ] = None,
     draw: Annotated[bool, typer.Option(help="Draw the unit's own picture where the run has no gallery.")] = True,
-    store: output.Store = output.DEFAULT_STORE,
-    json: output.Json = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
 ) -> None:
     """Show all that is known of a unit: patches, labels, how its values are spread, units like it, links, classes.
 
     Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
-    from flows import query, units
+    from flows.questions import runs, units
     from storage.errors import UsageError
 
     if gradients and not sheet:
         raise UsageError("--gradients are drawn on the card; say --sheet FILE.png, too")
     if sheet:
-        reading.png(sheet, "--sheet")
-    run = query.open_run(store, name)
-    answer = units.unit(run, *query.parse_unit(unit))
+        parsing.png(sheet, "--sheet")
+    run = runs.open_run(store, name)
+    answer = units.unit(run, *runs.parse_unit(unit))
     if sheet:
         answer["method"] = _draw(run, answer, sheet, gradients, draw)
-        output.say(f"wrote {sheet}")
+        printing.say(f"wrote {sheet}")
     if json:
-        output.as_json(answer)
+        printing.as_json(answer)
     else:
         _tell(answer)
 
@@ -59,37 +59,39 @@ def _draw(run: Run, answer: dict[str, Any], path: str, method: str | None, draw:
     """Write the card; return the method of its gradients."""
     import sys
 
-    from flows import progress, unit_cards, unit_pictures
-    from storage import pictures
+    from flows import progress
+    from flows.drawing import unit_pictures
+    from flows.sheets import unit_card
+    from storage.artefacts import pictures
 
-    out = reading.png(path, "--sheet")
+    out = parsing.png(path, "--sheet")
     with progress.reporting(progress.for_stream(sys.stderr)):
         made = unit_pictures.gather(run, answer, method=method, draw=draw)
     for remark in made.remarks:
-        output.say(remark)
-    pictures.write_png(unit_cards.draw(answer, made), out)
+        printing.say(remark)
+    pictures.write_png(unit_card.draw(answer, made), out)
     return made.methods.get("positive")
 
 
 def _tell(answer: dict[str, Any]) -> None:
     """Say the main things in a few lines and tables."""
-    from flows.unit_cards import percent, sentence
+    from flows.sheets.unit_card import percent, sentence
 
     print(f"{answer['layer']}:{answer['unit']} of {answer['run']}@{answer['version']}: {sentence(answer)}")
-    output.as_table(
+    printing.as_table(
         {"from": part["from"], "to": part["to"], "samples": part["count"], "share": percent(part["share"])}
         for part in answer["intervals"]
     )
-    output.as_table(answer["labels"]["counts"][:8])
-    output.as_table({"unit": row["unit"], "cosine": f"{row['cosine']:.2f}"} for row in answer["alike"]["activation"])
-    output.as_table({"unit": row["unit"], "in common": f"{row['shared']:.0%}"} for row in answer["alike"]["images"])
+    printing.as_table(answer["labels"]["counts"][:8])
+    printing.as_table({"unit": row["unit"], "cosine": f"{row['cosine']:.2f}"} for row in answer["alike"]["activation"])
+    printing.as_table({"unit": row["unit"], "in common": f"{row['shared']:.0%}"} for row in answer["alike"]["images"])
     for side, layer in (("driven", "layer"), ("drives", "later_layer")):
         links = [] if answer[side] is None else answer[side]["exciting"] + answer[side]["inhibiting"]
-        output.as_table(
+        printing.as_table(
             {f"{side} {answer[side][layer]}": row["unit"], "influence": f"{row['influence']:+.4g}"} for row in links
         )
     for direction in ("for", "against") if answer["classes"] else ():
-        output.as_table(
+        printing.as_table(
             {f"{direction} class": row["name"], "correlation": f"{row['correlation']:+.2f}"}
             for row in answer["classes"][direction]
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import output
+from flows.commands import printing
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def view(
     ] = None,
     uploads: Annotated[bool, typer.Option(help="Ask the model: locate, explain, links, facets.")] = True,
     time_limit: Annotated[float, typer.Option(help="Seconds for such an answer.", min=1)] = 60.0,
-    store: output.Store = output.DEFAULT_STORE,
+    store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
     """Open the atlas in a browser: walk through it, meet the units, take an image apart.
 
@@ -44,10 +44,10 @@ def view(
     def opened(where: str) -> None:
         print(where, flush=True)
         if host in serve.ANY:
-            output.say(f"from other machines: {serve.elsewhere(where)}")
+            printing.say(f"from other machines: {serve.elsewhere(where)}")
         if not Path(store).exists():
-            output.say(f"there is no store at {output.here(store)} yet: the page says how a run is made")
-        output.say("ctrl-c ends it")
+            printing.say(f"there is no store at {printing.here(store)} yet: the page says how a run is made")
+        printing.say("ctrl-c ends it")
         if browser:
             serve.open_browser(where)
 
@@ -58,7 +58,7 @@ def export(
     name: Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)],
     folder: Annotated[str, typer.Argument(metavar="DIR", help="A new folder, or an earlier export to replace.")],
     dry_run: Annotated[bool, typer.Option(help="Only say how large it would be.")] = False,
-    store: output.Store = output.DEFAULT_STORE,
+    store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
     """Write the page of a run as files, for a file server or a double click on index.html.
 
@@ -69,7 +69,7 @@ def export(
 
     from flows import progress
     from flows.viewer import export as exporting
-    from flows.viewer.shelf import Shelf
+    from flows.viewer.answers.open_runs import Shelf
 
     run, _, version = name.partition("@")
     place = Path(folder).absolute()
@@ -77,12 +77,12 @@ def export(
     edition = Shelf(store).edition(run, version or "current")
     pieces = exporting.pieces(edition)
     files, size = exporting.estimate(pieces)
-    output.say(
-        f"{run}@{edition.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {output.here(str(place))}"
+    printing.say(
+        f"{run}@{edition.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.here(str(place))}"
     )
     if dry_run:
         return
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("export", files, "files") as advance:
         written = exporting.write(pieces, place, exporting.made_from(edition), size, advance)
     print(place / "index.html")
-    output.say(f"{written / 1e6:,.1f} MB; open it by a double click, or put the folder on a file server")
+    printing.say(f"{written / 1e6:,.1f} MB; open it by a double click, or put the folder on a file server")

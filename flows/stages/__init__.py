@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from flows.work import Outcome, Work
-from storage.store import Store
+from flows.stages.tasks import Outcome, Work
+from storage.store.store import Store
 
 CODE = {
     "listing": 2,

@@ -8,18 +8,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas import class_cells, forward_mode
+from atlas import class_cells
 from atlas.arrays import CellClasses
 from atlas.class_cells import ClassMeans
-from flows import progress, subject
+from atlas.model import forward_mode
+from flows import progress
 from flows.config import RunConfig
+from flows.model import prepared
 from flows.stages import listing
 from flows.stages.passes import fill, passes
+from flows.stages.tasks import Make, Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Make, Outcome, Work
-from storage import arrays, parts, tables
+from storage.artefacts import arrays, tables
+from storage.artefacts import samples as sample_arrays
 from storage.errors import ModelError
-from storage.store import Store
+from storage.store.store import Store
 
 FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sample_values")
 
@@ -27,12 +30,12 @@ FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sampl
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Attribute the samples of the grids named, all of one layer."""
     config, layer = RunConfig(**work.how["config"]), str(work.makes[0].layer)
-    samples = parts.read_places(list(parts.results(store, "collect", work.reads["collect"])))
+    samples = sample_arrays.read_places(list(sample_arrays.results(store, "collect", work.reads["collect"])))
     places = [_places(store, work.reads["cells"][str(make.grid)]) for make in work.makes]
     drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
     wanted = np.unique(np.concatenate([sample for _, sample in drawn]))
-    _pass(subject.of(work), config, listing.read(store, work.reads["listing"]), layer, samples, wanted, means)
+    _pass(prepared.of(work), config, listing.read(store, work.reads["listing"]), layer, samples, wanted, means)
     return [
         _write(store, make, place, mean.finish(), mean.nonfinite)
         for make, place, mean in zip(work.makes, places, means, strict=True)
@@ -45,7 +48,7 @@ def _places(store: Store, key: str) -> dict[str, NDArray[Any]]:
 
 
 def _pass(
-    subj: subject.Subject,
+    subj: prepared.Subject,
     config: RunConfig,
     rows: pa.Table,
     layer: str,

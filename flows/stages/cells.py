@@ -6,10 +6,11 @@ import pyarrow as pa
 
 from atlas import cells
 from flows.config import RunConfig
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage import arrays, parts, tables
-from storage.store import Store
+from storage.artefacts import arrays, tables
+from storage.artefacts import samples as sample_arrays
+from storage.store.store import Store
 
 FIELDS = ("row", "col", "count", "mean", "spread", "offsets", "members")
 PLACES = ("image_id", "y", "x")
@@ -19,7 +20,7 @@ PLACES = ("image_id", "y", "x")
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Average the samples in each square of the grid."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    samples = parts.read_samples(list(parts.results(store, "collect", work.reads["collect"])))
+    samples = sample_arrays.read_samples(list(sample_arrays.results(store, "collect", work.reads["collect"])))
     points = arrays.read_array(store.get("layout", work.reads["layout"]).path / "layout.zarr", "points")
     found = cells.average(points, samples.activations, grid=int(make.grid or 0), min_count=config.min_count)
     columns = {name: getattr(found, name) for name in FIELDS}

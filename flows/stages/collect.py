@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.collect import BLOCK, LayerReduction, Part
-from flows import progress, subject
+from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
+from flows.model import prepared
 from flows.stages import listing, reading
+from flows.stages.tasks import Make, Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Make, Outcome, Work
-from storage import parts, tables
+from storage.artefacts import samples, tables
 from storage.images import loader
-from storage.store import Store
+from storage.store.store import Store
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Make the shard's `images` result and the `collect` results of the layers named."""
     config = RunConfig(**work.how["config"])
-    subj = subject.of(work)
+    subj = prepared.of(work)
     rows = listing.read(store, work.reads["listing"], work.how["first"], work.how["stop"])
     todo = [make for make in work.makes if make.stage == "collect"]
     reductions = {str(make.layer): _reduction(subj, str(make.layer), rows, config) for make in todo}
@@ -33,8 +34,8 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     return done + [_write_part(store, make, reductions[str(make.layer)].finish(), effective) for make in todo]
 
 
-def _reduction(subj: subject.Subject, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
-    batch = subject.batch_of(config)
+def _reduction(subj: prepared.Subject, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
+    batch = prepared.batch_of(config)
     return LayerReduction(
         subj.layers[layer],
         rows["image_id"].to_numpy(),
@@ -47,10 +48,10 @@ def _reduction(subj: subject.Subject, layer: str, rows: pa.Table, config: RunCon
 
 
 def _pass(
-    subj: subject.Subject, rows: pa.Table, reductions: dict[str, LayerReduction], config: RunConfig
+    subj: prepared.Subject, rows: pa.Table, reductions: dict[str, LayerReduction], config: RunConfig
 ) -> tuple[pa.Table, int]:
     """Run the model over the rows; return the facts, and the batch size that fitted into memory."""
-    facts, size = [], subject.batch_of(config)
+    facts, size = [], prepared.batch_of(config)
     effective = size
     source = reading.source_of(config.images)
     batches = loader.load(source, rows, subj.model.preprocess, batch=size, threads=cores())
@@ -63,7 +64,7 @@ def _pass(
     return pa.Table.from_pylist(facts, schema=loader.FACTS), effective
 
 
-def _through(subj: subject.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> int:
+def _through(subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> int:
     """Run one batch, `size` images at a time; halve it while the device has too little memory. Return what fitted."""
     while True:
         if _fits(subj, batch, reductions, size):
@@ -73,7 +74,7 @@ def _through(subj: subject.Subject, batch: loader.Batch, reductions: dict[str, L
         size //= 2
 
 
-def _fits(subj: subject.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> bool:
+def _fits(subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> bool:
     try:
         for start in range(0, len(batch.pixels), size):
             _piece(subj, batch, reductions, start, size)
@@ -85,7 +86,7 @@ def _fits(subj: subject.Subject, batch: loader.Batch, reductions: dict[str, Laye
 
 
 def _piece(
-    subj: subject.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], start: int, size: int
+    subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], start: int, size: int
 ) -> None:
     valid = batch.valid[start : start + size]
 
@@ -105,13 +106,13 @@ def _write_images(store: Store, make: Make, facts: pa.Table) -> Outcome:
 
 def _write_part(store: Store, make: Make, part: Part, effective: int) -> Outcome:
     with writing(store, make) as page:
-        parts.write_samples(page.path, part.samples)
+        samples.write_samples(page.path, part.samples)
         counts: dict[str, NDArray[Any]] = {f"{sign}_extreme": part.extreme[sign] for sign in part.extreme}
         counts |= {f"{sign}_extreme_count": part.extreme_count[sign] for sign in part.extreme_count}
-        parts.write_top(page.path, part.top, counts | {"nonfinite": part.nonfinite})
+        samples.write_top(page.path, part.top, counts | {"nonfinite": part.nonfinite})
         page.counts = {
             "images": part.images,
-            **parts.counts(part.samples),
+            **samples.counts(part.samples),
             "nonfinite": int(part.nonfinite.sum()),
         }
         page.happened = {"batch": effective, "threads": torch.get_num_threads()}

@@ -10,16 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas import receptive_field
-from flows import progress, subject
+from atlas.model import receptive_field
+from flows import progress
 from flows.config import RunConfig
+from flows.model import prepared
 from flows.stages import listing, reading
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage import fields
+from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
-from storage.store import Store
+from storage.store.store import Store
 
 IMAGES = 64
 """Images that the focus is measured on."""
@@ -30,7 +31,7 @@ LISTED = 256
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Measure the layers named, in one go."""
     config = RunConfig(**work.how["config"])
-    subj = subject.of(work)
+    subj = prepared.of(work)
     layers = {str(make.layer): subj.layers[str(make.layer)] for make in work.makes}
     rows = listing.read(store, work.reads["listing"], 0, work.how["stop"])
     module, size = subj.model.module, subj.model.preprocess.size
@@ -42,14 +43,15 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     for make in work.makes:
         with writing(store, make) as page:
             name = str(make.layer)
-            fields.write(
-                page.path, fields.Field(layer=layers[name], input_shape=size, reach=reach[name], focus=focus[name])
+            receptive_fields.write(
+                page.path,
+                receptive_fields.Field(layer=layers[name], input_shape=size, reach=reach[name], focus=focus[name]),
             )
         done.append(outcome(page))
     return done
 
 
-def _images(subj: subject.Subject, rows: pa.Table, config: RunConfig) -> Tensor:
+def _images(subj: prepared.Subject, rows: pa.Table, config: RunConfig) -> Tensor:
     """Return the first images that can be used, normalised, `n c h w`."""
     source = reading.source_of(config.images)
     found: list[NDArray[Any]] = []

@@ -7,15 +7,17 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 
+from atlas import seeds
 from atlas.inversion import objectives
 from atlas.inversion.styles import STYLES
 from atlas.inversion.visualise import Visualised, visualise
-from flows import progress, seeding, subject
+from flows import progress
 from flows.config import RunConfig
+from flows.model import prepared
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage import arrays, galleries, tables
-from storage.store import Store
+from storage.artefacts import arrays, galleries, tables
+from storage.store.store import Store
 
 BATCH, TRIES = 16, 3
 GREY = 128
@@ -24,7 +26,7 @@ GREY = 128
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Draw the units of one layer."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    made = _drawn(subject.of(work), config, str(make.layer))
+    made = _drawn(prepared.of(work), config, str(make.layer))
     patch = galleries.strongest(store.get("patches", work.reads["patches"]))
     pictures = made.pictures.copy()
     pictures[made.dead] = GREY
@@ -38,7 +40,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     return [outcome(page)]
 
 
-def _drawn(subj: subject.Subject, config: RunConfig, name: str) -> Visualised:
+def _drawn(subj: prepared.Subject, config: RunConfig, name: str) -> Visualised:
     layer, side = subj.layers[name], config.icon_size
     with progress.current().bar(f"gallery {name}", layer.units, "pictures") as advance:
         return visualise(
@@ -46,7 +48,7 @@ def _drawn(subj: subject.Subject, config: RunConfig, name: str) -> Visualised:
             lambda rows: objectives.channel(name, rows.tolist()),
             [layer],
             style=STYLES[config.recipe],
-            seeds=seeding.seeds(config.seed, [f"{name}:{unit}" for unit in range(layer.units)]),
+            seeds=seeds.seeds(config.seed, [f"{name}:{unit}" for unit in range(layer.units)]),
             mean=subj.model.mean,
             std=subj.model.std,
             size=(side, side),

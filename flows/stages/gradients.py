@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 
 from atlas import boxes
 from atlas.arrays import Geometry
-from atlas.attribution import UndefinedMethodError
 from atlas.attribution import patches as patch_gradients
-from flows import progress, subject
+from atlas.attribution.guided_backprop import UndefinedMethodError
+from flows import progress
 from flows.config import RunConfig
+from flows.model import prepared
+from flows.model.prepared import Subject
 from flows.stages import listing
 from flows.stages.passes import fill, passes
+from flows.stages.patch_boxes import SIDES, Places
 from flows.stages.patches import SIZE
-from flows.stages.places import SIDES, Places
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.subject import Subject
-from flows.work import Outcome, Work
-from storage import arrays, tables
+from storage.artefacts import arrays, tables
 from storage.errors import UsageError
-from storage.store import Result, Store
+from storage.store.store import Result, Store
 
 PATCHES = 9
 """Strongest patches of a unit that get a gradient: as many as Zeiler & Fergus show."""
@@ -53,7 +54,7 @@ def choose(subj: Subject, layer: str, asked: str | None) -> str:
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Draw the gradients of one layer."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    subj, method = subject.of(work), str(work.how["method"])
+    subj, method = prepared.of(work), str(work.how["method"])
     layer, units = subj.layers[str(make.layer)], subj.layers[str(make.layer)].units
     found = _patches(store.get("patches", work.reads["patches"]))
     geometries = Places(store, work.reads["images"], config).geometries(found["image_id"])

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from atlas import seeds
 from atlas.inversion import icons, recipes
-from flows import progress, seeding, subject
+from flows import progress
 from flows.config import RunConfig
+from flows.model import prepared
+from flows.stages.tasks import Make, Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Make, Outcome, Work
-from storage import arrays, tables
-from storage.store import Store
+from storage.artefacts import arrays, tables
+from storage.store.store import Store
 
 FIELDS = ("pictures", "cosine", "rank", "tries", "weak")
 BATCH = 16
@@ -21,7 +23,7 @@ BATCH = 16
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Render the icons of one grid."""
     config, make = RunConfig(**work.how["config"]), work.makes[0]
-    subj = subject.of(work)
+    subj = prepared.of(work)
     group = arrays.read_group(store.get("cells", work.reads["cells"]).path / "cells.zarr")
     moment = arrays.read_array(store.get("moment", work.reads["moment"]).path / "moment.zarr", "moment")
     with progress.current().bar(f"icons {make.layer} {make.grid}", len(group["row"]), "icons") as advance:
@@ -31,7 +33,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             group["mean"],
             moment,
             recipe=recipes.RECIPES[config.recipe],
-            seeds=seeding.seeds(config.seed, _names(make, group["row"].tolist(), group["col"].tolist())),
+            seeds=seeds.seeds(config.seed, _names(make, group["row"].tolist(), group["col"].tolist())),
             mean=subj.model.mean,
             std=subj.model.std,
             size=config.icon_size,

@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from atlas import influence
-from atlas.forward_mode import NoTangentError
-from flows import progress, subject
+from atlas.model.forward_mode import NoTangentError
+from flows import progress
 from flows.config import RunConfig
+from flows.model import prepared
 from flows.stages import listing
 from flows.stages.passes import fill, passes
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage import tables
-from storage.store import Result, Store
+from storage.artefacts import tables
+from storage.store.store import Result, Store
 
 PATCHES = 8
 """Strongest patches of a unit that are followed."""
@@ -34,7 +35,7 @@ Column = NDArray[Any]
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Follow one layer's units into the layer after it."""
     config, make, later = RunConfig(**work.how["config"]), work.makes[0], str(work.how["later"])
-    subj = subject.of(work)
+    subj = prepared.of(work)
     patches = read_patches(store.get("patches", work.reads["patches"]), PATCHES)
     found = influence.Connections(subj.layers[str(make.layer)].units, subj.layers[later].units)
     note = None
@@ -69,7 +70,7 @@ def read_patches(result: Result, most: int) -> dict[str, Column]:
 
 
 def _follow(
-    subj: subject.Subject,
+    subj: prepared.Subject,
     config: RunConfig,
     rows: pa.Table,
     names: tuple[str, str],

@@ -7,27 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas import layout as layouts
-from atlas import pairing, sampling
+from atlas import sampling
 from atlas.arrays import Float, Samples
-from atlas.neighbours import one_thread
-from atlas.pairing import Places
-from atlas.reducers import FEWEST
+from atlas.comparing import pairing
+from atlas.comparing.pairing import Places
+from atlas.layout import layout as layouts
+from atlas.layout.methods import FEWEST
+from atlas.layout.neighbours import one_thread
 from flows import progress
 from flows.config import RunConfig
 from flows.stages import listing
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import Writing, outcome, writing
-from flows.work import Outcome, Work
-from storage import arrays, parts
+from storage.artefacts import arrays
+from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete
-from storage.store import Result, Store
+from storage.store.store import Result, Store
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Make one layer's layout or second moment, or both from one reading."""
     config = RunConfig(**work.how["config"])
-    collected = list(parts.results(store, "collect", work.reads["collect"]))
-    samples = parts.read_samples(collected)
+    collected = list(sample_arrays.results(store, "collect", work.reads["collect"]))
+    samples = sample_arrays.read_samples(collected)
     if not len(samples.activations):
         raise Incomplete(f"{work.makes[0].layer}: {_why_none(collected)}")
     done = []
@@ -45,7 +47,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
 
 def _why_none(collected: list[Result]) -> str:
     """Say why a layer has no samples to lay out."""
-    left_out = parts.total(collected)["not_finite"]
+    left_out = sample_arrays.total(collected)["not_finite"]
     if left_out == 0:
         return "no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
     many = "" if left_out is None else f"{left_out} "
@@ -88,7 +90,7 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
     """Return where the samples lay in the earlier layout, `n 2` with NaN for new ones; None if it knows too few."""
     if frame is None:
         return None
-    before = parts.read_places(list(parts.results(store, "collect", frame["collect"])))
+    before = sample_arrays.read_places(list(sample_arrays.results(store, "collect", frame["collect"])))
     keys = listing.key_hashes(store, frame["listing"], before["image_id"])
     rows, old = pairing.shared(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
     if len(rows) < FEWEST:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from atlas.arrays import Int
 from flows.config import RunConfig
 from flows.stages import reading
+from flows.stages.tasks import Make, Outcome
 from flows.stages.writing import outcome, writing
-from flows.work import Make, Outcome
-from storage import tables
+from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
 from storage.images import listing
 from storage.images.contract import Source
-from storage.store import Result, Store, stage_key
+from storage.store.store import Result, Store, stage_key
 
 FILE, ABOUT = "images.parquet", "source.json"
 

@@ -11,13 +11,13 @@ from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.stages import listing, reading
+from flows.stages.patch_boxes import SIDES, Places
 from flows.stages.patches import SIZE
-from flows.stages.places import SIDES, Places
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage import arrays, fields, tables
+from storage.artefacts import arrays, receptive_fields, tables
 from storage.images import crops
-from storage.store import Store
+from storage.store.store import Store
 
 PER_CELL = 16
 
@@ -29,7 +29,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     cell, chosen = _draw(group["offsets"], group["members"])
     columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": group["members"][chosen]}
     columns |= {name: group[name][chosen] for name in ("image_id", "y", "x")}
-    field = fields.read(store.get("field", work.reads["field"]).path)
+    field = receptive_fields.read(store.get("field", work.reads["field"]).path)
     boxes = Places(store, work.reads["images"], config).boxes(field, columns["image_id"], columns["y"], columns["x"])
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
     rows = listing.read(store, work.reads["listing"])

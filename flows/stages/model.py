@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flows import subject
+from flows.model import prepared
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage.store import Store
+from storage.store.store import Store
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:
     """Write spec, classes, preprocessing, layers and their fingerprints."""
-    subj = subject.of(work)
+    subj = prepared.of(work)
     with writing(store, work.makes[0]) as page:
         page.json(
             "model.json",

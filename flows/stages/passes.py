@@ -13,8 +13,8 @@ from torch import Tensor
 
 from flows.config import RunConfig
 from flows.cores import cores
+from flows.model.prepared import Subject
 from flows.stages import reading
-from flows.subject import Subject
 from storage.images import loader
 
 BATCH = 32

@@ -15,12 +15,12 @@ from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.stages import listing, reading
-from flows.stages.places import Places
+from flows.stages.patch_boxes import Places
+from flows.stages.tasks import Make, Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Make, Outcome, Work
-from storage import fields, parts, tables
+from storage.artefacts import receptive_fields, samples, tables
 from storage.images import crops
-from storage.store import Store
+from storage.store.store import Store
 
 THUMBNAILS = 16
 """Patches of each side of a unit that get a thumbnail."""
@@ -53,8 +53,8 @@ def _merge(store: Store, keys: list[str]) -> Merged:
     """Merge the shards' parts one after the other: memory for two, whatever their number."""
     top: dict[str, TopK] = {}
     counts: dict[str, NDArray[Any]] = {}
-    for part in parts.results(store, "collect", keys):
-        more, counted = parts.read_top(part)
+    for part in samples.results(store, "collect", keys):
+        more, counted = samples.read_top(part)
         top = {sign: topk.merge([top[sign], more[sign]] if top else [more[sign]], sign) for sign in SIGNS}
         counts = _add(counts, counted) if counts else counted
     return top, counts
@@ -72,7 +72,7 @@ def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, ND
 
 def _records(store: Store, field_key: str, merged: Merged, places: Places) -> pa.Table:
     """Return one row per patch, sorted by unit, sign and rank, with boxes in pixels of the source image."""
-    field = fields.read(store.get("field", field_key).path)
+    field = receptive_fields.read(store.get("field", field_key).path)
     columns: dict[str, list[NDArray[Any]]] = {}
     for sign in SIGNS:
         top = merged[0][sign]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from atlas import tiles
 from atlas.arrays import Cells, Icons
 from flows.stages import cells, icons
+from flows.stages.tasks import Outcome, Work
 from flows.stages.writing import outcome, writing
-from flows.work import Outcome, Work
-from storage import arrays, pictures
-from storage.store import Store
+from storage.artefacts import arrays, pictures
+from storage.store.store import Store
 
 
 def compute(store: Store, work: Work) -> list[Outcome]:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import libraries
-from flows.work import Make, Outcome
-from storage.store import Store
+from flows.stages import libraries
+from flows.stages.tasks import Make, Outcome
+from storage.store.store import Store
 
 
 class Writing:

@@ -16,13 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from flows import query
-from flows.viewer import about, addresses, catalogue, schemas, studies, uploads
+from flows.questions import runs as run_answers
+from flows.viewer import page_routes
+from flows.viewer.answers import about, catalogue, schemas
+from flows.viewer.answers.open_runs import Edition, Shelf
 from flows.viewer.assets import Assets
-from flows.viewer.desk import Busy, Full
-from flows.viewer.guard import Guard, Rules
-from flows.viewer.shelf import Edition, Shelf
-from flows.viewer.waiting import Waiting
+from flows.viewer.model import image_routes, unit_routes
+from flows.viewer.model.requests import Waiting
+from flows.viewer.model.worker import Busy, Full
+from flows.viewer.security import Guard, Rules
 from storage.errors import ActlasError, ImageError, Incomplete, ModelError, NotFound, UsageError
 
 API = "/api/1"
@@ -35,7 +37,7 @@ Name = Annotated[str, Path(description="A run.", max_length=64)]
 VersionOf = Annotated[str, Path(description="`current`, a number, or number and hash as in 7-c902a294.", max_length=32)]
 
 
-def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) -> ASGIApp:
+def make(shelf: Shelf, assets: Assets, rules: Rules, desk: image_routes.Desk | None) -> ASGIApp:
     """Return the application over a store; without a desk, what needs the model is refused."""
     app = FastAPI(
         title="actlas viewer",
@@ -56,11 +58,11 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: uploads.Desk | None) 
     for kind, told in catalogue.PICTURES.items():
         _add_picture(app, shelf, kind, told)
     waiting = Waiting()
-    uploads.add_to(app, RUN, shelf, desk, waiting)
-    studies.add_to(app, RUN, shelf, desk, waiting)
-    addresses.add_to(app, shelf, assets)
+    image_routes.add_to(app, RUN, shelf, desk, waiting)
+    unit_routes.add_to(app, RUN, shelf, desk, waiting)
+    page_routes.add_to(app, shelf, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
-    return Guard(zipped, rules, (*uploads.NAMES, *studies.NAMES))
+    return Guard(zipped, rules, (*image_routes.NAMES, *unit_routes.NAMES))
 
 
 def _add_runs(app: FastAPI, shelf: Shelf) -> None:
@@ -72,7 +74,7 @@ def _add_runs(app: FastAPI, shelf: Shelf) -> None:
         summary="The runs of the store.",
     )
     def runs() -> Response:
-        return _json({"runs": [_without_paths(row) for row in query.runs(shelf.store)]})
+        return _json({"runs": [_without_paths(row) for row in run_answers.runs(shelf.store)]})
 
     @app.get(
         RUN,
@@ -83,7 +85,7 @@ def _add_runs(app: FastAPI, shelf: Shelf) -> None:
     )
     def run(name: Name, version: VersionOf, request: Request) -> Response:
         edition = shelf.edition(name, version)
-        found = about.about(edition, shelf.numbers(name)) | {"uploads": uploads.open_for(app)}
+        found = about.about(edition, shelf.numbers(name)) | {"uploads": image_routes.open_for(app)}
         return _json(found, _headers(shelf, edition, version, lasts=False))
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from atlas.arrays import SIGNS
-from flows.viewer import about, assets, catalogue, images, units
+from flows.viewer import assets
+from flows.viewer.answers import about, catalogue, images, units
+from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.pictures import BLOCK, FACES
 from flows.viewer.assets import Assets
-from flows.viewer.pictures import BLOCK, FACES
-from flows.viewer.shelf import Edition
 from storage.errors import NoSpace, UsageError
 
 MARK = "actlas-export.json"

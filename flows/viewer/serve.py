@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import uvicorn
 
 from flows.viewer import app, assets
-from flows.viewer.desk import Desk
-from flows.viewer.guard import Rules
-from flows.viewer.shelf import Shelf
+from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.model.worker import Desk
+from flows.viewer.security import Rules
 from storage.errors import UsageError
 
 LOOPBACK = "127.0.0.1"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from storage import errors
 from storage.images.contract import BYTES_MOST, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
-from storage.places import is_store
+from storage.store.places import is_store
 
 
 @dataclass(frozen=True, slots=True)

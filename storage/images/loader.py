@@ -17,7 +17,7 @@ from storage.errors import Rejected, Unreadable
 from storage.images.contract import Source
 from storage.images.decode import decode
 from storage.images.sources import read
-from storage.preprocessing import Preprocess
+from storage.models.preprocessing import Preprocess
 
 FACTS = pa.schema(
     [

@@ -21,7 +21,7 @@ from storage.images.listing import about
 from storage.images.parquet import Parquet, image_column
 from storage.images.samples import SAMPLE_PHOTOS, sample_photos
 from storage.images.tars import Tars
-from storage.places import is_store
+from storage.store.places import is_store
 
 _MAGIC = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")

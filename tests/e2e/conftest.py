@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             patch.setenv(name, value)  # threads read their settings from the environment
         from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-        import flows.prefect_flow  # noqa: F401 -- sets what Prefect reads when it is first imported
+        import flows.scheduling.prefect_flow  # noqa: F401 -- sets what Prefect reads when it is first imported
 
         with temporary_settings({PREFECT_API_URL: server.address, PREFECT_HOME: server.home}):
             yield server

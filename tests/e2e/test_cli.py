@@ -13,8 +13,10 @@ from PIL import Image
 from support import corpus
 from support.trees import tree
 
-from flows import cli, pipeline, subject
-from flows.engines import Inline
+from flows import cli
+from flows.model import prepared
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 
 Said = tuple[int, str, str]
 
@@ -239,7 +241,7 @@ def test_help_names_the_defaults() -> None:
 def test_what_is_wrong_is_said_before_a_server_is_started(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     monkeypatch.setattr(prefect_flow, "run", lambda *a, **k: pytest.fail("the flow was started"))
     config = corpus.config(images, tmp_path / "store")
@@ -315,10 +317,10 @@ def test_locate_refuses_a_model_that_has_changed(
         return module
 
     monkeypatch.setattr(corpus, "net", other)
-    subject.forget()
+    prepared.forget()
     assert cli.invoke(["locate", "small", "features.5", "3", "--store", str(tmp_path)]) == 1
     assert "another model" in capsys.readouterr().err
-    subject.forget()
+    prepared.forget()
 
 
 def test_a_sheet_outlives_its_images(tmp_path: Path) -> None:
@@ -340,7 +342,7 @@ def test_a_sheet_outlives_its_images(tmp_path: Path) -> None:
 
 
 def test_json_has_no_words_for_infinity(capsys: pytest.CaptureFixture[str]) -> None:
-    from flows.commands import output
+    from flows.commands import printing
 
-    output.as_json({"a": float("inf"), "b": [float("nan"), 1.5]})
+    printing.as_json({"a": float("inf"), "b": [float("nan"), 1.5]})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}

@@ -16,12 +16,13 @@ from support import corpus
 from support.prefect_server import Server, free_port, wait_for
 from support.trees import tree
 
-from flows import pipeline, updates
 from flows.config import RunConfig
-from flows.engines import Inline
-from flows.work import Make, Outcome, Work
+from flows.pipeline import model_updates
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.stages.tasks import Make, Outcome, Work
 from storage.errors import BadWeights, Changed, Locked, Unreadable
-from storage.store import Store
+from storage.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -56,9 +57,9 @@ def last_state(client: Any) -> tuple[str, str, str]:
 def test_prefect_and_inline_make_the_same_trees(
     images: Path, tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import page, prefect_flow
+    from flows.scheduling import prefect_flow, run_report
 
-    monkeypatch.setenv(page.VIEWER, "http://viewer:8400/")
+    monkeypatch.setenv(run_report.VIEWER, "http://viewer:8400/")
     pipeline.run(corpus.config(images, tmp_path / "inline"), Inline())
     summary = prefect_flow.run(corpus.config(images, tmp_path / "prefect"))
     assert summary["version"] == 1
@@ -77,7 +78,7 @@ def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keys are the same, being planned before: only the bytes tell."""
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     execute = prefect_flow.stages.execute
 
@@ -93,7 +94,7 @@ def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
 
 
 def test_states_tell_partly_rejected_skipped_and_failed_apart(images: Path, quick: RunConfig, client: Any) -> None:
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     broken = images / "noise" / "broken.jpg"
     broken.write_bytes(b"no image")
@@ -114,7 +115,7 @@ def test_states_tell_partly_rejected_skipped_and_failed_apart(images: Path, quic
 
 
 def test_a_second_run_waits_if_it_is_told_to(quick: RunConfig) -> None:
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     held, seen = threading.Event(), []
 
@@ -133,7 +134,7 @@ def test_a_second_run_waits_if_it_is_told_to(quick: RunConfig) -> None:
 
 
 def test_an_update_makes_anew_what_its_weights_reach(quick: RunConfig, tmp_path: Path, client: Any) -> None:
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     prefect_flow.run(quick)
     weights = tmp_path / "new.pt"
@@ -141,12 +142,12 @@ def test_an_update_makes_anew_what_its_weights_reach(quick: RunConfig, tmp_path:
     with torch.no_grad():
         net.features[3].weight.mul_(1.1)
     torch.save(net.state_dict(), weights)
-    update = updates.announce("small", str(weights))
+    update = model_updates.announce("small", str(weights))
     prefect_flow.regenerate(**update.payload(), store=quick.store)
     report = next(a.data for a in client.read_artifacts() if a.key == "small-report" and "small@2" in a.data)
     assert "| collect | 2 | 2 |" in report  # of two layers and two shards, those after the changed convolution
     assert Store(Path(quick.store)).version("small").about["config"]["weights"] == str(weights)
-    assert updates.follow(quick).weights == str(weights)
+    assert model_updates.follow(quick).weights == str(weights)
     weights.write_bytes(b"another")
     with pytest.raises(BadWeights, match="not those announced"):
         prefect_flow.regenerate(**update.payload(), store=quick.store)
@@ -155,7 +156,7 @@ def test_an_update_makes_anew_what_its_weights_reach(quick: RunConfig, tmp_path:
 
 
 def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     calls: list[type[Exception]] = []
     failing: type[Exception] = Unreadable
@@ -180,7 +181,7 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     """`layout` uses none, so it is also the mutant: without the tag, two tasks run at once."""
     from prefect import flow
 
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=1)
     running, peak, both = [], [], threading.Barrier(2)
@@ -211,7 +212,7 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
 
 
 def test_the_tag_is_there_where_the_device_is_a_gpu(quick: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     assert prefect_flow.gpu_tags(quick.model_copy(update={"device": "cpu"})) == []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -221,26 +222,26 @@ def test_the_tag_is_there_where_the_device_is_a_gpu(quick: RunConfig, monkeypatc
 def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunConfig) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import events, prefect_flow
+    from flows.scheduling import prefect_flow, update_events
 
     nowhere = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
     with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="--engine inline"):
         prefect_flow.run(quick)
     assert not Path(quick.store).exists()
-    update = updates.Update(name="small", weights="w", sha256="0", announced="")
+    update = model_updates.Update(name="small", weights="w", sha256="0", announced="")
     with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="nobody was told"):
-        events.emit(update)
+        update_events.emit(update)
 
 
 def test_an_event_says_which_weights_and_who_waits_for_them(client: Any) -> None:
-    from flows import events
+    from flows.scheduling import update_events
 
-    update = updates.Update(name="small", weights="/models/new.pt", sha256="0" * 64, announced="2026-01-01")
-    assert events.emit(update) == []
+    update = model_updates.Update(name="small", weights="/models/new.pt", sha256="0" * 64, announced="2026-01-01")
+    assert update_events.emit(update) == []
     expected = ("actlas.run.small", update.payload())
 
     def arrived() -> bool:
-        filters = {"filter": {"event": {"name": [updates.EVENT]}}}
+        filters = {"filter": {"event": {"name": [model_updates.EVENT]}}}
         found = client.request("POST", "/events/filter", json=filters).json()["events"]
         return expected in [(event["resource"]["prefect.resource.id"], event["payload"]) for event in found]
 
@@ -250,7 +251,7 @@ def test_an_event_says_which_weights_and_who_waits_for_them(client: Any) -> None
 def test_a_page_that_is_lost_costs_one_attempt_and_undoes_nothing(
     quick: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import page, prefect_flow
+    from flows.scheduling import prefect_flow, run_report
 
     attempts = []
 
@@ -259,6 +260,6 @@ def test_a_page_that_is_lost_costs_one_attempt_and_undoes_nothing(
         raise ConnectionError("no server")
 
     for name in ("create_progress_artifact", "create_markdown_artifact", "create_table_artifact"):
-        monkeypatch.setattr(page, name, lost)
+        monkeypatch.setattr(run_report, name, lost)
     assert prefect_flow.run(quick)["version"] == 1
     assert len(attempts) == 1

@@ -11,16 +11,16 @@ from prefect.runtime import flow_run
 from support import corpus
 from support.trees import tree
 
-from flows import pipeline
-from flows.engines import Inline
-from flows.work import Make, Work
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.stages.tasks import Make, Work
 
 
 @pytest.mark.usefixtures("server")
 def test_a_flow_hands_its_shards_to_dask(tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
 
-    from flows import prefect_flow
+    from flows.scheduling import prefect_flow
 
     images = corpus.write_images(tmp_path / "images")
     quick = {"until": "collect", "name": "dasked"}
@@ -41,18 +41,18 @@ def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypat
     from prefect import flow
     from prefect.client.orchestration import get_client
 
-    from flows import prefect_on_dask
-    from flows.page import Page
-    from flows.prefect_flow import GPU_TAG
+    from flows.scheduling import on_cluster
+    from flows.scheduling.prefect_flow import GPU_TAG
+    from flows.scheduling.run_report import Page
 
     cluster = SimpleNamespace(settled=lambda c: c, counts_gpus=counted, run=lambda works, advance: [])
-    monkeypatch.setattr(prefect_on_dask.dask_engine, "on", lambda spec, store: nullcontext(cluster))
-    monkeypatch.setattr(prefect_on_dask.pipeline, "run", lambda config, engine, wait: engine)
+    monkeypatch.setattr(on_cluster.dask_engine, "on", lambda spec, store: nullcontext(cluster))
+    monkeypatch.setattr(on_cluster.pipeline, "run", lambda config, engine, wait: engine)
     config = corpus.config(Path("images"), Path("store"), device="cuda")
 
     @flow(name=f"gpus-{counted}", persist_result=False)
     def two_stages() -> str:
-        engine = prefect_on_dask.run(config, Page(), "local:2", wait=False)
+        engine = on_cluster.run(config, Page(), "local:2", wait=False)
         for stage in ("icons", "layout"):
             engine.run([Work(stage=stage, store="s", makes=(Make(stage=stage, key="k"),))])
         return str(flow_run.id)

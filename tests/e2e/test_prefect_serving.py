@@ -24,11 +24,11 @@ from support.prefect_server import Server, end, running, wait_for
 from support.slow_server import slowed
 from support.trees import strays, tree
 
-from flows import pipeline
 from flows.config import RunConfig
-from flows.engines import Inline
-from storage.gc import gc
-from storage.store import Store
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from storage.store.gc import gc
+from storage.store.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -169,7 +169,7 @@ def test_what_comes_too_early_is_left_out_and_stopping_pauses_nothing(own: Serve
 
     with SyncPrefectClient(own.server.address) as client:
         deployments = {deployment.entrypoint: deployment for deployment in client.read_deployments()}
-    scheduled = deployments["flows.prefect_flow.activation_atlas"]
+    scheduled = deployments["flows.scheduling.prefect_flow.activation_atlas"]
     assert not scheduled.paused
     assert [schedule.active for schedule in scheduled.schedules] == [True]
     done = own.count("Completed")

@@ -15,8 +15,9 @@ import httpx
 import pytest
 from support import viewing
 
-from flows.viewer import asking, desk, moved, software, uploads
-from flows.viewer.waiting import Waiting
+from flows.viewer.answers import build_id, moved
+from flows.viewer.model import answer_image, image_routes, worker
+from flows.viewer.model.requests import Waiting
 from storage.run import open_run
 
 LAYER = "features.5"
@@ -33,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
 
 def test_only_what_this_software_says_of_this_version_lasts(served: viewing.Served) -> None:
     about = httpx.get(served.address + API).json()
-    assert about["address"] == f"{about['tag']}-{software.digest()}"
+    assert about["address"] == f"{about['tag']}-{build_id.digest()}"
 
     def lasts(version: str, kind: str = "cells", **asked: Any) -> bool:
         where = f"{served.address}/api/1/runs/small/{version}/{kind}"
@@ -47,18 +48,18 @@ def test_only_what_this_software_says_of_this_version_lasts(served: viewing.Serv
 
 
 def test_other_code_is_another_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    known = software.digest()
+    known = build_id.digest()
     (tmp_path / "flows").mkdir()
-    monkeypatch.setattr(software, "ROOT", tmp_path)
+    monkeypatch.setattr(build_id, "ROOT", tmp_path)
     found = set()
     for line in ("a = 1", "a = 2"):
         (tmp_path / "flows" / "one.py").write_text(line)
-        software.digest.cache_clear()
-        found.add(software.digest())
+        build_id.digest.cache_clear()
+        found.add(build_id.digest())
     assert len(found | {known}) == 3
     monkeypatch.undo()
-    software.digest.cache_clear()
-    assert software.digest() == known
+    build_id.digest.cache_clear()
+    assert build_id.digest() == known
 
 
 def test_an_answer_that_is_known_is_not_sent_again_and_a_wrong_question_is_still_wrong(served: viewing.Served) -> None:
@@ -108,14 +109,14 @@ def serve_faults(store: str, pipe: Any) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("planted in /home/somebody")
 
-    asking.QUESTIONS["locate"] = fail  # in a process of its own
-    desk.serve_questions(store, pipe)
+    answer_image.QUESTIONS["locate"] = fail  # in a process of its own
+    worker.serve_questions(store, pipe)
 
 
 def test_a_model_that_fails_is_a_fault_of_the_server(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(desk, "serve_questions", serve_faults)
+    monkeypatch.setattr(worker, "serve_questions", serve_faults)
     with viewing.serving(served.store) as address:
         answer = locate(address, id=3)
     assert (answer.status_code, "failed" in answer.json()["error"]) == (500, True)
@@ -156,7 +157,7 @@ def test_an_image_that_is_gone_changed_or_broken_is_not_found(served: viewing.Se
 
 def test_many_who_ask_the_same_are_answered_once(served: viewing.Served, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(desk.Desk, "ask", lambda self, *what: asked.append(what) or time.sleep(1) or {"is": "so"})
+    monkeypatch.setattr(worker.Desk, "ask", lambda self, *what: asked.append(what) or time.sleep(1) or {"is": "so"})
     with viewing.serving(served.store) as address, ThreadPoolExecutor(16) as pool:
 
         def links(_: int) -> httpx.Response:
@@ -171,7 +172,7 @@ def test_who_leaves_frees_the_place_if_nobody_else_waits(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five may be there: six who leave, one after another, would otherwise leave no place for the seventh."""
-    monkeypatch.setattr(desk, "serve_questions", serve_slowly)
+    monkeypatch.setattr(worker, "serve_questions", serve_slowly)
     with viewing.serving(served.store) as address:
         for _ in range(6):
             with pytest.raises(httpx.ReadTimeout):
@@ -182,7 +183,7 @@ def test_who_leaves_frees_the_place_if_nobody_else_waits(
 def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() -> None:
     """What ends the process costs the next one the model's loading; what never ends is not waited for."""
     for grace, kept in ((60.0, True), (0.0, False)):
-        asked = desk.Desk("", 60, serve=serve_slowly, grace=grace)
+        asked = worker.Desk("", 60, serve=serve_slowly, grace=grace)
         left = threading.Event()
         left.set()
         try:
@@ -193,11 +194,11 @@ def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() 
             if kept:
                 assert asked.ask("slow", {}, b"", late) == "slow"
             else:
-                with pytest.raises(desk.Busy):
+                with pytest.raises(worker.Busy):
                     asked.ask("slow", {}, b"", late)
             assert process is not None
             assert process.is_alive() is kept
-            with pytest.raises(desk.Busy, match="nobody"):
+            with pytest.raises(worker.Busy, match="nobody"):
                 asked.ask("first", {}, b"", left)
         finally:
             asked.close()
@@ -219,7 +220,7 @@ def test_too_many_comparisons_and_pictures_at_once_are_turned_away(
         full = httpx.get(f"{served.address}{API}/moved", params={"layer": LAYER, "since": f"small@{tag}"})
     assert (full.status_code, "too many comparisons" in full.json()["error"]) == (429, True)
     assert full.headers["retry-after"] == "1"
-    monkeypatch.setattr(uploads, "READ_AT_ONCE", 0)
+    monkeypatch.setattr(image_routes, "READ_AT_ONCE", 0)
     with viewing.serving(served.store) as address:
         full = locate(address, id=3)
     assert (full.status_code, "too many pictures" in full.json()["error"]) == (429, True)

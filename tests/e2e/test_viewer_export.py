@@ -12,7 +12,7 @@ from support import viewing
 
 from flows import cli
 from flows.viewer import export
-from flows.viewer.shelf import Shelf
+from flows.viewer.answers.open_runs import Shelf
 
 LAYER = "features.5"
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from support import corpus, viewing
 
-from flows.viewer import catalogue, cells
+from flows.viewer.answers import catalogue, cells
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 EXAMPLES = 60

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from support import corpus, viewing
 
-from flows.viewer import units
-from flows.viewer.shelf import Shelf
+from flows.viewer.answers import units
+from flows.viewer.answers.open_runs import Shelf
 from storage.run import open_run
 
 LAYER, UNIT = "features.5", 3

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 from support import viewing
 
-from flows import notebook, notebook_pictures
-from flows.viewer import assets, catalogue, cells, inside, units
+from flows import notebook
+from flows.notebook import pictures as notebook_pictures
+from flows.viewer import assets, in_process
+from flows.viewer.answers import catalogue, cells, units
 from storage.errors import Incomplete, NotFound
 
 LAYER = "features.5"
@@ -78,14 +80,14 @@ def test_an_atlas_shows_its_map_and_names_are_words(atlas: notebook.Atlas, monke
 
 
 def test_without_anywidget_it_says_what_to_install(atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "flows.notebook_widget", raising=False)
+    monkeypatch.delitem(sys.modules, "flows.notebook.widget", raising=False)
     monkeypatch.setitem(sys.modules, "anywidget", None)
     with pytest.raises(Incomplete, match=r"pip install 'actlas\[notebook\]'"):
         atlas.view()
 
 
 def test_the_kernel_answers_as_the_server_does(store: Path) -> None:
-    within = inside.Inside(str(store), uploads=False)
+    within = in_process.Inside(str(store), uploads=False)
     with viewing.serving(store, uploads=False) as address:
         for path in (
             "/api/1/runs",
@@ -102,7 +104,7 @@ def test_the_kernel_answers_as_the_server_does(store: Path) -> None:
 
 def test_the_document_holds_all_that_it_needs() -> None:
     viewing.page()
-    whole = inside.document()
+    whole = in_process.document()
     assert "woff2" not in whole.replace("font/woff2", "").replace("format('woff2')", "").replace('format("woff2")', "")
     assert whole.count("</script>") == len(assets.load().scripts)
     assert "data:font/woff2;base64," in whole
@@ -143,7 +145,7 @@ def in_notebook(atlas: notebook.Atlas, **query: Any) -> Iterator[tuple[viewing.P
         page.expose_function("kernel", kernel)
         page.expose_function("saved", lambda address: saved.append(address))
         page.expose_function("traits", lambda: {name: getattr(widget, name) for name in ("page", "address", "height")})
-        page.route("**/notebook.js", lambda it: it.fulfill(body=inside.widget(), content_type="text/javascript"))
+        page.route("**/notebook.js", lambda it: it.fulfill(body=in_process.widget(), content_type="text/javascript"))
         page.route("http://notebook.test/", lambda it: it.fulfill(body=NOTEBOOK, content_type="text/html"))
         page.goto("/")
         yield page, page.frame_locator("iframe"), saved

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from support import viewing
 
-from flows import comparing
-from flows.viewer import catalogue, moved
-from flows.viewer.shelf import Shelf
+from flows.comparing import measure
+from flows.viewer.answers import catalogue, moved
+from flows.viewer.answers.open_runs import Shelf
 from storage.errors import NotFound
 from storage.run import open_run
 
@@ -33,7 +33,7 @@ def told_and_columns(store: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     shelf = Shelf(str(store))
     old, new = shelf.edition("small", "1"), shelf.edition("small", "2")
     columns = catalogue.answer(new, "moved", {"layer": LAYER, "since": f"small@{old.tag}"})
-    answer = comparing.compare(str(store), ["small@1", "small@2"], layers=[LAYER], noisy=False)
+    answer = measure.compare(str(store), ["small@1", "small@2"], layers=[LAYER], noisy=False)
     return answer["steps"][0]["layers"][0], columns
 
 
@@ -228,14 +228,17 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
     import numpy as np
 
     from atlas import colours
-    from flows import looking, saliency
+    from flows.model import context as model_context
+    from flows.one_image import saliency
 
     asked = {"layer": LAYER, "id": "7", "method": "gradient", "of": "1"}
     answer = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked, timeout=120).json()
-    _, _, found = saliency.explain(looking.look(str(served.store), run="small"), "7", "class:1", method="gradient")
+    _, _, found = saliency.explain(
+        model_context.look(str(served.store), run="small"), "7", "class:1", method="gradient"
+    )
     sent = np.frombuffer(base64.b64decode(answer["map"]), np.int8).reshape(answer["rows"], answer["cols"])
     assert np.abs(sent / 127 - colours.scaled(found)).max() < 1 / 127
-    other = saliency.explain(looking.look(str(served.store), run="small"), "7", "class:0", method="gradient")[2]
+    other = saliency.explain(model_context.look(str(served.store), run="small"), "7", "class:0", method="gradient")[2]
     assert np.abs(sent / 127 - colours.scaled(other)).max() > 0.1
     wrong = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked | {"method": "tea leaves"})
     assert wrong.status_code == 400

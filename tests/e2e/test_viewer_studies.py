@@ -19,10 +19,11 @@ import pytest
 from PIL import Image
 from support import viewing
 
-from flows.viewer import about, cells, desk
-from flows.viewer.shelf import Shelf
-from storage.results import Result
+from flows.viewer.answers import about, cells
+from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.model import worker
 from storage.run import open_run
+from storage.store.results import Result
 
 FIRST, LAYER = "features.2", "features.5"
 API = "/api/1/runs/small/current"
@@ -94,7 +95,7 @@ def test_facets_are_pictures_that_differ_and_are_kept(served: viewing.Served) ->
 def test_leaving_ends_a_drawing_and_no_other_answer_waits_for_it(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "serve_behind", viewing.serve_never)
+    monkeypatch.setattr(worker, "serve_behind", viewing.serve_never)
     with viewing.serving(served.store, seconds=240) as address:
         before = len(multiprocessing.active_children())
         study(address, "links", FIRST, 1)

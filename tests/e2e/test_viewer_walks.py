@@ -10,7 +10,7 @@ import httpx
 import pytest
 from support import viewing
 
-from storage.store import Contents, Store
+from storage.store.store import Contents, Store
 
 LAYER = "features.5"
 NAMES = ("compare", "api", "a..b", "dot.")

@@ -16,24 +16,18 @@ from PIL import Image
 from scipy.stats import spearmanr
 from support import corpus
 
-from atlas import layout as layouts
-from flows import (
-    cli,
-    comparing,
-    comparing_answer,
-    comparing_sheet,
-    comparing_table,
-    gates,
-    noise,
-    pairs,
-    pipeline,
-    unit_changes,
-)
-from flows.engines import Inline
-from storage import verify
+from atlas.layout import layout as layouts
+from flows import cli
+from flows.comparing import answer as comparison_answer
+from flows.comparing import layout_noise, measure, pairs, thresholds, unit_changes
+from flows.comparing import table as comparison_table
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.sheets import comparison as comparison_sheet
 from storage.errors import NotFound, UsageError
 from storage.run import Run, open_run
-from storage.store import Store
+from storage.store import verify
+from storage.store.store import Store
 
 EARLY, LATE = corpus.LAYERS
 SCRAMBLED = (2, 7)
@@ -62,12 +56,12 @@ def store(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def steps(store: Path) -> Any:
-    return comparing.measure(str(store), ["small@1", "small@2", "small@3"])
+    return measure.measure(str(store), ["small@1", "small@2", "small@3"])
 
 
 @pytest.fixture(scope="module")
 def answer(steps: Any) -> dict[str, Any]:
-    return comparing_answer.describe(steps)
+    return comparison_answer.describe(steps)
 
 
 def layer_of(answer: dict[str, Any], step: int, layer: str) -> dict[str, Any]:
@@ -103,7 +97,7 @@ def test_drift_is_scipys_over_the_joined_samples(store: Path, answer: dict[str, 
 
 def test_mutant_samples_paired_by_row_are_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs.pairing, "shared", lambda a, b: (np.arange(220), np.arange(220)[::-1]))
-    assert wrong_drifts(store, comparing.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False))
+    assert wrong_drifts(store, measure.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False))
 
 
 def test_scrambled_units_come_first_and_unchanged_layers_are_still(answer: dict[str, Any]) -> None:
@@ -140,7 +134,7 @@ def test_overlap_is_that_of_the_listed_patches(store: Path, answer: dict[str, An
 
 def test_mutant_overlap_by_rank_is_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unit_changes, "overlap", lambda a, b: (a == b).mean(axis=1))
-    made = comparing.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False)
+    made = measure.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False)
     assert {row["unit"]: row["overlap"] for row in layer_of(made, 0, LATE)["units"]} != pytest.approx(overlaps(store))
 
 
@@ -173,7 +167,7 @@ def test_a_turned_layout_is_brought_over(store: Path, monkeypatch: pytest.Monkey
 
     def early(frame: str) -> Any:
         monkeypatch.setattr(pairs, "frame_of", lambda run, layer: frame.format(run.number))
-        found = comparing.compare(str(store), ["small@2", "small@3"], layers=[EARLY], noisy=False)
+        found = measure.compare(str(store), ["small@2", "small@3"], layers=[EARLY], noisy=False)
         return layer_of(found, 0, EARLY)
 
     monkeypatch.setattr(Run, "layout", turned)
@@ -200,16 +194,16 @@ def test_noise_draws_the_anchors_that_the_layout_drew(
     layouts_layout = layouts.layout
     monkeypatch.setattr(layouts, "layout", few)
     samples = run.samples(LATE)
-    keys = noise.names(noise.listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
+    keys = layout_noise.names(layout_noise.listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
     layouts.layout(samples.activations, method="pca", keys=keys)
-    noise._lay_out(run, LATE, samples, 1, framed)
+    layout_noise._lay_out(run, LATE, samples, 1, framed)
     assert drawn[0].anchors.tolist() == drawn[1].anchors.tolist()
 
 
 def test_noise_is_kept_and_measured_once(store: Path, steps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(Store(store).results("noise")) == 3  # version 1 has fewer images: all layers of it, one of version 2
-    monkeypatch.setattr("flows.noise.layouts.layout", None)
-    again = comparing.measure(str(store), ["small@1", "small@2"])
+    monkeypatch.setattr("flows.comparing.layout_noise.layouts.layout", None)
+    again = measure.measure(str(store), ["small@1", "small@2"])
     for first, second in zip(steps[0], again[0], strict=True):
         assert np.array_equal(first.noise, second.noise)
     assert verify.verify(Store(store)) == []
@@ -218,13 +212,13 @@ def test_noise_is_kept_and_measured_once(store: Path, steps: Any, monkeypatch: p
 def test_runs_that_share_nothing_are_refused(store: Path, images: Path, tmp_path: Path) -> None:
     pipeline.run(corpus.config(images, store, name="apart", limit=40, seed=5, until="layout", layers=(LATE,)), Inline())
     with pytest.raises(NotFound, match=r"apart@1 has no layout of 'features.2'"):
-        comparing.compare(str(store), ["small", "apart"], layers=[EARLY])
+        measure.compare(str(store), ["small", "apart"], layers=[EARLY])
     with pytest.raises(UsageError, match="two runs or more"):
-        comparing.compare(str(store), ["small"])
+        measure.compare(str(store), ["small"])
     corpus.write_images(tmp_path / "others" / "deeper", 30, seed=9)
     pipeline.run(corpus.config(tmp_path / "others", store, name="others", until="layout"), Inline())
     with pytest.raises(UsageError, match="no sample of features"):
-        comparing.compare(str(store), ["small", "others"])
+        measure.compare(str(store), ["small", "others"])
 
 
 def test_the_same_images_elsewhere_are_the_same_samples(store: Path, images: Path, tmp_path: Path) -> None:
@@ -232,7 +226,7 @@ def test_the_same_images_elsewhere_are_the_same_samples(store: Path, images: Pat
     shutil.copytree(images, tmp_path / "moved")
     (tmp_path / "moved" / "noise" / "0002.png").unlink()
     pipeline.run(corpus.config(tmp_path / "moved", store, name="moved", until="layout"), Inline())
-    made = comparing.compare(str(store), ["small@1", "moved"], noisy=False)["steps"][0]["layers"][0]
+    made = measure.compare(str(store), ["small@1", "moved"], noisy=False)["steps"][0]["layers"][0]
     assert made["samples"] >= 2 * 109
     assert made["drift"]["q95"] == pytest.approx(0, abs=1e-6)
     assert made["overlap"] == 1
@@ -248,7 +242,7 @@ def test_thresholds_read_the_answer() -> None:
     answer: dict[str, Any] = {"left_out": [], "steps": [{"from": "a@1", "to": "a@2", "layers": [layer]}]}
 
     def crossed(*texts: str) -> list[str]:
-        return [row["rule"] for row in gates.crossings(answer, [gates.parse(text) for text in texts])]
+        return [row["rule"] for row in thresholds.crossings(answer, [thresholds.parse(text) for text in texts])]
 
     assert crossed("drift>0.2", "drift > 0.3", "drift>=0.3", "drift<0.31") == ["drift>0.2", "drift>=0.3", "drift<0.31"]
     assert crossed("emptied>0.2", "emptied>0.25", "appeared>0") == ["emptied>0.2"]
@@ -257,7 +251,7 @@ def test_thresholds_read_the_answer() -> None:
     assert crossed("drift>0.9", "changed<0") == ["drift>0.9", "changed<0"]
     for wrong in ("drift", "drift>much", "drift>1e", "speed>3", "drift=3", "drift>1e999", "drift<-1e999"):
         with pytest.raises(UsageError, match="--fail-if"):
-            gates.parse(wrong)
+            thresholds.parse(wrong)
 
 
 def say(capsys: pytest.CaptureFixture[str], store: Path, *arguments: str) -> tuple[int, str, str]:
@@ -302,7 +296,7 @@ def test_files_hold_what_was_found(
         assert code == 0
         assert json.loads(out)["steps"] == json.loads(json.dumps(answer["steps"]))
     table = pq.read_table(tmp_path / "c.parquet")
-    assert table.schema.names == comparing_table.COLUMNS.names
+    assert table.schema.names == comparison_table.COLUMNS.names
     rows = table.to_pylist()
     units = {(r["to"], r["layer"], r["unit"]): r["drift"] for r in rows if r["what"] == "unit"}
     assert units["small@2", LATE, 7] == layer_of(answer, 0, LATE)["units"][0]["drift"] or len(units) == 40
@@ -311,6 +305,6 @@ def test_files_hold_what_was_found(
     assert len([r for r in rows if r["what"] == "label"]) == 12
     with Image.open(tmp_path / "c.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
-    assert {comparing_sheet.CHANGED, comparing_sheet.TEXT} <= colours
+    assert {comparison_sheet.CHANGED, comparison_sheet.TEXT} <= colours
     code, _, err = say(capsys, store, *runs, "--out", str(tmp_path / "no" / "c.png"))
     assert (code, "--out" in err) == (2, True)

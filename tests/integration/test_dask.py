@@ -26,12 +26,19 @@ import torch
 from support import corpus, slow_net
 from support.trees import strays, tree
 
-from flows import dask_engine, dask_worker, estimate, launch, libraries, pipeline, plan, progress, subject
+from flows import launch, progress
+from flows.cluster import engine as cluster_engine
+from flows.cluster import worker as cluster_worker
 from flows.config import EXTRAS
-from flows.engines import Inline
-from flows.work import Make, Work
+from flows.dry_run import estimate
+from flows.model import prepared
+from flows.pipeline import plan
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.stages import libraries
+from flows.stages.tasks import Make, Work
 from storage.errors import UsageError
-from storage.store import Store, stage_key
+from storage.store.store import Store, stage_key
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def cluster() -> Iterator[distributed.LocalCluster]:
 
 
 def run(address: str, images: Path, store: Path, **changes: object) -> dict[str, Any]:
-    with dask_engine.on(address, str(store)) as engine:
+    with cluster_engine.on(address, str(store)) as engine:
         return pipeline.run(corpus.config(images, store, until="collect", **changes), engine).as_dict()
 
 
@@ -99,14 +106,14 @@ def test_a_killed_worker_costs_its_shard(
 def test_mutant_a_task_that_is_not_handed_in_again_is_missed(
     cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_engine, "REPEATS", 0)
+    monkeypatch.setattr(cluster_engine, "REPEATS", 0)
     changes: dict[str, object] = {
         "model": "support.slow_net:net",
         "layers": ("features.6",),
         "shard_size": 8,
         "samples_per_image": 1,
     }
-    lost = pytest.raises(dask_engine.ClusterLost, match="given up, workers died 1 times")
+    lost = pytest.raises(cluster_engine.ClusterLost, match="given up, workers died 1 times")
     with killing(monkeypatch, after=2), lost:
         run(cluster.scheduler_address, images, tmp_path, **changes)
 
@@ -114,7 +121,7 @@ def test_mutant_a_task_that_is_not_handed_in_again_is_missed(
 @contextmanager
 def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[list[int]]:
     """Kill the worker that has the most to do, once, when `after` tasks are done."""
-    done, killed, result = itertools.count(1), [], dask_engine.OnDask._result
+    done, killed, result = itertools.count(1), [], cluster_engine.OnDask._result
 
     def and_kill(self: Any, future: Any, work: Work, *, last: bool) -> Any:
         if next(done) == after:
@@ -124,7 +131,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[list[int]]:
         return result(self, future, work, last=last)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dask_engine.OnDask, "_result", and_kill)
+        patch.setattr(cluster_engine.OnDask, "_result", and_kill)
         yield killed
 
 
@@ -135,7 +142,7 @@ def test_processes_of_this_machine_share_its_cores(
     before = torch.get_num_threads()
     launch.share_cores()
     try:
-        with dask_engine.on("local:2", str(tmp_path)) as engine:
+        with cluster_engine.on("local:2", str(tmp_path)) as engine:
             assert engine._client is None, "a run that finds everything starts no worker"
             pipeline.run(corpus.config(images, tmp_path, until="collect"), engine)
             asked = engine.connect().run(lambda: (torch.get_num_threads(), __import__("flows.cores").cores.cores()))
@@ -171,7 +178,7 @@ def test_a_worker_killed_every_fifteen_seconds(tmp_path: Path, monkeypatch: pyte
     hunter = threading.Thread(target=hunt, args=(over, killed, 15.0, 120.0))
     hunter.start()
     try:
-        with dask_engine.on("local:2", str(tmp_path / "dask")) as engine:
+        with cluster_engine.on("local:2", str(tmp_path / "dask")) as engine:
             pipeline.run(corpus.config(images, tmp_path / "dask", **changes), engine)
     finally:
         over.set()
@@ -196,42 +203,46 @@ def hunt(over: threading.Event, killed: list[int], every: float, length: float) 
 
 @pytest.mark.parametrize("spec", ["local", "local:0", "localhost:8786", "inproc://1", "http://h:1"])
 def test_a_cluster_is_named_as_it_can_be(spec: str) -> None:
-    with pytest.raises(UsageError, match="local:N"), dask_engine.on(spec, "store"):
+    with pytest.raises(UsageError, match="local:N"), cluster_engine.on(spec, "store"):
         pass
 
 
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_engine, "PATIENCE", 0.5)
-    lost = pytest.raises(dask_engine.ClusterLost, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 ")
-    with lost, dask_engine.on("tcp://127.0.0.1:9", "store"):
+    monkeypatch.setattr(cluster_engine, "PATIENCE", 0.5)
+    lost = pytest.raises(cluster_engine.ClusterLost, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 ")
+    with lost, cluster_engine.on("tcp://127.0.0.1:9", "store"):
         pass
 
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_engine, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster_engine, "PATIENCE", 0.5)
     with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
-        lost = pytest.raises(dask_engine.ClusterLost, match="has no workers; start some by `dask worker")
-        with lost, dask_engine.on(empty.scheduler_address, "store"):
+        lost = pytest.raises(cluster_engine.ClusterLost, match="has no workers; start some by `dask worker")
+        with lost, cluster_engine.on(empty.scheduler_address, "store"):
             pass
 
 
 def test_workers_of_our_own_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are given longer than PATIENCE, since they are on their way, and nobody else can start them."""
-    monkeypatch.setattr(dask_engine, "PATIENCE", 5.0)
-    monkeypatch.setattr(dask_engine, "STARTING", 0.5)
+    monkeypatch.setattr(cluster_engine, "PATIENCE", 5.0)
+    monkeypatch.setattr(cluster_engine, "STARTING", 0.5)
     with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
-        monkeypatch.setattr(dask_engine.dask_crew, "cluster", lambda processes, threads: nullcontext(empty))
-        lost = pytest.raises(dask_engine.ClusterLost, match=r"--dask local:2: no worker has started within 0 s; is the")
-        with lost, dask_engine.on("local:2", "store") as engine:
+        monkeypatch.setattr(cluster_engine.dask_crew, "cluster", lambda processes, threads: nullcontext(empty))
+        lost = pytest.raises(
+            cluster_engine.ClusterLost, match=r"--dask local:2: no worker has started within 0 s; is the"
+        )
+        with lost, cluster_engine.on("local:2", "store") as engine:
             engine.connect()
 
 
 def test_other_versions_are_refused(
     cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = json.loads(dask_worker.environment()) | {"torch": "0.4.1"}
-    monkeypatch.setattr(dask_worker, "environment", lambda: json.dumps(other))
-    with pytest.raises(dask_worker.Unfit, match=r"the worker tcp://\S+ has torch \S+ where the run has 0\.4\.1: give"):
+    other = json.loads(cluster_worker.environment()) | {"torch": "0.4.1"}
+    monkeypatch.setattr(cluster_worker, "environment", lambda: json.dumps(other))
+    with pytest.raises(
+        cluster_worker.Unfit, match=r"the worker tcp://\S+ has torch \S+ where the run has 0\.4\.1: give"
+    ):
         run(cluster.scheduler_address, images, tmp_path)
 
 
@@ -242,25 +253,25 @@ def test_a_worker_that_does_not_see_the_store_is_refused(
     def elsewhere(places: object, purpose: str) -> Iterator[Path]:
         yield tmp_path / "not-mounted" / "tmp" / purpose
 
-    monkeypatch.setattr(dask_engine, "scratch", elsewhere)
-    with pytest.raises(dask_worker.Unfit, match=r"does not see the run's store at \S+/not-mounted: mount it"):
+    monkeypatch.setattr(cluster_engine, "scratch", elsewhere)
+    with pytest.raises(cluster_worker.Unfit, match=r"does not see the run's store at \S+/not-mounted: mount it"):
         run(cluster.scheduler_address, images, tmp_path)
 
 
 def test_a_worker_with_another_model_is_refused(
     cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = subject.open_subject
-    monkeypatch.setattr(subject, "open_subject", lambda *a, **k: dataclasses.replace(opened(*a, **k), whole="other"))
-    with pytest.raises(dask_worker.Unfit, match=r"the worker tcp://\S+: model support\S+ changed while the run"):
+    opened = prepared.open_subject
+    monkeypatch.setattr(prepared, "open_subject", lambda *a, **k: dataclasses.replace(opened(*a, **k), whole="other"))
+    with pytest.raises(cluster_worker.Unfit, match=r"the worker tcp://\S+: model support\S+ changed while the run"):
         run(cluster.scheduler_address, images, tmp_path)
     assert not list(tmp_path.glob("stages/collect/*"))
 
 
 def test_a_worker_takes_one_task_at_a_time() -> None:
-    told = dask_worker.Told(run="", beacon="", folder="", threads=1, environment="{}")
-    with pytest.raises(dask_worker.Unfit, match="the worker tcp://w takes 4 tasks at once"):
-        dask_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
+    told = cluster_worker.Told(run="", beacon="", folder="", threads=1, environment="{}")
+    with pytest.raises(cluster_worker.Unfit, match="the worker tcp://w takes 4 tasks at once"):
+        cluster_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
 
 
 def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
@@ -283,7 +294,7 @@ def test_all_libraries_of_keys_are_compared_and_recorded(
     named = libraries_of_keys(images, tmp_path, monkeypatch)
     assert named.keys() == {row.partition(" ")[0] for row in libraries.KEYED}
     everywhere = set().union(*named.values())
-    assert everywhere <= json.loads(dask_worker.environment()).keys()
+    assert everywhere <= json.loads(cluster_worker.environment()).keys()
     assert everywhere <= libraries.versions().keys()
 
 
@@ -292,7 +303,7 @@ def test_mutant_a_key_with_a_library_that_no_worker_compares(
 ) -> None:
     monkeypatch.setitem(libraries.KEYED, "moment", ("numpy", "zarr"))
     named = libraries_of_keys(images, tmp_path, monkeypatch)
-    assert not named["moment"] <= json.loads(dask_worker.environment()).keys()
+    assert not named["moment"] <= json.loads(cluster_worker.environment()).keys()
 
 
 # Tasks that travel.
@@ -302,14 +313,14 @@ def test_a_task_names_whole_paths_and_the_device_of_its_keys(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.safetensors").touch()
     config = corpus.config(Path("photos"), Path("store"), weights="w.safetensors", device="auto")
-    sent = dask_engine.portable(Work(stage="cells", store="store", makes=(), how={"config": config.model_dump()}))
+    sent = cluster_engine.portable(Work(stage="cells", store="store", makes=(), how={"config": config.model_dump()}))
     told = sent.how["config"]
     assert sent.store == told["store"] == str(tmp_path / "store")
     assert (told["images"], told["weights"]) == (str(tmp_path / "photos"), str(tmp_path / "w.safetensors"))
     assert told["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     for images in ("sample-photos", "memory://bucket/photos"):
         how = {"config": config.model_dump() | {"images": images, "weights": "random"}}
-        told = dask_engine.portable(Work(stage="cells", store="s", makes=(), how=how)).how["config"]
+        told = cluster_engine.portable(Work(stage="cells", store="s", makes=(), how=how)).how["config"]
         assert (told["images"], told["weights"]) == (images, "random")
 
 
@@ -331,7 +342,7 @@ class Noting:
 def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) -> None:
     client = Noting({"GPU": 1.0} if declared else {}, {})
     with ExitStack() as stack:
-        engine = dask_engine.OnDask(stack, "store", "tcp://h:1", None)
+        engine = cluster_engine.OnDask(stack, "store", "tcp://h:1", None)
         engine._client = client  # type: ignore[assignment]
         config = engine.settled(corpus.config(Path("i"), Path("s")))
         assert config.device == ("cuda" if declared else "auto")
@@ -346,7 +357,7 @@ def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) 
 def test_a_task_for_a_gpu_waits_for_one_when_the_worker_that_had_it_is_gone() -> None:
     client = Noting({"GPU": 1.0}, {})
     with ExitStack() as stack:
-        engine = dask_engine.OnDask(stack, "store", "tcp://h:1", None)
+        engine = cluster_engine.OnDask(stack, "store", "tcp://h:1", None)
         engine._client = client  # type: ignore[assignment]
         settled = engine.settled(corpus.config(Path("i"), Path("s")))
         client.workers = {"the other": {"resources": {}}}
@@ -358,7 +369,7 @@ def test_a_task_for_a_gpu_waits_for_one_when_the_worker_that_had_it_is_gone() ->
 
 def test_a_machine_without_a_gpu_plans_for_those_that_have_one() -> None:
     config = corpus.config(Path("i"), Path("s"), device="cuda")
-    assert subject.open_subject(config, here=False).device.type == "cuda"
+    assert prepared.open_subject(config, here=False).device.type == "cuda"
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="no CUDA device here"):
-            subject.open_subject(config)
+            prepared.open_subject(config)

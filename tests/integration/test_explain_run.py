@@ -11,14 +11,18 @@ import pytest
 from support import corpus
 from support.pictures import photo
 
-from atlas import fingerprint
-from atlas.inversion.proof import EPSILON, whitened_cosines
+from atlas.inversion.fidelity import EPSILON, whitened_cosines
 from atlas.inversion.whitening import second_moment, whitener
-from flows import cli, explaining, illustrating, looking, pipeline
-from flows.engines import Inline
-from flows.explaining import Told
-from flows.looking import Look
-from storage import pictures
+from atlas.model import fingerprint
+from flows import cli
+from flows.drawing import illustrator
+from flows.model import context as model_context
+from flows.model.context import Look
+from flows.one_image import explain
+from flows.one_image.explain import Told
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from storage.artefacts import pictures
 from storage.errors import ModelError, UsageError
 
 LAYER, LATER = corpus.LAYERS
@@ -34,12 +38,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def look(store: str) -> Look:
-    return looking.look(store, run="small")
+    return model_context.look(store, run="small")
 
 
 @pytest.fixture(scope="module")
 def answer(look: Look) -> dict[str, Any]:
-    return explaining.explain(look, "3", LAYER, to=LATER, told=Told(icons="atlas", cells=5, groups=3))
+    return explain.explain(look, "3", LAYER, to=LATER, told=Told(icons="atlas", cells=5, groups=3))
 
 
 def test_each_block_has_the_icon_of_the_likest_cell(look: Look, answer: dict[str, Any]) -> None:
@@ -48,7 +52,7 @@ def test_each_block_has_the_icon_of_the_likest_cell(look: Look, answer: dict[str
     cells, samples = run.cells(LAYER, grid["grid"]), run.samples(LAYER).activations
     whiten = whitener(second_moment([samples], samples.shape[1]), EPSILON).numpy()
     told = Told(icons="none", cells=5, groups=3, top=16)
-    units = explaining.explain(look, "3", LAYER, told=told)["layer"]["grid"]
+    units = explain.explain(look, "3", LAYER, told=told)["layer"]["grid"]
     for row, col in np.ndindex(5, 5):
         vector = np.zeros(samples.shape[1], np.float32)
         vector[units["units"][row, col]] = units["values"][row, col]
@@ -73,25 +77,25 @@ def test_what_is_usual_is_the_runs_and_so_are_the_units_pictures(look: Look, ans
 
 
 def test_by_itself_blocks_are_looked_up_and_groups_drawn(look: Look) -> None:
-    told = Told(groups=2, drawing=illustrating.Drawing(steps=1, size=32))
-    found = explaining.explain(look, "3", LAYER, told=told)["layer"]
+    told = Told(groups=2, drawing=illustrator.Drawing(steps=1, size=32))
+    found = explain.explain(look, "3", LAYER, told=told)["layer"]
     assert found["grid"]["icons_from"].startswith("the nearest cell's icon of run small")
     assert found["groups"]["icons_from"] == "drawn, fast, 1 steps"
 
 
 def test_a_layer_that_the_run_lacks_has_no_atlas(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(illustrating, "SAMPLE_PHOTOS", 3)
+    monkeypatch.setattr(illustrator, "SAMPLE_PHOTOS", 3)
     with pytest.raises(UsageError, match=r"no run with icons of features.3 is named"):
-        explaining.explain(look, "3", "features.3", told=Told(icons="atlas"))
-    told = Told(cells=1, groups=1, drawing=illustrating.Drawing(steps=1, size=32))
-    found = explaining.explain(look, "3", "features.3", told=told)["layer"]
+        explain.explain(look, "3", "features.3", told=Told(icons="atlas"))
+    told = Told(cells=1, groups=1, drawing=illustrator.Drawing(steps=1, size=32))
+    found = explain.explain(look, "3", "features.3", told=told)["layer"]
     assert (found["whitened_by"], found["grid"]["icons_from"]) == ("3 sample photos", "drawn, fast, 1 steps")
 
 
 def test_another_model_than_the_runs_is_refused(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "fingerprints", lambda *_: dict.fromkeys((LAYER, LATER), "another"))
     with pytest.raises(ModelError, match=f"small@1 was made by another model: .* has changed up to {LAYER} since"):
-        looking.look(store, run="small")
+        model_context.look(store, run="small")
 
 
 def test_the_command_answers_of_an_image_of_the_run_and_of_a_file(
@@ -109,10 +113,10 @@ def test_the_command_answers_of_an_image_of_the_run_and_of_a_file(
 
 
 def test_mutant_the_cell_before_the_likest_is_seen(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = illustrating.likeness.nearest
+    right = illustrator.likeness.nearest
     monkeypatch.setattr(
-        illustrating.likeness, "nearest", lambda *asked: (np.maximum(right(*asked)[0] - 1, 0), right(*asked)[1])
+        illustrator.likeness, "nearest", lambda *asked: (np.maximum(right(*asked)[0] - 1, 0), right(*asked)[1])
     )
-    found = explaining.explain(look, "3", LAYER, told=Told(icons="atlas", cells=5, groups=3))
+    found = explain.explain(look, "3", LAYER, told=Told(icons="atlas", cells=5, groups=3))
     with pytest.raises(AssertionError):
         test_each_block_has_the_icon_of_the_likest_cell(look, found)

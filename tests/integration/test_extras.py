@@ -15,12 +15,15 @@ from support import corpus
 from support.trees import tree
 from torch import Tensor
 
-from atlas import activations, forward_mode
+from atlas.model import activations, forward_mode
 from flows import config as configuration
-from flows import meaning, pipeline, query, subject, tables_sql
 from flows.cli import spread
 from flows.config import RunConfig
-from flows.engines import Inline
+from flows.model import prepared
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.questions import classes as class_answers
+from flows.questions import runs, sql
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.images import sources
 from storage.images.decode import decode
@@ -52,7 +55,7 @@ def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfi
 
 def inputs(config: RunConfig, opened: Run, ids: list[int]) -> dict[int, Tensor]:
     """Return what the model takes for these images, decoded one by one."""
-    preprocess, found = subject.open_subject(config).model.preprocess, {}
+    preprocess, found = prepared.open_subject(config).model.preprocess, {}
     for index, data in sources.read(sources.open_source(config.images), opened.listing(sorted(ids))):
         pixels = torch.from_numpy(preprocess.pixels(decode(data)).copy())[None]
         found[sorted(ids)[index]] = preprocess.normalise(pixels)
@@ -61,7 +64,7 @@ def inputs(config: RunConfig, opened: Run, ids: list[int]) -> dict[int, Tensor]:
 
 def by_gradient(config: RunConfig, opened: Run, layer: str) -> np.ndarray:
     """Return every sample's h·∂logit/∂h by one backward pass per class through the unfolded model, `n k`."""
-    subj, samples = subject.open_subject(config), opened.samples(layer)
+    subj, samples = prepared.open_subject(config), opened.samples(layer)
     shown, made = inputs(config, opened, sorted(set(samples.image_id.tolist()))), []
     for i, y, x in zip(samples.image_id.tolist(), samples.y, samples.x, strict=True):
         seen: list[Tensor] = []
@@ -115,7 +118,7 @@ def test_a_cell_names_its_classes(finished: RunConfig, tmp_path: Path, images: P
     cells, made = opened.cells(LATER, 2), opened.attribution(LATER, 2)
     assert cells.classes.tolist() == np.argsort(-made.mean, axis=1).tolist()
     np.testing.assert_array_equal(cells.class_mean, -np.sort(-made.mean, axis=1))
-    answer = query.cell(opened, LATER, 2, int(cells.row[0]), int(cells.col[0]))
+    answer = runs.cell(opened, LATER, 2, int(cells.row[0]), int(cells.col[0]))
     assert [row["class"] for row in answer["classes"]] == cells.classes[0].tolist()
     assert sum(row["share"] for row in answer["classes"]) == pytest.approx(1, abs=1e-3)
     names = tmp_path / "names.txt"
@@ -124,21 +127,21 @@ def test_a_cell_names_its_classes(finished: RunConfig, tmp_path: Path, images: P
     summary = run(asked(images, tmp_path / "store", classes=str(names)))
     assert computed(summary) == {("model", None)}
     named = open_run(tmp_path / "store", "small")
-    first = query.cell(named, LATER, 2, int(cells.row[0]), int(cells.col[0]))["classes"][0]
+    first = runs.cell(named, LATER, 2, int(cells.row[0]), int(cells.col[0]))["classes"][0]
     assert first["name"] == ["ant", "bee", "cat", "bee"][first["class"]]
-    assert meaning.class_map(named, LATER, 2, "Cat")["class"] == 2
+    assert class_answers.class_map(named, LATER, 2, "Cat")["class"] == 2
     with pytest.raises(UsageError, match="2 classes are called 'bee'"):
-        meaning.class_map(named, LATER, 2, "bee")
+        class_answers.class_map(named, LATER, 2, "bee")
     with pytest.raises(NotFound, match="no class 'dog'; nearest: "):
-        meaning.class_map(named, LATER, 2, "dog")
+        class_answers.class_map(named, LATER, 2, "dog")
     joined = "select distinct name from attribution join classes using (class) where rank = 0 order by name"
-    assert {row["name"] for row in tables_sql.ask(named, joined)} <= {"ant", "bee", "cat"}
+    assert {row["name"] for row in sql.ask(named, joined)} <= {"ant", "bee", "cat"}
 
 
 def test_the_map_of_a_class_covers_the_grid(finished: RunConfig) -> None:
     opened = open_run(finished.store, "small")
     made, cells = opened.attribution(LATER, 4), opened.cells(LATER, 4)
-    maps = [meaning.class_map(opened, LATER, 4, str(number)) for number in range(4)]
+    maps = [class_answers.class_map(opened, LATER, 4, str(number)) for number in range(4)]
     for number, answer in enumerate(maps):
         assert answer["name"] == str(number)
         assert [(c["row"], c["col"]) for c in answer["cells"]] == list(zip(cells.row, cells.col, strict=True))
@@ -146,11 +149,11 @@ def test_the_map_of_a_class_covers_the_grid(finished: RunConfig) -> None:
         assert max([0.0, *(c["relative"] for c in answer["cells"])]) in (0.0, 1.0)
     assert (np.sort([[c["rank"] for c in m["cells"]] for m in maps], axis=0).T == [1, 2, 3, 4]).all()
     with pytest.raises(NotFound, match="no class 4; its classes are 0 to 3"):
-        meaning.class_map(opened, LATER, 4, "4")
+        class_answers.class_map(opened, LATER, 4, "4")
 
 
 def test_influence_is_that_of_the_strongest_patches(finished: RunConfig) -> None:
-    opened, subj = open_run(finished.store, "small"), subject.open_subject(finished)
+    opened, subj = open_run(finished.store, "small"), prepared.open_subject(finished)
     later = subj.layers[LATER]
     for unit in (0, 3):
         patches = [p for p in opened.patches(LAYER, unit, 8).to_pylist() if p["value"]]
@@ -172,14 +175,14 @@ def test_influence_is_that_of_the_strongest_patches(finished: RunConfig) -> None
             assert row["agreement"] == pytest.approx(same)
             assert row["patches"] == len(patches)
             assert (row["effect"] == "exciting") == (true > 0)
-        answer = meaning.influence(opened, LAYER, unit, k=1)
+        answer = class_answers.influence(opened, LAYER, unit, k=1)
         assert answer["later_layer"] == LATER
         assert answer["exciting"][0]["unit"] == int(mean.argmax())
 
 
 def test_influence_answers_to_sql_and_says_what_is_missing(finished: RunConfig, images: Path, tmp_path: Path) -> None:
     opened = open_run(finished.store, "small")
-    counted = tables_sql.ask(opened, "select layer, later_layer, count(*) n from influence group by all")
+    counted = sql.ask(opened, "select layer, later_layer, count(*) n from influence group by all")
     assert [(row["layer"], row["later_layer"]) for row in counted] == [(LAYER, LATER)]
     with pytest.raises(NotFound, match=r"no influence of features\.5: no layer of the run comes after it"):
         opened.influence(LATER, 0)
@@ -191,7 +194,7 @@ def test_influence_answers_to_sql_and_says_what_is_missing(finished: RunConfig, 
     with pytest.raises(Incomplete, match="run it again with --with attribution"):
         without.attribution(LATER, 2)
     assert without.cells(LATER, 2).classes.shape[1] == 0
-    assert query.cell(without, LATER, 2, *(int(v[0]) for v in _first(without)))["classes"] == []
+    assert runs.cell(without, LATER, 2, *(int(v[0]) for v in _first(without)))["classes"] == []
 
 
 def _first(opened: Run) -> tuple[np.ndarray, np.ndarray]:

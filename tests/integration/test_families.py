@@ -12,8 +12,8 @@ from torch import Tensor
 
 from atlas.arrays import SIGNS
 from atlas.collect import LayerReduction
-from flows import pipeline
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from storage.run import open_run
 
 FAMILIES = {

@@ -12,11 +12,13 @@ import pytest
 import torch
 from support import corpus
 
-from atlas import pairing
-from atlas.frame import register
-from flows import frames, libraries, pipeline
+from atlas.comparing import pairing
+from atlas.layout.alignment import register
 from flows.config import RunConfig
-from flows.engines import Inline
+from flows.pipeline import layout_frames
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.stages import libraries
 from storage.run import Run, open_run
 
 EARLY, LATE = corpus.LAYERS
@@ -187,17 +189,19 @@ def test_mutant_the_newest_layout_as_frame_never_comes_to_rest(
     twice: tuple[Path, Any], images: Path, tuned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(twice[0], tmp_path / "store")
-    monkeypatch.setattr(frames, "_collected", lambda version, layer: (version.number, layer))
-    monkeypatch.setattr(frames.Frames, "_whole", lambda self, frame: True)
-    monkeypatch.setattr(frames, "_frame", newest_of(tmp_path / "store"))
+    monkeypatch.setattr(layout_frames, "_collected", lambda version, layer: (version.number, layer))
+    monkeypatch.setattr(layout_frames.Frames, "_whole", lambda self, frame: True)
+    monkeypatch.setattr(layout_frames, "_frame", newest_of(tmp_path / "store"))
     summary = run(corpus.config(images, tmp_path / "store", weights=tuned, until="layout"))
     assert summary["computed"] > 0
 
 
 def newest_of(store: Path) -> Any:
-    def frame(version: Any, layer: str, key: str) -> frames.Frame:
+    def frame(version: Any, layer: str, key: str) -> layout_frames.Frame:
         entries = [e for e in version.stages if (e.stage, e.layer) == ("collect", layer)]
         listing = next(e.key for e in version.stages if e.stage == "listing")
-        return frames.Frame(layout=key, version=version.number, collect=tuple(e.key for e in entries), listing=listing)
+        return layout_frames.Frame(
+            layout=key, version=version.number, collect=tuple(e.key for e in entries), listing=listing
+        )
 
     return frame

@@ -11,11 +11,11 @@ from support import corpus
 from support.disks import remount
 from support.trees import strays, tree
 
-from flows import pipeline
-from flows.engines import Inline
-from storage import disk, drafts
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from storage.errors import ActlasError, NoSpace
 from storage.run import open_run
+from storage.store import disk, drafts
 
 PAGE = 4096
 MESSAGE = r"needs at least [\d,]+ bytes and [\d,]+ are free; make room"

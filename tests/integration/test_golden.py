@@ -19,10 +19,10 @@ import pytest
 import torch
 from support import corpus
 
-from flows import pipeline
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from flows.stages import CODE
-from storage.store import Store
+from storage.store.store import Store
 
 RECORD = Path(__file__).parents[1] / "golden" / "stages.json"
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pyarrow", "zarr", "pillow", "pyvips-binary", "faiss-cpu", "umap-learn")

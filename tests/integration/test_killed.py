@@ -11,8 +11,8 @@ import pytest
 from support import corpus
 from support.trees import strays, tree
 
-from storage.gc import gc
-from storage.store import Store
+from storage.store.gc import gc
+from storage.store.store import Store
 
 SCRIPT = Path(__file__).parents[1] / "support" / "killing.py"
 

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from atlas.layout import layout
+from atlas.layout.layout import layout
 
 CODE = """
 import hashlib, sys

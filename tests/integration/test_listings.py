@@ -13,15 +13,15 @@ import pytest
 from support import corpus
 from support.trees import tree
 
-from flows import pipeline
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from flows.stages import listing
 from storage.errors import Damaged
-from storage.gc import gc
-from storage.repair import repair
 from storage.run import open_run
-from storage.store import Store
-from storage.verify import verify
+from storage.store.gc import gc
+from storage.store.repair import repair
+from storage.store.store import Store
+from storage.store.verify import verify
 
 
 def run(images: Path, store: Path, **changes: object) -> dict[str, Any]:

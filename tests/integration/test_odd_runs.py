@@ -10,11 +10,14 @@ import torch
 from support import corpus
 from torch import nn
 
-from flows import cli, pipeline, prefect_flow, subject
+from flows import cli
 from flows.config import RunConfig
-from flows.engines import Inline
+from flows.model import prepared
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.scheduling import prefect_flow
 from storage.run import open_run
-from storage.store import Store
+from storage.store.store import Store
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def test_cuda_counts_in_float32() -> None:
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic
     try:
         cudnn.allow_tf32 = matmul.allow_tf32 = True
-        subject._pin_cuda()
+        prepared._pin_cuda()
         assert (cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic) == (False, False, True)
     finally:
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = before

@@ -11,14 +11,16 @@ import pytest
 from PIL import Image
 from support import corpus
 
-from flows import pipeline, plan_extras
-from flows.engines import Inline
+from flows.pipeline import plan_extras
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from flows.stages import gradients as gradients_stage
 from flows.stages import influence as influence_stage
 from flows.stages import patches as patches_stage
-from flows.viewer import gradients, links, units
-from flows.viewer.shelf import Shelf
-from storage import patch_gradients
+from flows.viewer.answers import units
+from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.model import gradients, links
+from storage.artefacts import patch_gradients
 from storage.run import Run, open_run
 
 FIRST, LAYER = corpus.LAYERS

@@ -16,14 +16,15 @@ from support.trees import strays, tree
 
 from atlas.arrays import SIGNS
 from atlas.collect import LayerReduction
-from flows import pipeline, query
 from flows.config import RunConfig
-from flows.engines import Inline
-from flows.work import Outcome, Work
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.questions import runs
+from flows.stages.tasks import Outcome, Work
 from storage.errors import BadWeights, Incomplete, UnknownLayer, UsageError
 from storage.images import loader
 from storage.run import open_run
-from storage.store import Store
+from storage.store.store import Store
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def test_new_labels_compute_nothing_else(finished: RunConfig, images: Path, tmp_
 def test_until_stops_and_a_later_call_goes_on(finished: RunConfig, images: Path, tmp_path: Path) -> None:
     run(corpus.config(images, tmp_path, until="patches"))
     stopped = open_run(tmp_path, "small")
-    assert query.top(stopped, "features.5", 3)["patches"]
+    assert runs.top(stopped, "features.5", 3)["patches"]
     with pytest.raises(Incomplete, match="without --until"):
         stopped.layout("features.5")
     summary = run(corpus.config(images, tmp_path))

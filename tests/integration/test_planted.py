@@ -14,9 +14,14 @@ from support import corpus, detectors, planted
 from atlas import tiles
 from atlas.colours import BLUE, ORANGE
 from atlas.inversion import recipes
-from flows import class_map_sheet, explaining, influence_sheet, looking, meaning, pipeline
 from flows.cli import invoke
-from flows.engines import Inline
+from flows.model import context as model_context
+from flows.one_image import explain
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.questions import classes
+from flows.sheets import class_map as class_map_sheet
+from flows.sheets import influence as influence_sheet
 from storage.run import Run, open_run
 
 GRID, COLOURS = 8, detectors.COLOURS
@@ -82,7 +87,7 @@ def test_the_map_of_a_class_is_strong_where_its_detectors_fire(detected: Run) ->
     cells = detected.cells("relu", GRID)
     places = list(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     for colour, name in enumerate(COLOURS):
-        told = meaning.class_map(detected, "relu", GRID, str(colour))["cells"]
+        told = classes.class_map(detected, "relu", GRID, str(colour))["cells"]
         mine = cells.mean[[places.index((one["row"], one["col"])) for one in told]]
         expected = mine[:, colour::2].sum(axis=1)  # the head adds both detectors of a colour up
         assert np.corrcoef([one["mean"] for one in told], expected)[0, 1] > 0.999, name
@@ -110,14 +115,14 @@ def misdrawn(sheet: np.ndarray, opened: Run, told: list[Told]) -> list[str]:
 
 
 def test_the_sheet_of_a_map_shows_each_cell_as_clear_as_it_speaks(detected: Run, tmp_path: Path) -> None:
-    answer, out = meaning.class_map(detected, "relu", GRID, "0"), tmp_path / "map.png"
+    answer, out = classes.class_map(detected, "relu", GRID, "0"), tmp_path / "map.png"
     asked = ["map", "small", "relu", str(GRID), "0", "--sheet", str(out), "--store", str(detected.store.root)]
     assert invoke(asked) == 0
     sheet = np.asarray(Image.open(out))
     assert misdrawn(sheet, detected, answer["cells"]) == []
     assert invoke([*asked[:-3], str(tmp_path / "map.jpg"), *asked[-2:]]) == 2
     # The other class's map on the same places is the mutant: it has other clear cells.
-    other = meaning.class_map(detected, "relu", GRID, "1")
+    other = classes.class_map(detected, "relu", GRID, "1")
     assert len(misdrawn(class_map_sheet.draw(detected, other), detected, answer["cells"])) >= 4
 
 
@@ -136,7 +141,7 @@ def connected(opened: Run) -> dict[int, tuple[set[int], set[int]]]:
     """Return what each unit of a run excites and inhibits, of those that do either."""
     found = {}
     for unit in range(planted.UNITS):
-        told = meaning.influence(opened, "first", unit)
+        told = classes.influence(opened, "first", unit)
         sides = tuple({row["unit"] for row in told[side]} for side in ("exciting", "inhibiting"))
         if any(sides):
             found[unit] = sides
@@ -153,7 +158,7 @@ def test_influence_recovers_the_connections(images: Path, tmp_path: Path) -> Non
         assert invoke(asked) == 0
         bars = np.asarray(Image.open(out))[:, -influence_sheet.MARGIN - 200 :].reshape(-1, 3)
         assert {colour for colour in (ORANGE, BLUE) if (bars == colour).all(axis=1).any()} == colours
-    assert influence_sheet.draw(opened, meaning.influence(opened, "first", 1)).shape[0] < 300  # drives nothing
+    assert influence_sheet.draw(opened, classes.influence(opened, "first", 1)).shape[0] < 300  # drives nothing
 
 
 def test_with_shuffled_weights_influence_does_not(images: Path, tmp_path: Path) -> None:
@@ -168,9 +173,9 @@ def inside(images: Path, model: str) -> float:
     shares, reach = [], detectors.SQUARE // 2 + 2  # a kernel reaches two pixels further
     for colour, name in enumerate(COLOURS):
         for file in sorted((images / name).iterdir())[:3]:
-            look = looking.look("", model=f"support.detectors:{model}", input_size=detectors.SIDE)
-            told = explaining.Told(target=str(colour), icons="none", groups=2)
-            positions = explaining.explain(look, str(file), "relu", told=told)["layer"]["attribution"]["positions"]
+            look = model_context.look("", model=f"support.detectors:{model}", input_size=detectors.SIDE)
+            told = explain.Told(target=str(colour), icons="none", groups=2)
+            positions = explain.explain(look, str(file), "relu", told=told)["layer"]["attribution"]["positions"]
             y, x = (int(part) for part in file.stem.split("_")[1:])
             there = positions[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
             speaks = np.maximum(positions, 0).sum()

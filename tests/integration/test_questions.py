@@ -12,16 +12,19 @@ import pytest
 from support import corpus, overflowing
 from typer.testing import CliRunner
 
-from atlas import locate as locating
-from flows import launch, query, tables_sql
+from atlas.layout import locate as locating
+from flows import launch
 from flows.cli import app
-from flows.viewer import cells as viewer
-from flows.viewer.shelf import Edition
-from storage import arrays, cell_facts, parts
+from flows.questions import runs, sql
+from flows.viewer.answers import cells as viewer
+from flows.viewer.answers.open_runs import Edition
+from storage.artefacts import arrays
+from storage.artefacts import cells as cell_arrays
+from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete, UsageError
 from storage.kept import Kept
 from storage.run import Run, open_run
-from storage.store import Store
+from storage.store.store import Store
 
 LAYER, GRID = "features.5", 4
 
@@ -41,7 +44,7 @@ def run(store: Path) -> Run:
 
 def every_cell(run: Run) -> list[dict[str, Any]]:
     facts = run.cell_facts(LAYER, GRID)
-    return [query.cell(run, LAYER, GRID, r, c) for r, c in zip(facts.row.tolist(), facts.col.tolist(), strict=True)]
+    return [runs.cell(run, LAYER, GRID, r, c) for r, c in zip(facts.row.tolist(), facts.col.tolist(), strict=True)]
 
 
 def labels_by_samples(run: Run, number: int) -> Counter[str]:
@@ -78,9 +81,7 @@ def coherences(run: Run) -> np.ndarray:
 def agree_on_coherence(run: Run) -> bool:
     """Do arrays, answers, SQL and the viewer hand on the coherence of each cell?"""
     edition = Edition(run)
-    rows = tables_sql.ask(
-        run, f"select coherence from cells where layer = '{LAYER}' and grid = {GRID} order by row, col"
-    )
+    rows = sql.ask(run, f"select coherence from cells where layer = '{LAYER}' and grid = {GRID} order by row, col")
     told = [
         run.cells(LAYER, GRID).coherence,
         [answer["coherence"] for answer in every_cell(run)],
@@ -95,12 +96,12 @@ def test_the_stored_spread_of_a_cell_is_its_coherence(run: Run) -> None:
     assert agree_on_coherence(run)
     assert "spread" not in every_cell(run)[0]
     with pytest.raises(UsageError, match="spread"):
-        tables_sql.ask(run, "select spread from cells")
+        sql.ask(run, "select spread from cells")
 
 
 @pytest.mark.parametrize("stored", ["count", "mean"])
 def test_mutant_another_column_read_as_coherence(run: Run, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cell_facts.STORED, "coherence", stored)
+    monkeypatch.setitem(cell_arrays.STORED, "coherence", stored)
     with pytest.raises((AssertionError, UsageError, ValueError)):
         assert agree_on_coherence(run)
 
@@ -185,11 +186,11 @@ def test_what_is_kept_is_bounded() -> None:
 def test_a_position_like_a_sample_is_located_where_that_lies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     samples, points = run.samples(LAYER), run.layout(LAYER)
     vectors = samples.activations[:6].T.reshape(-1, 2, 3)
-    answer = query.locate(run, LAYER, vectors, GRID)
+    answer = runs.locate(run, LAYER, vectors, GRID)
     found = np.array([position["point"] for position in answer["positions"]])
     np.testing.assert_allclose(found, points[:6], atol=1e-4)
-    monkeypatch.setattr(parts, "read_each", lambda *_: pytest.fail("read again"))
-    assert query.locate(run, LAYER, vectors, GRID) == answer
+    monkeypatch.setattr(sample_arrays, "read_each", lambda *_: pytest.fail("read again"))
+    assert runs.locate(run, LAYER, vectors, GRID) == answer
 
 
 def test_samples_may_come_in_any_chunks() -> None:
@@ -274,7 +275,7 @@ def test_samples_left_out_are_counted(overflown: tuple[Any, dict[str, Any]]) -> 
     run = open_run(config.store, "small")
     counts = {row["layer"]: {"used": row["used"], "not_finite": row["not_finite"]} for row in summary["samples"]}
     assert counts == {layer: scanned(run, layer) for layer in ("whole", "some")}
-    assert counts == query.show_run(run)["samples"]
+    assert counts == runs.show_run(run)["samples"]
     assert counts["whole"]["not_finite"] == 0
     assert counts["some"]["not_finite"] > 0
     assert counts["some"]["used"] == len(run.samples("some").y) == run.result("layout", "some").counts["samples"]
@@ -287,10 +288,10 @@ def test_mutant_samples_counted_by_their_place_alone(
     config, summary = overflown
     row = next(row for row in summary["samples"] if row["layer"] == "some")
     run = open_run(config.store, "small")
-    monkeypatch.setattr(parts, "_finite", lambda activations: np.ones(len(activations), bool))
+    monkeypatch.setattr(sample_arrays, "_finite", lambda activations: np.ones(len(activations), bool))
     wrong = 0
     for part in run.results("collect", "some"):
-        wrong += parts.counts(next(iter(parts.read_each([part]))))["samples"]
+        wrong += sample_arrays.counts(next(iter(sample_arrays.read_each([part]))))["samples"]
     assert wrong != row["used"]
 
 
@@ -315,7 +316,7 @@ def test_a_layer_without_a_finite_sample_says_so(overflown: tuple[Any, dict[str,
 
 
 def test_what_was_not_counted_does_not_read_as_none() -> None:
-    from flows.commands.keep import _in_words
+    from flows.commands.store import _in_words
 
     assert _in_words({"used": 10, "not_finite": None}) == "used 10, not_finite not counted"
     assert _in_words({"trustworthiness": None, "notes": []}) == "trustworthiness none, notes none"
@@ -328,5 +329,5 @@ def test_shards_of_before_are_known_to_have_none_or_are_not_known() -> None:
 
     clean, dirty = Part(samples=5, nonfinite=0), Part(samples=5, nonfinite=2)
     new = Part(samples=4, nonfinite=2, samples_nonfinite=1)
-    assert parts.total([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
-    assert parts.total([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]
+    assert sample_arrays.total([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
+    assert sample_arrays.total([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]

@@ -14,13 +14,15 @@ from support import corpus
 from support.trees import tree
 
 from atlas.inversion import recipes
-from flows import estimate, pipeline, query
 from flows.config import RunConfig
-from flows.engines import Inline
-from flows.plan import Planner
+from flows.dry_run import estimate
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.pipeline.plan import Planner
+from flows.questions import runs
 from flows.stages import collect, field
 from storage.run import open_run
-from storage.store import Store
+from storage.store.store import Store
 
 EARLY, LATE = corpus.LAYERS
 FIRST = "features.0"
@@ -133,10 +135,10 @@ def test_only_what_the_change_reaches_is_computed(
 def test_another_k_is_a_matter_of_reading(stores: dict[str, Path]) -> None:
     there = tree(stores["nothing"])
     opened = open_run(stores["nothing"], "small")
-    most = query.top(opened, LATE, 3, k=64)["patches"]
+    most = runs.top(opened, LATE, 3, k=64)["patches"]
     assert len(most) == 60  # one of each image
     for k in (1, 5, 16):
-        assert query.top(opened, LATE, 3, k=k)["patches"] == most[:k]
+        assert runs.top(opened, LATE, 3, k=k)["patches"] == most[:k]
     assert tree(stores["nothing"]) == there
 
 

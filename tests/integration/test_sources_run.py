@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from support import corpus
 
-from flows import pipeline
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from storage.run import Run, open_run
 
 

@@ -15,9 +15,9 @@ from support.disks import remount
 from support.trees import strays, tree
 
 from storage.errors import NoSpace
-from storage.gc import gc
-from storage.store import Store
-from storage.verify import verify
+from storage.store.gc import gc
+from storage.store.store import Store
+from storage.store.verify import verify
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -74,7 +74,7 @@ def test_mutant_publish_that_replaces(tmp_path: Path) -> None:
 def test_a_lock_goes_with_its_holder(tmp_path: Path) -> None:
     """SIGKILL in the middle of a draft: the run's lock is free within a second, and gc takes what is left."""
     code = (
-        "import sys, time; from pathlib import Path; from storage.store import Store; store = Store(Path(sys.argv[1]))\n"
+        "import sys, time; from pathlib import Path; from storage.store.store import Store; store = Store(Path(sys.argv[1]))\n"
         "with store.lock('run'), store.draft('a', '0' * 32) as draft:\n"
         "    (draft.path / 'half').write_bytes(b'x'); print('ready', flush=True); time.sleep(60)"
     )
@@ -146,7 +146,7 @@ def test_mutant_store_that_says_nothing_of_a_full_disk(tmp_path: Path, monkeypat
 
     from support import faults
 
-    from storage import drafts
+    from storage.store import drafts
 
     for expected, patch in ((NoSpace, False), (OSError, True)):
         if patch:
@@ -157,7 +157,7 @@ def test_mutant_store_that_says_nothing_of_a_full_disk(tmp_path: Path, monkeypat
 
 def test_reading_loads_little() -> None:
     code = (
-        "import sys, storage.store, storage.tables, storage.verify, storage.gc, storage.repair\n"
+        "import sys, storage.store.store, storage.artefacts.tables, storage.store.verify, storage.store.gc, storage.store.repair\n"
         "print([name for name in ('torch', 'zarr', 'prefect', 'pandas', 'asyncio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SUPPORT.parents[1])

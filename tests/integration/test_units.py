@@ -13,11 +13,14 @@ import pytest
 from PIL import Image
 from support import brute, corpus, detectors
 
-from flows import pipeline, unit_cards, unit_pictures, units
 from flows.cli import invoke
 from flows.config import RunConfig
-from flows.engines import Inline
-from flows.stages.places import Places
+from flows.drawing import unit_pictures
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.questions import units
+from flows.sheets import unit_card
+from flows.stages.patch_boxes import Places
 from storage.errors import NotFound
 from storage.run import Run, open_run
 
@@ -200,7 +203,7 @@ def test_the_command_writes_the_card(finished: RunConfig, tmp_path: Path, capsys
     assert answer["method"] == "gradient"
     assert answer["unit"] == 3
     drawn = Image.open(out)
-    assert drawn.width == unit_cards.WIDTH
+    assert drawn.width == unit_card.WIDTH
     assert 1000 < drawn.height < 4000
     assert invoke(ask) == 0
     assert "cosine" in capsys.readouterr().out
@@ -221,7 +224,7 @@ def test_without_the_images_the_card_has_what_was_kept(finished: RunConfig, tmp_
     assert made.gradients == {}
     assert len(made.remarks) == 1
     assert "images are no longer at" in made.remarks[0]
-    assert unit_cards.draw(answer, made).shape[1] == unit_cards.WIDTH
+    assert unit_card.draw(answer, made).shape[1] == unit_card.WIDTH
 
 
 def test_pictures_are_cut_from_where_the_patches_lie(finished: RunConfig) -> None:
@@ -247,8 +250,8 @@ def test_a_unit_that_never_changes_has_a_card(finished: RunConfig) -> None:
         answer[side] = answer[side] | {"patches": [], "note": "no data: no finite value was seen"}
     answer |= {"samples": None, "intervals": [], "alike": {"activation": [], "images": []}}
     made.patches, made.gradients, made.examples = {"positive": [], "negative": []}, {}, []
-    assert unit_cards.sentence(answer) == "no data: no finite value was seen"
-    assert unit_cards.draw(answer, made).shape[1] == unit_cards.WIDTH
+    assert unit_card.sentence(answer) == "no data: no finite value was seen"
+    assert unit_card.draw(answer, made).shape[1] == unit_card.WIDTH
 
 
 def test_the_query_loads_no_torch(finished: RunConfig) -> None:

@@ -11,12 +11,15 @@ import pytest
 import torch
 from support import corpus
 
-from flows import pipeline, prefect_flow, progress, updates
+from flows import progress
 from flows.config import RunConfig
-from flows.engines import Inline
-from flows.updates import Superseded
+from flows.pipeline import model_updates
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from flows.pipeline.model_updates import Superseded
+from flows.scheduling import prefect_flow
 from storage.errors import BadWeights, Locked
-from storage.store import Store
+from storage.store.store import Store
 
 NEVER = "2000-01-01T00:00:00.000000+00:00"
 
@@ -42,13 +45,13 @@ def tuned(file: Path, factor: float) -> Path:
     return file
 
 
-def regenerate(config: RunConfig, update: updates.Update) -> pipeline.Summary:
+def regenerate(config: RunConfig, update: model_updates.Update) -> pipeline.Summary:
     """Do what the flow of that name does, without a server."""
     told = {"weights": update.weights, "sha256": update.sha256, "announced": update.announced}
     return pipeline.run(
         config,
         Inline(),
-        settle=lambda _: updates.regeneration(config.store, update.name, **told),
+        settle=lambda _: model_updates.regeneration(config.store, update.name, **told),
         announced=update.announced,
     )
 
@@ -59,14 +62,14 @@ def published(config: RunConfig) -> tuple[int, str]:
 
 
 def test_a_run_that_waited_follows_the_update_it_waited_for(config: RunConfig, tmp_path: Path) -> None:
-    update = updates.announce("small", str(tuned(tmp_path / "new.pt", 1.5)))
+    update = model_updates.announce("small", str(tuned(tmp_path / "new.pt", 1.5)))
     regenerate(config, update)
     asked: dict[str, Any] = {}
 
     def follow(config: RunConfig) -> RunConfig:
         with pytest.raises(Locked), Store(Path(config.store)).lock("small"):
             asked["while"] = "nobody else writes"
-        return updates.follow(config)
+        return model_updates.follow(config)
 
     summary = pipeline.run(config, Inline(), settle=follow)
     assert published(config) == (2, "new.pt")
@@ -79,19 +82,20 @@ def test_the_flows_settle_what_to_run_only_then(config: RunConfig, monkeypatch: 
     prefect_flow.activation_atlas.fn(config, follow_updates=True)
     prefect_flow.activation_atlas.fn(config)
     prefect_flow.regenerate.fn("small", "/gone.pt", sha256="0" * 64, store=config.store)
-    assert asked[:2] == [{"settle": updates.follow}, {}]
+    assert asked[:2] == [{"settle": model_updates.follow}, {}]
     with pytest.raises(BadWeights, match=r"weights /gone\.pt: No such file"):
         asked[2]["settle"](config)
 
 
 def test_the_last_update_stands_in_whatever_order_they_are_worked_on(config: RunConfig, tmp_path: Path) -> None:
     first, last = (
-        updates.announce("small", str(tuned(tmp_path / f"{name}.pt", factor))) for name, factor in (("a", 2), ("b", 3))
+        model_updates.announce("small", str(tuned(tmp_path / f"{name}.pt", factor)))
+        for name, factor in (("a", 2), ("b", 3))
     )
     regenerate(config, last)
     with pytest.raises(Superseded, match=r"a\.pt of \S+ are left out: small@2 has those announced later, at "):
         regenerate(config, first)
-    pipeline.run(config, Inline(), settle=updates.follow)  # a night between, which keeps what it follows
+    pipeline.run(config, Inline(), settle=model_updates.follow)  # a night between, which keeps what it follows
     with pytest.raises(Superseded):
         regenerate(config, first)
     assert published(config) == (2, "b.pt")
@@ -118,20 +122,20 @@ def test_what_follows_says_so_and_refuses_other_bytes(
     monkeypatch.chdir(os.sep)
     said: list[str] = []
     monkeypatch.setattr(progress.Quiet, "say", lambda self, text: said.append(text))
-    assert updates.follow(config).weights == str(tmp_path / "new.pt")
+    assert model_updates.follow(config).weights == str(tmp_path / "new.pt")
     assert ["as small@2 has them, instead of the schedule's" in text for text in said] == [True]
     said.clear()
-    assert updates.follow(config.model_copy(update={"weights": str(tmp_path / "new.pt")})).weights
+    assert model_updates.follow(config.model_copy(update={"weights": str(tmp_path / "new.pt")})).weights
     assert not said
     tuned(tmp_path / "new.pt", 1.7)
     with pytest.raises(BadWeights, match=r"new\.pt have changed since small@2 was made; say `actlas model updated"):
-        updates.follow(config)
+        model_updates.follow(config)
 
 
 def test_mutant_a_regeneration_without_a_time_is_never_too_late(config: RunConfig, tmp_path: Path) -> None:
-    update = updates.announce("small", str(tuned(tmp_path / "new.pt", 1.5)))
+    update = model_updates.announce("small", str(tuned(tmp_path / "new.pt", 1.5)))
     regenerate(config, update)
     told = {"weights": update.weights, "sha256": update.sha256}
     with pytest.raises(Superseded):
-        updates.regeneration(config.store, "small", announced=NEVER, **told)
-    assert updates.regeneration(config.store, "small", announced=None, **told).weights == update.weights
+        model_updates.regeneration(config.store, "small", announced=NEVER, **told)
+    assert model_updates.regeneration(config.store, "small", announced=None, **told).weights == update.weights

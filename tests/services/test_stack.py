@@ -27,11 +27,11 @@ from support.postgres import postgres
 from support.prefect_server import free_port, wait_for
 from support.trees import tree
 
-from flows import pipeline
 from flows.config import RunConfig
-from flows.engines import Inline
-from storage.gc import gc
-from storage.store import Store
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from storage.store.gc import gc
+from storage.store.store import Store
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 

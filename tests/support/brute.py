@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from atlas import activations
-from flows import subject
+from atlas.model import activations
 from flows.config import RunConfig
+from flows.model import prepared
 from storage.images import sources
 from storage.images.decode import decode
 from storage.run import Run
@@ -20,7 +20,7 @@ def all_activations(config: RunConfig, run: Run, layer: str, folded: bool = Fals
 
     From the model as it was loaded, or with its batch norms folded as collect runs it.
     """
-    subj = subject.open_subject(config)
+    subj = prepared.open_subject(config)
     model = subj.folded if folded else subj.model.module
     used = [row["image_id"] for row in run.images().to_pylist() if row["reason"] is None]
     rows = run.listing(used)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage import disk
 from storage.errors import StoreError
+from storage.store import disk
 
 FAULTS = ("kill before", "kill after", "power", "ENOSPC", "short", "EIO", "EIO after")
 

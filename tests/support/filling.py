@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import pyarrow as pa
 
-from storage import arrays, tables
+from storage.artefacts import arrays, tables
 from storage.errors import NoSpace
-from storage.store import Store
+from storage.store.store import Store
 from support import stores
 
 

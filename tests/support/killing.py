@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from flows import pipeline
-from flows.engines import Inline
-from storage import disk
-from storage.places import HAPPENED, MANIFEST
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
+from storage.store import disk
+from storage.store.places import HAPPENED, MANIFEST
 from support import corpus
 
 

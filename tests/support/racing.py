@@ -12,10 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from storage import disk
 from storage.errors import Locked
-from storage.gc import gc
-from storage.store import Store
+from storage.store import disk
+from storage.store.gc import gc
+from storage.store.store import Store
 from support import stores
 
 

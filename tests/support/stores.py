@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.results import Result
-from storage.store import Contents, Entry, Store, stage_key
-from storage.verify import committed
+from storage.store.results import Result
+from storage.store.store import Contents, Entry, Store, stage_key
+from storage.store.verify import committed
 
 
 def key(stage: str, number: int) -> str:
@@ -31,7 +31,7 @@ def commit(store: Store, stage: str, number: int) -> Result:
 
 
 def write(folder: Path, stage: str, number: int) -> None:
-    from storage import disk
+    from storage.store import disk
 
     for name, data in content(stage, number).items():
         for parent in reversed((folder / name).relative_to(folder).parents[:-1]):

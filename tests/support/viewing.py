@@ -22,12 +22,12 @@ import uvicorn
 from PIL import Image
 from torch import nn
 
-from flows import pipeline
-from flows.engines import Inline
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from flows.viewer import app, assets, serve
-from flows.viewer.desk import Desk
-from flows.viewer.shelf import Shelf
-from storage.store import Contents, Store
+from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.model.worker import Desk
+from storage.store.store import Contents, Store
 from support import corpus
 
 EXTRAS = ("attribution", "influence", "gradients", "gallery")

@@ -12,10 +12,10 @@ from torchvision import models
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from atlas import activations, axes
-from atlas.activations import AmbiguousAxesError, UnknownLayerError, probe, recording, run_to, view
 from atlas.arrays import Layer
-from atlas.axes import Seen
+from atlas.model import activations, axes
+from atlas.model.activations import AmbiguousAxesError, UnknownLayerError, probe, recording, run_to, view
+from atlas.model.axes import Seen
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,11 @@ import torch.nn.functional as F
 from support.nets import W1, Chain, V, noise, pixel, seeded
 from torch import Tensor, nn
 
-from atlas.activations import probe
-from atlas.attribution import (
-    METHODS,
-    Score,
-    Settings,
-    attribute,
-    class_logit,
-    class_probability,
-    grad_cam,
-    gradient,
-    gradient_x_input,
-    integrated_gradients,
-    smoothgrad,
-    unit,
-)
-from atlas.attribution.gradients import gap
+from atlas.attribution.grad_cam import grad_cam
+from atlas.attribution.gradients import gap, gradient, gradient_x_input, integrated_gradients, smoothgrad
+from atlas.attribution.methods import METHODS, Settings, attribute
+from atlas.attribution.scores import Score, class_logit, class_probability, unit
+from atlas.model.activations import probe
 
 
 class Small(nn.Module):
@@ -221,13 +210,13 @@ def test_mutant_the_gradient_times_the_input_is_not_complete_where_there_is_a_ki
 
 
 def test_mutant_grad_cam_without_a_copy_reads_what_came_after_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    from atlas.attribution import weighting
+    from atlas.attribution import grad_cam as module
 
     def uncopied(output: Tensor, keep: Callable[[Tensor], None]) -> Tensor:
         keep(output)
         return output
 
-    monkeypatch.setattr(weighting, "_swapped", uncopied)
+    monkeypatch.setattr(module, "_swapped", uncopied)
     ours = grad_cam(SMALL, X, class_logit(0), TWO)
     assert (ours - by_captum("grad-cam", SMALL, X.clone().requires_grad_(), 0)).abs().max() > 1e-3
 

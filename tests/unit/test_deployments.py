@@ -21,11 +21,13 @@ from prefect.exceptions import ObjectNotFound
 from support import corpus, stores
 from support.prefect_server import free_port
 
-from flows import cli, events, orphans, page, prefect_flow, serving, updates
+from flows import cli
 from flows.config import RunConfig
+from flows.pipeline import model_updates
+from flows.scheduling import crashed_runs, prefect_flow, run_report, serve, update_events
 from flows.stages import CODE
 from storage.errors import BadWeights, Locked, NotFound, UsageError
-from storage.store import Contents, Store
+from storage.store.store import Contents, Store
 
 ROOT = Path(__file__).parents[2]
 FLOWS = {"nightly": prefect_flow.activation_atlas, "model-updated": prefect_flow.regenerate}
@@ -47,7 +49,7 @@ def test_the_project_deploys_our_flows_with_parameters_they_take(name: str, proj
 
     deployment, flow = project[name], load_flow_from_entrypoint(project[name].entrypoint)
     assert flow is FLOWS[name]
-    assert page.TAG in deployment.tags
+    assert run_report.TAG in deployment.tags
     told_by_the_event = {key: "0" for trigger in deployment.triggers or [] for key in trigger["parameters"]}
     flow.validate_parameters(deployment.parameters | told_by_the_event)
     with pytest.raises(Exception, match="limt"):
@@ -67,13 +69,13 @@ def test_the_project_and_serve_wait_for_the_same_event(project: dict[str, Any]) 
     from prefect.events import DeploymentEventTrigger
 
     written = DeploymentEventTrigger.model_validate(project["model-updated"].triggers[0])
-    assert written == events.trigger("*", timedelta(seconds=30))
+    assert written == update_events.trigger("*", timedelta(seconds=30))
 
 
 def test_serve_makes_one_run_at_a_time_and_leaves_out_or_waits_by_choice() -> None:
-    schedule = serving.schedule("0 6 * * *", None, "Europe/Zurich")
+    schedule = serve.schedule("0 6 * * *", None, "Europe/Zurich")
     for wait, strategy in ((False, "CANCEL_NEW"), (True, "ENQUEUE")):
-        scheduled, updated = serving.deployments(CONFIG, schedule, wait=wait)
+        scheduled, updated = serve.deployments(CONFIG, schedule, wait=wait)
         assert (scheduled.concurrency_limit, scheduled.concurrency_options.collision_strategy.value) == (1, strategy)
         assert (updated.concurrency_limit, updated.concurrency_options.collision_strategy.value) == (1, "ENQUEUE")
         assert scheduled.parameters == {
@@ -89,20 +91,23 @@ def test_serve_makes_one_run_at_a_time_and_leaves_out_or_waits_by_choice() -> No
         assert scheduled.schedules[0].schedule.timezone == "Europe/Zurich"
         assert updated.parameters == {"name": "photos", "store": str(Path("actlas-store").absolute())}
         assert (scheduled.entrypoint, updated.entrypoint) == (
-            "flows.prefect_flow.activation_atlas",
-            "flows.prefect_flow.regenerate",
+            "flows.scheduling.prefect_flow.activation_atlas",
+            "flows.scheduling.prefect_flow.regenerate",
         )
 
 
 def test_an_update_is_acted_on_when_no_other_follows_or_at_once() -> None:
-    patient, hasty = events.trigger("photos", timedelta(seconds=45)), events.trigger("photos", timedelta(0))
+    patient, hasty = (
+        update_events.trigger("photos", timedelta(seconds=45)),
+        update_events.trigger("photos", timedelta(0)),
+    )
     assert (patient.posture.value, patient.within, patient.after) == (
         "Proactive",
         timedelta(seconds=45),
-        {updates.EVENT},
+        {model_updates.EVENT},
     )
     assert (hasty.posture.value, hasty.within, hasty.after) == ("Reactive", timedelta(0), set())
-    assert events.trigger("photos", timedelta(seconds=1)).within == events.SHORTEST
+    assert update_events.trigger("photos", timedelta(seconds=1)).within == update_events.SHORTEST
     assert patient.match.root == {"prefect.resource.id": "actlas.run.photos"}
 
 
@@ -120,7 +125,7 @@ def test_what_is_no_schedule_is_named(
     cron: str | None, every: timedelta | None, timezone: str | None, named: str
 ) -> None:
     with pytest.raises(UsageError, match=named):
-        serving.schedule(cron, every, timezone)
+        serve.schedule(cron, every, timezone)
 
 
 @pytest.mark.parametrize("option", ["--every=-5m", "--every=0s", "--every=nan", "--every=1", "--debounce=-1s"])
@@ -130,16 +135,16 @@ def test_what_is_no_length_of_time_is_named(option: str, capsys: pytest.CaptureF
 
 
 def test_serving_again_does_not_shift_an_interval() -> None:
-    first, second = (serving.schedule(None, timedelta(hours=12), None) for _ in range(2))
+    first, second = (serve.schedule(None, timedelta(hours=12), None) for _ in range(2))
     assert first is not None
     assert second is not None
     assert first.anchor_date == second.anchor_date
-    assert serving.schedule(None, None, None) is None
+    assert serve.schedule(None, None, None) is None
 
 
 def test_every_way_that_our_runs_end_counts_as_a_sign_of_life() -> None:
     """Else a run that ends in a state of our own naming would be called crashed two minutes later."""
-    assert {prefect_flow.PARTLY_REJECTED, prefect_flow.SKIPPED} < set(orphans.FINAL)
+    assert {prefect_flow.PARTLY_REJECTED, prefect_flow.SKIPPED} < set(crashed_runs.FINAL)
 
 
 def test_stages_that_use_a_gpu_are_stages() -> None:
@@ -180,7 +185,7 @@ def published(root: Path, *stages: str, **about: Any) -> Store:
 def test_a_run_is_made_anew_with_its_own_settings(tmp_path: Path) -> None:
     settings = {"model": "m", "layers": ["l"], "limit": 7, "seed": 3, "extras": ["gallery"], "weights": "old.pt"}
     published(tmp_path, "listing", "collect", "patches", config=settings, rejected={"truncated": 20})
-    made = updates.stored_config(str(tmp_path), "photos", weights="/new.pt")
+    made = model_updates.stored_config(str(tmp_path), "photos", weights="/new.pt")
     assert made == RunConfig(
         images="/photos",
         store=str(tmp_path),
@@ -195,38 +200,38 @@ def test_a_run_is_made_anew_with_its_own_settings(tmp_path: Path) -> None:
         max_rejected=0.2,
     )
     with pytest.raises(NotFound, match="photos"):
-        updates.stored_config(str(tmp_path), "others")
+        model_updates.stored_config(str(tmp_path), "others")
 
 
 def test_a_whole_run_is_made_anew_as_a_whole(tmp_path: Path) -> None:
     published(tmp_path, "listing", "tiles", "gallery")
-    made = updates.stored_config(str(tmp_path), "photos")
+    made = model_updates.stored_config(str(tmp_path), "photos")
     assert (made.until, made.max_rejected) == (None, RunConfig(images="").max_rejected)
 
 
 def test_a_schedule_follows_the_weights_of_the_last_update_of_its_own_model(tmp_path: Path) -> None:
     config = RunConfig(images="/photos", store=str(tmp_path), name="photos", model="m", weights="first.pt")
-    assert updates.follow(config) == config
+    assert model_updates.follow(config) == config
     published(tmp_path, "listing", config={"model": "m", "weights": "/new.pt"})
-    assert updates.follow(config) == config.model_copy(update={"weights": "/new.pt"})
+    assert model_updates.follow(config) == config.model_copy(update={"weights": "/new.pt"})
     other = config.model_copy(update={"model": "another"})
-    assert updates.follow(other) == other
+    assert model_updates.follow(other) == other
 
 
 def test_weights_are_named_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "new.pt").write_bytes(b"weights")
     monkeypatch.chdir(tmp_path)
-    update = updates.announce("photos", "new.pt")
+    update = model_updates.announce("photos", "new.pt")
     assert update.weights == str(tmp_path / "new.pt")
     assert update.sha256 == hashlib.sha256(b"weights").hexdigest()
-    updates.check(update.weights, update.sha256)
+    model_updates.check(update.weights, update.sha256)
     (tmp_path / "new.pt").write_bytes(b"weighty")
     with pytest.raises(BadWeights, match="not those announced"):
-        updates.check(update.weights, update.sha256)
+        model_updates.check(update.weights, update.sha256)
     with pytest.raises(BadWeights, match="No such file"):
-        updates.announce("photos", "old.pt")
+        model_updates.announce("photos", "old.pt")
     with pytest.raises(UsageError, match=r"\.\./photos"):
-        updates.announce("../photos", "new.pt")
+        model_updates.announce("../photos", "new.pt")
 
 
 @pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN])
@@ -246,13 +251,13 @@ def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
                 caught.append(1)
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(serving, "INSISTENCE", 0.2)
-    monkeypatch.setattr(serving._Runner, "start", deaf)
+    monkeypatch.setattr(serve, "INSISTENCE", 0.2)
+    monkeypatch.setattr(serve._Runner, "start", deaf)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGINT, interrupts)
     try:
         with pytest.raises(KeyboardInterrupt):
-            serving._Runner(name="deaf").run()
+            serve._Runner(name="deaf").run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -294,7 +299,7 @@ def test_our_own_server_keeps_leases_on_the_disk_and_tells_nobody(level: str | N
 def test_what_would_let_every_run_fail_is_said_before_a_server_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serving.prefect_server, "server", lambda *_: pytest.fail("a server was started"))
+    monkeypatch.setattr(serve.prefect_server, "server", lambda *_: pytest.fail("a server was started"))
     images = corpus.write_images(tmp_path / "images", 4)
     right = {"images": str(images), "store": str(tmp_path / "store"), "model": "support.corpus:net", "input_size": 32}
     for wrong, code in (
@@ -311,14 +316,14 @@ def test_what_would_let_every_run_fail_is_said_before_a_server_is_started(
 def test_lost_weights_of_a_run_that_is_there_are_no_hindrance(tmp_path: Path) -> None:
     """Else no update could be heard of that mends it."""
     published(tmp_path, "listing", config={"model": "m", "weights": "/gone.pt"}, weights={"sha256": "0" * 64})
-    serving.check(RunConfig(images="/photos", store=str(tmp_path), name="photos", model="m"))
+    serve.check(RunConfig(images="/photos", store=str(tmp_path), name="photos", model="m"))
 
 
 @pytest.mark.parametrize("waiting", [[], ["actlas: regenerate photos"]])
 def test_an_update_says_who_waits_for_it(
     waiting: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serving, "announce", lambda update: waiting)
+    monkeypatch.setattr(serve, "announce", lambda update: waiting)
     asked = ["model", "updated", "photos", "--weights"]
     (tmp_path / "new.pt").write_bytes(b"weights")
     assert cli.invoke([*asked, str(tmp_path / "new.pt")]) == 0
@@ -356,21 +361,21 @@ class Knowing:
 
 
 def test_a_deployment_of_the_same_name_for_another_store_is_left_alone(tmp_path: Path) -> None:
-    ours = serving.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
+    ours = serve.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
     told = {"actlas/photos": {"config": {"store": str(tmp_path)}}, "actlas-regenerate/photos": {"store": str(tmp_path)}}
     for known in ({}, told):
-        serving.check_names(Knowing(known, []), ours)  # type: ignore[arg-type]
+        serve.check_names(Knowing(known, []), ours)  # type: ignore[arg-type]
     for name, parameters in (("actlas", {"config": {}}), ("actlas-regenerate", {"store": "/theirs"})):
         another = Knowing(told | {f"{name}/photos": parameters}, [])
         with pytest.raises(UsageError, match=f"another store .*`prefect deployment delete {name}/photos`"):
-            serving.check_names(another, ours)  # type: ignore[arg-type]
+            serve.check_names(another, ours)  # type: ignore[arg-type]
 
 
 def test_only_runs_of_this_store_are_buried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, theirs = {"store": str(tmp_path)}, {"store": "/theirs"}
     client = Knowing({}, [mine, theirs, {"config": mine}, {"config": theirs}, {"config": {}}])
-    monkeypatch.setattr(orphans, "get_client", lambda **_: client)
-    orphans.bury(Store(tmp_path), "photos", [])
+    monkeypatch.setattr(crashed_runs, "get_client", lambda **_: client)
+    crashed_runs.bury(Store(tmp_path), "photos", [])
     assert client.ended == [0, 2]
 
 
@@ -397,22 +402,28 @@ def test_the_report_adds_up_by_stage() -> None:
     ]
     summary = {"name": "photos", "version": 3, "used": 9_990, "images": 10_000, "rejected": 10, "computed": 3}
     summary |= {"reused": 1, "seconds": 4.4, "reasons": {"truncated": 10}, "stages": rows}
-    text = page.report(summary)
+    text = run_report.report(summary)
     assert "9,990 of 10,000 images used, 10 rejected; 3 results computed, 1 reused, in 4 s." in text
     assert "- rejected: 10 truncated" in text
     assert "| cells | 3 | 1 | 3.8 | 0.1 |" in text
 
 
 def test_the_viewer_is_linked_where_its_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(page.VIEWER, raising=False)
-    assert page.viewer({"name": "photos", "version": 3}) is None
-    monkeypatch.setenv(page.VIEWER, "https://atlas.example/")
-    assert page.viewer({"name": "photos", "version": 3}) == "https://atlas.example/photos@3/run"
+    monkeypatch.delenv(run_report.VIEWER, raising=False)
+    assert run_report.viewer({"name": "photos", "version": 3}) is None
+    monkeypatch.setenv(run_report.VIEWER, "https://atlas.example/")
+    assert run_report.viewer({"name": "photos", "version": 3}) == "https://atlas.example/photos@3/run"
 
 
 def test_the_page_on_schedules_names_what_there_is() -> None:
     text = (ROOT / "docs" / "schedules.md").read_text()
-    words = [*orphans.FINAL, prefect_flow.GPU_TAG, page.VIEWER, updates.EVENT, f"{updates.RESOURCE}photos"]
+    words = [
+        *crashed_runs.FINAL,
+        prefect_flow.GPU_TAG,
+        run_report.VIEWER,
+        model_updates.EVENT,
+        f"{model_updates.RESOURCE}photos",
+    ]
     words += [f"{flow.name}/{name}" for name, flow in FLOWS.items()] + ["AwaitingConcurrencySlot"]
     assert [word for word in words if f"`{word}`" not in text] == []
     first, second = prefect_flow.perform.retry_delay_seconds

@@ -12,13 +12,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+import setuptools
 import yaml
 from dockerfile_parse import DockerfileParser
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from support import compose
 
-from flows.viewer import guard
+from flows.viewer import security
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -152,8 +153,8 @@ def test_the_viewers_health_check_is_let_in(file: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(urllib.request, "urlopen", lambda request, timeout: asked.append(request))
     monkeypatch.setenv("ACTLAS_TOKEN", viewer["environment"]["ACTLAS_TOKEN"])
     exec(code, {})  # the file's own line
-    rules = guard.Rules(hosts=None, token=GIVEN["ACTLAS_TOKEN"])
-    guarded = TestClient(guard.Guard(PlainTextResponse("well"), rules, uploads=()), follow_redirects=False)
+    rules = security.Rules(hosts=None, token=GIVEN["ACTLAS_TOKEN"])
+    guarded = TestClient(security.Guard(PlainTextResponse("well"), rules, uploads=()), follow_redirects=False)
     there = asked[0].full_url
     assert (python, option, guarded.get(there, headers=dict(asked[0].headers)).status_code) == ("python", "-c", 200)
     assert guarded.get(there).status_code == 401
@@ -227,7 +228,8 @@ def test_variables_that_libraries_write_to_lie_where_writing_is_allowed(stages: 
 
 
 def test_every_package_is_installed() -> None:
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rule = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    listed = setuptools.find_packages(str(ROOT), include=rule["include"])
     found = {
         ".".join(init.parent.relative_to(ROOT).parts)
         for package in ("atlas", "storage", "flows")

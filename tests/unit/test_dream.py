@@ -18,8 +18,8 @@ from atlas.arrays import Layer
 from atlas.inversion import dream as dreams
 from atlas.inversion.dream import Tile
 from atlas.inversion.objectives import Objective, deepdream, of_layer
-from flows import dreaming
 from flows.cli import invoke
+from flows.drawing import dream
 
 REACH = 4
 """Pixels beyond which a place of the net's output sees nothing."""
@@ -401,8 +401,8 @@ def test_what_cannot_be_dreamed_is_one_line(
 
 
 def test_noise_is_seeded(folder: Path) -> None:
-    look = dreaming.Look(model=dreaming.subject.models.load("dreamnet3:make", input_size=24))
-    first, again, other = (dreaming.noise(look, dreaming.How(seed=seed)) for seed in (1, 1, 2))
+    look = dream.Look(model=dream.subject.models.load("dreamnet3:make", input_size=24))
+    first, again, other = (dream.noise(look, dream.How(seed=seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first.shape == (24, 24, 3)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from atlas import drift as module
-from atlas.drift import drift, mix_change, overlap, total_variation
+from atlas.comparing import drift as module
+from atlas.comparing.drift import drift, mix_change, overlap, total_variation
 
 RNG = np.random.default_rng
 

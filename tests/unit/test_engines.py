@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from support import corpus
 
-from flows import engines, pipeline
-from flows.engines import Inline
+from flows.pipeline import engines
+from flows.pipeline import run as pipeline
+from flows.pipeline.engines import Inline
 from flows.stages import listing, reading
 from storage.errors import BadWeights, Changed, NoSpace, Unreadable
 

@@ -18,14 +18,19 @@ from atlas.arrays import Layer
 from atlas.colours import BLUE, ORANGE
 from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import groups
-from flows import cli, explaining, illustrating, image_sheet, one_layer, sheet_parts, typeset
+from flows import cli
 from flows.commands import explain as command
-from flows.explaining import Told
-from flows.illustrating import Drawing
-from flows.looking import Look
+from flows.drawing import illustrator
+from flows.drawing.illustrator import Drawing
+from flows.model.context import Look
+from flows.one_image import explain
+from flows.one_image import layer as one_layer
+from flows.one_image.explain import Told
+from flows.sheets import canvas, image_parts
+from flows.sheets import image as image_sheet
 from storage.errors import NotFound, UnknownLayer, UsageError
 from storage.models import Model
-from storage.preprocessing import Preprocess
+from storage.models.preprocessing import Preprocess
 
 CLASSES = ("left", "right", "both")
 SIDE = 24
@@ -77,7 +82,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def few_photos(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setattr(illustrating, "SAMPLE_PHOTOS", 4)
+    monkeypatch.setattr(illustrator, "SAMPLE_PHOTOS", 4)
 
 
 PLAIN = Told(icons="none", groups=3, cells=4, parts=2)
@@ -85,7 +90,7 @@ PLAIN = Told(icons="none", groups=3, cells=4, parts=2)
 
 @pytest.fixture(scope="module")
 def answer(look: Look, image: str) -> dict[str, Any]:
-    return explaining.explain(look, image, "first", to="second", told=PLAIN)
+    return explain.explain(look, image, "first", to="second", told=PLAIN)
 
 
 def test_everything_adds_up_to_the_same(answer: dict[str, Any]) -> None:
@@ -131,7 +136,7 @@ def test_classes_of_parts_agree_with_the_gradient_of_each(look: Look, image: str
     parts = answer["layer"]["parts"]
     for index, name in enumerate(CLASSES):
         told = Told(icons="none", groups=1, cells=2, parts=2, target=name)
-        by_class = explaining.explain(look, image, "first", told=told)["layer"]["attribution"]["blocks"]
+        by_class = explain.explain(look, image, "first", told=told)["layer"]["attribution"]["blocks"]
         place = np.argmax(parts["classes"] == index, axis=2)
         values = np.take_along_axis(parts["class_values"], place[..., None], 2)[..., 0]
         assert np.allclose(values, by_class, atol=1e-4)
@@ -182,7 +187,7 @@ def test_units_are_followed_to_the_later_layer(look: Look, answer: dict[str, Any
 
 def test_one_class_against_another(look: Look, image: str) -> None:
     one, other, apart = (
-        explaining.explain(look, image, "first", told=Told(icons="none", target=target, versus=versus, groups=1))
+        explain.explain(look, image, "first", told=Told(icons="none", target=target, versus=versus, groups=1))
         for target, versus in (("left", None), ("class:2", None), ("left", "both"))
     )
     parts = [answer["layer"]["attribution"]["positions"] for answer in (one, other, apart)]
@@ -191,7 +196,7 @@ def test_one_class_against_another(look: Look, image: str) -> None:
 
 
 def test_the_same_again_and_groups_by_the_seed(look: Look, image: str, answer: dict[str, Any]) -> None:
-    again = explaining.explain(look, image, "first", to="second", told=PLAIN)
+    again = explain.explain(look, image, "first", to="second", told=PLAIN)
     assert (again["layer"]["groups"]["maps"] == answer["layer"]["groups"]["maps"]).all()
     assert (again["between"]["positions"] == answer["between"]["positions"]).all()
 
@@ -200,10 +205,10 @@ def test_a_class_token_that_reads_nothing_here_is_said(image: str) -> None:
     look = look_at(Classed())
     axes = look.layers(["block"])
     assert axes["block"].prefix == 1
-    found = explaining.explain(look, image, "block", told=Told(icons="none", groups=2))
+    found = explain.explain(look, image, "block", told=Told(icons="none", groups=2))
     assert np.abs(found["layer"]["attribution"]["positions"]).max() == 0
     assert found["layer"]["notes"][0].startswith("nothing at block moves the score")
-    assert not explaining.explain(look, image, "patch", told=Told(icons="none", groups=2))["layer"]["notes"]
+    assert not explain.explain(look, image, "patch", told=Told(icons="none", groups=2))["layer"]["notes"]
 
 
 def test_a_layer_read_through_layer_norm_is_said() -> None:
@@ -218,14 +223,14 @@ def test_a_layer_read_through_layer_norm_is_said() -> None:
 
 def test_icons_are_drawn_of_blocks_and_groups(look: Look, image: str) -> None:
     told = Told(cells=2, groups=2, drawing=Drawing(steps=2, size=32, seed=1))
-    found = explaining.explain(look, image, "first", told=told)["layer"]
+    found = explain.explain(look, image, "first", told=told)["layer"]
     assert found["grid"]["pictures"].shape == (2, 2, 32, 32, 3)
     assert found["groups"]["pictures"].shape == (2, 32, 32, 3)
     assert found["grid"]["icons_from"] == "drawn, fast, 2 steps"
     assert found["whitened_by"] == "4 sample photos"
     assert found["unit_pictures_from"].startswith("drawn")
     assert {unit for unit, _ in found["unit_pictures"]} <= set(range(4))
-    again = explaining.explain(look, image, "first", told=told)["layer"]
+    again = explain.explain(look, image, "first", told=told)["layer"]
     assert (again["grid"]["pictures"] == found["grid"]["pictures"]).all()
     usual = found["grid"]["values"] / found["grid"]["relative"]
     assert (usual > 0).all()
@@ -233,7 +238,7 @@ def test_icons_are_drawn_of_blocks_and_groups(look: Look, image: str) -> None:
 
 def test_the_sheet_shows_both_layers(look: Look, image: str, answer: dict[str, Any]) -> None:
     sheet = image_sheet.draw(answer)
-    assert sheet.shape[1] == sheet_parts.WIDTH
+    assert sheet.shape[1] == image_parts.WIDTH
     assert (sheet[-20:] == 255).all()
     one = image_sheet.draw(answer | {"later": None, "between": None})
     assert len(sheet) > len(one) + 500
@@ -243,7 +248,7 @@ def test_the_sheet_shows_both_layers(look: Look, image: str, answer: dict[str, A
 
 
 def test_the_grid_draws_each_icon_in_its_place_with_its_area(answer: dict[str, Any]) -> None:
-    page, grid = typeset.Page(500), dict(answer["layer"]["grid"])
+    page, grid = canvas.Page(500), dict(answer["layer"]["grid"])
     colours = np.arange(16).reshape(4, 4) * 10 + 20
     grid["pictures"] = np.broadcast_to(colours[..., None, None, None], (4, 4, 8, 8, 3)).astype(np.uint8)
     image_sheet._icon_grid(page, 50, 30, grid, (400, 400))
@@ -258,7 +263,7 @@ def test_the_grid_draws_each_icon_in_its_place_with_its_area(answer: dict[str, A
 def test_the_overlay_is_orange_where_the_map_is_positive_and_blue_where_not() -> None:
     map = np.zeros((4, 4), np.float32)
     map[0, 0], map[3, 3] = 1, -1
-    shown = sheet_parts.overlay(np.full((8, 8, 3), 128, np.uint8), map, (64, 64)).astype(int)
+    shown = image_parts.overlay(np.full((8, 8, 3), 128, np.uint8), map, (64, 64)).astype(int)
     assert shown[4, 4, 0] > shown[4, 4, 2] + 60
     assert shown[60, 60, 2] > shown[60, 60, 0] + 60
     assert np.ptp(shown[4, 60]) < 4
@@ -266,7 +271,7 @@ def test_the_overlay_is_orange_where_the_map_is_positive_and_blue_where_not() ->
 
 def test_the_part_of_a_block_is_the_one_it_lies_in(answer: dict[str, Any]) -> None:
     layer = answer["layer"]
-    found = [sheet_parts.part_of(layer, {"row": row, "col": 3 - row}) for row in range(4)]
+    found = [image_parts.part_of(layer, {"row": row, "col": 3 - row}) for row in range(4)]
     assert found == [(0, 1), (0, 1), (1, 0), (1, 0)]
 
 
@@ -274,19 +279,19 @@ def test_the_part_of_a_block_is_the_one_it_lies_in(answer: dict[str, Any]) -> No
 
 
 def test_signs_that_the_font_lacks_are_drawn_by_another() -> None:
-    runs = typeset._runs("7 × 7 → −1", 16)
+    runs = canvas._runs("7 × 7 → −1", 16)
     assert "".join(run for run, _ in runs) == "7 × 7 → −1"
     assert len({id(font) for _, font in runs}) == 2
-    assert typeset.length("×", 16) > 0
+    assert canvas.length("×", 16) > 0
 
 
 def test_words_fit() -> None:
-    assert typeset.fitted("a name that is much too long", 13, 60).endswith("…")
-    assert typeset.length(typeset.fitted("a name that is much too long", 13, 60), 13) <= 60
-    lines = typeset.wrapped("one two three four five six seven", 13, 70)
+    assert canvas.fitted("a name that is much too long", 13, 60).endswith("…")
+    assert canvas.length(canvas.fitted("a name that is much too long", 13, 60), 13) <= 60
+    lines = canvas.wrapped("one two three four five six seven", 13, 70)
     assert " ".join(lines) == "one two three four five six seven"
-    assert all(typeset.length(line, 13) <= 70 for line in lines)
-    assert [typeset.signed(value) for value in (0.0, 0.314, -2.5, 63.21, -412.3)] == [
+    assert all(canvas.length(line, 13) <= 70 for line in lines)
+    assert [canvas.signed(value) for value in (0.0, 0.314, -2.5, 63.21, -412.3)] == [
         "0.00",
         "+0.31",
         "−2.50",
@@ -317,7 +322,7 @@ def test_what_cannot_be_is_said_in_a_line(
     look: Look, image: str, layer: str, to: str | None, told: dict[str, Any], says: str
 ) -> None:
     with pytest.raises((UsageError, NotFound, UnknownLayer), match=says) as error:
-        explaining.explain(look, image, layer, to=to, told=Told(**{"icons": "none", **told}))
+        explain.explain(look, image, layer, to=to, told=Told(**{"icons": "none", **told}))
     assert "\n" not in str(error.value)
 
 
@@ -335,7 +340,7 @@ def test_the_command_gives_numbers_and_a_sheet(
     said = capsys.readouterr()
     assert "score" in said.out.splitlines()[0]
     assert "wrote a.png" in said.err
-    assert Image.open("a.png").width == sheet_parts.WIDTH
+    assert Image.open("a.png").width == image_parts.WIDTH
 
 
 def test_json_has_no_pictures(answer: dict[str, Any]) -> None:
@@ -347,8 +352,8 @@ def test_json_has_no_pictures(answer: dict[str, Any]) -> None:
 def test_pictures_that_are_not_square_keep_their_shape(answer: dict[str, Any]) -> None:
     wide = answer | {"picture": np.zeros((24, 48, 3), np.uint8)}
     assert len(image_sheet.draw(wide)) < len(image_sheet.draw(answer)) - 400
-    assert sheet_parts.crop(wide["picture"], answer["layer"], {"row": 0, "col": 3}).shape[2] == 3
-    assert sheet_parts.fit(wide["picture"], 100) == (100, 50)
+    assert image_parts.crop(wide["picture"], answer["layer"], {"row": 0, "col": 3}).shape[2] == 3
+    assert image_parts.fit(wide["picture"], 100) == (100, 50)
 
 
 # Mutants
@@ -370,7 +375,7 @@ def test_mutant_parts_laid_the_other_way_round_are_seen(look: Look, image: str, 
 
 
 def test_mutant_icons_in_the_wrong_place_are_seen(answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    right = sheet_parts.block_box
+    right = image_parts.block_box
 
     def turned(layer: Any, place: dict[str, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
         return right(layer, {"row": place["col"], "col": place["row"]}, size)

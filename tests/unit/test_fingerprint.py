@@ -26,7 +26,7 @@ from torchvision.models.swin_transformer import (
 )
 from torchvision.models.vision_transformer import VisionTransformer
 
-from atlas import activations, fingerprint
+from atlas.model import activations, fingerprint
 
 Fingerprints = Callable[[nn.Module, Tensor, list[str], fingerprint.Digests], dict[str, str]]
 

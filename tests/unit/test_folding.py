@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from atlas import folding
-from atlas.activations import Recordable, probe, recording, run_to
 from atlas.arrays import Layer
+from atlas.model import folding
+from atlas.model.activations import Recordable, probe, recording, run_to
 
 
 def lite0() -> nn.Module:

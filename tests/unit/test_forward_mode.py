@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from atlas import activations, forward_mode
 from atlas.arrays import Layer
-from atlas.forward_mode import NoTangentError
+from atlas.model import activations, forward_mode
+from atlas.model.forward_mode import NoTangentError
 from storage import models
 
 Net = tuple[nn.Module, Tensor, Layer, Callable[[Any], Tensor]]

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import errors, tables
+from storage import errors
+from storage.artefacts import tables
 from storage.images.contract import Scan
 from storage.images.listing import FILE, SCHEMA, about, listing
 from storage.images.shards import shards

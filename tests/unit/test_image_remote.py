@@ -21,7 +21,7 @@ from flows.config import RunConfig
 from storage import errors
 from storage.images import remote, sources
 from storage.images.listing import about, listing
-from storage.store import Store
+from storage.store.store import Store
 
 _numbers = itertools.count()
 

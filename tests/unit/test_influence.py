@@ -9,10 +9,11 @@ from scipy.stats import spearmanr
 from support import corpus, planted
 from torch import Tensor, nn
 
-from atlas import activations, influence
+from atlas import influence
 from atlas.arrays import Layer
-from atlas.forward_mode import Direction
 from atlas.influence import Connections, Influence
+from atlas.model import activations
+from atlas.model.forward_mode import Direction
 
 IMAGES = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from support.nets import seeded
 from torch import Tensor, nn
 
-from atlas.activations import probe
 from atlas.inversion import fused
 from atlas.inversion.fused import Fused
 from atlas.inversion.render import frozen, look
+from atlas.model.activations import probe
 
 
 class Blocks(nn.Module):

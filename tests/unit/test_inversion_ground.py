@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from atlas.arrays import Layer
-from atlas.inversion import ground as ground_module
-from atlas.inversion.ground import LEVELS, Ground, grounds, palette
+from atlas.inversion import initial_colour as ground_module
 from atlas.inversion.icons import icons
+from atlas.inversion.initial_colour import LEVELS, Ground, grounds, palette
 from atlas.inversion.parameterisations import coloured
 from atlas.inversion.recipes import BEST, DISTILL, FAST
 from atlas.inversion.render import look

@@ -14,10 +14,10 @@ from atlas.arrays import Byte, Icons, Layer
 from atlas.inversion import draws
 from atlas.inversion import icons as icons_module
 from atlas.inversion.ascent import adam
+from atlas.inversion.fidelity import WEAK_COSINE, Proof, batches, prove, whitened_cosines
 from atlas.inversion.icons import as_bytes, icons, usable_size
 from atlas.inversion.objectives import PICTURE, neuron, of_layer
 from atlas.inversion.parameterisations import pixels
-from atlas.inversion.proof import WEAK_COSINE, Proof, batches, prove, whitened_cosines
 from atlas.inversion.recipes import BEST, DISTILL, FAST, RECIPES, Recipe
 from atlas.inversion.render import frozen, look, render
 

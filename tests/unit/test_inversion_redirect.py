@@ -8,9 +8,9 @@ import torch
 from support.nets import RECTIFIERS, W1, W2, Chain, V
 from torch import Tensor
 
-from atlas.inversion import redirect
+from atlas.inversion import redirected_relu
 from atlas.inversion.objectives import LOGITS, Seen
-from atlas.inversion.redirect import redirecting
+from atlas.inversion.redirected_relu import redirecting
 from atlas.inversion.render import See
 
 PIXELS = 4 * np.random.default_rng(0).standard_normal((60, 2))
@@ -79,11 +79,11 @@ def test_only_the_first_steps_are_redirected() -> None:
     for step in range(5):
         np.testing.assert_array_equal(gradient(see), helped if step < 3 else plain)
     np.testing.assert_array_equal(gradient(redirecting(see_of("module"), steps=0)), plain)
-    assert redirect.STEPS == 16
+    assert redirected_relu.STEPS == 16
 
 
 def test_mutant_a_rule_for_the_whole_batch_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = redirect._rule
+    real = redirected_relu._rule
 
     def of_batch(node: object) -> object:
         rule = real(node)
@@ -93,16 +93,18 @@ def test_mutant_a_rule_for_the_whole_batch_is_seen(monkeypatch: pytest.MonkeyPat
 
         return shared
 
-    monkeypatch.setattr(redirect, "_rule", of_batch)
+    monkeypatch.setattr(redirected_relu, "_rule", of_batch)
     assert gap("module") > 0.1
 
 
 def test_mutant_letting_everything_through_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redirect, "_rule", lambda node: lambda by_input, by_output: (by_output[0], *by_input[1:]))
+    monkeypatch.setattr(
+        redirected_relu, "_rule", lambda node: lambda by_input, by_output: (by_output[0], *by_input[1:])
+    )
     assert gap("functional") > 0.1
 
 
 def test_mutant_forgetting_the_limit_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redirect, "_limit", lambda node: None)
+    monkeypatch.setattr(redirected_relu, "_limit", lambda node: None)
     assert gap("relu6") > 0.1
     assert gap("module") < 1e-12

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas import layout as module
-from atlas.layout import layout, mix
+from atlas.layout import layout as module
+from atlas.layout.layout import layout, mix
 
 RNG = np.random.default_rng
 

@@ -16,9 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import models as library
 
-from storage import models, weights, zoo
+from storage import models
 from storage.errors import BadWeights, ModelError, UsageError
-from storage.preprocessing import Preprocess
+from storage.models import weights, zoo
+from storage.models.preprocessing import Preprocess
 
 
 @pytest.fixture(autouse=True)
@@ -135,8 +136,8 @@ def test_errors_are_one_line(
 
 OWN = """
 import torch
-from storage.models import Model
-from storage.preprocessing import Preprocess
+from storage.models.loading import Model
+from storage.models.preprocessing import Preprocess
 from helper_of_mine import width
 
 def plain():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atlas import motion
-from atlas.motion import arrows, bar, beyond, bring_over, cell_changes, displacement, shifts
+from atlas.comparing import motion
+from atlas.comparing.motion import arrows, bar, beyond, bring_over, cell_changes, displacement, shifts
 
 RNG = np.random.default_rng
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from atlas import neighbours
-from atlas.neighbours import Index, Neighbours, graph, one_thread
+from atlas.layout import neighbours
+from atlas.layout.neighbours import Index, Neighbours, graph, one_thread
 
 
 def brute(base: np.ndarray, queries: np.ndarray, k: int) -> Neighbours:

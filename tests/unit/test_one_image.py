@@ -9,12 +9,12 @@ from support import corpus, planted
 from support.nets import noise, seeded
 from torch import Tensor, nn
 
-from atlas import activations
-from atlas.activations import run_to
 from atlas.arrays import Layer
 from atlas.attribution.scores import class_logit, class_probability
-from atlas.forward_mode import NoTangentError
 from atlas.inversion.whitening import second_moment
+from atlas.model import activations
+from atlas.model.activations import run_to
+from atlas.model.forward_mode import NoTangentError
 from atlas.one_image import between, blocks, contribution, groups, likeness
 from storage.models import find_logits
 

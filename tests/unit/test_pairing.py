@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas import pairing
-from atlas.pairing import Places, shared
+from atlas.comparing import pairing
+from atlas.comparing.pairing import Places, shared
 
 Row = tuple[int, int, int]
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)), max_size=30)

@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 from atlas.arrays import Samples
 from atlas.inversion import whitening
 from flows.stages import layout as stage
-from flows.work import Make
-from storage import arrays, parts
-from storage.store import Result, Store, stage_key
+from flows.stages.tasks import Make
+from storage.artefacts import arrays
+from storage.artefacts import samples as sample_arrays
+from storage.store.store import Result, Store, stage_key
 
 UNITS = 64
 
@@ -39,8 +40,8 @@ def collected(store: Store, whole: Samples, sizes: Sequence[int]) -> list[Result
         rows = slice(first, first + size)
         part = Samples(**{name: getattr(whole, name)[rows] for name in ("activations", "image_id", "y", "x")})
         with store.draft("collect", stage_key("collect", 1, {}, {"shard": number, "sizes": list(sizes)})) as draft:
-            parts.write_samples(draft.path, part)
-            found.append(draft.commit(parts.counts(part)))
+            sample_arrays.write_samples(draft.path, part)
+            found.append(draft.commit(sample_arrays.counts(part)))
         first += size
     return found
 
@@ -66,7 +67,7 @@ def peak(work: Callable[[], Any]) -> int:
 def test_samples_are_read_joined_and_without_gaps(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     whole = samples(300)
     shards = collected(Store(tmp_path), whole, sizes)
-    found, places, used = parts.read_samples(shards), parts.read_places(shards), kept(whole)
+    found, places, used = sample_arrays.read_samples(shards), sample_arrays.read_places(shards), kept(whole)
     for name in ("activations", "image_id", "y", "x"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name)[used])
         assert getattr(found, name).dtype == getattr(whole, name).dtype
@@ -77,15 +78,15 @@ def test_samples_are_read_joined_and_without_gaps(tmp_path: Path, sizes: tuple[i
 def test_samples_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = samples(20_000)
     shards = collected(Store(tmp_path), whole, [1_000] * 20)
-    size = parts.read_samples(shards).activations.nbytes
-    assert peak(lambda: parts.read_samples(shards)) < 1.5 * size
+    size = sample_arrays.read_samples(shards).activations.nbytes
+    assert peak(lambda: sample_arrays.read_samples(shards)) < 1.5 * size
 
     def joined(shards: Sequence[Result]) -> np.ndarray:  # the mutant: all shards, then all of them end to end
-        held = [parts._used(arrays.read_group(part.path / "samples.zarr")) for part in shards]
+        held = [sample_arrays._used(arrays.read_group(part.path / "samples.zarr")) for part in shards]
         return np.concatenate([part["activations"] for part in held])
 
-    monkeypatch.setattr(parts, "read_samples", joined)
-    assert peak(lambda: parts.read_samples(shards)) > 1.9 * size
+    monkeypatch.setattr(sample_arrays, "read_samples", joined)
+    assert peak(lambda: sample_arrays.read_samples(shards)) > 1.9 * size
 
 
 class Page:

@@ -14,11 +14,14 @@ from support.nets import noise, seeded
 from torch import Tensor, nn
 
 from atlas import boxes
-from atlas.activations import probe
 from atlas.arrays import Layer
-from atlas.attribution import UndefinedMethodError, deconvnet, gradient, guided_backprop, patches, unit
+from atlas.attribution import patches
+from atlas.attribution.gradients import gradient
+from atlas.attribution.guided_backprop import UndefinedMethodError, deconvnet, guided_backprop
+from atlas.attribution.scores import unit
+from atlas.model.activations import probe
 from storage.images import crops
-from storage.preprocessing import Preprocess
+from storage.models.preprocessing import Preprocess
 
 NET = seeded(
     nn.Sequential(

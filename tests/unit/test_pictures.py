@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage import pictures
+from storage.artefacts import pictures
+from storage.artefacts.pictures import TILE, decode, encode, read, write_png, write_pyramid
 from storage.errors import Damaged, StoreError
-from storage.pictures import TILE, decode, encode, read, write_png, write_pyramid
 
 
 def noise(height: int = 300, width: int = 530) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atlas import placement
-from atlas.frame import follow, orient, register, to_square
-from atlas.neighbours import Index, Neighbours
-from atlas.placement import Plan, vote, weights
+from atlas.layout import out_of_sample
+from atlas.layout.alignment import follow, orient, register, to_square
+from atlas.layout.neighbours import Index, Neighbours
+from atlas.layout.out_of_sample import Plan, vote, weights
 
 
 def found(*distances: float) -> Neighbours:
@@ -48,7 +48,7 @@ def test_further_vectors_lie_where_a_hand_calculation_says() -> None:
 
 def test_mutant_the_plain_mean_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = lambda places, shares, reach: (places * shares[..., None]).sum(1) / shares.sum(1, keepdims=True)  # noqa: E731
-    monkeypatch.setattr(placement, "vote", plain)
+    monkeypatch.setattr(out_of_sample, "vote", plain)
     with pytest.raises(AssertionError):
         test_further_vectors_lie_where_a_hand_calculation_says()
 

@@ -21,7 +21,7 @@ from torchvision.transforms import functional as reference
 from torchvision.transforms._presets import ImageClassification
 
 from atlas.arrays import Geometry
-from storage.preprocessing import Preprocess, from_fingerprint, from_timm, from_torchvision
+from storage.models.preprocessing import Preprocess, from_fingerprint, from_timm, from_torchvision
 
 SIZES = [(500, 375), (375, 500), (256, 256), (224, 224), (100, 80), (1, 1), (3, 100), (401, 257), (225, 600)]
 WEIGHTS = [
@@ -71,7 +71,7 @@ def test_any_sizes_equal_torchvisions(width: int, height: int, resize: int, crop
 
 
 def test_mutant_a_crop_that_rounds_up_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from storage import preprocessing
+    from storage.models import preprocessing
 
     monkeypatch.setattr(preprocessing, "_first", lambda resized, crop: -((crop - resized) // 2))
     preset = ImageClassification(crop_size=224, resize_size=225)
@@ -235,7 +235,7 @@ def test_fingerprints_tell_preprocessings_apart() -> None:
 
 def test_reading_images_and_geometry_load_no_torch() -> None:
     script = (
-        "import sys; from storage.preprocessing import Preprocess; from storage.images import decode, listing, sources, shards;"
+        "import sys; from storage.models import Preprocess; from storage.images import decode, listing, sources, shards;"
         "Preprocess().geometry(3, 4); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

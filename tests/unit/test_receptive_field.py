@@ -14,9 +14,9 @@ from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 from atlas import boxes
-from atlas import receptive_field as rf
-from atlas.activations import probe
 from atlas.arrays import Geometry, Layer
+from atlas.model import receptive_field as rf
+from atlas.model.activations import probe
 
 
 def arithmetic(net: nn.Sequential, size: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torchvision.models.googlenet import Inception as InceptionBlock
 from torchvision.models.resnet import BasicBlock
 
-from atlas.activations import probe
-from atlas.attribution import UndefinedMethodError, class_logit, deconvnet, gradient, guided_backprop, unit
+from atlas.attribution.gradients import gradient
+from atlas.attribution.guided_backprop import UndefinedMethodError, deconvnet, guided_backprop
+from atlas.attribution.scores import class_logit, unit
+from atlas.model.activations import probe
 
 Method = Callable[..., Tensor]
 

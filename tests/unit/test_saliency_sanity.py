@@ -18,7 +18,8 @@ from scipy.stats import spearmanr
 from skimage import data
 from torch import Tensor, nn
 
-from atlas.attribution import Score, attribute, class_logit
+from atlas.attribution.methods import attribute
+from atlas.attribution.scores import Score, class_logit
 from storage.models import load
 
 MODEL = load("efficientnet-lite0", input_size=96)

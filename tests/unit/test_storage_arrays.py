@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from storage import arrays
+from storage.artefacts import arrays
 from storage.errors import Damaged
-from storage.records import canonical, sha256
+from storage.store.records import canonical, sha256
 
 Array = np.ndarray[Any, Any]
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import tables
+from storage.artefacts import tables
 from storage.errors import Damaged
 
 

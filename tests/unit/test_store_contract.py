@@ -15,12 +15,12 @@ import pytest
 from support import stores
 from support.trees import tree
 
-from storage import disk, drafts
 from storage.errors import Damaged, Incomplete, Locked, NoSpace, NotFound, StoreError, UsageError
-from storage.places import Places
-from storage.results import Result
-from storage.store import Contents, Entry, Store
-from storage.verify import verify
+from storage.store import disk, drafts
+from storage.store.places import Places
+from storage.store.results import Result
+from storage.store.store import Contents, Entry, Store
+from storage.store.verify import verify
 
 
 @pytest.fixture(autouse=True)
@@ -285,19 +285,27 @@ def replace(places: Places, ours: Result) -> None:
 
 
 MUTANTS: dict[str, tuple[str, str, Any]] = {
-    "storage.disk.link": ("test_two_publishers_at_once_get_two_versions", "overwrites", overwrite),
-    "storage.versions._check_and_sync": ("test_publish_refuses_what_is_not_there", "checks nothing", lambda *_: None),
-    "storage.drafts._adopt": ("test_the_first_commit_of_a_key_wins", "lets the last commit win", replace),
-    "storage.places.is_name": ("test_no_odd_name_reaches_a_path", "lets any name pass", lambda name: True),
+    "storage.store.disk.link": ("test_two_publishers_at_once_get_two_versions", "overwrites", overwrite),
+    "storage.store.versions._check_and_sync": (
+        "test_publish_refuses_what_is_not_there",
+        "checks nothing",
+        lambda *_: None,
+    ),
+    "storage.store.drafts._adopt": ("test_the_first_commit_of_a_key_wins", "lets the last commit win", replace),
+    "storage.store.places.is_name": ("test_no_odd_name_reaches_a_path", "lets any name pass", lambda name: True),
     "fcntl.flock": ("test_only_one_works_on_a_run", "locks nothing", lambda *_: None),
-    "storage.locks._held": ("test_a_forked_child_keeps_no_lock", "leaves locks open in children", Blind()),
+    "storage.store.locks._held": ("test_a_forked_child_keeps_no_lock", "leaves locks open in children", Blind()),
     "os.getpid": ("test_a_forked_child_leaves_its_parents_draft_alone", "tells no child from its parent", lambda: 7),
-    "storage.disk.remove_tree": (
+    "storage.store.disk.remove_tree": (
         "test_nothing_is_found_before_commit_or_after_an_abandoned_draft",
         "clears nothing",
         lambda path: None,
     ),
-    "storage.versions.heal": ("test_a_lost_version_file_is_read_from_its_copy", "writes no copies", lambda *_: None),
+    "storage.store.versions.heal": (
+        "test_a_lost_version_file_is_read_from_its_copy",
+        "writes no copies",
+        lambda *_: None,
+    ),
 }
 
 

@@ -13,11 +13,11 @@ import pytest
 from support import faults, stores
 from support.trees import strays, tree
 
-from storage import disk, drafts, verify
-from storage.gc import gc
-from storage.places import MANIFEST, Places
-from storage.results import Result
-from storage.store import Store
+from storage.store import disk, drafts, verify
+from storage.store.gc import gc
+from storage.store.places import MANIFEST, Places
+from storage.store.results import Result
+from storage.store.store import Store
 
 OLD, NEW = {"number": 1}, {"number": 2}
 
@@ -168,7 +168,7 @@ def test_mutant_failed_sync_is_ignored(memory: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_mutant_version_is_not_checked_before_its_link(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from storage import versions
+    from storage.store import versions
 
     monkeypatch.setattr(versions, "_check_and_sync", lambda places, contents: None)
     with pytest.raises(AssertionError, match="power"):

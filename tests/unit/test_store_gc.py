@@ -10,11 +10,11 @@ import pytest
 from support import stores
 from support.trees import strays, tree
 
-from storage import disk, drafts, verify
-from storage import gc as gc_module
 from storage.errors import Damaged, Incomplete, Locked, UsageError
-from storage.gc import gc
-from storage.store import Store
+from storage.store import disk, drafts, verify
+from storage.store import gc as gc_module
+from storage.store.gc import gc
+from storage.store.store import Store
 
 DAY = 86_400
 

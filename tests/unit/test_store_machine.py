@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 from support import faults, stores
 from support.trees import strays
 
-from storage import gc as gc_module
-from storage import verify
 from storage.errors import StoreError
-from storage.gc import gc
-from storage.repair import repair
-from storage.store import Store
+from storage.store import gc as gc_module
+from storage.store import verify
+from storage.store.gc import gc
+from storage.store.repair import repair
+from storage.store.store import Store
 
 NUMBERS = st.integers(0, 4)
 
@@ -176,6 +176,6 @@ def test_mutant_gc_that_forgets_one_version(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_mutant_repair_that_sets_nothing_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.repair.set_aside", lambda *_: None)
+    monkeypatch.setattr("storage.store.repair.set_aside", lambda *_: None)
     with pytest.raises((AssertionError, StoreError, ExceptionGroup)):
         run_state_machine_as_test(StoreMachine, settings=HASTY)

@@ -13,14 +13,15 @@ import pytest
 from support import stores
 from support.trees import tree
 
-from storage import arrays, tables, verify
+from storage.artefacts import arrays, tables
 from storage.errors import NotFound
-from storage.gc import gc
-from storage.records import seal
-from storage.repair import repair
-from storage.results import Result, render_happened
-from storage.store import Store
-from storage.verify import Damage
+from storage.store import verify
+from storage.store.gc import gc
+from storage.store.records import seal
+from storage.store.repair import repair
+from storage.store.results import Result, render_happened
+from storage.store.store import Store
+from storage.store.verify import Damage
 
 NUMBERS = range(12)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows import targets
-from flows.targets import Target, parse_sum
+from flows.drawing import targets
+from flows.drawing.targets import Target, parse_sum
 from storage.errors import NotFound, UsageError
 
 CLASSES = ("tabby", "crane", "go-kart", "T-shirt", "hen")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.viewer import numbers
-from flows.viewer.numbers import plain, rounded
+from flows.viewer.answers import rounding
+from flows.viewer.answers.rounding import plain, rounded
 
 SIZES = st.floats(1e-15, 1e15) | st.integers(1, 9_999_999).map(lambda n: n / 1000)
 VALUES = st.lists(SIZES | SIZES.map(lambda value: -value) | st.sampled_from([0.0, math.nan, math.inf]), max_size=30)
@@ -19,7 +19,7 @@ VALUES = st.lists(SIZES | SIZES.map(lambda value: -value) | st.sampled_from([0.0
 
 def alike(column: list[float], digits: int) -> bool:
     """Tell whether each number is short, as near as it can be, and None where it is not finite."""
-    for value, short in zip(column, numbers.rounded(np.array(column, np.float64), digits), strict=True):
+    for value, short in zip(column, rounding.rounded(np.array(column, np.float64), digits), strict=True):
         if not math.isfinite(value) or short is None:
             if short is not None or math.isfinite(value):
                 return False
@@ -49,5 +49,5 @@ def test_mutant_powers_of_ten_below_one(monkeypatch: pytest.MonkeyPatch) -> None
 
     column = (np.arange(1, 200) / 7).tolist()
     assert alike(column, 5)
-    monkeypatch.setattr(numbers, "rounded", careless)
+    monkeypatch.setattr(rounding, "rounded", careless)
     assert not alike(column, 5)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.viewer import shelf
-from flows.viewer.shelf import Edition
+from flows.viewer.answers import open_runs
+from flows.viewer.answers.open_runs import Edition
 
 
 def test_what_is_kept_is_made_once_however_many_ask() -> None:
@@ -67,7 +67,7 @@ def test_what_fails_leaves_nothing_behind_and_is_tried_again() -> None:
 
 
 def test_the_oldest_go_where_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "KEPT", 3000)
+    monkeypatch.setattr(open_runs, "KEPT", 3000)
     edition, made = Edition(None), []  # type: ignore[arg-type]
     for name in ("a", "b", "a", "c", "d", "a", "b"):
         edition.keep((name,), lambda name=name: made.append(name) or np.zeros(1000, np.uint8))

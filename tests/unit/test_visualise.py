@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atlas.activations import probe
 from atlas.arrays import Layer
 from atlas.inversion import styles
 from atlas.inversion import visualise as drawing
@@ -28,6 +27,7 @@ from atlas.inversion.objectives import (
 )
 from atlas.inversion.styles import CLASS, CROPS, CUTS, LUCID, MACO, SIMONYAN, STYLES, Style
 from atlas.inversion.visualise import Aims, Visualised, of_views, singly, visualise
+from atlas.model.activations import probe
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.25, 0.25)
 QUICK = Style(name="quick", steps=30, rate=0.2)

@@ -1,0 +1,1 @@
+"""Two models on the same images: units paired, motion on the map, drift."""

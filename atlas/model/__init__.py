@@ -1,0 +1,1 @@
+"""A torch module seen from outside: layers, axes, activations, fingerprints, receptive fields."""

@@ -1,0 +1,221 @@
+"""Record named layers while a model runs, and see what they give as `b c h w`."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from atlas.arrays import Layer
+from atlas.model import axes as axis_rules
+from atlas.model.axes import AmbiguousAxesError
+from atlas.model.dispatch import first_tensor, slow_attention
+from atlas.model.observe import observe
+
+__all__ = ["AmbiguousAxesError", "UnknownLayerError", "list_layers", "probe", "recording", "run_to", "view"]
+
+Visit = Callable[[str, Tensor], None]
+
+
+class UnknownLayerError(LookupError):
+    """The model has no such layer, or never runs it."""
+
+
+class Recordable(Protocol):
+    """A module whose layers named in `beside` are to be computed from their own input (see atlas.model.folding)."""
+
+    @property
+    def module(self) -> nn.Module: ...
+    @property
+    def beside(self) -> Mapping[str, nn.Module]: ...
+
+
+def probe(
+    module: nn.Module,
+    example: Tensor,
+    names: Sequence[str] | None = None,
+    *,
+    axes: Mapping[str, str] | None = None,
+) -> dict[str, Layer]:
+    """Return the layers named, or all whose axes can be told, in the order in which they finish.
+
+    `example` is one input `c h w`; `axes` says what the user said of a layer (`bchw`, `bhwc`, `btc`, `bc`). A module
+    that is called more than once gives `name@0`, `name@1`, …
+
+    Raises UnknownLayerError with the nearest names, AmbiguousAxesError with the candidates.
+    """
+    if module.training:
+        raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
+    axes = dict(axes or {})
+    seen = observe(module, example)
+    known = [one.name for one in seen]
+    for name in [*(names or ()), *axes]:
+        _check(name, known, module)
+    found = axis_rules.read(seen, (example.shape[1], example.shape[2]), axes)
+    wanted = set(known if names is None else names)
+    for name in wanted if names is not None else ():
+        if isinstance(error := found[name], AmbiguousAxesError):
+            raise error
+    return {name: layer for name, layer in found.items() if isinstance(layer, Layer) and name in wanted}
+
+
+def list_layers(module: nn.Module, example: Tensor) -> list[Layer]:
+    """Return every layer that can be named without saying its axes, in the order in which they finish."""
+    return list(probe(module, example).values())
+
+
+def view(raw: Any, layer: Layer) -> Tensor:
+    """Return a layer's raw output as `b c h w`, sharing its memory.
+
+    The first tensor of a tuple, list or dict counts. The batch and, but for tokens, the grid may be other than the
+    probe's; tokens of another count are laid on a grid of the same proportions.
+    """
+    tensor = first_tensor(raw)
+    if tensor is None:
+        raise ValueError(f"layer {layer.name} gave no tensor but {type(raw).__name__}")
+    if layer.axes == "bchw":
+        return tensor
+    if layer.axes == "bhwc":
+        return tensor.permute(0, 3, 1, 2)
+    if layer.axes == "bc":
+        return tensor[:, :, None, None]
+    placed = tensor[:, layer.prefix :]
+    height, width = _token_grid(placed.shape[1], layer)
+    return placed.view(len(placed), height, width, -1).permute(0, 3, 1, 2)
+
+
+@contextmanager
+def recording(
+    target: nn.Module | Recordable,
+    layers: Mapping[str, Layer],
+    visit: Visit,
+    *,
+    stop: bool = False,
+    clone: bool | None = None,
+) -> Iterator[Callable[..., Any]]:
+    """Call `visit(name, activation b c h w)` whenever a layer finishes in this block; yield what runs the model.
+
+    What is visited shares memory with the model, where a later in-place operation may overwrite it; `clone` gives a
+    copy. By default it is copied where gradients are recorded, since then it is likely kept; they flow through it.
+    With `stop` a pass ends after the last layer, and the runner returns None.
+    """
+    module, beside = (target, {}) if isinstance(target, nn.Module) else (target.module, target.beside)
+    recorder = _Recorder(layers, visit, stop, clone)
+
+    def run(*args: Any) -> Any:
+        try:
+            return module(*args)
+        except _Stopped:
+            return None
+
+    with ExitStack() as stack:
+        stack.enter_context(slow_attention())
+        for handle in recorder.install(module, beside):
+            stack.callback(handle.remove)
+        try:
+            yield run
+        except _Stopped:
+            return
+
+
+def run_to(
+    target: nn.Module | Recordable,
+    x: Tensor,
+    layers: Mapping[str, Layer],
+    visit: Visit,
+    *,
+    clone: bool | None = None,
+) -> None:
+    """Run the model up to the last of `layers`, visiting each; see `recording`."""
+    with recording(target, layers, visit, stop=True, clone=clone) as run:
+        run(x)
+
+
+class _Stopped(BaseException):
+    """The last wanted layer has finished. No Exception, so that a model's own `except Exception` lets it through."""
+
+
+class _Recorder:
+    """The hooks of one `recording`: counts calls, visits, stops."""
+
+    def __init__(self, layers: Mapping[str, Layer], visit: Visit, stop: bool, clone: bool | None) -> None:
+        self.layers, self.visit, self.stop, self.clone = layers, visit, stop, clone
+        self.calls: Counter[str] = Counter()
+        self.left = set(layers)
+
+    def install(self, module: nn.Module, beside: Mapping[str, nn.Module]) -> Iterator[Any]:
+        modules = dict(module.named_modules())
+        yield module.register_forward_pre_hook(self._begin)
+        for base in dict.fromkeys(_base(name) for name in self.layers):
+            if base not in modules:
+                raise UnknownLayerError(_unknown(base, list(modules)))
+            if base in beside:
+                yield modules[base].register_forward_pre_hook(self._before(base, beside[base]))
+            else:
+                yield modules[base].register_forward_hook(self._after(base))
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self.calls.clear()
+        self.left = set(self.layers)
+
+    def _before(self, base: str, unfolded: nn.Module) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+            self._finished(base, unfolded(*args))
+
+        return hook
+
+    def _after(self, base: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            self._finished(base, output)
+
+        return hook
+
+    def _finished(self, base: str, output: Any) -> None:
+        call = self.calls[base]
+        self.calls[base] += 1
+        name = base if base in self.layers else f"{base}@{call}"
+        if name not in self.left:
+            return
+        activation = view(output, self.layers[name])
+        wants_clone = activation.requires_grad if self.clone is None else self.clone
+        self.visit(name, activation.clone() if wants_clone else activation)
+        self.left.discard(name)
+        if self.stop and not self.left:
+            raise _Stopped
+
+
+def _check(name: str, known: list[str], module: nn.Module) -> None:
+    if name in known:
+        return
+    calls = [other for other in known if _base(other) == _base(name)]
+    if len(calls) > 1:
+        raise UnknownLayerError(f"layer {name!r} is called {len(calls)} times; name one call: {', '.join(calls[:4])}")
+    if name in dict(module.named_modules()):
+        raise UnknownLayerError(f"layer {name!r} exists but never runs; nearest that run: {_nearest(name, known)}")
+    raise UnknownLayerError(_unknown(name, known))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    return f"the model has no layer {name!r}; nearest: {_nearest(name, known)}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0))
+
+
+def _base(name: str) -> str:
+    head, _, call = name.rpartition("@")
+    return head if head and call.isdigit() else name
+
+
+def _token_grid(count: int, layer: Layer) -> tuple[int, int]:
+    if count == layer.height * layer.width:
+        return layer.height, layer.width
+    height = round((count * layer.height / layer.width) ** 0.5)
+    if height < 1 or count % height:
+        raise ValueError(f"layer {layer.name}: {count} tokens make no grid like {layer.height} × {layer.width}")
+    return height, count // height

@@ -1,0 +1,1 @@
+"""The engine that runs tasks on a Dask cluster."""

@@ -1,0 +1,166 @@
+"""`actlas top`, `cell`, `locate` and `sql`: questions to a published run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.commands import parsing, printing
+
+if TYPE_CHECKING:
+    from storage.run import Run
+
+Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("top")(top)
+    app.command("cell")(cell)
+    app.command("locate")(locate)
+    app.command("sql")(sql)
+
+
+def top(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many patches, up to 64.")] = 16,
+    sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
+    sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
+    gradients: Annotated[
+        str | None,
+        typer.Option(help="Draw below each patch what drives the unit: gradient, guided-backprop or deconvnet."),
+    ] = None,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show the strongest patches of a unit.
+
+    Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
+    """
+    from flows.questions import runs
+    from storage.errors import UsageError
+
+    if gradients and not sheet:
+        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
+    if sheet:
+        parsing.png(sheet, "--sheet")
+    run = runs.open_run(store, name)
+    answer = runs.top(run, *runs.parse_unit(unit), k=k, sign=sign)
+    if sheet:
+        _draw_top(run, answer, sheet, gradients)
+        printing.say(f"wrote {sheet}")
+    if json:
+        printing.as_json(answer)
+        return
+    if answer["note"]:
+        printing.say(f"{unit}: {answer['note']}")
+    if len(answer["patches"]) < k:
+        printing.say(
+            f"{unit}: {len(answer['patches'])} of the {k} asked for; a run keeps up to 64 a side, one an image"
+        )
+    rows = [
+        {
+            "rank": p["rank"],
+            "value": p["value"],
+            "label": p["label"],
+            "y,x": f"{p['y']},{p['x']}",
+            "path": printing.here(p["path"]),
+        }
+        for p in answer["patches"]
+    ]
+    printing.as_table(rows)
+
+
+def _draw_top(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+    from flows.drawing import patch_gradients
+    from flows.sheets import top_patches
+
+    images = top_patches.images(run, answer["patches"])
+    drawn = None
+    if method:
+        answer["method"], drawn = patch_gradients.of_patches(run, answer, method)
+    top_patches.top(run, answer, sheet, images, drawn)
+
+
+def cell(
+    name: Name,
+    layer: Annotated[str, typer.Argument(show_default=False)],
+    grid: Annotated[int, typer.Argument(show_default=False)],
+    place: Annotated[str, typer.Argument(metavar="ROW,COL", show_default=False)],
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show what is in a cell: its count, coherence, icon's proof, units, labels and members.
+
+    Example:  actlas cell efficientnet-lite0 _blocks.10 20 12,7
+    """
+    from flows.questions import runs
+
+    answer = runs.cell(runs.open_run(store, name), layer, grid, *runs.parse_cell(place))
+    if json:
+        printing.as_json(answer)
+        return
+    icon = answer["icon"]
+    proof = (
+        "no icon yet"
+        if icon["rank"] == 0
+        else (
+            f"icon: cosine {icon['cosine']:.2f}, rank {icon['rank']}, {icon['tries']} {'try' if icon['tries'] == 1 else 'tries'}"
+            + (", weak" if icon["weak"] else "")
+        )
+    )
+    print(
+        f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, coherence {answer['coherence']:.2f}; {proof}"
+    )
+    printing.as_table({**row, "mean": f"{row['mean']:.4g}"} for row in answer["classes"])
+    printing.as_table(answer["units"])
+    printing.as_table(answer["labels"])
+    printing.as_table({"image_id": m["image_id"], "y,x": f"{m['y']},{m['x']}"} for m in answer["members"])
+
+
+def locate(
+    name: Name,
+    layer: Annotated[str, typer.Argument(show_default=False)],
+    image: Annotated[str, typer.Argument(help="An image file, or the id of an image of the run.", show_default=False)],
+    grid: Annotated[int | None, typer.Option(help="The grid; by default the finest of the run.")] = None,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show the cells that an image's positions fall in. Loads the model.
+
+    Example:  actlas locate efficientnet-lite0 _blocks.10 cat.jpg --grid 20
+    """
+    from flows.model import published
+
+    answer = published.locate(store, name, layer, image, grid)
+    if json:
+        printing.as_json(answer)
+        return
+    print(
+        f"{layer} {answer['grid']} × {answer['grid']}: {answer['height']} × {answer['width']} positions, the cells they fall in"
+    )
+    printing.as_table(answer["cells"])
+
+
+def sql(
+    name: Name,
+    query: Annotated[str, typer.Argument(help="One SELECT.", show_default=False)],
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, icons, members, classes, attribution,
+    influence, gallery, rejects.
+
+    Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
+    where layer = '_blocks.10' and unit = 37 group by label order by n desc"
+    """
+    from flows.questions import runs as queries
+    from flows.questions import sql as tables_sql
+
+    rows: list[dict[str, Any]] = tables_sql.ask(queries.open_run(store, name), query)
+    if json:
+        printing.as_json(rows)
+    else:
+        printing.as_table(rows)

@@ -1,0 +1,121 @@
+"""`actlas saliency`: pictures of what a model looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands import parsing, printing
+
+if TYPE_CHECKING:
+    from flows.model.context import Look
+
+Out = Annotated[str | None, typer.Option("--out", help="Write the picture, a PNG.")]
+RunName = Annotated[str | None, typer.Option("--run", help="Use the model of this run, NAME or NAME@VERSION.")]
+ModelSpec = Annotated[
+    str | None,
+    typer.Option("--model", help="efficientnet-lite0 (the default), torchvision:NAME, timm:NAME or module:factory."),
+]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="safetensors or a state dict; `random` for seeded random weights.")
+]
+InputSize = Annotated[int | None, typer.Option("--input-size", help="Side of the model's input in pixels.")]
+Classes = Annotated[str | None, typer.Option("--classes", help="A text file with one class name per line.")]
+Mean = Annotated[str | None, typer.Option("--mean", help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")]
+Std = Annotated[str | None, typer.Option("--std", help="Standard deviation per channel, likewise.")]
+Axes = Annotated[list[str] | None, typer.Option("--axes", help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")]
+Size = Annotated[int | None, typer.Option("--size", help="Longer side of a picture in pixels; the model's input's.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn by chance.")]
+
+
+def look(
+    store: str,
+    run: str | None,
+    model: str | None,
+    weights: str | None,
+    input_size: int | None,
+    classes: str | None,
+    mean: str | None,
+    std: str | None,
+    axes: list[str] | None,
+) -> Look:
+    """Load what a drawing command is to look at."""
+    from flows.model import context as model_context
+
+    return model_context.look(
+        store,
+        run=run,
+        model=model,
+        weights=weights,
+        input_size=input_size,
+        classes=classes,
+        mean=parsing.numbers("--mean", mean),
+        std=parsing.numbers("--std", std),
+        axes=parsing.pairs(axes),
+    )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("saliency")(saliency)
+
+
+def saliency(
+    image: Annotated[str, typer.Argument(help="An image file, or with --run an image's id.", show_default=False)],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="class:NAME, class:INDEX, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; the model's first choice.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="gradient, gradient-x-input, smoothgrad, integrated-gradients, grad-cam, guided-backprop, deconvnet."
+        ),
+    ] = "gradient",
+    run: RunName = None,
+    model: ModelSpec = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
+    classes: Classes = None,
+    mean: Mean = None,
+    std: Std = None,
+    axes: Axes = None,
+    out: Out = None,
+    view: Annotated[str, typer.Option(help="sheet, heat or overlay.")] = "sheet",
+    size: Size = None,
+    layer: Annotated[str | None, typer.Option(help="The layer of grad-cam; by default the last with a grid.")] = None,
+    samples: Annotated[int, typer.Option(help="Noisy copies of smoothgrad.")] = 25,
+    steps: Annotated[int, typer.Option(help="Steps of integrated gradients.")] = 50,
+    baseline: Annotated[str, typer.Option(help="Where integrated gradients begin: mean (colour) or black.")] = "mean",
+    seed: Seed = 0,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show which pixels of an image a class or a unit rests on.
+
+    Example:  actlas saliency cat.jpg "class:tabby cat" --method smoothgrad --out cat.png
+    """
+    from flows.one_image import saliency as explaining
+    from storage.artefacts import pictures
+
+    path = parsing.png(out) if out is not None else None
+    explaining.check_view(view, size)
+    seen = look(store, run, model, weights, input_size, classes, mean, std, axes)
+    answer, picture, map = explaining.explain(
+        seen, image, target, method=method, layer=layer, samples=samples, steps=steps, baseline=baseline, seed=seed
+    )
+    drawn = explaining.draw(answer, picture, map, view=view, size=size)
+    if path is not None:
+        pictures.write_png(drawn, path)
+        printing.say(f"wrote {out}")
+    if json:
+        printing.as_json(answer | {"out": out})
+        return
+    if "note" in answer:
+        printing.say(f"note: {answer['note']}")
+    print(f"{answer['target']['text']}  {method}  score {answer['score']:.5g}")
+    printing.as_table(answer["choices"])

@@ -1,0 +1,180 @@
+"""`actlas runs`, `verify` and `gc`: what is in the store, whether it is whole, and what can go."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands import printing
+
+runs = typer.Typer(no_args_is_help=True, help="List, show and go back to the versions of runs.", rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(runs, name="runs")
+    app.command("verify")(verify)
+    app.command("gc")(gc)
+
+
+@runs.command("list")
+def list_runs(store: printing.Store = printing.DEFAULT_STORE, json: printing.Json = False) -> None:
+    """List the runs of the store with their versions.
+
+    Example:  actlas runs list --store results
+    """
+    from flows.questions import runs as run_answers
+
+    rows = run_answers.runs(store)
+    if json:
+        printing.as_json(rows)
+    elif rows:
+        printing.as_table(rows, ("name", "version", "published", "model", "images", "rejected", "layers"))
+    else:
+        printing.say(f"no runs in {store} yet; `actlas run --images sample-photos` makes one")
+
+
+@runs.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A run, or NAME@VERSION.")],
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show what a version was made from and what it holds.
+
+    Example:  actlas runs show photos@3 --json
+    """
+    from flows.questions import runs as run_answers
+
+    answer = run_answers.show_run(run_answers.open_run(store, name))
+    if json:
+        printing.as_json(answer)
+        return
+    for key, value in answer.items():
+        for name_, item in value.items() if isinstance(value, dict) else [("", value)]:
+            print(f"{key}{'.' if name_ else ''}{name_}  {_in_words(item)}")
+
+
+def _in_words(value: Any) -> str:
+    """Write a value for people: `method umap, trustworthiness 0.92`."""
+    if isinstance(value, dict):
+        unknown = {"not_finite": "not counted"}
+        return ", ".join(
+            f"{name} {unknown.get(name, 'none') if item is None else _in_words(item)}" for name, item in value.items()
+        )
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@runs.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    version: Annotated[int, typer.Argument(help="The version to go back to.")],
+    store: printing.Store = printing.DEFAULT_STORE,
+) -> None:
+    """Publish an older version anew.
+
+    Example:  actlas runs rollback photos 2
+    """
+    from storage.run import open_store
+
+    opened = open_store(store)
+    with opened.lock(name):
+        number = opened.rollback(name, version)
+    print(f"{name}@{number} is {name}@{version} again")
+
+
+@runs.command("keep")
+def keep(
+    number: Annotated[int, typer.Argument(help="How many of the newest versions of each run to keep.", min=1)],
+    older_than: Annotated[str, typer.Option(help="Leave what is younger, versions too: 24h, 30m, 0.")] = "24h",
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+) -> None:
+    """Drop all but the newest versions of each run, and what only they name, where that is older than a day.
+
+    Example:  actlas runs keep 3 --older-than 0 --dry-run
+    """
+    _collect(store, _seconds(older_than), number, dry_run)
+
+
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A run; the whole store if left out.")] = None,
+    repair: Annotated[
+        bool, typer.Option(help="Mend what is there twice; set the rest aside, for the next run to make again.")
+    ] = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Read every byte and name what is damaged, missing or unexpected. Exit code 1 if there is any.
+
+    Example:  actlas verify photos --repair
+    """
+    from flows import progress
+    from storage.run import open_store
+    from storage.store import repair as repairs
+    from storage.store import verify as verifying
+
+    opened = open_store(store)
+    with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("verify", 100, "%") as advance:
+        damages = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
+    again = repairs.repair(opened, damages) if repair and damages else []
+    left = [d for d in verifying.verify(opened, name) if (d.stage, d.key) not in again] if again or repair else damages
+    rows = [{"kind": d.kind, "path": d.path, "detail": d.detail} for d in damages]
+    if json:
+        printing.as_json({"damages": rows, "to_compute": [{"stage": s, "key": k} for s, k in again]})
+    else:
+        printing.as_table(rows)
+        _say_verdict(len(rows), again, repair)
+        for damage in left if repair else []:
+            printing.say(f"cannot be mended: {damage}")
+    raise typer.Exit(1 if left else 0)
+
+
+def _say_verdict(damages: int, again: list[Any], repaired: bool) -> None:
+    if not damages:
+        printing.say("all is as it was committed")
+    elif repaired:
+        rest = f"; run the same `actlas run` again to make {len(again)} results anew" if again else ""
+        printing.say(f"{damages} damages mended or set aside{rest}")
+    else:
+        printing.say(f"{damages} damages; `actlas verify --repair` sets them aside")
+
+
+def gc(
+    older_than: Annotated[str, typer.Option(help="Leave what is younger: 24h, 30m, 0.")] = "24h",
+    keep: Annotated[
+        int | None, typer.Option(help="Keep the newest N versions of each run; all if left out.", min=1)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    store: printing.Store = printing.DEFAULT_STORE,
+) -> None:
+    """Remove results that no version names, and what killed runs left.
+
+    Example:  actlas gc --older-than 0 --keep 3
+    """
+    _collect(store, _seconds(older_than), keep, dry_run)
+
+
+def _collect(store: str, older_than: float, keep: int | None, dry_run: bool) -> None:
+    from storage.run import open_store
+    from storage.store import gc as collecting
+
+    gone = collecting.gc(open_store(store), older_than=older_than, keep=keep, dry_run=dry_run)
+    for path in gone:
+        print(path)
+    printing.say(f"{len(gone)} {'would go' if dry_run else 'removed'}")
+
+
+def _seconds(text: str) -> float:
+    from storage.errors import UsageError
+
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        return float(number) * unit
+    except ValueError:
+        raise UsageError(f"--older-than {text}: write a number with s, m, h or d, as in 24h") from None

@@ -1,0 +1,1 @@
+"""Compare two versions of a run: units, motion, labels and thresholds."""

@@ -1,0 +1,149 @@
+"""What a model update moved: two versions or more that share images and a layer, step by step in one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from atlas.comparing import motion
+from atlas.comparing.drift import Double
+from atlas.comparing.motion import CellChanges, Shifts
+from flows import progress
+from flows.comparing import layout_noise, pairs, unit_changes
+from flows.comparing.pairs import Common, Pair
+from flows.comparing.unit_changes import UnitChanges
+from storage.errors import NotFound, UsageError
+from storage.run import Run, open_run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridChange:
+    """What became of a grid's cells; `noise` is what another seed of the layout alone makes of them."""
+
+    changes: CellChanges
+    changed: np.ndarray
+    noise: CellChanges | None
+    noise_changed: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What moved in a layer from one run to the next. `noise` is the displacement that another seed alone makes, `n`."""
+
+    layer: str
+    pair: Pair
+    units: UnitChanges
+    moved: Double
+    noise: Double | None
+    shifts: Shifts
+    grids: dict[int, GridChange]
+    same_samples: bool
+    same_layout: bool
+
+
+def compare(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noisy: bool = True) -> dict[str, Any]:
+    """Compare runs (NAME or NAME@VERSION) that share images and layers, each with the one before it, as a plain dict.
+
+    `layers` chooses among those that all have. `noisy` measures the noise of each layout that changed, by laying it out
+    once more. Raises UsageError where there is nothing in common.
+    """
+    from flows.comparing import answer as comparison_answer
+
+    return comparison_answer.describe(measure(store, names, layers=layers, noisy=noisy), asked=layers)
+
+
+def measure(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noisy: bool = True) -> list[list[Step]]:
+    """Return the steps from each run to the next, layer by layer."""
+    if len(names) < 2:
+        raise UsageError("compare takes two runs or more, as in `actlas compare photos@1 photos`")
+    runs = [open_run(store, name) for name in names]
+    chosen = _shared_layers(runs, layers)
+    shared = [pairs.common(*both) for both in pairwise([pairs.images(run) for run in runs])]
+    found = [_layer(runs, layer, shared, noisy) for layer in chosen]
+    return [list(steps) for steps in zip(*found, strict=True)]
+
+
+def _shared_layers(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
+    """Return the layers to compare: those that all runs were laid out for, in the order of the first."""
+    laid = [[layer for layer in run.layers if run.has("layout", layer)] for run in runs]
+    for run, have in zip(runs, laid, strict=True):
+        for layer in asked:
+            if layer not in have:
+                there = ", ".join(have) or "none"
+                raise NotFound(f"{run.name}@{run.number} has no layout of {layer!r}; of its layers it has {there}")
+    layers = [layer for layer in asked or laid[0] if all(layer in have for have in laid)]
+    if not layers:
+        named = "; ".join(
+            f"{run.name}@{run.number} has {', '.join(have) or 'none'}" for run, have in zip(runs, laid, strict=True)
+        )
+        raise UsageError(f"no layer was laid out in all of these runs: {named}")
+    return layers
+
+
+def _layer(runs: Sequence[Run], layer: str, shared: Sequence[Common], noisy: bool) -> list[Step]:
+    """Follow one layer from run to run, all places in the frame of the first."""
+    progress.current().say(f"compare {layer}")
+    steps = []
+    before = pairs.first(runs[0], layer)
+    for run, images in zip(runs[1:], shared, strict=True):
+        pair = pairs.pair(before, run, layer, images)
+        steps.append(_step(pair, layer, noisy))
+        before = pair.after
+    return steps
+
+
+def _step(pair: Pair, layer: str, noisy: bool) -> Step:
+    a, b = pair.before.run, pair.after.run
+    same_layout = a.result("layout", layer).key == b.result("layout", layer).key
+    points = pair.points
+    still = _still(pair, layer) if noisy and not same_layout else None
+    values = pair.activations
+    return Step(
+        layer=layer,
+        pair=pair,
+        units=unit_changes.changes(pair, layer),
+        moved=motion.displacement(*points),
+        noise=None if still is None else motion.displacement(points[0], still),
+        shifts=motion.shifts(*points, pair.label),
+        grids={grid: _grid(pair, values, still, grid) for grid in _shared_grids(a, b)},
+        same_samples=_keys(a, layer) == _keys(b, layer),
+        same_layout=same_layout,
+    )
+
+
+def _still(pair: Pair, layer: str) -> np.ndarray:
+    """Return where another seed puts the shared samples of the older run, in the frame that its places are in."""
+    before = pair.before
+    points = layout_noise.again(before.run, layer, before.samples, framed=pair.one_frame)
+    drawn = before.run.layout(layer)
+    if not np.array_equal(drawn, before.points):  # further on in a series, the older layout was itself brought over
+        points = motion.bring_over(drawn, before.points, points)
+    return points[pair.rows[0]]
+
+
+def _keys(run: Run, layer: str) -> list[str]:
+    return [result.key for result in run.results("collect", layer)]
+
+
+def _shared_grids(a: Run, b: Run) -> list[int]:
+    return [grid for grid in a.grids if grid in b.grids] or a.grids
+
+
+def _grid(pair: Pair, values: tuple[np.ndarray, np.ndarray], still: np.ndarray | None, grid: int) -> GridChange:
+    least = int(pair.after.run.version.about["config"]["min_count"])
+    old, new = pair.points
+    first, second = (old, values[0]), (new, values[1])
+    made = motion.cell_changes(first, second, pair.label, grid=grid, min_count=least)
+    if still is None:
+        return GridChange(changes=made, changed=motion.changed(made, None), noise=None, noise_changed=None)
+    alone = motion.cell_changes(first, (still, values[0]), pair.label, grid=grid, min_count=least)
+    return GridChange(
+        changes=made,
+        changed=motion.changed(made, alone),
+        noise=alone,
+        noise_changed=motion.changed(alone, alone),
+    )

@@ -1,0 +1,104 @@
+"""A comparison as one Parquet table: a row for every unit, cell, label and sample of every step and layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from flows.comparing.measure import Step
+from storage.artefacts import tables
+
+COLUMNS = pa.schema(
+    [
+        ("what", pa.large_string()),
+        ("from", pa.large_string()),
+        ("to", pa.large_string()),
+        ("layer", pa.large_string()),
+        # units
+        ("unit", pa.int32()),
+        ("drift", pa.float64()),
+        ("overlap", pa.float64()),
+        ("old_label", pa.large_string()),
+        ("new_label", pa.large_string()),
+        # cells
+        ("grid", pa.int32()),
+        ("row", pa.int32()),
+        ("col", pa.int32()),
+        ("state", pa.large_string()),
+        ("old_samples", pa.int64()),
+        ("new_samples", pa.int64()),
+        ("stayed", pa.float64()),
+        ("cosine", pa.float64()),
+        # units and cells
+        ("label_change", pa.float64()),
+        # labels and samples
+        ("label", pa.large_string()),
+        ("samples", pa.int64()),
+        ("shift", pa.float64()),
+        ("dx", pa.float64()),
+        ("dy", pa.float64()),
+        ("distance", pa.float64()),
+        # samples
+        ("image_id", pa.int64()),
+        ("y", pa.int32()),
+        ("x", pa.int32()),
+        ("old_x", pa.float64()),
+        ("old_y", pa.float64()),
+        ("new_x", pa.float64()),
+        ("new_y", pa.float64()),
+    ]
+)
+"""`what` says what a row is about: unit, cell, label or sample; the columns of the others are null there."""
+
+
+def write(path: Path, answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> None:
+    """Write the table, replacing an older one."""
+    table = pa.concat_tables(_parts(answer, steps))
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        tables.write_table(fresh, table)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _parts(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Iterator[pa.Table]:
+    for said, found in zip(answer["steps"], steps, strict=True):
+        for layer, step in zip(said["layers"], found, strict=True):
+            place = {"from": said["from"], "to": said["to"], "layer": layer["layer"]}
+            for what, rows in _rows(layer).items():
+                yield pa.Table.from_pylist([{"what": what, **place, **row} for row in rows], schema=COLUMNS)
+            yield _samples(step, place)
+
+
+def _rows(layer: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    cells = [{"grid": int(grid), **cell} for grid, made in layer["cells"].items() for cell in made["cells"]]
+    return {"unit": layer["units"], "cell": cells, "label": layer["labels"]}
+
+
+def _samples(step: Step, place: dict[str, str]) -> pa.Table:
+    """Return a row per shared sample, by the newer run's image ids."""
+    pair = step.pair
+    (old, new), rows, samples = pair.points, pair.rows[1], pair.after.samples
+    names = pa.array([*pair.images.names, None], pa.large_string())
+    columns: dict[str, Any] = {name: pa.array([text] * len(rows), pa.large_string()) for name, text in place.items()}
+    columns |= {
+        "what": pa.array(["sample"] * len(rows), pa.large_string()),
+        "label": names.take(pa.array([n if n >= 0 else len(names) - 1 for n in pair.label.tolist()], pa.int64())),
+        "image_id": samples.image_id[rows],
+        "y": samples.y[rows],
+        "x": samples.x[rows],
+        "old_x": old[:, 0],
+        "old_y": old[:, 1],
+        "new_x": new[:, 0],
+        "new_y": new[:, 1],
+        "distance": step.moved,
+    }
+    return pa.table(
+        [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(rows), f.type) for f in COLUMNS],
+        schema=COLUMNS,
+    )

@@ -1,0 +1,1 @@
+"""Pictures by optimisation: units, classes, layers and dreams."""

@@ -1,0 +1,156 @@
+"""What a run would take on this machine: 64 images go through its stages in a folder of their own, and are scaled up."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from atlas.arrays import Reach
+from flows import progress, stages
+from flows.config import RunConfig
+from flows.cores import cores
+from flows.model import prepared
+from flows.model.prepared import Subject
+from flows.pipeline.plan import Planner, Step
+from flows.stages import listing, reading
+from flows.stages.tasks import Make, Outcome, Work
+from flows.stages.writing import outcome, writing
+from storage.artefacts import receptive_fields
+from storage.images import loader
+from storage.store.store import Store
+
+IMAGES = 64
+GRID = 1
+"""The probe's grid: one icon is drawn, in the time of a full batch."""
+
+DRAWN = ("icons", "tiles")
+"""Stages tried for one layer only, the last asked for: a picture takes about as long for another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one result of the probe took: seconds, bytes by its top-level files, and what it counted."""
+
+    seconds: float
+    bytes: dict[str, int]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Costs by stage and layer; seconds per image to decode, and to pass through the model while others are decoded.
+
+    `memory` is the largest that the process has had, in bytes; `seconds` what the probe itself took.
+    """
+
+    images: int
+    costs: dict[tuple[str, str | None], Cost]
+    decode: float
+    collect: float
+    memory: int
+    seconds: float
+
+
+def probe(config: RunConfig, subj: Subject, table: pa.Table, missing: set[str], layers: Sequence[str]) -> Probe:
+    """Run the stages up to the last of `missing` on the first images, for the layers named, and measure them."""
+    started = time.monotonic()
+    rows = _first(table, config)
+    images = len(rows.filter(pc.invert(rows["removed"])))
+    with (
+        progress.current().bar(f"probe of {images} images", images, "images") as advance,
+        tempfile.TemporaryDirectory(prefix="actlas-probe-") as folder,
+    ):
+        decode = _decode(config, subj, rows) / images
+        costs = _run(_small(config, folder), subj, rows, missing, layers)
+        advance(images)
+    return Probe(
+        images=images,
+        costs=costs,
+        decode=decode,
+        collect=sum(cost.seconds for (stage, _), cost in costs.items() if stage in ("images", "collect")) / images,
+        memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _first(table: pa.Table, config: RunConfig) -> pa.Table:
+    """Return the rows of the first images that are still there, and none after."""
+    live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))
+    return table.slice(0, int(live["image_id"][min(IMAGES, len(live)) - 1].as_py()) + 1)
+
+
+def _small(config: RunConfig, folder: str) -> RunConfig:
+    """Return the run's configuration, made small. Layouts are drawn by PCA: what the others take is known elsewhere."""
+    small = {"store": folder, "limit": None, "shard_size": 1 << 30, "layout": "pca", "extras": ()}
+    return config.model_copy(update=small | {"grids": (GRID,), "min_count": 1, "icon_tries": 1})
+
+
+def _decode(config: RunConfig, subj: Subject, rows: pa.Table) -> float:
+    """Return the seconds that reading and decoding the images takes; and warm the model, whose first pass is slow."""
+    source, started = reading.source_of(config.images), time.monotonic()
+    pixels = []
+    batches = loader.load(source, rows, subj.model.preprocess, batch=prepared.batch_of(config), threads=cores())
+    for batch in batches:
+        pixels = [batch.pixels]
+    took = time.monotonic() - started
+    subj.visit(torch.from_numpy(pixels[0]), list(subj.layers), lambda name, activation: None)
+    return took
+
+
+def _run(
+    config: RunConfig, subj: Subject, rows: pa.Table, missing: set[str], layers: Sequence[str]
+) -> dict[tuple[str, str | None], Cost]:
+    store, make = Store(Path(config.store)), Make(stage="listing", key="0" * 32)
+    listing.write(store, make, rows, reading.source_of(config.images))
+    costs = {}
+    for step in _needed(Planner(config, subj, make.key, rows).steps(), missing):
+        for work in step.works:
+            makes = tuple(make for make in work.makes if make.layer is None or make.layer in layers)
+            makes = makes[:1] if work.stage == "patches" else makes  # they differ in their number of units only
+            makes = makes if work.stage not in DRAWN or work.makes[0].layer == layers[-1] else ()
+            for made in _made(store, replace(work, makes=makes), subj) if makes else ():
+                costs[made.make.stage, made.make.layer] = _cost(store, made)
+    return costs
+
+
+def _made(store: Store, work: Work, subj: Subject) -> list[Outcome]:
+    """Do one task of the probe. Measuring a field takes as long for 64 images as for any number: one is made up."""
+    if work.stage == "field":
+        return [_made_up(store, make, subj) for make in work.makes]
+    return stages.execute(work)
+
+
+def _made_up(store: Store, make: Make, subj: Subject) -> Outcome:
+    layer, (height, width) = subj.layers[str(make.layer)], subj.model.preprocess.size
+    rows, cols = np.zeros(layer.height, np.int32), np.zeros(layer.width, np.int32)
+    reach = Reach(top=rows, bottom=rows + height, left=cols, right=cols + width)
+    with writing(store, make) as page:
+        receptive_fields.write(
+            page.path, receptive_fields.Field(layer=layer, input_shape=(height, width), reach=reach, focus=height / 4)
+        )
+    return outcome(page)
+
+
+def _needed(steps: Sequence[Step], missing: set[str]) -> list[Step]:
+    """Return the steps up to the last that makes something missing, without icons and tiles where those are there."""
+    wanted = {stages.MODULES.get(stage, stage) for stage in missing}
+    last = max((number for number, step in enumerate(steps) if step.stage in wanted), default=-1)
+    return [step for step in steps[: last + 1] if step.stage in wanted or step.stage not in DRAWN]
+
+
+def _cost(store: Store, made: Outcome) -> Cost:
+    manifest = store.get(made.make.stage, made.make.key).manifest
+    sizes: Counter[str] = Counter()
+    for name, file in manifest["files"].items():
+        sizes[name.partition("/")[0]] += int(file["bytes"])
+    return Cost(seconds=made.seconds, bytes=dict(sizes), counts=dict(manifest["counts"]))

@@ -1,0 +1,176 @@
+"""The model a run looks at: loaded once per process, probed, fingerprinted, folded, and put on its device."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from atlas.arrays import Layer
+from atlas.model import activations, fingerprint, folding
+from flows.config import RunConfig
+from flows.stages.tasks import Work
+from storage import models
+from storage.errors import AmbiguousAxes, BadWeights, UnknownLayer, UsageError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+BATCH = {"cpu": 32, "cuda": 128}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A model with the layers of a run. `folded` is on the device in the run's precision; `model.module` stays as it was."""
+
+    model: models.Model
+    layers: dict[str, Layer]
+    fingerprints: dict[str, str]
+    whole: str
+    """The fingerprint of the model's output."""
+    folded: folding.Folded
+    device: torch.device
+    dtype: torch.dtype
+
+    def drawing(self) -> folding.Folded:
+        """Return the model that pictures are optimised through: folded, in float32, on the device."""
+        return self.folded if self.dtype is torch.float32 else _folded(self.model, self.device)
+
+    def input(self, pixels: Tensor) -> Tensor:
+        """Return what the model takes, `b c h w` on the device, from decoded pixels."""
+        return self.model.preprocess.normalise(pixels.to(self.device, non_blocking=True)).to(
+            self.dtype, memory_format=torch.channels_last
+        )
+
+    def through(self, names: Iterable[str]) -> nn.Module:
+        """Return the model in float32 on the device, in which these layers can be changed where they stand.
+
+        That is the folded one, unless a layer named stands inside a folded pair, where its output is not to be had.
+        """
+        if {name.split("@")[0] for name in names} & self.folded.beside.keys():
+            return copy.deepcopy(self.model.module).to(self.device).to(memory_format=torch.channels_last)
+        return self.drawing().module
+
+    def plain_input(self, pixels: Tensor) -> Tensor:
+        """Return what `through`'s model takes, from decoded pixels: float32, whatever the run's precision."""
+        return self.model.preprocess.normalise(pixels.to(self.device)).to(memory_format=torch.channels_last)
+
+    def visit(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> None:
+        """Run the model up to the last of the layers named, and show `visit` each one's activations `b c h w`."""
+        layers = {name: self.layers[name] for name in names}
+        with torch.inference_mode():
+            activations.run_to(self.folded, self.input(pixels), layers, visit)
+
+
+def device_of(config: RunConfig) -> torch.device:
+    """Return the device asked for; `auto` is CUDA where there is one."""
+    found = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
+    return torch.device("cpu" if found == "auto" else found)
+
+
+def batch_of(config: RunConfig) -> int:
+    return config.batch or BATCH[device_of(config).type]
+
+
+def load(config: RunConfig) -> models.Model:
+    """Load the model as the configuration describes it."""
+    return models.load(
+        config.model,
+        weights=config.weights,
+        input_size=config.input_size,
+        mean=config.mean,
+        std=config.std,
+        classes=config.classes,
+    )
+
+
+def example(model: models.Model) -> Tensor:
+    """Return a fixed noise input `c h w` for probes."""
+    height, width = model.preprocess.size
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(model.preprocess.channels, height, width, generator=generator)
+
+
+OF_THE_MODEL = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
+"""The settings that decide what a subject is."""
+
+
+def open_subject(config: RunConfig, *, here: bool = True) -> Subject:
+    """Return the run's subject; within a run, the same one for the same model, layers and device.
+
+    Not `here` means that others compute: the device is what they have, and this process needs none, since it only plans.
+    Raises UnknownLayer and AmbiguousAxes before any image is read, and UsageError if the device isn't here.
+    """
+    asked = {name: getattr(config, name) for name in OF_THE_MODEL} | {"layers": config.chosen_layers}
+    return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights), here)
+
+
+def of(work: Work) -> Subject:
+    """Return the subject of a task. Raises BadWeights if it is not the one that the task's keys were made from.
+
+    A weights file may be written over while a run goes on, and another machine may have another one.
+    """
+    config = RunConfig(**work.how["config"])
+    found, planned = open_subject(config), work.how.get("model")
+    if planned not in (None, found.whole):
+        raise BadWeights(f"{_what(config)} changed while the run went on, or differs between machines; run again")
+    return found
+
+
+def _what(config: RunConfig) -> str:
+    return f"weights {config.weights}" if config.weights else f"model {config.model}"
+
+
+def forget() -> None:
+    """Forget the subject at the start of a run: weights or a factory's code may have changed under the same name."""
+    _open.cache_clear()
+
+
+def _stamp(weights: str | None) -> tuple[int, ...]:
+    """Return what tells one weights file from another at the same path."""
+    try:
+        found = Path(weights).stat() if weights else None
+    except OSError:
+        return ()
+    return (found.st_size, found.st_mtime_ns) if found else ()
+
+
+@functools.lru_cache(maxsize=1)
+def _open(described: str, stamp: tuple[int, ...], here: bool) -> Subject:
+    config = RunConfig.model_validate_json(described)
+    device, dtype = device_of(config), DTYPES[config.precision]
+    if here and device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto")
+    if device.type == "cuda":
+        _pin_cuda()
+    model = load(config)
+    sample = example(model)
+    layers = _probe(model.module, sample, config)
+    prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
+    whole = prints.pop("")
+    folded = _folded(model, device if here else torch.device("cpu"), dtype)
+    return Subject(
+        model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
+    )
+
+
+def _pin_cuda() -> None:
+    """Let float32 be float32 (TF32 keeps ten bits), and the same kernels be taken each time."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+
+
+def _folded(model: models.Model, device: torch.device, dtype: torch.dtype = torch.float32) -> folding.Folded:
+    return folding.fold(model.module, example(model)).to(device, dtype)
+
+
+def _probe(module: nn.Module, sample: Tensor, config: RunConfig) -> dict[str, Layer]:
+    try:
+        return activations.probe(module, sample, config.chosen_layers, axes=config.axes)
+    except activations.UnknownLayerError as error:
+        raise UnknownLayer(f"{error}; `actlas layers {config.model}` lists all") from None
+    except activations.AmbiguousAxesError as error:
+        raise AmbiguousAxes(str(error)) from None

@@ -1,0 +1,1 @@
+"""One image taken apart: explain, saliency, locate."""

@@ -1,0 +1,109 @@
+"""Which earlier layout a layer's new layout keeps to, so that an atlas stays put when its model or images change.
+
+A layer whose samples a version of the run was already laid out from keeps that layout, whatever it kept to itself, and so
+the same command again computes nothing. Only samples that no version has are laid out in the frame of the newest layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flows.config import RunConfig
+from storage.errors import Damaged, NotFound
+from storage.store.store import Store, Version
+
+VERSIONS = 32
+"""Newest versions that are looked through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """An earlier layout: its key, the version that has it, and what that was made from (empty where it is gone)."""
+
+    layout: str
+    version: int
+    collect: tuple[str, ...] = ()
+    listing: str = ""
+
+    def about(self) -> dict[str, Any]:
+        """What a version says of it."""
+        return {"layout": self.layout, "version": self.version}
+
+    def reads(self) -> dict[str, Any]:
+        """The keys that laying out reads."""
+        return {"layout": self.layout, "collect": list(self.collect), "listing": self.listing}
+
+
+class Frames:
+    """The layouts of a run's earlier versions."""
+
+    def __init__(self, store: Store, config: RunConfig) -> None:
+        self.store, self.config = store, config
+        self._read: list[Version] = []
+        self._left = iter(store.versions(config.run_name)[: -VERSIONS - 1 : -1])
+
+    def choose(self, layer: str, collect: Sequence[str], key_of: Callable[[Frame | None], str]) -> Frame | None:
+        """Return the frame of the layout of these samples, None to lay them out afresh.
+
+        `key_of` gives the layout's key in a frame. A frame that is not there any more is none, unless its layout is.
+        """
+        newest = None
+        for version in self._versions():
+            key = _key(version, layer)
+            if key is None or version.about["config"]["layout"] != self.config.layout:
+                continue
+            if _collected(version, layer) == tuple(collect):
+                kept = self._kept(version, layer)
+                if self.store.find("layout", key_of(kept)) is not None:
+                    return kept
+                again = kept or _frame(version, layer, key)  # other libraries: afresh, the same samples would move
+                return again if self._whole(again) else None
+            newest = newest or _frame(version, layer, key)
+        return newest if newest is not None and self._whole(newest) else None
+
+    def _kept(self, version: Version, layer: str) -> Frame | None:
+        """Return the frame that this version's layout was laid out in."""
+        said = version.about.get("frames", {}).get(layer)
+        if said is None:
+            return None
+        earlier = self._version(said["version"])
+        if earlier is None or _key(earlier, layer) != said["layout"]:
+            return Frame(**said)
+        return _frame(earlier, layer, said["layout"])
+
+    def _whole(self, frame: Frame) -> bool:
+        """Tell whether what laying out in this frame reads is in the store."""
+        wanted = [("layout", frame.layout), ("listing", frame.listing), *(("collect", key) for key in frame.collect)]
+        return bool(frame.collect) and all(self.store.find(stage, key) is not None for stage, key in wanted)
+
+    def _versions(self) -> Iterator[Version]:
+        """Yield the versions from the newest on, each read once; those that cannot be read are passed over."""
+        yield from self._read
+        for number in self._left:
+            version = self._version(number)
+            if version is not None:
+                self._read.append(version)
+                yield version
+
+    def _version(self, number: int) -> Version | None:
+        try:
+            return self.store.version(self.config.run_name, number)
+        except (Damaged, NotFound):
+            return None
+
+
+def _key(version: Version, layer: str) -> str | None:
+    """Return the key of a version's layout of a layer."""
+    return next((entry.key for entry in version.stages if (entry.stage, entry.layer) == ("layout", layer)), None)
+
+
+def _collected(version: Version, layer: str) -> tuple[str, ...]:
+    """Return the keys of a version's samples of a layer, in the order of the shards."""
+    return tuple(entry.key for entry in version.stages if (entry.stage, entry.layer) == ("collect", layer))
+
+
+def _frame(version: Version, layer: str, key: str) -> Frame:
+    listing = next(entry.key for entry in version.stages if entry.stage == "listing")
+    return Frame(layout=key, version=version.number, collect=_collected(version, layer), listing=listing)

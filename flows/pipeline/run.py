@@ -1,0 +1,218 @@
+"""The main job: list images → collect shards → merge top-k → lay out → average cells → invert → tile → publish."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flows import progress
+from flows.config import RunConfig
+from flows.model import prepared
+from flows.pipeline import model_updates
+from flows.pipeline.engines import Engine, insist
+from flows.pipeline.layout_frames import Frames
+from flows.pipeline.plan import Planner, Step
+from flows.stages import CODE, listing, reading
+from flows.stages.tasks import Make, Outcome, Work
+from storage.artefacts import tables
+from storage.errors import ActlasError
+from storage.store.store import Contents, Entry, Store
+
+NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
+"""Settings that a version need not hold: its results say what they were made from, `about` says where the images are."""
+
+
+class TooManyRejected(ActlasError):
+    """More images were rejected than `--max-rejected` allows; nothing was published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a run did. `outcomes` are in the order of the stages."""
+
+    name: str
+    version: int
+    store: str
+    images: int
+    rejected: dict[str, int]
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    skipped_grids: tuple[int, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        computed = sum(outcome.computed for outcome in self.outcomes)
+        return {
+            "name": self.name,
+            "version": self.version,
+            "store": self.store,
+            "images": self.images,
+            "used": self.images - sum(self.rejected.values()),
+            "rejected": sum(self.rejected.values()),
+            "reasons": self.rejected,
+            "computed": computed,
+            "reused": len(self.outcomes) - computed,
+            "skipped_grids": list(self.skipped_grids),
+            "seconds": round(self.seconds, 2),
+            "stages": _by_stage(self.outcomes),
+        }
+
+
+def run(
+    config: RunConfig,
+    engine: Engine,
+    *,
+    wait: bool = False,
+    settle: Callable[[RunConfig], RunConfig] | None = None,
+    announced: str | None = None,
+) -> Summary:
+    """Run the pipeline and publish a version. What the store has is reused; what is killed goes on from there.
+
+    What the store has of the stages behind `until` is published as well, so that readers do not lose it. `settle` gives
+    the configuration as the store has it once nobody else writes the run: what was waited for may have changed it.
+    `announced` is when its weights were, and goes into the version.
+
+    Raises UnknownLayer and its kin before any image is read, TooManyRejected before anything is published, and Locked if
+    another process is writing a run of this name (unless `wait`).
+    """
+    started = time.time()
+    report = progress.current()
+    store = Store(Path(config.store))
+    prepared.forget()
+    reading.forget()
+    if settle is None:
+        check(config, here=engine.here)  # before anything is written
+    with store.lock(config.run_name, wait=wait), store.writing():
+        if settle is not None:
+            config = settle(config)
+            check(config, here=engine.here)
+        subj = prepared.open_subject(config, here=engine.here)
+        weights = model_updates.record(config, announced)
+        report.say(f"images {config.images}: listing")
+        listed, table = insist(lambda: listing.list_images(store, config, CODE["listing"]))
+        labelled = insist(lambda: listing.list_labels(store, config, table, CODE["labels"]))
+        planner = Planner(config, subj, listed.make.key, table, Frames(store, config))
+        outcomes = [listed, labelled]
+        for step in planner.steps() if config.until != "listing" else []:
+            outcomes += _do(store, engine, step)
+            if step.stage == "collect":
+                _check_rejected(_rejected(store, outcomes), planner.images, config)
+        for step in planner.further():
+            outcomes += _reused(step, _found(store, step))
+        rejected = _rejected(store, outcomes)
+        version = _publish(store, config, planner, outcomes, rejected, weights)
+    skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
+    return Summary(
+        name=config.run_name,
+        version=version,
+        store=config.store,
+        images=planner.images,
+        rejected=rejected,
+        outcomes=tuple(outcomes),
+        seconds=time.time() - started,
+        skipped_grids=skipped,
+    )
+
+
+def check(config: RunConfig, *, here: bool = True) -> prepared.Subject:
+    """Load the model, once the images are known to be there; raise what is wrong with either before any work."""
+    insist(lambda: reading.source_of(config.images))
+    progress.current().say(f"model {config.model}: loading")
+    return insist(lambda: prepared.open_subject(config, here=here))
+
+
+def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:
+    """Run what is missing of a step; return all its outcomes, in the order of the plan."""
+    reused = _found(store, step)
+    missing = [rest for work in step.works if (rest := _rest(work, reused)) is not None]
+    if missing:
+        progress.current().say(step.stage)
+    made = {outcome.make: outcome for outcome in engine.run(missing)}
+    there = {outcome.make: outcome for outcome in _reused(step, reused)}
+    return [made.get(make) or there[make] for work in step.works for make in work.makes]
+
+
+def _found(store: Store, step: Step) -> dict[Make, str]:
+    """Return the manifests of those results of a step that are there already."""
+    there = {make: store.find(make.stage, make.key) for work in step.works for make in work.makes}
+    return {make: found.digest for make, found in there.items() if found is not None}
+
+
+def _reused(step: Step, found: dict[Make, str]) -> list[Outcome]:
+    makes = [make for work in step.works for make in work.makes if make in found]
+    return [Outcome(make=make, manifest=found[make], computed=False) for make in makes]
+
+
+def _rest(work: Work, reused: dict[Make, str]) -> Work | None:
+    makes = tuple(make for make in work.makes if make not in reused)
+    return replace(work, makes=makes) if makes else None
+
+
+def _rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
+    """Count the rejected images by reason."""
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        if outcome.make.stage == "images":
+            path = store.get("images", outcome.make.key).file("images.parquet")
+            counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
+    return dict(sorted(counts.items()))
+
+
+def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) -> None:
+    """Stop if too many images were rejected."""
+    total = sum(rejected.values())
+    if total > config.max_rejected * images:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.items())
+        raise TooManyRejected(
+            f"{total} of {images} images were rejected ({reasons}), more than --max-rejected {config.max_rejected:g} allows; "
+            "nothing was published. Mend the images, or allow more and run again: what was collected is kept"
+        )
+
+
+def _publish(
+    store: Store,
+    config: RunConfig,
+    planner: Planner,
+    outcomes: list[Outcome],
+    rejected: dict[str, int],
+    weights: dict[str, str],
+) -> int:
+    source = reading.source_of(config.images)
+    about = {
+        "images": source.uri,
+        "root": str(source.root),
+        "kind": planner.about.kind,
+        "containers": list(planner.about.containers),
+        "listed": planner.images,
+        "ids": planner.shards[-1].stop,
+        "rejected": rejected,
+        "model": config.model,
+        "layers": planner.layers,
+        "grids": planner.grids,
+        "config": model_updates.whole(config).model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
+    }
+    if weights:
+        about["weights"] = weights
+    if planner.frames:
+        about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
+    entries = [Entry(stage=o.make.stage, key=o.make.key, manifest=o.manifest, **o.make.place) for o in outcomes]
+    return store.publish(config.run_name, Contents(about=about, stages=entries))
+
+
+def _unused(config: RunConfig) -> set[str]:
+    """Return the settings of extras that were not asked for: without them a version reads as it did before they came."""
+    return {name for name in ("extras", "attribution_per_cell", "gradients_method") if not getattr(config, name)}
+
+
+def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """Return, per stage and layer, how many results were computed and reused, and the seconds it took."""
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for outcome in outcomes:
+        place = (outcome.make.stage, outcome.make.layer)
+        row = rows.setdefault(place, {"stage": place[0], "layer": place[1], "computed": 0, "reused": 0, "seconds": 0.0})
+        row["computed" if outcome.computed else "reused"] += 1
+        row["seconds"] = round(row["seconds"] + outcome.seconds, 3)
+    return list(rows.values())

@@ -1,0 +1,222 @@
+"""Everything a run knows of one unit, as a plain dict: for the unit card, Python and the viewer alike.
+
+Importing this module loads neither torch nor prefect.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from atlas import boxes, unit_facts
+from atlas.arrays import CAPACITY, CellClasses, Float, Samples
+from flows.questions import classes, runs
+from storage.artefacts import tables
+from storage.artefacts.cells import RunCells
+from storage.models import preprocessing
+from storage.run import Run
+
+PATCHES, ALIKE, CLASSES, LINKS = 9, 6, 5, 5
+BINS, PARTS, EACH = 60, 10, 4
+SIDES = ("left", "top", "right", "bottom")
+
+
+class Shared:
+    """What all units of a layer are told by, read once: whoever asks for many of them hands it on."""
+
+    def __init__(self, run: Run, layer: str) -> None:
+        self.run, self.layer = run, layer
+
+    @functools.cached_property
+    def samples(self) -> Samples:
+        return self.run.samples(self.layer)
+
+    @functools.cached_property
+    def image_means(self) -> Float:
+        return unit_facts.image_means(self.samples)
+
+    @functools.cached_property
+    def strongest(self) -> np.ndarray:
+        """The images of each unit's strongest patches."""
+        return _strongest_images(self.run, self.layer)
+
+    @functools.cached_property
+    def attributed(self) -> tuple[RunCells, CellClasses] | None:
+        """The cells of the finest grid that has an attribution, with it."""
+        grids = [grid for grid in self.run.grids if self.run.has("attribution", self.layer, grid)]
+        if not grids:
+            return None
+        return self.run.cells(self.layer, grids[-1]), self.run.attribution(self.layer, grids[-1])
+
+
+def unit(
+    run: Run,
+    layer: str,
+    number: int,
+    *,
+    k: int = PATCHES,
+    parts: int = PARTS,
+    each: int = EACH,
+    shared: Shared | None = None,
+) -> dict[str, Any]:
+    """Return what is known of a unit; what the run was not made with is None.
+
+    `positive` and `negative` are `query.top`'s answers; `labels` counts those of the strongest 64 patches;
+    `samples` tells how its sampled values are spread, and `intervals` cuts their range into equal `parts` with `each`
+    examples; `alike` are units of the layer, by the cosine of their means over images and by the share of their
+    strongest images that they have in common; `classes` those whose attribution rises and falls with the unit over the
+    cells of the finest grid; `drives` and `driven` units of the layers after and before.
+    """
+    top = {sign: runs.top(run, layer, number, k=k, sign=sign) for sign in runs.SIGNS}
+    shared = shared or Shared(run, layer)
+    values = shared.samples.activations[:, number]
+    return {
+        "run": run.name,
+        "version": run.number,
+        "model": run.version.about["model"],
+        "layer": layer,
+        "unit": number,
+        "units": run.result("patches", layer).counts["units"],
+        "images": run.version.about["listed"] - sum(run.version.about["rejected"].values()),
+        **top,
+        "labels": _labels(run, layer, number),
+        "samples": _spread(values),
+        "intervals": _intervals(run, layer, shared.samples, values, parts, each),
+        "alike": _alike(shared, number),
+        "classes": _classes(shared, number),
+        "drives": classes.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
+        "driven": _driven(run, layer, number),
+    }
+
+
+def _labels(run: Run, layer: str, number: int) -> dict[str, Any]:
+    """Count the labels of the strongest patches, most first, with the entropy of their shares in bits.
+
+    Patches of value 0, at which a rectified unit is off, are left out here and where images in common are counted.
+    """
+    patches = run.patches(layer, number, CAPACITY)
+    labels = [label for label in patches.filter(pc.not_equal(patches["value"], 0))["label"].to_pylist() if label]
+    counts = Counter(labels).most_common()
+    return {
+        "patches": len(labels),
+        "entropy": unit_facts.entropy(np.array([n for _, n in counts], np.int64)),
+        "counts": [{"label": label, "patches": n} for label, n in counts],
+    }
+
+
+def _spread(values: Float) -> dict[str, Any] | None:
+    """Return how a unit's samples are spread; None where there are none."""
+    if not len(values):
+        return None
+    counts, edges = unit_facts.histogram(values, BINS)
+    low, middle, high = np.quantile(values.astype(np.float64), (0.05, 0.5, 0.95)).tolist()
+    return {
+        "count": len(values),
+        "zeros": float((values == 0).mean()),
+        "above_zero": float((values > 0).mean()),
+        "least": float(values.min()),
+        "largest": float(values.max()),
+        "mean": float(values.mean(dtype=np.float64)),
+        "deviation": float(values.std(dtype=np.float64)),
+        "quantiles": {"0.05": low, "0.5": middle, "0.95": high},
+        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
+    }
+
+
+def _intervals(run: Run, layer: str, samples: Samples, values: Float, parts: int, each: int) -> list[dict[str, Any]]:
+    """Return equal parts of the range of the samples, least first, with examples of each, strongest first."""
+    found = unit_facts.intervals(values, parts, each)
+    shown = iter(_positions(run, layer, samples, [row for rows in found.rows for row in rows.tolist()]))
+    return [
+        {
+            "from": low,
+            "to": high,
+            "count": count,
+            "share": count / len(values),
+            "examples": [{"value": float(values[row]), **next(shown)} for row in rows.tolist()],
+        }
+        for low, high, count, rows in zip(
+            found.edges[:-1].tolist(), found.edges[1:].tolist(), found.count.tolist(), found.rows, strict=True
+        )
+    ]
+
+
+def _positions(run: Run, layer: str, samples: Samples, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Return image, label, place and focus of samples."""
+    chosen, seen = np.asarray(rows, np.int64), preprocessing.from_fingerprint(run.model["preprocessing"])
+    ids, y, x = samples.image_id[chosen], samples.y[chosen], samples.x[chosen]
+    images = {row["image_id"]: row for row in run.images(sorted(set(ids.tolist()))).to_pylist()} if len(ids) else {}
+    found = [{name: images[i][name] for name in ("image_id", "path", "label")} for i in ids.tolist()]
+    focus: list[dict[str, int]] = []
+    if found:
+        field = run.field(layer)
+        geometries = [seen.geometry(images[i]["width"], images[i]["height"]) for i in ids.tolist()]
+        within = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)
+        focus = [dict(zip(SIDES, box, strict=True)) for box in boxes.to_source(within, geometries).tolist()]
+    places = zip(found, y.tolist(), x.tolist(), focus, strict=True)
+    return [{**image, "y": down, "x": across, "focus": box} for image, down, across, box in places]
+
+
+def _alike(shared: Shared, number: int) -> dict[str, list[dict[str, Any]]]:
+    by_mean = unit_facts.alike(shared.image_means, number, ALIKE)
+    by_image = unit_facts.sharing(shared.strongest, number, ALIKE)
+    return {
+        "activation": [{"unit": u, "cosine": c} for u, c in zip(*(found.tolist() for found in by_mean), strict=True)],
+        "images": [{"unit": u, "shared": s} for u, s in zip(*(found.tolist() for found in by_image), strict=True)],
+    }
+
+
+def _strongest_images(run: Run, layer: str) -> np.ndarray:
+    """Return the images of each unit's strongest patches, `units k`, −1 where there are fewer."""
+    result = run.result("patches", layer)
+    table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "value", "image_id"])
+    table = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.not_equal(table["value"], 0)))
+    unit, rank = table["unit"].to_numpy(), table["rank"].to_numpy()
+    found = np.full((result.counts["units"], int(rank.max(initial=-1)) + 1), -1, np.int64)
+    found[unit, rank] = table["image_id"].to_numpy()
+    return found
+
+
+def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
+    """Return the classes that cells speak for the more, and the less, the stronger the unit is in them."""
+    if shared.attributed is None:
+        return None
+    (cells, made), run = shared.attributed, shared.run
+    used = made.used > 0
+    found = unit_facts.together(cells.mean[used, number], made.mean[used], cells.count[used])
+    order = np.argsort(-found, kind="stable")
+    sides = {
+        "for": [c for c in order[:CLASSES] if found[c] > 0],
+        "against": [c for c in order[::-1][:CLASSES] if found[c] < 0],
+    }
+    return {"grid": cells.grid, "cells": int(used.sum())} | {
+        side: [
+            {"class": int(c), "name": classes.class_name(run, int(c)), "correlation": float(found[c])} for c in chosen
+        ]
+        for side, chosen in sides.items()
+    }
+
+
+def _driven(run: Run, layer: str, number: int) -> dict[str, Any] | None:
+    """Return the units of an earlier layer that have this one among those they excite or inhibit most."""
+    for earlier in run.layers:
+        if not run.has("influence", earlier):
+            continue
+        table = tables.read_table(run.result("influence", earlier).file("influence.parquet"))
+        table = table.filter(pc.and_(pc.equal(table["later_layer"], layer), pc.equal(table["later_unit"], number)))
+        if len(table):
+            rows = sorted(table.to_pylist(), key=lambda row: -abs(row["influence"]))
+            return {"layer": earlier} | {
+                effect: [
+                    {"unit": row["unit"], "influence": row["influence"], "agreement": round(row["agreement"], 4)}
+                    for row in rows
+                    if row["effect"] == effect
+                ][:LINKS]
+                for effect in ("exciting", "inhibiting")
+            }
+    return None

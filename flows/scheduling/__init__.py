@@ -1,0 +1,1 @@
+"""Prefect: the flow, its server, schedules, events and reports."""

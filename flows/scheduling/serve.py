@@ -1,0 +1,202 @@
+"""`actlas serve`: a run on a schedule and after model updates, from one process on one machine, without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import Flow
+from prefect.runner import Runner
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows import progress
+from flows.config import RunConfig
+from flows.model import prepared
+from flows.pipeline import model_updates
+from flows.pipeline import run as pipeline
+from flows.pipeline.model_updates import Update
+from flows.scheduling import crashed_runs, prefect_flow, update_events
+from flows.scheduling import server as prefect_server
+from flows.scheduling.prefect_flow import ServerUnreachable
+from flows.scheduling.run_report import TAG
+from storage.errors import BadWeights, UsageError
+from storage.store.places import checked_name
+from storage.store.store import Store
+
+ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
+"""Where intervals are counted from, so that starting again does not shift them."""
+
+
+INSISTENCE = 20.0
+"""Seconds after a SIGTERM before it is said again."""
+
+
+class _Runner(Runner):
+    """A runner that a SIGTERM stops as Ctrl-C does; its own handler leaves in the middle of its event loop.
+
+    As Ctrl-C pressed again and again: one may be lost in something that catches being cancelled, and a container's end
+    waits for nobody.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Run until interrupted."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so scripts start what is to run in the background
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            asyncio.run(self.start())
+        finally:
+            self._over.set()
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        threading.Thread(target=self._interrupt, name="sigterm", daemon=True).start()
+
+    def _interrupt(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        while not self._over.wait(INSISTENCE):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, host: str, port: int) -> None:
+    """Serve a run's deployments until interrupted; their schedules are not paused, and what comes due then waits.
+
+    Raises Locked if another process serves the run, ServerUnreachable, and what is wrong with images, model or layers.
+    """
+    store = Store(Path(config.store))
+    check(config)
+    with store.serving(config.run_name), prefect_server.server(host, port) as address:
+        prepare(gpus)
+        with get_client(sync_client=True) as client:
+            check_names(client, deployments)
+        runner = _Runner(name="actlas", pause_on_shutdown=False, limit=None)
+        ids = [cast(UUID, runner.add_deployment(deployment)) for deployment in deployments]
+        crashed_runs.bury(store, config.run_name, ids)
+        names = ", ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in deployments)
+        progress.current().say(f"serving {names}; Prefect's page: {address.removesuffix('/api')}")
+        try:
+            runner.run()
+        except KeyboardInterrupt:
+            progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
+        except (httpx.HTTPError, RuntimeError) as error:
+            raise ServerUnreachable(f"Prefect's server at {address} was lost: {_line(error)}") from None
+        crashed_runs.bury(store, config.run_name, ids)
+
+
+def check(config: RunConfig) -> None:
+    """Raise what would let every run fail. Weights that are lost do not: the next update names others."""
+    try:
+        pipeline.check(model_updates.follow(config))
+    except BadWeights as error:
+        if not Store(Path(config.store)).versions(config.run_name):
+            raise
+        progress.current().say(f"runs will fail until the next update: {error}")
+    prepared.forget()
+
+
+def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeployment]) -> None:
+    """Raise UsageError if a server knows a deployment of this name for another store: two would take each other's runs."""
+    for deployment in deployments:
+        try:
+            known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
+        except ObjectNotFound:
+            continue
+        ours, theirs = crashed_runs.store_of(deployment.parameters), crashed_runs.store_of(known.parameters or {})
+        if ours != theirs:
+            raise UsageError(
+                f"{deployment.name} is served for another store on this server, {theirs}: give this run another --name, or "
+                f"delete that one by `prefect deployment delete {deployment.flow_name}/{deployment.name}`"
+            )
+
+
+def announce(update: Update) -> list[str]:
+    """Tell the configured server of an update, or the one that `actlas serve` runs here; return who waits for it."""
+    with prefect_server.known():
+        return update_events.emit(update)
+
+
+def deployments(
+    config: RunConfig, schedule: Schedule | None, *, wait: bool = False, debounce: timedelta = timedelta(seconds=30)
+) -> list[RunnerDeployment]:
+    """Return the run on its schedule, and the run after a model update.
+
+    At most one run of each goes on at a time; a scheduled one that comes too early is cancelled, or with `wait` waits its
+    turn. A run of the other kind, or from a command line, meets the store's lock.
+    """
+    name = checked_name("run", config.run_name)
+    progress.current().say(f"{name}: {config.model}, {', '.join(config.chosen_layers)}")
+    wait_for, leave = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
+    store = str(Path(config.store).absolute())  # whoever shares the server may be in another folder
+    settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"store": store}
+    scheduled = _deployment(
+        prefect_flow.activation_atlas,
+        name,
+        wait_for if wait else leave,
+        schedules=[schedule] if schedule else [],
+        parameters={"config": settings, "wait": wait, "follow_updates": True},
+    )
+    updated = _deployment(
+        prefect_flow.regenerate,
+        name,
+        wait_for,
+        triggers=[update_events.trigger(name, debounce)],
+        parameters={"name": name, "store": store},
+    )
+    return [scheduled, updated]
+
+
+def _deployment(
+    flow: Flow[..., Any], name: str, overlap: ConcurrencyLimitStrategy, **settings: Any
+) -> RunnerDeployment:
+    made = flow.to_deployment(
+        name=name,
+        tags=[TAG],
+        entrypoint_type=EntrypointType.MODULE_PATH,  # by file, Prefect would put flows/ in front of the packages' path
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=overlap),
+        **settings,
+    )
+    return cast(RunnerDeployment, made)
+
+
+def schedule(cron: str | None, every: timedelta | None, timezone: str | None) -> Schedule | None:
+    """Return the schedule asked for, if any. Raises UsageError for what is none."""
+    if cron and every:
+        raise UsageError("--cron and --every are two schedules; give one of them")
+    try:
+        ZoneInfo(timezone or "UTC")
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # of no such zone, of a folder, of a path
+        raise UsageError(f"--timezone {timezone} is not known; write it as in Europe/Zurich") from None
+    if every:
+        return Interval(every, anchor_date=ANCHOR, timezone=timezone)
+    try:
+        return Cron(cron, timezone=timezone) if cron else None
+    except ValueError as error:
+        raise UsageError(f"--cron {cron}: {error}; write five fields, as in '0 6 * * *'") from None
+
+
+def prepare(gpus: int) -> None:
+    """Set a server's limit on tasks that use a GPU, and have it call runs crashed that fall silent."""
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(crashed_runs.HEARTBEAT))
+    with get_client(sync_client=True) as client:
+        client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=gpus)
+        crashed_runs.crash_the_silent(client)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,108 @@
+"""The Prefect server that is talked to: the one configured, or one of this process's own on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    temporary_settings,
+)
+
+from flows import progress
+from flows.scheduling.prefect_flow import ServerUnreachable
+from storage.errors import UsageError
+
+HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "::1")
+PORT = 4200
+PATIENCE = 120.0
+"""Seconds that a server of ours may take to start: it makes its database the first time."""
+
+SETTINGS = {
+    PREFECT_SERVER_LOGGING_LEVEL: "ERROR",
+    # in memory, a restart would lose who holds a slot, and Prefect cancels a run whose lease it does not know
+    PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE: "prefect.server.concurrency.lease_storage.filesystem",
+}
+"""Of our own server, where neither the environment nor a profile says otherwise."""
+
+
+@contextmanager
+def known(port: int = PORT) -> Iterator[str]:
+    """Let clients talk to the server configured, or else to one at `port` of this machine; yield its address."""
+    address = PREFECT_API_URL.value() or f"http://{HOST}:{port}/api"
+    with temporary_settings({PREFECT_API_URL: address}):
+        yield address
+
+
+@contextmanager
+def server(host: str, port: int) -> Iterator[str]:
+    """Yield the address of the server that is configured or answers at `port`, or else of one of this process's own.
+
+    Raises UsageError for one that others could reach and that lets anybody in: to start a run is to run code.
+    """
+    if host not in LOOPBACK and not PREFECT_SERVER_API_AUTH_STRING.value():
+        raise UsageError(
+            f"--host {host}: others could start runs there; set PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING "
+            "to the same user:password first"
+        )
+    with known(port) as address:
+        os.environ["PREFECT_API_URL"] = address  # for the processes of the runs
+        if _answers(address):
+            yield address
+        elif address != f"http://{HOST}:{port}/api":
+            raise ServerUnreachable(f"Prefect's server at {address} does not answer; check PREFECT_API_URL")
+        else:
+            with _own_server(host, port):
+                yield address
+
+
+@contextmanager
+def _own_server(host: str, port: int) -> Iterator[None]:
+    """Run a Prefect server in a thread, with its services."""
+    progress.current().say(f"starting Prefect's server at http://{host}:{port}")
+    made = uvicorn.Config(_app, factory=True, host=host, port=port, log_level="warning")
+    running = uvicorn.Server(made)
+    thread = threading.Thread(target=_serve, args=[running], name="prefect-server", daemon=True)
+    thread.start()
+    started = time.monotonic()
+    while not running.started:
+        if not thread.is_alive() or time.monotonic() - started > PATIENCE:
+            raise ServerUnreachable(
+                f"Prefect's server did not start at port {port}; is the port taken? --port names another"
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        running.should_exit = True
+        thread.join(timeout=15)
+
+
+def _serve(server: uvicorn.Server) -> None:
+    """Run the server with our settings: Prefect's are fixed when it is imported, and each thread begins with those."""
+    with temporary_settings(set_defaults=SETTINGS):
+        server.run()
+
+
+def _app() -> Any:
+    from prefect.server.api.server import create_app
+
+    return create_app(final=True)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health", timeout=10).is_success
+    except httpx.HTTPError:
+        return False

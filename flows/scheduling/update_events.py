@@ -1,0 +1,66 @@
+"""Model updates as Prefect events: who is told of one, and what it sets off."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.events import DeploymentEventTrigger, Event, Resource, ResourceSpecification
+from prefect.events.schemas.automations import Automation, EventTrigger, Posture
+
+from flows.pipeline.model_updates import EVENT, RESOURCE, Update
+from flows.scheduling.prefect_flow import ServerUnreachable
+
+SHORTEST = timedelta(seconds=10)
+"""Prefect waits at least this long for what does not come."""
+
+
+def emit(update: Update) -> list[str]:
+    """Tell the server of an update and return the names of the automations that wait for it.
+
+    Posted rather than sent through `emit_event`, whose queue drops what it cannot deliver without a word. Raises
+    ServerUnreachable.
+    """
+    event = Event(
+        event=EVENT,
+        resource=Resource({"prefect.resource.id": update.resource, "prefect.resource.name": update.name}),
+        payload=update.payload(),
+    )
+    try:
+        with get_client(sync_client=True) as client:
+            waiting = [automation.name for automation in client.read_automations() if _waits(automation, event)]
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+            return sorted(waiting)
+    except httpx.HTTPError as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ServerUnreachable(
+            f"nobody was told: Prefect's server did not answer ({what}); start `actlas serve`, or check PREFECT_API_URL"
+        ) from None
+
+
+def trigger(name: str, debounce: timedelta) -> DeploymentEventTrigger:
+    """Return what starts a regeneration with the weights of the last update, once none has followed for `debounce`.
+
+    `name` is a run, or `*` for any. Prefect's way to say so: after such an event, expect another one, and act on its
+    absence. Without a debounce every event acts at once.
+    """
+    patient = debounce > timedelta(0)
+    return DeploymentEventTrigger(
+        name=f"actlas: regenerate {name}",
+        match=ResourceSpecification({"prefect.resource.id": RESOURCE + name}),
+        after={EVENT} if patient else set(),
+        expect={EVENT},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive if patient else Posture.Reactive,
+        threshold=1,
+        within=max(debounce, SHORTEST) if patient else timedelta(0),
+        parameters={key: f"{{{{ event.payload.{key} }}}}" for key in ("name", "weights", "sha256", "announced")},
+    )
+
+
+def _waits(automation: Automation, event: Event) -> bool:
+    found = automation.trigger
+    if not (automation.enabled and isinstance(found, EventTrigger) and EVENT in found.expect):
+        return False
+    return ResourceSpecification.model_validate(found.match).matches(event.resource)

@@ -1,0 +1,1 @@
+"""Lay an answer out as a picture."""

@@ -1,0 +1,134 @@
+"""Parts of the sheets that take an image apart: overlays, places, units, classes; and their measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from atlas import colours
+from atlas.arrays import Byte, Float
+from atlas.colours import BLUE, ORANGE
+from flows.sheets.canvas import FAINT, QUIET, Colour, Page, signed
+
+WIDTH, MARGIN, GAP = 1440, 48, 24
+INNER = WIDTH - 2 * MARGIN
+PANEL = (INNER - GAP - 38) // 3
+LETTERS = "ABCD"
+GROUP_COLOURS: tuple[Colour, ...] = (
+    (27, 158, 119), (117, 112, 179), (231, 41, 138), (230, 171, 2), (30, 136, 190), (102, 166, 30), (166, 86, 40), (110, 110, 110),
+)  # fmt: skip
+"""After ColorBrewer's Dark2, whose orange here means what speaks for a class."""
+
+
+def question(answer: dict[str, Any]) -> str:
+    """Name the class, or the two, whose score is attributed."""
+    target = answer["target"]["name"] or f"class {answer['target']['index']}"
+    versus = answer["versus"]
+    return target if versus is None else f"{target} rather than {versus['name'] or versus['index']}"
+
+
+def heading(page: Page, y: float, title: str, remark: str = "") -> int:
+    """Write the heading of a part, with a remark below it; return the y below."""
+    page.rule(MARGIN, y, INNER)
+    page.text(MARGIN, y + 14, title, 19, most=INNER)
+    below = page.lines(MARGIN, y + 44, remark, INNER) if remark else y + 38
+    return round(below) + 12
+
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def fit(picture: Byte, wide: int) -> Size:
+    """Return the size of a picture at a width."""
+    return wide, max(1, round(wide * picture.shape[0] / picture.shape[1]))
+
+
+def block_box(layer: dict[str, Any], place: dict[str, int], size: Size) -> tuple[float, float, float, float]:
+    """Return left, top, width and height of a block in a picture of a size."""
+    grid = layer["grid"]
+    lefts, tops = (
+        np.asarray(grid[name]) * side / grid[name][-1] for name, side in zip(("left", "top"), size, strict=True)
+    )
+    row, col = place["row"], place["col"]
+    return lefts[col], tops[row], lefts[col + 1] - lefts[col], tops[row + 1] - tops[row]
+
+
+def overlay(picture: Byte, map: Float, size: Size) -> Byte:
+    """Lay a signed map over the picture gone pale, both at a size."""
+    shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    strength = Image.fromarray(colours.scaled(map)).resize(size, Image.Resampling.BICUBIC)
+    laid: Byte = colours.overlay(shown, np.clip(np.asarray(strength), -1, 1))
+    return laid
+
+
+def tinted(picture: Byte, map: Float, colour: Colour, size: Size) -> Byte:
+    """Show the picture where a map is strong, and a pale grey one with a tint of colour elsewhere."""
+    shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
+    strength = np.asarray(map, dtype=np.float32) / max(float(np.percentile(map, 99)), 1e-12)
+    large = Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)
+    share = np.clip(np.asarray(large), 0, 1)[..., None]
+    grey = (shown @ np.array([0.299, 0.587, 0.114]))[..., None]
+    pale = 0.22 * grey + 0.78 * 250
+    clear = 0.8 * shown + 0.2 * np.array(colour)
+    return np.asarray(np.round(pale * (1 - share) + clear * share).clip(0, 255), dtype=np.uint8)
+
+
+def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
+    """Cut a square of the image about a block, three times as wide as it and at least a fifth of the image."""
+    high, wide = picture.shape[:2]
+    left, top, across, down = block_box(layer, place, (wide, high))
+    half = min(max(3 * max(across, down), max(wide, high) / 5), wide, high) / 2
+    x = float(np.clip(left + across / 2, half, wide - half))
+    y = float(np.clip(top + down / 2, half, high - half))
+    box = (x - half, y - half, x + half, y + half)
+    return np.asarray(Image.fromarray(picture).resize((200, 200), Image.Resampling.BICUBIC, box=box))
+
+
+def classes(
+    page: Page, answer: dict[str, Any], classes: Any, values: Any, x: float, y: float, wide: float, most: int = 3
+) -> float:
+    """List the first classes that something adds to, with how much."""
+    for index, value in list(zip(classes, values, strict=True))[:most]:
+        if value > 0:
+            page.text(x, y, answer["class_names"].get(int(index)) or str(index), 13, most=wide - 44)
+            page.text(x + wide, y, signed(float(value)), 13, QUIET, align="right")
+            y += 18
+    return y
+
+
+def part_of(layer: dict[str, Any], place: dict[str, int]) -> tuple[int, int]:
+    """Return the part, the coarser piece of the grid, that a block lies in."""
+    grid, parts = layer["grid"], layer["parts"]
+    middle = (
+        (grid[side][place[at]] + grid[side][place[at] + 1] - 1) // 2 for side, at in (("top", "row"), ("left", "col"))
+    )
+    row, col = (
+        int(np.searchsorted(parts[side], m, "right")) - 1 for side, m in zip(("top", "left"), middle, strict=True)
+    )
+    return row, col
+
+
+def unit_name(unit: int, side: str) -> str:
+    return f"unit {unit}" if side == "positive" else f"unit {unit} (−)"
+
+
+def unit_picture(page: Page, layer: dict[str, Any], unit: int, side: str, x: float, y: float, size: int) -> None:
+    """Draw the picture of a unit's side, or a blank where there is none."""
+    if (picture := layer["unit_pictures"].get((unit, side))) is not None:
+        page.picture(x, y, picture, size)
+    else:
+        page.box(x, y, size, size, FAINT)
+
+
+def unit_row(
+    page: Page, layer: dict[str, Any], unit: int, side: str, value: float, share: float, x: float, y: float, wide: float
+) -> None:
+    """Draw a unit's picture, its number, and a value with a bar."""
+    unit_picture(page, layer, unit, side, x, y, 42)
+    page.text(x + 52, y + 4, unit_name(unit, side), 13)
+    page.text(x + wide, y + 4, signed(value), 13, QUIET, align="right")
+    page.box(x + 52, y + 26, wide - 52, 5, FAINT)
+    page.box(x + 52, y + 26, (wide - 52) * min(abs(share), 1.0), 5, ORANGE if share > 0 else BLUE)

@@ -1,0 +1,248 @@
+"""The card of a unit: a page with all that a run knows of it, for people who see one for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from atlas.arrays import Byte
+from atlas.colours import BLUE, ORANGE
+from flows.drawing.unit_pictures import Pictures
+from flows.sheets.canvas import FAINT, INK, QUIET, Colour, Page, signed
+
+WIDTH, MARGIN, GAP = 1440, 48, 24
+INNER = WIDTH - 2 * MARGIN
+ASIDE = 264
+"""Width of the column of the unit's own picture and labels."""
+TILE, BETWEEN, ACROSS = 110, 9, 9
+"""Side of a patch, space between two, patches in a row."""
+THUMB, ROW = 52, 64
+LABELS = 8
+GREY: Colour = (128, 128, 128)
+"""No gradient."""
+
+
+def draw(answer: dict[str, Any], pictures: Pictures) -> Byte:
+    """Draw what `units.unit` answered, `h w 3`."""
+    page = Page(WIDTH)
+    y = _title(page, answer)
+    below = _aside(page, answer, pictures, y)
+    for sign, title in (("positive", "Where it is strongest"), ("negative", "Where it is most negative")):
+        y = _side(page, answer, pictures, sign, title, y)
+    y = _values(page, answer, pictures, max(y, below + 20))
+    y = _others(page, answer, pictures, y + 8)
+    return page.cut(round(y))
+
+
+def _title(page: Page, answer: dict[str, Any]) -> float:
+    page.text(MARGIN, 40, f"Unit {answer['unit']} of {answer['layer']}", 34)
+    about = f"one of {answer['units']} units · {answer['model']} · {answer['images']:,} images"
+    page.text(WIDTH - MARGIN, 36, f"{answer['run']}@{answer['version']}", 15, align="right")
+    page.text(WIDTH - MARGIN, 58, about, 13, QUIET, align="right")
+    page.text(MARGIN, 88, sentence(answer), 15, QUIET, most=INNER)
+    return 130
+
+
+def sentence(answer: dict[str, Any]) -> str:
+    """Say in a line what the unit does."""
+    if note := answer["positive"]["note"]:
+        return str(note)
+    parts = []
+    if counts := answer["labels"]["counts"]:
+        parts.append(f"strongest on {' and '.join(row['label'] for row in counts[:2])}")
+    parts.append(f"at most {_number(answer['positive']['extreme'])}")
+    if answer["samples"]:
+        parts.append(f"above 0 at {percent(answer['samples']['above_zero'])} of sampled positions")
+    return " · ".join(parts)
+
+
+def _aside(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+    """Draw the column of the unit's own picture and of its labels; return the y below."""
+    y = _heading(page, MARGIN, y, ASIDE, "Drawn to excite it")
+    if pictures.own is None:
+        page.box(MARGIN, y, ASIDE, ASIDE, FAINT)
+        page.lines(MARGIN + 16, y + ASIDE / 2 - 20, pictures.own_remark, ASIDE - 32)
+    else:
+        page.picture(MARGIN, y, pictures.own, ASIDE)
+    y += ASIDE + 8
+    if pictures.own is not None:
+        y = page.lines(MARGIN, y, pictures.own_remark, ASIDE)
+    y = _heading(page, MARGIN, y + 14, ASIDE, f"Labels of its {answer['labels']['patches']} strongest patches")
+    return _labels(page, answer["labels"], y)
+
+
+def _labels(page: Page, labels: dict[str, Any], y: float) -> float:
+    if not labels["counts"]:
+        return page.lines(MARGIN, y, "None: no patch with a label excites it.", ASIDE)
+    for row in labels["counts"][:LABELS]:
+        share = row["patches"] / labels["patches"]
+        page.box(MARGIN, y + 19, ASIDE, 4, FAINT)
+        page.box(MARGIN, y + 19, ASIDE * share, 4, INK)
+        page.text(MARGIN, y, row["label"], 13, most=ASIDE - 40)
+        page.text(MARGIN + ASIDE, y, str(row["patches"]), 13, QUIET, align="right")
+        y += 32
+    rest = len(labels["counts"]) - LABELS
+    more = f"and {rest} more; as " if rest > 0 else "As "
+    return page.lines(MARGIN, y, f"{more}mixed as {2 ** labels['entropy']:.1f} equal labels", ASIDE)
+
+
+def _side(page: Page, answer: dict[str, Any], pictures: Pictures, sign: str, title: str, y: float) -> float:
+    """Draw the patches of a side with their gradients below them."""
+    left, wide = MARGIN + ASIDE + GAP * 1.5, INNER - ASIDE - GAP * 1.5
+    method = pictures.methods.get(sign)
+    drives = "drives it up" if sign == "positive" else "drives it down"
+    y = _heading(
+        page,
+        left,
+        y,
+        wide,
+        title,
+        f"the part of each image that it sees{f'; below, what {drives} ({method})' if method else ''}",
+    )
+    if answer[sign]["note"]:
+        y = page.lines(left, y - 4, answer[sign]["note"], wide) + 4
+    if answer[sign]["extreme"] == 0 and answer["positive"]["extreme"] == answer["negative"]["extreme"]:
+        return y + 8
+    step, middle = (wide - TILE) / (ACROSS - 1), y + TILE
+    gradients = pictures.gradients.get(sign, [])
+    for number, patch in enumerate(answer[sign]["patches"][:ACROSS]):
+        x = left + number * step
+        page.fitted(x, y, pictures.patches[sign][number], TILE)
+        if number < len(gradients):
+            page.fitted(x, middle + 3, gradients[number], TILE, GREY)
+        page.text(x + TILE / 2, middle + (TILE + 9 if gradients else 6), signed(patch["value"]), 13, align="centre")
+    return middle + (TILE + 46 if gradients else 44)
+
+
+def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+    """Draw the histogram of the samples, and below each tenth of the range examples of it."""
+    spread, intervals = answer["samples"], answer["intervals"]
+    if spread is None:
+        return y
+    remark = f"{spread['count']:,} sampled positions, median {_number(spread['quantiles']['0.5'])}"
+    remark += f"; {percent(spread['zeros'])} are exactly 0" if spread["zeros"] else ""
+    y = _heading(page, MARGIN, y, INNER, "How strong it is, and examples from all over its range", remark)
+    y = _histogram(page, spread["histogram"], y + 16, 120)
+    step = INNER / max(1, len(intervals))
+    side = min(step, INNER / 10) - 10
+    for number, interval in enumerate(intervals):
+        x = MARGIN + number * step + 5
+        page.text(x + step / 2 - 5, y, f"{_number(interval['from'])} to {_number(interval['to'])}", 13, align="centre")
+        page.text(x + step / 2 - 5, y + 18, percent(interval["share"]), 13, QUIET, align="centre")
+        for place, example in enumerate(pictures.examples[number]):
+            page.fitted(x + (step - 10 - side) / 2, y + 42 + place * (side + 6), example, side)
+    most = max((len(row) for row in pictures.examples), default=0)
+    return y + 42 + most * (side + 6) + 18
+
+
+def _histogram(page: Page, histogram: dict[str, Any], y: float, high: float) -> float:
+    """Draw bars over the whole width, blue below 0 and orange above; return the y below."""
+    counts, edges = histogram["counts"], histogram["edges"]
+    step, most = INNER / max(1, len(counts)), max(counts, default=1)
+    for number, count in enumerate(counts):
+        bar = max(1.0 if count else 0.0, high * count / most)
+        colour = BLUE if edges[number] + edges[number + 1] < 0 else ORANGE
+        page.box(MARGIN + number * step, y + high - bar, max(1.0, step - 1), bar, colour)
+    page.rule(MARGIN, y + high, INNER)
+    if edges[0] < 0 < edges[-1]:
+        zero = MARGIN - edges[0] / (edges[-1] - edges[0]) * INNER
+        page.box(zero, y - 6, 1, high + 6, INK)
+        page.text(zero, y - 22, "0", 13, align="centre")
+    return y + high + 10
+
+
+def _others(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+    """Draw four columns: units like it by two measures, those it drives or is driven by, classes."""
+    wide = (INNER - 3 * GAP * 1.5) / 4
+    x = [MARGIN + number * (wide + GAP * 1.5) for number in range(4)]
+    alike, layer = answer["alike"], answer["layer"]
+    rows = [(row["unit"], f"{row['cosine']:.2f}") for row in alike["activation"]]
+    below = [_units(page, pictures, layer, rows, "Active together", "cosine over images", x[0], y, wide)]
+    rows = [(row["unit"], percent(row["shared"])) for row in alike["images"]]
+    below.append(_units(page, pictures, layer, rows, "Strongest together", "images in common", x[1], y, wide))
+    below.append(_links(page, answer, pictures, x[2], y, wide))
+    below.append(_classes(page, answer, x[3], y, wide))
+    return max(below) + 24
+
+
+def _units(
+    page: Page,
+    pictures: Pictures,
+    layer: str,
+    rows: Sequence[tuple[int, str]],
+    title: str,
+    measure: str,
+    x: float,
+    y: float,
+    wide: float,
+) -> float:
+    """List units with their pictures and a number each."""
+    y = _heading(page, x, y, wide, title, measure)
+    if not rows:
+        return page.lines(x, y, "none", wide)
+    for unit, number in rows:
+        for place, picture in enumerate(pictures.thumbs.get((layer, unit), [])[:4]):
+            page.fitted(x + place * (THUMB + 3), y, picture, THUMB)
+        page.text(x + wide, y + 8, f"unit {unit}", 13, align="right")
+        page.text(x + wide, y + 28, number, 13, QUIET, align="right")
+        y += ROW
+    return y
+
+
+def _links(page: Page, answer: dict[str, Any], pictures: Pictures, x: float, y: float, wide: float) -> float:
+    for side, title in (("driven", "Driven by"), ("drives", "Drives")):
+        found = answer[side]
+        if found is None:
+            continue
+        layer = found["layer"] if side == "driven" else found["later_layer"]
+        links = sorted(found["exciting"] + found["inhibiting"], key=lambda row: -abs(row["influence"]))
+        largest = max((abs(row["influence"]) for row in links), default=1.0)
+        y = _heading(page, x, y, wide, f"{title} {layer or ''}", "influence")
+        for row in sorted(links[:6], key=lambda row: -row["influence"]):
+            for picture in pictures.thumbs.get((layer, row["unit"]), [])[:1]:
+                page.fitted(x, y, picture, 40)
+            page.text(x + 50, y + 3, f"unit {row['unit']}", 13)
+            page.text(x + wide, y + 3, signed(row["influence"]), 13, QUIET, align="right")
+            page.bar(x + 50, y + 26, wide - 50, row["influence"] / largest)
+            y += 48
+        y += 12
+    if answer["driven"] is None and answer["drives"] is None:
+        y = _heading(page, x, y, wide, "What it drives")
+        y = page.lines(x, y, "Not known: run it again --with influence.", wide)
+    return y
+
+
+def _classes(page: Page, answer: dict[str, Any], x: float, y: float, wide: float) -> float:
+    found = answer["classes"]
+    if found is None:
+        y = _heading(page, x, y, wide, "Classes it speaks for")
+        return page.lines(x, y, "Not known: run it again --with attribution.", wide)
+    for side, title in (("for", "Classes it goes with"), ("against", "Classes it goes against")):
+        y = _heading(page, x, y, wide, title, "correlation")
+        for row in found[side]:
+            page.text(x, y, row["name"], 13, most=wide - 50)
+            page.text(x + wide, y, signed(row["correlation"]), 13, QUIET, align="right")
+            page.bar(x, y + 20, wide, row["correlation"])
+            y += 34
+        y += 12
+    return page.lines(x, y - 4, f"over the {found['cells']} cells of the atlas", wide)
+
+
+def _heading(page: Page, x: float, y: float, wide: float, title: str, remark: str = "") -> float:
+    """Write a heading over a hairline, a remark at its right end; return the y below."""
+    page.text(x, y, title, 15, most=wide)
+    page.text(x + wide, y + 2, remark, 13, QUIET, align="right")
+    page.rule(x, y + 24, wide)
+    return y + 36
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "?"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Write a share."""
+    return f"{100 * share:.{0 if share >= 0.1 else 1 if share >= 0.001 else 2}f} %"

@@ -1,0 +1,53 @@
+"""Where positions lie in the source images: boxes from the receptive field and each image's size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas import boxes
+from atlas.arrays import Geometry
+from flows.config import RunConfig
+from flows.model import prepared
+from storage.artefacts import receptive_fields, samples, tables
+from storage.store.store import Store
+
+SIDES = ("left", "top", "right", "bottom")
+
+
+class Places:
+    """The sizes of a run's images, and the way from a position of the activation grid to pixels of the source."""
+
+    def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
+        self._preprocess = prepared.open_subject(config).model.preprocess
+        facts = [
+            tables.read_table(part.path / "images.parquet", columns=["image_id", "width", "height"])
+            for part in samples.results(store, "images", keys)
+        ]
+        columns = [
+            np.concatenate([f[name].to_numpy(zero_copy_only=False) for f in facts]) for name in ("width", "height")
+        ]
+        ids = np.concatenate([f["image_id"].to_numpy() for f in facts])
+        self._row = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+        self._width, self._height = columns
+
+    def geometries(self, image_id: NDArray[np.int64]) -> list[Geometry]:
+        """Return where the input's pixels lie in each of these images."""
+        sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
+        return [self._preprocess.geometry(width, height) for width, height in sizes]
+
+    def boxes(
+        self, field: receptive_fields.Field, image_id: NDArray[np.int64], y: NDArray[Any], x: NDArray[Any]
+    ) -> dict[str, NDArray[np.int32]]:
+        """Return the columns `reach_left` … `focus_bottom`, in pixels of the source images."""
+        geometries = self.geometries(image_id)
+        reach = [field.reach.left[x], field.reach.top[y], field.reach.right[x], field.reach.bottom[y]]
+        focus = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)
+        found = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}
+        columns: dict[str, NDArray[np.int32]] = {}
+        for kind, placed in found.items():
+            source = boxes.to_source(placed, geometries)
+            columns |= {f"{kind}_{side}": source[:, number] for number, side in enumerate(SIDES)}
+        return columns

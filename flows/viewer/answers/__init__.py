@@ -1,0 +1,1 @@
+"""The viewer's JSON, from a run's tables and without the model."""

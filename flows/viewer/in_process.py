@@ -1,0 +1,104 @@
+"""The viewer without a socket: its application asked in this process, and its page as one document, for notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message
+
+from flows.viewer import app, assets
+from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.model.worker import Desk
+from flows.viewer.security import Rules
+
+HOST = "localhost"
+WIDGET = "notebook.js"
+ASSET = re.compile(r"url\([\"']?(?:\./)?([A-Za-z0-9_.-]+\.woff2)[\"']?\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the application answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Inside:
+    """The application over a store. The process with the model is started by the first question that needs it."""
+
+    def __init__(self, store: str, *, uploads: bool = True) -> None:
+        self.desk = Desk(store) if uploads else None
+        self.app: ASGIApp = app.make(Shelf(store), assets.load(), Rules(hosts=(HOST,)), self.desk)
+
+    def ask(self, address: str, method: str = "GET", body: bytes = b"") -> Answer:
+        """Ask what a browser would ask a server, by the path and query of its address."""
+        return asyncio.run(_asked(self.app, address, method, body))
+
+    def close(self) -> None:
+        if self.desk is not None:
+            self.desk.close()
+
+
+async def _asked(application: ASGIApp, address: str, method: str, body: bytes) -> Answer:
+    parts = urlsplit(address)
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": parts.path,
+        "raw_path": parts.path.encode(),
+        "query_string": parts.query.encode(),
+        "root_path": "",
+        "headers": [(b"host", HOST.encode())],
+        "client": None,
+        "server": (HOST, 80),
+    }
+    told: dict[str, Any] = {"status": 500, "headers": {}, "parts": []}
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            told["status"] = message["status"]
+            told["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        else:
+            told["parts"].append(message.get("body", b""))
+
+    await application(scope, receive, send)
+    return Answer(told["status"], told["headers"], b"".join(told["parts"]))
+
+
+def document(page: assets.Assets | None = None) -> str:
+    """Return the page with its scripts, styles and fonts in it, for a frame that can load nothing."""
+    page = page or assets.load()
+    styles = "".join(f"<style>{_with_fonts(page, page.files[name].decode())}</style>" for name in page.styles)
+    scripts = "".join(f"<script>{_inside(page.files[name].decode())}</script>" for name in page.scripts)
+    head, tail = assets.PAGE.format(rules="", icon="data:,", styles=styles, scripts="").split("</body>")
+    return f"{head}{scripts}</body>{tail}"
+
+
+def widget(page: assets.Assets | None = None) -> str:
+    """Return the module that puts the document into a notebook."""
+    return (page or assets.load()).files[WIDGET].decode()
+
+
+def _with_fonts(page: assets.Assets, style: str) -> str:
+    def fetched(found: re.Match[str]) -> str:
+        return f"url(data:font/woff2;base64,{base64.b64encode(page.files[found[1]]).decode()})"
+
+    return ASSET.sub(fetched, style)
+
+
+def _inside(script: str) -> str:
+    """Return a script as an element can hold it: nothing in it ends the element, or begins a comment of the page."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")

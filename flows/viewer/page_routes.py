@@ -1,0 +1,89 @@
+"""The page's own addresses: each state of the page is one, and each answers with the same document."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+
+from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.assets import Assets
+from storage.errors import ActlasError, NotFound
+
+RUN = r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})(?:@(?P<version>[1-9][0-9]{0,8}))?"
+PLACES = re.compile(rf"/{RUN}(?:/(?P<place>atlas|units|unit|image|run)(?:/(?P<what>[^/]+))?)?/?", re.ASCII)
+ONE = re.compile(RUN, re.ASCII)
+COMPARE = re.compile(r"/compare/(?P<both>[^/]+)(?:/[^/]+)?/?", re.ASCII)
+ASSET = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
+DATA = ("/api/", "/pictures/", "/assets/")
+"""Under these, what is not there is said to a program, not to a reader."""
+
+OURS = ("", "/", "/api", "/help")
+
+
+def add_to(app: FastAPI, shelf: Shelf, assets: Assets) -> None:
+    """Add the page and its files. Addresses of what is not there get the page with 404; it says so itself."""
+    page = assets.page()
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    def asset(name: str) -> Response:
+        if not ASSET.fullmatch(name) or name not in assets.files:
+            raise NotFound("the page has no such file")
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(assets.files[name], media_type=assets.kind(name), headers=headers)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def favicon() -> Response:
+        return Response(assets.files["icon.svg"], media_type="image/svg+xml")
+
+    @app.get("/{path:path}", include_in_schema=False)
+    def document(request: Request) -> Response:
+        raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
+        status = 200 if is_there(shelf, raw) else 404
+        if status == 404 and raw.startswith(DATA):
+            raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
+        return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
+
+
+def is_there(shelf: Shelf, path: str) -> bool:
+    """Tell whether an address of the page leads to something."""
+    if path in OURS:
+        return True
+    compared = COMPARE.fullmatch(path)
+    both = _parted(compared["both"]) if compared else None
+    if both:
+        return all(_has_run(shelf, one["name"], one["version"]) for one in both)
+    found = PLACES.fullmatch(path)
+    if not found or not _has_run(shelf, found["name"], found["version"]):
+        return False
+    return found["what"] is None or _has(shelf, found)
+
+
+def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
+    """Return two runs that are compared: parted by the first `..` with a run's name on both sides, as the page has it."""
+    for at in (dots.start() for dots in re.finditer(r"(?=\.\.)", both)):
+        one, other = ONE.fullmatch(unquote(both[:at])), ONE.fullmatch(unquote(both[at + 2 :]))
+        if one and other:
+            return one, other
+    return None
+
+
+def _has_run(shelf: Shelf, name: str, version: str | None) -> bool:
+    try:
+        shelf.edition(name, version or "current")
+    except ActlasError:
+        return False
+    return True
+
+
+def _has(shelf: Shelf, found: re.Match[str]) -> bool:
+    edition, what = shelf.edition(found["name"], found["version"] or "current"), unquote(found["what"])
+    if found["place"] == "image":
+        return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < edition.run.version.about["ids"]
+    if found["place"] == "unit":
+        layer, _, unit = what.rpartition(":")
+        known = layer in edition.run.layers and unit.isascii() and unit.isdigit() and len(unit) < 10
+        return known and int(unit) < edition.units(layer)
+    return found["place"] in ("atlas", "units") and what in edition.run.layers

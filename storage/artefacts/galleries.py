@@ -1,0 +1,61 @@
+"""The gallery of a layer, which a run has where it was made `--with gallery`: a picture of every unit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from atlas.arrays import Byte, Float
+from storage.artefacts import tables
+from storage.store.results import Result
+
+FIELDS = ("pictures", "value", "best", "patch", "dead")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Pictures `units s s 3` that excite each unit, and how far they do.
+
+    `value` is the unit's mean over the picture's positions, `best` the largest of them, `patch` that of its strongest
+    patch among the images (NaN if none). Nothing excites a `dead` unit: its picture is plain grey.
+    """
+
+    recipe: dict[str, Any]
+    pictures: Byte
+    value: Float
+    best: Float
+    patch: Float
+    dead: np.ndarray
+
+    @property
+    def ratio(self) -> Float:
+        """How many times as much the picture excites the unit as the strongest patch; NaN where there is no such."""
+        return ratio(self.best, self.patch)
+
+
+def read(result: Result) -> Gallery:
+    """Read a layer's gallery."""
+    from storage.artefacts import arrays
+
+    record: dict[str, Any] = json.loads(result.file("gallery.json").read_text())
+    group = arrays.read_group(result.file("gallery.zarr"))
+    return Gallery(recipe=record["recipe"], **{name: group[name] for name in FIELDS})
+
+
+def strongest(result: Result) -> Float:
+    """Return the value of each unit's strongest patch, from the layer's patches; NaN where it has none."""
+    table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "value"])
+    first = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.equal(table["rank"], 0)))
+    found = np.full(result.counts["units"], np.nan, dtype=np.float32)
+    found[first["unit"].to_numpy()] = first["value"].to_numpy()
+    return found
+
+
+def ratio(best: Float, patch: Float) -> Float:
+    """Return best / patch where the patch's value is above 0, else NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(patch > 0, best / patch, np.nan).astype(np.float32)

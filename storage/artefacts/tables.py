@@ -1,0 +1,161 @@
+"""Tables on disk: Parquet with the same bytes for the same rows, checked when read.
+
+Pages carry checksums. Parquet's footer has none: a flipped bit in its statistics hides rows in silence, or makes Arrow
+abort the process (seen in 26.0.1). So its SHA-256 stands in the file right before it, where other readers never look.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import Damaged
+from storage.store import disk
+from storage.store.damage import any_error_is_damage
+
+MAGIC = b"PAR1"
+SEAL = b"actlas:1"
+"""Marks the hash of the footer: these eight bytes, then 32 bytes of SHA-256, then the footer."""
+
+ROWS = 65_536
+
+
+def write_table(path: Path, table: pa.Table, row_group_size: int = ROWS, sorting: Sequence[str] = ()) -> None:
+    """Write a new Parquet file; `sorting` names the columns that the rows ascend by, as a note to other readers.
+
+    Chunking of the table doesn't show in the bytes; its schema's metadata is kept. Strings and binaries become their
+    large types (64-bit offsets).
+    """
+    metadata = table.schema.metadata  # cast drops it
+    table = table.cast(_large(table.schema)).replace_schema_metadata(metadata).combine_chunks()
+    order = [pq.SortingColumn(table.schema.get_field_index(name)) for name in sorting]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=row_group_size,
+        compression="zstd",
+        compression_level=3,
+        write_page_checksum=True,
+        write_page_index=True,
+        sorting_columns=order or None,
+    )
+    data = memoryview(sink.getvalue())
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    with disk.Writer(path) as writer:
+        writer.write(data[:start])
+        writer.write(SEAL + hashlib.sha256(data[start:]).digest())
+        writer.write(data[start:])
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None, rows: tuple[int, int] | None = None) -> pa.Table:
+    """Read a table, or some columns of it, or only rows from `rows[0]` to before `rows[1]` (clipped).
+
+    Reads the row groups that are needed and no others. Raises Damaged if a byte of them isn't what was written.
+    """
+    footer = _footer(path)
+    if rows is None:
+        return _read(path, footer, list(range(footer.num_row_groups)), columns)
+    first, last = max(0, rows[0]), min(rows[1], footer.num_rows)
+    groups: list[int] = []
+    start = skipped = 0
+    for group in range(footer.num_row_groups):
+        stop = start + footer.row_group(group).num_rows
+        if start < last and stop > first:
+            skipped = skipped if groups else start
+            groups.append(group)
+        start = stop
+    return _read(path, footer, groups, columns).slice(first - skipped, max(0, last - first))
+
+
+def read_sorted(path: Path, column: str, values: Any, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the rows whose `column` is one of `values` (or the one value), in the file's order.
+
+    Quick where the file is sorted by the column: only row groups whose statistics span a value are read. Raises Damaged.
+    """
+    wanted = list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else [values]
+    footer = _footer(path)
+    groups = [group for group, span in enumerate(_spans(path, _identity(path), column)) if _holds(span, wanted)]
+    asked = None if columns is None else [*columns, *([] if column in columns else [column])]
+    found = _read(path, footer, groups, asked)
+    kept = found.filter(_is_in(found[column], wanted))
+    return kept if columns is None else kept.select(list(columns))
+
+
+def names(path: Path) -> list[str]:
+    """Return the names of a table's columns. Raises Damaged."""
+    return list(_footer(path).schema.to_arrow_schema().names)
+
+
+def _is_in(column: pa.ChunkedArray, wanted: list[Any]) -> pa.ChunkedArray:
+    import pyarrow.compute as pc  # costs a tenth of a second, and readers of whole tables do without
+
+    return pc.is_in(column, value_set=pa.array(wanted, column.type))
+
+
+def _holds(span: tuple[Any, Any] | None, wanted: list[Any]) -> bool:
+    return span is None or any(span[0] <= value <= span[1] for value in wanted)
+
+
+def _read(path: Path, footer: pq.FileMetaData, groups: list[int], columns: Sequence[str] | None) -> pa.Table:
+    missing = sorted(set(columns or ()) - set(footer.schema.to_arrow_schema().names))
+    if missing:
+        there = ", ".join(footer.schema.to_arrow_schema().names)
+        raise LookupError(f"{path} has no column {', '.join(map(repr, missing))}; it has {there}")
+    with (
+        any_error_is_damage(path),
+        pq.ParquetFile(path, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
+    ):
+        return file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
+
+
+def _footer(path: Path) -> pq.FileMetaData:
+    """Read and check the footer, once per file. Raises Damaged."""
+    return _checked_footer(path, _identity(path))
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What tells one file from another at the same path."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise Damaged(f"{path} is missing; run `actlas verify --repair`") from None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=256)
+def _checked_footer(path: Path, identity: tuple[int, ...]) -> pq.FileMetaData:
+    with any_error_is_damage(path), path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        tail = file.read(8)
+        length = int.from_bytes(tail[:4], "little")
+        file.seek(-(8 + length + 40), os.SEEK_END)
+        seal, footer = file.read(40), file.read(length) + tail
+        if not (tail.endswith(MAGIC) and seal == SEAL + hashlib.sha256(footer).digest()):
+            raise ValueError("its footer doesn't match its hash")
+        return pq.read_metadata(pa.BufferReader(MAGIC + footer))
+
+
+@functools.lru_cache(maxsize=1024)
+def _spans(path: Path, identity: tuple[int, ...], column: str) -> list[tuple[Any, Any] | None]:
+    """Smallest and largest value of a column in every row group; None where that isn't known."""
+    footer = _checked_footer(path, identity)
+    index = footer.schema.to_arrow_schema().get_field_index(column)
+    if index < 0:
+        raise LookupError(f"{path} has no column {column!r}; it has {', '.join(footer.schema.to_arrow_schema().names)}")
+    place = next(i for i in range(footer.num_columns) if footer.schema.column(i).path == column)
+    found = [footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)]
+    return [(s.min, s.max) if s is not None and s.has_min_max else None for s in found]
+
+
+def _large(schema: pa.Schema) -> pa.Schema:
+    """Replace strings and binaries, at the top of a schema, by types whose offsets can't overflow."""
+    wider = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    return pa.schema([field.with_type(wider.get(field.type, field.type)) for field in schema])

@@ -1,0 +1,176 @@
+"""How a result comes to be: written apart, synced, described by its manifest, and renamed into place."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from storage.errors import Damaged, Incomplete, NoSpace
+from storage.store import disk
+from storage.store.locks import acquire, locked, release
+from storage.store.places import COPY, HAPPENED, MANIFEST, Places
+from storage.store.results import Result, draft_contents, read_result, render_happened, render_manifest
+
+log = logging.getLogger(__name__)
+
+LOCK = "lock"
+"""A file in every folder under tmp/, locked as long as somebody works there."""
+
+
+class Draft:
+    """A result being written: put files under `path`, then commit. What isn't committed is removed."""
+
+    def __init__(self, places: Places, stage: str, key: str, path: Path) -> None:
+        self.stage, self.key, self.path = stage, key, path
+        self._places = places
+        self._happened: dict[str, object] = {}
+        self._committed = False
+
+    def note(self, **happened: object) -> None:
+        """Remember what happened (times, host, effective batch); it is no part of the result."""
+        self._happened.update(happened)
+
+    def commit(self, counts: Mapping[str, int], twice: Iterable[str] = ()) -> Result:
+        """Make the result permanent: sync all, write the manifest last, rename into place, sync the parent.
+
+        Files named in `twice` get a copy beside them, to be mended from: what can't be computed again as it was.
+        If somebody else committed this key first, theirs is returned and ours dropped; a difference is logged.
+        """
+        if self._committed:
+            raise RuntimeError(f"draft {self.stage}/{self.key} is committed already")
+        for name in twice:
+            disk.write_file(self.path / f"{name}{COPY}", (self.path / name).read_bytes())
+        files, folders = draft_contents(self.path)
+        if own := {MANIFEST, HAPPENED} & set(files):
+            raise RuntimeError(f"draft {self.stage}/{self.key} has a {', '.join(sorted(own))} of its own")
+        manifest = render_manifest(self.stage, self.key, counts, files)
+        happened = self.path / HAPPENED
+        disk.write_file(happened, render_happened(self._happened, manifest))
+        disk.sync_all([*files.values(), happened])
+        disk.write_file(self.path / MANIFEST, manifest)
+        disk.sync(self.path / MANIFEST)
+        disk.sync_all(folders)
+        ours = Result(stage=self.stage, key=self.key, path=self.path, manifest={}, digest="")
+        placed = _place(self._places, ours)
+        self._committed = True
+        return placed
+
+
+@contextmanager
+def draft(places: Places, stage: str, key: str) -> Iterator[Draft]:
+    """Open a draft of a result. Raises NoSpace if the disk fills up in the block, whoever was writing."""
+    places.result(stage, key)  # refuses bad names before anything is written
+    with scratch(places, f"{stage}.{key}") as folder:
+        path = folder / "result"
+        disk.make_folder(path)
+        yield Draft(places, stage, key, path)
+
+
+@contextmanager
+def scratch(places: Places, purpose: str) -> Iterator[Path]:
+    """Work in a folder of one's own under tmp/, removed afterwards. gc can't run meanwhile.
+
+    The folder holds a locked file, so that a later gc can tell a living worker's folder from a dead one's.
+    """
+    folder = places.tmp / f"{purpose}.{os.getpid()}.{os.urandom(8).hex()}"
+    owner, descriptor = os.getpid(), None
+    with saying_no_space(places, folder), locked(places.gc_lock, shared=True):
+        try:
+            with saying_no_space(places, folder):  # inside, too: what was written must be counted before it is cleared
+                disk.make_folders(places.tmp)
+                disk.make_folder(folder)
+                descriptor = acquire(folder / LOCK, shared=False, wait=True)
+                yield folder
+        finally:
+            if os.getpid() == owner:  # a forked child that runs through here must not remove its parent's work
+                _clear(folder, descriptor)
+
+
+@contextmanager
+def saying_no_space(places: Places, folder: Path) -> Iterator[None]:
+    """Turn whatever a full disk made somebody raise into NoSpace."""
+    try:
+        yield
+    except Exception as error:
+        asked = _asked_when_full(error)
+        if asked is None:
+            raise
+        raise NoSpace(str(places.root), _written(folder) + asked, disk.free_bytes(places.root)) from error
+
+
+def set_aside(places: Places, path: Path, why: str) -> Path:
+    """Move a file or folder under tmp/ in one step and return where it is now; gc removes it later."""
+    disk.make_folders(places.tmp)
+    target = places.tmp / f"{why}.{os.urandom(8).hex()}"
+    disk.rename(path, target)
+    disk.sync(path.parent)
+    return target
+
+
+def _place(places: Places, ours: Result) -> Result:
+    target = places.result(ours.stage, ours.key)
+    disk.make_folders(target.parent)
+    while True:
+        try:
+            disk.rename(ours.path, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            theirs = _adopt(places, ours)
+            if theirs is not None:
+                return theirs
+        else:
+            disk.sync(target.parent)
+            return read_result(places, ours.stage, ours.key)
+
+
+def _adopt(places: Places, ours: Result) -> Result | None:
+    """Take what is in place already if it is whole; else move it out of the way and return None."""
+    target = places.result(ours.stage, ours.key)
+    try:
+        theirs = read_result(places, ours.stage, ours.key)
+    except (Damaged, Incomplete) as error:
+        log.warning("replacing a damaged result: %s", error)
+        with suppress(FileNotFoundError):
+            set_aside(places, target, f"damaged.{ours.stage}.{ours.key}")
+        return None
+    disk.sync(target.parent)
+    if (ours.path / MANIFEST).read_bytes() != (target / MANIFEST).read_bytes():
+        log.warning("%s/%s was committed by another writer with other bytes; theirs stays", ours.stage, ours.key)
+    return theirs
+
+
+def _asked_when_full(error: BaseException | None) -> int | None:
+    """Look for a full disk among an error and its causes: the bytes that found no room, 0 if unknown; else None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, NoSpace):
+            return None
+        if isinstance(error, disk.DiskFull):
+            return error.asked
+        if isinstance(error, OSError) and error.errno in disk.FULL:
+            return 0
+        if os.strerror(errno.ENOSPC) in str(error):  # libraries that keep only the text: libvips, Arrow
+            return 0
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _written(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+
+
+def _clear(folder: Path, descriptor: int | None) -> None:
+    """Remove a scratch folder. What can't be removed now is left to gc: the error on its way out matters more."""
+    try:
+        disk.remove_tree(folder)
+    except OSError as error:
+        log.warning("could not remove %s (%s); gc will", folder, error.strerror)
+    finally:
+        if descriptor is not None:
+            release(descriptor)

@@ -1,0 +1,75 @@
+"""Locks that the kernel drops with their holder: `flock`, never "the file exists".
+
+On a shared file system they are advice; what is correct rests on link and rename. A forked child inherits the open
+file, and would keep its dead parent's lock, so every descriptor is closed in children.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.errors import Locked
+from storage.store import disk
+
+_held: set[int] = set()
+
+
+def _forget_in_child() -> None:
+    for descriptor in list(_held):
+        os.close(descriptor)  # closing leaves the parent's lock alone; LOCK_UN would take it from the parent
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, wait: bool = True, doing: str = "") -> Iterator[None]:
+    """Hold a lock for the length of the block. Raises Locked, saying what `doing` and who holds it, unless `wait`."""
+    descriptor = acquire(path, shared=shared, wait=wait)
+    if descriptor is None:
+        raise Locked(f"{doing or path.name} is being done by {holder(path)}; wait for it to end, or try again later")
+    try:
+        yield
+    finally:
+        release(descriptor)
+
+
+def acquire(path: Path, *, shared: bool, wait: bool) -> int | None:
+    """Take the lock and return its descriptor, or None if someone else has it and `wait` is false."""
+    disk.make_folders(path.parent)
+    descriptor = disk.open_lock(path)
+    _held.add(descriptor)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        release(descriptor)
+        return None
+    except BaseException:
+        release(descriptor)
+        raise
+    return descriptor
+
+
+def release(descriptor: int) -> None:
+    """Give a lock back; nothing happens in a forked child, which never had it."""
+    if descriptor in _held:
+        _held.discard(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # for a child just forked that has not come to close its own yet
+        os.close(descriptor)
+
+
+def holder(path: Path) -> str:
+    """Name the process that holds a lock, as far as Linux tells."""
+    try:
+        inode = str(path.stat().st_ino)
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return "another process"
+    fields = [line.split() for line in lines if "->" not in line]
+    pids = [f[4] for f in fields if f[1] == "FLOCK" and f[5].rsplit(":", 1)[-1] == inode]
+    return f"process {', '.join(pids)}" if pids else "another process"
