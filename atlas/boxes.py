@@ -48,3 +48,6 @@ def to_input(boxes: NDArray[np.integer], geometries: Sequence[Geometry]) -> NDAr
     offset = np.array([(g.offset_x, g.offset_y, g.offset_x, g.offset_y) for g in geometries]).reshape(-1, 4)
     found: NDArray[np.float64] = (boxes - 0.5 - offset) / scale + 0.5
     return found
+
+
+SIDES = ("left", "top", "right", "bottom")

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.pictures import broken_files
 
 from atlas.arrays import SIGNS
-from flows import launch
+from flows import cores
 from flows.cli import invoke
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     args = parser.parse_args()
-    launch.share_cores()
+    cores.share_cores()
     with tempfile.TemporaryDirectory() as scratch:
         good, bad = Path(scratch) / "good", Path(scratch) / "bad"
         for number, path in enumerate(sorted(args.images.rglob("*.jpg"))[::20][:500]):

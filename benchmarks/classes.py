@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atlas.arrays import Byte
-from flows import launch
+from flows import cores
 from flows.drawing import show
 from flows.model import context as model_context
 from flows.sheets import contact_sheet
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("--keep", help="a folder for the pictures of each recipe, npz; those that are there are judged")
     parser.add_argument("--fault", choices=["moved"])
     asked = parser.parse_args()
-    launch.share_cores()
-    look = model_context.look("")
+    cores.share_cores()
+    look = model_context.open_context("")
     wanted = drawn_classes(asked.count, asked.seed)[: asked.first]
     judges = [look.model, *(models.load(name) for name in JUDGES)]
     for recipe in asked.recipes:
@@ -96,10 +96,10 @@ def main() -> None:
 
 
 def _drawn(
-    look: model_context.Look, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
+    look: model_context.ModelContext, recipe: str, wanted: Sequence[int], asked: argparse.Namespace
 ) -> tuple[Byte, float | None]:
     """Draw the pictures, a few at a time, or read those that were kept; say how many processor seconds one took."""
-    how = show.How(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
+    how = show.Settings(recipe=recipe, steps=asked.steps, seed=asked.draw_seed)
     shown, seconds = [], []
     for first in range(0, len(wanted), SLICE):
         part = wanted[first : first + SLICE]
@@ -117,7 +117,7 @@ def _drawn(
     return np.concatenate(shown), round(sum(seconds) / len(wanted), 2)
 
 
-def _draw(look: model_context.Look, targets: Sequence[str], how: show.How) -> tuple[Byte, float]:
+def _draw(look: model_context.ModelContext, targets: Sequence[str], how: show.Settings) -> tuple[Byte, float]:
     started = time.process_time()
     drawn = show.show(look, targets, how)
     return np.stack([one.picture for one in drawn]), time.process_time() - started

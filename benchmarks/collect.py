@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from flows import launch
+from flows import cores
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
@@ -34,7 +34,7 @@ from storage.store.store import Store
 
 def decoded(config: RunConfig, count: int) -> torch.Tensor:
     """Return the first images as uint8 `n h w c`."""
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     with tempfile.TemporaryDirectory() as folder:
         _, table = listing.list_images(Store(Path(folder)), config, CODE["listing"])
     source = sources.open_source(config.images)
@@ -44,7 +44,7 @@ def decoded(config: RunConfig, count: int) -> torch.Tensor:
 
 def plain(config: RunConfig, pixels: torch.Tensor, compiled: bool = False) -> float:
     """Return images per second of the model alone."""
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     module = subj.model.module.to(subj.device, memory_format=torch.channels_last)
     if compiled:
         module = torch.compile(module)
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--fault", choices=["serial"])
     args = parser.parse_args()
-    launch.share_cores()
+    cores.share_cores()
     config = RunConfig(images=args.images, precision=args.precision)
     pixels = decoded(config, args.count)
     count = len(pixels)

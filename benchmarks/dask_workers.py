@@ -26,7 +26,7 @@ from flows.cluster import engine as cluster_engine
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Engine, Inline
-from flows.stages.tasks import Outcome, Work
+from flows.stages.tasks import Outcome, Task
 
 WORKERS = 2
 
@@ -37,7 +37,7 @@ class Timed:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.here, self.seconds = engine, engine.here, 0.0
 
-    def run(self, works: Iterable[Work]) -> list[Outcome]:
+    def run(self, works: Iterable[Task]) -> list[Outcome]:
         started = time.perf_counter()
         made = self.engine.run(works)
         self.seconds = time.perf_counter() - started

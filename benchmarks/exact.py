@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support import brute
 
 from atlas.arrays import SIGNS
-from flows import launch
+from flows import cores
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("images")
     parser.add_argument("--count", type=int, default=500)
     args = parser.parse_args()
-    launch.share_cores()
+    cores.share_cores()
     for shard_size, batch in ((1000, 32), (96, 8)):
         with tempfile.TemporaryDirectory() as store:
             config = RunConfig(

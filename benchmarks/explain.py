@@ -26,7 +26,7 @@ from atlas.model.forward_mode import replacing
 from atlas.one_image import between, contribution
 from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import attributed, groups
-from flows.model.context import Look, look
+from flows.model.context import ModelContext, open_context
 
 LAST = "_swish@1"
 """Of the default model: what is rectified, averaged and given to its last linear layer."""
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--to", default="_blocks.14")
     told = parser.parse_args()
     torch.set_num_threads(1)
-    seen, figures = look("none"), defaultdict(list)
+    seen, figures = open_context("none"), defaultdict(list)
     layers = seen.layers([told.layer, told.to, LAST])
     for image in _spread(told.folder, told.images):
         pixels = seen.model.preprocess.pixels(seen.image(str(image)))
@@ -53,7 +53,7 @@ def main() -> None:
         )
 
 
-def _measured(seen: Look, x: Tensor, layer: Layer, later: Layer, last: Layer) -> Iterator[tuple[str, float]]:
+def _measured(seen: ModelContext, x: Tensor, layer: Layer, later: Layer, last: Layer) -> Iterator[tuple[str, float]]:
     module, logits = seen.model.module, seen.model.logits
     first = int(seen.choices(x)[0]["index"])
     score = class_logit(first, logits)

@@ -20,8 +20,8 @@ from pathlib import Path
 from PIL import Image
 
 from flows.cli import invoke
-from flows.questions.runs import open_run
 from storage.errors import NotFound
+from storage.run import open_run
 
 ROOT = Path(__file__).parents[1]
 WORK, PAGE, PICTURES = ROOT / "build" / "gallery", ROOT / "docs" / "gallery.md", ROOT / "docs" / "pictures" / "gallery"

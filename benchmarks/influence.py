@@ -18,16 +18,16 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from atlas import influence
-from flows import launch
+from flows import cores
 from flows.config import RunConfig
 from flows.model import prepared, published
-from flows.model.prepared import Subject
+from flows.model.prepared import PreparedModel
 from flows.stages.influence import CONNECTIONS, PATCHES, read_patches
 from flows.stages.passes import fill, passes
 from storage.run import Run, open_run
 
 
-def sums(run: Run, config: RunConfig, subj: Subject, names: tuple[str, str], units: np.ndarray) -> np.ndarray:
+def sums(run: Run, config: RunConfig, subj: PreparedModel, names: tuple[str, str], units: np.ndarray) -> np.ndarray:
     """Return, for these units of a layer, the mean effect on every later unit and the mean loss, `2 units v`."""
     layer, later = (subj.layers[name] for name in names)
     patches = read_patches(run.result("patches", layer.name), PATCHES)
@@ -70,10 +70,10 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=24)
     parser.add_argument("--fault", choices=["moved"])
     args = parser.parse_args()
-    launch.share_cores()
+    cores.share_cores()
     run = open_run(args.store, args.name)
     config = published.config_of(run, args.store)
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     for names in pairwise(subj.layers):
         rng = np.random.default_rng(0)
         many = subj.layers[names[0]].units

@@ -33,7 +33,7 @@ from atlas.arrays import Float, Samples
 from atlas.sampling import mix
 from flows import stages
 from flows.config import RunConfig
-from flows.stages.tasks import Make, Work
+from flows.stages.tasks import Output, Task
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store, stage_key
@@ -98,8 +98,8 @@ def measure(store: Store, reads: dict[str, Any], method: str) -> dict[str, float
     keys = {stage: stage_key(stage, 0, {}, {}) for stage in ("layout", "moment", "cells")}
     took: dict[str, float | int | None] = {"before_mib": peak()}
     for stage, key in keys.items():
-        make = Make(stage=stage, key=key, layer="layer", grid=GRID if stage == "cells" else None)
-        work = Work(stage=stage, store=config["config"]["store"], makes=(make,), reads=reads | keys, how=config)
+        make = Output(stage=stage, key=key, layer="layer", grid=GRID if stage == "cells" else None)
+        work = Task(stage=stage, store=config["config"]["store"], outputs=(make,), reads=reads | keys, how=config)
         began, spent = time.perf_counter(), time.process_time()
         stages.execute(work)
         took[f"{stage}_cpu_s"] = round(time.process_time() - spent, 1)

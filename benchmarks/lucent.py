@@ -35,8 +35,7 @@ from atlas.arrays import Int, Layer
 from atlas.inversion.icons import icons
 from atlas.inversion.objectives import channel, peak
 from atlas.inversion.parameterisations import colour, fourier, lucid_gain
-from atlas.inversion.recipes import RECIPES
-from atlas.inversion.styles import STYLES
+from atlas.inversion.recipes import ICON_RECIPES, PICTURE_RECIPES
 from atlas.inversion.visualise import visualise
 from atlas.model.activations import probe
 from atlas.model.folding import Folded, fold
@@ -153,7 +152,7 @@ def ways(layer: str, targets: Tensor, ours: Callable[[], object], asked: argpars
 def our_icons(layer: str, targets: Tensor, moment: np.ndarray, asked: argparse.Namespace) -> Callable[[], object]:
     """Give our way of drawing icons."""
     folded, found = folded_net(layer)
-    recipe = dataclasses.replace(RECIPES[asked.recipe], steps=asked.steps)
+    recipe = dataclasses.replace(ICON_RECIPES[asked.recipe], steps=asked.steps)
     settings = _common(len(targets), asked) | {"size": asked.size, "recipe": recipe}
     return lambda: icons(folded, found, targets.numpy(), moment, **settings)
 
@@ -161,7 +160,7 @@ def our_icons(layer: str, targets: Tensor, moment: np.ndarray, asked: argparse.N
 def our_units(layer: str, targets: Tensor, asked: argparse.Namespace) -> Callable[[], object]:
     """Give our way of drawing units, as `show` and a run's gallery do it."""
     folded, found = folded_net(layer)
-    style = dataclasses.replace(STYLES[asked.recipe], steps=asked.steps)
+    style = dataclasses.replace(PICTURE_RECIPES[asked.recipe], steps=asked.steps)
     settings = _common(len(targets), asked) | {"size": (asked.size, asked.size), "style": style}
 
     def units(rows: Int) -> list[int]:
@@ -219,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=16, help="pictures that ours draws")
     parser.add_argument("--theirs", type=int, default=2, help="pictures that each of lucent's ways draws")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--recipe", default="fast", choices=RECIPES)
+    parser.add_argument("--recipe", default="fast", choices=ICON_RECIPES)
     parser.add_argument("--lucent", help="folder with the package")
     parser.add_argument("--fault", choices=["alone"])
     asked = parser.parse_args(arguments)

@@ -20,7 +20,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from flows.questions import runs
+from flows.one_image import locate
+from flows.questions import addresses, patches
+from flows.questions import cells as cell_answers
+from storage.run import open_run
 
 ACTLAS = [sys.executable, "-m", "flows.cli"]
 SIDE = 7
@@ -58,16 +61,16 @@ def first_and_warm(ask: Callable[[int], object], rounds: int) -> tuple[float, fl
 
 def in_process(store: str, name: str, layer: str, units: int = 40) -> dict[str, float]:
     """Time the queries in this process."""
-    run = runs.open_run(store, name)
+    run = open_run(store, name)
     grid = run.grids[-1]
     cells, samples = run.cells(layer, grid), run.samples(layer).activations
     places = list(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     starts = range(0, min(2_000, len(samples)) - POSITIONS + 1, POSITIONS)
     images = [samples[i : i + POSITIONS].T.reshape(samples.shape[1], SIDE, SIDE) + 0.01 for i in starts]
     asked: dict[str, tuple[Callable[[int], object], int]] = {
-        "top": (lambda i: runs.top(run, layer, i % units), 200),
-        "cell": (lambda i: runs.cell(run, layer, grid, *places[i % len(places)]), 200),
-        "locate": (lambda i: runs.locate(run, layer, images[i % len(images)], grid), 40),
+        "top": (lambda i: patches.top(run, layer, i % units), 200),
+        "cell": (lambda i: cell_answers.cell(run, layer, grid, *places[i % len(places)]), 200),
+        "locate": (lambda i: locate.locate_activation(run, layer, images[i % len(images)], grid), 40),
     }
     found = {}
     for what, (ask, rounds) in asked.items():
@@ -78,7 +81,7 @@ def in_process(store: str, name: str, layer: str, units: int = 40) -> dict[str, 
 
 def from_cold(store: str, name: str, unit: str) -> dict[str, float]:
     """Time the commands."""
-    run, (layer, _) = runs.open_run(store, name), runs.parse_unit(unit)
+    run, (layer, _) = open_run(store, name), addresses.parse_unit(unit)
     grid = run.grids[-1]
     cells = run.cells(layer, grid)
     place = f"{cells.row[0]},{cells.col[0]}"
@@ -97,7 +100,7 @@ def main() -> None:
     parser.add_argument("unit")
     parser.add_argument("--rerun", nargs=argparse.REMAINDER)
     args = parser.parse_args()
-    layer, _ = runs.parse_unit(args.unit)
+    layer, _ = addresses.parse_unit(args.unit)
     figures = in_process(args.store, args.name, layer) | from_cold(args.store, args.name, args.unit)
     if args.rerun:
         again = [*ACTLAS, "run", *args.rerun, "--store", args.store, "--name", args.name, "--engine", "inline"]

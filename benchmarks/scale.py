@@ -22,7 +22,7 @@ from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
-from flows import launch, stages
+from flows import cores, stages
 from flows.config import RunConfig
 from flows.dry_run import cost_model
 from flows.dry_run import probe as probes
@@ -45,7 +45,7 @@ def probed(config: RunConfig) -> tuple[Planner, Probe, float]:
         store, started = Store(Path(folder)), probes.time.monotonic()
         listed, table = listing.list_images(store, config, CODE["listing"])
         each = (probes.time.monotonic() - started) / len(table)
-        planner = Planner(config, prepared.open_subject(config), listed.make.key, table, Frames(store, config))
+        planner = Planner(config, prepared.prepare(config), listed.output.key, table, Frames(store, config))
         wanted = {"images", "collect", *BY_LAYER, *BY_GRID}
         return planner, probes.probe(config, planner.subject, table, wanted, planner.layers), each
 
@@ -101,7 +101,7 @@ def main() -> None:
     if args.fault is None:
         probes.time = stages.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[assignment]
     probes.IMAGES = args.probe
-    launch.share_cores()
+    cores.share_cores()
     settings = {"model": args.model, "weights": args.weights, "layers": args.layers, "shard_size": args.shard_size}
     planner, probe, listed = probed(RunConfig(images=args.images, **settings))
     units = sum(planner.subject.layers[layer].units for layer in planner.layers)

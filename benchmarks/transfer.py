@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atlas.inversion.icons import icons
-from atlas.inversion.recipes import RECIPES
+from atlas.inversion.recipes import ICON_RECIPES
 from atlas.inversion.whitening import second_moment
 from atlas.model.activations import probe, run_to
 from atlas.model.folding import fold
@@ -236,7 +236,7 @@ def _from_run(asked: argparse.Namespace) -> tuple[list[list[Place]], dict[str, D
             layer,
             cells.mean,
             moment,
-            recipe=RECIPES[name],
+            recipe=ICON_RECIPES[name],
             seeds=np.arange(len(cells.mean)),
             mean=model.mean,
             std=model.std,
@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--beside", nargs="*", default=[], metavar="RUN", help="runs of the same cells with other icons"
     )
-    parser.add_argument("--draw", nargs="*", default=[], choices=RECIPES)
+    parser.add_argument("--draw", nargs="*", default=[], choices=ICON_RECIPES)
     parser.add_argument("--icons", nargs="*", default=[], metavar="RECIPE=FILE", help="npz with pictures and only")
     parser.add_argument("--layer", default="_blocks.10", choices=MIDDLE)
     parser.add_argument("--size", type=int, default=96)

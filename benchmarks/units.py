@@ -19,9 +19,10 @@ import torch
 
 from atlas.arrays import Byte, Float, Layer
 from atlas.model.activations import run_to
-from flows import launch
+from flows import cores
 from flows.drawing import goals, show
 from flows.model import context as model_context
+from flows.sheets import shown as show_sheet
 from storage.artefacts import galleries, pictures, tables
 from storage.run import Run
 
@@ -34,7 +35,7 @@ def live_units(run: Run, layer: str) -> np.ndarray:
     return np.sort(ends["unit"].to_numpy()[moved])
 
 
-def largest(look: model_context.Look, layer: Layer, shown: Byte, units: np.ndarray) -> Float:
+def largest(look: model_context.ModelContext, layer: Layer, shown: Byte, units: np.ndarray) -> Float:
     """Return each unit's largest value over positions on its picture, by the model as it came."""
     found, channels = [], look.model.preprocess.channels
     for picture, unit in zip(shown, units.tolist(), strict=True):
@@ -58,13 +59,13 @@ def main() -> None:
     parser.add_argument("--sheet")
     parser.add_argument("--fault", choices=["moved"])
     asked = parser.parse_args()
-    launch.share_cores()
-    look = model_context.look(asked.store, run=asked.name)
+    cores.share_cores()
+    look = model_context.open_context(asked.store, run=asked.name)
     run = look.run
     assert run is not None
-    how = show.How(recipe=asked.recipe, size=show.size_of(asked.size), steps=asked.steps, seed=asked.seed)
+    how = show.Settings(recipe=asked.recipe, size=show.size_of(asked.size), steps=asked.steps, seed=asked.seed)
     (layer,), units = look.layers([asked.layer]).values(), live_units(run, asked.layer)
-    wanted = goals.units(layer, units.tolist())
+    wanted = goals.unit_goals(layer, units.tolist())
     started = time.perf_counter()
     drawn = show.draw(look, wanted, {layer.name: layer}, how)
     seconds = time.perf_counter() - started
@@ -75,8 +76,8 @@ def main() -> None:
     ratio = best / galleries.strongest(run.result("patches", layer.name))[units]
     answer = {
         "layer": layer.name,
-        "recipe": drawn[0].style.name,
-        "steps": drawn[0].style.steps,
+        "recipe": drawn[0].recipe.name,
+        "steps": drawn[0].recipe.steps,
         "size": list(drawn[0].size),
         "images": len(run.images()),
         "live": len(units),
@@ -90,7 +91,7 @@ def main() -> None:
     }
     print(json.dumps(answer), flush=True)
     if asked.sheet:
-        pictures.write_png(show.picture(show.describe(look, drawn, how), drawn), Path(asked.sheet))
+        pictures.write_png(show_sheet.picture(show.describe(look, drawn, how), drawn), Path(asked.sheet))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from flows import launch, progress
+from flows import cores, progress
 from flows.comparing import answer as comparison_answer
-from flows.comparing import measure
+from flows.comparing import compare, measure
 from flows.comparing import table as comparison_table
 from flows.config import DEFAULT_LAYERS, RunConfig
 from flows.dry_run import estimate
@@ -203,13 +203,13 @@ def noise(args: argparse.Namespace) -> None:
             case="one ulp",
             layers_computed=sorted({r["layer"] or "" for r in summary["stages"] if r["computed"]}),
         )
-        found = measure.compare(str(store), ["photos@1", "photos@2"])
+        found = compare.compare(str(store), ["photos@1", "photos@2"])
         for layer in found["steps"][0]["layers"]:
             say(part="noise", case="one ulp", **figures(layer))
         # In a name of its own, the same model's layout has no earlier one: another seed from nothing.
         if args.apart:
             run(config(args, store, path, name="apart", until="cells"))
-            for layer in measure.compare(str(store), ["photos@1", "apart"])["steps"][0]["layers"]:
+            for layer in compare.compare(str(store), ["photos@1", "apart"])["steps"][0]["layers"]:
                 say(part="noise", case="one ulp, laid out apart", **figures(layer))
 
 
@@ -235,7 +235,7 @@ def units(args: argparse.Namespace) -> None:
                 torch.save(state, broken)
                 shutil.copytree(base_of(args, layer), store)
                 run(config(args, store, broken, layers=(layer,), until="layout"))
-                found = measure.compare(str(store), ["photos@1", "photos@2"], noisy=False)["steps"][0]["layers"][0]
+                found = compare.compare(str(store), ["photos@1", "photos@2"], noisy=False)["steps"][0]["layers"][0]
             table = [row["unit"] for row in found["units"]]
             hits = len(set(table[:FIRST]) & set(chosen))
             others = [row["drift"] for row in found["units"] if row["unit"] not in chosen and row["drift"] is not None]
@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args()
     Path(args.work).mkdir(exist_ok=True)
-    launch.share_cores()
+    cores.share_cores()
     with progress.reporting(progress.Quiet()):
         for part in args.part:
             PARTS[part](args)

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import compare, dream, explain, meaning, run, saliency, serve, show, unit, view
+from flows.commands import compare, dream, explain, run, saliency, serve, show, unit, view
 from flows.commands import questions as question_commands
 from flows.commands import store as store_commands
 from storage.errors import ActlasError
@@ -30,7 +30,6 @@ app = typer.Typer(
 )
 run.add_to(app)
 question_commands.add_to(app)
-meaning.add_to(app)
 unit.add_to(app)
 saliency.add_to(app)
 dream.add_to(app)

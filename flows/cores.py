@@ -16,3 +16,11 @@ def share(count: int) -> None:
     """Leave the other cores to other processes: torch, decoding and cutting out keep to `count` from now on."""
     global _share
     _share = max(1, count)
+
+
+def share_cores() -> None:
+    """Let torch use all cores but no more; decoding threads wait for it, since idle OpenMP threads sleep."""
+    import torch
+
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    torch.set_num_threads(int(asked) if asked.isdigit() and int(asked) else cores())

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Icons, Int, Layer
-from atlas.inversion.ascent import adam
 from atlas.inversion.draws import start
 from atlas.inversion.fidelity import EPSILON, Proof, batches, plain_activations, prove
-from atlas.inversion.initial_colour import Ground, grounds
-from atlas.inversion.recipes import Recipe
+from atlas.inversion.initial_colour import InitialColour, grounds
+from atlas.inversion.optimisers import adam
+from atlas.inversion.recipes import IconRecipe
 from atlas.inversion.render import Progress, See, device_of, frozen, look, render
 from atlas.inversion.whitening import whitener
 from atlas.model.activations import Recordable
@@ -29,7 +29,7 @@ def icons(
     targets: Float,
     moment: NDArray[np.floating],
     *,
-    recipe: Recipe,
+    recipe: IconRecipe,
     seeds: Sequence[int] | Int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -101,9 +101,9 @@ class _Drawer:
 
     see: See
     layer: str
-    recipe: Recipe
+    recipe: IconRecipe
     metric: Tensor
-    ground: Ground | None
+    ground: InitialColour | None
     shape: Size
     fixed: Size | None
     channels: int
@@ -139,13 +139,13 @@ def _ground(
     see: See,
     layer: str,
     targets: Float,
-    recipe: Recipe,
+    recipe: IconRecipe,
     metric: Tensor,
     shape: Size,
     channels: int,
     batch: int,
     device: torch.device,
-) -> Ground | None:
+) -> InitialColour | None:
     if recipe.calm is None or recipe.window is None:
         return None
     return grounds(

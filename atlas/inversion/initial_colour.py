@@ -37,15 +37,15 @@ CALM = (0.2, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class InitialColour:
     """For each picture a colour to start from, `n c` before the sigmoid, and how calm it is to be, `n` in 0..1."""
 
     colour: Float
     calm: Float
 
-    def at(self, rows: Int) -> Ground:
+    def at(self, rows: Int) -> InitialColour:
         """Give the grounds of some pictures."""
-        return Ground(self.colour[rows], self.calm[rows])
+        return InitialColour(self.colour[rows], self.calm[rows])
 
 
 def grounds(
@@ -59,7 +59,7 @@ def grounds(
     window: float,
     batch: int,
     device: torch.device,
-) -> Ground | None:
+) -> InitialColour | None:
     """Find the ground of each target `n c`; None where pictures have too many channels for a palette.
 
     A target's ground depends on itself alone, not on the others.
@@ -73,7 +73,7 @@ def grounds(
     mixed = np.stack([weight @ colours / weight.sum() for weight in weights])
     best = cosines.max(axis=1)
     colour = _ramp(best, *COLOURED)[:, None] * np.log(mixed / (1 - mixed))
-    return Ground(colour.astype(np.float32), _ramp(best, *CALM).astype(np.float32))
+    return InitialColour(colour.astype(np.float32), _ramp(best, *CALM).astype(np.float32))
 
 
 def palette(channels: int) -> NDArray[np.float64]:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from atlas.arrays import Layer
-from atlas.inversion.ascent import Ascent
 from atlas.inversion.draws import Draws
 from atlas.inversion.fused import Fused
 from atlas.inversion.objectives import PICTURE, Objective, Seen
+from atlas.inversion.optimisers import Step
 from atlas.inversion.parameterisations import Parameterisation
 from atlas.inversion.transforms import Transform, identity
 from atlas.model.activations import Recordable, run_to
@@ -31,7 +31,7 @@ def render(
     draws: Draws,
     *,
     steps: int,
-    ascent: Ascent,
+    ascent: Step,
     transform: Transform = identity,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,

@@ -16,9 +16,9 @@ from atlas.inversion.fidelity import batches
 from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import LOGITS, PICTURE, Objective, Seen, each
 from atlas.inversion.parameterisations import Parameterisation
+from atlas.inversion.recipes import PictureRecipe
 from atlas.inversion.redirected_relu import redirecting
 from atlas.inversion.render import Progress, See, device_of, frozen, look, render
-from atlas.inversion.styles import Style
 from atlas.inversion.transforms import Transform, resize
 from atlas.model.activations import Recordable, recording
 
@@ -58,7 +58,7 @@ def visualise(
     aims: Aims,
     layers: Sequence[Layer],
     *,
-    style: Style,
+    recipe: PictureRecipe,
     seeds: Sequence[int] | Int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -87,11 +87,22 @@ def visualise(
     with frozen(model):
         device, tell = device_of(model), progress or (lambda done, total: None)
         plain = witness(model, layers, mean, std, logits)
-        see, fit = fitting(plain, style, size, own_size, len(mean), device)
+        see, fit = fitting(plain, recipe, size, own_size, len(mean), device)
         # To the end of the model nothing is gained by the way of `look`, which may do several operations in one.
         quick = see if logits is not None else _fitted(look(model, layers, mean, std), fit)
         drawer = _Drawer(
-            see, quick, aims, judge or aims, told or aims, style, size, tuple(mean), tuple(std), spectrum, batch, device
+            see,
+            quick,
+            aims,
+            judge or aims,
+            told or aims,
+            recipe,
+            size,
+            tuple(mean),
+            tuple(std),
+            spectrum,
+            batch,
+            device,
         )
         return _repeatedly(drawer, numbers, tries, tell)
 
@@ -123,7 +134,7 @@ def witness(
 
 
 def fitting(
-    see: See, style: Style, size: Size, own: Size, channels: int, device: torch.device
+    see: See, recipe: PictureRecipe, size: Size, own: Size, channels: int, device: torch.device
 ) -> tuple[See, Transform | None]:
     """Give a `see` that takes pictures of `size`, plain and moved: as they are, or else stretched to the net's own.
 
@@ -132,10 +143,10 @@ def fitting(
     """
     grey = torch.full((2, channels, *size), 0.5, device=device)
     try:
-        moved = style.moves()(grey, start(range(2)))
+        moved = recipe.moves()(grey, start(range(2)))
     except (RuntimeError, ValueError):
         raise ValueError(
-            f"pictures of {size[0]} × {size[1]} pixels are too small for the moves of style {style.name}"
+            f"pictures of {size[0]} × {size[1]} pixels are too small for the moves of style {recipe.name}"
         ) from None
     refusals: list[str] = []
     for fit in (None, resize(*own)):
@@ -173,7 +184,7 @@ class _Drawer:
     aims: Aims
     judge: Aims
     told: Aims
-    style: Style
+    recipe: PictureRecipe
     size: Size
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -182,7 +193,7 @@ class _Drawer:
     device: torch.device
 
     def canvas(self) -> Parameterisation:
-        return self.style.parameterisation(*self.size, self.mean, self.std, self.spectrum)
+        return self.recipe.parameterisation(*self.size, self.mean, self.std, self.spectrum)
 
     def draw(self, rows: Int, seeds: Int, attempt: int, tell: Progress) -> Visualised:
         """Draw the pictures of these numbers; `tell` counts them by the steps done."""
@@ -201,16 +212,16 @@ class _Drawer:
         return self._judged(rows, np.concatenate(done), np.concatenate(resting))
 
     def _batch(self, rows: Int, draws: Draws, tick: Progress) -> Tensor:
-        objective, penalty = self.aims(rows), self.style.penalty(self.mean, self.std)
-        aim = of_views(objective, self.style.views)
+        objective, penalty = self.aims(rows), self.recipe.penalty(self.mean, self.std)
+        aim = of_views(objective, self.recipe.views)
         return render(
-            redirecting(self.see, self.style.redirect, self.quick),
+            redirecting(self.see, self.recipe.redirect, self.quick),
             aim if penalty is None else aim + penalty,
             self.canvas(),
             draws,
-            steps=self.style.steps,
-            ascent=self.style.ascent(),
-            transform=self.style.moves(),
+            steps=self.recipe.steps,
+            ascent=self.recipe.ascent(),
+            transform=self.recipe.moves(),
             device=self.device,
             progress=tick,
         )

@@ -24,11 +24,11 @@ from distributed.scheduler import KilledWorker
 from flows import progress
 from flows.cluster import local_workers
 from flows.cluster import worker as cluster_worker
-from flows.cluster.worker import Told
+from flows.cluster.worker import RunFacts
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.stages import GPU_STAGES
-from flows.stages.tasks import Outcome, Work
+from flows.stages.tasks import Outcome, Task
 from storage.errors import ActlasError, UsageError
 from storage.images.samples import SAMPLE_PHOTOS
 from storage.store.drafts import scratch
@@ -78,7 +78,7 @@ class OnDask:
     def __init__(self, stack: ExitStack, store: str, spec: str, processes: int | None) -> None:
         self._stack, self._store, self._spec, self._processes = stack, store, spec, processes
         self._client: distributed.Client | None = None
-        self._told: Told | None = None
+        self._told: RunFacts | None = None
         self.counts_gpus = False
         """Whether workers declared GPUs when the run was settled, so that Dask gives each of them one task at a time."""
 
@@ -90,21 +90,21 @@ class OnDask:
         self.counts_gpus = self._declared()
         return config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus else config
 
-    def run(self, works: Iterable[Work], advance: Callable[[int, int], None] | None = None) -> list[Outcome]:
+    def run(self, tasks: Iterable[Task], advance: Callable[[int, int], None] | None = None) -> list[Outcome]:
         """Run tasks that do not read each other; `advance` is told how many of them are done."""
-        works = list(works)
-        if not works:
+        tasks = list(tasks)
+        if not tasks:
             return []
         client = self.connect()
         self._tell(client)
-        left = [portable(work) for work in works]
+        left = [portable(task) for task in tasks]
         total, unit = sum(map(_size, left)), "images" if left[-1].stage == "collect" else "tasks"
         outcomes: list[Outcome] = []
         done = 0
         with progress.current().bar(left[-1].stage, total, unit) as bar:
-            for number, (work, made) in enumerate(self._each(client, left), 1):
+            for number, (task, made) in enumerate(self._each(client, left), 1):
                 outcomes += made
-                done += _size(work)
+                done += _size(task)
                 bar(done)
                 if advance is not None:
                     advance(number, len(left))
@@ -130,7 +130,7 @@ class OnDask:
         if self._told is not None:
             return
         store = Path(self._store).absolute()
-        self._told = Told(
+        self._told = RunFacts(
             run=uuid.uuid4().hex,
             beacon=str(self._stack.enter_context(scratch(Store(store).places, "dask"))),
             folder=os.getcwd(),
@@ -142,27 +142,27 @@ class OnDask:
             if isinstance(answer, Exception) and not isinstance(answer, OSError):  # it died: another takes its place
                 raise _said(answer, worker)
 
-    def _each(self, client: distributed.Client, works: list[Work]) -> Iterator[tuple[Work, list[Outcome]]]:
+    def _each(self, client: distributed.Client, tasks: list[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
         """Yield tasks as they get done, with their outcomes; hand in again what died with its worker."""
-        waiting = {self._submit(client, work): (work, 0) for work in works}
+        waiting = {self._submit(client, task): (task, 0) for task in tasks}
         arriving = distributed.as_completed(list(waiting))
         client.subscribe_topic("all", _say_who_died)
         try:
             for future in arriving:
-                work, repeats = waiting.pop(future)
-                made = self._result(future, work, last=repeats == REPEATS)
+                task, repeats = waiting.pop(future)
+                made = self._result(future, task, last=repeats == REPEATS)
                 if made is not None:
-                    yield work, made
+                    yield task, made
                     continue
-                again = self._submit(client, work)
-                waiting[again] = (work, repeats + 1)
+                again = self._submit(client, task)
+                waiting[again] = (task, repeats + 1)
                 arriving.add(again)
         finally:
             with suppress(Exception):  # of a scheduler that is gone; the error on its way out matters more
                 client.unsubscribe_topic("all")
                 client.cancel(list(waiting))
 
-    def _result(self, future: Any, work: Work, *, last: bool) -> list[Outcome] | None:
+    def _result(self, future: Any, task: Task, *, last: bool) -> list[Outcome] | None:
         """Return what a finished task made; None if Dask gave it up, unless that was its last time."""
         try:
             made: list[Outcome] = future.result()
@@ -171,7 +171,7 @@ class OnDask:
             if not last:
                 return None
             raise ClusterLost(
-                f"{work.makes[0].title}: given up, workers died {(REPEATS + 1) * (killed.allowed_failures + 1)} times while "
+                f"{task.outputs[0].title}: given up, workers died {(REPEATS + 1) * (killed.allowed_failures + 1)} times while "
                 "they did it; most likely it needs more memory than they have: start fewer workers"
             ) from None
         except FutureCancelledError:
@@ -179,13 +179,13 @@ class OnDask:
                 f"the Dask scheduler at {self._spec} was lost; the same command goes on where it stopped"
             ) from None
 
-    def _submit(self, client: distributed.Client, work: Work) -> Any:
-        on_gpu = work.stage in GPU_STAGES and work.how["config"]["device"] == "cuda" and self.counts_gpus
+    def _submit(self, client: distributed.Client, task: Task) -> Any:
+        on_gpu = task.stage in GPU_STAGES and task.how["config"]["device"] == "cuda" and self.counts_gpus
         return client.submit(
             cluster_worker.perform,
-            work,
+            task,
             self._told,
-            key=f"{work.stage}-{uuid.uuid4().hex}",
+            key=f"{task.stage}-{uuid.uuid4().hex}",
             resources={"GPU": 1} if on_gpu else None,
             pure=False,
         )
@@ -195,16 +195,16 @@ class OnDask:
         return any(worker["resources"].get("GPU") for worker in workers)
 
 
-def portable(work: Work) -> Work:
+def portable(task: Task) -> Task:
     """Return the task as another machine can do it: whole paths, and the device its keys speak of."""
-    config = RunConfig(**work.how["config"])
-    settled: dict[str, Any] = {"device": prepared.device_of(config).type, "store": str(Path(work.store).absolute())}
+    config = RunConfig(**task.how["config"])
+    settled: dict[str, Any] = {"device": prepared.device_of(config).type, "store": str(Path(task.store).absolute())}
     if config.images != SAMPLE_PHOTOS and "://" not in config.images:
         settled["images"] = str(Path(config.images).absolute())
     for name in ("weights", "classes"):
         if (file := getattr(config, name)) and Path(file).is_file():
             settled[name] = str(Path(file).absolute())
-    return replace(work, store=settled["store"], how={**work.how, "config": {**work.how["config"], **settled}})
+    return replace(task, store=settled["store"], how={**task.how, "config": {**task.how["config"], **settled}})
 
 
 @contextmanager
@@ -231,11 +231,11 @@ def _nobody(spec: str) -> str:
     return f"the Dask scheduler at {spec} has no workers; start some by `dask worker {spec} --nthreads 1`"
 
 
-def _size(work: Work) -> int:
+def _size(task: Task) -> int:
     """Count a task as its images where it reads a shard's, else as one; the model's own record is not counted."""
-    if work.stage == "collect":
-        return int(work.how["stop"]) - int(work.how["first"])
-    return 0 if work.stage == "model" else 1
+    if task.stage == "collect":
+        return int(task.how["stop"]) - int(task.how["first"])
+    return 0 if task.stage == "model" else 1
 
 
 def _said(answer: Exception, worker: str) -> ActlasError:

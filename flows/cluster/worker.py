@@ -24,19 +24,19 @@ from flows import cores, stages
 from flows.model import prepared
 from flows.pipeline import engines
 from flows.stages import libraries, reading
-from flows.stages.tasks import Outcome, Work
+from flows.stages.tasks import Outcome, Task
 from storage.errors import ActlasError, BadWeights
 
 _one_at_a_time = threading.Lock()
 """Hooks record a model's layers, so that two tasks in one process would see each other's images."""
 
 
-class Unfit(ActlasError):
+class UnfitWorker(ActlasError):
     """A worker whose results would not be those that their keys promise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RunFacts:
     """What a run tells every worker.
 
     `beacon` is a folder in the store that is there as long as the run is, `folder` where the run was started,
@@ -57,30 +57,30 @@ def environment() -> str:
     return json.dumps({"python": python, **versions, "stages": stages.CODE}, sort_keys=True)
 
 
-def perform(work: Work, told: Told) -> list[Outcome]:
+def perform(task: Task, told: RunFacts) -> list[Outcome]:
     """Make what a task names."""
     with _one_at_a_time:
         introduce(told, distributed.get_worker())
         try:
-            return engines.attempt(work)
+            return engines.attempt(task)
         except BadWeights as error:
-            raise Unfit(f"the worker {distributed.get_worker().address}: {error}") from None
+            raise UnfitWorker(f"the worker {distributed.get_worker().address}: {error}") from None
 
 
-def introduce(told: Told, dask_worker: distributed.Worker) -> None:
+def introduce(told: RunFacts, dask_worker: distributed.Worker) -> None:
     """Make this process a worker of the run; raises Unfit, naming the worker, if it can't be one."""
     _settle(told, f"the worker {dask_worker.address}", dask_worker.state.nthreads)
 
 
 @functools.lru_cache(maxsize=1)
-def _settle(told: Told, name: str, slots: int) -> None:
+def _settle(told: RunFacts, name: str, slots: int) -> None:
     if slots != 1:
-        raise Unfit(
+        raise UnfitWorker(
             f"{name} takes {slots} tasks at once, but has one model: start it with --nthreads 1, and with more --nworkers "
             "or OMP_NUM_THREADS instead"
         )
     if wrong := misfit(told):
-        raise Unfit(f"{name} {wrong}")
+        raise UnfitWorker(f"{name} {wrong}")
     prepared.forget()
     reading.forget()
     cores.share(told.threads or int(os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0]))
@@ -89,7 +89,7 @@ def _settle(told: Told, name: str, slots: int) -> None:
         sys.path.append(told.folder)
 
 
-def misfit(told: Told) -> str:
+def misfit(told: RunFacts) -> str:
     """Say what keeps this process from computing what the run's keys promise; nothing if nothing does."""
     ours, theirs = json.loads(environment()), json.loads(told.environment)
     differing = [

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import parsing, printing, saliency
-from flows.commands.saliency import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Std, Weights
+from flows.commands import model_options, parsing, printing
+from flows.commands.model_options import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Std, Weights
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,15 +62,16 @@ def dream(
 
     Example:  actlas dream sky.jpg --view sheet --out dream.png
     """
-    from flows import launch, progress
+    from flows import cores, progress
     from flows.drawing import dream as dreaming
+    from flows.sheets import dream as dream_sheet
     from storage.artefacts import pictures
     from storage.errors import UsageError
 
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for the numbers alone")
     path = parsing.png(out) if out is not None else None
-    how = dreaming.How(
+    how = dreaming.Settings(
         iterations=iterations,
         octaves=octaves,
         scale=octave_scale,
@@ -80,12 +81,12 @@ def dream(
         size=size,
         view=view,
     )
-    seen = saliency.look(store, run, model, weights, input_size, classes, mean, std, axes)
-    launch.share_cores()
+    seen = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer, before, after = dreaming.dream(seen, image, target, guide=guide, how=how)
     if path is not None:
-        pictures.write_png(dreaming.draw(answer, before, after), path)
+        pictures.write_png(dream_sheet.draw(answer, before, after), path)
         printing.say(f"wrote {out}")
     if json:
         printing.as_json(answer | {"out": out})

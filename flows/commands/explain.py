@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import parsing, printing, saliency
-from flows.commands.saliency import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
+from flows.commands import model_options, parsing, printing
+from flows.commands.model_options import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
 
 PICTURES = ("picture", "pictures", "unit_pictures")
 """What is not numbers, and stays out of the JSON."""
@@ -60,7 +60,7 @@ def explain(
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """
-    from flows import launch, progress
+    from flows import cores, progress
     from flows.drawing.illustrator import Drawing
     from flows.one_image import explain as explaining
     from flows.sheets import image as image_sheet
@@ -68,7 +68,7 @@ def explain(
 
     path = parsing.png(out) if out is not None else None
     drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
-    told = explaining.Told(
+    told = explaining.Question(
         target=target,
         versus=versus,
         cells=cells,
@@ -80,8 +80,8 @@ def explain(
         drawing=drawing,
     )
     told.check()
-    look = saliency.look(store, run, model, weights, input_size, classes, mean, std, axes)
-    launch.share_cores()
+    look = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer = explaining.explain(look, image, layer, to=to, told=told)
     if path is not None:

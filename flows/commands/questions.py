@@ -1,7 +1,8 @@
-"""`actlas top`, `cell`, `locate` and `sql`: questions to a published run."""
+"""`actlas top`, `cell`, `map`, `influence`, `locate` and `sql`: questions to a published run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from flows.commands import parsing, printing
 
 if TYPE_CHECKING:
+    from atlas.arrays import Byte
     from storage.run import Run
 
 Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
@@ -18,6 +20,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("top")(top)
     app.command("cell")(cell)
+    app.command("map")(class_map)
+    app.command("influence")(influence)
     app.command("locate")(locate)
     app.command("sql")(sql)
 
@@ -39,15 +43,16 @@ def top(
 
     Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
-    from flows.questions import runs
+    from flows.questions import addresses, patches
     from storage.errors import UsageError
+    from storage.run import open_run
 
     if gradients and not sheet:
         raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
     if sheet:
         parsing.png(sheet, "--sheet")
-    run = runs.open_run(store, name)
-    answer = runs.top(run, *runs.parse_unit(unit), k=k, sign=sign)
+    run = open_run(store, name)
+    answer = patches.top(run, *addresses.parse_unit(unit), k=k, sign=sign)
     if sheet:
         _draw_top(run, answer, sheet, gradients)
         printing.say(f"wrote {sheet}")
@@ -75,9 +80,10 @@ def top(
 
 def _draw_top(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
     from flows.drawing import patch_gradients
+    from flows.model import images as model_images
     from flows.sheets import top_patches
 
-    images = top_patches.images(run, answer["patches"])
+    images = model_images.images(run, answer["patches"])
     drawn = None
     if method:
         answer["method"], drawn = patch_gradients.of_patches(run, answer, method)
@@ -96,9 +102,10 @@ def cell(
 
     Example:  actlas cell efficientnet-lite0 _blocks.10 20 12,7
     """
-    from flows.questions import runs
+    from flows.questions import addresses, cells
+    from storage.run import open_run
 
-    answer = runs.cell(runs.open_run(store, name), layer, grid, *runs.parse_cell(place))
+    answer = cells.cell(open_run(store, name), layer, grid, *addresses.parse_cell(place))
     if json:
         printing.as_json(answer)
         return
@@ -132,9 +139,9 @@ def locate(
 
     Example:  actlas locate efficientnet-lite0 _blocks.10 cat.jpg --grid 20
     """
-    from flows.model import published
+    from flows.one_image import locate as locating
 
-    answer = published.locate(store, name, layer, image, grid)
+    answer = locating.locate(store, name, layer, image, grid)
     if json:
         printing.as_json(answer)
         return
@@ -156,11 +163,104 @@ def sql(
     Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
     where layer = '_blocks.10' and unit = 37 group by label order by n desc"
     """
-    from flows.questions import runs as queries
     from flows.questions import sql as tables_sql
+    from storage.run import open_run
 
-    rows: list[dict[str, Any]] = tables_sql.ask(queries.open_run(store, name), query)
+    rows: list[dict[str, Any]] = tables_sql.ask(open_run(store, name), query)
     if json:
         printing.as_json(rows)
     else:
         printing.as_table(rows)
+
+
+def class_map(
+    name: Name,
+    layer: Annotated[str, typer.Argument(show_default=False)],
+    grid: Annotated[int, typer.Argument(show_default=False)],
+    wanted: Annotated[str, typer.Argument(metavar="CLASS", help="A class's name or index.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many cells; JSON has all.")] = 16,
+    sheet: Annotated[str | None, typer.Option(help="Draw the map, a PNG.")] = None,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show how strongly the cells of a grid speak for a class. Needs a run made --with attribution.
+
+    Example:  actlas map efficientnet-lite0 _blocks.14 20 "tabby, tabby cat"
+    """
+    from flows.questions import classes
+    from storage.run import open_run
+
+    if sheet is not None:
+        parsing.png(sheet, "--sheet")
+    run = open_run(store, name)
+    answer = classes.class_map(run, layer, grid, wanted)
+    if sheet is not None:
+        from flows.sheets import class_map as class_map_sheet
+
+        _write(class_map_sheet.draw, run, answer, sheet)
+    if json:
+        printing.as_json(answer)
+        return
+    cells = sorted(answer["cells"], key=lambda cell: -cell["mean"])
+    print(
+        f"{layer} {grid} × {grid}: class {answer['class']} {answer['name']}, the {min(k, len(cells))} strongest cells"
+    )
+    printing.as_table(
+        {
+            "row,col": f"{cell['row']},{cell['col']}",
+            "samples": cell["count"],
+            "mean": f"{cell['mean']:.4g}",
+            "rank in cell": cell["rank"],
+        }
+        for cell in cells[:k]
+    )
+
+
+def influence(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=16, help="How many of each effect.")] = 8,
+    sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures, a PNG.")] = None,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show the units of the next layer that a unit excites and inhibits. Needs a run made --with influence.
+
+    Example:  actlas influence efficientnet-lite0 _blocks.10:37
+    """
+    from flows.questions import addresses
+    from flows.questions import influence as influence_answers
+    from storage.run import open_run
+
+    if sheet is not None:
+        parsing.png(sheet, "--sheet")
+    run = open_run(store, name)
+    answer = influence_answers.influence(run, *addresses.parse_unit(unit), k=k)
+    if sheet is not None:
+        from flows.sheets import influence as influence_sheet
+
+        _write(influence_sheet.draw, run, answer, sheet)
+    if json:
+        printing.as_json(answer)
+        return
+    if answer["note"]:
+        printing.say(f"{unit}: {answer['note']}")
+    print(f"{unit} drives units of {answer['later_layer']}, over {answer['patches']} patches")
+    printing.as_table(
+        {
+            "effect": effect,
+            "unit": row["unit"],
+            "influence": f"{row['influence']:+.4g}",
+            "agreement": f"{row['agreement']:.2f}",
+        }
+        for effect in ("exciting", "inhibiting")
+        for row in answer[effect]
+    )
+
+
+def _write(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
+    """Draw a sheet of an answer into a PNG."""
+    from storage.artefacts import pictures
+
+    pictures.write_png(draw(run, answer), parsing.png(path, "--sheet"))
+    printing.say(f"wrote {path}")

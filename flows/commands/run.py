@@ -182,10 +182,10 @@ def _tell(summary: dict[str, Any], until: str | None) -> None:
 
 def _suggest(summary: dict[str, Any]) -> None:
     """Name commands that work on this run."""
-    from flows.questions import runs
+    from storage.run import open_run
 
     name, store = summary["name"], summary["store"]
-    run = runs.open_run(store, name)
+    run = open_run(store, name)
     where = "" if store == printing.DEFAULT_STORE else f" --store {printing.here(store)}"
     middle = run.layers[len(run.layers) // 2]
     print(f"next:\n  {printing.program()} view {name}{where}")
@@ -211,10 +211,11 @@ def layers(
 
     Example:  actlas layers torchvision:resnet18 --weights random
     """
-    from flows import launch, progress
+    from flows import progress
+    from flows.model import layers as model_layers
 
     with progress.reporting(progress.for_stream(sys.stderr)):
-        rows = launch.layers(model, weights=weights, input_size=input_size, reach=reach)
+        rows = model_layers.layers(model, weights=weights, input_size=input_size, reach=reach)
     if json:
         printing.as_json(rows)
     else:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import parsing, printing, saliency
-from flows.commands.saliency import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
+from flows.commands import model_options, parsing, printing
+from flows.commands.model_options import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,8 +58,9 @@ def show(
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
-    from flows import launch, progress
+    from flows import cores, progress
     from flows.drawing import show as showing
+    from flows.sheets import shown as show_sheet
     from storage.artefacts import pictures
     from storage.errors import UsageError
 
@@ -67,7 +68,7 @@ def show(
         raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
 
     path = parsing.png(out) if out is not None else None
-    how = showing.How(
+    how = showing.Settings(
         recipe=recipe,
         steps=steps,
         size=showing.size_of(size),
@@ -75,13 +76,13 @@ def show(
         facets=facets,
         penalties=parsing.weights("--penalty", penalty),
     )
-    seen = saliency.look(store, run, model, weights, input_size, classes, mean, std, axes)
-    launch.share_cores()
+    seen = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         drawn = showing.every_unit(seen, targets, how) if every else showing.show(seen, targets, how)
     answer = showing.describe(seen, drawn, how)
     if path is not None:
-        pictures.write_png(showing.picture(answer, drawn), path)
+        pictures.write_png(show_sheet.picture(answer, drawn), path)
         printing.say(f"wrote {out}")
     if json:
         printing.as_json(answer | {"out": out})

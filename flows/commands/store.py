@@ -47,8 +47,9 @@ def show(
     Example:  actlas runs show photos@3 --json
     """
     from flows.questions import runs as run_answers
+    from storage.run import open_run
 
-    answer = run_answers.show_run(run_answers.open_run(store, name))
+    answer = run_answers.show_run(open_run(store, name))
     if json:
         printing.as_json(answer)
         return

@@ -37,15 +37,16 @@ def unit(
 
     Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
-    from flows.questions import runs, units
+    from flows.questions import addresses, units
     from storage.errors import UsageError
+    from storage.run import open_run
 
     if gradients and not sheet:
         raise UsageError("--gradients are drawn on the card; say --sheet FILE.png, too")
     if sheet:
         parsing.png(sheet, "--sheet")
-    run = runs.open_run(store, name)
-    answer = units.unit(run, *runs.parse_unit(unit))
+    run = open_run(store, name)
+    answer = units.unit(run, *addresses.parse_unit(unit))
     if sheet:
         answer["method"] = _draw(run, answer, sheet, gradients, draw)
         printing.say(f"wrote {sheet}")

@@ -69,12 +69,12 @@ def export(
 
     from flows import progress
     from flows.viewer import export as exporting
-    from flows.viewer.answers.open_runs import Shelf
+    from flows.viewer.answers.open_runs import OpenRuns
 
     run, _, version = name.partition("@")
     place = Path(folder).absolute()
     exporting.check_place(place)
-    edition = Shelf(store).edition(run, version or "current")
+    edition = OpenRuns(store).edition(run, version or "current")
     pieces = exporting.pieces(edition)
     files, size = exporting.estimate(pieces)
     printing.say(

@@ -9,7 +9,7 @@ import numpy as np
 
 from atlas.comparing import motion
 from atlas.comparing.drift import Double
-from flows.comparing.measure import GridChange, Step
+from flows.comparing.steps import GridChange, Step
 from storage.run import Run
 
 

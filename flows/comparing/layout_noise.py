@@ -16,7 +16,7 @@ from storage.run import Run
 from storage.store.store import stage_key
 
 
-def again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
+def lay_out_again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
     """Return the run's samples laid out with the next seed, `n 2`, in the frame of its layout, from the same anchors.
 
     A layout made after it draws those as well; others would move all samples, and motion would be held against too much.
@@ -24,7 +24,7 @@ def again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
     `framed`: as a framed layout is made, from the run's own layout as the start; else from nothing, and brought over.
     The store keeps it as a result that no version names, until `actlas gc` takes it.
     """
-    found = kept(run, layer, framed=framed)
+    found = stored_points(run, layer, framed=framed)
     if found is not None:
         return found
     seed, key = _seed_and_key(run, layer, framed)
@@ -33,7 +33,7 @@ def again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
     return points
 
 
-def kept(run: Run, layer: str, *, framed: bool) -> Float | None:
+def stored_points(run: Run, layer: str, *, framed: bool) -> Float | None:
     """Return what `again` has kept, `n 2`, or None where it was not asked yet: for those who may not write."""
     found = run.store.find("noise", _seed_and_key(run, layer, framed)[1])
     return None if found is None else np.asarray(arrays.read_array(found.file("layout.zarr"), "points"))

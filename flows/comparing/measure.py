@@ -3,57 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from atlas.comparing import motion
-from atlas.comparing.drift import Double
-from atlas.comparing.motion import CellChanges, Shifts
 from flows import progress
 from flows.comparing import layout_noise, pairs, unit_changes
 from flows.comparing.pairs import Common, Pair
-from flows.comparing.unit_changes import UnitChanges
+from flows.comparing.steps import GridChange, Step
 from storage.errors import NotFound, UsageError
 from storage.run import Run, open_run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridChange:
-    """What became of a grid's cells; `noise` is what another seed of the layout alone makes of them."""
-
-    changes: CellChanges
-    changed: np.ndarray
-    noise: CellChanges | None
-    noise_changed: np.ndarray | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What moved in a layer from one run to the next. `noise` is the displacement that another seed alone makes, `n`."""
-
-    layer: str
-    pair: Pair
-    units: UnitChanges
-    moved: Double
-    noise: Double | None
-    shifts: Shifts
-    grids: dict[int, GridChange]
-    same_samples: bool
-    same_layout: bool
-
-
-def compare(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noisy: bool = True) -> dict[str, Any]:
-    """Compare runs (NAME or NAME@VERSION) that share images and layers, each with the one before it, as a plain dict.
-
-    `layers` chooses among those that all have. `noisy` measures the noise of each layout that changed, by laying it out
-    once more. Raises UsageError where there is nothing in common.
-    """
-    from flows.comparing import answer as comparison_answer
-
-    return comparison_answer.describe(measure(store, names, layers=layers, noisy=noisy), asked=layers)
 
 
 def measure(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noisy: bool = True) -> list[list[Step]]:
@@ -118,7 +78,7 @@ def _step(pair: Pair, layer: str, noisy: bool) -> Step:
 def _still(pair: Pair, layer: str) -> np.ndarray:
     """Return where another seed puts the shared samples of the older run, in the frame that its places are in."""
     before = pair.before
-    points = layout_noise.again(before.run, layer, before.samples, framed=pair.one_frame)
+    points = layout_noise.lay_out_again(before.run, layer, before.samples, framed=pair.one_frame)
     drawn = before.run.layout(layer)
     if not np.array_equal(drawn, before.points):  # further on in a series, the older layout was itself brought over
         points = motion.bring_over(drawn, before.points, points)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flows.comparing.measure import Step
+from flows.comparing.steps import Step
 from storage.artefacts import tables
 
 COLUMNS = pa.schema(

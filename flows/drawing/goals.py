@@ -14,7 +14,7 @@ from atlas.inversion.objectives import Objective
 from atlas.inversion.whitening import whitener
 from flows.drawing import targets
 from flows.drawing.targets import Target
-from flows.model.context import Look, count_classes
+from flows.model.context import ModelContext, count_classes
 from storage.artefacts import arrays
 from storage.errors import NotFound, UsageError
 
@@ -23,7 +23,7 @@ EPSILON = 1e-2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Goal:
     """One picture to be: what was written, its parts with their weights, the aim, and what the result is judged by.
 
     A unit is judged by its largest value over positions, everything else by its aim.
@@ -49,7 +49,7 @@ class Wish:
         return self.parts[0][1] if len(self.parts) == 1 and self.parts[0][0] == 1 else None
 
 
-def wishes(texts: Sequence[str], look: Look) -> tuple[list[Wish], dict[str, Layer]]:
+def goals(texts: Sequence[str], look: ModelContext) -> tuple[list[Goal], dict[str, Layer]]:
     """Read targets; return the wishes and the layers that they name.
 
     Raises UsageError and NotFound for what isn't there, before anything is drawn.
@@ -58,30 +58,30 @@ def wishes(texts: Sequence[str], look: Look) -> tuple[list[Wish], dict[str, Laye
     parsed = [(text, targets.parse_sum(text, look.model.classes, modules)) for text in texts]
     names = sorted({part.layer for _, parts in parsed for _, part in parts if part.layer})
     layers = look.layers(names) if names else {}
-    return [_wish(text, parts, layers, look) for text, parts in parsed], layers
+    return [_goal(text, parts, layers, look) for text, parts in parsed], layers
 
 
-def units(layer: Layer, numbers: Sequence[int]) -> list[Wish]:
+def unit_goals(layer: Layer, numbers: Sequence[int]) -> list[Goal]:
     """Return the wishes for units of a layer."""
     made = []
     for number in numbers:
         target = Target(kind="unit", layer=layer.name, index=number)
         aim, judge = objectives.channel(layer.name, number), objectives.peak(layer.name, number)
-        made.append(Wish(text=str(target), parts=((1.0, target),), aim=aim, judge=judge))
+        made.append(Goal(text=str(target), parts=((1.0, target),), aim=aim, judge=judge))
     return made
 
 
-def _wish(text: str, parts: list[tuple[float, Target]], layers: dict[str, Layer], look: Look) -> Wish:
+def _goal(text: str, parts: list[tuple[float, Target]], layers: dict[str, Layer], look: ModelContext) -> Goal:
     aims = [weight * _aim(part, layers, look) for weight, part in parts]
     aim = functools.reduce(lambda a, b: a + b, aims)
     alone = parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else None
     judge = aim
     if alone is not None and alone.kind == "unit" and alone.position is None:
         judge = objectives.peak(alone.layer, alone.index)
-    return Wish(text=text if alone is None else str(alone), parts=tuple(parts), aim=aim, judge=judge)
+    return Goal(text=text if alone is None else str(alone), parts=tuple(parts), aim=aim, judge=judge)
 
 
-def _aim(target: Target, layers: dict[str, Layer], look: Look) -> Objective:
+def _aim(target: Target, layers: dict[str, Layer], look: ModelContext) -> Objective:
     if target.kind in ("class", "probability"):
         _check_class(target, look)
     if target.kind == "class":
@@ -100,13 +100,13 @@ def _aim(target: Target, layers: dict[str, Layer], look: Look) -> Objective:
     return objectives.neuron(layer.name, target.index, *target.position)
 
 
-def _check_class(target: Target, look: Look) -> None:
+def _check_class(target: Target, look: ModelContext) -> None:
     """Without names of classes, only what the model gives tells how many there are."""
     if not look.model.classes and target.index >= (count := count_classes(look.model)):
         raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
 
 
-def _of_cell(target: Target, look: Look) -> Objective:
+def _of_cell(target: Target, look: ModelContext) -> Objective:
     """Turn towards the mean of a cell of the run's atlas."""
     run = look.run
     if run is None or target.position is None:

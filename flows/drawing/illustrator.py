@@ -23,7 +23,7 @@ from atlas.seeds import seeds
 from flows import progress
 from flows.drawing import goals, show
 from flows.model import prepared
-from flows.model.context import Look
+from flows.model.context import ModelContext
 from storage.artefacts import arrays, pictures
 from storage.images.decode import decode
 from storage.images.samples import sample_photos
@@ -47,8 +47,8 @@ class Drawing:
     size: int = 96
     seed: int = 0
 
-    def made(self) -> recipes.Recipe:
-        recipe = recipes.RECIPES[self.recipe]
+    def made(self) -> recipes.IconRecipe:
+        recipe = recipes.ICON_RECIPES[self.recipe]
         return recipe if self.steps is None else dataclasses.replace(recipe, steps=self.steps)
 
 
@@ -79,7 +79,7 @@ Side = tuple[int, str]
 class Illustrator:
     """Makes pictures of a layer's vectors and units with the model that is looked at, folded once."""
 
-    def __init__(self, look: Look, drawing: Drawing) -> None:
+    def __init__(self, look: ModelContext, drawing: Drawing) -> None:
         self.look, self.drawing = look, drawing
 
     def has_atlas(self, layer: str) -> bool:
@@ -152,9 +152,9 @@ class Illustrator:
             }, f"{source} in run {run.name}"
         if not draw or not units:
             return {}, "none"
-        how = show.How(recipe=self.drawing.recipe, steps=self.drawing.steps, seed=self.drawing.seed)
+        how = show.Settings(recipe=self.drawing.recipe, steps=self.drawing.steps, seed=self.drawing.seed)
         texts = [f"{'-1*' if side == 'negative' else ''}{layer.name}:{unit}" for unit, side in units]
-        drawn = show.draw(self.look, *goals.wishes(texts, self.look), how)
+        drawn = show.draw(self.look, *goals.goals(texts, self.look), how)
         source = f"drawn, what excites each; {self.drawing.recipe}, {self.drawing.made().steps} steps"
         return {key: one.picture for key, one in zip(units, drawn, strict=True)}, source
 
@@ -189,7 +189,7 @@ def _kept(run: Run, layer: str, unit: int, side: str) -> Byte | None:
     return pictures.decode(found[0]) if found else None
 
 
-def _sample_inputs(look: Look) -> Iterator[torch.Tensor]:
+def _sample_inputs(look: ModelContext) -> Iterator[torch.Tensor]:
     """Give batches of the sample photos as the model takes them, evenly spread over all."""
     files = sorted(path for path in sample_photos().rglob("*") if path.suffix in (".jpg", ".png"))
     chosen = [files[number * len(files) // SAMPLE_PHOTOS] for number in range(SAMPLE_PHOTOS)]

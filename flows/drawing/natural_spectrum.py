@@ -13,7 +13,7 @@ from torch import Tensor
 
 from atlas.arrays import Float
 from atlas.inversion import maco
-from flows.model.context import Look
+from flows.model.context import ModelContext
 from storage.errors import Rejected
 from storage.images.decode import decode
 from storage.images.samples import sample_photos
@@ -24,13 +24,13 @@ IMAGES = 256
 """How many images are measured: the first in the order of their ids, which is that of a hash."""
 
 
-def spectrum(look: Look, height: int, width: int) -> Float:
+def spectrum(look: ModelContext, height: int, width: int) -> Float:
     """Return the mean magnitudes `c height width//2+1` of images scaled and cut to the size."""
     mode = "RGB" if look.model.preprocess.channels == 3 else "L"
     return maco.natural_spectrum(_batches(look, mode, height, width))
 
 
-def _batches(look: Look, mode: str, height: int, width: int) -> Iterator[Tensor]:
+def _batches(look: ModelContext, mode: str, height: int, width: int) -> Iterator[Tensor]:
     for data in _run_images(look.run) if look.run is not None else _sample_images():
         with suppress(Rejected):
             image = ImageOps.fit(decode(data).convert(mode), (width, height), Image.Resampling.BICUBIC)

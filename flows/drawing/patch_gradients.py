@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atlas.arrays import Byte
-from flows.sheets import top_patches
+from flows.model import images as model_images
 from storage.errors import NotFound, UsageError
 from storage.run import Run
 
@@ -31,7 +31,7 @@ def of_patches(run: Run, answer: dict[str, Any], method: str | None) -> tuple[st
     for start in range(0, len(missing), BATCH):
         numbers = missing[start : start + BATCH]
         patches = [answer["patches"][number] for number in numbers]
-        images = top_patches.images(run, patches)
+        images = model_images.images(run, patches)
         there = [number for number, image in enumerate(images) if image is not None]
         if there:
             method, made = _made(run, answer, method, [patches[i] for i in there], [images[i] for i in there])
@@ -64,12 +64,11 @@ def _made(
 
     from atlas import boxes
     from atlas.attribution import patches as maths
-    from flows.model import published
-    from flows.stages import gradients
+    from flows.model import gradient_method, published
 
     layer, unit = answer["layer"], answer["unit"]
-    subj = published.subject_of(run, layer)
-    method = gradients.choose(subj, layer, method)
+    subj = published.prepared_model_of(run, layer)
+    method = gradient_method.choose(subj, layer, method)
     preprocess, pictures = subj.model.preprocess, []
     x = subj.plain_input(torch.from_numpy(np.stack([preprocess.pixels(image) for image in images])))
     at = torch.tensor([[unit, patch["y"], patch["x"]] for patch in patches], device=subj.device).unbind(1)

@@ -12,24 +12,22 @@ import numpy as np
 import torch
 from PIL import Image
 
-from atlas.arrays import Byte, Float, Layer
+from atlas.arrays import Float, Layer
 from atlas.inversion import regularisers
 from atlas.inversion.objectives import Objective
+from atlas.inversion.recipes import PICTURE_RECIPES, PictureRecipe
 from atlas.inversion.render import Progress
-from atlas.inversion.styles import STYLES, Style
 from atlas.inversion.visualise import Aims, singly, visualise
 from atlas.model import folding
 from atlas.seeds import seeds
 from flows import progress
 from flows.drawing import goals, natural_spectrum
-from flows.drawing.goals import Wish
+from flows.drawing.drawn import Drawn, Size
+from flows.drawing.goals import Goal
 from flows.model import prepared
-from flows.model.context import Look
-from flows.sheets.contact_sheet import Tile, sheet
+from flows.model.context import ModelContext
 from storage.artefacts import galleries
 from storage.errors import UsageError
-
-Size = tuple[int, int]
 
 OF_UNITS, OF_CLASSES = "best", "class"
 """Recipes taken where none is named."""
@@ -53,7 +51,7 @@ GREY = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class Settings:
     """How pictures are drawn: what is left out is chosen by what they are of."""
 
     recipe: str | None = None
@@ -71,31 +69,20 @@ class How:
                     f"--penalty {name}={weight:g}: write one of {', '.join(PENALTIES)}, and a weight above 0"
                 )
 
-    def style(self, of_classes: bool) -> Style:
+    def picture_recipe(self, of_classes: bool) -> PictureRecipe:
         name = self.recipe or (OF_CLASSES if of_classes else OF_UNITS)
-        if name not in STYLES:
-            raise UsageError(f"--recipe {name} is not one of {', '.join(STYLES)}")
-        return STYLES[name] if self.steps is None else dataclasses.replace(STYLES[name], steps=self.steps)
+        if name not in PICTURE_RECIPES:
+            raise UsageError(f"--recipe {name} is not one of {', '.join(PICTURE_RECIPES)}")
+        return (
+            PICTURE_RECIPES[name]
+            if self.steps is None
+            else dataclasses.replace(PICTURE_RECIPES[name], steps=self.steps)
+        )
 
     def shape(self, of_classes: bool, own: Size) -> Size:
         """Return height and width: what was asked for; else for classes the model's own size, else the recipe's."""
-        side = self.style(of_classes).side
+        side = self.picture_recipe(of_classes).side
         return self.size or (own if of_classes else (side, side))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """One picture `h w 3` of a wish, what it reaches (see `Visualised`), and how it was drawn."""
-
-    wish: Wish
-    facet: int | None
-    picture: Byte
-    value: float
-    best: float
-    dead: bool
-    style: Style
-    size: Size
-    seed: int
 
 
 def size_of(text: str | None) -> Size | None:
@@ -108,37 +95,25 @@ def size_of(text: str | None) -> Size | None:
     return int(sides[0]), int(sides[-1])
 
 
-def show(look: Look, texts: Sequence[str], how: How) -> list[Drawn]:
+def show(look: ModelContext, texts: Sequence[str], how: Settings) -> list[Drawn]:
     """Draw pictures of targets as they are written. Raises UsageError or NotFound where one can't be."""
-    wanted, layers = goals.wishes(texts, look)
+    wanted, layers = goals.goals(texts, look)
     return draw(look, wanted, layers, how)
 
 
-def every_unit(look: Look, texts: Sequence[str], how: How) -> list[Drawn]:
+def every_unit(look: ModelContext, texts: Sequence[str], how: Settings) -> list[Drawn]:
     """Draw all units of one layer, or take the run's gallery of it where nothing else is asked for."""
     if len(texts) != 1 or ":" in texts[0]:
         raise UsageError(f"--all draws every unit of one layer; name a layer, not {' '.join(texts)}")
     (layer,) = look.layers(texts).values()
-    wanted = goals.units(layer, range(layer.units))
+    wanted = goals.unit_goals(layer, range(layer.units))
     run = look.run
-    if run is not None and run.has("gallery", layer.name) and how == How():
+    if run is not None and run.has("gallery", layer.name) and how == Settings():
         return _kept(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
     return draw(look, wanted, {layer.name: layer}, how)
 
 
-def picture(answer: dict[str, Any], drawn: Sequence[Drawn]) -> Byte:
-    """Return one picture as it is, several as a sheet."""
-    if len(drawn) == 1:
-        return drawn[0].picture
-    tiles = [
-        Tile(picture=None if one.dead else one.picture, left=_left(one, drawn), right=_right(told))
-        for one, told in zip(drawn, answer["pictures"], strict=True)
-    ]
-    faceted = None if drawn[0].facet is None else 1 + max(one.facet or 0 for one in drawn)
-    return sheet(tiles, _title(drawn), _remark(answer, drawn), columns=faceted)
-
-
-def draw(look: Look, wanted: Sequence[Wish], layers: dict[str, Layer], how: How) -> list[Drawn]:
+def draw(look: ModelContext, wanted: Sequence[Goal], layers: dict[str, Layer], how: Settings) -> list[Drawn]:
     """Draw a picture of each wish, or `facets` of each that differ; many in one batch.
 
     Raises UsageError where it can't be done as asked.
@@ -155,11 +130,11 @@ def draw(look: Look, wanted: Sequence[Wish], layers: dict[str, Layer], how: How)
                 advance(before + done)
 
             found += _group(look, model, group, layers, how, tell)
-    place = {id(wish): number for number, wish in enumerate(wanted)}
-    return sorted(found, key=lambda one: (place[id(one.wish)], one.facet or 0))
+    place = {id(goal): number for number, goal in enumerate(wanted)}
+    return sorted(found, key=lambda one: (place[id(one.goal)], one.facet or 0))
 
 
-def describe(look: Look, drawn: Sequence[Drawn], how: How) -> dict[str, Any]:
+def describe(look: ModelContext, drawn: Sequence[Drawn], how: Settings) -> dict[str, Any]:
     """Return what is told of the pictures, as plain values."""
     facts = _Facts(look)
     return {
@@ -171,24 +146,29 @@ def describe(look: Look, drawn: Sequence[Drawn], how: How) -> dict[str, Any]:
     }
 
 
-def _groups(wanted: Sequence[Wish], facets: int) -> list[list[Wish]]:
+def _groups(wanted: Sequence[Goal], facets: int) -> list[list[Goal]]:
     """Cut wishes into those that are drawn together: those of classes, which are drawn otherwise; each, with facets."""
     if facets > 1:
-        return [[wish] for wish in wanted]
-    halves = ([wish for wish in wanted if wish.of_classes is told] for told in (False, True))
+        return [[goal] for goal in wanted]
+    halves = ([goal for goal in wanted if goal.of_classes is told] for told in (False, True))
     return [half for half in halves if half]
 
 
 def _group(
-    look: Look, model: folding.Folded, group: list[Wish], layers: dict[str, Layer], how: How, tell: Progress
+    look: ModelContext,
+    model: folding.Folded,
+    group: list[Goal],
+    layers: dict[str, Layer],
+    how: Settings,
+    tell: Progress,
 ) -> list[Drawn]:
     of_classes, preprocess = group[0].of_classes, look.model.preprocess
-    style, size = how.style(of_classes), how.shape(of_classes, preprocess.size)
-    shown = [wish for wish in group for _ in range(how.facets)]
-    named = {name for wish in group for name in wish.layers}
-    aims = singly([_less(wish.aim, how.penalties) for wish in shown])
+    recipe, size = how.picture_recipe(of_classes), how.shape(of_classes, preprocess.size)
+    shown = [goal for goal in group for _ in range(how.facets)]
+    named = {name for goal in group for name in goal.layers}
+    aims = singly([_less(goal.aim, how.penalties) for goal in shown])
     if how.facets > 1:
-        _check_facets(how.facets, style, size)
+        _check_facets(how.facets, recipe, size)
         apart = _apart(look, group[0], layers)
         named.add(apart.name)
         layers = layers | {apart.name: apart}
@@ -198,16 +178,16 @@ def _group(
             model,
             aims,
             [layers[name] for name in sorted(named)],
-            style=style,
-            seeds=seeds(how.seed, [f"{wish.text}{_suffix(n % how.facets)}" for n, wish in enumerate(shown)]),
+            recipe=recipe,
+            seeds=seeds(how.seed, [f"{goal.text}{_suffix(n % how.facets)}" for n, goal in enumerate(shown)]),
             mean=look.model.mean,
             std=look.model.std,
             size=size,
             own_size=preprocess.size,
             logits=look.model.logits if of_classes else None,
-            judge=singly([wish.judge for wish in shown]),
-            told=singly([wish.aim for wish in shown]),
-            spectrum=natural_spectrum.spectrum(look, *size) if style.canvas == "phase" else None,
+            judge=singly([goal.judge for goal in shown]),
+            told=singly([goal.aim for goal in shown]),
+            spectrum=natural_spectrum.spectrum(look, *size) if recipe.canvas == "phase" else None,
             batch=len(shown) if how.facets > 1 else batch_of(len(shown), size),
             tries=TRIES if how.facets == 1 else 1,
             progress=tell,
@@ -216,17 +196,17 @@ def _group(
         raise UsageError(str(error)) from None
     return [
         Drawn(
-            wish=wish,
+            goal=goal,
             facet=number % how.facets if how.facets > 1 else None,
             picture=np.full_like(made.pictures[number], GREY) if made.dead[number] else made.pictures[number],
             value=float(made.value[number]),
             best=float(made.best[number]),
             dead=bool(made.dead[number]),
-            style=style,
+            recipe=recipe,
             size=size,
             seed=how.seed,
         )
-        for number, wish in enumerate(shown)
+        for number, goal in enumerate(shown)
     ]
 
 
@@ -236,10 +216,10 @@ def _less(aim: Objective, penalties: Mapping[str, float]) -> Objective:
     return aim
 
 
-def _check_facets(facets: int, style: Style, size: Size) -> None:
-    if style.canvas == "zero":
+def _check_facets(facets: int, recipe: PictureRecipe, size: Size) -> None:
+    if recipe.canvas == "zero":
         raise UsageError(
-            f"--facets {facets}: recipe {style.name} begins without chance, so that its facets are all alike"
+            f"--facets {facets}: recipe {recipe.name} begins without chance, so that its facets are all alike"
         )
     most = MOST_TOGETHER // (size[0] * size[1])
     if facets > most:
@@ -248,21 +228,21 @@ def _check_facets(facets: int, style: Style, size: Size) -> None:
         )
 
 
-def _kept(gallery: galleries.Gallery, wanted: Sequence[Wish], seed: int) -> list[Drawn]:
-    style = Style(**gallery.recipe)
+def _kept(gallery: galleries.Gallery, wanted: Sequence[Goal], seed: int) -> list[Drawn]:
+    recipe = PictureRecipe(**gallery.recipe)
     return [
         Drawn(
-            wish=wish,
+            goal=goal,
             facet=None,
             picture=gallery.pictures[unit],
             value=float(gallery.value[unit]),
             best=float(gallery.best[unit]),
             dead=bool(gallery.dead[unit]),
-            style=style,
+            recipe=recipe,
             size=(gallery.pictures.shape[1], gallery.pictures.shape[2]),
             seed=seed,
         )
-        for unit, wish in enumerate(wanted)
+        for unit, goal in enumerate(wanted)
     ]
 
 
@@ -279,10 +259,10 @@ def _differing(aims: Aims, layer: str) -> Aims:
     return lambda rows: regularisers.diverse(aims(rows), layer, DIVERSE)
 
 
-def _apart(look: Look, wish: Wish, layers: dict[str, Layer]) -> Layer:
+def _apart(look: ModelContext, goal: Goal, layers: dict[str, Layer]) -> Layer:
     """Return the layer at which facets are to differ: the wish's own, or for a class the last with a grid."""
-    if wish.layers:
-        return layers[sorted(wish.layers)[0]]
+    if goal.layers:
+        return layers[sorted(goal.layers)[0]]
     spatial = [layer for layer in look.layers().values() if layer.height * layer.width > 1]
     if not spatial:
         raise UsageError(
@@ -293,26 +273,26 @@ def _apart(look: Look, wish: Wish, layers: dict[str, Layer]) -> Layer:
 
 def _told(one: Drawn) -> dict[str, Any]:
     return {
-        "target": one.wish.text,
-        "kind": "sum" if one.wish.only is None else one.wish.only.kind,
+        "target": one.goal.text,
+        "kind": "sum" if one.goal.only is None else one.goal.only.kind,
         "facet": one.facet,
         "value": one.value,
         "best": one.best,
         "dead": one.dead,
         "size": list(one.size),
-        "recipe": dataclasses.asdict(one.style),
+        "recipe": dataclasses.asdict(one.recipe),
     }
 
 
 class _Facts:
     """What else is known of a picture: how its unit's strongest patch does, how the model classes it."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: ModelContext) -> None:
         self.look = look
         self._patches: dict[str, Float] = {}
 
     def of(self, one: Drawn) -> dict[str, Any]:
-        only = one.wish.only
+        only = one.goal.only
         if only is not None and only.kind == "unit" and only.position is None:
             return self._of_unit(one, only.layer, only.index)
         if only is not None and only.kind in ("class", "probability"):
@@ -342,43 +322,3 @@ class _Facts:
             "logit": float(scores[wanted]),
             "first": {"index": first, "name": model.classes[first] if first < len(model.classes) else ""},
         }
-
-
-def _title(drawn: Sequence[Drawn]) -> str:
-    layer = _one_layer(drawn)
-    if layer is None:
-        return "What they want to see"
-    alive = [one for one in drawn if not one.dead]
-    dead = len(drawn) - len(alive)
-    return f"{layer}: what its units want to see" + (f" ({dead} dead)" if dead else "")
-
-
-def _remark(answer: dict[str, Any], drawn: Sequence[Drawn]) -> str:
-    ways = dict.fromkeys((one.style.name, one.style.steps, one.size) for one in drawn)
-    said = [answer["model"], *(f"recipe {name}, {steps} steps, {w} x {h} px" for name, steps, (h, w) in ways)]
-    said.append(f"seed {answer['seed']}")
-    said += [f"less {weight:g} x {name}" for name, weight in answer["penalties"].items()]
-    if drawn[0].facet is not None:
-        said.append(f"{1 + max(one.facet or 0 for one in drawn)} facets of each")
-    if any(told.get("ratio") is not None for told in answer["pictures"]):
-        said.append(f"x: how strong, against the strongest patch in {answer['run']}")
-    return "  ·  ".join(said)
-
-
-def _one_layer(drawn: Sequence[Drawn]) -> str | None:
-    """Return the layer that all pictures show a unit of, if there is one."""
-    found = {one.wish.only.layer if one.wish.only and one.wish.only.kind == "unit" else None for one in drawn}
-    return found.pop() if len(found) == 1 else None
-
-
-def _left(one: Drawn, drawn: Sequence[Drawn]) -> str:
-    text = one.wish.text.rpartition(":")[2] if _one_layer(drawn) else one.wish.text
-    return text if not one.facet else ""
-
-
-def _right(told: dict[str, Any]) -> str:
-    if told["dead"]:
-        return ""
-    if "probability" in told:
-        return f"{100 * told['probability']:.0f} %"
-    return f"{told['ratio']:.1f}x" if told.get("ratio") is not None else f"{told['best']:.3g}"

@@ -7,18 +7,19 @@ Where a picture is optimised, also LAYER@GRID:ROW,COL, a cell of a run's atlas, 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from flows.questions.classes import class_index
 from storage.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from atlas.arrays import Layer
     from atlas.attribution.scores import Score
     from storage.models import Model
+
 
 FORMS = "LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, class:INDEX, prob:NAME or prob:INDEX"
 Kind = Literal["class", "probability", "unit", "layer", "cell"]
@@ -116,25 +117,6 @@ def _of_sum(text: str, classes: Sequence[str]) -> Target:
 
 def _weight(part: re.Match[str]) -> float:
     return float((part["weight"] or "1*")[:-1]) * (-1 if part["sign"] == "-" else 1)
-
-
-def class_index(text: str, classes: Sequence[str]) -> int:
-    """Return the class of an index or a name, whose capitals don't matter."""
-    if text.isdecimal() and (not classes or int(text) < len(classes)):
-        return int(text)
-    found = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(
-            f"{len(found)} classes are called {text!r}; write one of class:{', class:'.join(map(str, found))}"
-        )
-    if text.isdecimal():
-        raise NotFound(f"the model has no class {text}; its classes are 0 to {len(classes) - 1}")
-    if not classes:
-        raise UsageError(f"the model has no class names, so {text!r} can't be found; give an index, or --classes FILE")
-    near = difflib.get_close_matches(text, classes, 3, cutoff=0.0)
-    raise NotFound(f"the model has no class {text!r}; nearest: {', '.join(near)}")
 
 
 def of_class(index: int, classes: Sequence[str]) -> Target:

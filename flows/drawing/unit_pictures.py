@@ -146,12 +146,12 @@ def _own(run: Run, answer: dict[str, Any], draw: bool, made: Pictures) -> None:
 def _drawn(run: Run, layer: str, unit: int) -> tuple[Byte, float, bool]:
     from flows.drawing import goals, show
     from flows.model import published
-    from flows.model.context import Look
+    from flows.model.context import ModelContext
 
-    subj = published.subject_of(run, layer)
+    subj = published.prepared_model_of(run, layer)
     found = subj.layers[layer]
-    look = Look(model=subj.model, run=run)
-    (one,) = show.draw(look, goals.units(found, [unit]), {layer: found}, show.How())
+    look = ModelContext(model=subj.model, run=run)
+    (one,) = show.draw(look, goals.unit_goals(found, [unit]), {layer: found}, show.Settings())
     return one.picture, one.best, one.dead
 
 

@@ -18,7 +18,7 @@ from flows.model import prepared
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.stages import CODE, listing, reading
-from flows.stages.tasks import Make
+from flows.stages.tasks import Output
 from storage.store.store import Store
 
 NOT_PROBED = ("listing", "labels", "model", "attribution", "influence", "gradients", "gallery")
@@ -35,16 +35,16 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     rates. Nothing is written into the store.
     """
     store = Store(Path(config.store))
-    planner, makes = _plan(store, config)
-    missing = [make for make in makes if store.find(make.stage, make.key) is None]
+    planner, outputs = _plan(store, config)
+    missing = [output for output in outputs if store.find(output.stage, output.key) is None]
     probe = _probe(planner, missing)
-    rows = _rows(planner, store, makes, set(missing), probe)
+    rows = _rows(planner, store, outputs, set(missing), probe)
     return {
         "name": config.run_name,
         "store": config.store,
         "images": planner.images,
         "computed": len(missing),
-        "reused": len(makes) - len(missing),
+        "reused": len(outputs) - len(missing),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "bytes": sum(row["bytes"] for row in rows),
         "memory_bytes": _memory(planner, missing, probe),
@@ -55,66 +55,66 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Make]]:
+def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
     """Plan the run as it would be, and name all its results."""
     prepared.forget()
     reading.forget()
     progress.current().say(f"model {config.model}: loading")
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     progress.current().say(f"images {config.images}: listing")
     listed, table = listing.look(store, config, CODE["listing"])
     labelled, _ = listing.look_up_labels(config, table, CODE["labels"])
     planner = Planner(config, subj, listed.key, table, Frames(store, config))
     steps = planner.steps() if config.until != "listing" else []
-    makes = [make for step in steps for work in step.works for make in work.makes]
-    beyond = [make for step in planner.further() for work in step.works for make in work.makes]
-    return planner, [listed, labelled, *makes, *(make for make in beyond if store.find(make.stage, make.key))]
+    outputs = [output for step in steps for task in step.tasks for output in task.outputs]
+    beyond = [output for step in planner.further() for task in step.tasks for output in task.outputs]
+    return planner, [listed, labelled, *outputs, *(output for output in beyond if store.find(output.stage, output.key))]
 
 
-def _probe(planner: Planner, missing: Sequence[Make]) -> Probe | None:
+def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:
     """Probe what is missing; nothing where only listing, labels or the model's record are."""
-    stages = {make.stage for make in missing} - {"listing", "labels", "model"}
+    stages = {output.stage for output in missing} - {"listing", "labels", "model"}
     if not stages:
         return None
     wanted = {"collect", *(stages - set(NOT_PROBED)), *(("icons",) if "gallery" in stages else ())}
-    layers = {make.layer for make in missing}
+    layers = {output.layer for output in missing}
     asked = [layer for layer in planner.layers if layer in layers] or planner.layers
     return probes.probe(planner.config, planner.subject, planner.table, wanted, asked)
 
 
 def _rows(
-    planner: Planner, store: Store, makes: Iterable[Make], missing: set[Make], probe: Probe | None
+    planner: Planner, store: Store, outputs: Iterable[Output], missing: set[Output], probe: Probe | None
 ) -> list[dict[str, Any]]:
     """Return, per stage and layer, how many results would be computed and reused, and what they would take."""
     rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-    together = Counter(make.shard for make in missing)
-    for make in makes:
-        blank = {"stage": make.stage, "layer": make.layer, "computed": 0, "reused": 0, "seconds": 0.0, "bytes": 0}
-        row = rows.setdefault((make.stage, make.layer), blank)
-        row["computed" if make in missing else "reused"] += 1
-        if make in missing and probe is not None:
-            found = _estimate(make, _size(planner, store, make, together[make.shard]), probe)
+    together = Counter(output.shard for output in missing)
+    for output in outputs:
+        blank = {"stage": output.stage, "layer": output.layer, "computed": 0, "reused": 0, "seconds": 0.0, "bytes": 0}
+        row = rows.setdefault((output.stage, output.layer), blank)
+        row["computed" if output in missing else "reused"] += 1
+        if output in missing and probe is not None:
+            found = _estimate(output, _size(planner, store, output, together[output.shard]), probe)
             row["seconds"] = round(row["seconds"] + found.seconds, 3)
             row["bytes"] += round(found.bytes)
     return list(rows.values())
 
 
-def _estimate(make: Make, size: Size, probe: Probe) -> Estimate:
-    if make.stage in ("listing", "labels", "model"):
+def _estimate(output: Output, size: Size, probe: Probe) -> Estimate:
+    if output.stage in ("listing", "labels", "model"):
         return Estimate()
-    return cost_model.estimate(make.stage, make.layer, size, probe)
+    return cost_model.estimate(output.stage, output.layer, size, probe)
 
 
-def _size(planner: Planner, store: Store, make: Make, together: int) -> Size:
-    config, layer = planner.config, make.layer
+def _size(planner: Planner, store: Store, output: Output, together: int) -> Size:
+    config, layer = planner.config, output.layer
     samples = planner.images * config.samples_per_image
     return Size(
-        images=planner.images if make.shard is None else len(planner.shards[make.shard].rows),
+        images=planner.images if output.shard is None else len(planner.shards[output.shard].rows),
         together=together,
         samples=samples,
         layers=len(planner.layers),
         units=planner.subject.layers[layer].units if layer else 0,
-        cells=_cells(planner, store, make, samples) if make.grid else 0,
+        cells=_cells(planner, store, output, samples) if output.grid else 0,
         classes=len(planner.subject.model.classes),
         input=planner.subject.model.preprocess.size,
         method=config.layout,
@@ -122,19 +122,19 @@ def _size(planner: Planner, store: Store, make: Make, together: int) -> Size:
     )
 
 
-def _cells(planner: Planner, store: Store, make: Make, samples: int) -> float:
+def _cells(planner: Planner, store: Store, output: Output, samples: int) -> float:
     """Return how many cells a grid has, counted where they are there, else estimated."""
-    layer, grid = str(make.layer), int(make.grid or 0)
+    layer, grid = str(output.layer), int(output.grid or 0)
     there = store.find("cells", planner.cell_key(layer, grid))
     return there.counts["cells"] if there else cost_model.filled(samples, grid)
 
 
-def _memory(planner: Planner, missing: Sequence[Make], probe: Probe | None) -> int | None:
+def _memory(planner: Planner, missing: Sequence[Output], probe: Probe | None) -> int | None:
     """Return the largest memory of the process: that of the probe, or with a layer's samples (twice) and their layout."""
     if probe is None:
         return None
     samples = planner.images * planner.config.samples_per_image
-    laid = [make.layer for make in missing if make.stage in ("layout", "moment", "cells")]
+    laid = [output.layer for output in missing if output.stage in ("layout", "moment", "cells")]
     largest = max((planner.subject.layers[layer].units for layer in laid if layer), default=0)
     return probe.memory + (2 * 4 * samples * largest + LAYING_OUT if largest else 0)
 

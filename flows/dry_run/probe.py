@@ -20,11 +20,11 @@ from flows import progress, stages
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.model import prepared
-from flows.model.prepared import Subject
+from flows.model.prepared import PreparedModel
 from flows.pipeline.plan import Planner, Step
 from flows.stages import listing, reading
-from flows.stages.tasks import Make, Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.images import loader
 from storage.store.store import Store
@@ -61,7 +61,7 @@ class Probe:
     seconds: float
 
 
-def probe(config: RunConfig, subj: Subject, table: pa.Table, missing: set[str], layers: Sequence[str]) -> Probe:
+def probe(config: RunConfig, subj: PreparedModel, table: pa.Table, missing: set[str], layers: Sequence[str]) -> Probe:
     """Run the stages up to the last of `missing` on the first images, for the layers named, and measure them."""
     started = time.monotonic()
     rows = _first(table, config)
@@ -95,7 +95,7 @@ def _small(config: RunConfig, folder: str) -> RunConfig:
     return config.model_copy(update=small | {"grids": (GRID,), "min_count": 1, "icon_tries": 1})
 
 
-def _decode(config: RunConfig, subj: Subject, rows: pa.Table) -> float:
+def _decode(config: RunConfig, subj: PreparedModel, rows: pa.Table) -> float:
     """Return the seconds that reading and decoding the images takes; and warm the model, whose first pass is slow."""
     source, started = reading.source_of(config.images), time.monotonic()
     pixels = []
@@ -108,33 +108,33 @@ def _decode(config: RunConfig, subj: Subject, rows: pa.Table) -> float:
 
 
 def _run(
-    config: RunConfig, subj: Subject, rows: pa.Table, missing: set[str], layers: Sequence[str]
+    config: RunConfig, subj: PreparedModel, rows: pa.Table, missing: set[str], layers: Sequence[str]
 ) -> dict[tuple[str, str | None], Cost]:
-    store, make = Store(Path(config.store)), Make(stage="listing", key="0" * 32)
-    listing.write(store, make, rows, reading.source_of(config.images))
+    store, output = Store(Path(config.store)), Output(stage="listing", key="0" * 32)
+    listing.write(store, output, rows, reading.source_of(config.images))
     costs = {}
-    for step in _needed(Planner(config, subj, make.key, rows).steps(), missing):
-        for work in step.works:
-            makes = tuple(make for make in work.makes if make.layer is None or make.layer in layers)
-            makes = makes[:1] if work.stage == "patches" else makes  # they differ in their number of units only
-            makes = makes if work.stage not in DRAWN or work.makes[0].layer == layers[-1] else ()
-            for made in _made(store, replace(work, makes=makes), subj) if makes else ():
-                costs[made.make.stage, made.make.layer] = _cost(store, made)
+    for step in _needed(Planner(config, subj, output.key, rows).steps(), missing):
+        for task in step.tasks:
+            outputs = tuple(output for output in task.outputs if output.layer is None or output.layer in layers)
+            outputs = outputs[:1] if task.stage == "patches" else outputs  # they differ in their number of units only
+            outputs = outputs if task.stage not in DRAWN or task.outputs[0].layer == layers[-1] else ()
+            for made in _made(store, replace(task, outputs=outputs), subj) if outputs else ():
+                costs[made.output.stage, made.output.layer] = _cost(store, made)
     return costs
 
 
-def _made(store: Store, work: Work, subj: Subject) -> list[Outcome]:
+def _made(store: Store, task: Task, subj: PreparedModel) -> list[Outcome]:
     """Do one task of the probe. Measuring a field takes as long for 64 images as for any number: one is made up."""
-    if work.stage == "field":
-        return [_made_up(store, make, subj) for make in work.makes]
-    return stages.execute(work)
+    if task.stage == "field":
+        return [_made_up(store, output, subj) for output in task.outputs]
+    return stages.execute(task)
 
 
-def _made_up(store: Store, make: Make, subj: Subject) -> Outcome:
-    layer, (height, width) = subj.layers[str(make.layer)], subj.model.preprocess.size
+def _made_up(store: Store, output: Output, subj: PreparedModel) -> Outcome:
+    layer, (height, width) = subj.layers[str(output.layer)], subj.model.preprocess.size
     rows, cols = np.zeros(layer.height, np.int32), np.zeros(layer.width, np.int32)
     reach = Reach(top=rows, bottom=rows + height, left=cols, right=cols + width)
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         receptive_fields.write(
             page.path, receptive_fields.Field(layer=layer, input_shape=(height, width), reach=reach, focus=height / 4)
         )
@@ -149,7 +149,7 @@ def _needed(steps: Sequence[Step], missing: set[str]) -> list[Step]:
 
 
 def _cost(store: Store, made: Outcome) -> Cost:
-    manifest = store.get(made.make.stage, made.make.key).manifest
+    manifest = store.get(made.output.stage, made.output.key).manifest
     sizes: Counter[str] = Counter()
     for name, file in manifest["files"].items():
         sizes[name.partition("/")[0]] += int(file["bytes"])

@@ -14,18 +14,18 @@ from torch import Tensor
 from atlas.arrays import Layer
 from atlas.model import activations, fingerprint
 from flows.config import DEFAULT_MODEL
+from flows.model import images as model_images
 from flows.model import prepared, published
-from flows.questions import runs
 from storage import models
 from storage.errors import AmbiguousAxes, ModelError, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
-from storage.run import Run
+from storage.run import Run, open_run
 
 CHOICES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class ModelContext:
     """A model, and the run it is of, if any."""
 
     model: models.Model
@@ -64,7 +64,7 @@ class Look:
         """Return an image of the run by its id, or the image of a file."""
         try:
             if self.run is not None:
-                return decode(published.read_image(self.run, named))
+                return decode(model_images.read_image(self.run, named))
             return decode(Path(named).read_bytes())
         except OSError as error:
             raise NotFound(f"{named}: {error.strerror}; give an image file, or --run NAME and an image's id") from None
@@ -72,7 +72,7 @@ class Look:
             raise UsageError(f"{named} can't be read as an image: {error}") from None
 
 
-def look(
+def open_context(
     store: str,
     *,
     run: str | None = None,
@@ -83,7 +83,7 @@ def look(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     axes: Mapping[str, str] | None = None,
-) -> Look:
+) -> ModelContext:
     """Load the model of a run, or of a spec; the default model if neither is named.
 
     Raises ModelError where the run's model has changed since.
@@ -98,8 +98,8 @@ def look(
         told |= {"--mean": mean, "--std": std, "--axes": axes or None}
         if doubled := [name for name, value in told.items() if value is not None]:
             raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")
-        found = runs.open_run(store, run)
-        look = Look(model=prepared.load(published.config_of(found, store)), run=found)
+        found = open_run(store, run)
+        look = ModelContext(model=prepared.load(published.config_of(found, store)), run=found)
         check_model(look, found.layers)
         return look
     loaded = models.load(
@@ -107,10 +107,10 @@ def look(
     )
     if classes is not None:
         _check_classes(loaded, classes)
-    return Look(model=loaded, axes=axes or {})
+    return ModelContext(model=loaded, axes=axes or {})
 
 
-def check_model(look: Look, layers: Iterable[str]) -> None:
+def check_model(look: ModelContext, layers: Iterable[str]) -> None:
     """Raise ModelError where the model has changed up to one of the run's layers since the run was made."""
     run, model = look.run, look.model
     named = [] if run is None else [layer for layer in layers if layer in run.layers]

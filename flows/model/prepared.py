@@ -14,16 +14,15 @@ from torch import Tensor, nn
 from atlas.arrays import Layer
 from atlas.model import activations, fingerprint, folding
 from flows.config import RunConfig
-from flows.stages.tasks import Work
 from storage import models
-from storage.errors import AmbiguousAxes, BadWeights, UnknownLayer, UsageError
+from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH = {"cpu": 32, "cuda": 128}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class PreparedModel:
     """A model with the layers of a run. `folded` is on the device in the run's precision; `model.module` stays as it was."""
 
     model: models.Model
@@ -94,34 +93,18 @@ def example(model: models.Model) -> Tensor:
     return torch.randn(model.preprocess.channels, height, width, generator=generator)
 
 
-OF_THE_MODEL = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
+MODEL_SETTINGS = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
 """The settings that decide what a subject is."""
 
 
-def open_subject(config: RunConfig, *, here: bool = True) -> Subject:
+def prepare(config: RunConfig, *, here: bool = True) -> PreparedModel:
     """Return the run's subject; within a run, the same one for the same model, layers and device.
 
     Not `here` means that others compute: the device is what they have, and this process needs none, since it only plans.
     Raises UnknownLayer and AmbiguousAxes before any image is read, and UsageError if the device isn't here.
     """
-    asked = {name: getattr(config, name) for name in OF_THE_MODEL} | {"layers": config.chosen_layers}
+    asked = {name: getattr(config, name) for name in MODEL_SETTINGS} | {"layers": config.chosen_layers}
     return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights), here)
-
-
-def of(work: Work) -> Subject:
-    """Return the subject of a task. Raises BadWeights if it is not the one that the task's keys were made from.
-
-    A weights file may be written over while a run goes on, and another machine may have another one.
-    """
-    config = RunConfig(**work.how["config"])
-    found, planned = open_subject(config), work.how.get("model")
-    if planned not in (None, found.whole):
-        raise BadWeights(f"{_what(config)} changed while the run went on, or differs between machines; run again")
-    return found
-
-
-def _what(config: RunConfig) -> str:
-    return f"weights {config.weights}" if config.weights else f"model {config.model}"
 
 
 def forget() -> None:
@@ -139,7 +122,7 @@ def _stamp(weights: str | None) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _open(described: str, stamp: tuple[int, ...], here: bool) -> Subject:
+def _open(described: str, stamp: tuple[int, ...], here: bool) -> PreparedModel:
     config = RunConfig.model_validate_json(described)
     device, dtype = device_of(config), DTYPES[config.precision]
     if here and device.type == "cuda" and not torch.cuda.is_available():
@@ -152,7 +135,7 @@ def _open(described: str, stamp: tuple[int, ...], here: bool) -> Subject:
     prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
     whole = prints.pop("")
     folded = _folded(model, device if here else torch.device("cpu"), dtype)
-    return Subject(
+    return PreparedModel(
         model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
     )
 

@@ -14,12 +14,11 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from atlas.arrays import Byte
-from flows.questions import runs
 from storage.errors import Incomplete, NotFound
 
 if TYPE_CHECKING:
     from flows.notebook.widget import Viewer
-    from flows.viewer.answers.open_runs import Edition
+    from flows.viewer.answers.open_runs import OpenVersion
 
 STORE = "actlas-store"
 
@@ -52,10 +51,11 @@ class Atlas:
     """A version of a run (NAME or NAME@VERSION) to look at. Raises NotFound where it is not in the store."""
 
     def __init__(self, name: str, store: str = STORE) -> None:
-        from flows.viewer.answers.open_runs import Edition
+        from flows.viewer.answers.open_runs import OpenVersion
+        from storage.run import open_run
 
         self.store = store
-        self.edition: Edition = Edition(runs.open_run(store, name))
+        self.edition: OpenVersion = OpenVersion(open_run(store, name))
 
     @property
     def name(self) -> str:

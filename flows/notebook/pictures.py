@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from atlas.arrays import Byte
-from flows.sheets.canvas import QUIET, Page, signed
-from flows.viewer.answers.open_runs import Edition
+from flows.sheets.canvas import QUIET, Canvas, signed
+from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts import pictures
 from storage.artefacts.pictures import TILE
 from storage.errors import NotFound
@@ -20,7 +20,7 @@ WIDTH, MARGIN, ICON, PATCH, GAP = 760, 24, 224, 71, 5
 ROWS = 8
 
 
-def map_of(edition: Edition, layer: str, grid: int) -> Byte:
+def map_of(edition: OpenVersion, layer: str, grid: int) -> Byte:
     """Return the map of a grid, put together from its tiles. Raises NotFound where it has none."""
     if not edition.run.has("tiles", layer, grid):
         raise NotFound(f"{edition.run.name} has no pictures of {layer}, grid {grid} yet: run it without --until")
@@ -41,9 +41,9 @@ def _side(full: int, halvings: int) -> int:
     return int(-(-full // 2**halvings))
 
 
-def cell(edition: Edition, answer: dict[str, Any]) -> Byte:
+def cell(edition: OpenVersion, answer: dict[str, Any]) -> Byte:
     """Draw what `cells.one` answered: the icon, nine real patches, the units that make it, labels or classes."""
-    page, top = Page(WIDTH), 76
+    page, top = Canvas(WIDTH), 76
     where = tuple(answer[name] for name in ("layer", "grid", "row", "col"))
     page.text(MARGIN, MARGIN, f"Cell {answer['row']},{answer['col']} of {answer['layer']}", 22)
     told = f"grid {answer['grid']} · {answer['count']:,} samples"
@@ -56,7 +56,7 @@ def cell(edition: Edition, answer: dict[str, Any]) -> Byte:
     return page.cut(top + ICON + MARGIN)
 
 
-def _icon(edition: Edition, layer: str, grid: int, row: int, col: int) -> Byte:
+def _icon(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> Byte:
     from flows.viewer.answers import cells
 
     number = cells.number_of(edition, layer, grid, row, col)
@@ -64,7 +64,7 @@ def _icon(edition: Edition, layer: str, grid: int, row: int, col: int) -> Byte:
     return found
 
 
-def _members(page: Page, edition: Edition, where: tuple[str, int, int, int], top: int) -> None:
+def _members(page: Canvas, edition: OpenVersion, where: tuple[str, int, int, int], top: int) -> None:
     if not edition.run.has("members", *where[:2]):
         return
     stored = edition.members(*where)["picture"].to_pylist()[:9]
@@ -73,7 +73,7 @@ def _members(page: Page, edition: Edition, where: tuple[str, int, int, int], top
         page.fitted(MARGIN + ICON + MARGIN + left, top + down, pictures.decode(data), PATCH)
 
 
-def _rows(page: Page, answer: dict[str, Any], left: int, top: int) -> None:
+def _rows(page: Canvas, answer: dict[str, Any], left: int, top: int) -> None:
     """Write the classes, or else the labels, and the strongest units."""
     rows = [(row["name"], signed(row["mean"] or 0.0)) for row in answer["classes"] or []]
     rows = (rows or [(row["label"], f"{100 * row['share']:.0f} %") for row in answer["labels"]])[: ROWS // 2]

@@ -25,7 +25,7 @@ class Viewer(anywidget.AnyWidget):
 
     # Python ends a widget that was never made whole, too.
     _workers: ThreadPoolExecutor | None = None
-    _inside: in_process.Inside | None = None
+    _inside: in_process.InProcessViewer | None = None
 
     def __init__(self, store: str, name: str, layer: str, *, height: int, query: dict[str, Any]) -> None:
         words = f"?{urlencode(query, safe=',:@')}" if query else ""
@@ -35,7 +35,7 @@ class Viewer(anywidget.AnyWidget):
             address=f"/{name}/atlas/{quote(layer, safe='')}{words}",
             height=height,
         )
-        self._inside = in_process.Inside(store)
+        self._inside = in_process.InProcessViewer(store)
         self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="actlas")
         self.on_msg(self._heard)
 

@@ -14,15 +14,16 @@ from torch import Tensor
 
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.attribution.scores import Score, class_logit
-from atlas.inversion.recipes import RECIPES
+from atlas.inversion.recipes import ICON_RECIPES
 from atlas.model.forward_mode import NoTangentError
 from atlas.one_image import between, contribution, likeness
 from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import groups
 from flows.drawing import targets
 from flows.drawing.illustrator import Drawing, Illustrator
-from flows.model.context import Look
-from flows.one_image.layer import Seen, describe, side_of
+from flows.model.context import ModelContext
+from flows.one_image.layer import LayerView, describe, side_of
+from flows.questions import classes as class_answers
 from storage.errors import UsageError
 
 ICONS = ("auto", "atlas", "drawn", "none")
@@ -35,7 +36,7 @@ DRIVEN, DRIVERS = 4, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Question:
     """What `explain` is asked: the class (NAME or INDEX; the model's first choice) and the one it is set against.
 
     `cells` is how many blocks a side the grid has at most, and `parts` how many where each takes a pass of its own;
@@ -62,21 +63,23 @@ class Told:
                 raise UsageError(f"--{name} {value}: from {low} to {high}")
         if self.icons not in ICONS:
             raise UsageError(f"--icons {self.icons} is not one of {', '.join(ICONS)}")
-        if self.drawing.recipe not in RECIPES:
-            raise UsageError(f"--recipe {self.drawing.recipe} is not one of {', '.join(RECIPES)}")
+        if self.drawing.recipe not in ICON_RECIPES:
+            raise UsageError(f"--recipe {self.drawing.recipe} is not one of {', '.join(ICON_RECIPES)}")
         if not 32 <= self.drawing.size <= 512:
             raise UsageError(f"--size {self.drawing.size}: an icon is drawn from 32 to 512 pixels")
         if self.drawing.steps is not None and self.drawing.steps < 1:
             raise UsageError(f"--steps {self.drawing.steps}: at least 1")
 
 
-def explain(look: Look, image: str, layer: str, *, to: str | None = None, told: Told | None = None) -> dict[str, Any]:
+def explain(
+    look: ModelContext, image: str, layer: str, *, to: str | None = None, told: Question | None = None
+) -> dict[str, Any]:
     """Take one image apart at a layer; return plain numbers, lists and numpy arrays, as docs/explain.md lists them.
 
     With `to`, do so at that later layer too, and say how what is at the first moves what is there.
     Raises UsageError, NotFound or UnknownLayer.
     """
-    told = told or Told()
+    told = told or Question()
     told.check()
     model = look.model
     pixels = model.preprocess.pixels(look.image(image))
@@ -110,7 +113,7 @@ def explain(look: Look, image: str, layer: str, *, to: str | None = None, told: 
 
 
 def _question(
-    look: Look, told: Told, choices: list[dict[str, Any]]
+    look: ModelContext, told: Question, choices: list[dict[str, Any]]
 ) -> tuple[targets.Target, targets.Target | None, Score]:
     """Return the class, the one it is set against, and the number that is attributed."""
     classes, logits = look.model.classes, look.model.logits
@@ -127,10 +130,10 @@ def _question(
 def _class(text: str, classes: tuple[str, ...]) -> int:
     if text.startswith("prob:"):
         raise UsageError(f"{text}: what is explained is a class's logit; write {text.removeprefix('prob:')}")
-    return targets.class_index(text.removeprefix("class:"), classes)
+    return class_answers.class_index(text.removeprefix("class:"), classes)
 
 
-def _sources(illustrator: Illustrator, told: Told, layer: str) -> tuple[str, str]:
+def _sources(illustrator: Illustrator, told: Question, layer: str) -> tuple[str, str]:
     """Say where the icons of a layer's blocks, and those of its groups, are to be from.
 
     A group's direction is like no cell's mean, so its icon is drawn unless the atlas alone is wanted.
@@ -143,13 +146,15 @@ def _sources(illustrator: Illustrator, told: Told, layer: str) -> tuple[str, str
     return told.icons, told.icons
 
 
-def _see(look: Look, x: Tensor, layer: Layer, score: Score, told: Told, sources: tuple[str, str]) -> Seen:
+def _see(
+    look: ModelContext, x: Tensor, layer: Layer, score: Score, told: Question, sources: tuple[str, str]
+) -> LayerView:
     """Run the image to the layer and the score back to it, and cut what is there into blocks and groups."""
     found, by_found, value = contribution.sensitivity(look.model.module, x, layer, score)
     activation, by_activation = found[0].float().numpy(), by_found[0].float().numpy()
     height, width = activation.shape[1:]
     most = told.cells or (MOST_DRAWN if sources[0] == "drawn" else MOST_LOOKED_UP)
-    return Seen(
+    return LayerView(
         layer=layer,
         activation=activation,
         by_activation=by_activation,
@@ -162,7 +167,7 @@ def _see(look: Look, x: Tensor, layer: Layer, score: Score, told: Told, sources:
     )
 
 
-def _links(illustrator: Illustrator, x: Tensor, seen: Seen, later: Seen, told: Told) -> dict[str, Any]:
+def _links(illustrator: Illustrator, x: Tensor, seen: LayerView, later: LayerView, told: Question) -> dict[str, Any]:
     """Return how parts of the grid, units and groups of one layer move those of a later one; rows are the earlier one's."""
     start, end = torch.from_numpy(seen.activation), torch.from_numpy(later.activation)
     module = illustrator.module([seen.layer.name, later.layer.name])
@@ -184,7 +189,7 @@ def _links(illustrator: Illustrator, x: Tensor, seen: Seen, later: Seen, told: T
     }
 
 
-def _drivers(seen: Seen, later: Seen, units: Int, driven: Float) -> list[dict[str, Any]]:
+def _drivers(seen: LayerView, later: LayerView, units: Int, driven: Float) -> list[dict[str, Any]]:
     """Return what drives the later units that speak most for the class, the strongest either way first."""
     speaking = likeness.strongest(later.contribution.sum((1, 2)), DRIVEN)
     rows = []
@@ -199,7 +204,7 @@ def _drivers(seen: Seen, later: Seen, units: Int, driven: Float) -> list[dict[st
 
 
 def _unit_pictures(
-    illustrator: Illustrator, seen: Seen, told_of: dict[str, Any], links: dict[str, Any] | None
+    illustrator: Illustrator, seen: LayerView, told_of: dict[str, Any], links: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Return pictures of the units that are named: of the marked blocks, for and against, and between the layers."""
     grid, attribution = told_of["grid"], told_of["attribution"]
@@ -219,13 +224,13 @@ def _class_names(names: tuple[str, ...], said: list[dict[str, Any]]) -> dict[int
     return {int(index): names[index] for index in np.unique(np.concatenate(told)) if index < len(names)}
 
 
-def _strongest_units(seen: Seen, count: int) -> np.ndarray:
+def _strongest_units(seen: LayerView, count: int) -> np.ndarray:
     """Return the units that move the score most either way; where none does, those that are strongest."""
     moved = np.abs(seen.contribution.sum((1, 2)))
     return likeness.strongest(moved if moved.any() else np.abs(seen.activation).sum((1, 2)), count)
 
 
-def _parameters(told: Told) -> dict[str, Any]:
+def _parameters(told: Question) -> dict[str, Any]:
     drawing = told.drawing
     return {
         "cells": told.cells,
@@ -235,7 +240,7 @@ def _parameters(told: Told) -> dict[str, Any]:
         "units": told.units,
         "icons": told.icons,
         "recipe": drawing.recipe,
-        "steps": drawing.steps or RECIPES[drawing.recipe].steps,
+        "steps": drawing.steps or ICON_RECIPES[drawing.recipe].steps,
         "size": drawing.size,
         "seed": drawing.seed,
     }

@@ -24,7 +24,7 @@ ZERO = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class LayerView:
     """A layer's activation of the image and how the score moves with it, `c h w` each, cut into blocks and groups.
 
     Of `parts`, as fine as the blocks or coarser, each takes a pass of its own. `source` says where its icons are to be
@@ -57,7 +57,7 @@ def side_of(value: float) -> str:
     return "negative" if value < 0 else "positive"
 
 
-def describe(x: Tensor, seen: Seen, illustrator: Illustrator, *, top: int, later: bool = False) -> dict[str, Any]:
+def describe(x: Tensor, seen: LayerView, illustrator: Illustrator, *, top: int, later: bool = False) -> dict[str, Any]:
     """Return all that is told of a layer; of a `later` one no icon of a block is drawn and no block's classes are."""
     moment, measured = (None, None) if seen.source == "none" else illustrator.moment(seen.layer)
     count = len(seen.groups.maps)
@@ -102,13 +102,13 @@ def _icons(
     return illustrator.drawn(layer, vectors, names, moment)
 
 
-def _vectors(seen: Seen) -> Float:
+def _vectors(seen: LayerView) -> Float:
     """Return the mean vector of each block, `r·q c`."""
     means = seen.blocks.means(seen.activation)
     return np.ascontiguousarray(means.reshape(len(means), -1).T, dtype=np.float32)
 
 
-def _grid(seen: Seen, top: int, moment: NDArray[np.float64] | None) -> dict[str, Any]:
+def _grid(seen: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict[str, Any]:
     """Return the blocks, the length of each one's mean vector, the size of its icon, and its strongest units."""
     vectors, shape = _vectors(seen), seen.blocks.shape
     norm = np.linalg.norm(vectors, axis=1).reshape(shape).astype(np.float32)
@@ -141,7 +141,7 @@ def _pictures(made: Pictured | None, shape: tuple[int, ...]) -> dict[str, Any]:
     return told if made.cells is None else told | {"cells": made.cells.reshape(*shape, 2), "grid": made.grid}
 
 
-def _parts(x: Tensor, seen: Seen, illustrator: Illustrator) -> dict[str, Any]:
+def _parts(x: Tensor, seen: LayerView, illustrator: Illustrator) -> dict[str, Any]:
     """Return the classes that each part of the grid adds most to."""
     parts = between.of_positions(torch.from_numpy(seen.activation), seen.parts)
     classes = _classes(x, seen, illustrator, parts, seen.parts.shape)
@@ -149,7 +149,7 @@ def _parts(x: Tensor, seen: Seen, illustrator: Illustrator) -> dict[str, Any]:
 
 
 def _classes(
-    x: Tensor, seen: Seen, illustrator: Illustrator, parts: between.Parts, shape: tuple[int, ...]
+    x: Tensor, seen: LayerView, illustrator: Illustrator, parts: between.Parts, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """Return the classes that each part of the activation adds most to, and how much."""
     module, logits = illustrator.module([seen.layer.name]), illustrator.look.model.logits
@@ -159,7 +159,7 @@ def _classes(
     return {"classes": best.reshape(*shape, -1), "class_values": values.reshape(*shape, -1)}
 
 
-def _attribution(seen: Seen) -> dict[str, Any]:
+def _attribution(seen: LayerView) -> dict[str, Any]:
     """Return the attribution added up over units (per position and block), over positions (per unit), and altogether."""
     neurons = seen.contribution
     units, positions = neurons.sum((1, 2)), neurons.sum(0)
@@ -173,7 +173,7 @@ def _attribution(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _ranked(seen: Seen, units: Float, chosen: Int) -> list[dict[str, Any]]:
+def _ranked(seen: LayerView, units: Float, chosen: Int) -> list[dict[str, Any]]:
     """Tell of units their attribution, and where it is largest."""
     rows = []
     for unit in chosen.tolist():
@@ -185,7 +185,7 @@ def _ranked(seen: Seen, units: Float, chosen: Int) -> list[dict[str, Any]]:
     return rows
 
 
-def _groups(seen: Seen) -> dict[str, Any]:
+def _groups(seen: LayerView) -> dict[str, Any]:
     """Return the groups' maps, directions and strongest units, and what each adds to the score."""
     found = seen.groups
     positions = attributed(found, seen.by_activation)
@@ -205,7 +205,7 @@ def _groups(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _places(seen: Seen) -> list[dict[str, int]]:
+def _places(seen: LayerView) -> list[dict[str, int]]:
     """Return the blocks worth telling of, none beside another: two that speak most for the class, two most against.
 
     Where there are not so many, those that are strongest.
@@ -218,7 +218,7 @@ def _places(seen: Seen) -> list[dict[str, int]]:
     return [{"row": row, "col": col} for row, col in found]
 
 
-def _notes(seen: Seen) -> list[str]:
+def _notes(seen: LayerView) -> list[str]:
     """Say what the numbers can't show."""
     neurons, name = seen.contribution, seen.layer.name
     if not np.abs(seen.by_activation).max() > 0:

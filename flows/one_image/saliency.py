@@ -6,26 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from atlas import colours
 from atlas.arrays import Byte, Float, Layer
 from atlas.attribution.grad_cam import moves
 from atlas.attribution.gradients import gap
 from atlas.attribution.methods import METHODS, Attribution, Settings, attribute
 from atlas.attribution.scores import Score, values
 from flows.drawing import targets
-from flows.model.context import Look
-from flows.sheets import saliency as saliency_sheet
+from flows.model.context import ModelContext
 from storage.errors import NotFound, UsageError
 
-VIEWS = ("sheet", "heat", "overlay")
 BASELINES = ("mean", "black")
 
 
 def explain(
-    look: Look,
+    look: ModelContext,
     image: str,
     target: str | None,
     *,
@@ -86,24 +82,7 @@ def explain(
     return answer, _rgb(pixels), found.map[0].detach().numpy()
 
 
-def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
-    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side.
-
-    Left out it is the picture's own, on a sheet at least `saliency_sheet.LEAST`.
-    """
-    check_view(view, size)
-    height, width = picture.shape[:2]
-    least = saliency_sheet.LEAST if view == "sheet" else 1
-    scale = (size or max(height, width, least)) / max(height, width)
-    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shown = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BICUBIC))
-    strength = colours.scaled(map)
-    enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
-    views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
-    return views[view] if view != "sheet" else saliency_sheet.draw(answer, [shown, views["heat"], views["overlay"]])
-
-
-def _one(text: str, look: Look) -> targets.Target:
+def _one(text: str, look: ModelContext) -> targets.Target:
     """Read the target; raises UsageError for a sum, which is no one number of the model."""
     modules = dict(look.model.module.named_modules())
     if len(targets.parse_sum(text, look.model.classes, modules)) > 1:
@@ -111,16 +90,8 @@ def _one(text: str, look: Look) -> targets.Target:
     return targets.parse(text, look.model.classes)
 
 
-def check_view(view: str, size: int | None) -> None:
-    """Raise UsageError for a view or a size that can't be drawn."""
-    if view not in VIEWS:
-        raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
-    if size is not None and not 16 <= size <= 4096:
-        raise UsageError(f"--size {size}: from 16 to 4096 pixels")
-
-
 def _cam_layer(
-    look: Look, x: Tensor, target: targets.Target, score: Score, named: str | None, method: str
+    look: ModelContext, x: Tensor, target: targets.Target, score: Score, named: str | None, method: str
 ) -> Layer | None:
     """Return Grad-CAM's layer: the one named, or the last with more than one position where something moves the score.
 
@@ -143,14 +114,14 @@ def _cam_layer(
     return found
 
 
-def _baseline(look: Look, name: str) -> Tensor | None:
+def _baseline(look: ModelContext, name: str) -> Tensor | None:
     """Return `1 c h w`: black as the model takes it, or None for the mean colour, which is zero."""
     if name == "mean":
         return None
     return look.model.preprocess.normalise(torch.from_numpy(look.model.preprocess.blank(1)))
 
 
-def _completeness(look: Look, x: Tensor, score: Score, found: Attribution, told: Settings) -> dict[str, float]:
+def _completeness(look: ModelContext, x: Tensor, score: Score, found: Attribution, told: Settings) -> dict[str, float]:
     """Return the sum of the shares, and how far it is from what the score rose by."""
     missing = gap(look.model.module, x, score, found.raw, told.baseline)[0]
     return {"sum": float(found.raw.sum()), "gap": float(missing)}

@@ -17,11 +17,11 @@ from atlas import cells as cells_maths
 from atlas.inversion import recipes
 from flows.config import EXTRAS, STAGES, RunConfig
 from flows.model import prepared
-from flows.model.prepared import Subject
+from flows.model.prepared import PreparedModel
 from flows.pipeline import plan_extras
 from flows.pipeline.layout_frames import Frame, Frames
 from flows.stages import CODE, field, icons, libraries, members, patches
-from flows.stages.tasks import Make, Work
+from flows.stages.tasks import Output, Task
 from storage.errors import UsageError
 from storage.images.listing import about
 from storage.images.shards import Shard, rows_key, shards
@@ -33,14 +33,14 @@ class Step:
     """The tasks of one stage; they do not read each other."""
 
     stage: str
-    works: tuple[Work, ...]
+    tasks: tuple[Task, ...]
 
 
 class Planner:
     """Name all results of a run. `listing` is the key of the listing, `table` its rows, `earlier` its layouts before."""
 
     def __init__(
-        self, config: RunConfig, subj: Subject, listing: str, table: pa.Table, earlier: Frames | None = None
+        self, config: RunConfig, subj: PreparedModel, listing: str, table: pa.Table, earlier: Frames | None = None
     ) -> None:
         self.config, self.subject, self.listing, self.table = config, subj, listing, table
         self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
@@ -83,59 +83,59 @@ class Planner:
             "icons": self._icons,
             "tiles": self._tiles,
         }
-        steps = [Step(stage=stage, works=tuple(make())) for stage, make in makers.items() if wanted(stage)]
+        steps = [Step(stage=stage, tasks=tuple(output())) for stage, output in makers.items() if wanted(stage)]
         extras = [stage for stage, needs in EXTRAS.items() if stage in self.config.extras and wanted(needs)]
-        return steps + [Step(stage=stage, works=tuple(plan_extras.MAKERS[stage](self))) for stage in extras]
+        return steps + [Step(stage=stage, tasks=tuple(plan_extras.MAKERS[stage](self))) for stage in extras]
 
     # One method per stage: which keys it reads, and what was asked.
 
-    def _collect(self) -> list[Work]:
-        works = [self.work("model", [Make(stage="model", key=self._model())], {})]
+    def _collect(self) -> list[Task]:
+        tasks = [self.task("model", [Output(stage="model", key=self._model())], {})]
         for shard, facts in zip(self.shards, self.facts, strict=True):
-            made = [Make(stage="images", key=facts, shard=shard.number)]
+            made = [Output(stage="images", key=facts, shard=shard.number)]
             made += [
-                Make(stage="collect", key=self.parts[layer][shard.number], layer=layer, shard=shard.number)
+                Output(stage="collect", key=self.parts[layer][shard.number], layer=layer, shard=shard.number)
                 for layer in self.layers
             ]
             span = {"first": shard.first, "stop": shard.stop}
-            works.append(self.work("collect", made, {"listing": self.listing}, span))
-        return works
+            tasks.append(self.task("collect", made, {"listing": self.listing}, span))
+        return tasks
 
-    def _measure(self) -> list[Work]:
-        made = [Make(stage="field", key=self._fields[layer], layer=layer) for layer in self.layers]
-        return [self.work("field", made, {"listing": self.listing}, {"stop": self._first})]
+    def _measure(self) -> list[Task]:
+        made = [Output(stage="field", key=self._fields[layer], layer=layer) for layer in self.layers]
+        return [self.task("field", made, {"listing": self.listing}, {"stop": self._first})]
 
-    def _patches(self) -> list[Work]:
-        made = [Make(stage="patches", key=self.patch_key(layer), layer=layer) for layer in self.layers]
+    def _patches(self) -> list[Task]:
+        made = [Output(stage="patches", key=self.patch_key(layer), layer=layer) for layer in self.layers]
         reads = {"listing": self.listing, "collect": self.parts, "images": self.facts, "field": self._fields}
-        return [self.work("patches", made, reads)]
+        return [self.task("patches", made, reads)]
 
-    def _layouts(self) -> list[Work]:
-        works = []
+    def _layouts(self) -> list[Task]:
+        tasks = []
         for layer in self.layers:
             reads: dict[str, Any] = {"collect": self.parts[layer]}
             if layer in self.frames:
                 reads["frame"] = self.frames[layer].reads()
             made = [
-                Make(stage="layout", key=self._layout(layer), layer=layer),
-                Make(stage="moment", key=self._moment(layer), layer=layer),
+                Output(stage="layout", key=self._layout(layer), layer=layer),
+                Output(stage="moment", key=self._moment(layer), layer=layer),
             ]
-            works.append(self.work("layout", made, reads | {"listing": self.listing}))
-        return works
+            tasks.append(self.task("layout", made, reads | {"listing": self.listing}))
+        return tasks
 
-    def _cells(self) -> list[Work]:
+    def _cells(self) -> list[Task]:
         return [
-            self.work(
+            self.task(
                 "cells",
-                [Make(stage="cells", key=self.cell_key(layer, grid), layer=layer, grid=grid)],
+                [Output(stage="cells", key=self.cell_key(layer, grid), layer=layer, grid=grid)],
                 {"collect": self.parts[layer], "layout": self._layout(layer)},
             )
             for layer in self.layers
             for grid in self.grids
         ]
 
-    def _members(self) -> list[Work]:
-        works = []
+    def _members(self) -> list[Task]:
+        tasks = []
         for layer in self.layers:
             for grid in self.grids:
                 reads = {
@@ -145,34 +145,34 @@ class Planner:
                     "images": self.facts,
                 }
                 key = self.key("members", reads, {"per_cell": members.PER_CELL, "size": patches.SIZE})
-                works.append(
-                    self.work(
+                tasks.append(
+                    self.task(
                         "members",
-                        [Make(stage="members", key=key, layer=layer, grid=grid)],
+                        [Output(stage="members", key=key, layer=layer, grid=grid)],
                         reads | {"listing": self.listing},
                     )
                 )
-        return works
+        return tasks
 
-    def _icons(self) -> list[Work]:
+    def _icons(self) -> list[Task]:
         return [
-            self.work(
+            self.task(
                 "icons",
-                [Make(stage="icons", key=self._icon_key(layer, grid), layer=layer, grid=grid)],
+                [Output(stage="icons", key=self._icon_key(layer, grid), layer=layer, grid=grid)],
                 {"cells": self.cell_key(layer, grid), "moment": self._moment(layer)},
             )
             for layer in self.layers
             for grid in self.grids
         ]
 
-    def _tiles(self) -> list[Work]:
-        works = []
+    def _tiles(self) -> list[Task]:
+        tasks = []
         for layer in self.layers:
             for grid in self.grids:
                 reads = {"cells": self.cell_key(layer, grid), "icons": self._icon_key(layer, grid)}
                 key = self.key("tiles", reads, libraries.of_key("tiles"))
-                works.append(self.work("tiles", [Make(stage="tiles", key=key, layer=layer, grid=grid)], reads))
-        return works
+                tasks.append(self.task("tiles", [Output(stage="tiles", key=key, layer=layer, grid=grid)], reads))
+        return tasks
 
     # Keys.
 
@@ -251,7 +251,7 @@ class Planner:
         asked = self.asked_of_model() | {
             "precision": "fp32",
             "layer": asdict(self.subject.layers[layer]),
-            "recipe": asdict(recipes.RECIPES[self.config.recipe]),
+            "recipe": asdict(recipes.ICON_RECIPES[self.config.recipe]),
             "size": self.config.icon_size,
             "seed": self.config.seed,
             "tries": self.config.icon_tries,
@@ -261,11 +261,11 @@ class Planner:
         }
         return self.key("icons", reads, asked)
 
-    def work(
-        self, stage: str, made: list[Make], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
-    ) -> Work:
-        return Work(
-            stage=stage, store=self.config.store, makes=tuple(made), reads=reads, how={**self._how, **(how or {})}
+    def task(
+        self, stage: str, made: list[Output], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
+    ) -> Task:
+        return Task(
+            stage=stage, store=self.config.store, outputs=tuple(made), reads=reads, how={**self._how, **(how or {})}
         )
 
 

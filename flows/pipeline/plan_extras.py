@@ -7,24 +7,25 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from atlas.class_cells import TOP
-from atlas.inversion.styles import STYLES
+from atlas.inversion.recipes import PICTURE_RECIPES
+from flows.model import gradient_method
 from flows.stages import gallery, gradients, influence, libraries, passes
 from flows.stages.patches import SIZE
-from flows.stages.tasks import Make, Work
+from flows.stages.tasks import Output, Task
 
 if TYPE_CHECKING:
     from flows.pipeline.plan import Planner
 
 
-def attributions(plan: Planner) -> list[Work]:
+def attributions(plan: Planner) -> list[Task]:
     """Return one task per layer, which passes each sample once for all grids."""
     return [_attribution(plan, layer) for layer in plan.layers] if plan.grids else []
 
 
-def _attribution(plan: Planner, layer: str) -> Work:
+def _attribution(plan: Planner, layer: str) -> Task:
     subject = plan.subject
     cells = {str(grid): plan.cell_key(layer, grid) for grid in plan.grids}
-    makes = []
+    outputs = []
     for grid in plan.grids:
         reads = {
             "collect": plan.parts[layer],
@@ -39,13 +40,13 @@ def _attribution(plan: Planner, layer: str) -> Work:
             "per_cell": plan.config.attribution_per_cell,
         }
         key = plan.key("attribution", reads, asked)
-        makes.append(Make(stage="attribution", key=key, layer=layer, grid=grid))
-    return plan.work("attribution", makes, {"collect": plan.parts[layer], "cells": cells, "listing": plan.listing})
+        outputs.append(Output(stage="attribution", key=key, layer=layer, grid=grid))
+    return plan.task("attribution", outputs, {"collect": plan.parts[layer], "cells": cells, "listing": plan.listing})
 
 
-def influences(plan: Planner) -> list[Work]:
+def influences(plan: Planner) -> list[Task]:
     """Return one task for each layer and the one that finishes after it."""
-    works = []
+    tasks = []
     for layer, later in pairwise(plan.subject.layers):
         prints = plan.subject.fingerprints
         patches = plan.patch_key(layer)
@@ -55,19 +56,19 @@ def influences(plan: Planner) -> list[Work]:
             "patches": influence.PATCHES,
             "connections": influence.CONNECTIONS,
         }
-        make = Make(stage="influence", key=plan.key("influence", reads, asked), layer=layer)
-        works.append(plan.work("influence", [make], {"patches": patches, "listing": plan.listing}, {"later": later}))
-    return works
+        output = Output(stage="influence", key=plan.key("influence", reads, asked), layer=layer)
+        tasks.append(plan.task("influence", [output], {"patches": patches, "listing": plan.listing}, {"later": later}))
+    return tasks
 
 
-def gradient_works(plan: Planner) -> list[Work]:
+def gradient_works(plan: Planner) -> list[Task]:
     """Return one task per layer. Raises UsageError where the method asked for is not defined: no image is read yet."""
     return [_gradients(plan, layer) for layer in plan.layers]
 
 
-def _gradients(plan: Planner, layer: str) -> Work:
+def _gradients(plan: Planner, layer: str) -> Task:
     subject = plan.subject
-    method = gradients.choose(subject, layer, plan.config.gradients_method)
+    method = gradient_method.choose(subject, layer, plan.config.gradients_method)
     reads = {"patches": plan.patch_key(layer), "images": plan.facts}
     asked = _asked(plan, "gradients") | {
         "layer": asdict(subject.layers[layer]),
@@ -76,21 +77,21 @@ def _gradients(plan: Planner, layer: str) -> Work:
         "size": SIZE,
     }
     key = plan.key("gradients", reads | {"fingerprint": subject.fingerprints[layer]}, asked)
-    make = Make(stage="gradients", key=key, layer=layer)
-    return plan.work("gradients", [make], reads | {"listing": plan.listing}, {"method": method})
+    output = Output(stage="gradients", key=key, layer=layer)
+    return plan.task("gradients", [output], reads | {"listing": plan.listing}, {"method": method})
 
 
-def galleries(plan: Planner) -> list[Work]:
+def galleries(plan: Planner) -> list[Task]:
     """Return one task per layer."""
     return [_gallery(plan, layer) for layer in plan.layers]
 
 
-def _gallery(plan: Planner, layer: str) -> Work:
+def _gallery(plan: Planner, layer: str) -> Task:
     reads = {"patches": plan.patch_key(layer)}
     asked = plan.asked_of_model() | {
         "precision": "fp32",
         "layer": asdict(plan.subject.layers[layer]),
-        "recipe": asdict(STYLES[plan.config.recipe]),
+        "recipe": asdict(PICTURE_RECIPES[plan.config.recipe]),
         "size": plan.config.icon_size,
         "seed": plan.config.seed,
         "batch": gallery.BATCH,
@@ -98,7 +99,7 @@ def _gallery(plan: Planner, layer: str) -> Work:
         **libraries.of_key("gallery"),
     }
     key = plan.key("gallery", reads | {"fingerprint": plan.subject.fingerprints[layer]}, asked)
-    return plan.work("gallery", [Make(stage="gallery", key=key, layer=layer)], reads)
+    return plan.task("gallery", [Output(stage="gallery", key=key, layer=layer)], reads)
 
 
 def _asked(plan: Planner, stage: str) -> dict[str, Any]:

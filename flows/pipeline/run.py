@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import model_updates
-from flows.pipeline.engines import Engine, insist
+from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
+from flows.pipeline.retry import retry
+from flows.pipeline.summary import Summary
 from flows.stages import CODE, listing, reading
-from flows.stages.tasks import Make, Outcome, Work
+from flows.stages.tasks import Outcome, Output, Task
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
@@ -28,37 +29,6 @@ NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
 
 class TooManyRejected(ActlasError):
     """More images were rejected than `--max-rejected` allows; nothing was published."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What a run did. `outcomes` are in the order of the stages."""
-
-    name: str
-    version: int
-    store: str
-    images: int
-    rejected: dict[str, int]
-    outcomes: tuple[Outcome, ...]
-    seconds: float
-    skipped_grids: tuple[int, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        computed = sum(outcome.computed for outcome in self.outcomes)
-        return {
-            "name": self.name,
-            "version": self.version,
-            "store": self.store,
-            "images": self.images,
-            "used": self.images - sum(self.rejected.values()),
-            "rejected": sum(self.rejected.values()),
-            "reasons": self.rejected,
-            "computed": computed,
-            "reused": len(self.outcomes) - computed,
-            "skipped_grids": list(self.skipped_grids),
-            "seconds": round(self.seconds, 2),
-            "stages": _by_stage(self.outcomes),
-        }
 
 
 def run(
@@ -89,12 +59,12 @@ def run(
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
-        subj = prepared.open_subject(config, here=engine.here)
+        subj = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = insist(lambda: listing.list_images(store, config, CODE["listing"]))
-        labelled = insist(lambda: listing.list_labels(store, config, table, CODE["labels"]))
-        planner = Planner(config, subj, listed.make.key, table, Frames(store, config))
+        listed, table = retry(lambda: listing.list_images(store, config, CODE["listing"]))
+        labelled = retry(lambda: listing.list_labels(store, config, table, CODE["labels"]))
+        planner = Planner(config, subj, listed.output.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _do(store, engine, step)
@@ -117,46 +87,46 @@ def run(
     )
 
 
-def check(config: RunConfig, *, here: bool = True) -> prepared.Subject:
+def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     """Load the model, once the images are known to be there; raise what is wrong with either before any work."""
-    insist(lambda: reading.source_of(config.images))
+    retry(lambda: reading.source_of(config.images))
     progress.current().say(f"model {config.model}: loading")
-    return insist(lambda: prepared.open_subject(config, here=here))
+    return retry(lambda: prepared.prepare(config, here=here))
 
 
 def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:
     """Run what is missing of a step; return all its outcomes, in the order of the plan."""
     reused = _found(store, step)
-    missing = [rest for work in step.works if (rest := _rest(work, reused)) is not None]
+    missing = [rest for task in step.tasks if (rest := _rest(task, reused)) is not None]
     if missing:
         progress.current().say(step.stage)
-    made = {outcome.make: outcome for outcome in engine.run(missing)}
-    there = {outcome.make: outcome for outcome in _reused(step, reused)}
-    return [made.get(make) or there[make] for work in step.works for make in work.makes]
+    made = {outcome.output: outcome for outcome in engine.run(missing)}
+    there = {outcome.output: outcome for outcome in _reused(step, reused)}
+    return [made.get(output) or there[output] for task in step.tasks for output in task.outputs]
 
 
-def _found(store: Store, step: Step) -> dict[Make, str]:
+def _found(store: Store, step: Step) -> dict[Output, str]:
     """Return the manifests of those results of a step that are there already."""
-    there = {make: store.find(make.stage, make.key) for work in step.works for make in work.makes}
-    return {make: found.digest for make, found in there.items() if found is not None}
+    there = {output: store.find(output.stage, output.key) for task in step.tasks for output in task.outputs}
+    return {output: found.digest for output, found in there.items() if found is not None}
 
 
-def _reused(step: Step, found: dict[Make, str]) -> list[Outcome]:
-    makes = [make for work in step.works for make in work.makes if make in found]
-    return [Outcome(make=make, manifest=found[make], computed=False) for make in makes]
+def _reused(step: Step, found: dict[Output, str]) -> list[Outcome]:
+    outputs = [output for task in step.tasks for output in task.outputs if output in found]
+    return [Outcome(output=output, manifest=found[output], computed=False) for output in outputs]
 
 
-def _rest(work: Work, reused: dict[Make, str]) -> Work | None:
-    makes = tuple(make for make in work.makes if make not in reused)
-    return replace(work, makes=makes) if makes else None
+def _rest(task: Task, reused: dict[Output, str]) -> Task | None:
+    outputs = tuple(output for output in task.outputs if output not in reused)
+    return replace(task, outputs=outputs) if outputs else None
 
 
 def _rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
     counts: Counter[str] = Counter()
     for outcome in outcomes:
-        if outcome.make.stage == "images":
-            path = store.get("images", outcome.make.key).file("images.parquet")
+        if outcome.output.stage == "images":
+            path = store.get("images", outcome.output.key).file("images.parquet")
             counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
     return dict(sorted(counts.items()))
 
@@ -198,21 +168,10 @@ def _publish(
         about["weights"] = weights
     if planner.frames:
         about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
-    entries = [Entry(stage=o.make.stage, key=o.make.key, manifest=o.manifest, **o.make.place) for o in outcomes]
+    entries = [Entry(stage=o.output.stage, key=o.output.key, manifest=o.manifest, **o.output.place) for o in outcomes]
     return store.publish(config.run_name, Contents(about=about, stages=entries))
 
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the settings of extras that were not asked for: without them a version reads as it did before they came."""
     return {name for name in ("extras", "attribution_per_cell", "gradients_method") if not getattr(config, name)}
-
-
-def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """Return, per stage and layer, how many results were computed and reused, and the seconds it took."""
-    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-    for outcome in outcomes:
-        place = (outcome.make.stage, outcome.make.layer)
-        row = rows.setdefault(place, {"stage": place[0], "layer": place[1], "computed": 0, "reused": 0, "seconds": 0.0})
-        row["computed" if outcome.computed else "reused"] += 1
-        row["seconds"] = round(row["seconds"] + outcome.seconds, 3)
-    return list(rows.values())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.drawing import targets
+from flows.questions import classes
 from storage.artefacts.cells import CellFacts
+from storage.errors import NotFound, UsageError
 from storage.run import Run
+
+if TYPE_CHECKING:
+    pass
 
 
 def class_name(run: Run, index: int) -> str:
@@ -36,7 +41,7 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
     """
     made, cells = run.attribution(layer, grid), run.cells(layer, grid)
     names = run.model["classes"] or [str(number) for number in range(made.mean.shape[1])]
-    index = targets.class_index(wanted, names)
+    index = classes.class_index(wanted, names)
     mean = made.mean[:, index]
     rank = 1 + (made.mean > mean[:, None]).sum(axis=1)
     largest = float(np.nanmax(mean, initial=0.0))
@@ -63,24 +68,20 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
     }
 
 
-def influence(run: Run, layer: str, unit: int, k: int = 16) -> dict[str, Any]:
-    """Return the units of the next layer that a unit excites and inhibits most, the strongest `k` of each."""
-    rows = [row for row in run.influence(layer, unit).to_pylist() if row["rank"] < k]
-    told = json.loads(run.result("influence", layer).file("influence.json").read_bytes())
-    return {
-        "run": run.name,
-        "version": run.number,
-        "layer": layer,
-        "unit": unit,
-        "later_layer": told["later"],
-        "note": told["note"] or (None if rows else "no patch excites it, so that nothing is known of what it drives"),
-        "patches": rows[0]["patches"] if rows else 0,
-        **{
-            effect: [
-                {"unit": row["later_unit"], "influence": row["influence"], "agreement": round(row["agreement"], 4)}
-                for row in rows
-                if row["effect"] == effect
-            ]
-            for effect in ("exciting", "inhibiting")
-        },
-    }
+def class_index(text: str, classes: Sequence[str]) -> int:
+    """Return the class of an index or a name, whose capitals don't matter."""
+    if text.isdecimal() and (not classes or int(text) < len(classes)):
+        return int(text)
+    found = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            f"{len(found)} classes are called {text!r}; write one of class:{', class:'.join(map(str, found))}"
+        )
+    if text.isdecimal():
+        raise NotFound(f"the model has no class {text}; its classes are 0 to {len(classes) - 1}")
+    if not classes:
+        raise UsageError(f"the model has no class names, so {text!r} can't be found; give an index, or --classes FILE")
+    near = difflib.get_close_matches(text, classes, 3, cutoff=0.0)
+    raise NotFound(f"the model has no class {text!r}; nearest: {', '.join(near)}")

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from atlas import boxes, unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
-from flows.questions import classes, runs
+from flows.questions import classes, influence
+from flows.questions import patches as patch_answers
 from storage.artefacts import tables
 from storage.artefacts.cells import RunCells
 from storage.models import preprocessing
@@ -72,7 +73,7 @@ def unit(
     strongest images that they have in common; `classes` those whose attribution rises and falls with the unit over the
     cells of the finest grid; `drives` and `driven` units of the layers after and before.
     """
-    top = {sign: runs.top(run, layer, number, k=k, sign=sign) for sign in runs.SIGNS}
+    top = {sign: patch_answers.top(run, layer, number, k=k, sign=sign) for sign in patch_answers.SIGNS}
     shared = shared or Shared(run, layer)
     values = shared.samples.activations[:, number]
     return {
@@ -89,7 +90,7 @@ def unit(
         "intervals": _intervals(run, layer, shared.samples, values, parts, each),
         "alike": _alike(shared, number),
         "classes": _classes(shared, number),
-        "drives": classes.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
+        "drives": influence.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
         "driven": _driven(run, layer, number),
     }
 

@@ -24,8 +24,8 @@ from prefect.states import Crashed
 
 from flows import progress
 from flows.config import RunConfig
-from flows.scheduling.prefect_flow import PARTLY_REJECTED, SKIPPED
 from flows.scheduling.run_report import ENDED, TAG
+from flows.scheduling.states import PARTLY_REJECTED, SKIPPED
 from storage.errors import Locked
 from storage.store.store import Store
 
@@ -37,7 +37,7 @@ FINAL = ("Completed", PARTLY_REJECTED, "Failed", "Cancelled", SKIPPED, "Crashed"
 """How our flow runs end, by the names of their states: Prefect's own, and those of prefect_flow."""
 
 
-def bury(store: Store, name: str, deployments: Sequence[UUID]) -> None:
+def mark_crashed(store: Store, name: str, deployments: Sequence[UUID]) -> None:
     """Call runs of these deployments crashed that are said to be under way in this store, if nobody is writing the run.
 
     Only the one process that serves them may ask: whatever it has not started itself is then an earlier one's.
@@ -62,7 +62,7 @@ def store_of(parameters: Mapping[str, Any]) -> Path:
     return Path(said).absolute()
 
 
-def crash_the_silent(client: SyncPrefectClient) -> None:
+def mark_silent_as_crashed(client: SyncPrefectClient) -> None:
     """Have the server call runs crashed whose process was killed: nobody else would say so, and they'd hold their slot."""
     heartbeat = "prefect.flow-run.heartbeat"
     silence = AutomationCore(

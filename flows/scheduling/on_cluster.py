@@ -15,13 +15,14 @@ from prefect.cache_policies import NO_CACHE
 from flows.cluster import engine as cluster_engine
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
-from flows.scheduling.prefect_flow import gpu_tags
-from flows.scheduling.run_report import Page
+from flows.pipeline import summary
+from flows.scheduling.run_report import RunReport
+from flows.scheduling.states import gpu_tags
 from flows.stages import GPU_STAGES
-from flows.stages.tasks import Outcome, Work
+from flows.stages.tasks import Outcome, Task
 
 
-def run(config: RunConfig, page: Page, spec: str, **settings: Any) -> pipeline.Summary:
+def run(config: RunConfig, page: RunReport, spec: str, **settings: Any) -> summary.Summary:
     """Run the pipeline on the cluster that `spec` names; `settings` are those of pipeline.run."""
     with cluster_engine.on(spec, config.store) as cluster:
         settled = cluster.settled(config)
@@ -37,20 +38,20 @@ class PrefectOnDask:
 
     here = False
 
-    def __init__(self, page: Page, cluster: cluster_engine.OnDask, tags: Iterable[str] = ()) -> None:
+    def __init__(self, page: RunReport, cluster: cluster_engine.OnDask, tags: Iterable[str] = ()) -> None:
         self.page, self.cluster, self.tags = page, cluster, list(tags)
 
-    def run(self, works: Iterable[Work]) -> list[Outcome]:
-        works = list(works)
-        if not works:
+    def run(self, tasks: Iterable[Task]) -> list[Outcome]:
+        tasks = list(tasks)
+        if not tasks:
             return []
-        stage = works[-1].stage
+        stage = tasks[-1].stage
         artifact = self.page.start(stage)
 
         tags = self.tags if stage in GPU_STAGES else []
 
         @task(name=stage, task_run_name=stage, tags=tags, cache_policy=NO_CACHE, persist_result=False)
         def fan_out() -> list[Outcome]:
-            return self.cluster.run(works, lambda done, total: self.page.advance(artifact, done, total))
+            return self.cluster.run(tasks, lambda done, total: self.page.advance(artifact, done, total))
 
         return fan_out()

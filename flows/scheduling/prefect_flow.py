@@ -6,46 +6,34 @@ size passes through Prefect's database. Without PREFECT_API_URL, Prefect starts 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # a failure is one line of ours, not a traceback of theirs
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a worker comes here without passing flows/cli.py
-
 import httpx
-from prefect import flow, task
+import prefect
+from prefect import flow
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed
-from prefect.tasks import Task, exponential_backoff
+from prefect.tasks import Task as PrefectTask
+from prefect.tasks import exponential_backoff
 
-from flows import launch, progress, stages
+from flows import cores, progress, stages
 from flows.config import RunConfig
-from flows.model import prepared
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
-from flows.pipeline.engines import may_pass
+from flows.pipeline import summary as summaries
 from flows.pipeline.model_updates import Superseded
-from flows.scheduling.run_report import Logged, Page, headline
+from flows.pipeline.retry import is_transient
+from flows.scheduling.run_report import Logged, RunReport, headline
+from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
 from flows.stages import GPU_STAGES
-from flows.stages.tasks import Make, Outcome, Work
-from storage.errors import ActlasError, Locked
-
-GPU_TAG = "actlas-gpu"
-"""Tasks that use a GPU carry it, so that a limit on the tag holds for all runs on a server."""
-
-PARTLY_REJECTED, SKIPPED = "PartlyRejected", "Skipped"
-"""Names of final states: done without the images that are broken; not done, since another run of the name is under way."""
-
-
-class ServerUnreachable(ActlasError):
-    """Prefect's server does not answer."""
-
+from flows.stages.tasks import Outcome, Output, Task
+from storage.errors import Locked
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
 """What Prefect's own RuntimeErrors about its server say. CUDA's speak of "API calls" as well."""
@@ -83,12 +71,12 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
         ) from None
 
 
-async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+async def _may_pass(_task: PrefectTask[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Say whether an attempt is worth repeating: what may pass, never what can't."""
-    return may_pass(await state.aresult(raise_on_failure=False))
+    return is_transient(await state.aresult(raise_on_failure=False))
 
 
-@task(
+@prefect.task(
     retries=2,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_condition_fn=_may_pass,
@@ -96,9 +84,9 @@ async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
     persist_result=False,
     log_prints=False,
 )
-def perform(work: dict[str, Any]) -> list[dict[str, Any]]:
+def perform(task: dict[str, Any]) -> list[dict[str, Any]]:
     """Make the results that a task names."""
-    made = stages.execute(Work(**(work | {"makes": tuple(Make(**make) for make in work["makes"])})))
+    made = stages.execute(Task(**(task | {"outputs": tuple(Output(**output) for output in task["outputs"])})))
     return [asdict(outcome) for outcome in made]
 
 
@@ -107,21 +95,21 @@ class PrefectEngine:
 
     here = True
 
-    def __init__(self, page: Page, tags: Iterable[str] = ()) -> None:
+    def __init__(self, page: RunReport, tags: Iterable[str] = ()) -> None:
         self.page, self.tags = page, list(tags)
 
-    def run(self, works: Iterable[Work]) -> list[Outcome]:
-        works = list(works)
+    def run(self, tasks: Iterable[Task]) -> list[Outcome]:
+        tasks = list(tasks)
         outcomes: list[Outcome] = []
-        if not works:
+        if not tasks:
             return outcomes
-        artifact = self.page.start(works[0].stage)
-        for number, work in enumerate(works, 1):
-            tags = self.tags if work.stage in GPU_STAGES else []
-            called = perform.with_options(name=work.stage, task_run_name=_title(work), tags=tags)
-            for made in called(asdict(work)):
-                outcomes.append(Outcome(**(made | {"make": Make(**made["make"])})))
-            self.page.advance(artifact, number, len(works))
+        artifact = self.page.start(tasks[0].stage)
+        for number, task in enumerate(tasks, 1):
+            tags = self.tags if task.stage in GPU_STAGES else []
+            called = perform.with_options(name=task.stage, task_run_name=_title(task), tags=tags)
+            for made in called(asdict(task)):
+                outcomes.append(Outcome(**(made | {"output": Output(**made["output"])})))
+            self.page.advance(artifact, number, len(tasks))
         return outcomes
 
 
@@ -177,10 +165,10 @@ def _carry_out(config: RunConfig, wait: bool, dask: str | None, **settings: Any)
 
     `settings` are further ones of pipeline.run.
     """
-    launch.share_cores()
-    with _reporting(), Page() as page:
+    cores.share_cores()
+    with _reporting(), RunReport() as page:
         try:
-            summary = launch.with_overviews(config, _run(config, page, dask, wait=wait, **settings))
+            summary = summaries.with_overviews(config, _run(config, page, dask, wait=wait, **settings))
         except (Locked, Superseded) as held:
             progress.current().say(str(held))
             return Cancelled(name=SKIPPED, message=str(held))
@@ -190,7 +178,7 @@ def _carry_out(config: RunConfig, wait: bool, dask: str | None, **settings: Any)
         return state.model_copy(update={"name": PARTLY_REJECTED}) if summary["rejected"] else state
 
 
-def _run(config: RunConfig, page: Page, dask: str | None, **settings: Any) -> pipeline.Summary:
+def _run(config: RunConfig, page: RunReport, dask: str | None, **settings: Any) -> summaries.Summary:
     if dask is None:
         return pipeline.run(config, PrefectEngine(page, gpu_tags(config)), **settings)
     from flows.scheduling import on_cluster
@@ -198,20 +186,15 @@ def _run(config: RunConfig, page: Page, dask: str | None, **settings: Any) -> pi
     return on_cluster.run(config, page, dask, **settings)
 
 
-def gpu_tags(config: RunConfig) -> list[str]:
-    """Return the tag that a limit on GPUs counts, if the run uses one."""
-    return [GPU_TAG] if prepared.device_of(config).type == "cuda" else []
-
-
 def _reporting() -> AbstractContextManager[object]:
     """Send progress to the flow run's log, unless somebody is watching it on a terminal."""
     return progress.reporting(Logged()) if type(progress.current()) is progress.Quiet else nullcontext()
 
 
-def _title(work: Work) -> str:
-    first = work.makes[0]
+def _title(task: Task) -> str:
+    first = task.outputs[0]
     return (
         first.title
-        if len(work.makes) == 1
-        else f"{work.stage} {first.shard if first.shard is not None else ''}".strip()
+        if len(task.outputs) == 1
+        else f"{task.stage} {first.shard if first.shard is not None else ''}".strip()
     )

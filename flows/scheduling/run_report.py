@@ -54,14 +54,14 @@ ENDED = "actlas.flow-run.ended"
 said to follow an event that was never sent, and is waited with (prefect/server/events/ordering)."""
 
 
-class Page:
+class RunReport:
     """Prefect's page of one flow run; it stops talking to a server that has failed it once."""
 
     def __init__(self) -> None:
         self._lost = False
         self._shown = 0.0
 
-    def __enter__(self) -> Page:
+    def __enter__(self) -> RunReport:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,10 +29,10 @@ from flows.model import prepared
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline.model_updates import Update
-from flows.scheduling import crashed_runs, prefect_flow, update_events
+from flows.scheduling import crashed_runs, prefect_flow, states, update_events
 from flows.scheduling import server as prefect_server
-from flows.scheduling.prefect_flow import ServerUnreachable
 from flows.scheduling.run_report import TAG
+from flows.scheduling.states import ServerUnreachable
 from storage.errors import BadWeights, UsageError
 from storage.store.places import checked_name
 from storage.store.store import Store
@@ -87,7 +87,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
             check_names(client, deployments)
         runner = _Runner(name="actlas", pause_on_shutdown=False, limit=None)
         ids = [cast(UUID, runner.add_deployment(deployment)) for deployment in deployments]
-        crashed_runs.bury(store, config.run_name, ids)
+        crashed_runs.mark_crashed(store, config.run_name, ids)
         names = ", ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in deployments)
         progress.current().say(f"serving {names}; Prefect's page: {address.removesuffix('/api')}")
         try:
@@ -96,7 +96,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
             progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
         except (httpx.HTTPError, RuntimeError) as error:
             raise ServerUnreachable(f"Prefect's server at {address} was lost: {_line(error)}") from None
-        crashed_runs.bury(store, config.run_name, ids)
+        crashed_runs.mark_crashed(store, config.run_name, ids)
 
 
 def check(config: RunConfig) -> None:
@@ -194,8 +194,8 @@ def prepare(gpus: int) -> None:
     """Set a server's limit on tasks that use a GPU, and have it call runs crashed that fall silent."""
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(crashed_runs.HEARTBEAT))
     with get_client(sync_client=True) as client:
-        client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=gpus)
-        crashed_runs.crash_the_silent(client)
+        client.create_concurrency_limit(tag=states.GPU_TAG, concurrency_limit=gpus)
+        crashed_runs.mark_silent_as_crashed(client)
 
 
 def _line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from prefect.settings import (
 )
 
 from flows import progress
-from flows.scheduling.prefect_flow import ServerUnreachable
+from flows.scheduling.states import ServerUnreachable
 from storage.errors import UsageError
 
 HOST = "127.0.0.1"

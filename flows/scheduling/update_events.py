@@ -10,7 +10,7 @@ from prefect.events import DeploymentEventTrigger, Event, Resource, ResourceSpec
 from prefect.events.schemas.automations import Automation, EventTrigger, Posture
 
 from flows.pipeline.model_updates import EVENT, RESOURCE, Update
-from flows.scheduling.prefect_flow import ServerUnreachable
+from flows.scheduling.states import ServerUnreachable
 
 SHORTEST = timedelta(seconds=10)
 """Prefect waits at least this long for what does not come."""

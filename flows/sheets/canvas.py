@@ -22,7 +22,7 @@ FALLBACK = ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf")
 TALLEST = 8000
 
 
-class Page:
+class Canvas:
     """A white page of a width, as high as what is laid on it."""
 
     def __init__(self, width: int) -> None:

@@ -10,7 +10,7 @@ from atlas import tiles
 from atlas.arrays import Byte
 from atlas.colours import BLUE, ORANGE
 from flows.drawing.unit_pictures import opened
-from flows.sheets.canvas import FAINT, LINE, PAPER, QUIET, Page, signed
+from flows.sheets.canvas import FAINT, LINE, PAPER, QUIET, Canvas, signed
 from storage.artefacts.cells import RunCells
 from storage.run import Run
 
@@ -23,8 +23,8 @@ LEAST = 0.1
 
 
 def draw(run: Run, answer: dict[str, Any]) -> Byte:
-    """Draw what `meaning.class_map` answered, `h w 3`."""
-    page, cells = Page(WIDTH), run.cells(answer["layer"], answer["grid"])
+    """Draw what `questions.classes.class_map` answered, `h w 3`."""
+    page, cells = Canvas(WIDTH), run.cells(answer["layer"], answer["grid"])
     page.text(MARGIN, 40, f"Where {answer['layer']} speaks for {answer['name']}", 28, most=WIDTH - 2 * MARGIN)
     cells_of = f"{len(answer['cells'])} cells of its {answer['grid']} × {answer['grid']} atlas"
     about = f"{run.version.about['model']}, {run.name}@{run.number}: {cells_of}"
@@ -39,7 +39,7 @@ def draw(run: Run, answer: dict[str, Any]) -> Byte:
     return page.cut(round(max(bottom, page.lines(MARGIN, 126 + MAP + 12, says, MAP))) + 32)
 
 
-def _map(page: Page, cells: RunCells, answer: dict[str, Any], top: int) -> None:
+def _map(page: Canvas, cells: RunCells, answer: dict[str, Any], top: int) -> None:
     page.box(MARGIN, top, MAP, MAP, FAINT)
     cell = MAP // answer["grid"]
     sides = tiles.sides(cells.count, answer["grid"], cell)
@@ -51,7 +51,7 @@ def _map(page: Page, cells: RunCells, answer: dict[str, Any], top: int) -> None:
         _cell(page, _icon(cells, number), told, MARGIN + x, top + y, side)
 
 
-def _cell(page: Page, icon: Byte | None, told: dict[str, Any], x: float, y: float, side: int) -> None:
+def _cell(page: Canvas, icon: Byte | None, told: dict[str, Any], x: float, y: float, side: int) -> None:
     """Draw a cell as clear as it speaks for the class; without an icon, a tint of orange."""
     clear = LEAST + (1 - LEAST) * float(np.clip(told["relative"], 0, 1))
     shown = np.full((side, side, 3), ORANGE, np.float64) if icon is None else icon
@@ -67,7 +67,7 @@ def _icon(cells: RunCells, number: int) -> Byte | None:
     return cells.icon[number] if cells.icon.size and cells.rank[number] > 0 else None
 
 
-def _strongest(page: Page, run: Run, cells: RunCells, answer: dict[str, Any], x: int, y: int) -> int:
+def _strongest(page: Canvas, run: Run, cells: RunCells, answer: dict[str, Any], x: int, y: int) -> int:
     """Draw the cells that speak most for the class, each with some of its real patches; return the y below."""
     page.text(x, y, "The cells that speak most for it", 19, most=ASIDE)
     page.text(x, y + 28, "Icon, patches of the cell, mean attribution", 13, QUIET, ASIDE)

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from atlas import tiles
 from atlas.arrays import Byte
 from atlas.comparing import motion
-from flows.comparing.measure import Step
 from flows.comparing.pairs import Laid
+from flows.comparing.steps import Step
 from storage.run import Run
 
 WIDTH, LARGEST, SMALLEST = 2000, 560, 260

@@ -9,7 +9,7 @@ import numpy as np
 
 from atlas.arrays import Byte
 from flows.sheets import layer_links
-from flows.sheets.canvas import FAINT, INK, PAPER, QUIET, Page, signed
+from flows.sheets.canvas import FAINT, INK, PAPER, QUIET, Canvas, signed
 from flows.sheets.image_parts import (
     GAP,
     GROUP_COLOURS,
@@ -36,7 +36,7 @@ from flows.sheets.image_parts import (
 
 def draw(answer: dict[str, Any]) -> Byte:
     """Draw the sheet of what `explaining.explain` returned, `h w 3`."""
-    page, layer = Page(WIDTH), answer["layer"]
+    page, layer = Canvas(WIDTH), answer["layer"]
     y = _head(page, answer)
     y = _panels(page, answer, y)
     y = _groups(page, answer, layer, y)
@@ -47,7 +47,7 @@ def draw(answer: dict[str, Any]) -> Byte:
     return page.cut(_foot(page, answer, y))
 
 
-def _head(page: Page, answer: dict[str, Any]) -> int:
+def _head(page: Canvas, answer: dict[str, Any]) -> int:
     layer = answer["layer"]
     image = Path(answer["image"]).name
     named = f"image {image} of {answer['run']}" if image.isdigit() and answer["run"] else image
@@ -58,7 +58,7 @@ def _head(page: Page, answer: dict[str, Any]) -> int:
     return 126
 
 
-def _panels(page: Page, answer: dict[str, Any], y: int) -> int:
+def _panels(page: Canvas, answer: dict[str, Any], y: int) -> int:
     """Draw the image with the places marked, what speaks for the class where, and beside them the grid of icons."""
     layer, picture = answer["layer"], answer["picture"]
     small = fit(picture, PANEL)
@@ -85,7 +85,7 @@ def _icons_are(grid: dict[str, Any]) -> str:
     return f"{grid['icons_from']} (likeness {float(np.median(grid['cosine'])):.2f})"
 
 
-def _mark(page: Page, left: float, top: float, box: tuple[float, float, float, float], letter: str) -> None:
+def _mark(page: Canvas, left: float, top: float, box: tuple[float, float, float, float], letter: str) -> None:
     x, y, wide, high = box
     page.box(left + x - 1, top + y - 1, wide + 2, high + 2, INK, 4)
     page.box(left + x, top + y, wide, high, PAPER, 2)
@@ -94,7 +94,7 @@ def _mark(page: Page, left: float, top: float, box: tuple[float, float, float, f
     page.text(left + x + beside + 8, top + y + 2, letter, 14, align="centre")
 
 
-def _icon_grid(page: Page, left: float, top: float, grid: dict[str, Any], size: Size) -> None:
+def _icon_grid(page: Canvas, left: float, top: float, grid: dict[str, Any], size: Size) -> None:
     page.box(left, top, *size, FAINT)
     if grid["pictures"] is None:
         return
@@ -106,7 +106,7 @@ def _icon_grid(page: Page, left: float, top: float, grid: dict[str, Any], size: 
             page.picture(left + x + (wide - side) / 2, top + y + (high - side) / 2, grid["pictures"][row, col], side)
 
 
-def _groups(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
+def _groups(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
     groups = layer["groups"]
     count = len(groups["maps"])
     wide = (INNER - (max(count, 6) - 1) * 18) // max(count, 6)
@@ -123,7 +123,7 @@ def _groups(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) -
 
 
 def _group(
-    page: Page,
+    page: Canvas,
     answer: dict[str, Any],
     groups: dict[str, Any],
     number: int,
@@ -149,7 +149,7 @@ def _group(
     return classes(page, answer, groups["classes"][number], groups["class_values"][number], x, y + icon + 25, wide)
 
 
-def _places(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
+def _places(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
     if not layer["places"]:
         return y
     remark = (
@@ -166,7 +166,7 @@ def _places(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) -
 
 
 def _place(
-    page: Page,
+    page: Canvas,
     answer: dict[str, Any],
     layer: dict[str, Any],
     place: dict[str, int],
@@ -198,7 +198,7 @@ def _place(
     return classes(page, answer, parts["classes"][row, col], parts["class_values"][row, col], x + 26, y + 19, wide - 26)
 
 
-def _units(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
+def _units(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
     attribution = layer["attribution"]
     remark = (
         f"What each unit adds to the score over all positions. Pictures: {layer['unit_pictures_from']}; of a unit that is "
@@ -217,7 +217,7 @@ def _units(page: Page, answer: dict[str, Any], layer: dict[str, Any], y: int) ->
     return y + wide + 56
 
 
-def _foot(page: Page, answer: dict[str, Any], y: int) -> int:
+def _foot(page: Canvas, answer: dict[str, Any], y: int) -> int:
     notes = [note for layer in (answer["layer"], answer["later"]) if layer is not None for note in layer["notes"]]
     for note in notes:
         y = round(page.lines(MARGIN, y, f"Note: {note}.", INNER, 14, INK)) + 4

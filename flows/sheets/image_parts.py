@@ -10,7 +10,7 @@ from PIL import Image
 from atlas import colours
 from atlas.arrays import Byte, Float
 from atlas.colours import BLUE, ORANGE
-from flows.sheets.canvas import FAINT, QUIET, Colour, Page, signed
+from flows.sheets.canvas import FAINT, QUIET, Canvas, Colour, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
 INNER = WIDTH - 2 * MARGIN
@@ -29,7 +29,7 @@ def question(answer: dict[str, Any]) -> str:
     return target if versus is None else f"{target} rather than {versus['name'] or versus['index']}"
 
 
-def heading(page: Page, y: float, title: str, remark: str = "") -> int:
+def heading(page: Canvas, y: float, title: str, remark: str = "") -> int:
     """Write the heading of a part, with a remark below it; return the y below."""
     page.rule(MARGIN, y, INNER)
     page.text(MARGIN, y + 14, title, 19, most=INNER)
@@ -88,7 +88,7 @@ def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
 
 
 def classes(
-    page: Page, answer: dict[str, Any], classes: Any, values: Any, x: float, y: float, wide: float, most: int = 3
+    page: Canvas, answer: dict[str, Any], classes: Any, values: Any, x: float, y: float, wide: float, most: int = 3
 ) -> float:
     """List the first classes that something adds to, with how much."""
     for index, value in list(zip(classes, values, strict=True))[:most]:
@@ -115,7 +115,7 @@ def unit_name(unit: int, side: str) -> str:
     return f"unit {unit}" if side == "positive" else f"unit {unit} (−)"
 
 
-def unit_picture(page: Page, layer: dict[str, Any], unit: int, side: str, x: float, y: float, size: int) -> None:
+def unit_picture(page: Canvas, layer: dict[str, Any], unit: int, side: str, x: float, y: float, size: int) -> None:
     """Draw the picture of a unit's side, or a blank where there is none."""
     if (picture := layer["unit_pictures"].get((unit, side))) is not None:
         page.picture(x, y, picture, size)
@@ -124,7 +124,15 @@ def unit_picture(page: Page, layer: dict[str, Any], unit: int, side: str, x: flo
 
 
 def unit_row(
-    page: Page, layer: dict[str, Any], unit: int, side: str, value: float, share: float, x: float, y: float, wide: float
+    page: Canvas,
+    layer: dict[str, Any],
+    unit: int,
+    side: str,
+    value: float,
+    share: float,
+    x: float,
+    y: float,
+    wide: float,
 ) -> None:
     """Draw a unit's picture, its number, and a value with a bar."""
     unit_picture(page, layer, unit, side, x, y, 42)

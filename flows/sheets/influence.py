@@ -9,7 +9,7 @@ import numpy as np
 from atlas.arrays import Byte
 from flows.drawing.unit_pictures import of_units
 from flows.sheets import layer_links
-from flows.sheets.canvas import FAINT, QUIET, Page, signed
+from flows.sheets.canvas import FAINT, QUIET, Canvas, signed
 from storage.run import Run
 
 WIDTH, MARGIN = 1440, 48
@@ -20,8 +20,8 @@ THUMBS = 4
 
 
 def draw(run: Run, answer: dict[str, Any]) -> Byte:
-    """Draw what `meaning.influence` answered, `h w 3`."""
-    page, layer, unit, later = Page(WIDTH), answer["layer"], answer["unit"], answer["later_layer"]
+    """Draw what `questions.influence` answered, `h w 3`."""
+    page, layer, unit, later = Canvas(WIDTH), answer["layer"], answer["unit"], answer["later_layer"]
     page.text(
         MARGIN, 40, f"What unit {unit} of {layer} drives in {later or 'the next layer'}", 28, most=WIDTH - 2 * MARGIN
     )
@@ -46,7 +46,7 @@ def draw(run: Run, answer: dict[str, Any]) -> Byte:
     return page.cut(round(page.lines(MARGIN, y + high + 8, says, WIDTH - 2 * MARGIN)) + 32)
 
 
-def _own(page: Page, pictures: list[Byte | None], y: float) -> None:
+def _own(page: Canvas, pictures: list[Byte | None], y: float) -> None:
     """Draw the unit's own picture, and its strongest patches below it."""
     for number, picture in enumerate(pictures[: THUMBS + 1]):
         side, gap = (OWN, 0) if number == 0 else ((OWN - 3 * 6) // 4, 6)
@@ -54,7 +54,7 @@ def _own(page: Page, pictures: list[Byte | None], y: float) -> None:
         page.fitted(x, y if number == 0 else y + OWN + 10, picture, side)
 
 
-def _ribbons(page: Page, rows: list[dict[str, Any]], y: int, high: float) -> None:
+def _ribbons(page: Canvas, rows: list[dict[str, Any]], y: int, high: float) -> None:
     """Draw a ribbon from the middle of the unit's picture to each later unit's."""
     ends = np.arange(len(rows)) * STEP + ICON / 2
     start = (high - OWN - 80) / 2 + OWN / 2
@@ -64,7 +64,7 @@ def _ribbons(page: Page, rows: list[dict[str, Any]], y: int, high: float) -> Non
     )
 
 
-def _later(page: Page, row: dict[str, Any], pictures: list[Byte | None], y: float, largest: float) -> None:
+def _later(page: Canvas, row: dict[str, Any], pictures: list[Byte | None], y: float, largest: float) -> None:
     x = MARGIN + OWN + RIBBONS + 20
     for number in range(1 + THUMBS):
         picture = pictures[number] if number < len(pictures) else None

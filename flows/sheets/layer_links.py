@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from atlas.arrays import Float
 from atlas.colours import BLUE, ORANGE
-from flows.sheets.canvas import INK, PAPER, QUIET, Page, signed
+from flows.sheets.canvas import INK, PAPER, QUIET, Canvas, signed
 from flows.sheets.image_parts import (
     GAP,
     GROUP_COLOURS,
@@ -38,7 +38,7 @@ FINE = 3
 """How many times finer ribbons are drawn than shown."""
 
 
-def draw(page: Page, answer: dict[str, Any], y: int) -> int:
+def draw(page: Canvas, answer: dict[str, Any], y: int) -> int:
     """Draw what is between the two layers below y, and return the y below it."""
     first, later = answer["layer"]["name"], answer["later"]["name"]
     remark = (
@@ -55,7 +55,7 @@ def draw(page: Page, answer: dict[str, Any], y: int) -> int:
     return _drivers(page, answer, heading(page, below + 20, "What drives the units that speak for it", remark))
 
 
-def _ribbons(page: Page, answer: dict[str, Any], y: int) -> int:
+def _ribbons(page: Canvas, answer: dict[str, Any], y: int) -> int:
     """Draw the groups of both layers with ribbons as wide as what one gives to the other."""
     left, right, linked = answer["layer"], answer["later"], answer["between"]["group_to_group"]
     right_x = MARGIN + HALF - 300
@@ -77,7 +77,7 @@ def _ribbons(page: Page, answer: dict[str, Any], y: int) -> int:
     return y + rows * STEP
 
 
-def _icon(page: Page, answer: dict[str, Any], groups: dict[str, Any], number: int, x: float, y: float) -> None:
+def _icon(page: Canvas, answer: dict[str, Any], groups: dict[str, Any], number: int, x: float, y: float) -> None:
     """Draw a group's icon with its colour; without icons, its map."""
     if groups["pictures"] is not None:
         page.picture(x, y, groups["pictures"][number], ICON)
@@ -86,14 +86,14 @@ def _icon(page: Page, answer: dict[str, Any], groups: dict[str, Any], number: in
     page.box(x, y + ICON, ICON, 4, GROUP_COLOURS[number])
 
 
-def _lay_ribbons(page: Page, linked: Float, at: tuple[int, int], size: tuple[int, int]) -> None:
+def _lay_ribbons(page: Canvas, linked: Float, at: tuple[int, int], size: tuple[int, int]) -> None:
     """Lay ribbons between the rows of icons on both sides."""
     starts, ends = (places * STEP + ICON / 2 for places in np.indices(linked.shape))
     ribbons(page, linked.ravel().astype(np.float64), starts.ravel(), ends.ravel(), at, size)
 
 
 def ribbons(
-    page: Page,
+    page: Canvas,
     values: Numbers,
     starts: Numbers,
     ends: Numbers,
@@ -121,7 +121,7 @@ def _ribbon(pen: ImageDraw.ImageDraw, start: float, end: float, wide: float, sha
     pen.polygon(edge, fill=(*(ORANGE if share > 0 else BLUE), round(60 + 150 * abs(share))))
 
 
-def _rests(page: Page, answer: dict[str, Any], x: int, y: int) -> int:
+def _rests(page: Canvas, answer: dict[str, Any], x: int, y: int) -> int:
     """Draw for the later layer's places where in the earlier one they rest."""
     later, linked = answer["later"], answer["between"]["positions"]
     size = fit(answer["picture"], (HALF - GAP) // 2)
@@ -143,7 +143,7 @@ def _middle(layer: dict[str, Any], place: dict[str, int], parts: tuple[int, ...]
     return place["row"] * parts[0] // int(grid["rows"]), place["col"] * parts[1] // int(grid["cols"])
 
 
-def _drivers(page: Page, answer: dict[str, Any], y: int) -> int:
+def _drivers(page: Canvas, answer: dict[str, Any], y: int) -> int:
     """Draw the later units that speak for the class, each with the earlier ones that drive it."""
     rows, wide = answer["between"]["drivers"], (INNER - 3 * GAP) // 4
     speaks = answer["later"]["attribution"]["units"]

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlas.arrays import Byte
-from flows.sheets.canvas import QUIET, Page, signed
+import numpy as np
+from PIL import Image
+
+from atlas import colours
+from atlas.arrays import Byte, Float
+from flows.sheets import saliency as saliency_sheet
+from flows.sheets.canvas import QUIET, Canvas, signed
+from storage.errors import UsageError
 
 LEAST, MARGIN, GAP = 384, 32, 20
 """Longer side of a picture at least, in pixels."""
@@ -23,10 +29,10 @@ SAYS = {
 }
 
 
-def draw(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
+def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
     """Draw the image, its heat map and its overlay of one size side by side, `h w 3`, and say what they are of."""
     height, width = pictures[0].shape[:2]
-    page, inner = Page(3 * width + 2 * GAP + 2 * MARGIN), 3 * width + 2 * GAP
+    page, inner = Canvas(3 * width + 2 * GAP + 2 * MARGIN), 3 * width + 2 * GAP
     page.text(MARGIN, 26, f"What {_named(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner)
     guesses = ", ".join(f"{c['name'] or c['index']} {c['probability']:.0%}" for c in answer["choices"][:3])
     takes = f". The model takes it for {guesses}" if guesses else ""
@@ -57,3 +63,31 @@ def _score(answer: dict[str, Any]) -> str:
     return (
         f"{text}; the shares sum to {signed(answer['sum'])} of the {signed(answer['sum'] - answer['gap'])} it rose by"
     )
+
+
+VIEWS = ("sheet", "heat", "overlay")
+
+
+def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
+    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side.
+
+    Left out it is the picture's own, on a sheet at least `saliency_sheet.LEAST`.
+    """
+    check_view(view, size)
+    height, width = picture.shape[:2]
+    least = saliency_sheet.LEAST if view == "sheet" else 1
+    scale = (size or max(height, width, least)) / max(height, width)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shown = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BICUBIC))
+    strength = colours.scaled(map)
+    enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
+    views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
+    return views[view] if view != "sheet" else saliency_sheet.sheet(answer, [shown, views["heat"], views["overlay"]])
+
+
+def check_view(view: str, size: int | None) -> None:
+    """Raise UsageError for a view or a size that can't be drawn."""
+    if view not in VIEWS:
+        raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
+    if size is not None and not 16 <= size <= 4096:
+        raise UsageError(f"--size {size}: from 16 to 4096 pixels")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from atlas.arrays import Byte
-from storage.errors import NotFound, Rejected, UsageError
 from storage.run import Run
 
 SIDE, GAP, LINE, COLUMNS = 224, 16, 18, 4
@@ -108,21 +106,6 @@ def fit(picture: Image.Image, side: int) -> Image.Image:
     """Enlarge or reduce a picture so that its longer side has `side` pixels."""
     scale = side / max(picture.size)
     return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-
-
-def images(run: Run, patches: Sequence[dict[str, Any]]) -> list[Image.Image | None]:
-    """Return the source image of each patch, or None where one is gone."""
-    from storage.images.decode import decode
-    from storage.images.sources import open_source, read
-
-    ids = sorted({patch["image_id"] for patch in patches})
-    found: dict[int, Image.Image] = {}
-    with suppress(NotFound, UsageError):
-        for index, data in read(open_source(run.version.about["images"]), run.listing(ids)) if ids else ():
-            with suppress(Rejected):
-                if isinstance(data, bytes):
-                    found[ids[index]] = decode(data)
-    return [found.get(patch["image_id"]) for patch in patches]
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

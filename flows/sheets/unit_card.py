@@ -8,7 +8,7 @@ from typing import Any
 from atlas.arrays import Byte
 from atlas.colours import BLUE, ORANGE
 from flows.drawing.unit_pictures import Pictures
-from flows.sheets.canvas import FAINT, INK, QUIET, Colour, Page, signed
+from flows.sheets.canvas import FAINT, INK, QUIET, Canvas, Colour, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
 INNER = WIDTH - 2 * MARGIN
@@ -24,7 +24,7 @@ GREY: Colour = (128, 128, 128)
 
 def draw(answer: dict[str, Any], pictures: Pictures) -> Byte:
     """Draw what `units.unit` answered, `h w 3`."""
-    page = Page(WIDTH)
+    page = Canvas(WIDTH)
     y = _title(page, answer)
     below = _aside(page, answer, pictures, y)
     for sign, title in (("positive", "Where it is strongest"), ("negative", "Where it is most negative")):
@@ -34,7 +34,7 @@ def draw(answer: dict[str, Any], pictures: Pictures) -> Byte:
     return page.cut(round(y))
 
 
-def _title(page: Page, answer: dict[str, Any]) -> float:
+def _title(page: Canvas, answer: dict[str, Any]) -> float:
     page.text(MARGIN, 40, f"Unit {answer['unit']} of {answer['layer']}", 34)
     about = f"one of {answer['units']} units · {answer['model']} · {answer['images']:,} images"
     page.text(WIDTH - MARGIN, 36, f"{answer['run']}@{answer['version']}", 15, align="right")
@@ -56,7 +56,7 @@ def sentence(answer: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _aside(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+def _aside(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
     """Draw the column of the unit's own picture and of its labels; return the y below."""
     y = _heading(page, MARGIN, y, ASIDE, "Drawn to excite it")
     if pictures.own is None:
@@ -71,7 +71,7 @@ def _aside(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> 
     return _labels(page, answer["labels"], y)
 
 
-def _labels(page: Page, labels: dict[str, Any], y: float) -> float:
+def _labels(page: Canvas, labels: dict[str, Any], y: float) -> float:
     if not labels["counts"]:
         return page.lines(MARGIN, y, "None: no patch with a label excites it.", ASIDE)
     for row in labels["counts"][:LABELS]:
@@ -86,7 +86,7 @@ def _labels(page: Page, labels: dict[str, Any], y: float) -> float:
     return page.lines(MARGIN, y, f"{more}mixed as {2 ** labels['entropy']:.1f} equal labels", ASIDE)
 
 
-def _side(page: Page, answer: dict[str, Any], pictures: Pictures, sign: str, title: str, y: float) -> float:
+def _side(page: Canvas, answer: dict[str, Any], pictures: Pictures, sign: str, title: str, y: float) -> float:
     """Draw the patches of a side with their gradients below them."""
     left, wide = MARGIN + ASIDE + GAP * 1.5, INNER - ASIDE - GAP * 1.5
     method = pictures.methods.get(sign)
@@ -114,7 +114,7 @@ def _side(page: Page, answer: dict[str, Any], pictures: Pictures, sign: str, tit
     return middle + (TILE + 46 if gradients else 44)
 
 
-def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+def _values(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
     """Draw the histogram of the samples, and below each tenth of the range examples of it."""
     spread, intervals = answer["samples"], answer["intervals"]
     if spread is None:
@@ -135,7 +135,7 @@ def _values(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) ->
     return y + 42 + most * (side + 6) + 18
 
 
-def _histogram(page: Page, histogram: dict[str, Any], y: float, high: float) -> float:
+def _histogram(page: Canvas, histogram: dict[str, Any], y: float, high: float) -> float:
     """Draw bars over the whole width, blue below 0 and orange above; return the y below."""
     counts, edges = histogram["counts"], histogram["edges"]
     step, most = INNER / max(1, len(counts)), max(counts, default=1)
@@ -151,7 +151,7 @@ def _histogram(page: Page, histogram: dict[str, Any], y: float, high: float) -> 
     return y + high + 10
 
 
-def _others(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+def _others(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
     """Draw four columns: units like it by two measures, those it drives or is driven by, classes."""
     wide = (INNER - 3 * GAP * 1.5) / 4
     x = [MARGIN + number * (wide + GAP * 1.5) for number in range(4)]
@@ -166,7 +166,7 @@ def _others(page: Page, answer: dict[str, Any], pictures: Pictures, y: float) ->
 
 
 def _units(
-    page: Page,
+    page: Canvas,
     pictures: Pictures,
     layer: str,
     rows: Sequence[tuple[int, str]],
@@ -189,7 +189,7 @@ def _units(
     return y
 
 
-def _links(page: Page, answer: dict[str, Any], pictures: Pictures, x: float, y: float, wide: float) -> float:
+def _links(page: Canvas, answer: dict[str, Any], pictures: Pictures, x: float, y: float, wide: float) -> float:
     for side, title in (("driven", "Driven by"), ("drives", "Drives")):
         found = answer[side]
         if found is None:
@@ -212,7 +212,7 @@ def _links(page: Page, answer: dict[str, Any], pictures: Pictures, x: float, y: 
     return y
 
 
-def _classes(page: Page, answer: dict[str, Any], x: float, y: float, wide: float) -> float:
+def _classes(page: Canvas, answer: dict[str, Any], x: float, y: float, wide: float) -> float:
     found = answer["classes"]
     if found is None:
         y = _heading(page, x, y, wide, "Classes it speaks for")
@@ -228,7 +228,7 @@ def _classes(page: Page, answer: dict[str, Any], x: float, y: float, wide: float
     return page.lines(x, y - 4, f"over the {found['cells']} cells of the atlas", wide)
 
 
-def _heading(page: Page, x: float, y: float, wide: float, title: str, remark: str = "") -> float:
+def _heading(page: Canvas, x: float, y: float, wide: float, title: str, remark: str = "") -> float:
     """Write a heading over a hairline, a remark at its right end; return the y below."""
     page.text(x, y, title, 15, most=wide)
     page.text(x + wide, y + 2, remark, 13, QUIET, align="right")

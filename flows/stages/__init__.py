@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from flows.stages.tasks import Outcome, Work
+from flows.stages.tasks import Outcome, Task
 from storage.store.store import Store
 
 CODE = {
@@ -40,18 +40,18 @@ GPU_STAGES = frozenset({"collect", "field", "icons", "attribution", "influence",
 """Stages that run the model, on a GPU where there is one."""
 
 
-def execute(work: Work) -> list[Outcome]:
+def execute(task: Task) -> list[Outcome]:
     """Do one task: make what it names and is not there yet."""
-    store = Store(Path(work.store))
-    function: Callable[[Store, Work], list[Outcome]] = importlib.import_module(
-        f"flows.stages.{MODULES.get(work.stage, work.stage)}"
+    store = Store(Path(task.store))
+    function: Callable[[Store, Task], list[Outcome]] = importlib.import_module(
+        f"flows.stages.{MODULES.get(task.stage, task.stage)}"
     ).compute
     started = time.monotonic()
     try:
-        made = function(store, work)
+        made = function(store, task)
     except Exception as error:
-        layers = ", ".join(dict.fromkeys(make.layer for make in work.makes if make.layer))
-        error.add_note(f"in stage {work.stage}" + (f" of {layers}" if layers else ""))
+        layers = ", ".join(dict.fromkeys(output.layer for output in task.outputs if output.layer))
+        error.add_note(f"in stage {task.stage}" + (f" of {layers}" if layers else ""))
         raise
     # The results of one task are made together: each is given its share of the time.
     return [replace(outcome, seconds=(time.monotonic() - started) / len(made)) for outcome in made]

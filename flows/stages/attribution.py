@@ -15,10 +15,10 @@ from atlas.model import forward_mode
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.stages import listing
+from flows.stages import listing, reading
 from flows.stages.passes import fill, passes
-from flows.stages.tasks import Make, Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.errors import ModelError
@@ -27,18 +27,20 @@ from storage.store.store import Store
 FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sample_values")
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Attribute the samples of the grids named, all of one layer."""
-    config, layer = RunConfig(**work.how["config"]), str(work.makes[0].layer)
-    samples = sample_arrays.read_places(list(sample_arrays.results(store, "collect", work.reads["collect"])))
-    places = [_places(store, work.reads["cells"][str(make.grid)]) for make in work.makes]
+    config, layer = RunConfig(**task.how["config"]), str(task.outputs[0].layer)
+    samples = sample_arrays.read_places(list(sample_arrays.results(store, "collect", task.reads["collect"])))
+    places = [_places(store, task.reads["cells"][str(output.grid)]) for output in task.outputs]
     drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
     wanted = np.unique(np.concatenate([sample for _, sample in drawn]))
-    _pass(prepared.of(work), config, listing.read(store, work.reads["listing"]), layer, samples, wanted, means)
+    _pass(
+        reading.prepared_model(task), config, listing.read(store, task.reads["listing"]), layer, samples, wanted, means
+    )
     return [
-        _write(store, make, place, mean.finish(), mean.nonfinite)
-        for make, place, mean in zip(work.makes, places, means, strict=True)
+        _write(store, output, place, mean.finish(), mean.nonfinite)
+        for output, place, mean in zip(task.outputs, places, means, strict=True)
     ]
 
 
@@ -48,7 +50,7 @@ def _places(store: Store, key: str) -> dict[str, NDArray[Any]]:
 
 
 def _pass(
-    subj: prepared.Subject,
+    subj: prepared.PreparedModel,
     config: RunConfig,
     rows: pa.Table,
     layer: str,
@@ -73,8 +75,8 @@ def _pass(
             advance(done)
 
 
-def _write(store: Store, make: Make, place: dict[str, NDArray[Any]], made: CellClasses, nonfinite: int) -> Outcome:
-    with writing(store, make) as page:
+def _write(store: Store, output: Output, place: dict[str, NDArray[Any]], made: CellClasses, nonfinite: int) -> Outcome:
+    with drafting(store, output) as page:
         arrays.write_group(page.path / "attribution.zarr", {name: getattr(made, name) for name in FIELDS})
         cell, rank = np.nonzero(made.classes >= 0)
         best = made.classes[cell, rank]

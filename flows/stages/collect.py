@@ -15,26 +15,26 @@ from flows.config import RunConfig
 from flows.cores import cores
 from flows.model import prepared
 from flows.stages import listing, reading
-from flows.stages.tasks import Make, Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.images import loader
 from storage.store.store import Store
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Make the shard's `images` result and the `collect` results of the layers named."""
-    config = RunConfig(**work.how["config"])
-    subj = prepared.of(work)
-    rows = listing.read(store, work.reads["listing"], work.how["first"], work.how["stop"])
-    todo = [make for make in work.makes if make.stage == "collect"]
-    reductions = {str(make.layer): _reduction(subj, str(make.layer), rows, config) for make in todo}
+    config = RunConfig(**task.how["config"])
+    subj = reading.prepared_model(task)
+    rows = listing.read(store, task.reads["listing"], task.how["first"], task.how["stop"])
+    todo = [output for output in task.outputs if output.stage == "collect"]
+    reductions = {str(output.layer): _reduction(subj, str(output.layer), rows, config) for output in todo}
     facts, effective = _pass(subj, rows, reductions, config)
-    done = [_write_images(store, make, facts) for make in work.makes if make.stage == "images"]
-    return done + [_write_part(store, make, reductions[str(make.layer)].finish(), effective) for make in todo]
+    done = [_write_images(store, output, facts) for output in task.outputs if output.stage == "images"]
+    return done + [_write_part(store, output, reductions[str(output.layer)].finish(), effective) for output in todo]
 
 
-def _reduction(subj: prepared.Subject, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
+def _reduction(subj: prepared.PreparedModel, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
     batch = prepared.batch_of(config)
     return LayerReduction(
         subj.layers[layer],
@@ -48,7 +48,7 @@ def _reduction(subj: prepared.Subject, layer: str, rows: pa.Table, config: RunCo
 
 
 def _pass(
-    subj: prepared.Subject, rows: pa.Table, reductions: dict[str, LayerReduction], config: RunConfig
+    subj: prepared.PreparedModel, rows: pa.Table, reductions: dict[str, LayerReduction], config: RunConfig
 ) -> tuple[pa.Table, int]:
     """Run the model over the rows; return the facts, and the batch size that fitted into memory."""
     facts, size = [], prepared.batch_of(config)
@@ -64,7 +64,9 @@ def _pass(
     return pa.Table.from_pylist(facts, schema=loader.FACTS), effective
 
 
-def _through(subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> int:
+def _through(
+    subj: prepared.PreparedModel, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int
+) -> int:
     """Run one batch, `size` images at a time; halve it while the device has too little memory. Return what fitted."""
     while True:
         if _fits(subj, batch, reductions, size):
@@ -74,7 +76,7 @@ def _through(subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, 
         size //= 2
 
 
-def _fits(subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> bool:
+def _fits(subj: prepared.PreparedModel, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int) -> bool:
     try:
         for start in range(0, len(batch.pixels), size):
             _piece(subj, batch, reductions, start, size)
@@ -86,7 +88,7 @@ def _fits(subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, Lay
 
 
 def _piece(
-    subj: prepared.Subject, batch: loader.Batch, reductions: dict[str, LayerReduction], start: int, size: int
+    subj: prepared.PreparedModel, batch: loader.Batch, reductions: dict[str, LayerReduction], start: int, size: int
 ) -> None:
     valid = batch.valid[start : start + size]
 
@@ -97,15 +99,15 @@ def _piece(
         subj.visit(torch.from_numpy(batch.pixels[start : start + size]), list(reductions), visit)
 
 
-def _write_images(store: Store, make: Make, facts: pa.Table) -> Outcome:
-    with writing(store, make) as page:
+def _write_images(store: Store, output: Output, facts: pa.Table) -> Outcome:
+    with drafting(store, output) as page:
         tables.write_table(page.path / "images.parquet", facts)
         page.counts = {"rows": len(facts), "rejected": len(facts) - facts["reason"].null_count}
     return outcome(page)
 
 
-def _write_part(store: Store, make: Make, part: Part, effective: int) -> Outcome:
-    with writing(store, make) as page:
+def _write_part(store: Store, output: Output, part: Part, effective: int) -> Outcome:
+    with drafting(store, output) as page:
         samples.write_samples(page.path, part.samples)
         counts: dict[str, NDArray[Any]] = {f"{sign}_extreme": part.extreme[sign] for sign in part.extreme}
         counts |= {f"{sign}_extreme_count": part.extreme_count[sign] for sign in part.extreme_count}

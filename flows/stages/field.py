@@ -15,8 +15,8 @@ from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.stages import listing, reading
-from flows.stages.tasks import Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
@@ -28,21 +28,21 @@ LISTED = 256
 """Images among which they are looked for: the first that can be used, so that broken ones change nothing."""
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Measure the layers named, in one go."""
-    config = RunConfig(**work.how["config"])
-    subj = prepared.of(work)
-    layers = {str(make.layer): subj.layers[str(make.layer)] for make in work.makes}
-    rows = listing.read(store, work.reads["listing"], 0, work.how["stop"])
+    config = RunConfig(**task.how["config"])
+    subj = reading.prepared_model(task)
+    layers = {str(output.layer): subj.layers[str(output.layer)] for output in task.outputs}
+    rows = listing.read(store, task.reads["listing"], 0, task.how["stop"])
     module, size = subj.model.module, subj.model.preprocess.size
     with progress.current().bar("receptive fields", 2, "measures") as advance:
         reach = receptive_field.reach(module, layers, (subj.model.preprocess.channels, *size))
         advance(1)
         focus = receptive_field.focus(module, layers, _images(subj, rows, config), seed=config.seed)
     done = []
-    for make in work.makes:
-        with writing(store, make) as page:
-            name = str(make.layer)
+    for output in task.outputs:
+        with drafting(store, output) as page:
+            name = str(output.layer)
             receptive_fields.write(
                 page.path,
                 receptive_fields.Field(layer=layers[name], input_shape=size, reach=reach[name], focus=focus[name]),
@@ -51,7 +51,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
     return done
 
 
-def _images(subj: prepared.Subject, rows: pa.Table, config: RunConfig) -> Tensor:
+def _images(subj: prepared.PreparedModel, rows: pa.Table, config: RunConfig) -> Tensor:
     """Return the first images that can be used, normalised, `n c h w`."""
     source = reading.source_of(config.images)
     found: list[NDArray[Any]] = []

@@ -6,59 +6,37 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 
 from atlas import boxes
 from atlas.arrays import Geometry
 from atlas.attribution import patches as patch_gradients
-from atlas.attribution.guided_backprop import UndefinedMethodError
+from atlas.boxes import SIDES
 from flows import progress
 from flows.config import RunConfig
-from flows.model import prepared
-from flows.model.prepared import Subject
-from flows.stages import listing
+from flows.stages import listing, reading
 from flows.stages.passes import fill, passes
-from flows.stages.patch_boxes import SIDES, Places
+from flows.stages.patch_boxes import PatchBoxes
 from flows.stages.patches import SIZE
-from flows.stages.tasks import Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
-from storage.errors import UsageError
 from storage.store.store import Result, Store
 
 PATCHES = 9
 """Strongest patches of a unit that get a gradient: as many as Zeiler & Fergus show."""
-PREFERRED = "guided-backprop"
-"""The method where none is asked for and the layer has a rule for it."""
 
 Columns = dict[str, NDArray[Any]]
 
 
-def choose(subj: Subject, layer: str, asked: str | None) -> str:
-    """Return the method for a layer: the one asked for, or else guided backpropagation where it is defined.
-
-    Raises UsageError where the one asked for is not defined.
-    """
-    blank = subj.plain_input(torch.from_numpy(subj.model.preprocess.blank(1)))
-    method = asked or PREFERRED
-    try:
-        patch_gradients.check(subj.through([layer]), blank, subj.layers[layer], method)
-    except UndefinedMethodError as error:
-        if asked is not None:
-            raise UsageError(str(error)) from None
-        return "gradient"
-    return method
-
-
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Draw the gradients of one layer."""
-    config, make = RunConfig(**work.how["config"]), work.makes[0]
-    subj, method = prepared.of(work), str(work.how["method"])
-    layer, units = subj.layers[str(make.layer)], subj.layers[str(make.layer)].units
-    found = _patches(store.get("patches", work.reads["patches"]))
-    geometries = Places(store, work.reads["images"], config).geometries(found["image_id"])
-    rows, done = listing.read(store, work.reads["listing"]), np.zeros(len(found["unit"]), np.bool_)
+    config, output = RunConfig(**task.how["config"]), task.outputs[0]
+    subj, method = reading.prepared_model(task), str(task.how["method"])
+    layer, units = subj.layers[str(output.layer)], subj.layers[str(output.layer)].units
+    found = _patches(store.get("patches", task.reads["patches"]))
+    geometries = PatchBoxes(store, task.reads["images"], config).geometries(found["image_id"])
+    rows, done = listing.read(store, task.reads["listing"]), np.zeros(len(found["unit"]), np.bool_)
     pictures = np.full((len(done), SIZE, SIZE, 3), patch_gradients.GREY, np.uint8)
     module = subj.through([layer.name])
     with progress.current().bar(f"gradients {layer.name}", len(done), "patches") as advance:
@@ -71,7 +49,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             advance(int(done.sum()))
     kept = np.flatnonzero(done)[np.lexsort((found["rank"][done], found["unit"][done]))]
     columns = {name: found[name][kept] for name in ("unit", "rank", "image_id", "y", "x", "height", "width")}
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         arrays.write_group(page.path / "gradients.zarr", {**columns, "picture": pictures[kept]}, chunk_rows=PATCHES)
         page.json("gradients.json", {"method": method, "patches": PATCHES, "size": SIZE})
         page.counts = {"gradients": len(kept), "units": units}

@@ -10,9 +10,9 @@ from atlas import seeds
 from atlas.inversion import icons, recipes
 from flows import progress
 from flows.config import RunConfig
-from flows.model import prepared
-from flows.stages.tasks import Make, Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages import reading
+from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Store
 
@@ -20,20 +20,20 @@ FIELDS = ("pictures", "cosine", "rank", "tries", "weak")
 BATCH = 16
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Render the icons of one grid."""
-    config, make = RunConfig(**work.how["config"]), work.makes[0]
-    subj = prepared.of(work)
-    group = arrays.read_group(store.get("cells", work.reads["cells"]).path / "cells.zarr")
-    moment = arrays.read_array(store.get("moment", work.reads["moment"]).path / "moment.zarr", "moment")
-    with progress.current().bar(f"icons {make.layer} {make.grid}", len(group["row"]), "icons") as advance:
+    config, output = RunConfig(**task.how["config"]), task.outputs[0]
+    subj = reading.prepared_model(task)
+    group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
+    moment = arrays.read_array(store.get("moment", task.reads["moment"]).path / "moment.zarr", "moment")
+    with progress.current().bar(f"icons {output.layer} {output.grid}", len(group["row"]), "icons") as advance:
         made = icons.icons(
             subj.drawing(),
-            subj.layers[str(make.layer)],
+            subj.layers[str(output.layer)],
             group["mean"],
             moment,
-            recipe=recipes.RECIPES[config.recipe],
-            seeds=seeds.seeds(config.seed, _names(make, group["row"].tolist(), group["col"].tolist())),
+            recipe=recipes.ICON_RECIPES[config.recipe],
+            seeds=seeds.seeds(config.seed, _names(output, group["row"].tolist(), group["col"].tolist())),
             mean=subj.model.mean,
             std=subj.model.std,
             size=config.icon_size,
@@ -42,7 +42,7 @@ def compute(store: Store, work: Work) -> list[Outcome]:
             batch=BATCH,
             progress=_forward(advance, len(group["row"])),
         )
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         arrays.write_group(page.path / "icons.zarr", {name: getattr(made, name) for name in FIELDS}, chunk_rows=64)
         scores = {name: getattr(made, name) for name in ("cosine", "rank", "tries", "weak")}
         tables.write_table(page.path / "icons.parquet", pa.table({"row": group["row"], "col": group["col"], **scores}))
@@ -62,6 +62,6 @@ def _forward(advance: progress.Bar, count: int) -> Callable[[int, int], None]:
     return tell
 
 
-def _names(make: Make, rows: list[int], cols: list[int]) -> list[str]:
+def _names(output: Output, rows: list[int], cols: list[int]) -> list[str]:
     """Return what names each cell, and nothing else."""
-    return [f"{make.layer}/{make.grid}/{row},{col}" for row, col in zip(rows, cols, strict=True)]
+    return [f"{output.layer}/{output.grid}/{row},{col}" for row, col in zip(rows, cols, strict=True)]

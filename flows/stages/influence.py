@@ -15,10 +15,10 @@ from atlas.model.forward_mode import NoTangentError
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.stages import listing
+from flows.stages import listing, reading
 from flows.stages.passes import fill, passes
-from flows.stages.tasks import Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.store.store import Result, Store
 
@@ -32,18 +32,18 @@ GROUP = 2048
 Column = NDArray[Any]
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Follow one layer's units into the layer after it."""
-    config, make, later = RunConfig(**work.how["config"]), work.makes[0], str(work.how["later"])
-    subj = prepared.of(work)
-    patches = read_patches(store.get("patches", work.reads["patches"]), PATCHES)
-    found = influence.Connections(subj.layers[str(make.layer)].units, subj.layers[later].units)
+    config, output, later = RunConfig(**task.how["config"]), task.outputs[0], str(task.how["later"])
+    subj = reading.prepared_model(task)
+    patches = read_patches(store.get("patches", task.reads["patches"]), PATCHES)
+    found = influence.Connections(subj.layers[str(output.layer)].units, subj.layers[later].units)
     note = None
     try:
-        _follow(subj, config, listing.read(store, work.reads["listing"]), (str(make.layer), later), patches, found)
+        _follow(subj, config, listing.read(store, task.reads["listing"]), (str(output.layer), later), patches, found)
     except NoTangentError as error:
         note = str(error)
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         table = _table(found.strongest(CONNECTIONS), later)
         tables.write_table(page.path / "influence.parquet", table, row_group_size=GROUP)
         page.json("influence.json", {"later": later, "patches": PATCHES, "note": note})
@@ -70,7 +70,7 @@ def read_patches(result: Result, most: int) -> dict[str, Column]:
 
 
 def _follow(
-    subj: prepared.Subject,
+    subj: prepared.PreparedModel,
     config: RunConfig,
     rows: pa.Table,
     names: tuple[str, str],

@@ -17,29 +17,29 @@ from atlas.layout.neighbours import one_thread
 from flows import progress
 from flows.config import RunConfig
 from flows.stages import listing
-from flows.stages.tasks import Outcome, Work
-from flows.stages.writing import Writing, outcome, writing
+from flows.stages.tasks import Outcome, Task
+from flows.stages.writing import ResultDraft, drafting, outcome
 from storage.artefacts import arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete
 from storage.store.store import Result, Store
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Make one layer's layout or second moment, or both from one reading."""
-    config = RunConfig(**work.how["config"])
-    collected = list(sample_arrays.results(store, "collect", work.reads["collect"]))
+    config = RunConfig(**task.how["config"])
+    collected = list(sample_arrays.results(store, "collect", task.reads["collect"]))
     samples = sample_arrays.read_samples(collected)
     if not len(samples.activations):
-        raise Incomplete(f"{work.makes[0].layer}: {_why_none(collected)}")
+        raise Incomplete(f"{task.outputs[0].layer}: {_why_none(collected)}")
     done = []
-    for make in work.makes:
-        with writing(store, make) as page:
-            if make.stage == "moment":
+    for output in task.outputs:
+        with drafting(store, output) as page:
+            if output.stage == "moment":
                 _moment(page, samples.activations)
             else:
-                keys = listing.key_hashes(store, work.reads["listing"], samples.image_id)
-                start = _start(store, work.reads.get("frame"), Places(key_hash=keys, y=samples.y, x=samples.x))
+                keys = listing.key_hashes(store, task.reads["listing"], samples.image_id)
+                start = _start(store, task.reads.get("frame"), Places(key_hash=keys, y=samples.y, x=samples.x))
                 _layout(page, samples, names(keys), config, start)
         done.append(outcome(page))
     return done
@@ -57,7 +57,7 @@ def _why_none(collected: list[Result]) -> str:
     )
 
 
-def _moment(page: Writing, activations: np.ndarray) -> None:
+def _moment(page: ResultDraft, activations: np.ndarray) -> None:
     from atlas.inversion import whitening  # loads torch, which the comparison of layouts does without
 
     with one_thread():  # on several, the last bits depend on their number
@@ -66,9 +66,11 @@ def _moment(page: Writing, activations: np.ndarray) -> None:
     page.counts = {"samples": len(activations)}
 
 
-def _layout(page: Writing, samples: Samples, keys: NDArray[np.uint64], config: RunConfig, start: Float | None) -> None:
+def _layout(
+    page: ResultDraft, samples: Samples, keys: NDArray[np.uint64], config: RunConfig, start: Float | None
+) -> None:
     activations = samples.activations
-    with progress.current().bar(f"layout {page.make.layer}", len(activations), "samples") as advance:
+    with progress.current().bar(f"layout {page.output.layer}", len(activations), "samples") as advance:
         found = layouts.layout(activations, method=config.layout, seed=config.seed, keys=keys, start=start)
         advance(len(activations))
     arrays.write_group(page.path / "layout.zarr", {"points": found.points})

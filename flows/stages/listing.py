@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from atlas.arrays import Int
 from flows.config import RunConfig
 from flows.stages import reading
-from flows.stages.tasks import Make, Outcome
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Output
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
 from storage.images import listing
@@ -39,14 +39,14 @@ def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa
 
 
 def _list(store: Store, config: RunConfig, source: Source, code: int) -> tuple[Outcome, pa.Table]:
-    make, table = look(store, config, code)
-    found = store.find("listing", make.key)
+    output, table = look(store, config, code)
+    found = store.find("listing", output.key)
     if found is not None:
-        return Outcome(make=make, manifest=found.digest, computed=False), table
-    return write(store, make, table, source), table
+        return Outcome(output=output, manifest=found.digest, computed=False), table
+    return write(store, output, table, source), table
 
 
-def look(store: Store, config: RunConfig, code: int) -> tuple[Make, pa.Table]:
+def look(store: Store, config: RunConfig, code: int) -> tuple[Output, pa.Table]:
     """List the source and write nothing: the result that is to be, and its rows with their labels."""
     source = reading.source_of(config.images)
     before = _latest(store, source)
@@ -55,12 +55,12 @@ def look(store: Store, config: RunConfig, code: int) -> tuple[Make, pa.Table]:
         raise UsageError(
             f"--images {config.images}: no images found; a folder of images, tars or Parquet files is expected"
         )
-    return Make(stage="listing", key=_key(code, source.uri, table.drop_columns(["label"]))), table
+    return Output(stage="listing", key=_key(code, source.uri, table.drop_columns(["label"]))), table
 
 
-def write(store: Store, make: Make, table: pa.Table, source: Source) -> Outcome:
+def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outcome:
     """Write a listing, with copies to mend it from: the ids are known from it alone, and all results hold them."""
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         tables.write_table(page.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
         page.json(ABOUT, {"uri": source.uri, "kind": source.kind})
         page.counts = {"images": len(table)}
@@ -70,17 +70,17 @@ def write(store: Store, make: Make, table: pa.Table, source: Source) -> Outcome:
 
 def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> Outcome:
     """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
-    make, labels = look_up_labels(config, table, code)
-    found = store.find("labels", make.key)
+    output, labels = look_up_labels(config, table, code)
+    found = store.find("labels", output.key)
     if found is not None:
-        return Outcome(make=make, manifest=found.digest, computed=False)
-    with writing(store, make) as page:
+        return Outcome(output=output, manifest=found.digest, computed=False)
+    with drafting(store, output) as page:
         tables.write_table(page.path / "labels.parquet", labels, row_group_size=4096)
         page.counts = {"images": len(labels)}
     return outcome(page)
 
 
-def look_up_labels(config: RunConfig, table: pa.Table, code: int) -> tuple[Make, pa.Table]:
+def look_up_labels(config: RunConfig, table: pa.Table, code: int) -> tuple[Output, pa.Table]:
     """Look up the labels of a listing's images and write nothing."""
     labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
     if config.labels:
@@ -92,7 +92,7 @@ def look_up_labels(config: RunConfig, table: pa.Table, code: int) -> tuple[Make,
             )
         column = [given.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
         labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
-    return Make(stage="labels", key=_key(code, "", labels)), labels
+    return Output(stage="labels", key=_key(code, "", labels)), labels
 
 
 def _key(code: int, uri: str, table: pa.Table) -> str:

@@ -7,14 +7,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas import sampling
+from atlas.boxes import SIDES
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.stages import listing, reading
-from flows.stages.patch_boxes import SIDES, Places
+from flows.stages.patch_boxes import PatchBoxes
 from flows.stages.patches import SIZE
-from flows.stages.tasks import Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.tasks import Outcome, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, receptive_fields, tables
 from storage.images import crops
 from storage.store.store import Store
@@ -22,22 +23,24 @@ from storage.store.store import Store
 PER_CELL = 16
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Cut up to sixteen members of each cell, drawn by a hash of the sample and not by how well they fit."""
-    config, make = RunConfig(**work.how["config"]), work.makes[0]
-    group = arrays.read_group(store.get("cells", work.reads["cells"]).path / "cells.zarr")
+    config, output = RunConfig(**task.how["config"]), task.outputs[0]
+    group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
     cell, chosen = _draw(group["offsets"], group["members"])
     columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": group["members"][chosen]}
     columns |= {name: group[name][chosen] for name in ("image_id", "y", "x")}
-    field = receptive_fields.read(store.get("field", work.reads["field"]).path)
-    boxes = Places(store, work.reads["images"], config).boxes(field, columns["image_id"], columns["y"], columns["x"])
+    field = receptive_fields.read(store.get("field", task.reads["field"]).path)
+    boxes = PatchBoxes(store, task.reads["images"], config).boxes(
+        field, columns["image_id"], columns["y"], columns["x"]
+    )
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
-    rows = listing.read(store, work.reads["listing"])
+    rows = listing.read(store, task.reads["listing"])
     source, ids = reading.source_of(config.images), columns["image_id"]
-    with progress.current().bar(f"members {make.layer} {make.grid}", len(np.unique(ids)), "images") as advance:
+    with progress.current().bar(f"members {output.layer} {output.grid}", len(np.unique(ids)), "images") as advance:
         made = crops.crops(source, rows, ids, focus, SIZE, threads=cores(), advance=advance)
     table = pa.table(columns | boxes).append_column("picture", pa.array(made, pa.large_binary()))
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         tables.write_table(page.path / "members.parquet", table, row_group_size=PER_CELL * 16)
         page.counts = {"members": len(table)}
     return [outcome(page)]

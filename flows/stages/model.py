@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flows.model import prepared
-from flows.stages.tasks import Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages import reading
+from flows.stages.tasks import Outcome, Task
+from flows.stages.writing import drafting, outcome
 from storage.store.store import Store
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Write spec, classes, preprocessing, layers and their fingerprints."""
-    subj = prepared.of(work)
-    with writing(store, work.makes[0]) as page:
+    subj = reading.prepared_model(task)
+    with drafting(store, task.outputs[0]) as page:
         page.json(
             "model.json",
             {

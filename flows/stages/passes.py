@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flows.config import RunConfig
 from flows.cores import cores
-from flows.model.prepared import Subject
+from flows.model.prepared import PreparedModel
 from flows.stages import reading
 from storage.images import loader
 
@@ -22,7 +22,7 @@ BATCH = 32
 
 
 def passes(
-    subj: Subject, config: RunConfig, rows: pa.Table, image_id: NDArray[np.int64]
+    subj: PreparedModel, config: RunConfig, rows: pa.Table, image_id: NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
     """Yield the input `b c h w` for positions of the images `image_id` (ascending), and the numbers of the positions.
 

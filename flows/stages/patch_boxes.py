@@ -9,19 +9,18 @@ from numpy.typing import NDArray
 
 from atlas import boxes
 from atlas.arrays import Geometry
+from atlas.boxes import SIDES
 from flows.config import RunConfig
 from flows.model import prepared
 from storage.artefacts import receptive_fields, samples, tables
 from storage.store.store import Store
 
-SIDES = ("left", "top", "right", "bottom")
 
-
-class Places:
+class PatchBoxes:
     """The sizes of a run's images, and the way from a position of the activation grid to pixels of the source."""
 
     def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
-        self._preprocess = prepared.open_subject(config).model.preprocess
+        self._preprocess = prepared.prepare(config).model.preprocess
         facts = [
             tables.read_table(part.path / "images.parquet", columns=["image_id", "width", "height"])
             for part in samples.results(store, "images", keys)

@@ -15,9 +15,9 @@ from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.stages import listing, reading
-from flows.stages.patch_boxes import Places
-from flows.stages.tasks import Make, Outcome, Work
-from flows.stages.writing import outcome, writing
+from flows.stages.patch_boxes import PatchBoxes
+from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.writing import drafting, outcome
 from storage.artefacts import receptive_fields, samples, tables
 from storage.images import crops
 from storage.store.store import Store
@@ -30,19 +30,19 @@ GROUP = 2048
 """Rows per row group: small, so that one unit's patches are one short read."""
 
 
-def compute(store: Store, work: Work) -> list[Outcome]:
+def compute(store: Store, task: Task) -> list[Outcome]:
     """Make the layers named; each winning image is opened once for all of them."""
-    config = RunConfig(**work.how["config"])
-    places = Places(store, work.reads["images"], config)
-    merged = {str(make.layer): _merge(store, work.reads["collect"][str(make.layer)]) for make in work.makes}
+    config = RunConfig(**task.how["config"])
+    places = PatchBoxes(store, task.reads["images"], config)
+    merged = {str(output.layer): _merge(store, task.reads["collect"][str(output.layer)]) for output in task.outputs}
     records = {
-        str(make.layer): _records(store, work.reads["field"][str(make.layer)], merged[str(make.layer)], places)
-        for make in work.makes
+        str(output.layer): _records(store, task.reads["field"][str(output.layer)], merged[str(output.layer)], places)
+        for output in task.outputs
     }
-    pictures = _thumbnails(store, work, records, config)
+    pictures = _thumbnails(store, task, records, config)
     return [
-        _write(store, make, records[str(make.layer)], pictures[str(make.layer)], merged[str(make.layer)])
-        for make in work.makes
+        _write(store, output, records[str(output.layer)], pictures[str(output.layer)], merged[str(output.layer)])
+        for output in task.outputs
     ]
 
 
@@ -70,7 +70,7 @@ def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, ND
     return joined
 
 
-def _records(store: Store, field_key: str, merged: Merged, places: Places) -> pa.Table:
+def _records(store: Store, field_key: str, merged: Merged, places: PatchBoxes) -> pa.Table:
     """Return one row per patch, sorted by unit, sign and rank, with boxes in pixels of the source image."""
     field = receptive_fields.read(store.get("field", field_key).path)
     columns: dict[str, list[NDArray[Any]]] = {}
@@ -88,12 +88,12 @@ def _records(store: Store, field_key: str, merged: Merged, places: Places) -> pa
     return pa.table(joined)
 
 
-def _thumbnails(store: Store, work: Work, records: dict[str, pa.Table], config: RunConfig) -> dict[str, list[bytes]]:
+def _thumbnails(store: Store, task: Task, records: dict[str, pa.Table], config: RunConfig) -> dict[str, list[bytes]]:
     """Cut the thumbnails of all layers' best patches, each image opened once."""
     asked = {layer: table.filter(pa.compute.less(table["rank"], THUMBNAILS)) for layer, table in records.items()}
     ids = np.concatenate([table["image_id"].to_numpy() for table in asked.values()])
     boxes = np.concatenate([_focus(table) for table in asked.values()])
-    rows = listing.read(store, work.reads["listing"])
+    rows = listing.read(store, task.reads["listing"])
     source = reading.source_of(config.images)
     with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
         made = crops.crops(source, rows, ids, boxes, SIZE, threads=cores(), advance=advance)
@@ -106,9 +106,9 @@ def _focus(table: pa.Table) -> NDArray[np.int32]:
     return np.stack([table[f"focus_{side}"].to_numpy() for side in sides], axis=1).astype(np.int32)
 
 
-def _write(store: Store, make: Make, records: pa.Table, pictures: list[bytes], merged: Merged) -> Outcome:
+def _write(store: Store, output: Output, records: pa.Table, pictures: list[bytes], merged: Merged) -> Outcome:
     best = records.filter(pa.compute.less(records["rank"], THUMBNAILS)).select(["unit", "sign", "rank"])
-    with writing(store, make) as page:
+    with drafting(store, output) as page:
         tables.write_table(page.path / "patches.parquet", records, row_group_size=GROUP)
         thumbnails = best.append_column("picture", pa.array(pictures, pa.large_binary()))
         tables.write_table(page.path / "thumbnails.parquet", thumbnails, row_group_size=GROUP // 8)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Make:
+class Output:
     """One stage result to be: its key and its place (layer, shard, grid) in the run."""
 
     stage: str
@@ -29,7 +29,7 @@ class Make:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Task:
     """One task: the results that one call makes together, the keys it reads, and how it is to be done.
 
     `reads` names the results read, by role: a key, or a list of keys in shard order. Everything here is plain JSON, so a
@@ -38,7 +38,7 @@ class Work:
 
     stage: str
     store: str
-    makes: tuple[Make, ...]
+    outputs: tuple[Output, ...]
     reads: Mapping[str, Any] = field(default_factory=dict)
     how: Mapping[str, Any] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Work:
 class Outcome:
     """What became of one stage result."""
 
-    make: Make
+    output: Output
     manifest: str
     computed: bool
     seconds: float = 0.0

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from flows.stages import libraries
-from flows.stages.tasks import Make, Outcome
+from flows.stages.tasks import Outcome, Output
 from storage.store.store import Store
 
 
-class Writing:
+class ResultDraft:
     """One result being written. `counts` goes into the manifest, `happened` beside it, outside all comparisons.
 
     Files named in `twice` are kept with a copy, to be mended from.
     """
 
-    def __init__(self, make: Make, path: Path) -> None:
-        self.make, self.path = make, path
+    def __init__(self, output: Output, path: Path) -> None:
+        self.output, self.path = output, path
         self.counts: dict[str, int] = {}
         self.twice: tuple[str, ...] = ()
         self.happened: dict[str, Any] = {}
@@ -34,10 +34,10 @@ class Writing:
 
 
 @contextmanager
-def writing(store: Store, make: Make) -> Iterator[Writing]:
+def drafting(store: Store, output: Output) -> Iterator[ResultDraft]:
     """Open a draft for `make` and commit it if the block ends well; the outcome is then set."""
-    with store.draft(make.stage, make.key) as draft:
-        page = Writing(make, draft.path)
+    with store.draft(output.stage, output.key) as draft:
+        page = ResultDraft(output, draft.path)
         yield page
         draft.note(
             written=time.time(),
@@ -47,11 +47,11 @@ def writing(store: Store, make: Make) -> Iterator[Writing]:
             **page.happened,
         )
         result = draft.commit(page.counts, page.twice)
-    page.outcome = Outcome(make=make, manifest=result.digest, computed=True)
+    page.outcome = Outcome(output=output, manifest=result.digest, computed=True)
 
 
-def outcome(page: Writing) -> Outcome:
+def outcome(page: ResultDraft) -> Outcome:
     """Return the outcome of a committed page."""
     if page.outcome is None:
-        raise RuntimeError(f"{page.make.title} was not committed")
+        raise RuntimeError(f"{page.output.title} was not committed")
     return page.outcome

@@ -19,12 +19,13 @@ from starlette.types import ASGIApp
 from flows.questions import runs as run_answers
 from flows.viewer import page_routes
 from flows.viewer.answers import about, catalogue, schemas
-from flows.viewer.answers.open_runs import Edition, Shelf
+from flows.viewer.answers.errors import Busy, Full
+from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from flows.viewer.assets import Assets
 from flows.viewer.model import image_routes, unit_routes
-from flows.viewer.model.requests import Waiting
-from flows.viewer.model.worker import Busy, Full
-from flows.viewer.security import Guard, Rules
+from flows.viewer.model.requests import Requests
+from flows.viewer.model.worker import ModelWorker
+from flows.viewer.security import Rules, SecurityMiddleware
 from storage.errors import ActlasError, ImageError, Incomplete, ModelError, NotFound, UsageError
 
 API = "/api/1"
@@ -37,7 +38,7 @@ Name = Annotated[str, Path(description="A run.", max_length=64)]
 VersionOf = Annotated[str, Path(description="`current`, a number, or number and hash as in 7-c902a294.", max_length=32)]
 
 
-def make(shelf: Shelf, assets: Assets, rules: Rules, desk: image_routes.Desk | None) -> ASGIApp:
+def make(shelf: OpenRuns, assets: Assets, rules: Rules, desk: ModelWorker | None) -> ASGIApp:
     """Return the application over a store; without a desk, what needs the model is refused."""
     app = FastAPI(
         title="actlas viewer",
@@ -57,15 +58,15 @@ def make(shelf: Shelf, assets: Assets, rules: Rules, desk: image_routes.Desk | N
         _add_answer(app, shelf, kind, told)
     for kind, told in catalogue.PICTURES.items():
         _add_picture(app, shelf, kind, told)
-    waiting = Waiting()
+    waiting = Requests()
     image_routes.add_to(app, RUN, shelf, desk, waiting)
     unit_routes.add_to(app, RUN, shelf, desk, waiting)
     page_routes.add_to(app, shelf, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
-    return Guard(zipped, rules, (*image_routes.NAMES, *unit_routes.NAMES))
+    return SecurityMiddleware(zipped, rules, (*image_routes.NAMES, *unit_routes.NAMES))
 
 
-def _add_runs(app: FastAPI, shelf: Shelf) -> None:
+def _add_runs(app: FastAPI, shelf: OpenRuns) -> None:
     @app.get(
         f"{API}/runs",
         response_model=None,
@@ -96,7 +97,7 @@ def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
+def _add_answer(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
         edition = shelf.edition(name, version)
 
@@ -117,7 +118,7 @@ def _add_answer(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> 
     )(endpoint)
 
 
-def _add_picture(app: FastAPI, shelf: Shelf, kind: str, told: catalogue.Kind) -> None:
+def _add_picture(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
         edition = shelf.edition(name, version)
         found = catalogue.picture(edition, kind, parameters)
@@ -156,7 +157,7 @@ def _bounded(kind: type) -> Any:
     return Annotated[int, Query(ge=0, le=LARGEST)] if kind is int else Annotated[str, Query(max_length=300)]
 
 
-def _headers(shelf: Shelf, edition: Edition, version: str, *, lasts: bool = True) -> dict[str, str]:
+def _headers(shelf: OpenRuns, edition: OpenVersion, version: str, *, lasts: bool = True) -> dict[str, str]:
     """Answers asked for by number, hash and software last for ever; what `current` or a number means is asked again."""
     return {
         "Cache-Control": FOREVER if lasts and version == edition.address else "no-cache",

@@ -16,7 +16,7 @@ from typing import Any
 from atlas.arrays import SIGNS
 from flows.viewer import assets
 from flows.viewer.answers import about, catalogue, images, units
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
 from flows.viewer.assets import Assets
 from storage.errors import NoSpace, UsageError
@@ -57,7 +57,7 @@ class Piece:
 class Exporter:
     """Lists the files of an export and writes them."""
 
-    def __init__(self, edition: Edition, page: Assets) -> None:
+    def __init__(self, edition: OpenVersion, page: Assets) -> None:
         self.edition, self.page = edition, page
 
     def pieces(self) -> Iterator[Piece]:
@@ -259,11 +259,11 @@ def check_place(folder: Path) -> None:
         raise UsageError(f"{folder} is there and is no export of actlas; name a new folder")
 
 
-def pieces(edition: Edition) -> list[Piece]:
+def pieces(edition: OpenVersion) -> list[Piece]:
     """Return the files of an export. Raises Incomplete where the page is not built."""
     return list(Exporter(edition, assets.load()).pieces())
 
 
-def made_from(edition: Edition) -> dict[str, Any]:
+def made_from(edition: OpenVersion) -> dict[str, Any]:
     """Return what an export says of itself."""
     return {"actlas": installed("actlas"), "run": edition.run.name, "version": edition.tag}

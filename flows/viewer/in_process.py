@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message
 
 from flows.viewer import app, assets
-from flows.viewer.answers.open_runs import Shelf
-from flows.viewer.model.worker import Desk
+from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model.worker import ModelWorker
 from flows.viewer.security import Rules
 
 HOST = "localhost"
@@ -30,12 +30,12 @@ class Answer:
     body: bytes
 
 
-class Inside:
+class InProcessViewer:
     """The application over a store. The process with the model is started by the first question that needs it."""
 
     def __init__(self, store: str, *, uploads: bool = True) -> None:
-        self.desk = Desk(store) if uploads else None
-        self.app: ASGIApp = app.make(Shelf(store), assets.load(), Rules(hosts=(HOST,)), self.desk)
+        self.desk = ModelWorker(store) if uploads else None
+        self.app: ASGIApp = app.make(OpenRuns(store), assets.load(), Rules(hosts=(HOST,)), self.desk)
 
     def ask(self, address: str, method: str = "GET", body: bytes = b"") -> Answer:
         """Ask what a browser would ask a server, by the path and query of its address."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
-from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.assets import Assets
 from storage.errors import ActlasError, NotFound
 
@@ -23,7 +23,7 @@ DATA = ("/api/", "/pictures/", "/assets/")
 OURS = ("", "/", "/api", "/help")
 
 
-def add_to(app: FastAPI, shelf: Shelf, assets: Assets) -> None:
+def add_to(app: FastAPI, shelf: OpenRuns, assets: Assets) -> None:
     """Add the page and its files. Addresses of what is not there get the page with 404; it says so itself."""
     page = assets.page()
 
@@ -47,7 +47,7 @@ def add_to(app: FastAPI, shelf: Shelf, assets: Assets) -> None:
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
 
 
-def is_there(shelf: Shelf, path: str) -> bool:
+def is_there(shelf: OpenRuns, path: str) -> bool:
     """Tell whether an address of the page leads to something."""
     if path in OURS:
         return True
@@ -70,7 +70,7 @@ def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
     return None
 
 
-def _has_run(shelf: Shelf, name: str, version: str | None) -> bool:
+def _has_run(shelf: OpenRuns, name: str, version: str | None) -> bool:
     try:
         shelf.edition(name, version or "current")
     except ActlasError:
@@ -78,7 +78,7 @@ def _has_run(shelf: Shelf, name: str, version: str | None) -> bool:
     return True
 
 
-def _has(shelf: Shelf, found: re.Match[str]) -> bool:
+def _has(shelf: OpenRuns, found: re.Match[str]) -> bool:
     edition, what = shelf.edition(found["name"], found["version"] or "current"), unquote(found["what"])
     if found["place"] == "image":
         return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < edition.run.version.about["ids"]

@@ -73,7 +73,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-class Guard:
+class SecurityMiddleware:
     """Wraps the application: refuses what the rules do not allow, and adds the headers to every answer."""
 
     def __init__(self, app: ASGIApp, rules: Rules, uploads: Sequence[str]) -> None:

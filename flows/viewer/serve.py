@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import uvicorn
 
 from flows.viewer import app, assets
-from flows.viewer.answers.open_runs import Shelf
-from flows.viewer.model.worker import Desk
+from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model.worker import ModelWorker
 from flows.viewer.security import Rules
 from storage.errors import UsageError
 
@@ -37,12 +37,12 @@ class Options:
 
 def serve(store: str, name: str | None, options: Options, opened: Callable[[str], None]) -> None:
     """Answer until interrupted; `opened` is told the address as soon as it answers."""
-    shelf = Shelf(store)
+    shelf = OpenRuns(store)
     if name:
         run, _, version = name.partition("@")
         shelf.edition(run, version or "current")
     page, rules = assets.load(), rules_of(options)
-    desk = Desk(store, options.seconds) if options.uploads else None
+    desk = ModelWorker(store, options.seconds) if options.uploads else None
     with listening(options) as sock:
         port = sock.getsockname()[1]
         application = app.make(shelf, page, rules, desk)

@@ -20,7 +20,7 @@ from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages.tasks import Make, Outcome, Work
+from flows.stages.tasks import Outcome, Output, Task
 from storage.errors import BadWeights, Changed, Locked, Unreadable
 from storage.store.store import Store
 
@@ -82,7 +82,7 @@ def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
 
     execute = prefect_flow.stages.execute
 
-    def changed(work: Work) -> list[Outcome]:
+    def changed(work: Task) -> list[Outcome]:
         return execute(replace(work, how=work.how | {"config": work.how["config"] | {"seed": 1}}))
 
     pipeline.run(corpus.config(images, tmp_path / "inline", until="collect"), Inline())
@@ -181,12 +181,12 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     """`layout` uses none, so it is also the mutant: without the tag, two tasks run at once."""
     from prefect import flow
 
-    from flows.scheduling import prefect_flow
+    from flows.scheduling import prefect_flow, states
 
-    client.create_concurrency_limit(tag=prefect_flow.GPU_TAG, concurrency_limit=1)
+    client.create_concurrency_limit(tag=states.GPU_TAG, concurrency_limit=1)
     running, peak, both = [], [], threading.Barrier(2)
 
-    def execute(work: Work) -> list[object]:
+    def execute(work: Task) -> list[object]:
         running.append(work)
         peak.append(len(running))
         time.sleep(0.7)
@@ -198,8 +198,8 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     @flow(persist_result=False)
     def one(number: int) -> None:
         both.wait()
-        engine = prefect_flow.PrefectEngine(prefect_flow.Page(), [prefect_flow.GPU_TAG])
-        engine.run([Work(stage=stage, store="s", makes=(Make(stage=stage, key=str(number)),))])
+        engine = prefect_flow.PrefectEngine(prefect_flow.Page(), [states.GPU_TAG])
+        engine.run([Task(stage=stage, store="s", outputs=(Output(stage=stage, key=str(number)),))])
 
     # a bare thread has the settings of when Prefect was first imported, and would start a server of its own
     contexts = [contextvars.copy_context() for _ in range(2)]
@@ -212,24 +212,24 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
 
 
 def test_the_tag_is_there_where_the_device_is_a_gpu(quick: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.scheduling import prefect_flow
+    from flows.scheduling import states
 
-    assert prefect_flow.gpu_tags(quick.model_copy(update={"device": "cpu"})) == []
+    assert states.gpu_tags(quick.model_copy(update={"device": "cpu"})) == []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert prefect_flow.gpu_tags(quick.model_copy(update={"device": "auto"})) == [prefect_flow.GPU_TAG]
+    assert states.gpu_tags(quick.model_copy(update={"device": "auto"})) == [states.GPU_TAG]
 
 
 def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunConfig) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.scheduling import prefect_flow, update_events
+    from flows.scheduling import prefect_flow, states, update_events
 
     nowhere = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
-    with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="--engine inline"):
+    with temporary_settings(nowhere), pytest.raises(states.ServerUnreachable, match="--engine inline"):
         prefect_flow.run(quick)
     assert not Path(quick.store).exists()
     update = model_updates.Update(name="small", weights="w", sha256="0", announced="")
-    with temporary_settings(nowhere), pytest.raises(prefect_flow.ServerUnreachable, match="nobody was told"):
+    with temporary_settings(nowhere), pytest.raises(states.ServerUnreachable, match="nobody was told"):
         update_events.emit(update)
 
 

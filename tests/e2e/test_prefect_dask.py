@@ -13,7 +13,7 @@ from support.trees import tree
 
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages.tasks import Make, Work
+from flows.stages.tasks import Output, Task
 
 
 @pytest.mark.usefixtures("server")
@@ -42,8 +42,8 @@ def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypat
     from prefect.client.orchestration import get_client
 
     from flows.scheduling import on_cluster
-    from flows.scheduling.prefect_flow import GPU_TAG
-    from flows.scheduling.run_report import Page
+    from flows.scheduling.run_report import RunReport
+    from flows.scheduling.states import GPU_TAG
 
     cluster = SimpleNamespace(settled=lambda c: c, counts_gpus=counted, run=lambda works, advance: [])
     monkeypatch.setattr(on_cluster.dask_engine, "on", lambda spec, store: nullcontext(cluster))
@@ -52,9 +52,9 @@ def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypat
 
     @flow(name=f"gpus-{counted}", persist_result=False)
     def two_stages() -> str:
-        engine = on_cluster.run(config, Page(), "local:2", wait=False)
+        engine = on_cluster.run(config, RunReport(), "local:2", wait=False)
         for stage in ("icons", "layout"):
-            engine.run([Work(stage=stage, store="s", makes=(Make(stage=stage, key="k"),))])
+            engine.run([Task(stage=stage, store="s", outputs=(Output(stage=stage, key="k"),))])
         return str(flow_run.id)
 
     mine = two_stages()

@@ -20,9 +20,10 @@ import pytest
 from PIL import Image
 from support import viewing
 
-from flows.questions import classes, runs
+from flows.questions import cells as cell_answers
+from flows.questions import classes, patches
 from flows.viewer import security, serve
-from flows.viewer.model import image_routes
+from flows.viewer.model import limits
 from storage.errors import UsageError
 from storage.run import open_run
 
@@ -60,7 +61,10 @@ def test_answers_are_those_of_the_queries(ask: Any, served: viewing.Served) -> N
         assert np.allclose([row[1] for row in rows], facts.class_mean[i, : len(rows)], rtol=1e-2, atol=1e-6)
         assert np.allclose([row[2] for row in rows], facts.class_share[i, : len(rows)], atol=1e-3)
     row, col = int(cells.row[4]), int(cells.col[4])
-    told, known = ask(f"{API}/cell", layer=LAYER, grid=4, row=row, col=col).json(), runs.cell(run, LAYER, 4, row, col)
+    told, known = (
+        ask(f"{API}/cell", layer=LAYER, grid=4, row=row, col=col).json(),
+        cell_answers.cell(run, LAYER, 4, row, col),
+    )
     assert told["count"] == known["count"]
     assert [unit["unit"] for unit in told["units"]] == [unit["unit"] for unit in known["units"]]
     assert [row["class"] for row in told["classes"]] == [row["class"] for row in known["classes"]]
@@ -68,7 +72,7 @@ def test_answers_are_those_of_the_queries(ask: Any, served: viewing.Served) -> N
     of = ask(f"{API}/class", layer=LAYER, grid=4, of="2").json()
     assert np.allclose(of["mean"], [cell["mean"] for cell in classes.class_map(run, LAYER, 4, "2")["cells"]], rtol=1e-4)
     unit = ask(f"{API}/unit", layer=LAYER, unit=3).json()
-    top = runs.top(run, LAYER, 3)
+    top = patches.top(run, LAYER, 3)
     assert [p["image_id"] for p in unit["positive"]["patches"]] == [p["image_id"] for p in top["patches"]]
     strongest = unit["cells"]["strongest"][0]
     assert np.isclose(strongest["mean"], cells.mean[:, 3].max(), rtol=1e-3)
@@ -299,7 +303,7 @@ def test_an_upload_is_sent_and_not_read(served: viewing.Served) -> None:
 
 
 def test_an_upload_that_does_not_arrive_is_given_up(served: viewing.Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_routes, "ARRIVES", 0.2)
+    monkeypatch.setattr(limits, "ARRIVES", 0.2)
     where = f"{API}/locate?layer={LAYER}&grid=4"
     status, _, body = raw(served, where, "POST", {"Content-Length": "1000"}, b"\x89PNG")
     assert (status, b"did not arrive" in body) == (400, True)

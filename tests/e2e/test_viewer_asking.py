@@ -15,9 +15,9 @@ import httpx
 import pytest
 from support import viewing
 
-from flows.viewer.answers import build_id, moved
-from flows.viewer.model import answer_image, image_routes, worker
-from flows.viewer.model.requests import Waiting
+from flows.viewer.answers import build_id, errors, moved
+from flows.viewer.model import child, limits, worker
+from flows.viewer.model.requests import Requests
 from storage.run import open_run
 
 LAYER = "features.5"
@@ -109,14 +109,14 @@ def serve_faults(store: str, pipe: Any) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("planted in /home/somebody")
 
-    answer_image.QUESTIONS["locate"] = fail  # in a process of its own
-    worker.serve_questions(store, pipe)
+    child.QUESTIONS["locate"] = fail  # in a process of its own
+    child.serve_questions(store, pipe)
 
 
 def test_a_model_that_fails_is_a_fault_of_the_server(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker, "serve_questions", serve_faults)
+    monkeypatch.setattr(child, "serve_questions", serve_faults)
     with viewing.serving(served.store) as address:
         answer = locate(address, id=3)
     assert (answer.status_code, "failed" in answer.json()["error"]) == (500, True)
@@ -157,7 +157,9 @@ def test_an_image_that_is_gone_changed_or_broken_is_not_found(served: viewing.Se
 
 def test_many_who_ask_the_same_are_answered_once(served: viewing.Served, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(worker.Desk, "ask", lambda self, *what: asked.append(what) or time.sleep(1) or {"is": "so"})
+    monkeypatch.setattr(
+        worker.ModelWorker, "ask", lambda self, *what: asked.append(what) or time.sleep(1) or {"is": "so"}
+    )
     with viewing.serving(served.store) as address, ThreadPoolExecutor(16) as pool:
 
         def links(_: int) -> httpx.Response:
@@ -172,7 +174,7 @@ def test_who_leaves_frees_the_place_if_nobody_else_waits(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five may be there: six who leave, one after another, would otherwise leave no place for the seventh."""
-    monkeypatch.setattr(worker, "serve_questions", serve_slowly)
+    monkeypatch.setattr(child, "serve_questions", serve_slowly)
     with viewing.serving(served.store) as address:
         for _ in range(6):
             with pytest.raises(httpx.ReadTimeout):
@@ -183,7 +185,7 @@ def test_who_leaves_frees_the_place_if_nobody_else_waits(
 def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() -> None:
     """What ends the process costs the next one the model's loading; what never ends is not waited for."""
     for grace, kept in ((60.0, True), (0.0, False)):
-        asked = worker.Desk("", 60, serve=serve_slowly, grace=grace)
+        asked = worker.ModelWorker("", 60, serve=serve_slowly, grace=grace)
         left = threading.Event()
         left.set()
         try:
@@ -194,11 +196,11 @@ def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() 
             if kept:
                 assert asked.ask("slow", {}, b"", late) == "slow"
             else:
-                with pytest.raises(worker.Busy):
+                with pytest.raises(errors.Busy):
                     asked.ask("slow", {}, b"", late)
             assert process is not None
             assert process.is_alive() is kept
-            with pytest.raises(worker.Busy, match="nobody"):
+            with pytest.raises(errors.Busy, match="nobody"):
                 asked.ask("first", {}, b"", left)
         finally:
             asked.close()
@@ -220,7 +222,7 @@ def test_too_many_comparisons_and_pictures_at_once_are_turned_away(
         full = httpx.get(f"{served.address}{API}/moved", params={"layer": LAYER, "since": f"small@{tag}"})
     assert (full.status_code, "too many comparisons" in full.json()["error"]) == (429, True)
     assert full.headers["retry-after"] == "1"
-    monkeypatch.setattr(image_routes, "READ_AT_ONCE", 0)
+    monkeypatch.setattr(limits, "READ_AT_ONCE", 0)
     with viewing.serving(served.store) as address:
         full = locate(address, id=3)
     assert (full.status_code, "too many pictures" in full.json()["error"]) == (429, True)
@@ -235,7 +237,7 @@ class Here:
 
 def test_who_waits_in_loops_of_their_own_share_an_answer_too() -> None:
     """As in a notebook, where each request has its own."""
-    asked, start = Waiting(), threading.Barrier(4)
+    asked, start = Requests(), threading.Barrier(4)
     made = []
 
     def work(_: threading.Event) -> bytes:

@@ -12,7 +12,7 @@ from support import viewing
 
 from flows import cli
 from flows.viewer import export
-from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.answers.open_runs import OpenRuns
 
 LAYER = "features.5"
 
@@ -228,7 +228,7 @@ def test_names_of_files_are_numbers(exported: Path) -> None:
 
 
 def test_every_picture_and_answer_is_what_the_server_gives(exported: Path) -> None:
-    edition = Shelf(str(exported.parent / "store")).edition("small")
+    edition = OpenRuns(str(exported.parent / "store")).edition("small")
     pieces: dict[str, Any] = {piece.path: piece for piece in export.Exporter(edition, viewing.page()).pieces()}
     there = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()} - {export.MARK}
     assert there == set(pieces)

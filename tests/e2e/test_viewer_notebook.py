@@ -87,7 +87,7 @@ def test_without_anywidget_it_says_what_to_install(atlas: notebook.Atlas, monkey
 
 
 def test_the_kernel_answers_as_the_server_does(store: Path) -> None:
-    within = in_process.Inside(str(store), uploads=False)
+    within = in_process.InProcessViewer(str(store), uploads=False)
     with viewing.serving(store, uploads=False) as address:
         for path in (
             "/api/1/runs",

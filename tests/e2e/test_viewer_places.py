@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from support import viewing
 
-from flows.comparing import measure
+from flows.comparing import compare
 from flows.viewer.answers import catalogue, moved
-from flows.viewer.answers.open_runs import Shelf
+from flows.viewer.answers.open_runs import OpenRuns
 from storage.errors import NotFound
 from storage.run import open_run
 
@@ -30,10 +30,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
 
 def told_and_columns(store: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what `actlas compare` says of the layer, and what the viewer does."""
-    shelf = Shelf(str(store))
+    shelf = OpenRuns(str(store))
     old, new = shelf.edition("small", "1"), shelf.edition("small", "2")
     columns = catalogue.answer(new, "moved", {"layer": LAYER, "since": f"small@{old.tag}"})
-    answer = measure.compare(str(store), ["small@1", "small@2"], layers=[LAYER], noisy=False)
+    answer = compare.compare(str(store), ["small@1", "small@2"], layers=[LAYER], noisy=False)
     return answer["steps"][0]["layers"][0], columns
 
 
@@ -58,7 +58,7 @@ def test_what_moved_is_what_compare_says(served: viewing.Served, monkeypatch: py
 
 
 def test_a_comparison_is_asked_for_by_hash(served: viewing.Served) -> None:
-    edition = Shelf(str(served.store)).edition("small")
+    edition = OpenRuns(str(served.store)).edition("small")
     for since in ("small@1", "small@1-00000000", "small@9-00000000", "../x@1-00000000"):
         with pytest.raises(NotFound):
             catalogue.answer(edition, "moved", {"layer": LAYER, "since": since})
@@ -71,8 +71,8 @@ def test_a_comparison_is_asked_for_by_hash(served: viewing.Served) -> None:
 def test_a_comparison_is_made_anew_once_the_noise_is_known(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edition = Shelf(str(served.store)).edition("small")
-    asked = {"layer": LAYER, "since": f"small@{Shelf(str(served.store)).edition('small', '1').tag}"}
+    edition = OpenRuns(str(served.store)).edition("small")
+    asked = {"layer": LAYER, "since": f"small@{OpenRuns(str(served.store)).edition('small', '1').tag}"}
     made = []
     monkeypatch.setattr(moved, "_measured", lambda *what: made.append(what[-1]) or {"known": what[-1]})
     for known in (False, False, True, True):
@@ -234,18 +234,20 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
     asked = {"layer": LAYER, "id": "7", "method": "gradient", "of": "1"}
     answer = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked, timeout=120).json()
     _, _, found = saliency.explain(
-        model_context.look(str(served.store), run="small"), "7", "class:1", method="gradient"
+        model_context.open_context(str(served.store), run="small"), "7", "class:1", method="gradient"
     )
     sent = np.frombuffer(base64.b64decode(answer["map"]), np.int8).reshape(answer["rows"], answer["cols"])
     assert np.abs(sent / 127 - colours.scaled(found)).max() < 1 / 127
-    other = saliency.explain(model_context.look(str(served.store), run="small"), "7", "class:0", method="gradient")[2]
+    other = saliency.explain(
+        model_context.open_context(str(served.store), run="small"), "7", "class:0", method="gradient"
+    )[2]
     assert np.abs(sent / 127 - colours.scaled(other)).max() > 0.1
     wrong = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked | {"method": "tea leaves"})
     assert wrong.status_code == 400
 
 
 def test_units_go_with_a_class_as_their_cards_say(served: viewing.Served, page: viewing.Page) -> None:
-    edition = Shelf(str(served.store)).edition("small", "1")
+    edition = OpenRuns(str(served.store)).edition("small", "1")
     told = catalogue.answer(edition, "speaks", {"layer": LAYER, "of": "1"})["correlation"]
     for unit in (0, 5, 11):
         card = catalogue.answer(edition, "card", {"layer": LAYER, "unit": unit})["classes"]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support import slow_desk, viewing
 
-from flows.viewer.model import image_routes, worker
+from flows.viewer.model import child, limits
 from storage.store.store import Contents, Store
 
 LAYER = "features.5"
@@ -43,26 +43,26 @@ def plain(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("question", ASKED)
 def test_too_many_pixels_or_bytes_are_refused_in_one_line(served: viewing.Served, question: str) -> None:
-    assert image_routes.PIXELS_MOST == 40_000_000
+    assert limits.PIXELS_MOST == 40_000_000
     large = plain(8000, 5001)
     assert len(large) < 100_000
     many = post(served.address, question, large)
     said = "this image can't be used: 8,000 × 5,001 pixels, more than 40,000,000"
     assert (many.status_code, many.json()) == (400, {"error": said})
-    padded = b"\x89PNG\r\n\x1a\n" + b"\0" * (image_routes.LARGEST - 7)
+    padded = b"\x89PNG\r\n\x1a\n" + b"\0" * (limits.LARGEST - 7)
     for sent in (padded, iter([padded])):  # with its length told, and in pieces
         heavy = post(served.address, question, sent)
-        assert (heavy.status_code, heavy.json()) == (400, {"error": image_routes.TOO_LARGE})
-    assert "16 MiB" in image_routes.TOO_LARGE
+        assert (heavy.status_code, heavy.json()) == (400, {"error": limits.TOO_LARGE})
+    assert "16 MiB" in limits.TOO_LARGE
     allowed = post(served.address, question, padded[:-1])
-    assert allowed.json()["error"] != image_routes.TOO_LARGE
+    assert allowed.json()["error"] != limits.TOO_LARGE
     assert post(served.address, question, plain(2000, 1000)).status_code == 200
 
 
 def test_what_takes_too_long_is_ended_and_the_next_question_is_answered(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "serve_questions", slow_desk.serve)
+    monkeypatch.setattr(child, "serve_questions", slow_desk.serve)
     with viewing.serving(served.store, seconds=2.5) as address:
         late = post(address, "explain", plain(8, 8))
         said = "no answer within 2.5 s; try a smaller picture, or a shallower layer"

@@ -20,8 +20,8 @@ from PIL import Image
 from support import viewing
 
 from flows.viewer.answers import about, cells
-from flows.viewer.answers.open_runs import Shelf
-from flows.viewer.model import worker
+from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model import child
 from storage.run import open_run
 from storage.store.results import Result
 
@@ -95,7 +95,7 @@ def test_facets_are_pictures_that_differ_and_are_kept(served: viewing.Served) ->
 def test_leaving_ends_a_drawing_and_no_other_answer_waits_for_it(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "serve_behind", viewing.serve_never)
+    monkeypatch.setattr(child, "serve_behind", viewing.serve_never)
     with viewing.serving(served.store, seconds=240) as address:
         before = len(multiprocessing.active_children())
         study(address, "links", FIRST, 1)
@@ -126,7 +126,7 @@ def test_the_contrast_of_a_cell_is_that_of_its_patches(served: viewing.Served, m
     place = {"layer": LAYER, "grid": 4, "row": int(known.row[0]), "col": int(known.col[0])}
     stored = run.members(*place.values())["picture"].to_pylist()
     by_hand = [np.asarray(Image.open(io.BytesIO(data)), np.float64).std(axis=(0, 1)).mean() / 255 for data in stored]
-    edition = Shelf(str(served.store)).edition("small")
+    edition = OpenRuns(str(served.store)).edition("small")
     told = cells.one(edition, **place)
     assert told["contrast"] == pytest.approx(np.median(by_hand), abs=5e-3)
     for limit, flat in ((told["contrast"] * 1.1, True), (told["contrast"] * 0.9, False)):
@@ -140,7 +140,7 @@ def test_a_run_remembers_its_libraries(served: viewing.Served, monkeypatch: pyte
     assert told["versions"]["actlas"] == [installed("actlas")]
     assert (told["unrecorded"], told["results"]) == (0, len(open_run(served.store, "small").version.stages))
     monkeypatch.setattr(Result, "happened", lambda result: {})
-    edition = Shelf(str(served.store)).edition("small")
+    edition = OpenRuns(str(served.store)).edition("small")
     assert about.libraries(edition) == {"versions": {}, "results": told["results"], "unrecorded": told["results"]}
 
 

@@ -19,7 +19,7 @@ from support import corpus
 from atlas.layout import layout as layouts
 from flows import cli
 from flows.comparing import answer as comparison_answer
-from flows.comparing import layout_noise, measure, pairs, thresholds, unit_changes
+from flows.comparing import compare, layout_noise, measure, pairs, thresholds, unit_changes
 from flows.comparing import table as comparison_table
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
@@ -97,7 +97,7 @@ def test_drift_is_scipys_over_the_joined_samples(store: Path, answer: dict[str, 
 
 def test_mutant_samples_paired_by_row_are_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs.pairing, "shared", lambda a, b: (np.arange(220), np.arange(220)[::-1]))
-    assert wrong_drifts(store, measure.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False))
+    assert wrong_drifts(store, compare.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False))
 
 
 def test_scrambled_units_come_first_and_unchanged_layers_are_still(answer: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ def test_overlap_is_that_of_the_listed_patches(store: Path, answer: dict[str, An
 
 def test_mutant_overlap_by_rank_is_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unit_changes, "overlap", lambda a, b: (a == b).mean(axis=1))
-    made = measure.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False)
+    made = compare.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False)
     assert {row["unit"]: row["overlap"] for row in layer_of(made, 0, LATE)["units"]} != pytest.approx(overlaps(store))
 
 
@@ -167,7 +167,7 @@ def test_a_turned_layout_is_brought_over(store: Path, monkeypatch: pytest.Monkey
 
     def early(frame: str) -> Any:
         monkeypatch.setattr(pairs, "frame_of", lambda run, layer: frame.format(run.number))
-        found = measure.compare(str(store), ["small@2", "small@3"], layers=[EARLY], noisy=False)
+        found = compare.compare(str(store), ["small@2", "small@3"], layers=[EARLY], noisy=False)
         return layer_of(found, 0, EARLY)
 
     monkeypatch.setattr(Run, "layout", turned)
@@ -212,13 +212,13 @@ def test_noise_is_kept_and_measured_once(store: Path, steps: Any, monkeypatch: p
 def test_runs_that_share_nothing_are_refused(store: Path, images: Path, tmp_path: Path) -> None:
     pipeline.run(corpus.config(images, store, name="apart", limit=40, seed=5, until="layout", layers=(LATE,)), Inline())
     with pytest.raises(NotFound, match=r"apart@1 has no layout of 'features.2'"):
-        measure.compare(str(store), ["small", "apart"], layers=[EARLY])
+        compare.compare(str(store), ["small", "apart"], layers=[EARLY])
     with pytest.raises(UsageError, match="two runs or more"):
-        measure.compare(str(store), ["small"])
+        compare.compare(str(store), ["small"])
     corpus.write_images(tmp_path / "others" / "deeper", 30, seed=9)
     pipeline.run(corpus.config(tmp_path / "others", store, name="others", until="layout"), Inline())
     with pytest.raises(UsageError, match="no sample of features"):
-        measure.compare(str(store), ["small", "others"])
+        compare.compare(str(store), ["small", "others"])
 
 
 def test_the_same_images_elsewhere_are_the_same_samples(store: Path, images: Path, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_same_images_elsewhere_are_the_same_samples(store: Path, images: Pat
     shutil.copytree(images, tmp_path / "moved")
     (tmp_path / "moved" / "noise" / "0002.png").unlink()
     pipeline.run(corpus.config(tmp_path / "moved", store, name="moved", until="layout"), Inline())
-    made = measure.compare(str(store), ["small@1", "moved"], noisy=False)["steps"][0]["layers"][0]
+    made = compare.compare(str(store), ["small@1", "moved"], noisy=False)["steps"][0]["layers"][0]
     assert made["samples"] >= 2 * 109
     assert made["drift"]["q95"] == pytest.approx(0, abs=1e-6)
     assert made["overlap"] == 1

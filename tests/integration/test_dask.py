@@ -26,7 +26,7 @@ import torch
 from support import corpus, slow_net
 from support.trees import strays, tree
 
-from flows import launch, progress
+from flows import cores, launch, progress
 from flows.cluster import engine as cluster_engine
 from flows.cluster import worker as cluster_worker
 from flows.config import EXTRAS
@@ -36,7 +36,7 @@ from flows.pipeline import plan
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.stages import libraries
-from flows.stages.tasks import Make, Work
+from flows.stages.tasks import Output, Task
 from storage.errors import UsageError
 from storage.store.store import Store, stage_key
 
@@ -123,7 +123,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[list[int]]:
     """Kill the worker that has the most to do, once, when `after` tasks are done."""
     done, killed, result = itertools.count(1), [], cluster_engine.OnDask._result
 
-    def and_kill(self: Any, future: Any, work: Work, *, last: bool) -> Any:
+    def and_kill(self: Any, future: Any, work: Task, *, last: bool) -> Any:
         if next(done) == after:
             busy = max(self._client.processing().items(), key=lambda item: len(item[1]))[0]
             killed.extend(self._client.run(os.getpid, workers=[busy]).values())
@@ -140,7 +140,7 @@ def test_processes_of_this_machine_share_its_cores(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     before = torch.get_num_threads()
-    launch.share_cores()
+    cores.share_cores()
     try:
         with cluster_engine.on("local:2", str(tmp_path)) as engine:
             assert engine._client is None, "a run that finds everything starts no worker"
@@ -241,7 +241,7 @@ def test_other_versions_are_refused(
     other = json.loads(cluster_worker.environment()) | {"torch": "0.4.1"}
     monkeypatch.setattr(cluster_worker, "environment", lambda: json.dumps(other))
     with pytest.raises(
-        cluster_worker.Unfit, match=r"the worker tcp://\S+ has torch \S+ where the run has 0\.4\.1: give"
+        cluster_worker.UnfitWorker, match=r"the worker tcp://\S+ has torch \S+ where the run has 0\.4\.1: give"
     ):
         run(cluster.scheduler_address, images, tmp_path)
 
@@ -254,23 +254,25 @@ def test_a_worker_that_does_not_see_the_store_is_refused(
         yield tmp_path / "not-mounted" / "tmp" / purpose
 
     monkeypatch.setattr(cluster_engine, "scratch", elsewhere)
-    with pytest.raises(cluster_worker.Unfit, match=r"does not see the run's store at \S+/not-mounted: mount it"):
+    with pytest.raises(cluster_worker.UnfitWorker, match=r"does not see the run's store at \S+/not-mounted: mount it"):
         run(cluster.scheduler_address, images, tmp_path)
 
 
 def test_a_worker_with_another_model_is_refused(
     cluster: distributed.LocalCluster, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = prepared.open_subject
-    monkeypatch.setattr(prepared, "open_subject", lambda *a, **k: dataclasses.replace(opened(*a, **k), whole="other"))
-    with pytest.raises(cluster_worker.Unfit, match=r"the worker tcp://\S+: model support\S+ changed while the run"):
+    opened = prepared.prepare
+    monkeypatch.setattr(prepared, "prepare", lambda *a, **k: dataclasses.replace(opened(*a, **k), whole="other"))
+    with pytest.raises(
+        cluster_worker.UnfitWorker, match=r"the worker tcp://\S+: model support\S+ changed while the run"
+    ):
         run(cluster.scheduler_address, images, tmp_path)
     assert not list(tmp_path.glob("stages/collect/*"))
 
 
 def test_a_worker_takes_one_task_at_a_time() -> None:
-    told = cluster_worker.Told(run="", beacon="", folder="", threads=1, environment="{}")
-    with pytest.raises(cluster_worker.Unfit, match="the worker tcp://w takes 4 tasks at once"):
+    told = cluster_worker.RunFacts(run="", beacon="", folder="", threads=1, environment="{}")
+    with pytest.raises(cluster_worker.UnfitWorker, match="the worker tcp://w takes 4 tasks at once"):
         cluster_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
 
 
@@ -313,14 +315,14 @@ def test_a_task_names_whole_paths_and_the_device_of_its_keys(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.safetensors").touch()
     config = corpus.config(Path("photos"), Path("store"), weights="w.safetensors", device="auto")
-    sent = cluster_engine.portable(Work(stage="cells", store="store", makes=(), how={"config": config.model_dump()}))
+    sent = cluster_engine.portable(Task(stage="cells", store="store", outputs=(), how={"config": config.model_dump()}))
     told = sent.how["config"]
     assert sent.store == told["store"] == str(tmp_path / "store")
     assert (told["images"], told["weights"]) == (str(tmp_path / "photos"), str(tmp_path / "w.safetensors"))
     assert told["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     for images in ("sample-photos", "memory://bucket/photos"):
         how = {"config": config.model_dump() | {"images": images, "weights": "random"}}
-        told = cluster_engine.portable(Work(stage="cells", store="s", makes=(), how=how)).how["config"]
+        told = cluster_engine.portable(Task(stage="cells", store="s", outputs=(), how=how)).how["config"]
         assert (told["images"], told["weights"]) == (images, "random")
 
 
@@ -334,7 +336,7 @@ class Noting:
     def scheduler_info(self) -> dict[str, Any]:
         return {"workers": self.workers}
 
-    def submit(self, function: object, work: Work, *args: object, resources: object, **options: object) -> None:
+    def submit(self, function: object, work: Task, *args: object, resources: object, **options: object) -> None:
         self.asked[work.stage] = resources
 
 
@@ -348,8 +350,8 @@ def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) 
         assert config.device == ("cuda" if declared else "auto")
         for device in ("cuda", "cpu"):
             for stage in ("collect", "layout"):
-                make = Make(stage=stage, key="k")
-                engine._submit(client, Work(stage=stage, store="", makes=(make,), how={"config": {"device": device}}))
+                make = Output(stage=stage, key="k")
+                engine._submit(client, Task(stage=stage, store="", outputs=(make,), how={"config": {"device": device}}))
             gpu = {"GPU": 1} if declared and device == "cuda" else None
             assert client.asked == {"collect": gpu, "layout": None}
 
@@ -361,15 +363,15 @@ def test_a_task_for_a_gpu_waits_for_one_when_the_worker_that_had_it_is_gone() ->
         engine._client = client  # type: ignore[assignment]
         settled = engine.settled(corpus.config(Path("i"), Path("s")))
         client.workers = {"the other": {"resources": {}}}
-        make = Make(stage="collect", key="k")
+        make = Output(stage="collect", key="k")
         how = {"config": {"device": settled.device}}
-        engine._submit(client, Work(stage="collect", store="", makes=(make,), how=how))
+        engine._submit(client, Task(stage="collect", store="", outputs=(make,), how=how))
     assert client.asked == {"collect": {"GPU": 1}}
 
 
 def test_a_machine_without_a_gpu_plans_for_those_that_have_one() -> None:
     config = corpus.config(Path("i"), Path("s"), device="cuda")
-    assert prepared.open_subject(config, here=False).device.type == "cuda"
+    assert prepared.prepare(config, here=False).device.type == "cuda"
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="no CUDA device here"):
-            prepared.open_subject(config)
+            prepared.prepare(config)

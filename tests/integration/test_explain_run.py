@@ -17,9 +17,9 @@ from atlas.model import fingerprint
 from flows import cli
 from flows.drawing import illustrator
 from flows.model import context as model_context
-from flows.model.context import Look
+from flows.model.context import ModelContext
 from flows.one_image import explain
-from flows.one_image.explain import Told
+from flows.one_image.explain import Question
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from storage.artefacts import pictures
@@ -37,21 +37,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def look(store: str) -> Look:
-    return model_context.look(store, run="small")
+def look(store: str) -> ModelContext:
+    return model_context.open_context(store, run="small")
 
 
 @pytest.fixture(scope="module")
-def answer(look: Look) -> dict[str, Any]:
-    return explain.explain(look, "3", LAYER, to=LATER, told=Told(icons="atlas", cells=5, groups=3))
+def answer(look: ModelContext) -> dict[str, Any]:
+    return explain.explain(look, "3", LAYER, to=LATER, told=Question(icons="atlas", cells=5, groups=3))
 
 
-def test_each_block_has_the_icon_of_the_likest_cell(look: Look, answer: dict[str, Any]) -> None:
+def test_each_block_has_the_icon_of_the_likest_cell(look: ModelContext, answer: dict[str, Any]) -> None:
     run, grid = look.run, answer["layer"]["grid"]
     assert run is not None
     cells, samples = run.cells(LAYER, grid["grid"]), run.samples(LAYER).activations
     whiten = whitener(second_moment([samples], samples.shape[1]), EPSILON).numpy()
-    told = Told(icons="none", cells=5, groups=3, top=16)
+    told = Question(icons="none", cells=5, groups=3, top=16)
     units = explain.explain(look, "3", LAYER, told=told)["layer"]["grid"]
     for row, col in np.ndindex(5, 5):
         vector = np.zeros(samples.shape[1], np.float32)
@@ -63,7 +63,7 @@ def test_each_block_has_the_icon_of_the_likest_cell(look: Look, answer: dict[str
         assert (grid["pictures"][row, col] == cells.icon[best]).all()
 
 
-def test_what_is_usual_is_the_runs_and_so_are_the_units_pictures(look: Look, answer: dict[str, Any]) -> None:
+def test_what_is_usual_is_the_runs_and_so_are_the_units_pictures(look: ModelContext, answer: dict[str, Any]) -> None:
     run, layer = look.run, answer["layer"]
     assert run is not None
     assert layer["whitened_by"] == "run small"
@@ -76,18 +76,18 @@ def test_what_is_usual_is_the_runs_and_so_are_the_units_pictures(look: Look, ans
     assert answer["later"]["grid"]["pictures"] is not None
 
 
-def test_by_itself_blocks_are_looked_up_and_groups_drawn(look: Look) -> None:
-    told = Told(groups=2, drawing=illustrator.Drawing(steps=1, size=32))
+def test_by_itself_blocks_are_looked_up_and_groups_drawn(look: ModelContext) -> None:
+    told = Question(groups=2, drawing=illustrator.Drawing(steps=1, size=32))
     found = explain.explain(look, "3", LAYER, told=told)["layer"]
     assert found["grid"]["icons_from"].startswith("the nearest cell's icon of run small")
     assert found["groups"]["icons_from"] == "drawn, fast, 1 steps"
 
 
-def test_a_layer_that_the_run_lacks_has_no_atlas(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_that_the_run_lacks_has_no_atlas(look: ModelContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(illustrator, "SAMPLE_PHOTOS", 3)
     with pytest.raises(UsageError, match=r"no run with icons of features.3 is named"):
-        explain.explain(look, "3", "features.3", told=Told(icons="atlas"))
-    told = Told(cells=1, groups=1, drawing=illustrator.Drawing(steps=1, size=32))
+        explain.explain(look, "3", "features.3", told=Question(icons="atlas"))
+    told = Question(cells=1, groups=1, drawing=illustrator.Drawing(steps=1, size=32))
     found = explain.explain(look, "3", "features.3", told=told)["layer"]
     assert (found["whitened_by"], found["grid"]["icons_from"]) == ("3 sample photos", "drawn, fast, 1 steps")
 
@@ -95,7 +95,7 @@ def test_a_layer_that_the_run_lacks_has_no_atlas(look: Look, monkeypatch: pytest
 def test_another_model_than_the_runs_is_refused(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "fingerprints", lambda *_: dict.fromkeys((LAYER, LATER), "another"))
     with pytest.raises(ModelError, match=f"small@1 was made by another model: .* has changed up to {LAYER} since"):
-        model_context.look(store, run="small")
+        model_context.open_context(store, run="small")
 
 
 def test_the_command_answers_of_an_image_of_the_run_and_of_a_file(
@@ -112,11 +112,11 @@ def test_the_command_answers_of_an_image_of_the_run_and_of_a_file(
     assert "no image 4711" in capsys.readouterr().err
 
 
-def test_mutant_the_cell_before_the_likest_is_seen(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_the_cell_before_the_likest_is_seen(look: ModelContext, monkeypatch: pytest.MonkeyPatch) -> None:
     right = illustrator.likeness.nearest
     monkeypatch.setattr(
         illustrator.likeness, "nearest", lambda *asked: (np.maximum(right(*asked)[0] - 1, 0), right(*asked)[1])
     )
-    found = explain.explain(look, "3", LAYER, told=Told(icons="atlas", cells=5, groups=3))
+    found = explain.explain(look, "3", LAYER, told=Question(icons="atlas", cells=5, groups=3))
     with pytest.raises(AssertionError):
         test_each_block_has_the_icon_of_the_likest_cell(look, found)

@@ -22,8 +22,9 @@ from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
+from flows.questions import cells as cell_answers
 from flows.questions import classes as class_answers
-from flows.questions import runs, sql
+from flows.questions import influence, sql
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.images import sources
 from storage.images.decode import decode
@@ -55,7 +56,7 @@ def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfi
 
 def inputs(config: RunConfig, opened: Run, ids: list[int]) -> dict[int, Tensor]:
     """Return what the model takes for these images, decoded one by one."""
-    preprocess, found = prepared.open_subject(config).model.preprocess, {}
+    preprocess, found = prepared.prepare(config).model.preprocess, {}
     for index, data in sources.read(sources.open_source(config.images), opened.listing(sorted(ids))):
         pixels = torch.from_numpy(preprocess.pixels(decode(data)).copy())[None]
         found[sorted(ids)[index]] = preprocess.normalise(pixels)
@@ -64,7 +65,7 @@ def inputs(config: RunConfig, opened: Run, ids: list[int]) -> dict[int, Tensor]:
 
 def by_gradient(config: RunConfig, opened: Run, layer: str) -> np.ndarray:
     """Return every sample's h·∂logit/∂h by one backward pass per class through the unfolded model, `n k`."""
-    subj, samples = prepared.open_subject(config), opened.samples(layer)
+    subj, samples = prepared.prepare(config), opened.samples(layer)
     shown, made = inputs(config, opened, sorted(set(samples.image_id.tolist()))), []
     for i, y, x in zip(samples.image_id.tolist(), samples.y, samples.x, strict=True):
         seen: list[Tensor] = []
@@ -118,7 +119,7 @@ def test_a_cell_names_its_classes(finished: RunConfig, tmp_path: Path, images: P
     cells, made = opened.cells(LATER, 2), opened.attribution(LATER, 2)
     assert cells.classes.tolist() == np.argsort(-made.mean, axis=1).tolist()
     np.testing.assert_array_equal(cells.class_mean, -np.sort(-made.mean, axis=1))
-    answer = runs.cell(opened, LATER, 2, int(cells.row[0]), int(cells.col[0]))
+    answer = cell_answers.cell(opened, LATER, 2, int(cells.row[0]), int(cells.col[0]))
     assert [row["class"] for row in answer["classes"]] == cells.classes[0].tolist()
     assert sum(row["share"] for row in answer["classes"]) == pytest.approx(1, abs=1e-3)
     names = tmp_path / "names.txt"
@@ -127,7 +128,7 @@ def test_a_cell_names_its_classes(finished: RunConfig, tmp_path: Path, images: P
     summary = run(asked(images, tmp_path / "store", classes=str(names)))
     assert computed(summary) == {("model", None)}
     named = open_run(tmp_path / "store", "small")
-    first = runs.cell(named, LATER, 2, int(cells.row[0]), int(cells.col[0]))["classes"][0]
+    first = cell_answers.cell(named, LATER, 2, int(cells.row[0]), int(cells.col[0]))["classes"][0]
     assert first["name"] == ["ant", "bee", "cat", "bee"][first["class"]]
     assert class_answers.class_map(named, LATER, 2, "Cat")["class"] == 2
     with pytest.raises(UsageError, match="2 classes are called 'bee'"):
@@ -153,7 +154,7 @@ def test_the_map_of_a_class_covers_the_grid(finished: RunConfig) -> None:
 
 
 def test_influence_is_that_of_the_strongest_patches(finished: RunConfig) -> None:
-    opened, subj = open_run(finished.store, "small"), prepared.open_subject(finished)
+    opened, subj = open_run(finished.store, "small"), prepared.prepare(finished)
     later = subj.layers[LATER]
     for unit in (0, 3):
         patches = [p for p in opened.patches(LAYER, unit, 8).to_pylist() if p["value"]]
@@ -175,7 +176,7 @@ def test_influence_is_that_of_the_strongest_patches(finished: RunConfig) -> None
             assert row["agreement"] == pytest.approx(same)
             assert row["patches"] == len(patches)
             assert (row["effect"] == "exciting") == (true > 0)
-        answer = class_answers.influence(opened, LAYER, unit, k=1)
+        answer = influence.influence(opened, LAYER, unit, k=1)
         assert answer["later_layer"] == LATER
         assert answer["exciting"][0]["unit"] == int(mean.argmax())
 
@@ -194,7 +195,7 @@ def test_influence_answers_to_sql_and_says_what_is_missing(finished: RunConfig, 
     with pytest.raises(Incomplete, match="run it again with --with attribution"):
         without.attribution(LATER, 2)
     assert without.cells(LATER, 2).classes.shape[1] == 0
-    assert runs.cell(without, LATER, 2, *(int(v[0]) for v in _first(without)))["classes"] == []
+    assert cell_answers.cell(without, LATER, 2, *(int(v[0]) for v in _first(without)))["classes"] == []
 
 
 def _first(opened: Run) -> tuple[np.ndarray, np.ndarray]:

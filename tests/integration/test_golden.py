@@ -42,9 +42,9 @@ def digests(folder: Path) -> dict[str, str]:
     summary = pipeline.run(corpus.config(images, folder / "store", layout="umap"), Inline())
     store, found = Store(folder / "store"), {}
     for outcome in summary.outcomes:
-        digest = found.setdefault(outcome.make.stage, hashlib.sha256())
+        digest = found.setdefault(outcome.output.stage, hashlib.sha256())
         digest.update(
-            json.dumps(store.get(outcome.make.stage, outcome.make.key).manifest["files"], sort_keys=True).encode()
+            json.dumps(store.get(outcome.output.stage, outcome.output.key).manifest["files"], sort_keys=True).encode()
         )
     return {stage: digest.hexdigest() for stage, digest in found.items() if stage not in MOVES_WITH_THE_PLACE}
 

@@ -25,7 +25,7 @@ from flows.drawing import patch_gradients
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.questions import runs
+from flows.questions import patches as patch_answers
 from flows.stages import passes
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.images.decode import decode
@@ -58,7 +58,7 @@ def expected(
     config: RunConfig, patch: dict[str, Any], layer: str, number: int, method: str, size: int = 72
 ) -> np.ndarray:
     """Return a patch's gradient, `h w 3` from 0 to 255: of one image, through the unfolded model, cut by Pillow."""
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     preprocess, image = subj.model.preprocess, decode(Path(patch["path"]).read_bytes())
     shown: Tensor = preprocess.normalise(torch.from_numpy(preprocess.pixels(image).copy())[None])
     turn = -1 if patch["sign"] == "negative" else 1
@@ -139,7 +139,7 @@ def test_the_same_bytes_again(finished: RunConfig, images: Path, tmp_path: Path)
 
 
 def asked_now(opened: Run, sign: str, method: str | None, patches: int = 12) -> tuple[str, list[Any], list[Any]]:
-    answer = runs.top(opened, corpus.LAYERS[1], 3, k=patches, sign=sign)
+    answer = patch_answers.top(opened, corpus.LAYERS[1], 3, k=patches, sign=sign)
     return *patch_gradients.of_patches(opened, answer, method), answer["patches"]
 
 

@@ -15,7 +15,7 @@ from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.scheduling import prefect_flow
+from flows.scheduling import prefect_flow, states
 from storage.run import open_run
 from storage.store.store import Store
 
@@ -110,7 +110,7 @@ def test_a_fault_on_the_device_is_not_laid_on_the_server(tmp_path: Path, monkeyp
         "activation_atlas",
         lambda *a, **k: (_ for _ in ()).throw(RuntimeError("Failed to reach API at x")),
     )
-    with pytest.raises(prefect_flow.ServerUnreachable):
+    with pytest.raises(states.ServerUnreachable):
         prefect_flow.run(config)
 
 

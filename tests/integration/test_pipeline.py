@@ -19,8 +19,8 @@ from atlas.collect import LayerReduction
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.questions import runs
-from flows.stages.tasks import Outcome, Work
+from flows.questions import patches as patch_answers
+from flows.stages.tasks import Outcome, Task
 from storage.errors import BadWeights, Incomplete, UnknownLayer, UsageError
 from storage.images import loader
 from storage.run import open_run
@@ -68,7 +68,7 @@ def test_weights_written_over_while_a_run_goes_on_are_refused(images: Path, tmp_
     torch.save(net.state_dict(), weights)
 
     class Overwriting(Inline):
-        def run(self, works: Iterable[Work]) -> list[Outcome]:
+        def run(self, works: Iterable[Task]) -> list[Outcome]:
             made = []
             for work in works:
                 made += super().run([work])
@@ -162,7 +162,7 @@ def test_new_labels_compute_nothing_else(finished: RunConfig, images: Path, tmp_
 def test_until_stops_and_a_later_call_goes_on(finished: RunConfig, images: Path, tmp_path: Path) -> None:
     run(corpus.config(images, tmp_path, until="patches"))
     stopped = open_run(tmp_path, "small")
-    assert runs.top(stopped, "features.5", 3)["patches"]
+    assert patch_answers.top(stopped, "features.5", 3)["patches"]
     with pytest.raises(Incomplete, match="without --until"):
         stopped.layout("features.5")
     summary = run(corpus.config(images, tmp_path))

@@ -19,7 +19,7 @@ from flows.model import context as model_context
 from flows.one_image import explain
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.questions import classes
+from flows.questions import classes, influence
 from flows.sheets import class_map as class_map_sheet
 from flows.sheets import influence as influence_sheet
 from storage.run import Run, open_run
@@ -43,7 +43,7 @@ def made(images: Path, store: Path, model: str, **changes: Any) -> Run:
 
 def atlas(images: Path, store: Path, model: str) -> Run:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.RECIPES, "fast", dataclasses.replace(recipes.FAST, steps=48))
+        patch.setitem(recipes.ICON_RECIPES, "fast", dataclasses.replace(recipes.FAST, steps=48))
         return made(
             images, store, f"support.detectors:{model}", layers=("relu",), until="icons", extras=("attribution",)
         )
@@ -141,7 +141,7 @@ def connected(opened: Run) -> dict[int, tuple[set[int], set[int]]]:
     """Return what each unit of a run excites and inhibits, of those that do either."""
     found = {}
     for unit in range(planted.UNITS):
-        told = classes.influence(opened, "first", unit)
+        told = influence.influence(opened, "first", unit)
         sides = tuple({row["unit"] for row in told[side]} for side in ("exciting", "inhibiting"))
         if any(sides):
             found[unit] = sides
@@ -158,7 +158,7 @@ def test_influence_recovers_the_connections(images: Path, tmp_path: Path) -> Non
         assert invoke(asked) == 0
         bars = np.asarray(Image.open(out))[:, -influence_sheet.MARGIN - 200 :].reshape(-1, 3)
         assert {colour for colour in (ORANGE, BLUE) if (bars == colour).all(axis=1).any()} == colours
-    assert influence_sheet.draw(opened, classes.influence(opened, "first", 1)).shape[0] < 300  # drives nothing
+    assert influence_sheet.draw(opened, influence.influence(opened, "first", 1)).shape[0] < 300  # drives nothing
 
 
 def test_with_shuffled_weights_influence_does_not(images: Path, tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def inside(images: Path, model: str) -> float:
     shares, reach = [], detectors.SQUARE // 2 + 2  # a kernel reaches two pixels further
     for colour, name in enumerate(COLOURS):
         for file in sorted((images / name).iterdir())[:3]:
-            look = model_context.look("", model=f"support.detectors:{model}", input_size=detectors.SIDE)
-            told = explain.Told(target=str(colour), icons="none", groups=2)
+            look = model_context.open_context("", model=f"support.detectors:{model}", input_size=detectors.SIDE)
+            told = explain.Question(target=str(colour), icons="none", groups=2)
             positions = explain.explain(look, str(file), "relu", told=told)["layer"]["attribution"]["positions"]
             y, x = (int(part) for part in file.stem.split("_")[1:])
             there = positions[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]

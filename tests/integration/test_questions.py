@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from atlas.layout import locate as locating
 from flows import launch
 from flows.cli import app
+from flows.one_image import locate
+from flows.questions import cells as cell_answers
 from flows.questions import runs, sql
 from flows.viewer.answers import cells as viewer
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts import arrays
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import samples as sample_arrays
@@ -44,7 +46,9 @@ def run(store: Path) -> Run:
 
 def every_cell(run: Run) -> list[dict[str, Any]]:
     facts = run.cell_facts(LAYER, GRID)
-    return [runs.cell(run, LAYER, GRID, r, c) for r, c in zip(facts.row.tolist(), facts.col.tolist(), strict=True)]
+    return [
+        cell_answers.cell(run, LAYER, GRID, r, c) for r, c in zip(facts.row.tolist(), facts.col.tolist(), strict=True)
+    ]
 
 
 def labels_by_samples(run: Run, number: int) -> Counter[str]:
@@ -80,7 +84,7 @@ def coherences(run: Run) -> np.ndarray:
 
 def agree_on_coherence(run: Run) -> bool:
     """Do arrays, answers, SQL and the viewer hand on the coherence of each cell?"""
-    edition = Edition(run)
+    edition = OpenVersion(run)
     rows = sql.ask(run, f"select coherence from cells where layer = '{LAYER}' and grid = {GRID} order by row, col")
     told = [
         run.cells(LAYER, GRID).coherence,
@@ -135,7 +139,7 @@ def test_a_cell_is_told_without_vectors_and_pictures(run: Run, monkeypatch: pyte
     forbid(monkeypatch)
     fresh = Run(run.store, run.version)
     assert every_cell(fresh) == whole
-    edition = Edition(fresh)
+    edition = OpenVersion(fresh)
     told = viewer.cell_labels(edition, LAYER, GRID)
     for number, answer in enumerate(whole):
         assert viewer.one(edition, LAYER, GRID, answer["row"], answer["col"])["labels"]
@@ -186,11 +190,11 @@ def test_what_is_kept_is_bounded() -> None:
 def test_a_position_like_a_sample_is_located_where_that_lies(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     samples, points = run.samples(LAYER), run.layout(LAYER)
     vectors = samples.activations[:6].T.reshape(-1, 2, 3)
-    answer = runs.locate(run, LAYER, vectors, GRID)
+    answer = locate.locate_activation(run, LAYER, vectors, GRID)
     found = np.array([position["point"] for position in answer["positions"]])
     np.testing.assert_allclose(found, points[:6], atol=1e-4)
     monkeypatch.setattr(sample_arrays, "read_each", lambda *_: pytest.fail("read again"))
-    assert runs.locate(run, LAYER, vectors, GRID) == answer
+    assert locate.locate_activation(run, LAYER, vectors, GRID) == answer
 
 
 def test_samples_may_come_in_any_chunks() -> None:

@@ -19,7 +19,7 @@ from flows.dry_run import estimate
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.pipeline.plan import Planner
-from flows.questions import runs
+from flows.questions import patches
 from flows.stages import collect, field
 from storage.run import open_run
 from storage.store.store import Store
@@ -66,7 +66,7 @@ def small() -> Iterator[None]:
     """The focus is measured on fewer images than there are, as in any atlas of more than 256; icons take three steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(field, "LISTED", 16)
-        patch.setitem(recipes.RECIPES, "best", replace(recipes.RECIPES["best"], steps=3))
+        patch.setitem(recipes.ICON_RECIPES, "best", replace(recipes.ICON_RECIPES["best"], steps=3))
         yield
 
 
@@ -135,10 +135,10 @@ def test_only_what_the_change_reaches_is_computed(
 def test_another_k_is_a_matter_of_reading(stores: dict[str, Path]) -> None:
     there = tree(stores["nothing"])
     opened = open_run(stores["nothing"], "small")
-    most = runs.top(opened, LATE, 3, k=64)["patches"]
+    most = patches.top(opened, LATE, 3, k=64)["patches"]
     assert len(most) == 60  # one of each image
     for k in (1, 5, 16):
-        assert runs.top(opened, LATE, 3, k=k)["patches"] == most[:k]
+        assert patches.top(opened, LATE, 3, k=k)["patches"] == most[:k]
     assert tree(stores["nothing"]) == there
 
 

@@ -20,13 +20,14 @@ from atlas.arrays import Byte, Float
 from atlas.inversion import maco, visualise
 from atlas.model.activations import run_to
 from flows import cli
+from flows.drawing import drawn as drawn_
 from flows.drawing import goals, natural_spectrum, show
-from flows.drawing.show import How
+from flows.drawing.show import Settings
 from flows.model import context as model_context
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.questions import runs, sql
+from flows.questions import sql
 from flows.sheets.contact_sheet import Tile, sheet
 from storage.errors import Incomplete, ModelError, NotFound
 from storage.images.decode import decode
@@ -74,7 +75,7 @@ def say(finished: Any, capsys: pytest.CaptureFixture[str]) -> Any:
 
 def maps_of(config: Any, layer: str, pictures: Byte) -> Float:
     """What the model as it came makes of pictures as they are written."""
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     seen: dict[str, torch.Tensor] = {}
     x = subj.model.preprocess.normalise(torch.from_numpy(pictures.copy()))
     run_to(subj.model.module, x, {layer: subj.layers[layer]}, seen.__setitem__)
@@ -147,12 +148,12 @@ def test_a_gallery_made_again_has_the_same_bytes_and_moves_nothing_else(
 def test_a_unit_is_drawn_as_in_the_gallery(finished: Any) -> None:
     """The same seed, size, recipe and batch give the same picture."""
     opened = open_run(finished.store, "small")
-    look, made = model_context.look(finished.store, run="small"), opened.gallery(LAYER)
-    how = How(recipe="fast", size=(24, 24))
+    look, made = model_context.open_context(finished.store, run="small"), opened.gallery(LAYER)
+    how = Settings(recipe="fast", size=(24, 24))
     drawn = show.every_unit(look, [LAYER], how)
     alike = np.abs(np.stack([one.picture for one in drawn]).astype(int) - made.pictures).max()
     assert alike <= 2
-    kept = show.every_unit(look, [LAYER], How())
+    kept = show.every_unit(look, [LAYER], Settings())
     np.testing.assert_array_equal(np.stack([one.picture for one in kept]), made.pictures)
     assert [one.best for one in kept] == made.best.tolist()
 
@@ -200,25 +201,25 @@ def test_cells_and_layers_and_positions(say: Any, finished: Any) -> None:
     cell, layer, place = json.loads(out)["pictures"]
     assert code == 0
     assert cell["best"] == cell["value"] > 0
-    look = model_context.look(finished.store, run="small")
-    drawn = show.show(look, [LAYER, f"{LAYER}:1@2,3"], How(size=(32, 32), steps=12))
+    look = model_context.open_context(finished.store, run="small")
+    drawn = show.show(look, [LAYER, f"{LAYER}:1@2,3"], Settings(size=(32, 32), steps=12))
     maps = maps_of(finished, LAYER, np.stack([one.picture for one in drawn]))
     assert layer["value"] == pytest.approx((maps[0] ** 2).mean(), rel=1e-3)
     assert place["value"] == pytest.approx(maps[1][1, 2, 3], rel=1e-3)
 
 
 def test_facets_differ(finished: Any) -> None:
-    look = model_context.look(finished.store, run="small")
-    drawn = show.show(look, [f"{LAYER}:3"], How(size=(32, 32), steps=24, facets=3))
-    alike = show.show(look, [f"{LAYER}:3"] * 3, How(size=(32, 32), steps=24))
+    look = model_context.open_context(finished.store, run="small")
+    drawn = show.show(look, [f"{LAYER}:3"], Settings(size=(32, 32), steps=24, facets=3))
+    alike = show.show(look, [f"{LAYER}:3"] * 3, Settings(size=(32, 32), steps=24))
     assert [one.facet for one in drawn] == [0, 1, 2]
     assert alikeness(finished, drawn) < alikeness(finished, showing_of_seeds(look)) - 0.01
     assert len({one.picture.tobytes() for one in alike}) == 1
 
 
 def test_facets_are_told_by_what_they_reach_and_not_by_how_they_differ(finished: Any) -> None:
-    look = model_context.look(finished.store, run="small")
-    drawn = show.show(look, [f"{LAYER}:3"], How(size=(32, 32), steps=24, facets=3))
+    look = model_context.open_context(finished.store, run="small")
+    drawn = show.show(look, [f"{LAYER}:3"], Settings(size=(32, 32), steps=24, facets=3))
     maps = maps_of(finished, LAYER, np.stack([one.picture for one in drawn]))[:, 3]
     np.testing.assert_allclose([one.value for one in drawn], maps.mean((1, 2)), rtol=1e-3)
 
@@ -230,10 +231,10 @@ def test_a_dead_unit_alone_is_no_noise(say: Any, tmp_path: Path) -> None:
 
 
 def test_the_gallery_says_the_seed_that_it_was_drawn_with(finished: Any) -> None:
-    look = model_context.look(finished.store, run="small")
-    kept = show.every_unit(look, [LAYER], How())
+    look = model_context.open_context(finished.store, run="small")
+    kept = show.every_unit(look, [LAYER], Settings())
     assert {one.seed for one in kept} == {finished.seed}
-    assert show.describe(look, kept, How())["seed"] == finished.seed
+    assert show.describe(look, kept, Settings())["seed"] == finished.seed
 
 
 def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +248,7 @@ def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: p
 
     monkeypatch.setattr(model_context.subject, "load", other)
     with pytest.raises(ModelError, match=r"small@\d+ was made by another model: .* has changed up to features"):
-        model_context.look(finished.store, run="small")
+        model_context.open_context(finished.store, run="small")
 
 
 def roughness(picture: Byte) -> float:
@@ -264,7 +265,10 @@ def from_grey(picture: Byte) -> float:
     ("penalty", "measure"), [("tv", roughness), ("blur", roughness), ("l1", from_grey), ("l2", from_grey)]
 )
 def test_penalties_are_held_against_a_picture_and_not_told(finished: Any, penalty: str, measure: Any) -> None:
-    look, plain = model_context.look(finished.store, run="small"), How(size=(32, 32), steps=24, recipe="lucid")
+    look, plain = (
+        model_context.open_context(finished.store, run="small"),
+        Settings(size=(32, 32), steps=24, recipe="lucid"),
+    )
     (free,), (held,) = (
         show.show(look, [f"{LAYER}:3"], dataclasses.replace(plain, penalties=told)) for told in ({}, {penalty: 100.0})
     )
@@ -273,13 +277,15 @@ def test_penalties_are_held_against_a_picture_and_not_told(finished: Any, penalt
     assert held.value == pytest.approx(maps.mean(), rel=1e-3, abs=1e-5)
 
 
-def showing_of_seeds(look: model_context.Look) -> list[show.Drawn]:
+def showing_of_seeds(look: model_context.ModelContext) -> list[drawn_.Drawn]:
     return [
-        one for seed in range(3) for one in show.show(look, [f"{LAYER}:3"], How(size=(32, 32), steps=24, seed=seed))
+        one
+        for seed in range(3)
+        for one in show.show(look, [f"{LAYER}:3"], Settings(size=(32, 32), steps=24, seed=seed))
     ]
 
 
-def alikeness(config: Any, drawn: list[show.Drawn]) -> float:
+def alikeness(config: Any, drawn: list[drawn_.Drawn]) -> float:
     """The mean cosine of the pictures' Gram matrices."""
     maps = maps_of(config, LAYER, np.stack([one.picture for one in drawn]))
     flat = maps.reshape(*maps.shape[:2], -1)
@@ -289,7 +295,7 @@ def alikeness(config: Any, drawn: list[show.Drawn]) -> float:
 
 
 def spectrum_fault(finished: Any) -> float:
-    look = model_context.look(finished.store, run="small")
+    look = model_context.open_context(finished.store, run="small")
     found = natural_spectrum.spectrum(look, 16, 24)
     run = open_run(finished.store, "small")
     flats = []
@@ -368,16 +374,16 @@ def test_mutant_a_mean_for_the_largest_is_seen(finished: Any, monkeypatch: pytes
     """Scores come from the judge, not from the aim."""
     real = visualise.visualise
     monkeypatch.setattr(show, "visualise", lambda *a, judge, **k: real(*a, **k))
-    look = model_context.look(finished.store, run="small")
-    (one,) = show.show(look, [f"{LAYER}:3"], How(size=(24, 24), steps=4))
+    look = model_context.open_context(finished.store, run="small")
+    (one,) = show.show(look, [f"{LAYER}:3"], Settings(size=(24, 24), steps=4))
     assert one.best < maps_of(finished, LAYER, one.picture[None])[0, 3].max() - 1e-3
 
 
 def test_wishes_know_what_they_need(finished: Any) -> None:
-    look = model_context.look(finished.store, run="small")
-    made, layers = goals.wishes([f"{LAYER}:3+{LATER}:1", "class:1"], look)
+    look = model_context.open_context(finished.store, run="small")
+    made, layers = goals.goals([f"{LAYER}:3+{LATER}:1", "class:1"], look)
     assert made[0].layers == {LAYER, LATER} == set(layers)
     assert [one.of_classes for one in made] == [False, True]
     assert made[1].layers == frozenset()
     assert Store(Path(finished.store)).root
-    assert runs.open_run(finished.store, "small").has("gallery", LAYER)
+    assert open_run(finished.store, "small").has("gallery", LAYER)

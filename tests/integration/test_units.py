@@ -20,7 +20,7 @@ from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.questions import units
 from flows.sheets import unit_card
-from flows.stages.patch_boxes import Places
+from flows.stages.patch_boxes import PatchBoxes
 from storage.errors import NotFound
 from storage.run import Run, open_run
 
@@ -64,7 +64,9 @@ def test_samples_and_examples_are_those_of_the_images(finished: RunConfig) -> No
 
 def test_the_focus_of_an_example_is_that_of_a_patch(finished: RunConfig) -> None:
     opened = open_run(finished.store, "small")
-    places = Places(opened.store, [entry.key for entry in opened.version.stages if entry.stage == "images"], finished)
+    places = PatchBoxes(
+        opened.store, [entry.key for entry in opened.version.stages if entry.stage == "images"], finished
+    )
     for part in units.unit(opened, LATER, 3)["intervals"]:
         for one in part["examples"]:
             at = (np.array([one["image_id"]]), np.array([one["y"]]), np.array([one["x"]]))
@@ -260,7 +262,7 @@ def test_the_query_loads_no_torch(finished: RunConfig) -> None:
 
     code = (
         "import sys\nfrom flows import query, units\n"
-        f"units.unit(query.open_run({finished.store!r}, 'small'), {LATER!r}, 3)\n"
+        f"units.unit(open_run({finished.store!r}, 'small'), {LATER!r}, 3)\n"
         "print([m for m in ('torch', 'prefect') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ from flows import progress
 from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
+from flows.pipeline import summary as summaries
 from flows.pipeline.engines import Inline
 from flows.pipeline.model_updates import Superseded
 from flows.scheduling import prefect_flow
@@ -45,7 +46,7 @@ def tuned(file: Path, factor: float) -> Path:
     return file
 
 
-def regenerate(config: RunConfig, update: model_updates.Update) -> pipeline.Summary:
+def regenerate(config: RunConfig, update: model_updates.Update) -> summaries.Summary:
     """Do what the flow of that name does, without a server."""
     told = {"weights": update.weights, "sha256": update.sha256, "announced": update.announced}
     return pipeline.run(

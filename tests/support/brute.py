@@ -20,7 +20,7 @@ def all_activations(config: RunConfig, run: Run, layer: str, folded: bool = Fals
 
     From the model as it was loaded, or with its batch norms folded as collect runs it.
     """
-    subj = prepared.open_subject(config)
+    subj = prepared.prepare(config)
     model = subj.folded if folded else subj.model.module
     used = [row["image_id"] for row in run.images().to_pylist() if row["reason"] is None]
     rows = run.listing(used)

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from atlas.inversion import recipes, styles
+from atlas.inversion import recipes
 from flows.config import RunConfig
 
 LAYERS = ("features.2", "features.5")
 
 # What is tested on this corpus is how icons travel, not how good they are: three steps do.
-recipes.RECIPES["fast"] = dataclasses.replace(recipes.FAST, steps=3)
-styles.STYLES["fast"] = dataclasses.replace(styles.STYLES["fast"], steps=3)  # made of the recipes when it was imported
+recipes.ICON_RECIPES["fast"] = dataclasses.replace(recipes.FAST, steps=3)
+recipes.PICTURE_RECIPES["fast"] = dataclasses.replace(recipes.PICTURE_RECIPES["fast"], steps=3)
 
 
 def write_images(folder: Path, count: int = 60, seed: int = 0) -> Path:

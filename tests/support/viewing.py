@@ -25,8 +25,8 @@ from torch import nn
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.viewer import app, assets, serve
-from flows.viewer.answers.open_runs import Shelf
-from flows.viewer.model.worker import Desk
+from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model.worker import ModelWorker
 from storage.store.store import Contents, Store
 from support import corpus
 
@@ -164,8 +164,8 @@ def another_version(store: Path, name: str = "small") -> int:
 def serving(store: Path, *, uploads: bool = True, seconds: float = 60.0, **options: Any) -> Iterator[str]:
     """Serve a store from a thread and give the address."""
     chosen = serve.Options(uploads=uploads, **options)
-    desk = Desk(str(store), seconds) if uploads else None
-    application = app.make(Shelf(str(store)), page(), serve.rules_of(chosen), desk)
+    desk = ModelWorker(str(store), seconds) if uploads else None
+    application = app.make(OpenRuns(str(store)), page(), serve.rules_of(chosen), desk)
     try:
         with running(application, chosen) as address:
             yield address

@@ -24,7 +24,7 @@ from support.prefect_server import free_port
 from flows import cli
 from flows.config import RunConfig
 from flows.pipeline import model_updates
-from flows.scheduling import crashed_runs, prefect_flow, run_report, serve, update_events
+from flows.scheduling import crashed_runs, prefect_flow, run_report, serve, states, update_events
 from flows.stages import CODE
 from storage.errors import BadWeights, Locked, NotFound, UsageError
 from storage.store.store import Contents, Store
@@ -144,7 +144,7 @@ def test_serving_again_does_not_shift_an_interval() -> None:
 
 def test_every_way_that_our_runs_end_counts_as_a_sign_of_life() -> None:
     """Else a run that ends in a state of our own naming would be called crashed two minutes later."""
-    assert {prefect_flow.PARTLY_REJECTED, prefect_flow.SKIPPED} < set(crashed_runs.FINAL)
+    assert {states.PARTLY_REJECTED, states.SKIPPED} < set(crashed_runs.FINAL)
 
 
 def test_stages_that_use_a_gpu_are_stages() -> None:
@@ -375,7 +375,7 @@ def test_only_runs_of_this_store_are_buried(tmp_path: Path, monkeypatch: pytest.
     mine, theirs = {"store": str(tmp_path)}, {"store": "/theirs"}
     client = Knowing({}, [mine, theirs, {"config": mine}, {"config": theirs}, {"config": {}}])
     monkeypatch.setattr(crashed_runs, "get_client", lambda **_: client)
-    crashed_runs.bury(Store(tmp_path), "photos", [])
+    crashed_runs.mark_crashed(Store(tmp_path), "photos", [])
     assert client.ended == [0, 2]
 
 
@@ -419,7 +419,7 @@ def test_the_page_on_schedules_names_what_there_is() -> None:
     text = (ROOT / "docs" / "schedules.md").read_text()
     words = [
         *crashed_runs.FINAL,
-        prefect_flow.GPU_TAG,
+        states.GPU_TAG,
         run_report.VIEWER,
         model_updates.EVENT,
         f"{model_updates.RESOURCE}photos",

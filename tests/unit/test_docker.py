@@ -154,7 +154,9 @@ def test_the_viewers_health_check_is_let_in(file: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("ACTLAS_TOKEN", viewer["environment"]["ACTLAS_TOKEN"])
     exec(code, {})  # the file's own line
     rules = security.Rules(hosts=None, token=GIVEN["ACTLAS_TOKEN"])
-    guarded = TestClient(security.Guard(PlainTextResponse("well"), rules, uploads=()), follow_redirects=False)
+    guarded = TestClient(
+        security.SecurityMiddleware(PlainTextResponse("well"), rules, uploads=()), follow_redirects=False
+    )
     there = asked[0].full_url
     assert (python, option, guarded.get(there, headers=dict(asked[0].headers)).status_code) == ("python", "-c", 200)
     assert guarded.get(there).status_code == 401

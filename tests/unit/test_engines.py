@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import corpus
 
-from flows.pipeline import engines
+from flows.pipeline import retry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.stages import listing, reading
@@ -31,7 +31,7 @@ class Failing:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "PAUSE", 0.0)
+    monkeypatch.setattr(retry, "PAUSE", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     [Unreadable("x"), TimeoutError(), ConnectionResetError(), OSError(errno.EIO, "x"), OSError(errno.ESTALE, "")],
 )
 def test_what_may_pass_is_tried_three_times(error: Exception) -> None:
-    assert engines.insist(Failing(error, 2)) == "made"
+    assert retry.retry(Failing(error, 2)) == "made"
     stubborn = Failing(error, 3)
     with pytest.raises(type(error)):
-        engines.insist(stubborn)
+        retry.retry(stubborn)
     assert stubborn.calls == 3
 
 
@@ -53,7 +53,7 @@ def test_what_may_pass_is_tried_three_times(error: Exception) -> None:
 def test_what_cannot_pass_is_tried_once(error: Exception) -> None:
     once = Failing(error)
     with pytest.raises(type(error)):
-        engines.insist(once)
+        retry.retry(once)
     assert once.calls == 1
 
 

@@ -22,10 +22,10 @@ from flows import cli
 from flows.commands import explain as command
 from flows.drawing import illustrator
 from flows.drawing.illustrator import Drawing
-from flows.model.context import Look
+from flows.model.context import ModelContext
 from flows.one_image import explain
 from flows.one_image import layer as one_layer
-from flows.one_image.explain import Told
+from flows.one_image.explain import Question
 from flows.sheets import canvas, image_parts
 from flows.sheets import image as image_sheet
 from storage.errors import NotFound, UnknownLayer, UsageError
@@ -63,13 +63,13 @@ class Classed(nn.Module):
         return self.head(self.block(torch.cat([self.token.expand(len(x), -1, -1), tokens], 1))[:, 0])
 
 
-def look_at(module: nn.Module) -> Look:
+def look_at(module: nn.Module) -> ModelContext:
     preprocess = Preprocess(resize=None, crop=(SIDE, SIDE), mean=(0.5,) * 3, std=(0.25,) * 3)
-    return Look(model=Model(module=seeded(module).float(), preprocess=preprocess, classes=CLASSES, spec="hand"))
+    return ModelContext(model=Model(module=seeded(module).float(), preprocess=preprocess, classes=CLASSES, spec="hand"))
 
 
 @pytest.fixture(scope="module")
-def look() -> Look:
+def look() -> ModelContext:
     return look_at(Corners())
 
 
@@ -85,11 +85,11 @@ def few_photos(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     monkeypatch.setattr(illustrator, "SAMPLE_PHOTOS", 4)
 
 
-PLAIN = Told(icons="none", groups=3, cells=4, parts=2)
+PLAIN = Question(icons="none", groups=3, cells=4, parts=2)
 
 
 @pytest.fixture(scope="module")
-def answer(look: Look, image: str) -> dict[str, Any]:
+def answer(look: ModelContext, image: str) -> dict[str, Any]:
     return explain.explain(look, image, "first", to="second", told=PLAIN)
 
 
@@ -103,7 +103,7 @@ def test_everything_adds_up_to_the_same(answer: dict[str, Any]) -> None:
         assert np.allclose(groups["positions"].sum((1, 2)), groups["attribution"], atol=1e-5)
 
 
-def test_it_is_the_first_choice_whose_logit_is_explained(look: Look, answer: dict[str, Any]) -> None:
+def test_it_is_the_first_choice_whose_logit_is_explained(look: ModelContext, answer: dict[str, Any]) -> None:
     first = answer["choices"][0]
     assert (answer["target"]["index"], answer["target"]["name"]) == (first["index"], first["name"])
     assert answer["target"]["score"] == pytest.approx(first["logit"], abs=1e-4)
@@ -112,7 +112,7 @@ def test_it_is_the_first_choice_whose_logit_is_explained(look: Look, answer: dic
     assert answer["target"]["score"] - bias == pytest.approx(by_hand.mean((1, 2)).sum(), abs=1e-4)
 
 
-def _last_activation(look: Look, answer: dict[str, Any]) -> np.ndarray:
+def _last_activation(look: ModelContext, answer: dict[str, Any]) -> np.ndarray:
     module = look.model.module
     pixels = torch.from_numpy(answer["picture"].copy())[None]
     with torch.no_grad():
@@ -120,7 +120,7 @@ def _last_activation(look: Look, answer: dict[str, Any]) -> np.ndarray:
     return found[0].numpy()
 
 
-def test_blocks_have_their_mean_vectors_strongest_units(look: Look, answer: dict[str, Any]) -> None:
+def test_blocks_have_their_mean_vectors_strongest_units(look: ModelContext, answer: dict[str, Any]) -> None:
     pixels = torch.from_numpy(answer["picture"].copy())[None]
     with torch.no_grad():
         found = look.model.module.first(look.model.preprocess.normalise(pixels))[0].numpy()
@@ -131,22 +131,24 @@ def test_blocks_have_their_mean_vectors_strongest_units(look: Look, answer: dict
     assert np.allclose(grid["side"] ** 2, grid["norm"] / grid["norm"].max(), atol=1e-5)
 
 
-def test_classes_of_parts_agree_with_the_gradient_of_each(look: Look, image: str, answer: dict[str, Any]) -> None:
+def test_classes_of_parts_agree_with_the_gradient_of_each(
+    look: ModelContext, image: str, answer: dict[str, Any]
+) -> None:
     """Forward mode, folded and in parts, against one backward pass for each class."""
     parts = answer["layer"]["parts"]
     for index, name in enumerate(CLASSES):
-        told = Told(icons="none", groups=1, cells=2, parts=2, target=name)
+        told = Question(icons="none", groups=1, cells=2, parts=2, target=name)
         by_class = explain.explain(look, image, "first", told=told)["layer"]["attribution"]["blocks"]
         place = np.argmax(parts["classes"] == index, axis=2)
         values = np.take_along_axis(parts["class_values"], place[..., None], 2)[..., 0]
         assert np.allclose(values, by_class, atol=1e-4)
 
 
-def seen_as(by_activation: np.ndarray) -> one_layer.Seen:
+def seen_as(by_activation: np.ndarray) -> one_layer.LayerView:
     """Make what is seen of a layer of ones, `c h w`, each position a block."""
     units, height, width = by_activation.shape
     cut = blocks(height, width, max(height, width))
-    return one_layer.Seen(
+    return one_layer.LayerView(
         layer=Layer(name="block", units=units, height=height, width=width),
         activation=np.ones(by_activation.shape, np.float32),
         by_activation=by_activation.astype(np.float32),
@@ -168,7 +170,7 @@ def test_places_are_two_for_and_two_against_then_any() -> None:
     assert len(one_layer._places(seen_as(np.zeros((1, 6, 6))))) == 4
 
 
-def test_units_are_followed_to_the_later_layer(look: Look, answer: dict[str, Any]) -> None:
+def test_units_are_followed_to_the_later_layer(look: ModelContext, answer: dict[str, Any]) -> None:
     """The way is linear where the later layer is read before its rectifier: weights times sums, by hand."""
     between, module = answer["between"], look.model.module
     pixels = torch.from_numpy(answer["picture"].copy())[None]
@@ -185,9 +187,9 @@ def test_units_are_followed_to_the_later_layer(look: Look, answer: dict[str, Any
     assert driven["drivers"][0]["unit"] == between["units"][best]
 
 
-def test_one_class_against_another(look: Look, image: str) -> None:
+def test_one_class_against_another(look: ModelContext, image: str) -> None:
     one, other, apart = (
-        explain.explain(look, image, "first", told=Told(icons="none", target=target, versus=versus, groups=1))
+        explain.explain(look, image, "first", told=Question(icons="none", target=target, versus=versus, groups=1))
         for target, versus in (("left", None), ("class:2", None), ("left", "both"))
     )
     parts = [answer["layer"]["attribution"]["positions"] for answer in (one, other, apart)]
@@ -195,7 +197,7 @@ def test_one_class_against_another(look: Look, image: str) -> None:
     assert image_sheet.question(apart) == "left rather than both"
 
 
-def test_the_same_again_and_groups_by_the_seed(look: Look, image: str, answer: dict[str, Any]) -> None:
+def test_the_same_again_and_groups_by_the_seed(look: ModelContext, image: str, answer: dict[str, Any]) -> None:
     again = explain.explain(look, image, "first", to="second", told=PLAIN)
     assert (again["layer"]["groups"]["maps"] == answer["layer"]["groups"]["maps"]).all()
     assert (again["between"]["positions"] == answer["between"]["positions"]).all()
@@ -205,10 +207,10 @@ def test_a_class_token_that_reads_nothing_here_is_said(image: str) -> None:
     look = look_at(Classed())
     axes = look.layers(["block"])
     assert axes["block"].prefix == 1
-    found = explain.explain(look, image, "block", told=Told(icons="none", groups=2))
+    found = explain.explain(look, image, "block", told=Question(icons="none", groups=2))
     assert np.abs(found["layer"]["attribution"]["positions"]).max() == 0
     assert found["layer"]["notes"][0].startswith("nothing at block moves the score")
-    assert not explain.explain(look, image, "patch", told=Told(icons="none", groups=2))["layer"]["notes"]
+    assert not explain.explain(look, image, "patch", told=Question(icons="none", groups=2))["layer"]["notes"]
 
 
 def test_a_layer_read_through_layer_norm_is_said() -> None:
@@ -221,8 +223,8 @@ def test_a_layer_read_through_layer_norm_is_said() -> None:
 # Pictures
 
 
-def test_icons_are_drawn_of_blocks_and_groups(look: Look, image: str) -> None:
-    told = Told(cells=2, groups=2, drawing=Drawing(steps=2, size=32, seed=1))
+def test_icons_are_drawn_of_blocks_and_groups(look: ModelContext, image: str) -> None:
+    told = Question(cells=2, groups=2, drawing=Drawing(steps=2, size=32, seed=1))
     found = explain.explain(look, image, "first", told=told)["layer"]
     assert found["grid"]["pictures"].shape == (2, 2, 32, 32, 3)
     assert found["groups"]["pictures"].shape == (2, 32, 32, 3)
@@ -236,7 +238,7 @@ def test_icons_are_drawn_of_blocks_and_groups(look: Look, image: str) -> None:
     assert (usual > 0).all()
 
 
-def test_the_sheet_shows_both_layers(look: Look, image: str, answer: dict[str, Any]) -> None:
+def test_the_sheet_shows_both_layers(look: ModelContext, image: str, answer: dict[str, Any]) -> None:
     sheet = image_sheet.draw(answer)
     assert sheet.shape[1] == image_parts.WIDTH
     assert (sheet[-20:] == 255).all()
@@ -248,7 +250,7 @@ def test_the_sheet_shows_both_layers(look: Look, image: str, answer: dict[str, A
 
 
 def test_the_grid_draws_each_icon_in_its_place_with_its_area(answer: dict[str, Any]) -> None:
-    page, grid = canvas.Page(500), dict(answer["layer"]["grid"])
+    page, grid = canvas.Canvas(500), dict(answer["layer"]["grid"])
     colours = np.arange(16).reshape(4, 4) * 10 + 20
     grid["pictures"] = np.broadcast_to(colours[..., None, None, None], (4, 4, 8, 8, 3)).astype(np.uint8)
     image_sheet._icon_grid(page, 50, 30, grid, (400, 400))
@@ -319,10 +321,10 @@ def test_words_fit() -> None:
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(
-    look: Look, image: str, layer: str, to: str | None, told: dict[str, Any], says: str
+    look: ModelContext, image: str, layer: str, to: str | None, told: dict[str, Any], says: str
 ) -> None:
     with pytest.raises((UsageError, NotFound, UnknownLayer), match=says) as error:
-        explain.explain(look, image, layer, to=to, told=Told(**{"icons": "none", **told}))
+        explain.explain(look, image, layer, to=to, told=Question(**{"icons": "none", **told}))
     assert "\n" not in str(error.value)
 
 
@@ -359,15 +361,17 @@ def test_pictures_that_are_not_square_keep_their_shape(answer: dict[str, Any]) -
 # Mutants
 
 
-def test_mutant_attribution_without_its_sign_is_seen(look: Look, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_attribution_without_its_sign_is_seen(
+    look: ModelContext, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        one_layer.Seen, "contribution", property(lambda seen: np.abs(seen.activation * seen.by_activation))
+        one_layer.LayerView, "contribution", property(lambda seen: np.abs(seen.activation * seen.by_activation))
     )
     with pytest.raises(AssertionError):
         test_one_class_against_another(look, image)
 
 
-def test_mutant_parts_laid_the_other_way_round_are_seen(look: Look, image: str, answer: dict[str, Any]) -> None:
+def test_mutant_parts_laid_the_other_way_round_are_seen(look: ModelContext, image: str, answer: dict[str, Any]) -> None:
     turned = dict(answer["layer"]["parts"])
     turned |= {name: turned[name].transpose(1, 0, 2) for name in ("classes", "class_values")}
     with pytest.raises(AssertionError):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from atlas.inversion import climbs
+from atlas.inversion import optimisers
 
 
 def slope(at: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def by_hand(at: np.ndarray, rate: float) -> np.ndarray:
 
 def gap(rate: float = 1.0) -> float:
     at = torch.linspace(-2, 2, 7, dtype=torch.float64)
-    wanted, step = by_hand(at.numpy(), rate), climbs.nadam(rate)
+    wanted, step = by_hand(at.numpy(), rate), optimisers.nadam(rate)
     for _ in range(30):
         at = at + step(slope(at))
     return float(np.abs(at.numpy() - wanted).max())
@@ -44,10 +44,10 @@ def test_nadam_by_hand(rate: float) -> None:
 
 
 def test_mutant_another_momentum_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = climbs.nadam
-    monkeypatch.setattr(climbs, "nadam", lambda rate: real(rate, decay=0.0))
+    real = optimisers.nadam
+    monkeypatch.setattr(optimisers, "nadam", lambda rate: real(rate, decay=0.0))
     assert gap() > 1e-3
 
 
 def test_plain_is_the_gradient_times_the_rate() -> None:
-    assert climbs.plain(6.0)(torch.tensor([0.5, -1.0])).tolist() == [3.0, -6.0]
+    assert optimisers.plain(6.0)(torch.tensor([0.5, -1.0])).tolist() == [3.0, -6.0]

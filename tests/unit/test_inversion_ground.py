@@ -12,7 +12,7 @@ from torch import nn
 from atlas.arrays import Layer
 from atlas.inversion import initial_colour as ground_module
 from atlas.inversion.icons import icons
-from atlas.inversion.initial_colour import LEVELS, Ground, grounds, palette
+from atlas.inversion.initial_colour import LEVELS, InitialColour, grounds, palette
 from atlas.inversion.parameterisations import coloured
 from atlas.inversion.recipes import BEST, DISTILL, FAST
 from atlas.inversion.render import look
@@ -37,14 +37,14 @@ TARGETS = np.array(
 RED, BLACK, EDGE, BROWN = range(4)
 
 
-def found(targets: np.ndarray = TARGETS, channels: int = 3) -> Ground | None:
+def found(targets: np.ndarray = TARGETS, channels: int = 3) -> InitialColour | None:
     net, layer = colour_net()
     see = look(net, [layer], [0.0] * 3, [1.0] * 3)
     whole = {"shape": (16, 16), "channels": channels, "window": 0.3, "batch": 50, "device": CPU}
     return grounds(see, "0", targets, torch.eye(4), **whole)  # type: ignore[arg-type]
 
 
-def wrong(got: Ground | None) -> set[int]:
+def wrong(got: InitialColour | None) -> set[int]:
     """Which of the four targets did not get the ground that they must."""
     assert got is not None
     shown = 1 / (1 + np.exp(-got.colour))
@@ -95,7 +95,7 @@ def test_a_zero_target_has_no_colour() -> None:
 
 def contrast(attempt: int, calm: float) -> float:
     """Root mean square about the channels' means, before the sigmoid, of a picture on a black ground."""
-    ground = Ground(np.full((1, 3), -2.0, np.float32), np.array([calm], np.float32))
+    ground = InitialColour(np.full((1, 3), -2.0, np.float32), np.array([calm], np.float32))
     shape = FAST.parameterisation(12, 12, 3, ground, attempt)
     numbers = torch.randn(1, 3, 12, 7, 2, generator=torch.Generator().manual_seed(0))
     before = torch.logit(shape.picture(numbers))

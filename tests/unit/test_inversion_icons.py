@@ -13,12 +13,12 @@ from torch import nn
 from atlas.arrays import Byte, Icons, Layer
 from atlas.inversion import draws
 from atlas.inversion import icons as icons_module
-from atlas.inversion.ascent import adam
 from atlas.inversion.fidelity import WEAK_COSINE, Proof, batches, prove, whitened_cosines
 from atlas.inversion.icons import as_bytes, icons, usable_size
 from atlas.inversion.objectives import PICTURE, neuron, of_layer
+from atlas.inversion.optimisers import adam
 from atlas.inversion.parameterisations import pixels
-from atlas.inversion.recipes import BEST, DISTILL, FAST, RECIPES, Recipe
+from atlas.inversion.recipes import BEST, DISTILL, FAST, ICON_RECIPES, IconRecipe
 from atlas.inversion.render import frozen, look, render
 
 SHORT = dataclasses.replace(FAST, steps=8)
@@ -39,13 +39,13 @@ MOMENT = SAMPLES.T.astype(np.float64) @ SAMPLES / len(SAMPLES)
 TARGETS = SAMPLES[np.random.default_rng(0).choice(len(SAMPLES), 6, replace=False)]
 
 
-def draw(rows: Sequence[int] | None = None, recipe: Recipe = SHORT, **changes: object) -> Icons:
+def draw(rows: Sequence[int] | None = None, recipe: IconRecipe = SHORT, **changes: object) -> Icons:
     asked = {"seeds": range(100, 106), "size": 32, "batch": 4, "tries": 1, **FLAT, **changes}
     return icons(NET, LAYER, TARGETS, MOMENT, recipe=recipe, only=rows, **asked)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_an_icon_does_not_depend_on_what_shares_its_batch(recipe: Recipe) -> None:
+@pytest.mark.parametrize("recipe", ICON_RECIPES.values(), ids=ICON_RECIPES)
+def test_an_icon_does_not_depend_on_what_shares_its_batch(recipe: IconRecipe) -> None:
     short = dataclasses.replace(recipe, steps=6)
     together, turned, alone = draw(recipe=short), draw([4, 1, 5, 0, 2, 3], short), draw([4], short)
     order = np.argsort([4, 1, 5, 0, 2, 3])
@@ -280,7 +280,7 @@ def test_a_net_of_one_size_draws_at_its_own() -> None:
     net, layer = Tokens().eval(), Layer(name="block", units=8, height=4, width=4, axes="btc", prefix=1)
     rows = net(torch.rand(9, 3, 32, 32)).detach()[:, 1:].reshape(-1, 8).numpy()
     moment = rows.T @ rows / len(rows)
-    for recipe in RECIPES.values():
+    for recipe in ICON_RECIPES.values():
         short = dataclasses.replace(recipe, steps=3)
         got = icons(net, layer, rows[:3], moment, recipe=short, seeds=range(3), size=48, own_size=(32, 32), **FLAT)
         assert got.pictures.shape == (3, 32, 32, 3)

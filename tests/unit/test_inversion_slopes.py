@@ -13,7 +13,7 @@ from atlas.inversion import maco, parameterisations, transforms
 from atlas.inversion.draws import start
 from atlas.inversion.objectives import LOGITS, Objective, channel, class_logit, class_probability, each, neuron, peak
 from atlas.inversion.parameterisations import Parameterisation, coloured, fourier, lucid_gain, pixels
-from atlas.inversion.styles import SIMONYAN, TRANSFORMS
+from atlas.inversion.recipes import SIMONYAN, TRANSFORMS
 from atlas.inversion.transforms import Jitter, Pad, Rotate, Scale, Step, Transform, resize, warp
 
 RNG = np.random.default_rng(8)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from atlas.arrays import Samples
 from atlas.inversion import whitening
 from flows.stages import layout as stage
-from flows.stages.tasks import Make
+from flows.stages.tasks import Output
 from storage.artefacts import arrays
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Result, Store, stage_key
@@ -94,7 +94,7 @@ class Page:
 
     def __init__(self, path: Path) -> None:
         path.mkdir()
-        self.path, self.make, self.counts = path, Make(stage="moment", key=""), {}
+        self.path, self.output, self.counts = path, Output(stage="moment", key=""), {}
 
 
 def moment(path: Path, activations: np.ndarray) -> np.ndarray:

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from atlas import colours
 from flows import cli
 from flows.drawing import targets
-from flows.drawing.targets import Target, class_index, parse
+from flows.drawing.targets import Target, parse
 from flows.model import context as model_context
 from flows.one_image import saliency
+from flows.questions.classes import class_index
+from flows.sheets import saliency as saliency_sheet
 from storage.errors import NotFound, UnknownLayer, UsageError
 from storage.models import Model
 from storage.models.preprocessing import Preprocess
@@ -80,10 +82,10 @@ class Quarters(nn.Module):
 
 
 @pytest.fixture
-def look() -> model_context.Look:
+def look() -> model_context.ModelContext:
     preprocess = Preprocess(resize=16, crop=(16, 16), mean=(0.0,) * 3, std=(1.0,) * 3)
     module = Quarters().eval().requires_grad_(False)
-    return model_context.Look(
+    return model_context.ModelContext(
         model=Model(module=module, preprocess=preprocess, classes=("nw", "ne", "sw", "se"), spec="q")
     )
 
@@ -100,7 +102,9 @@ def bright(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     "method", ["gradient", "gradient-x-input", "smoothgrad", "integrated-gradients", "guided-backprop", "deconvnet"]
 )
-def test_the_models_first_choice_is_explained_where_it_is(look: model_context.Look, bright: str, method: str) -> None:
+def test_the_models_first_choice_is_explained_where_it_is(
+    look: model_context.ModelContext, bright: str, method: str
+) -> None:
     answer, _, map = saliency.explain(look, bright, None, method=method)
     assert answer["target"] == {"text": "class:sw", "kind": "class", "index": 2, "name": "sw"}
     assert answer["score"] == pytest.approx(3 * 200 / 255)
@@ -112,7 +116,7 @@ def test_the_models_first_choice_is_explained_where_it_is(look: model_context.Lo
     json.dumps(answer)
 
 
-def test_integrated_gradients_say_how_complete_they_are(look: model_context.Look, bright: str) -> None:
+def test_integrated_gradients_say_how_complete_they_are(look: model_context.ModelContext, bright: str) -> None:
     answer, _, map = saliency.explain(look, bright, "class:sw", method="integrated-gradients", baseline="black")
     assert answer["sum"] == pytest.approx(answer["score"], abs=1e-4)
     assert answer["gap"] == pytest.approx(0, abs=1e-4)
@@ -137,7 +141,7 @@ def test_integrated_gradients_say_how_complete_they_are(look: model_context.Look
     ],
 )
 def test_what_cannot_be_explained_is_said_in_a_line(
-    look: model_context.Look, bright: str, target: str, told: dict[str, str], says: str
+    look: model_context.ModelContext, bright: str, target: str, told: dict[str, str], says: str
 ) -> None:
     with pytest.raises((UsageError, NotFound, UnknownLayer), match=says) as error:
         saliency.explain(look, bright, target, **told)
@@ -163,12 +167,12 @@ class Patched(nn.Module):
 
 
 @pytest.fixture
-def patched(look: model_context.Look) -> model_context.Look:
+def patched(look: model_context.ModelContext) -> model_context.ModelContext:
     module = Patched().eval().requires_grad_(False)
-    return model_context.Look(model=dataclasses.replace(look.model, module=module))
+    return model_context.ModelContext(model=dataclasses.replace(look.model, module=module))
 
 
-def test_grad_cam_looks_where_something_moves_the_score(patched: model_context.Look, bright: str) -> None:
+def test_grad_cam_looks_where_something_moves_the_score(patched: model_context.ModelContext, bright: str) -> None:
     answer, _, _ = saliency.explain(patched, bright, "class:nw", method="grad-cam")
     assert answer["parameters"] == {"layer": "mix"}
     assert "note" not in answer
@@ -177,11 +181,11 @@ def test_grad_cam_looks_where_something_moves_the_score(patched: model_context.L
     assert "nothing at last speaks for class:nw" in blind["note"]
 
 
-def test_sheet_heat_and_overlay_have_the_size_asked_for(look: model_context.Look, bright: str) -> None:
+def test_sheet_heat_and_overlay_have_the_size_asked_for(look: model_context.ModelContext, bright: str) -> None:
     answer, picture, map = saliency.explain(look, bright, "conv:1@3,4", method="gradient")
     for view in ("heat", "overlay"):
-        assert saliency.draw(answer, picture, map, view=view, size=64).shape == (64, 64, 3)
-    sheet = saliency.draw(answer, picture, map, size=64)
+        assert saliency_sheet.draw(answer, picture, map, view=view, size=64).shape == (64, 64, 3)
+    sheet = saliency_sheet.draw(answer, picture, map, size=64)
     assert sheet.shape[1] > 3 * 64
     assert sheet.shape[0] > 64
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from flows.viewer.answers import open_runs
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 
 
 def test_what_is_kept_is_made_once_however_many_ask() -> None:
-    edition, made, start = Edition(None), [], threading.Barrier(8)  # type: ignore[arg-type]
+    edition, made, start = OpenVersion(None), [], threading.Barrier(8)  # type: ignore[arg-type]
 
     def ask(_: int) -> Any:
         start.wait()
@@ -45,11 +45,11 @@ def waits(edition: Any) -> bool:
 
 
 def test_nobody_waits_for_another_key() -> None:
-    assert not waits(Edition(None))  # type: ignore[arg-type]
+    assert not waits(OpenVersion(None))  # type: ignore[arg-type]
 
 
 def test_mutant_one_lock_for_all() -> None:
-    class Careless(Edition):
+    class Careless(OpenVersion):
         def keep(self, key: Any, make: Any) -> Any:
             with self._lock:
                 return super().keep(key, make)
@@ -58,7 +58,7 @@ def test_mutant_one_lock_for_all() -> None:
 
 
 def test_what_fails_leaves_nothing_behind_and_is_tried_again() -> None:
-    edition = Edition(None)  # type: ignore[arg-type]
+    edition = OpenVersion(None)  # type: ignore[arg-type]
     for _ in range(2):
         with pytest.raises(KeyError):
             edition.keep(("bad",), lambda: {}["none"])
@@ -68,7 +68,7 @@ def test_what_fails_leaves_nothing_behind_and_is_tried_again() -> None:
 
 def test_the_oldest_go_where_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_runs, "KEPT", 3000)
-    edition, made = Edition(None), []  # type: ignore[arg-type]
+    edition, made = OpenVersion(None), []  # type: ignore[arg-type]
     for name in ("a", "b", "a", "c", "d", "a", "b"):
         edition.keep((name,), lambda name=name: made.append(name) or np.zeros(1000, np.uint8))
     assert "".join(made) == "abcdb"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.arrays import Layer
-from atlas.inversion import styles
+from atlas.inversion import recipes
 from atlas.inversion import visualise as drawing
 from atlas.inversion.draws import start
 from atlas.inversion.objectives import (
@@ -25,12 +25,12 @@ from atlas.inversion.objectives import (
     of_layer,
     peak,
 )
-from atlas.inversion.styles import CLASS, CROPS, CUTS, LUCID, MACO, SIMONYAN, STYLES, Style
+from atlas.inversion.recipes import CLASS, CROPS, CUTS, LUCID, MACO, PICTURE_RECIPES, SIMONYAN, PictureRecipe
 from atlas.inversion.visualise import Aims, Visualised, of_views, singly, visualise
 from atlas.model.activations import probe
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.25, 0.25)
-QUICK = Style(name="quick", steps=30, rate=0.2)
+QUICK = PictureRecipe(name="quick", steps=30, rate=0.2)
 COLOURS = ((1.0, 1.0, 1.0), (-1.0, -1.0, -1.0), (1.0, 0.0, -1.0), (0.0, 0.0, 0.0))
 """What units want to see: light, dark, warm colours; and nothing at all."""
 
@@ -65,10 +65,12 @@ def layer(name: str, net: nn.Module = NET) -> Layer:
     return probe(net, torch.rand(3, 16, 16), [name])[name]
 
 
-def draw(aims: Aims, seeds: Sequence[int], style: Style = QUICK, net: nn.Module = NET, **more: object) -> Visualised:
+def draw(
+    aims: Aims, seeds: Sequence[int], recipe: PictureRecipe = QUICK, net: nn.Module = NET, **more: object
+) -> Visualised:
     settings = {"mean": MEAN, "std": STD, "size": (16, 24), "own_size": (16, 16), "batch": 4} | more
     found = settings.pop("layers", [layer("relu", net)] if settings.get("logits") is None else [])
-    return visualise(net, aims, found, style=style, seeds=seeds, **settings)  # type: ignore[arg-type]
+    return visualise(net, aims, found, recipe=recipe, seeds=seeds, **settings)  # type: ignore[arg-type]
 
 
 def of_units(units: Sequence[int]) -> Aims:
@@ -136,9 +138,9 @@ def asleep() -> nn.Module:
 
 
 def test_a_unit_asleep_is_woken_by_redirected_gradients() -> None:
-    style = dataclasses.replace(QUICK, contrast=0.1)
-    awake = draw(of_units([0]), [1], style, asleep())
-    left = draw(of_units([0]), [1], dataclasses.replace(style, redirect=0), asleep())
+    recipe = dataclasses.replace(QUICK, contrast=0.1)
+    awake = draw(of_units([0]), [1], recipe, asleep())
+    left = draw(of_units([0]), [1], dataclasses.replace(recipe, redirect=0), asleep())
     assert left.dead.all()
     assert not awake.dead.any()
     assert awake.value[0] > 0
@@ -151,7 +153,7 @@ def test_a_unit_is_woken_behind_a_rectifier_that_a_quicker_pass_does_in_one_with
         net,
         lambda rows: channel("3", 0),
         [layer("3", net)],
-        style=dataclasses.replace(QUICK, contrast=0.1),
+        recipe=dataclasses.replace(QUICK, contrast=0.1),
         seeds=[1],
         mean=MEAN,
         std=STD,
@@ -161,9 +163,9 @@ def test_a_unit_is_woken_behind_a_rectifier_that_a_quicker_pass_does_in_one_with
 
 
 def test_a_picture_does_not_depend_on_the_others_nor_on_the_filling() -> None:
-    style = dataclasses.replace(QUICK, transform="affine")
-    together = draw(of_units([0, 1, 2, 2, 1, 0]), [1, 2, 3, 4, 5, 6], style)
-    alone = draw(of_units([1]), [5], style)
+    recipe = dataclasses.replace(QUICK, transform="affine")
+    together = draw(of_units([0, 1, 2, 2, 1, 0]), [1, 2, 3, 4, 5, 6], recipe)
+    alone = draw(of_units([1]), [5], recipe)
     np.testing.assert_array_equal(together.pictures[4], alone.pictures[0])
     assert together.best[4] == alone.best[0]
 
@@ -233,17 +235,17 @@ def test_a_net_that_takes_one_size_is_shown_stretched_pictures() -> None:
 
 def test_a_net_that_stumbles_over_moved_pictures_only_is_shown_its_own_size() -> None:
     """lucid's moves widen the canvas."""
-    net, style = Rectified(side=16), dataclasses.replace(LUCID, steps=4)
-    assert draw(of_units([1]), [1], style, net, size=(16, 16)).pictures.shape == (1, 16, 16, 3)
+    net, recipe = Rectified(side=16), dataclasses.replace(LUCID, steps=4)
+    assert draw(of_units([1]), [1], recipe, net, size=(16, 16)).pictures.shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
-def test_every_style_raises_what_it_aims_at(style: Style) -> None:
-    few = dataclasses.replace(style, steps=12, views=min(style.views, 2))
+@pytest.mark.parametrize("style", PICTURE_RECIPES.values(), ids=PICTURE_RECIPES)
+def test_every_style_raises_what_it_aims_at(recipe: PictureRecipe) -> None:
+    few = dataclasses.replace(recipe, steps=12, views=min(recipe.views, 2))
     settings = {"spectrum": np.ones((3, 48, 29), np.float32), "layers": [layer("units")], "size": (48, 56)}
     made, none = (
         draw(lambda rows: channel("units", rows), [1, 2, 3], dataclasses.replace(few, rate=rate), **settings)
-        for rate in (60.0 if style.climb == "plain" else style.rate, 0.0)
+        for rate in (60.0 if recipe.climb == "plain" else recipe.rate, 0.0)
     )
     assert (made.value > none.value).all()
 
@@ -251,10 +253,10 @@ def test_every_style_raises_what_it_aims_at(style: Style) -> None:
 def test_the_styles_of_classes_number_by_number() -> None:
     """The reference's recipe; its cuts shown smaller, for longer; and the default, lucid's but for the steps."""
     wanted = {"rate": 0.02, "canvas": "fourier", "decay": 1.5, "contrast": 1.0, "climb": "adam", "views": 1}
-    for style, steps, transform, side in ((CROPS, 192, "cropped", 224), (CUTS, 384, "cut small", 160)):
-        assert (style.steps, style.transform) == (steps, transform)
-        assert {name: getattr(style, name) for name in wanted} == wanted
-        assert style.moves()(torch.rand(1, 3, 224, 224), start([1])).shape == (1, 3, side, side)
+    for recipe, steps, transform, side in ((CROPS, 192, "cropped", 224), (CUTS, 384, "cut small", 160)):
+        assert (recipe.steps, recipe.transform) == (steps, transform)
+        assert {name: getattr(recipe, name) for name in wanted} == wanted
+        assert recipe.moves()(torch.rand(1, 3, 224, 224), start([1])).shape == (1, 3, side, side)
     assert dataclasses.replace(LUCID, name="class", steps=192) == CLASS
 
 
@@ -292,7 +294,7 @@ def test_mutant_another_number_in_a_style_is_seen(name: str, field: str, monkeyp
 
 def test_mutant_a_shrink_of_the_picture_as_it_is_seen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """|I|² is of the picture as the net is given it, not of its colours."""
-    monkeypatch.setattr(styles, "_faint", lambda mean, std: -l2_squared())
+    monkeypatch.setattr(recipes, "_faint", lambda mean, std: -l2_squared())
     with pytest.raises(AssertionError):
         test_simonyan_starts_from_the_mean_and_shrinks_towards_it()
 
@@ -333,7 +335,7 @@ def test_grey_nets() -> None:
         net,
         lambda rows: channel("1", 0),
         [probe(net, torch.rand(1, 16, 16), ["1"])["1"]],
-        style=QUICK,
+        recipe=QUICK,
         seeds=[1],
         mean=(0.5,),
         std=(0.5,),
@@ -347,7 +349,7 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="no pictures to draw"):
         draw(of_units([0]), [])
     with pytest.raises(ValueError, match="pictures of 16 × 24 pixels are too small for the moves of style distill"):
-        draw(of_units([0]), [1], STYLES["distill"])
+        draw(of_units([0]), [1], PICTURE_RECIPES["distill"])
     with pytest.raises(ValueError, match="training mode"):
         draw(of_units([0]), [1], net=Rectified().train())
     with pytest.raises(ValueError, match="style maco needs the spectrum of natural pictures"):

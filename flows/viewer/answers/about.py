@@ -8,7 +8,7 @@ from typing import Any
 from flows.config import EXTRAS
 from flows.questions import runs
 from flows.viewer.answers import reproduce
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts.pictures import TILE
 from storage.errors import Damaged
 from storage.run import Run
@@ -18,7 +18,7 @@ THUMBNAIL = 8
 """The level of a pyramid that is one tile: at most 2^8 = 256 pixels."""
 
 
-def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
+def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
     """Return provenance, layers, what each of them has, and commands."""
     run = edition.run
     return runs.show_run(run) | {
@@ -40,7 +40,7 @@ def about(edition: Edition, numbers: list[int]) -> dict[str, Any]:
     }
 
 
-def _fingerprints(edition: Edition) -> dict[str, str]:
+def _fingerprints(edition: OpenVersion) -> dict[str, str]:
     """Return by layer the hash of all weights that it depends on, and of the way images are prepared."""
     known = edition.run.model["fingerprints"] if edition.run.has("model") else {}
     return {name: known[name] for name in edition.layers if name in known}
@@ -57,7 +57,7 @@ def _history(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def libraries(edition: Edition) -> dict[str, Any]:
+def libraries(edition: OpenVersion) -> dict[str, Any]:
     """Return the versions of each library that the run's results were made with, and how many do not say."""
 
     def read() -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _made_with(run: Run, entry: Entry) -> dict[str, str]:
         return {}
 
 
-def labels(edition: Edition) -> list[str]:
+def labels(edition: OpenVersion) -> list[str]:
     """Return the label of every image, by its id."""
     run = edition.run
 
@@ -96,7 +96,7 @@ def _column(tables: Any, run: Run) -> list[Any]:
     return list(tables.read_table(run.result("labels").file("labels.parquet"), ["label"])["label"].to_pylist())
 
 
-def _layer(edition: Edition, index: int, name: str) -> dict[str, Any]:
+def _layer(edition: OpenVersion, index: int, name: str) -> dict[str, Any]:
     run = edition.run
     known = next(layer for layer in run.model["layers"] if layer["name"] == name)
     return {
@@ -111,7 +111,7 @@ def _layer(edition: Edition, index: int, name: str) -> dict[str, Any]:
     }
 
 
-def grid_facts(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+def grid_facts(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
     """Return how many cells a grid has and what its tiles are like."""
     run = edition.run
     counts = run.result("cells", layer, grid).counts

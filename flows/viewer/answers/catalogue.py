@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.viewer.answers import about, cells, images, moved, pictures, units
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import Picture
 
 
@@ -70,12 +70,12 @@ PICTURES: dict[str, Kind] = {
 }
 
 
-def answer(edition: Edition, kind: str, parameters: Mapping[str, Any]) -> Any:
+def answer(edition: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Any:
     """Answer one question of `ANSWERS`."""
     return ANSWERS[kind].answer(edition, **parameters)
 
 
-def picture(edition: Edition, kind: str, parameters: Mapping[str, Any]) -> Picture:
+def picture(edition: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Picture:
     """Return one picture of `PICTURES`."""
     found: Picture = PICTURES[kind].answer(edition, **parameters)
     return found

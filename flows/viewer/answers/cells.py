@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from flows.drawing import targets
+from flows.questions import classes
 from flows.viewer.answers.about import labels
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import plain, rounded
 from storage.artefacts import cells, pictures
 from storage.errors import NotFound
@@ -20,13 +20,13 @@ FLAT = 0.05
 """Contrast of a cell's patches under which they are flat: a plain colour or a soft gradient."""
 
 
-def columns(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+def columns(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
     """Return the cells of a grid as columns, in row-major order: what drawing needs and no more."""
     columns = {name: _cells(edition, layer, grid, name).tolist() for name in ("row", "col", "count")}
     return {"layer": layer, "grid": grid} | columns
 
 
-def details(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+def details(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
     """Return what hover, shading and names tell of each cell, in the order of `columns`."""
     run = edition.run
     answer = {
@@ -47,11 +47,11 @@ def details(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     return answer
 
 
-def _cells(edition: Edition, layer: str, grid: int, name: str) -> np.ndarray:
+def _cells(edition: OpenVersion, layer: str, grid: int, name: str) -> np.ndarray:
     return edition.keep(("cells", layer, grid, name), lambda: cells.array(edition.result("cells", layer, grid), name))
 
 
-def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+def _first_classes(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
     """Return each cell's first classes as rows `[class, mean attribution, share]`, and the names of those that occur.
 
     `share` is the part of the cell's samples whose own first class it is.
@@ -68,7 +68,7 @@ def _first_classes(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     return {"classes": rows, "names": {str(c): str(known[c]) if c < len(known) else str(c) for c in seen}}
 
 
-def cell_labels(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
+def cell_labels(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
     """Return the labels that are most frequent in each cell, `[label, share]`, with the list of labels."""
     names, number = _numbered(edition)
     facts = edition.run.cell_facts(edition.layer(layer), grid)
@@ -81,7 +81,7 @@ def cell_labels(edition: Edition, layer: str, grid: int) -> dict[str, Any]:
     return {"layer": layer, "grid": grid, "labels": names, "cells": rows}
 
 
-def _numbered(edition: Edition) -> tuple[list[str], np.ndarray]:
+def _numbered(edition: OpenVersion) -> tuple[list[str], np.ndarray]:
     """Return the labels there are, sorted, and each image's place among them."""
 
     def make() -> tuple[list[str], np.ndarray]:
@@ -91,7 +91,7 @@ def _numbered(edition: Edition) -> tuple[list[str], np.ndarray]:
     return edition.keep(("numbered",), make)
 
 
-def number_of(edition: Edition, layer: str, grid: int, row: int, col: int) -> int:
+def number_of(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> int:
     """Return a cell's number in its grid. Raises NotFound."""
     rows, cols = (_cells(edition, layer, grid, name) for name in ("row", "col"))
     found = np.flatnonzero((rows == row) & (cols == col))
@@ -100,7 +100,7 @@ def number_of(edition: Edition, layer: str, grid: int, row: int, col: int) -> in
     return int(found[0])
 
 
-def one(edition: Edition, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
+def one(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
     """Return everything that is known of one cell."""
     number = number_of(edition, layer, grid, row, col)
     mean = edition.rows("cells", layer, grid, "mean", slice(number, number + 1))[0]
@@ -124,7 +124,7 @@ def one(edition: Edition, layer: str, grid: int, row: int, col: int) -> dict[str
     }
 
 
-def _proof(edition: Edition, layer: str, grid: int, number: int) -> dict[str, Any] | None:
+def _proof(edition: OpenVersion, layer: str, grid: int, number: int) -> dict[str, Any] | None:
     if not edition.run.has("icons", layer, grid):
         return None
     known = {name: edition.array("icons", layer, grid, name)[number] for name in ("cosine", "rank", "tries", "weak")}
@@ -136,7 +136,7 @@ def _proof(edition: Edition, layer: str, grid: int, number: int) -> dict[str, An
     }
 
 
-def _labels_of(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
+def _labels_of(edition: OpenVersion, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
     names, label = _numbered(edition)
     facts = edition.run.cell_facts(layer, grid)
     images = facts.image_id[facts.offsets[number] : facts.offsets[number + 1]]
@@ -148,7 +148,7 @@ def _labels_of(edition: Edition, layer: str, grid: int, number: int) -> list[dic
     ]
 
 
-def _classes_of(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]] | None:
+def _classes_of(edition: OpenVersion, layer: str, grid: int, number: int) -> list[dict[str, Any]] | None:
     if not edition.run.has("attribution", layer, grid):
         return None
     known = edition.run.model["classes"]
@@ -162,7 +162,7 @@ def _classes_of(edition: Edition, layer: str, grid: int, number: int) -> list[di
     ]
 
 
-def _nearest(edition: Edition, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
+def _nearest(edition: OpenVersion, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
     """Return the cells whose means point most nearly the same way, wherever on the map they lie."""
     mean = edition.array("cells", layer, grid, "mean")
     length = np.linalg.norm(mean, axis=1)
@@ -177,7 +177,7 @@ def _nearest(edition: Edition, layer: str, grid: int, number: int) -> list[dict[
     ]
 
 
-def _members(edition: Edition, layer: str, grid: int, row: int, col: int) -> list[dict[str, Any]]:
+def _members(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> list[dict[str, Any]]:
     if not edition.run.has("members", layer, grid):
         return []
     table = edition.members(layer, grid, row, col).select(["image_id", "y", "x"])
@@ -185,7 +185,7 @@ def _members(edition: Edition, layer: str, grid: int, row: int, col: int) -> lis
     return [{**member, "label": names[member["image_id"]]} for member in table.to_pylist()]
 
 
-def _contrast(edition: Edition, layer: str, grid: int, row: int, col: int) -> float | None:
+def _contrast(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> float | None:
     """Return how far the pixels of a cell's drawn patches lie from their mean, 0 to 1: the median of the patches."""
     if not edition.run.has("members", layer, grid):
         return None
@@ -193,11 +193,11 @@ def _contrast(edition: Edition, layer: str, grid: int, row: int, col: int) -> fl
     return float(np.median([patch.std(axis=(0, 1)).mean() / 255 for patch in patches])) if patches else None
 
 
-def class_map(edition: Edition, layer: str, grid: int, of: str) -> dict[str, Any]:
+def class_map(edition: OpenVersion, layer: str, grid: int, of: str) -> dict[str, Any]:
     """Return what each cell of a grid says for a class, `mean`, in the order of `columns`, and the class's rank there."""
     mean = edition.array("attribution", layer, grid, "mean")
     known = edition.run.model["classes"] or [str(number) for number in range(mean.shape[1])]
-    index = targets.class_index(of, known)
+    index = classes.class_index(of, known)
     column = mean[:, index]
     return {
         "layer": layer,
@@ -209,6 +209,6 @@ def class_map(edition: Edition, layer: str, grid: int, of: str) -> dict[str, Any
     }
 
 
-def class_names(edition: Edition) -> dict[str, Any]:
+def class_names(edition: OpenVersion) -> dict[str, Any]:
     """Return the names of the model's classes, in their order."""
     return {"names": [str(name) for name in edition.run.model["classes"]]}

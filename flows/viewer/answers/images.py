@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from storage.errors import NotFound
 
 MOST_REJECTS, TOGETHER = 200, 60
 FACTS = ["image_id", "key", "label", "width", "height", "reason"]
 
 
-def one(edition: Edition, id: int) -> dict[str, Any]:
+def one(edition: OpenVersion, id: int) -> dict[str, Any]:
     """Return an image's key, label and size."""
     run = edition.run
     if not 0 <= id < run.version.about["ids"]:
@@ -26,14 +26,14 @@ def one(edition: Edition, id: int) -> dict[str, Any]:
     return found
 
 
-def many(edition: Edition, start: int, count: int) -> dict[int, dict[str, Any]]:
+def many(edition: OpenVersion, start: int, count: int) -> dict[int, dict[str, Any]]:
     """Return the same of `count` images from an id on, by their ids."""
     last = min(start + count, edition.run.version.about["ids"])
     rows = edition.run.images(list(range(start, last))).select(FACTS).to_pylist()
     return {row["image_id"]: row for row in rows}
 
 
-def found(edition: Edition, start: int, text: str) -> dict[str, Any]:
+def found(edition: OpenVersion, start: int, text: str) -> dict[str, Any]:
     """Return how many images have a text in their key or label, and sixty of them from `start` on."""
     table = edition.keep(("keys",), lambda: _usable(edition))
     if text:
@@ -43,12 +43,12 @@ def found(edition: Edition, start: int, text: str) -> dict[str, Any]:
     return {"images": len(table), "start": start, "found": table.slice(start, TOGETHER).to_pylist()}
 
 
-def _usable(edition: Edition) -> pa.Table:
+def _usable(edition: OpenVersion) -> pa.Table:
     table = edition.run.images()
     return table.filter(pc.is_null(table["reason"])).select(["image_id", "key", "label"])
 
 
-def rejects(edition: Edition) -> dict[str, Any]:
+def rejects(edition: OpenVersion) -> dict[str, Any]:
     """Return the first two hundred images that could not be used, with the reason of each."""
     if not edition.run.has("images"):
         return {"images": 0, "first": []}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.errors import Full
+from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import plain, rounded
-from flows.viewer.model.worker import Full
 from storage.errors import ActlasError, NotFound
 from storage.run import Run
 
 if TYPE_CHECKING:
-    from flows.comparing.measure import Step
+    from flows.comparing.steps import Step
 
 SINCE = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})@([1-9][0-9]{0,8})-([0-9a-f]{8})", re.ASCII)
 ONE_AT_A_TIME = threading.Lock()
@@ -30,7 +30,7 @@ BEHIND = 4
 STATES = ("kept", "changed", "appeared", "emptied")
 
 
-def answer(edition: Edition, layer: str, since: str) -> dict[str, Any]:
+def answer(edition: OpenVersion, layer: str, since: str) -> dict[str, Any]:
     """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound, Full."""
     edition.layer(layer)
     before = _before(edition, since)
@@ -46,7 +46,7 @@ def answer(edition: Edition, layer: str, since: str) -> dict[str, Any]:
         WAITING.release()
 
 
-def _before(edition: Edition, since: str) -> Run:
+def _before(edition: OpenVersion, since: str) -> Run:
     """Open the version that is compared with: by its hash too, so that the answer never means another."""
     named = SINCE.fullmatch(since)
     if not named:
@@ -63,7 +63,7 @@ def _before(edition: Edition, since: str) -> Run:
     return Run(store, version)
 
 
-def _measured(edition: Edition, before: Run, layer: str, since: str, known: bool) -> dict[str, Any]:
+def _measured(edition: OpenVersion, before: Run, layer: str, since: str, known: bool) -> dict[str, Any]:
     from flows.comparing import answer as comparison_answer
     from flows.comparing import measure
 
@@ -94,7 +94,7 @@ def _noise_known(before: Run, after: Run, layer: str) -> bool:
     if not (before.has("layout", layer) and after.has("layout", layer)):
         return False
     framed = pairs.frame_of(before, layer) == pairs.frame_of(after, layer)
-    return layout_noise.kept(before, layer, framed=framed) is not None
+    return layout_noise.stored_points(before, layer, framed=framed) is not None
 
 
 def _cells(grid: int, told: dict[str, Any]) -> dict[str, Any]:

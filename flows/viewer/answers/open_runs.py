@@ -29,7 +29,7 @@ OPEN, KEPT = 8, 256 << 20
 """Versions kept open, and bytes of arrays kept of each."""
 
 
-class Edition:
+class OpenVersion:
     """One version of a run, and the arrays that several of its views read."""
 
     def __init__(self, run: Run) -> None:
@@ -152,12 +152,12 @@ def _weight(kept: Any) -> int:
     return 0
 
 
-class Shelf:
+class OpenRuns:
     """A store's runs by name and version."""
 
     def __init__(self, store: str) -> None:
         self.store = store
-        self._open: OrderedDict[tuple[str, int], Edition] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int], OpenVersion] = OrderedDict()
         self._lock = threading.Lock()
 
     def numbers(self, name: str) -> list[int]:
@@ -168,7 +168,7 @@ class Shelf:
             raise NotFound(f"no run {name!r} here; runs here: {', '.join(store.names()) or 'none yet'}")
         return found
 
-    def edition(self, name: str, version: str = "current") -> Edition:
+    def edition(self, name: str, version: str = "current") -> OpenVersion:
         """Return a version by `current`, its number, or number and hash, and whatever software after it. Raises NotFound."""
         numbers = self.numbers(name)
         asked = VERSION.fullmatch(version)
@@ -179,13 +179,13 @@ class Shelf:
             raise NotFound(f"{name}@{version} is no longer in this store; its version {asked[1]} is {edition.tag}")
         return edition
 
-    def _edition(self, name: str, number: int) -> Edition:
+    def _edition(self, name: str, number: int) -> OpenVersion:
         store: Store = open_store(self.store)
         version = store.version(name, number)
         with self._lock:
             found = self._open.get((name, number))
             if found is None or found.run.version.sha256 != version.sha256:
-                found = self._open[name, number] = Edition(Run(store, version))
+                found = self._open[name, number] = OpenVersion(Run(store, version))
             self._open.move_to_end((name, number))
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from atlas.arrays import Byte
-from flows.questions import runs
+from flows.questions import patches
 from flows.viewer.answers import cells, units
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts import pictures
 from storage.errors import NotFound
 
@@ -34,7 +34,7 @@ class Picture:
     kind: str
 
 
-def tile(edition: Edition, layer: str, grid: int, level: int, x: int, y: int) -> Picture:
+def tile(edition: OpenVersion, layer: str, grid: int, level: int, x: int, y: int) -> Picture:
     """Return a tile of a grid's pyramid: a file that the manifest knows, or NotFound."""
     result = edition.result("tiles", layer, grid)
     name = f"atlas_files/{level}/{x}_{y}.webp"
@@ -43,7 +43,7 @@ def tile(edition: Edition, layer: str, grid: int, level: int, x: int, y: int) ->
     return Picture(result.file(name).read_bytes(), WEBP)
 
 
-def icons(edition: Edition, layer: str, grid: int, y: int, x: int) -> Picture:
+def icons(edition: OpenVersion, layer: str, grid: int, y: int, x: int) -> Picture:
     """Return the icons of a block of 8 × 8 cells at full size, where there are cells, and grey between."""
     rows, cols = (edition.array("cells", layer, grid, name) for name in ("row", "col"))
     inside = np.flatnonzero((rows // BLOCK == y) & (cols // BLOCK == x))
@@ -57,13 +57,13 @@ def icons(edition: Edition, layer: str, grid: int, y: int, x: int) -> Picture:
     return Picture(pictures.encode(sheet, ".webp"), WEBP)
 
 
-def icon(edition: Edition, layer: str, grid: int, row: int, col: int) -> Picture:
+def icon(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> Picture:
     """Return one cell's icon without loss."""
     number = cells.number_of(edition, layer, grid, row, col)
     return Picture(pictures.encode(edition.rows("icons", layer, grid, "pictures", np.array([number]))[0], ".png"), PNG)
 
 
-def faces(edition: Edition, layer: str, block: int) -> Picture:
+def faces(edition: OpenVersion, layer: str, block: int) -> Picture:
     """Return a small picture of each of 64 units: the gallery's, or else the strongest patch's middle."""
     numbers = range(block * FACES, min((block + 1) * FACES, edition.units(layer)))
     if not len(numbers):
@@ -76,12 +76,12 @@ def faces(edition: Edition, layer: str, block: int) -> Picture:
     return Picture(pictures.encode(sheet, ".webp"), WEBP)
 
 
-def _drawn(edition: Edition, layer: str, numbers: range) -> list[Byte]:
+def _drawn(edition: OpenVersion, layer: str, numbers: range) -> list[Byte]:
     made = edition.rows("gallery", layer, None, "pictures", slice(numbers.start, numbers.stop))
     return [_square(picture) for picture in made]
 
 
-def _patches(edition: Edition, layer: str, numbers: range) -> list[Byte]:
+def _patches(edition: OpenVersion, layer: str, numbers: range) -> list[Byte]:
     grey = np.full((FACE, FACE, 3), GREY, np.uint8)
     first = [edition.run.thumbnails(layer, unit)[:1] for unit in numbers]
     return [_square(pictures.decode(found[0])) if found else grey for found in first]
@@ -100,9 +100,9 @@ def _square(picture: Byte) -> Byte:
     return np.asarray(Image.fromarray(square).resize((FACE, FACE), Image.Resampling.LANCZOS))
 
 
-def patch(edition: Edition, layer: str, unit: int, sign: str, rank: int) -> Picture:
+def patch(edition: OpenVersion, layer: str, unit: int, sign: str, rank: int) -> Picture:
     """Return the thumbnail of one of a unit's strongest patches."""
-    if sign not in runs.SIGNS:
+    if sign not in patches.SIGNS:
         raise NotFound(f"there is no side {sign!r}; positive or negative")
     units.check(edition, layer, unit)
     stored = edition.thumbnails(layer, unit, sign)
@@ -111,7 +111,7 @@ def patch(edition: Edition, layer: str, unit: int, sign: str, rank: int) -> Pict
     return Picture(stored[rank], JPEG)
 
 
-def gradient(edition: Edition, layer: str, unit: int, rank: int) -> Picture:
+def gradient(edition: OpenVersion, layer: str, unit: int, rank: int) -> Picture:
     """Return what drives a unit in one of its strongest patches."""
     units.check(edition, layer, unit)
     found = edition.gradients(layer, unit)
@@ -121,7 +121,7 @@ def gradient(edition: Edition, layer: str, unit: int, rank: int) -> Picture:
     return Picture(pictures.encode(found.pictures[int(place[0])], ".png"), PNG)
 
 
-def synthetic(edition: Edition, layer: str, unit: int) -> Picture:
+def synthetic(edition: OpenVersion, layer: str, unit: int) -> Picture:
     """Return the gallery's picture of a unit at full size."""
     units.check(edition, layer, unit)
     return Picture(
@@ -129,7 +129,7 @@ def synthetic(edition: Edition, layer: str, unit: int) -> Picture:
     )
 
 
-def member(edition: Edition, layer: str, grid: int, row: int, col: int, index: int) -> Picture:
+def member(edition: OpenVersion, layer: str, grid: int, row: int, col: int, index: int) -> Picture:
     """Return the thumbnail of one of the drawn members of a cell."""
     cells.number_of(edition, layer, grid, row, col)
     stored = edition.members(layer, grid, row, col)["picture"]
@@ -138,7 +138,7 @@ def member(edition: Edition, layer: str, grid: int, row: int, col: int, index: i
     return Picture(stored[index].as_py(), JPEG)
 
 
-def crop(edition: Edition, layer: str, unit: int, part: int, example: int) -> Picture:
+def crop(edition: OpenVersion, layer: str, unit: int, part: int, example: int) -> Picture:
     """Return one of the examples of a part of a unit's range, cut from its image."""
     from PIL import Image
 
@@ -154,17 +154,17 @@ def crop(edition: Edition, layer: str, unit: int, part: int, example: int) -> Pi
     return Picture(pictures.encode(np.asarray(cut), ".webp"), WEBP)
 
 
-def photo(edition: Edition, id: int) -> Picture:
+def photo(edition: OpenVersion, id: int) -> Picture:
     """Return an image of the run, read from its source, at most 1024 pixels wide and high."""
     return _read(edition, id, LONGEST)
 
 
-def thumbnail(edition: Edition, id: int) -> Picture:
+def thumbnail(edition: OpenVersion, id: int) -> Picture:
     """Return the same, small."""
     return _read(edition, id, SMALL)
 
 
-def _read(edition: Edition, id: int, longest: int) -> Picture:
+def _read(edition: OpenVersion, id: int, longest: int) -> Picture:
     from PIL import Image
 
     from storage.images.decode import decode
@@ -174,7 +174,7 @@ def _read(edition: Edition, id: int, longest: int) -> Picture:
     return Picture(pictures.encode(np.asarray(image.convert("RGB")), ".webp"), WEBP)
 
 
-def source_bytes(edition: Edition, image_id: int) -> bytes:
+def source_bytes(edition: OpenVersion, image_id: int) -> bytes:
     """Read an image of the run where it was found. Raises NotFound where it is no longer there."""
     from storage.images import sources
 

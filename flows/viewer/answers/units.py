@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from atlas import unit_facts
-from flows.drawing import targets
-from flows.questions import classes, runs
+from flows.questions import classes
+from flows.questions import patches as patch_answers
 from flows.questions import units as facts
 from flows.viewer.answers.about import labels
-from flows.viewer.answers.open_runs import Edition
+from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import plain, rounded
 from storage.artefacts import tables
 from storage.errors import NotFound
@@ -22,7 +22,7 @@ SHARED = 16
 TOP_LABELS, STRONG_CELLS = 3, 12
 
 
-def columns(edition: Edition, layer: str) -> dict[str, Any]:
+def columns(edition: OpenVersion, layer: str) -> dict[str, Any]:
     """Return the units of a layer as columns: extremes, labels of the strongest patches, and the gallery's ratio."""
     run = edition.run
     counted = tables.read_table(edition.result("patches", layer).file("units.parquet"))
@@ -39,7 +39,7 @@ def columns(edition: Edition, layer: str) -> dict[str, Any]:
     }
 
 
-def _top_labels(edition: Edition, layer: str) -> tuple[list[str], list[dict[int, int]]]:
+def _top_labels(edition: OpenVersion, layer: str) -> tuple[list[str], list[dict[int, int]]]:
     """Return the labels there are, and for each unit those of its strongest patches with their number, most first."""
     names, number = np.unique(np.asarray(labels(edition), dtype=object).astype(str), return_inverse=True)
     path = edition.result("patches", layer).file("patches.parquet")
@@ -55,10 +55,10 @@ def _top_labels(edition: Edition, layer: str) -> tuple[list[str], list[dict[int,
     ]
 
 
-def one(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+def one(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     """Return everything that is known of one unit."""
     check(edition, layer, unit)
-    sides = {sign: _side(edition, layer, unit, sign) for sign in runs.SIGNS}
+    sides = {sign: _side(edition, layer, unit, sign) for sign in patch_answers.SIGNS}
     return {
         "layer": layer,
         "unit": unit,
@@ -71,15 +71,15 @@ def one(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
     }
 
 
-def check(edition: Edition, layer: str, unit: int) -> None:
+def check(edition: OpenVersion, layer: str, unit: int) -> None:
     units = edition.units(layer)
     if not 0 <= unit < units:
         raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
 
 
-def _side(edition: Edition, layer: str, unit: int, sign: str) -> dict[str, Any]:
+def _side(edition: OpenVersion, layer: str, unit: int, sign: str) -> dict[str, Any]:
     """Return the strongest patches of one side; the pictures are at their own addresses."""
-    answer = runs.top(edition.run, layer, unit, k=16, sign=sign)
+    answer = patch_answers.top(edition.run, layer, unit, k=16, sign=sign)
     drawn = len(edition.thumbnails(layer, unit, sign))
     kept = ("rank", "value", "image_id", "label", "y", "x", "focus")
     patches = [{name: patch[name] for name in kept} | {"value": plain(patch["value"])} for patch in answer["patches"]]
@@ -89,19 +89,19 @@ def _side(edition: Edition, layer: str, unit: int, sign: str) -> dict[str, Any]:
     }
 
 
-def _finest(edition: Edition, layer: str) -> int | None:
+def _finest(edition: OpenVersion, layer: str) -> int | None:
     grids = [grid for grid in edition.run.grids if edition.run.has("cells", layer, grid)]
     return max(grids, default=None)
 
 
-def on_map(edition: Edition, layer: str, grid: int, unit: int) -> dict[str, Any]:
+def on_map(edition: OpenVersion, layer: str, grid: int, unit: int) -> dict[str, Any]:
     """Return the unit's mean in each cell of a grid, in the order of the cells."""
     check(edition, layer, unit)
     mean = edition.array("cells", layer, grid, "mean")
     return {"layer": layer, "grid": grid, "unit": unit, "mean": rounded(mean[:, unit], 4)}
 
 
-def _cells(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
+def _cells(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
     """Return the cells of the finest grid where the unit's mean is largest."""
     grid = _finest(edition, layer)
     if grid is None:
@@ -114,7 +114,7 @@ def _cells(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
     }
 
 
-def likeness(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+def likeness(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     """Return how each unit's means over the cells of the finest grid correlate with this one's."""
     check(edition, layer, unit)
     grid = _finest(edition, layer)
@@ -128,7 +128,7 @@ def likeness(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
     return {"layer": layer, "unit": unit, "correlation": rounded(found, 3)}
 
 
-def speaks(edition: Edition, layer: str, of: str) -> dict[str, Any]:
+def speaks(edition: OpenVersion, layer: str, of: str) -> dict[str, Any]:
     """Return how each unit's means over the cells correlate with what the cells say for a class, as a card has it."""
     shared = edition.shared(edition.layer(layer))
     if shared.attributed is None:
@@ -136,14 +136,14 @@ def speaks(edition: Edition, layer: str, of: str) -> dict[str, Any]:
             f"{edition.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
         )
     cells, made = shared.attributed
-    index = targets.class_index(of, edition.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
+    index = classes.class_index(of, edition.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
     used = made.used > 0
     found = unit_facts.together(made.mean[used, index], cells.mean[used], cells.count[used])
     name = classes.class_name(edition.run, index)
     return {"layer": layer, "class": index, "name": name, "correlation": rounded(found, 3)}
 
 
-def _gallery(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
+def _gallery(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
     if not edition.run.has("gallery", layer):
         return None
     known = {name: edition.rows("gallery", layer, None, name, slice(unit, unit + 1))[0] for name in GALLERY}
@@ -153,7 +153,7 @@ def _gallery(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
 GALLERY = ("value", "best", "patch", "dead")
 
 
-def _gradients(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None:
+def _gradients(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
     """Return the method, and the ranks of the patches whose gradient is there."""
     if not edition.run.has("gradients", layer):
         return None
@@ -161,7 +161,7 @@ def _gradients(edition: Edition, layer: str, unit: int) -> dict[str, Any] | None
     return {"method": found.method, "ranks": found.rank.tolist()}
 
 
-def card(edition: Edition, layer: str, unit: int, each: int = facts.EACH) -> dict[str, Any]:
+def card(edition: OpenVersion, layer: str, unit: int, each: int = facts.EACH) -> dict[str, Any]:
     """Return what takes longer: how its samples are spread, labels, classes, units like it, influence in and out."""
     check(edition, layer, unit)
     found = facts.unit(edition.run, layer, unit, k=1, each=each, shared=edition.shared(layer))
@@ -178,7 +178,7 @@ def without_paths(value: Any) -> Any:
     return plain(value) if isinstance(value, float) else value
 
 
-def places(edition: Edition, layer: str, unit: int, side: str) -> list[dict[str, Any]]:
+def places(edition: OpenVersion, layer: str, unit: int, side: str) -> list[dict[str, Any]]:
     """Return where the patches of a side lie that the page shows, with their rank or, over the range, their number."""
     if side == "range":
         shown = [one for part in card(edition, layer, unit)["intervals"] for one in part["examples"]]

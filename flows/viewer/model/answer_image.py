@@ -13,19 +13,17 @@ from PIL import Image
 from atlas import colours
 from atlas.attribution.methods import SIGNED
 from flows.model import context as model_context
+from flows.model import images as model_images
 from flows.model import published
 from flows.one_image import explain as explaining
+from flows.one_image import locate as locating
 from flows.one_image import saliency
-from flows.questions import runs
 from flows.viewer.answers.rounding import plain
-from flows.viewer.model.facets import facets
-from flows.viewer.model.gradients import gradients
-from flows.viewer.model.image_routes import PIXELS_MOST
-from flows.viewer.model.links import links
+from flows.viewer.model.limits import PIXELS_MOST
 from storage.errors import ImageError, NotFound, Rejected, UsageError
 from storage.images.decode import decode
 from storage.models import preprocessing
-from storage.run import Run
+from storage.run import Run, open_run
 
 MOST_BLOCKS = 14
 """Blocks a side that an image is cut into."""
@@ -33,11 +31,11 @@ MOST_BLOCKS = 14
 
 def locate(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Return the cells that the positions of an image fall in, and the part of it that the model sees."""
-    run = runs.open_run(store, asked["run"])
+    run = open_run(store, asked["run"])
     data = data or _of_run(run, asked["id"])
     width, height = _size(data, asked)
     activation = published.activation_of(run, asked["layer"], data)
-    answer = runs.locate(run, asked["layer"], activation.numpy(), asked["grid"])
+    answer = locating.locate_activation(run, asked["layer"], activation.numpy(), asked["grid"])
     kept = ("layer", "grid", "height", "width", "cells", "positions")
     return {name: answer[name] for name in kept} | {"size": [width, height], "seen": seen(run, width, height)}
 
@@ -45,7 +43,7 @@ def locate(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
 def _of_run(run: Run, image_id: int) -> bytes:
     """Read an image of the run. Raises NotFound where it has gone or changed, and says nothing of where it lay."""
     try:
-        return published.read_image(run, str(image_id))
+        return model_images.read_image(run, str(image_id))
     except (ImageError, UsageError):
         raise NotFound(f"image {image_id} of {run.name} is no longer what it was when the run was made") from None
 
@@ -71,7 +69,7 @@ def _size(data: bytes, asked: dict[str, Any]) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown(model_context.Look):
+class Shown(model_context.ModelContext):
     """A model that looks at one image which is at hand."""
 
     data: bytes
@@ -82,7 +80,7 @@ class Shown(model_context.Look):
 
 def explain(store: str, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Take an image apart at a layer; or, with `method`, say which pixels move the score, or, with `to`, what is moved."""
-    run = runs.open_run(store, asked["run"])
+    run = open_run(store, asked["run"])
     data = data or _of_run(run, asked["id"])
     width, height = _size(data, asked)
     shown = Shown(model=_look(store, asked["run"]).model, run=run, data=data)
@@ -127,13 +125,13 @@ def salient(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explained(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
-    told = explaining.Told(target=asked["of"], versus=asked["against"], icons="atlas", cells=MOST_BLOCKS)
+    told = explaining.Question(target=asked["of"], versus=asked["against"], icons="atlas", cells=MOST_BLOCKS)
     return explaining.explain(shown, "the image", asked["layer"], to=asked.get("to"), told=told)
 
 
 @functools.lru_cache(maxsize=1)
-def _look(store: str, run: str) -> model_context.Look:
-    return model_context.look(store, run=run)
+def _look(store: str, run: str) -> model_context.ModelContext:
+    return model_context.open_context(store, run=run)
 
 
 def _layer(told: dict[str, Any]) -> dict[str, Any]:
@@ -159,6 +157,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return plain(value) if isinstance(value, float | np.floating) else value.item() if hasattr(value, "item") else value
-
-
-QUESTIONS = {"locate": locate, "explain": explain, "links": links, "facets": facets, "gradients": gradients}

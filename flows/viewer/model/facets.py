@@ -9,9 +9,9 @@ from typing import Any
 from flows.drawing import show
 from flows.model import context as model_context
 from flows.model import published
-from flows.questions import runs
 from flows.viewer.answers.rounding import plain
 from storage.artefacts import pictures
+from storage.run import open_run
 
 FACETS, RECIPE, SIDE = 4, "fast", 96
 SIZE = (SIDE, SIDE)
@@ -21,15 +21,18 @@ def facets(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
     """Draw four pictures of a unit, small and by the quick recipe."""
     started = time.monotonic()
     layer, unit = asked["layer"], asked["unit"]
-    published.subject_of(runs.open_run(store, asked["run"]), layer)
-    look, how = model_context.look(store, run=asked["run"]), show.How(recipe=RECIPE, size=SIZE, facets=FACETS)
+    published.prepared_model_of(open_run(store, asked["run"]), layer)
+    look, how = (
+        model_context.open_context(store, run=asked["run"]),
+        show.Settings(recipe=RECIPE, size=SIZE, facets=FACETS),
+    )
     drawn = show.show(look, [f"{layer}:{unit}"], how)
     told = show.describe(look, drawn, how)
     return {
         "layer": layer,
         "unit": unit,
         "recipe": RECIPE,
-        "steps": drawn[0].style.steps,
+        "steps": drawn[0].recipe.steps,
         "side": SIDE,
         "seconds": round(time.monotonic() - started, 1),
         "facets": [

@@ -12,14 +12,14 @@ from torch import Tensor
 from atlas import boxes
 from atlas.arrays import SIGNS
 from atlas.attribution import patches as drawing
+from flows.model import images as model_images
 from flows.model import published
-from flows.model.prepared import Subject
-from flows.questions import runs
-from flows.stages.gradients import choose
+from flows.model.gradient_method import choose
+from flows.model.prepared import PreparedModel
 from storage.artefacts import patch_gradients, pictures
 from storage.errors import ImageError, NotFound
 from storage.images.decode import decode
-from storage.run import SIDES, Run
+from storage.run import SIDES, Run, open_run
 
 BATCH = 16
 SIZE = 72
@@ -28,8 +28,8 @@ SIZE = 72
 
 def gradients(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
     """Draw the gradient of each of `asked["places"]` whose image is there."""
-    run, layer, side = runs.open_run(store, asked["run"]), asked["layer"], asked["side"]
-    subj = published.subject_of(run, layer)
+    run, layer, side = open_run(store, asked["run"]), asked["layer"], asked["side"]
+    subj = published.prepared_model_of(run, layer)
     method, size = _method(run, subj, layer), _size(run, layer, asked["unit"])
     there = [(place, *seen) for place in asked["places"] if (seen := _seen(run, subj, place["image_id"])) is not None]
     drawn = []
@@ -46,7 +46,7 @@ def gradients(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
     return {"layer": layer, "unit": asked["unit"], "side": side, "method": method, "gradients": drawn}
 
 
-def _method(run: Run, subj: Subject, layer: str) -> str:
+def _method(run: Run, subj: PreparedModel, layer: str) -> str:
     if run.has("gradients", layer):
         return patch_gradients.method_of(run.result("gradients", layer))
     return choose(subj, layer, None)
@@ -60,16 +60,16 @@ def _size(run: Run, layer: str, unit: int) -> int:
     return max(pictures.decode(kept[0]).shape[:2]) if kept else SIZE
 
 
-def _seen(run: Run, subj: Subject, image_id: int) -> tuple[np.ndarray, Any] | None:
+def _seen(run: Run, subj: PreparedModel, image_id: int) -> tuple[np.ndarray, Any] | None:
     """Return what the model is given of an image, and where it lies in it; None where it is no longer there."""
     try:
-        image = decode(published.read_image(run, str(image_id)))
+        image = decode(model_images.read_image(run, str(image_id)))
     except (ImageError, NotFound):
         return None
     return subj.model.preprocess.pixels(image), subj.model.preprocess.geometry(*image.size)
 
 
-def _filled(batch: list[Any], subj: Subject, name: str, asked: dict[str, Any]) -> Tensor:
+def _filled(batch: list[Any], subj: PreparedModel, name: str, asked: dict[str, Any]) -> Tensor:
     values = [asked["unit"] if name == "unit" else place[name] for place, _, _ in batch]
     return torch.tensor(values, dtype=torch.int64, device=subj.device)
 

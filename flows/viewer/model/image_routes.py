@@ -11,25 +11,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from flows.viewer.answers import schemas
-from flows.viewer.answers.open_runs import Shelf
-from flows.viewer.model.requests import Waiting
-from flows.viewer.model.worker import Busy, Desk, Full
+from flows.viewer.answers.errors import Busy, Full
+from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model.limits import ARRIVES, LARGEST, READ_AT_ONCE, TOO_LARGE
+from flows.viewer.model.requests import Requests
+from flows.viewer.model.worker import ModelWorker
 from storage.errors import NotFound, Rejected, UsageError
 from storage.images import formats
 
-__all__ = ["NAMES", "Busy", "Desk", "add_to", "answered", "encoded", "open_for", "told"]
-
 NAMES = ("/locate", "/explain")
-LARGEST = 16 << 20
-"""Bytes of a picture that is sent."""
-
-TOO_LARGE = f"the picture has more than {LARGEST >> 20} MiB; send a smaller one"
-READ_AT_ONCE = 8
-"""Pictures that may be on their way at once: more would be more memory than the model's."""
-
-PIXELS_MOST = 40_000_000
-ARRIVES = 30.0
-"""Seconds in which it must have arrived."""
 
 OFF = "the viewer was started with --no-uploads: pictures are not taken"
 
@@ -55,7 +45,7 @@ def open_for(app: FastAPI) -> bool:
     return getattr(app.state, "desk", None) is not None
 
 
-def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Waiting) -> None:
+def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, waiting: Requests) -> None:
     """Add the two questions."""
     app.state.desk = desk
     reading = asyncio.Semaphore(READ_AT_ONCE)

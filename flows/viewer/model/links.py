@@ -9,22 +9,22 @@ import numpy as np
 import torch
 
 from atlas import influence
+from flows.model import images as model_images
 from flows.model import published
-from flows.model.prepared import Subject
-from flows.questions import runs
+from flows.model.prepared import PreparedModel
 from flows.viewer.answers.rounding import rounded
 from storage.errors import NotFound, Rejected
 from storage.images.decode import decode
-from storage.run import Run
+from storage.run import Run, open_run
 
 
 def links(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
     """Return the effect of each of a unit's strongest patches on each later unit that it drives most."""
-    run, layer, unit = runs.open_run(store, asked["run"]), asked["layer"], asked["unit"]
+    run, layer, unit = open_run(store, asked["run"]), asked["layer"], asked["unit"]
     record = json.loads(run.result("influence", layer).data("influence.json"))
     later = str(record["later"])
     driven = sorted(set(run.influence(layer, unit)["later_unit"].to_pylist()))
-    subj = published.subject_of(run, later)
+    subj = published.prepared_model_of(run, later)
     patches, pixels = _patches(run, subj, layer, unit, int(record["patches"]))
     effects = _effects(subj, (layer, later), unit, patches, pixels)[:, driven]
     return {
@@ -37,7 +37,7 @@ def links(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
 
 
 def _patches(
-    run: Run, subj: Subject, layer: str, unit: int, most: int
+    run: Run, subj: PreparedModel, layer: str, unit: int, most: int
 ) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     """Return the `most` strongest patches, with the model's input for each; patches of missing images are left out."""
     patches, pixels = [], []
@@ -45,7 +45,7 @@ def _patches(
         if patch["value"] == 0:
             continue
         try:
-            image = decode(published.read_image(run, str(patch["image_id"])))
+            image = decode(model_images.read_image(run, str(patch["image_id"])))
         except (Rejected, NotFound):
             continue
         patches.append(patch)
@@ -54,7 +54,7 @@ def _patches(
 
 
 def _effects(
-    subj: Subject, names: tuple[str, str], unit: int, patches: list[dict[str, Any]], pixels: list[np.ndarray]
+    subj: PreparedModel, names: tuple[str, str], unit: int, patches: list[dict[str, Any]], pixels: list[np.ndarray]
 ) -> np.ndarray:
     """Follow one unit from its patches into the later layer, `p v`, in one pass as the stage does."""
     layer, later = (subj.layers[name] for name in names)

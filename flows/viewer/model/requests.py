@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from flows.viewer.model.worker import Busy
+from flows.viewer.answers.errors import Busy
 
 LOOKS = 0.2
 """Seconds after which it is looked whether somebody still waits."""
@@ -18,11 +18,11 @@ LOOKS = 0.2
 THREADS = 12
 """More than both processes let wait, so that one too many is told so at once."""
 
-Work = Callable[[threading.Event], bytes]
+Job = Callable[[threading.Event], bytes]
 
 
 @dataclass(slots=True)
-class Asked:
+class Pending:
     """A question on its way, how many wait for it, and the sign that nobody does any more."""
 
     answer: Future[bytes]
@@ -30,7 +30,7 @@ class Asked:
     waiting: int = field(default=0)
 
 
-class Waiting:
+class Requests:
     """Lets each question be asked once however many wait, in threads of its own.
 
     Those who wait may do so in event loops of their own: in a notebook each request has one.
@@ -38,10 +38,10 @@ class Waiting:
 
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="asking")
-        self._running: dict[Hashable, Asked] = {}
+        self._running: dict[Hashable, Pending] = {}
         self._lock = threading.Lock()
 
-    async def ask(self, key: Hashable, work: Work, request: Request) -> bytes:
+    async def ask(self, key: Hashable, work: Job, request: Request) -> bytes:
         """Return what `work` makes, or what it is just making for somebody else. Raises Busy once the asker has left."""
         asked = self._join(key, work)
         try:
@@ -54,16 +54,16 @@ class Waiting:
         finally:
             self._leave(key, asked)
 
-    def _join(self, key: Hashable, work: Work) -> Asked:
+    def _join(self, key: Hashable, work: Job) -> Pending:
         with self._lock:
             asked = self._running.get(key)
             if asked is None:
                 left = threading.Event()
-                asked = self._running[key] = Asked(self._pool.submit(work, left), left)
+                asked = self._running[key] = Pending(self._pool.submit(work, left), left)
             asked.waiting += 1
             return asked
 
-    def _leave(self, key: Hashable, asked: Asked) -> None:
+    def _leave(self, key: Hashable, asked: Pending) -> None:
         """Go; the last one takes the question along, so that who asks later begins anew."""
         with self._lock:
             asked.waiting -= 1

@@ -10,10 +10,10 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from flows.viewer.answers import schemas, units
-from flows.viewer.answers.open_runs import Edition, Shelf
+from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from flows.viewer.model.image_routes import Layer, Name, VersionOf, answered, encoded, told
-from flows.viewer.model.requests import Waiting
-from flows.viewer.model.worker import Desk
+from flows.viewer.model.requests import Requests
+from flows.viewer.model.worker import ModelWorker
 
 NAMES = ("/links", "/facets", "/gradients")
 OFF = "the viewer was started with --no-uploads: the model is not asked"
@@ -21,7 +21,7 @@ Side = Annotated[Literal["positive", "negative", "range"], Query(description="Wh
 Unit = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
-def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Waiting) -> None:
+def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, waiting: Requests) -> None:
     """Add the three questions."""
 
     @app.post(
@@ -71,7 +71,11 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Wa
         return await _kept(edition, ("gradients", layer, unit, side), asked, request, desk)
 
     async def _kept(
-        edition: Edition, key: tuple[Any, ...], asked: Callable[[], dict[str, Any]], request: Request, desk: Desk | None
+        edition: OpenVersion,
+        key: tuple[Any, ...],
+        asked: Callable[[], dict[str, Any]],
+        request: Request,
+        desk: ModelWorker | None,
     ) -> Response:
         if desk is None:
             return JSONResponse({"error": OFF}, status_code=403)
@@ -82,5 +86,5 @@ def add_to(app: FastAPI, root: str, shelf: Shelf, desk: Desk | None, waiting: Wa
         return answered(await waiting.ask((edition.run.name, edition.tag, *key), work, request))
 
 
-def _asked(edition: Edition, layer: str, unit: int) -> dict[str, Any]:
+def _asked(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     return {"run": f"{edition.run.name}@{edition.run.number}", "layer": layer, "unit": unit}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from storage.errors import ActlasError
+from flows.viewer.answers.errors import Busy, Full
+from flows.viewer.model.child import serve_behind, serve_questions
 
 WAITING = 4
 """Questions that may wait; one more is turned away."""
@@ -33,19 +32,7 @@ GRACE = 10.0
 START = multiprocessing.get_context("spawn")
 
 
-class Busy(ActlasError):
-    """Too many questions at once, one that took too long, or one that nobody waits for any more."""
-
-
-class Full(Busy):
-    """Too many questions at once: a moment later there is room."""
-
-
-class Failed(ActlasError):
-    """The model, or our own code around it, failed: no fault of what was asked."""
-
-
-class Desk:
+class ModelWorker:
     """Asks a child process, so that neither memory nor time of the model is the server's."""
 
     def __init__(
@@ -63,9 +50,9 @@ class Desk:
         self._child: tuple[Any, Connection] | None = None
 
     @functools.cached_property
-    def drawing(self) -> Desk:
+    def drawing(self) -> ModelWorker:
         """A second process, for what takes long: no other answer waits for it, and others have the cores first."""
-        return Desk(self.store, self.seconds, DRAWINGS, serve_behind, grace=0)
+        return ModelWorker(self.store, self.seconds, DRAWINGS, serve_behind, grace=0)
 
     def ask(self, question: str, asked: dict[str, Any], data: bytes, left: threading.Event | None = None) -> Any:
         """Return the answer. Raises Busy, also once nobody waits for it any more, or what the child raised."""
@@ -141,28 +128,3 @@ class Desk:
             pipe.close()
             process.kill()
             process.join()
-
-
-def serve_questions(store: str, pipe: Connection) -> None:
-    """Answer questions until the other end is closed."""
-    from flows.viewer.model import answer_image
-
-    while True:
-        try:
-            question, asked, data = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            pipe.send((True, answer_image.QUESTIONS[question](store, asked, data)))
-        except ActlasError as error:
-            pipe.send((False, error))
-        except Exception as error:
-            traceback.print_exc()
-            said = f"the model failed on this ({type(error).__name__}); where the viewer was started it says more"
-            pipe.send((False, Failed(said)))
-
-
-def serve_behind(store: str, pipe: Connection) -> None:
-    """Do the same, and let others have the cores first."""
-    os.nice(10)
-    serve_questions(store, pipe)

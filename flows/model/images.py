@@ -1,0 +1,50 @@
+"""Images of a run or from a file, read again for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from storage.errors import NotFound, Rejected, UsageError
+from storage.images import sources
+from storage.images.decode import decode
+from storage.run import Run
+
+
+def read_image(run: Run, image: str) -> bytes:
+    """Read an image of the run by its id, or a file."""
+    if image.isdecimal():
+        return image_of_run(run, int(image))
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise NotFound(f"{image}: {error.strerror}; give an image file, or the id of an image of the run") from None
+
+
+def image_of_run(run: Run, image_id: int) -> bytes:
+    rows = run.listing([image_id])
+    if not len(rows):
+        raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['ids'] - 1}")
+    for _, data in sources.read(sources.open_source(run.version.about["images"]), rows):
+        if isinstance(data, bytes):
+            return data
+        raise data
+    raise NotFound(f"image {image_id} is no longer at {run.version.about['images']}")
+
+
+def images(run: Run, patches: Sequence[dict[str, Any]]) -> list[Image.Image | None]:
+    """Return the source image of each patch, or None where one is gone."""
+    from storage.images.sources import open_source, read
+
+    ids = sorted({patch["image_id"] for patch in patches})
+    found: dict[int, Image.Image] = {}
+    with suppress(NotFound, UsageError):
+        for index, data in read(open_source(run.version.about["images"]), run.listing(ids)) if ids else ():
+            with suppress(Rejected):
+                if isinstance(data, bytes):
+                    found[ids[index]] = decode(data)
+    return [found.get(patch["image_id"]) for patch in patches]

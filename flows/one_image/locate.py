@@ -1,0 +1,68 @@
+"""Find the cells of the atlas that the positions of an image fall in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from flows.model.images import read_image
+from flows.model.published import activation_of
+from storage.errors import NotFound, Rejected
+from storage.run import Run, open_run
+
+
+def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> dict[str, Any]:
+    """Return the cells that the image's positions fall in; the image is a file, or an id of the run."""
+    run = open_run(store, name)
+    if layer not in run.layers:
+        raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
+    if not run.grids:
+        raise NotFound(f"{run.name} has no grids: it has too few samples")
+    try:
+        activation = activation_of(run, layer, read_image(run, image))
+    except Rejected as error:
+        raise Rejected(error.reason, f"{error.detail} ({image})") from None
+    return locate_activation(run, layer, activation.numpy(), grid or run.grids[-1])
+
+
+def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str, Any]:
+    """Return the cell that each position of an image falls in; `activation` is that image's `c h w` at the layer.
+
+    A position is placed in the layout as the samples beyond the anchors are: among its nearest samples (FAISS).
+    """
+    from atlas.cells import cell_of
+    from atlas.layout import locate as locating
+
+    units, height, width = activation.shape
+    cells = run.cell_facts(layer, grid)
+
+    def make() -> locating.Plan:
+        return locating.plan((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
+
+    plan = run.kept.get(("plan", layer), make, lambda made: made.nbytes)
+    points = locating.locate(plan, activation.reshape(units, -1).T)
+    known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
+    positions = []
+    for index, number in enumerate(cell_of(points, grid).tolist()):
+        found = divmod(number, grid)
+        positions.append(
+            {
+                "y": index // width,
+                "x": index % width,
+                "cell": list(found) if found in known else None,
+                "point": [round(float(v), 4) for v in points[index]],
+            }
+        )
+    lit = Counter(tuple(p["cell"]) for p in positions if p["cell"])
+    return {
+        "run": run.name,
+        "version": run.number,
+        "layer": layer,
+        "grid": grid,
+        "height": height,
+        "width": width,
+        "cells": [{"row": row, "col": col, "positions": n} for (row, col), n in lit.most_common()],
+        "positions": positions,
+    }

@@ -1,0 +1,93 @@
+"""The summary of a run: counts per stage and layer, samples, bytes, overview pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.config import RunConfig
+from flows.stages.tasks import Outcome
+from storage.artefacts import samples
+from storage.store.store import Result, Store
+
+
+def with_overviews(config: RunConfig, summary: Summary) -> dict[str, Any]:
+    """Return the summary as a dict that also names the run's pictures (layer, grid and path), and counts samples and bytes."""
+    store = Store(Path(config.store))
+    made = [outcome.output for outcome in summary.outcomes if outcome.output.stage == "tiles"]
+    pictures = [
+        {
+            "layer": output.layer,
+            "grid": output.grid,
+            "path": str(store.get("tiles", output.key).path / "overview.png"),
+        }
+        for output in made
+    ]
+    told = summary.as_dict()
+    written = _written(store, summary)
+    for row in told["stages"]:
+        row["bytes"] = written[row["stage"], row["layer"]]
+    return told | {"samples": _samples(store, summary), "overviews": pictures}
+
+
+def _written(store: Store, summary: Summary) -> Counter[tuple[str, str | None]]:
+    """Count the bytes of the results that were computed, by stage and layer."""
+    found: Counter[tuple[str, str | None]] = Counter()
+    for made in [outcome.output for outcome in summary.outcomes if outcome.computed]:
+        files = store.get(made.stage, made.key).manifest["files"].values()
+        found[made.stage, made.layer] += sum(int(file["bytes"]) for file in files)
+    return found
+
+
+def _samples(store: Store, summary: Summary) -> list[dict[str, Any]]:
+    """Return, for each layer, how many samples are used, and how many are not since they are not finite."""
+    by_layer: dict[str, list[Result]] = {}
+    for outcome in summary.outcomes:
+        if outcome.output.stage == "collect":
+            by_layer.setdefault(str(outcome.output.layer), []).append(store.get("collect", outcome.output.key))
+    return [{"layer": layer} | samples.total(results) for layer, results in by_layer.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a run did. `outcomes` are in the order of the stages."""
+
+    name: str
+    version: int
+    store: str
+    images: int
+    rejected: dict[str, int]
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    skipped_grids: tuple[int, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        computed = sum(outcome.computed for outcome in self.outcomes)
+        return {
+            "name": self.name,
+            "version": self.version,
+            "store": self.store,
+            "images": self.images,
+            "used": self.images - sum(self.rejected.values()),
+            "rejected": sum(self.rejected.values()),
+            "reasons": self.rejected,
+            "computed": computed,
+            "reused": len(self.outcomes) - computed,
+            "skipped_grids": list(self.skipped_grids),
+            "seconds": round(self.seconds, 2),
+            "stages": _by_stage(self.outcomes),
+        }
+
+
+def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """Return, per stage and layer, how many results were computed and reused, and the seconds it took."""
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for outcome in outcomes:
+        place = (outcome.output.stage, outcome.output.layer)
+        row = rows.setdefault(place, {"stage": place[0], "layer": place[1], "computed": 0, "reused": 0, "seconds": 0.0})
+        row["computed" if outcome.computed else "reused"] += 1
+        row["seconds"] = round(row["seconds"] + outcome.seconds, 3)
+    return list(rows.values())

@@ -1,0 +1,21 @@
+"""Parse LAYER:UNIT and ROW,COL."""
+
+from __future__ import annotations
+
+from storage.errors import UsageError
+
+
+def parse_unit(text: str) -> tuple[str, int]:
+    """Return layer and unit of `LAYER:UNIT`."""
+    layer, colon, unit = text.rpartition(":")
+    if not colon or not unit.isdigit():
+        raise UsageError(f"{text!r} is not a unit; write LAYER:UNIT, as in _blocks.10:37")
+    return layer, int(unit)
+
+
+def parse_cell(text: str) -> tuple[int, int]:
+    """Return row and column of `ROW,COL`."""
+    row, comma, col = text.partition(",")
+    if not comma or not row.isdigit() or not col.isdigit():
+        raise UsageError(f"{text!r} is not a cell; write ROW,COL, as in 12,7")
+    return int(row), int(col)

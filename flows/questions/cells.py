@@ -1,0 +1,78 @@
+"""What is in a cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from flows.questions import classes
+from flows.questions.patches import finite
+from storage.artefacts.cells import CellFacts
+from storage.errors import NotFound
+from storage.run import Run
+
+TOP_UNITS = 8
+
+
+def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
+    """Return what is in a cell: counts, proof of the icon, units, labels, drawn members, neighbours."""
+    cells = run.cell_facts(layer, grid)
+    number = _find_cell(cells.row, cells.col, row, col)
+    if max(row, col) >= grid:
+        raise NotFound(f"{row},{col} is outside {layer}'s grid {grid}: its rows and columns are 0 to {grid - 1}")
+    if number is None:
+        raise NotFound(
+            f"{layer} grid {grid} has no cell {row},{col}: too few samples fall there; {_nearest(cells, row, col)}"
+        )
+    mean = cells.mean[number]
+    order = np.argsort(-mean, kind="stable")[:TOP_UNITS]
+    members = run.member_facts(layer, grid, row, col) if run.has("members", layer, grid) else None
+    labels = _labels(run, cells, number)
+    return {
+        "run": run.name,
+        "version": run.number,
+        "layer": layer,
+        "grid": grid,
+        "row": row,
+        "col": col,
+        "count": int(cells.count[number]),
+        "coherence": round(float(cells.coherence[number]), 4),
+        "icon": {
+            "cosine": finite(cells.cosine[number]),
+            "rank": int(cells.rank[number]),
+            "tries": int(cells.tries[number]),
+            "weak": bool(cells.weak[number]),
+        },
+        "classes": classes.cell_classes(run, cells, number),
+        "units": [{"unit": int(u), "mean": round(float(mean[u]), 4)} for u in order],
+        "labels": [{"label": label, "images": n} for label, n in labels.most_common(TOP_UNITS)],
+        "members": members.to_pylist() if members is not None else [],
+        "neighbours": _adjacent(cells, row, col),
+    }
+
+
+def _labels(run: Run, cells: CellFacts, number: int) -> Counter[str | None]:
+    """Count the labels of the images that a cell's members are of."""
+    images = np.unique(cells.image_id[cells.offsets[number] : cells.offsets[number + 1]])
+    names, of = run.labels
+    return Counter(names[i] for i in of[images].tolist())
+
+
+def _find_cell(rows: np.ndarray, cols: np.ndarray, row: int, col: int) -> int | None:
+    found = np.flatnonzero((rows == row) & (cols == col))
+    return int(found[0]) if len(found) else None
+
+
+def _nearest(cells: CellFacts, row: int, col: int) -> str:
+    if not len(cells.row):
+        return "no cell of this grid has enough"
+    best = int(np.argmin((cells.row - row) ** 2 + (cells.col - col) ** 2))
+    return f"the nearest is {cells.row[best]},{cells.col[best]}"
+
+
+def _adjacent(cells: CellFacts, row: int, col: int) -> list[list[int]]:
+    near = (np.abs(cells.row - row) <= 1) & (np.abs(cells.col - col) <= 1)
+    pairs = np.stack([cells.row[near], cells.col[near]], axis=1).tolist()
+    return [pair for pair in pairs if pair != [row, col]]
