@@ -303,6 +303,18 @@ def test_the_list_has_the_cells_of_the_map(page: viewing.Page, served: viewing.S
     page.see(".panel").get_by_text("Real patches").wait_for()
 
 
+def test_the_list_says_that_the_least_coherent_cells_come_first(page: viewing.Page, served: viewing.Served) -> None:
+    page.goto(f"{ATLAS}?view=list&grid=4&order=coherence")
+    head = page.see(".list th[data-order=coherence][aria-sort=ascending] button")
+    head.wait_for()
+    page.settle()
+    assert head.get_attribute("title") == "the least coherent first"
+    shown = [float(text) for text in page.see(".list tbody td:nth-child(4)").all_inner_texts()]
+    known = page.get(f"/api/1/runs/small/current/details?layer={LAYER}&grid=4")["coherence"]
+    assert shown == pytest.approx(sorted(known), rel=0.01)
+    assert max(known) <= 1 < len(known)
+
+
 def test_units_are_sorted_and_filtered(page: viewing.Page) -> None:
     page.goto(f"/small/units/{LAYER}")
     page.see(".units li").first.wait_for()
