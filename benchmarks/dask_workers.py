@@ -26,7 +26,7 @@ from flows.cluster import engine as cluster_engine
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Engine, Inline
-from flows.stages.tasks import Outcome, Task
+from flows.planning.tasks import Outcome, Task
 
 WORKERS = 2
 

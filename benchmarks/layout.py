@@ -31,9 +31,9 @@ import pyarrow as pa
 
 from atlas.arrays import Float, Samples
 from atlas.sampling import mix
-from flows import stages
 from flows.config import RunConfig
-from flows.stages.tasks import Output, Task
+from flows.planning.tasks import Output, Task
+from flows.stages.execute import execute
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store, stage_key
@@ -101,7 +101,7 @@ def measure(store: Store, reads: dict[str, Any], method: str) -> dict[str, float
         make = Output(stage=stage, key=key, layer="layer", grid=GRID if stage == "cells" else None)
         work = Task(stage=stage, store=config["config"]["store"], outputs=(make,), reads=reads | keys, how=config)
         began, spent = time.perf_counter(), time.process_time()
-        stages.execute(work)
+        execute(work)
         took[f"{stage}_cpu_s"] = round(time.process_time() - spent, 1)
         took[f"{stage}_wall_s"] = round(time.perf_counter() - began, 1)
         took[f"{stage}_peak_mib"] = peak()

@@ -24,14 +24,15 @@ from types import SimpleNamespace
 
 from flows import cores, stages
 from flows.config import RunConfig
-from flows.dry_run import cost_model
+from flows.dry_run import estimate as estimates
 from flows.dry_run import probe as probes
-from flows.dry_run.cost_model import Size
 from flows.dry_run.probe import Probe
 from flows.model import prepared
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
-from flows.stages import CODE, listing
+from flows.planning import costs as laws
+from flows.planning.costs import Size
+from flows.stages import listing
 from storage.store.store import Store
 
 BLOCKS = [f"layer{stage}.{block}" for stage, blocks in enumerate((3, 4, 6, 3), 1) for block in range(blocks)]
@@ -43,11 +44,11 @@ def probed(config: RunConfig) -> tuple[Planner, Probe, float]:
     """Probe all stages; also return the seconds that listing takes for an image."""
     with tempfile.TemporaryDirectory() as folder:
         store, started = Store(Path(folder)), probes.time.monotonic()
-        listed, table = listing.list_images(store, config, CODE["listing"])
+        listed, table = listing.list_images(store, config)
         each = (probes.time.monotonic() - started) / len(table)
         planner = Planner(config, prepared.prepare(config), listed.output.key, table, Frames(store, config))
         wanted = {"images", "collect", *BY_LAYER, *BY_GRID}
-        return planner, probes.probe(config, planner.subject, table, wanted, planner.layers), each
+        return planner, probes.probe(config, planner.model, table, wanted, planner.layers), each
 
 
 def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, float]]:
@@ -55,20 +56,20 @@ def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, flo
     config, found = planner.config, defaultdict[str, dict[str, float]](lambda: {"seconds": 0.0, "bytes": 0.0})
 
     def add(stage: str, layer: str | None, size: Size, times: int = 1) -> None:
-        made = cost_model.estimate(stage, layer, size, probe)
+        made = estimates.scale(stage, layer, size, probe)
         found[stage]["seconds"] += times * made.seconds
         found[stage]["bytes"] += times * made.bytes
 
     shards = math.ceil(images / config.shard_size)
     for layer in (None, *planner.layers):
-        units = planner.subject.layers[layer].units if layer else 0
+        units = planner.model.layers[layer].units if layer else 0
         shard = size_of(planner, units, min(images, config.shard_size), len(planner.layers) + 1)
         add("collect" if layer else "images", layer, shard, shards)
         for stage in BY_LAYER if layer else ():
             add(stage, layer, size_of(planner, units, images))
         for grid in config.grids if layer else ():
             for stage in BY_GRID:
-                add(stage, layer, size_of(planner, units, images, cells=cost_model.filled(images, grid)))
+                add(stage, layer, size_of(planner, units, images, cells=laws.filled(images, grid)))
     return dict(found)
 
 
@@ -80,8 +81,8 @@ def size_of(planner: Planner, units: int, images: int, together: int = 1, cells:
         layers=len(planner.layers),
         units=units,
         cells=cells,
-        classes=len(planner.subject.model.classes),
-        input=planner.subject.model.preprocess.size,
+        classes=len(planner.model.model.classes),
+        input=planner.model.model.preprocess.size,
         method=planner.config.layout,
         per_cell=None,
     )
@@ -104,7 +105,7 @@ def main() -> None:
     cores.share_cores()
     settings = {"model": args.model, "weights": args.weights, "layers": args.layers, "shard_size": args.shard_size}
     planner, probe, listed = probed(RunConfig(images=args.images, **settings))
-    units = sum(planner.subject.layers[layer].units for layer in planner.layers)
+    units = sum(planner.model.layers[layer].units for layer in planner.layers)
     print(json.dumps({"layers": len(planner.layers), "units": units, "batch": prepared.batch_of(planner.config)}))
     rates = {"listing": listed, "decode": probe.decode, "collect": probe.collect, "icons": _icon(probe)}
     print(json.dumps({f"{name}_s": round(seconds, 6) for name, seconds in rates.items()}))
@@ -118,7 +119,7 @@ def main() -> None:
 def grown(probe: Probe, growing: bool) -> int:
     """Return the bytes of a shard of the probe that go with its images, or those that don't, over all layers."""
     costs = [cost.bytes for (stage, _), cost in probe.costs.items() if stage in ("collect", "images")]
-    return sum(size for files in costs for name, size in files.items() if (name in cost_model.GROWING) is growing)
+    return sum(size for files in costs for name, size in files.items() if (name in laws.GROWING) is growing)
 
 
 def _icon(probe: Probe) -> float:

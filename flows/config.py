@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
+from flows import registry
 from storage.errors import UsageError
 from storage.store.places import checked_root
 
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
-STAGES = ("listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles")
-"""Stages one can stop after with `--until`, in their order."""
 
-EXTRAS = {"attribution": "cells", "influence": "patches", "gradients": "patches", "gallery": "patches"}
-"""Stages made only when asked for by `--with`, and the stage each of them needs."""
 
-Extra = Literal["attribution", "influence", "gradients", "gallery"]
-Stage = Literal["listing", "collect", "field", "patches", "layout", "cells", "members", "icons", "tiles"]
+def _known(names: Callable[[], list[str]]) -> Callable[[str], str]:
+    """Return a check that a setting names one of these stages."""
+
+    def check(value: str) -> str:
+        if value not in names():
+            raise ValueError(f"it is one of {', '.join(names())}")
+        return value
+
+    return check
+
+
+Step = Annotated[
+    str, AfterValidator(_known(registry.steps)), WithJsonSchema({"type": "string", "enum": registry.steps()})
+]
+Extra = Annotated[
+    str, AfterValidator(_known(registry.extras)), WithJsonSchema({"type": "string", "enum": registry.extras()})
+]
+"""Names of stages. The schema lists them, so that Prefect's form offers a choice."""
 
 
 class RunConfig(BaseModel):
@@ -36,7 +50,7 @@ class RunConfig(BaseModel):
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="share of broken images above which nothing is published"
     )
-    until: Stage | None = Field(default=None, description="stop after this stage and publish what there is")
+    until: Step | None = Field(default=None, description="stop after this stage and publish what there is")
 
     model: str = Field(
         default=DEFAULT_MODEL, description="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory"

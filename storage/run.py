@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 NAMES = ("image_id", "key", "container", "removed")
 SIDES = ("left", "top", "right", "bottom")
-EXTRAS = ("attribution", "influence", "gradients", "gallery")
-"""Stages that a run has only where they were asked for."""
+ALWAYS = (
+    *("listing", "labels", "model", "images", "collect", "field", "patches"),
+    *("layout", "moment", "cells", "members", "icons", "tiles"),
+)
+"""Stages that every run has unless it stopped before; any other is made by `--with` alone."""
 BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
 KEPT = 512 << 20
@@ -341,15 +344,15 @@ class Run:
     def _missing(self, stage: str, layer: str | None, grid: int | None) -> Exception:
         if layer is not None and layer not in self.layers:
             return NotFound(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
-        cut_short = stage not in EXTRAS and not any(entry.stage == stage for entry in self.version.stages)
+        cut_short = stage in ALWAYS and not any(entry.stage == stage for entry in self.version.stages)
         if grid is not None and grid not in self.grids and (not cut_short or not self.grids):
             has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
-        if stage in EXTRAS and any(entry.stage == stage for entry in self.version.stages):
+        if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):
             return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
         again = (
             f"run it again with --with {stage}"
-            if stage in EXTRAS
+            if stage not in ALWAYS
             else "it stopped before; run it again without --until"
         )
         return Incomplete(f"{self.name}@{self.number} has no {stage} yet: {again}")

@@ -21,14 +21,13 @@ import torch
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
-from flows import progress
+from flows import progress, registry
 from flows.cluster import local_workers
 from flows.cluster import worker as cluster_worker
 from flows.cluster.worker import RunFacts
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.stages import GPU_STAGES
-from flows.stages.tasks import Outcome, Task
+from flows.planning.tasks import Outcome, Task
 from storage.errors import ActlasError, UsageError
 from storage.images.samples import SAMPLE_PHOTOS
 from storage.store.drafts import scratch
@@ -180,7 +179,7 @@ class OnDask:
             ) from None
 
     def _submit(self, client: distributed.Client, task: Task) -> Any:
-        on_gpu = task.stage in GPU_STAGES and task.how["config"]["device"] == "cuda" and self.counts_gpus
+        on_gpu = registry.stage(task.stage).gpu and task.how["config"]["device"] == "cuda" and self.counts_gpus
         return client.submit(
             cluster_worker.perform,
             task,

@@ -20,11 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a worker comes here witho
 import distributed
 import torch
 
-from flows import cores, stages
+from flows import cores, registry
 from flows.model import prepared
 from flows.pipeline import engines
-from flows.stages import libraries, reading
-from flows.stages.tasks import Outcome, Task
+from flows.planning import libraries
+from flows.planning.tasks import Outcome, Task
+from flows.stages import reading
 from storage.errors import ActlasError, BadWeights
 
 _one_at_a_time = threading.Lock()
@@ -52,9 +53,9 @@ class RunFacts:
 
 def environment() -> str:
     """Name the code and the libraries whose versions are part of keys, as JSON."""
-    versions = {name: importlib.metadata.version(name) for name in libraries.IN_KEYS}
+    versions = {name: importlib.metadata.version(name) for name in libraries.in_keys()}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return json.dumps({"python": python, **versions, "stages": stages.CODE}, sort_keys=True)
+    return json.dumps({"python": python, **versions, "stages": registry.codes()}, sort_keys=True)
 
 
 def perform(task: Task, told: RunFacts) -> list[Outcome]:

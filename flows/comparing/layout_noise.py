@@ -7,8 +7,8 @@ import numpy as np
 from atlas.arrays import Float, Samples
 from atlas.comparing.motion import bring_over
 from atlas.layout import layout as layouts
-from flows import progress
-from flows.stages import CODE, listing
+from flows import progress, registry
+from flows.stages import listing
 from flows.stages.layout import names
 from storage.artefacts import arrays
 from storage.errors import StoreError
@@ -42,7 +42,7 @@ def stored_points(run: Run, layer: str, *, framed: bool) -> Float | None:
 def _seed_and_key(run: Run, layer: str, framed: bool) -> tuple[int, str]:
     seed = int(run.version.about["config"]["seed"]) + 1
     reads = {"layout": run.result("layout", layer).key}
-    return seed, stage_key("noise", CODE["noise"], reads, {"seed": seed, "framed": framed})
+    return seed, stage_key("noise", registry.stage("noise").code, reads, {"seed": seed, "framed": framed})
 
 
 def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) -> Float:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows import progress
+from flows import progress, registry
 from flows.config import RunConfig
-from flows.dry_run import cost_model
 from flows.dry_run import probe as probes
-from flows.dry_run.cost_model import Estimate, Size
-from flows.dry_run.probe import Probe
 from flows.model import prepared
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
-from flows.stages import CODE, listing, reading
-from flows.stages.tasks import Output
+from flows.planning import costs
+from flows.planning.costs import Estimate, Probe, Size
+from flows.planning.tasks import Output
+from flows.stages import cells, listing, reading
 from storage.store.store import Store
-
-NOT_PROBED = ("listing", "labels", "model", "attribution", "influence", "gradients", "gallery")
-"""Stages that take nothing worth naming, or too long to try: the latter are estimated from passes and icons."""
 
 LAYING_OUT = 250 << 20
 """Memory of a layout beside its samples: that of 10,000 or 100,000 of them, less the libraries."""
@@ -62,8 +59,8 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
     progress.current().say(f"model {config.model}: loading")
     subj = prepared.prepare(config)
     progress.current().say(f"images {config.images}: listing")
-    listed, table = listing.look(store, config, CODE["listing"])
-    labelled, _ = listing.look_up_labels(config, table, CODE["labels"])
+    listed, table = listing.look(store, config)
+    labelled, _ = listing.look_up_labels(config, table)
     planner = Planner(config, subj, listed.key, table, Frames(store, config))
     steps = planner.steps() if config.until != "listing" else []
     outputs = [output for step in steps for task in step.tasks for output in task.outputs]
@@ -72,14 +69,16 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
 
 
 def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:
-    """Probe what is missing; nothing where only listing, labels or the model's record are."""
-    stages = {output.stage for output in missing} - {"listing", "labels", "model"}
+    """Probe what is missing; None where nothing of it takes a time worth naming."""
+    stages = [
+        row for row in registry.STAGES if row.name in {output.stage for output in missing} and row.cost != "nothing"
+    ]
     if not stages:
         return None
-    wanted = {"collect", *(stages - set(NOT_PROBED)), *(("icons",) if "gallery" in stages else ())}
+    wanted = {"collect", *(row.name for row in stages if row.probed), *(row.cost_of for row in stages if row.cost_of)}
     layers = {output.layer for output in missing}
     asked = [layer for layer in planner.layers if layer in layers] or planner.layers
-    return probes.probe(planner.config, planner.subject, planner.table, wanted, asked)
+    return probes.probe(planner.config, planner.model, planner.table, wanted, asked)
 
 
 def _rows(
@@ -93,16 +92,20 @@ def _rows(
         row = rows.setdefault((output.stage, output.layer), blank)
         row["computed" if output in missing else "reused"] += 1
         if output in missing and probe is not None:
-            found = _estimate(output, _size(planner, store, output, together[output.shard]), probe)
+            found = scale(output.stage, output.layer, _size(planner, store, output, together[output.shard]), probe)
             row["seconds"] = round(row["seconds"] + found.seconds, 3)
             row["bytes"] += round(found.bytes)
     return list(rows.values())
 
 
-def _estimate(output: Output, size: Size, probe: Probe) -> Estimate:
-    if output.stage in ("listing", "labels", "model"):
-        return Estimate()
-    return cost_model.estimate(output.stage, output.layer, size, probe)
+def scale(stage: str, layer: str | None, size: Size, probe: Probe) -> Estimate:
+    """Scale what a stage took in the probe, for this layer or where that was not tried for another, to a result's size."""
+    row = registry.stage(stage)
+    measured, tried = row.cost_of or row.name, probe.costs
+    first = next((cost for (name, _), cost in tried.items() if name == measured), costs.NOTHING)
+    module = importlib.import_module(row.module)
+    law: costs.Law = getattr(module, row.cost, None) or getattr(costs, row.cost)
+    return law(tried.get((measured, layer), first), size, probe)
 
 
 def _size(planner: Planner, store: Store, output: Output, together: int) -> Size:
@@ -113,10 +116,10 @@ def _size(planner: Planner, store: Store, output: Output, together: int) -> Size
         together=together,
         samples=samples,
         layers=len(planner.layers),
-        units=planner.subject.layers[layer].units if layer else 0,
+        units=planner.model.layers[layer].units if layer else 0,
         cells=_cells(planner, store, output, samples) if output.grid else 0,
-        classes=len(planner.subject.model.classes),
-        input=planner.subject.model.preprocess.size,
+        classes=len(planner.model.model.classes),
+        input=planner.model.model.preprocess.size,
         method=config.layout,
         per_cell=config.attribution_per_cell,
     )
@@ -125,8 +128,8 @@ def _size(planner: Planner, store: Store, output: Output, together: int) -> Size
 def _cells(planner: Planner, store: Store, output: Output, samples: int) -> float:
     """Return how many cells a grid has, counted where they are there, else estimated."""
     layer, grid = str(output.layer), int(output.grid or 0)
-    there = store.find("cells", planner.cell_key(layer, grid))
-    return there.counts["cells"] if there else cost_model.filled(samples, grid)
+    there = store.find("cells", cells.key(planner, layer, grid))
+    return there.counts["cells"] if there else costs.filled(samples, grid)
 
 
 def _memory(planner: Planner, missing: Sequence[Output], probe: Probe | None) -> int | None:
@@ -135,7 +138,7 @@ def _memory(planner: Planner, missing: Sequence[Output], probe: Probe | None) ->
         return None
     samples = planner.images * planner.config.samples_per_image
     laid = [output.layer for output in missing if output.stage in ("layout", "moment", "cells")]
-    largest = max((planner.subject.layers[layer].units for layer in laid if layer), default=0)
+    largest = max((planner.model.layers[layer].units for layer in laid if layer), default=0)
     return probe.memory + (2 * 4 * samples * largest + LAYING_OUT if largest else 0)
 
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,16 @@ import pyarrow.compute as pc
 import torch
 
 from atlas.arrays import Reach
-from flows import progress, stages
+from flows import progress, registry
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.model import prepared
 from flows.model.prepared import PreparedModel
 from flows.pipeline.plan import Planner, Step
+from flows.planning.costs import Cost, Probe
+from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import listing, reading
-from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.execute import execute
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.images import loader
@@ -32,33 +34,6 @@ from storage.store.store import Store
 IMAGES = 64
 GRID = 1
 """The probe's grid: one icon is drawn, in the time of a full batch."""
-
-DRAWN = ("icons", "tiles")
-"""Stages tried for one layer only, the last asked for: a picture takes about as long for another."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one result of the probe took: seconds, bytes by its top-level files, and what it counted."""
-
-    seconds: float
-    bytes: dict[str, int]
-    counts: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """Costs by stage and layer; seconds per image to decode, and to pass through the model while others are decoded.
-
-    `memory` is the largest that the process has had, in bytes; `seconds` what the probe itself took.
-    """
-
-    images: int
-    costs: dict[tuple[str, str | None], Cost]
-    decode: float
-    collect: float
-    memory: int
-    seconds: float
 
 
 def probe(config: RunConfig, subj: PreparedModel, table: pa.Table, missing: set[str], layers: Sequence[str]) -> Probe:
@@ -117,7 +92,7 @@ def _run(
         for task in step.tasks:
             outputs = tuple(output for output in task.outputs if output.layer is None or output.layer in layers)
             outputs = outputs[:1] if task.stage == "patches" else outputs  # they differ in their number of units only
-            outputs = outputs if task.stage not in DRAWN or task.outputs[0].layer == layers[-1] else ()
+            outputs = outputs if not registry.stage(task.stage).slow or task.outputs[0].layer == layers[-1] else ()
             for made in _made(store, replace(task, outputs=outputs), subj) if outputs else ():
                 costs[made.output.stage, made.output.layer] = _cost(store, made)
     return costs
@@ -127,7 +102,7 @@ def _made(store: Store, task: Task, subj: PreparedModel) -> list[Outcome]:
     """Do one task of the probe. Measuring a field takes as long for 64 images as for any number: one is made up."""
     if task.stage == "field":
         return [_made_up(store, output, subj) for output in task.outputs]
-    return stages.execute(task)
+    return execute(task)
 
 
 def _made_up(store: Store, output: Output, subj: PreparedModel) -> Outcome:
@@ -143,9 +118,9 @@ def _made_up(store: Store, output: Output, subj: PreparedModel) -> Outcome:
 
 def _needed(steps: Sequence[Step], missing: set[str]) -> list[Step]:
     """Return the steps up to the last that makes something missing, without icons and tiles where those are there."""
-    wanted = {stages.MODULES.get(stage, stage) for stage in missing}
+    wanted = {registry.stage(stage).step or stage for stage in missing}
     last = max((number for number, step in enumerate(steps) if step.stage in wanted), default=-1)
-    return [step for step in steps[: last + 1] if step.stage in wanted or step.stage not in DRAWN]
+    return [step for step in steps[: last + 1] if step.stage in wanted or not registry.stage(step.stage).slow]
 
 
 def _cost(store: Store, made: Outcome) -> Cost:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from flows import stages
 from flows.pipeline.retry import retry
-from flows.stages.tasks import Outcome, Task
+from flows.planning.tasks import Outcome, Task
+from flows.stages.execute import execute
 
 
 class Engine(Protocol):
@@ -29,4 +29,4 @@ class Inline:
 
 def attempt(task: Task) -> list[Outcome]:
     """Run one task; try again what may pass."""
-    return retry(lambda: stages.execute(task))
+    return retry(lambda: execute(task))

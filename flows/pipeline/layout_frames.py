@@ -7,33 +7,14 @@ the same command again computes nothing. Only samples that no version has are la
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from flows.config import RunConfig
+from flows.planning.context import Frame
 from storage.errors import Damaged, NotFound
 from storage.store.store import Store, Version
 
 VERSIONS = 32
 """Newest versions that are looked through."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """An earlier layout: its key, the version that has it, and what that was made from (empty where it is gone)."""
-
-    layout: str
-    version: int
-    collect: tuple[str, ...] = ()
-    listing: str = ""
-
-    def about(self) -> dict[str, Any]:
-        """What a version says of it."""
-        return {"layout": self.layout, "version": self.version}
-
-    def reads(self) -> dict[str, Any]:
-        """The keys that laying out reads."""
-        return {"layout": self.layout, "collect": list(self.collect), "listing": self.listing}
 
 
 class Frames:

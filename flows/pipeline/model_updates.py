@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows import progress
-from flows.config import STAGES, RunConfig
+from flows import progress, registry
+from flows.config import RunConfig
 from storage.errors import ActlasError, BadWeights
 from storage.models.weights import DOWNLOAD, RANDOM
 from storage.store.places import checked_name
@@ -149,5 +149,5 @@ def _is_file(weights: str | None) -> bool:
 
 
 def _until(stages: set[str]) -> str | None:
-    reached = [stage for stage in STAGES if stage in stages]
-    return None if reached[-1] == STAGES[-1] else reached[-1]
+    reached = [step for step in registry.steps() if step in stages]
+    return None if reached[-1] == registry.steps()[-1] else reached[-1]

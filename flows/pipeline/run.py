@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from flows import progress
+from flows import progress, registry
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import model_updates
@@ -17,8 +17,8 @@ from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
-from flows.stages import CODE, listing, reading
-from flows.stages.tasks import Outcome, Output, Task
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import listing, reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
@@ -62,8 +62,8 @@ def run(
         subj = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = retry(lambda: listing.list_images(store, config, CODE["listing"]))
-        labelled = retry(lambda: listing.list_labels(store, config, table, CODE["labels"]))
+        listed, table = retry(lambda: listing.list_images(store, config))
+        labelled = retry(lambda: listing.list_labels(store, config, table))
         planner = Planner(config, subj, listed.output.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
@@ -174,4 +174,4 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the settings of extras that were not asked for: without them a version reads as it did before they came."""
-    return {name for name in ("extras", "attribution_per_cell", "gradients_method") if not getattr(config, name)}
+    return {name for name in ("extras", *registry.extra_settings()) if not getattr(config, name)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.config import RunConfig
-from flows.stages.tasks import Outcome
+from flows.planning.tasks import Outcome
 from storage.artefacts import samples
 from storage.store.store import Result, Store
 

@@ -13,25 +13,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from flows import registry
 from storage.artefacts import cells, tables
 from storage.errors import UsageError
 from storage.run import Run
 
-FILES = {
-    "patches": ("patches", "patches.parquet"),
-    "units": ("patches", "units.parquet"),
-    "cells": ("cells", "cells.parquet"),
-    "icons": ("icons", "icons.parquet"),
-    "members": ("members", "members.parquet"),
-    "attribution": ("attribution", "attribution.parquet"),
-    "influence": ("influence", "influence.parquet"),
-    "gallery": ("gallery", "gallery.parquet"),
-}
-"""The tables that stages wrote: the stage, and its file."""
-
 
 def ask(run: Run, query: str) -> list[dict[str, Any]]:
-    """Answer one SELECT over the run's tables: images, rejects, classes, and those of `FILES` that the run has.
+    """Answer one SELECT over the run's tables: images, rejects, classes, and those of the stages that the run has.
 
     Raises UsageError with DuckDB's own first line if the query is wrong, or is anything but one SELECT.
     """
@@ -70,7 +59,7 @@ def _makers(run: Run) -> dict[str, Callable[[], pa.Table]]:
         makers["rejects"] = run.rejects
     if run.has("model"):
         makers["classes"] = lambda: _classes(run)
-    for name, (stage, file) in FILES.items():
+    for name, (stage, file) in registry.tables().items():
         places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
         if places:
             makers[name] = lambda stage=stage, file=file, places=places: _joined(run, stage, file, places)  # type: ignore[misc]

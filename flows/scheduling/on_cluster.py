@@ -12,14 +12,14 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows import registry
 from flows.cluster import engine as cluster_engine
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary
+from flows.planning.tasks import Outcome, Task
 from flows.scheduling.run_report import RunReport
 from flows.scheduling.states import gpu_tags
-from flows.stages import GPU_STAGES
-from flows.stages.tasks import Outcome, Task
 
 
 def run(config: RunConfig, page: RunReport, spec: str, **settings: Any) -> summary.Summary:
@@ -48,7 +48,7 @@ class PrefectOnDask:
         stage = tasks[-1].stage
         artifact = self.page.start(stage)
 
-        tags = self.tags if stage in GPU_STAGES else []
+        tags = self.tags if registry.stage(stage).gpu else []
 
         @task(name=stage, task_run_name=stage, tags=tags, cache_policy=NO_CACHE, persist_result=False)
         def fan_out() -> list[Outcome]:

@@ -22,17 +22,17 @@ from prefect.states import Cancelled, Completed
 from prefect.tasks import Task as PrefectTask
 from prefect.tasks import exponential_backoff
 
-from flows import cores, progress, stages
+from flows import cores, progress, registry
 from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary as summaries
 from flows.pipeline.model_updates import Superseded
 from flows.pipeline.retry import is_transient
+from flows.planning.tasks import Outcome, Output, Task
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
-from flows.stages import GPU_STAGES
-from flows.stages.tasks import Outcome, Output, Task
+from flows.stages.execute import execute
 from storage.errors import Locked
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
@@ -86,7 +86,7 @@ async def _may_pass(_task: PrefectTask[..., Any], _run: TaskRun, state: State[An
 )
 def perform(task: dict[str, Any]) -> list[dict[str, Any]]:
     """Make the results that a task names."""
-    made = stages.execute(Task(**(task | {"outputs": tuple(Output(**output) for output in task["outputs"])})))
+    made = execute(Task(**(task | {"outputs": tuple(Output(**output) for output in task["outputs"])})))
     return [asdict(outcome) for outcome in made]
 
 
@@ -105,7 +105,7 @@ class PrefectEngine:
             return outcomes
         artifact = self.page.start(tasks[0].stage)
         for number, task in enumerate(tasks, 1):
-            tags = self.tags if task.stage in GPU_STAGES else []
+            tags = self.tags if registry.stage(task.stage).gpu else []
             called = perform.with_options(name=task.stage, task_run_name=_title(task), tags=tags)
             for made in called(asdict(task)):
                 outcomes.append(Outcome(**(made | {"output": Output(**made["output"])})))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,19 +11,25 @@ from numpy.typing import NDArray
 
 from atlas import class_cells
 from atlas.arrays import CellClasses
-from atlas.class_cells import ClassMeans
+from atlas.class_cells import TOP, ClassMeans
 from atlas.model import forward_mode
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.stages import listing, reading
-from flows.stages.passes import fill, passes
-from flows.stages.tasks import Outcome, Output, Task
+from flows.planning import costs
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import cells, collect, listing, reading
+from flows.stages.passes import fill, pass_settings, passes
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.errors import ModelError
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sample_values")
 
@@ -90,3 +97,44 @@ def _write(store: Store, output: Output, place: dict[str, NDArray[Any]], made: C
         tables.write_table(page.path / "attribution.parquet", pa.table(columns))
         page.counts = {"cells": len(made.used), "samples": len(made.sample), "nonfinite": nonfinite}
     return outcome(page)
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task per layer, which passes each sample once for all grids."""
+    return [_task(context, layer) for layer in context.layers] if context.grids else []
+
+
+def _task(context: PlanContext, layer: str) -> Task:
+    keys = {str(grid): cells.key(context, layer, grid) for grid in context.grids}
+    outputs = [
+        Output(stage="attribution", key=_key(context, layer, keys[str(grid)]), layer=layer, grid=grid)
+        for grid in context.grids
+    ]
+    reads = {"collect": collect.keys(context, layer), "cells": keys, "listing": context.listing}
+    return context.task("attribution", outputs, reads)
+
+
+def _key(context: PlanContext, layer: str, cells_key: str) -> str:
+    model = context.model
+    reads = {
+        "collect": collect.keys(context, layer),
+        "cells": cells_key,
+        "fingerprint": model.fingerprints[layer],
+        "model": model.whole,
+    }
+    settings = pass_settings(context, "attribution") | {
+        "layer": asdict(model.layers[layer]),
+        "scores": model.model.logits.__qualname__,
+        "top": TOP,
+        "per_cell": context.config.attribution_per_cell,
+    }
+    return context.key("attribution", reads, settings)
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """A pass in forward mode for each sample used."""
+    used = min(size.samples, (size.per_cell or size.samples) * size.cells)
+    return Estimate(
+        seconds=costs.THERE_AND_BACK * probe.collect * used,
+        bytes=4 * size.classes * size.cells + 8 * TOP * used + 8 * used,
+    )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pyarrow as pa
 
 from atlas import cells
 from flows.config import RunConfig
-from flows.stages.tasks import Outcome, Task
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import collect, layout
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 FIELDS = ("row", "col", "count", "mean", "spread", "offsets", "members")
 PLACES = ("image_id", "y", "x")
@@ -31,3 +39,34 @@ def compute(store: Store, task: Task) -> list[Outcome]:
         tables.write_table(page.path / "cells.parquet", table)
         page.counts = {"cells": len(found.row), "samples": len(found.members)}
     return [outcome(page)]
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for each layer and grid."""
+    return [
+        context.task("cells", [Output(stage="cells", key=key(context, layer, grid), layer=layer, grid=grid)], reads)
+        for layer in context.layers
+        for reads in [_reads(context, layer)]
+        for grid in context.grids
+    ]
+
+
+def key(context: PlanContext, layer: str, grid: int) -> str:
+    """Return the key of a grid's cells."""
+    return context.key("cells", _reads(context, layer), {"grid": grid, "min_count": context.config.min_count})
+
+
+def _reads(context: PlanContext, layer: str) -> dict[str, Any]:
+    return {"collect": collect.keys(context, layer), "layout": layout.key(context, layer)}
+
+
+AVERAGED = 4e-8
+"""Seconds to average one number of one sample into its cell."""
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """In proportion to the numbers averaged."""
+    return Estimate(
+        seconds=probed.seconds + AVERAGED * size.samples * size.units,
+        bytes=8 * size.samples + 4 * size.units * size.cells,
+    )

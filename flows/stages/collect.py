@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -14,12 +15,17 @@ from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.model import prepared
-from flows.stages import listing, reading
-from flows.stages.tasks import Outcome, Output, Task
+from flows.planning import libraries
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import listing, model, reading
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.images import loader
+from storage.images.shards import Shard
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
@@ -119,3 +125,44 @@ def _write_part(store: Store, output: Output, part: Part, effective: int) -> Out
         }
         page.happened = {"batch": effective, "threads": torch.get_num_threads()}
     return outcome(page)
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return the task of the model's record, and one for each shard: what its images are, and its part of each layer."""
+    tasks = [model.task(context)]
+    for shard, facts in zip(context.shards, image_keys(context), strict=True):
+        outputs = [Output(stage="images", key=facts, shard=shard.number)]
+        outputs += [
+            Output(stage="collect", key=keys(context, layer)[shard.number], layer=layer, shard=shard.number)
+            for layer in context.layers
+        ]
+        span = {"first": shard.first, "stop": shard.stop}
+        tasks.append(context.task("collect", outputs, {"listing": context.listing}, span))
+    return tasks
+
+
+def image_keys(context: PlanContext) -> list[str]:
+    """Return the keys of the shards' `images` results."""
+    decode = libraries.of_key("images")
+
+    def hashed() -> list[str]:
+        return [context.key("images", {}, {"rows": s.rows_key, "decode": decode}) for s in context.shards]
+
+    return context.cached("images", hashed)
+
+
+def keys(context: PlanContext, layer: str) -> list[str]:
+    """Return the keys of a layer's parts, shard by shard."""
+    return context.cached(("collect", layer), lambda: [_key(context, layer, shard) for shard in context.shards])
+
+
+def _key(context: PlanContext, layer: str, shard: Shard) -> str:
+    settings = context.model_settings() | {
+        "layer": asdict(context.model.layers[layer]),
+        "batch": prepared.batch_of(context.config),
+        "seed": context.config.seed,
+        "samples": context.config.samples_per_image,
+        "patches": context.config.patches_per_image,
+        **libraries.of_key("collect"),
+    }
+    return context.key("collect", {"fingerprint": context.model.fingerprints[layer], "rows": shard.rows_key}, settings)

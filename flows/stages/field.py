@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,20 @@ from atlas.model import receptive_field
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
+from flows.planning import costs, libraries
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import listing, reading
-from flows.stages.tasks import Outcome, Task
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
+from storage.images.shards import rows_key
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 IMAGES = 64
 """Images that the focus is measured on."""
@@ -63,3 +71,36 @@ def _images(subj: prepared.PreparedModel, rows: pa.Table, config: RunConfig) -> 
         raise Incomplete(f"none of the first {len(rows)} images can be used, so no receptive field can be measured")
     pixels = np.stack(found[:IMAGES])
     return subj.model.preprocess.normalise(torch.from_numpy(pixels))
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for all layers."""
+    outputs = [Output(stage="field", key=key(context, layer), layer=layer) for layer in context.layers]
+    stop = int(_first(context)["image_id"][-1].as_py()) + 1
+    return [context.task("field", outputs, {"listing": context.listing}, {"stop": stop})]
+
+
+def key(context: PlanContext, layer: str) -> str:
+    """Return the key of a layer's receptive field."""
+    rows = context.cached("field", lambda: rows_key(_first(context)))
+    reads = {"fingerprint": context.model.fingerprints[layer], "rows": rows}
+    settings = {
+        "layer": asdict(context.model.layers[layer]),
+        "seed": context.config.seed,
+        "images": [IMAGES, LISTED],
+    }
+    return context.key("field", reads, settings | libraries.of_key("field"))
+
+
+def _first(context: PlanContext) -> pa.Table:
+    return context.live.slice(0, LISTED)
+
+
+MEASURING = 0.5
+"""Passes of collect that one pass of the measurement takes: it decodes nothing, and ends early."""
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """One pass for every row and column of the input, and a pass there and back for each image; each layer its share."""
+    passes = sum(size.input) / size.layers + costs.THERE_AND_BACK * IMAGES
+    return Estimate(seconds=MEASURING * passes * probe.collect, bytes=sum(probed.bytes.values()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +15,17 @@ from atlas.inversion.visualise import Visualised, visualise
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.stages import reading
-from flows.stages.tasks import Outcome, Task
+from flows.planning import libraries
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import icons, patches, reading
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, galleries, tables
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 BATCH, TRIES = 16, 3
 GREY = 128
@@ -59,3 +66,29 @@ def _drawn(subj: prepared.PreparedModel, config: RunConfig, name: str) -> Visual
             tries=TRIES,
             progress=lambda done, total: advance(done),
         )
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task per layer."""
+    return [_task(context, layer) for layer in context.layers]
+
+
+def _task(context: PlanContext, layer: str) -> Task:
+    reads = {"patches": patches.key(context, layer)}
+    settings = context.model_settings() | {
+        "precision": "fp32",
+        "layer": asdict(context.model.layers[layer]),
+        "recipe": asdict(PICTURE_RECIPES[context.config.recipe]),
+        "size": context.config.icon_size,
+        "seed": context.config.seed,
+        "batch": BATCH,
+        "tries": TRIES,
+        **libraries.of_key("gallery"),
+    }
+    key = context.key("gallery", reads | {"fingerprint": context.model.fingerprints[layer]}, settings)
+    return context.task("gallery", [Output(stage="gallery", key=key, layer=layer)], reads)
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """A picture of each unit takes what an icon takes."""
+    return icons.cost(probed, replace(size, cells=size.units), probe)

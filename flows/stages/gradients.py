@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,14 +15,21 @@ from atlas.attribution import patches as patch_gradients
 from atlas.boxes import SIDES
 from flows import progress
 from flows.config import RunConfig
-from flows.stages import listing, reading
-from flows.stages.passes import fill, passes
+from flows.model import gradient_method
+from flows.planning import costs
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import collect, listing, patches, reading
+from flows.stages.passes import fill, pass_settings, passes
 from flows.stages.patch_boxes import PatchBoxes
 from flows.stages.patches import SIZE
-from flows.stages.tasks import Outcome, Task
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Result, Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 PATCHES = 9
 """Strongest patches of a unit that get a gradient: as many as Zeiler & Fergus show."""
@@ -76,3 +84,29 @@ def _place(
     shape = patch_gradients.fitted(box, SIZE)
     within = boxes.to_input(box[None], [geometry])[0]
     picture[: shape[0], : shape[1]] = patch_gradients.coloured(patch_gradients.cut(gradient, within, shape))
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task per layer. Raises UsageError where the method asked for is not defined: no image is read yet."""
+    return [_task(context, layer) for layer in context.layers]
+
+
+def _task(context: PlanContext, layer: str) -> Task:
+    model = context.model
+    method = gradient_method.choose(model, layer, context.config.gradients_method)
+    reads = {"patches": patches.key(context, layer), "images": collect.image_keys(context)}
+    settings = pass_settings(context, "gradients") | {
+        "layer": asdict(model.layers[layer]),
+        "method": method,
+        "patches": PATCHES,
+        "size": SIZE,
+    }
+    key = context.key("gradients", reads | {"fingerprint": model.fingerprints[layer]}, settings)
+    output = Output(stage="gradients", key=key, layer=layer)
+    return context.task("gradients", [output], reads | {"listing": context.listing}, {"method": method})
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """A pass there and back for each patch of each unit."""
+    drawn = PATCHES * size.units
+    return Estimate(seconds=costs.THERE_AND_BACK * probe.collect * drawn, bytes=3 * SIZE**2 * drawn)

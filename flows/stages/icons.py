@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -10,11 +13,17 @@ from atlas import seeds
 from atlas.inversion import icons, recipes
 from flows import progress
 from flows.config import RunConfig
-from flows.stages import reading
-from flows.stages.tasks import Outcome, Output, Task
+from flows.planning import libraries
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import cells, layout, reading
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 FIELDS = ("pictures", "cosine", "rank", "tries", "weak")
 BATCH = 16
@@ -65,3 +74,41 @@ def _forward(advance: progress.Bar, count: int) -> Callable[[int, int], None]:
 def _names(output: Output, rows: list[int], cols: list[int]) -> list[str]:
     """Return what names each cell, and nothing else."""
     return [f"{output.layer}/{output.grid}/{row},{col}" for row, col in zip(rows, cols, strict=True)]
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for each layer and grid."""
+    return [_task(context, layer, grid) for layer in context.layers for grid in context.grids]
+
+
+def _task(context: PlanContext, layer: str, grid: int) -> Task:
+    output = Output(stage="icons", key=key(context, layer, grid), layer=layer, grid=grid)
+    return context.task("icons", [output], _reads(context, layer, grid))
+
+
+def _reads(context: PlanContext, layer: str, grid: int) -> dict[str, str]:
+    return {"cells": cells.key(context, layer, grid), "moment": layout.moment_key(context, layer)}
+
+
+def key(context: PlanContext, layer: str, grid: int) -> str:
+    """Return the key of a grid's icons."""
+    config = context.config
+    settings = context.model_settings() | {
+        "precision": "fp32",
+        "layer": asdict(context.model.layers[layer]),
+        "recipe": asdict(recipes.ICON_RECIPES[config.recipe]),
+        "size": config.icon_size,
+        "seed": config.seed,
+        "tries": config.icon_tries,
+        "batch": BATCH,
+        "grid": grid,
+        **libraries.of_key("icons"),
+    }
+    reads = _reads(context, layer, grid) | {"fingerprint": context.model.fingerprints[layer]}
+    return context.key("icons", reads, settings)
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """By full batches, padded where icons are fewer: the one icon of the probe took a whole one."""
+    seconds = probed.seconds * math.ceil(size.cells / BATCH)
+    return Estimate(seconds=seconds, bytes=sum(probed.bytes.values()) * size.cells)

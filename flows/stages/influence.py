@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +17,18 @@ from atlas.model.forward_mode import NoTangentError
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.stages import listing, reading
-from flows.stages.passes import fill, passes
-from flows.stages.tasks import Outcome, Task
+from flows.planning import costs
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import listing, patches, reading
+from flows.stages.passes import fill, pass_settings, passes
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.store.store import Result, Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 PATCHES = 8
 """Strongest patches of a unit that are followed."""
@@ -95,3 +103,26 @@ def _table(made: influence.Influence, later: str) -> pa.Table:
     columns |= {"rank": made.rank.astype(np.int16), "later_unit": made.later_unit.astype(np.int32)}
     columns |= {"influence": made.influence, "agreement": made.agreement, "patches": made.patches.astype(np.int32)}
     return pa.table(columns)
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for each layer and the one that finishes after it."""
+    return [_task(context, layer, later) for layer, later in pairwise(context.model.layers)]
+
+
+def _task(context: PlanContext, layer: str, later: str) -> Task:
+    patches_key, prints = patches.key(context, layer), context.model.fingerprints
+    settings = pass_settings(context, "influence") | {
+        "layers": [asdict(context.model.layers[name]) for name in (layer, later)],
+        "patches": PATCHES,
+        "connections": CONNECTIONS,
+    }
+    reads = {"patches": patches_key, "fingerprint": prints[layer], "later": prints[later]}
+    output = Output(stage="influence", key=context.key("influence", reads, settings), layer=layer)
+    return context.task("influence", [output], {"patches": patches_key, "listing": context.listing}, {"later": later})
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """A pass in forward mode for each patch of each unit."""
+    passes_needed = PATCHES * size.units
+    return Estimate(seconds=costs.THERE_AND_BACK * probe.collect * passes_needed, bytes=40 * CONNECTIONS * size.units)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,18 @@ from atlas.layout.methods import FEWEST
 from atlas.layout.neighbours import one_thread
 from flows import progress
 from flows.config import RunConfig
+from flows.planning import costs, libraries
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import listing
-from flows.stages.tasks import Outcome, Task
 from flows.stages.writing import ResultDraft, drafting, outcome
 from storage.artefacts import arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete
 from storage.store.store import Result, Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import Frame, PlanContext
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
@@ -110,3 +115,65 @@ def names(key_hash: NDArray[np.uint64]) -> NDArray[np.uint64]:
     first = np.flatnonzero(np.append(True, key_hash[1:] != key_hash[:-1]))[: len(key_hash)]
     number = np.arange(len(key_hash)) - np.repeat(first, np.diff(np.append(first, len(key_hash))))
     return sampling.mix(key_hash ^ number.astype(np.uint64))
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task per layer, which makes its layout and its second moment from one reading."""
+    return [_task(context, layer) for layer in context.layers]
+
+
+def _task(context: PlanContext, layer: str) -> Task:
+    reads: dict[str, Any] = {"collect": collect_keys(context, layer)}
+    if layer in context.frames:
+        reads["frame"] = context.frames[layer].reads()
+    outputs = [
+        Output(stage="layout", key=key(context, layer), layer=layer),
+        Output(stage="moment", key=moment_key(context, layer), layer=layer),
+    ]
+    return context.task("layout", outputs, reads | {"listing": context.listing})
+
+
+def key(context: PlanContext, layer: str) -> str:
+    """Return the key of a layer's layout, in its frame where it has one."""
+    return key_in(context, layer, context.frames.get(layer))
+
+
+def key_in(context: PlanContext, layer: str, frame: Frame | None) -> str:
+    """Return the key of a layer's layout in this frame."""
+    parts = collect_keys(context, layer)
+    reads: dict[str, Any] = {"collect": parts} | ({"frame": frame.layout} if frame else {})
+    method = context.config.layout
+    settings = {"method": method, "seed": context.config.seed}
+    return context.key("layout", reads, settings | libraries.of_key("layout", method))
+
+
+def moment_key(context: PlanContext, layer: str) -> str:
+    """Return the key of a layer's second moment."""
+    return context.key("moment", {"collect": collect_keys(context, layer)}, libraries.of_key("moment"))
+
+
+def collect_keys(context: PlanContext, layer: str) -> list[str]:
+    from flows.stages import collect  # loads torch, which the comparison of layouts does without
+
+    return collect.keys(context, layer)
+
+
+SECONDS = {"umap": (6.0, 6e-4, 1.1e-4), "tsne": (2.0, 4e-3, 1.1e-4), "pca": (0.0, 1e-5, 1e-5)}
+"""Seconds of a layout: to start, per anchor, and per sample beyond the anchors, on two busy cores."""
+
+MULTIPLIED = 3.5e-11
+"""Seconds to add one product of two units of one sample to the second moment."""
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """By the method's own rates: the probe lays out by PCA."""
+    start, anchor, beyond = SECONDS[size.method]
+    seconds = start + anchor * min(size.samples, layouts.ANCHORS) + beyond * max(0, size.samples - layouts.ANCHORS)
+    growth = size.samples / max(1, probed.counts.get("samples", probe.images))
+    return Estimate(seconds=seconds, bytes=costs.grown(probed, growth))
+
+
+def moment_cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """By the square of the units, whose table has one size however many samples there are."""
+    seconds = probed.seconds + MULTIPLIED * size.samples * size.units**2
+    return Estimate(seconds=seconds, bytes=sum(probed.bytes.values()))

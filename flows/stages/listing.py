@@ -15,9 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas.arrays import Int
+from flows import registry
 from flows.config import RunConfig
+from flows.planning.tasks import Outcome, Output
 from flows.stages import reading
-from flows.stages.tasks import Outcome, Output
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
@@ -30,23 +31,23 @@ FILE, ABOUT = "images.parquet", "source.json"
 log = logging.getLogger(__name__)
 
 
-def list_images(store: Store, config: RunConfig, code: int) -> tuple[Outcome, pa.Table]:
+def list_images(store: Store, config: RunConfig) -> tuple[Outcome, pa.Table]:
     """List the source; images known from an earlier listing of it keep their ids. Equal content gives the same result."""
     source = reading.source_of(config.images)
     # One at a time for each source, or two runs could give the same new ids to different images.
     with store.lock(f"listing-{hashlib.sha256(source.uri.encode()).hexdigest()[:16]}", wait=True):
-        return _list(store, config, source, code)
+        return _list(store, config, source)
 
 
-def _list(store: Store, config: RunConfig, source: Source, code: int) -> tuple[Outcome, pa.Table]:
-    output, table = look(store, config, code)
+def _list(store: Store, config: RunConfig, source: Source) -> tuple[Outcome, pa.Table]:
+    output, table = look(store, config)
     found = store.find("listing", output.key)
     if found is not None:
         return Outcome(output=output, manifest=found.digest, computed=False), table
     return write(store, output, table, source), table
 
 
-def look(store: Store, config: RunConfig, code: int) -> tuple[Output, pa.Table]:
+def look(store: Store, config: RunConfig) -> tuple[Output, pa.Table]:
     """List the source and write nothing: the result that is to be, and its rows with their labels."""
     source = reading.source_of(config.images)
     before = _latest(store, source)
@@ -55,7 +56,7 @@ def look(store: Store, config: RunConfig, code: int) -> tuple[Output, pa.Table]:
         raise UsageError(
             f"--images {config.images}: no images found; a folder of images, tars or Parquet files is expected"
         )
-    return Output(stage="listing", key=_key(code, source.uri, table.drop_columns(["label"]))), table
+    return Output(stage="listing", key=_key(source.uri, table.drop_columns(["label"]))), table
 
 
 def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outcome:
@@ -68,9 +69,9 @@ def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outc
     return outcome(page)
 
 
-def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> Outcome:
+def list_labels(store: Store, config: RunConfig, table: pa.Table) -> Outcome:
     """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
-    output, labels = look_up_labels(config, table, code)
+    output, labels = look_up_labels(config, table)
     found = store.find("labels", output.key)
     if found is not None:
         return Outcome(output=output, manifest=found.digest, computed=False)
@@ -80,7 +81,7 @@ def list_labels(store: Store, config: RunConfig, table: pa.Table, code: int) -> 
     return outcome(page)
 
 
-def look_up_labels(config: RunConfig, table: pa.Table, code: int) -> tuple[Output, pa.Table]:
+def look_up_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table]:
     """Look up the labels of a listing's images and write nothing."""
     labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
     if config.labels:
@@ -92,11 +93,12 @@ def look_up_labels(config: RunConfig, table: pa.Table, code: int) -> tuple[Outpu
             )
         column = [given.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
         labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
-    return Output(stage="labels", key=_key(code, "", labels)), labels
+    return Output(stage="labels", key=_key("", labels)), labels
 
 
-def _key(code: int, uri: str, table: pa.Table) -> str:
-    return stage_key("listing" if uri else "labels", code, {}, {"uri": uri, "rows": _digest(table)})
+def _key(uri: str, table: pa.Table) -> str:
+    stage = registry.stage("listing" if uri else "labels")
+    return stage_key(stage.name, stage.code, {}, {"uri": uri, "rows": _digest(table)})
 
 
 def _digest(table: pa.Table) -> str:

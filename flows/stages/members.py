@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -11,14 +13,20 @@ from atlas.boxes import SIDES
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
-from flows.stages import listing, reading
+from flows.planning import costs
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import cells, collect, field, listing, reading
 from flows.stages.patch_boxes import PatchBoxes
 from flows.stages.patches import SIZE
-from flows.stages.tasks import Outcome, Task
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, receptive_fields, tables
 from storage.images import crops
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 PER_CELL = 16
 
@@ -53,3 +61,25 @@ def _draw(offsets: NDArray[np.int64], members: NDArray[np.int64]) -> tuple[NDArr
     rank = np.arange(len(members)) - offsets[cell]
     keep = order[rank < PER_CELL]
     return cell[keep], keep
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for each layer and grid."""
+    return [_task(context, layer, grid) for layer in context.layers for grid in context.grids]
+
+
+def _task(context: PlanContext, layer: str, grid: int) -> Task:
+    reads: dict[str, Any] = {
+        "collect": collect.keys(context, layer),
+        "cells": cells.key(context, layer, grid),
+        "field": field.key(context, layer),
+        "images": collect.image_keys(context),
+    }
+    key = context.key("members", reads, {"per_cell": PER_CELL, "size": SIZE})
+    output = Output(stage="members", key=key, layer=layer, grid=grid)
+    return context.task("members", [output], reads | {"listing": context.listing})
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """In proportion to the members."""
+    return costs.scaled(probed, min(size.samples, PER_CELL * size.cells), probed.counts.get("members", 0))

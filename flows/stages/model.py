@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import reading
-from flows.stages.tasks import Outcome, Task
 from flows.stages.writing import drafting, outcome
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
@@ -26,3 +30,16 @@ def compute(store: Store, task: Task) -> list[Outcome]:
             },
         )
     return [outcome(page)]
+
+
+def task(context: PlanContext) -> Task:
+    """Return the task that writes the record of the run's model."""
+    model = context.model
+    settings = {
+        "spec": model.model.spec,
+        "classes": list(model.model.classes),
+        "layers": context.layers,
+        "found": [asdict(layer) for layer in model.layers.values()],
+    }
+    key = context.key("model", {"fingerprints": model.fingerprints}, settings)
+    return context.task("model", [Output(stage="model", key=key)], {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,13 @@ from torch import Tensor
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.model.prepared import PreparedModel
+from flows.planning import libraries
 from flows.stages import reading
 from storage.images import loader
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 BATCH = 32
 """Images per pass: always as many, so that what one gives never depends on how many are left."""
@@ -46,3 +51,8 @@ def passes(
 def fill(values: NDArray[Any], device: torch.device) -> Tensor:
     """Return one value per image of a pass: what the positions have, and for those that fill it up the same again."""
     return torch.from_numpy(np.resize(values, BATCH).astype(np.int64)).to(device)
+
+
+def pass_settings(context: PlanContext, stage: str) -> dict[str, Any]:
+    """Return what decides the numbers of a stage that passes chosen images: for its key."""
+    return context.model_settings() | {"precision": "fp32", "batch": BATCH, **libraries.of_key(stage)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,19 @@ from atlas.collect import Extremes
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
-from flows.stages import listing, reading
+from flows.planning import costs
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
+from flows.stages import collect, field, listing, reading
 from flows.stages.patch_boxes import PatchBoxes
-from flows.stages.tasks import Outcome, Output, Task
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import receptive_fields, samples, tables
 from storage.images import crops
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
 
 THUMBNAILS = 16
 """Patches of each side of a unit that get a thumbnail."""
@@ -117,3 +123,30 @@ def _write(store: Store, output: Output, records: pa.Table, pictures: list[bytes
         tables.write_table(page.path / "units.parquet", units)
         page.counts = {"patches": len(records), "thumbnails": len(pictures), "units": len(units)}
     return outcome(page)
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for all layers, so that each winning image is opened once."""
+    outputs = [Output(stage="patches", key=key(context, layer), layer=layer) for layer in context.layers]
+    parts = {layer: collect.keys(context, layer) for layer in context.layers}
+    fields = {layer: field.key(context, layer) for layer in context.layers}
+    reads = {"listing": context.listing, "collect": parts, "images": collect.image_keys(context), "field": fields}
+    return [context.task("patches", outputs, reads)]
+
+
+def key(context: PlanContext, layer: str) -> str:
+    """Return the key of a layer's patches."""
+    reads = {
+        "collect": collect.keys(context, layer),
+        "images": collect.image_keys(context),
+        "field": field.key(context, layer),
+    }
+    return context.key("patches", reads, {"thumbnails": THUMBNAILS, "size": SIZE})
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """In proportion to the units; and the images of the strongest patches are read once for all layers."""
+    winners = min(size.images / size.layers, 2 * THUMBNAILS * size.units)
+    scaled = costs.scaled(probed, size.units, probed.counts.get("units", 0))
+    reading_more = probe.decode * max(0.0, winners - probe.images / size.layers)
+    return Estimate(seconds=scaled.seconds + reading_more, bytes=scaled.bytes)

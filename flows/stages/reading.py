@@ -6,7 +6,7 @@ import functools
 
 from flows.config import RunConfig
 from flows.model.prepared import PreparedModel, prepare
-from flows.stages.tasks import Task
+from flows.planning.tasks import Task
 from storage.errors import BadWeights
 from storage.images.contract import Source
 from storage.images.sources import open_source

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from atlas import tiles
 from atlas.arrays import Cells, Icons
+from flows.planning import libraries
+from flows.planning.costs import Cost, Estimate, Probe, Size
+from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import cells, icons
-from flows.stages.tasks import Outcome, Task
 from flows.stages.writing import drafting, outcome
 from storage.artefacts import arrays, pictures
 from storage.store.store import Store
+
+if TYPE_CHECKING:
+    from flows.planning.context import PlanContext
+
+
+OVERVIEW = "overview.png"
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
@@ -21,6 +31,23 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     with drafting(store, output) as page:
         side = found.grid * (made.pictures.shape[1] + tiles.GAP)
         pictures.write_pyramid(tiles.strips(found, made), page.path / "atlas", size=(side, side))
-        pictures.write_png(tiles.overview(found, made), page.path / "overview.png")
+        pictures.write_png(tiles.overview(found, made), page.path / OVERVIEW)
         page.counts = {"cells": len(found.row)}
     return [outcome(page)]
+
+
+def plan(context: PlanContext) -> list[Task]:
+    """Return one task for each layer and grid."""
+    return [_task(context, layer, grid) for layer in context.layers for grid in context.grids]
+
+
+def _task(context: PlanContext, layer: str, grid: int) -> Task:
+    reads = {"cells": cells.key(context, layer, grid), "icons": icons.key(context, layer, grid)}
+    key = context.key("tiles", reads, libraries.of_key("tiles"))
+    return context.task("tiles", [Output(stage="tiles", key=key, layer=layer, grid=grid)], reads)
+
+
+def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
+    """In proportion to the cells; the overview has one size, whatever is on it."""
+    pyramid = sum(count for name, count in probed.bytes.items() if name != OVERVIEW)
+    return Estimate(seconds=probed.seconds, bytes=probed.bytes.get(OVERVIEW, 0) + pyramid * size.cells)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.stages import libraries
-from flows.stages.tasks import Outcome, Output
+from flows.planning import libraries
+from flows.planning.tasks import Outcome, Output
 from storage.store.store import Store
 
 

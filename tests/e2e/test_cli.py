@@ -218,7 +218,8 @@ def test_help_names_the_defaults() -> None:
     """They stand in the help as text, so that it loads nothing."""
     from typer.testing import CliRunner
 
-    from flows.config import STAGES, RunConfig
+    from flows import registry
+    from flows.config import RunConfig
 
     shown = " ".join(CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "400"}).output.split())
     made = RunConfig(images="x")
@@ -235,7 +236,7 @@ def test_help_names_the_defaults() -> None:
     for word in (made.recipe, made.layout, made.device, made.precision):
         assert f"{word} (the default)" in shown
     assert f"({made.store})" in shown
-    assert all(stage in shown for stage in STAGES[:-1])
+    assert all(stage in shown for stage in registry.steps()[:-1])
 
 
 def test_what_is_wrong_is_said_before_a_server_is_started(

@@ -20,7 +20,7 @@ from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages.tasks import Outcome, Output, Task
+from flows.planning.tasks import Outcome, Output, Task
 from storage.errors import BadWeights, Changed, Locked, Unreadable
 from storage.store.store import Store
 
@@ -80,13 +80,13 @@ def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
     """The keys are the same, being planned before: only the bytes tell."""
     from flows.scheduling import prefect_flow
 
-    execute = prefect_flow.stages.execute
+    execute = prefect_flow.execute
 
-    def changed(work: Task) -> list[Outcome]:
-        return execute(replace(work, how=work.how | {"config": work.how["config"] | {"seed": 1}}))
+    def changed(task: Task) -> list[Outcome]:
+        return execute(replace(task, how=task.how | {"config": task.how["config"] | {"seed": 1}}))
 
     pipeline.run(corpus.config(images, tmp_path / "inline", until="collect"), Inline())
-    monkeypatch.setattr(prefect_flow.stages, "execute", changed)
+    monkeypatch.setattr(prefect_flow, "execute", changed)
     prefect_flow.run(corpus.config(images, tmp_path / "prefect", until="collect"))
     trees = tree(tmp_path / "prefect"), tree(tmp_path / "inline")
     assert {path for path in trees[0] if path.startswith("stages")} == {p for p in trees[1] if p.startswith("stages")}
@@ -165,7 +165,7 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
         calls.append(failing)
         raise failing("as planned")
 
-    monkeypatch.setattr(prefect_flow.stages, "execute", execute)
+    monkeypatch.setattr(prefect_flow, "execute", execute)
     task = prefect_flow.perform.with_options(retry_delay_seconds=0)
     for failing, attempts in ((Unreadable, 3), (TimeoutError, 3), (Changed, 1), (ValueError, 1)):
         calls.clear()
@@ -186,14 +186,14 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     client.create_concurrency_limit(tag=states.GPU_TAG, concurrency_limit=1)
     running, peak, both = [], [], threading.Barrier(2)
 
-    def execute(work: Task) -> list[object]:
-        running.append(work)
+    def execute(task: Task) -> list[object]:
+        running.append(task)
         peak.append(len(running))
         time.sleep(0.7)
-        running.remove(work)
+        running.remove(task)
         return []
 
-    monkeypatch.setattr(prefect_flow.stages, "execute", execute)
+    monkeypatch.setattr(prefect_flow, "execute", execute)
 
     @flow(persist_result=False)
     def one(number: int) -> None:

@@ -13,7 +13,7 @@ from support.trees import tree
 
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages.tasks import Output, Task
+from flows.planning.tasks import Output, Task
 
 
 @pytest.mark.usefixtures("server")

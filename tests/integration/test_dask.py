@@ -26,17 +26,16 @@ import torch
 from support import corpus, slow_net
 from support.trees import strays, tree
 
-from flows import cores, launch, progress
+from flows import cores, launch, progress, registry
 from flows.cluster import engine as cluster_engine
 from flows.cluster import worker as cluster_worker
-from flows.config import EXTRAS
 from flows.dry_run import estimate
 from flows.model import prepared
 from flows.pipeline import plan
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages import libraries
-from flows.stages.tasks import Output, Task
+from flows.planning import libraries
+from flows.planning.tasks import Output, Task
 from storage.errors import UsageError
 from storage.store.store import Store, stage_key
 
@@ -286,7 +285,7 @@ def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(plan, "stage_key", recorded)
     for layout in ("pca", "umap", "tsne"):
-        estimate._plan(Store(store), corpus.config(images, store, layout=layout, extras=tuple(EXTRAS)))
+        estimate._plan(Store(store), corpus.config(images, store, layout=layout, extras=tuple(registry.extras())))
     return {stage: names for stage, names in named.items() if names}
 
 

@@ -13,9 +13,10 @@ from support.trees import tree
 
 from flows import cli
 from flows.config import RunConfig
-from flows.dry_run import cost_model, estimate, probe
+from flows.dry_run import estimate, probe
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
+from flows.planning import costs
 from storage.run import open_run
 
 EARLY, LATE = corpus.LAYERS
@@ -107,11 +108,11 @@ def test_mutant_a_plan_without_frames_is_seen(
     assert estimate.estimate(config)["computed"] > 0
 
 
-def cost(seconds: float, counts: dict[str, int] | None = None, **sizes: int) -> probe.Cost:
-    return probe.Cost(seconds=seconds, bytes={k.replace("_", "."): v for k, v in sizes.items()}, counts=counts or {})
+def cost(seconds: float, counts: dict[str, int] | None = None, **sizes: int) -> costs.Cost:
+    return costs.Cost(seconds=seconds, bytes={k.replace("_", "."): v for k, v in sizes.items()}, counts=counts or {})
 
 
-PROBE = probe.Probe(
+PROBE = costs.Probe(
     images=64,
     costs={
         ("collect", "a"): cost(2.0, samples_zarr=640, top_zarr=5000),
@@ -131,7 +132,7 @@ PROBE = probe.Probe(
 def scaled(stage: str, layer: str = "a", **changes: Any) -> tuple[float, float]:
     size = {"images": 6400, "together": 1, "samples": 6400, "layers": 1, "units": 16, "cells": 33, "classes": 10}
     given: Any = size | {"input": (32, 32), "method": "umap", "per_cell": None} | changes
-    made = cost_model.estimate(stage, layer, cost_model.Size(**given), PROBE)
+    made = estimate.scale(stage, layer, costs.Size(**given), PROBE)
     return made.seconds, made.bytes
 
 
@@ -147,8 +148,8 @@ def test_laws_by_hand() -> None:
     assert scaled("moment", units=2048, samples=10_000) == pytest.approx((0.2 + 1.468, 300), rel=1e-3)
     assert scaled("attribution", per_cell=2)[0] == pytest.approx(3 * 0.05 * 66)
     assert scaled("model") == (0, 0)
-    assert cost_model.filled(10_000, 10) == pytest.approx(73, abs=3)  # 73 to 80 were filled
-    assert cost_model.filled(3, 40) >= 1
+    assert costs.filled(10_000, 10) == pytest.approx(73, abs=3)  # 73 to 80 were filled
+    assert costs.filled(3, 40) >= 1
 
 
 def test_the_command_prints_a_table(finished: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from flows.config import RunConfig
 from flows.pipeline import layout_frames
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages import libraries
+from flows.planning import libraries
 from storage.run import Run, open_run
 
 EARLY, LATE = corpus.LAYERS

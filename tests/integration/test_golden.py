@@ -19,9 +19,9 @@ import pytest
 import torch
 from support import corpus
 
+from flows import registry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages import CODE
 from storage.store.store import Store
 
 RECORD = Path(__file__).parents[1] / "golden" / "stages.json"
@@ -62,8 +62,8 @@ def test_bytes_change_only_with_the_code_version(tmp_path: Path) -> None:
     record = json.loads(RECORD.read_text())
     if record["environment"] != environment():
         pytest.skip("recorded with other libraries or another processor, where bytes may differ")
-    changed = unannounced(record, digests(tmp_path), CODE)
-    assert not changed, f"raise CODE of {changed} in flows/stages/__init__.py, then run `make golden`"
+    changed = unannounced(record, digests(tmp_path), registry.codes())
+    assert not changed, f"raise the code of {changed} in flows/registry.py, then run `make golden`"
 
 
 def test_mutant_changed_bytes_are_seen() -> None:
@@ -74,6 +74,9 @@ def test_mutant_changed_bytes_are_seen() -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        stages = {stage: {"code": CODE[stage], "digest": digest} for stage, digest in digests(Path(scratch)).items()}
+        stages = {
+            stage: {"code": registry.stage(stage).code, "digest": digest}
+            for stage, digest in digests(Path(scratch)).items()
+        }
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps({"environment": environment(), "stages": stages}, indent=1, sort_keys=True) + "\n")

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from support import corpus
 
-from flows.pipeline import plan_extras
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.stages import gradients as gradients_stage
@@ -35,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     images = corpus.write_images(folder / "images", 24)
     with pytest.MonkeyPatch.context() as then:
         then.setattr(influence_stage, "PATCHES", FOLLOWED)
-        for module in (patches_stage, gradients_stage, plan_extras):
+        for module in (patches_stage, gradients_stage):
             then.setattr(module, "SIZE", SIZE)
         for name, extras in (("small", ("influence", "gradients")), ("plain", ())):
             pipeline.run(corpus.config(images, folder / "store", name=name, extras=extras, until="patches"), Inline())

@@ -19,8 +19,8 @@ from atlas.collect import LayerReduction
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
+from flows.planning.tasks import Outcome, Task
 from flows.questions import patches as patch_answers
-from flows.stages.tasks import Outcome, Task
 from storage.errors import BadWeights, Incomplete, UnknownLayer, UsageError
 from storage.images import loader
 from storage.run import open_run

@@ -168,7 +168,7 @@ KEY = Planner.key
 
 def whole_model(self: Planner, stage: str, reads: Any, asked: Any) -> str:
     """A layer's key that covers the whole model."""
-    return KEY(self, stage, reads, asked | {"whole": self.subject.whole})
+    return KEY(self, stage, reads, asked | {"whole": self.model.whole})
 
 
 def no_model(self: Planner, stage: str, reads: Any, asked: Any) -> str:

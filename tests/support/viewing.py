@@ -22,6 +22,7 @@ import uvicorn
 from PIL import Image
 from torch import nn
 
+from flows import registry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.viewer import app, assets, serve
@@ -30,7 +31,7 @@ from flows.viewer.model.worker import ModelWorker
 from storage.store.store import Contents, Store
 from support import corpus
 
-EXTRAS = ("attribution", "influence", "gradients", "gallery")
+EXTRAS = tuple(registry.extras())
 CLASSES = ("tiger cat", "picket fence, paling", "honeycomb", "crossword puzzle, crossword")
 HOSTILE = "<img src=x onerror=hacked()>"
 """A name that runs a script where it is taken for markup."""

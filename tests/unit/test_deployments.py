@@ -25,7 +25,6 @@ from flows import cli
 from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.scheduling import crashed_runs, prefect_flow, run_report, serve, states, update_events
-from flows.stages import CODE
 from storage.errors import BadWeights, Locked, NotFound, UsageError
 from storage.store.store import Contents, Store
 
@@ -145,10 +144,6 @@ def test_serving_again_does_not_shift_an_interval() -> None:
 def test_every_way_that_our_runs_end_counts_as_a_sign_of_life() -> None:
     """Else a run that ends in a state of our own naming would be called crashed two minutes later."""
     assert {states.PARTLY_REJECTED, states.SKIPPED} < set(crashed_runs.FINAL)
-
-
-def test_stages_that_use_a_gpu_are_stages() -> None:
-    assert set(CODE) > prefect_flow.GPU_STAGES
 
 
 def test_the_form_has_types_choices_and_words() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import typer
 
-from flows import glossary
+from flows import glossary, registry
 from flows.cli import app
-from flows.config import STAGES, RunConfig
+from flows.config import RunConfig
 from flows.viewer import build
 from storage.images.decode import REASONS
 
@@ -89,7 +89,7 @@ def test_every_setting_has_an_option_or_is_of_the_file_only() -> None:
 def test_words_stages_and_reasons_are_explained() -> None:
     assert {word for word, _ in glossary.WORDS} >= set(WORDS)
     architecture = (ROOT / "docs" / "architecture.md").read_text()
-    assert all(stage in architecture for stage in STAGES)
+    assert all(stage in architecture for stage in registry.codes())
     policy = (ROOT / "docs" / "images.md").read_text()
     assert all(f"`{reason}`" in policy for reason in REASONS)
 

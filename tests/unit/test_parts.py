@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from atlas.arrays import Samples
 from atlas.inversion import whitening
+from flows.planning.tasks import Output
 from flows.stages import layout as stage
-from flows.stages.tasks import Output
 from storage.artefacts import arrays
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Result, Store, stage_key

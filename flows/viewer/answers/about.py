@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from flows.config import EXTRAS
+from flows import registry
 from flows.questions import runs
 from flows.viewer.answers import reproduce
 from flows.viewer.answers.open_runs import OpenVersion
@@ -33,7 +33,9 @@ def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
         "classes": len(run.model["classes"]) if run.has("model") else 0,
         "input": run.model["input"] if run.has("model") else None,
         "layers": [_layer(edition, index, name) for index, name in enumerate(edition.layers)],
-        "missing": {stage: reproduce.run_command(run, (stage,)) for stage in EXTRAS if not _has_any(run, stage)},
+        "missing": {
+            stage: reproduce.run_command(run, (stage,)) for stage in registry.extras() if not _has_any(run, stage)
+        },
         "commands": _commands(run),
         "settings": reproduce.settings_only_in_file(run),
         "cite": _cite(run),

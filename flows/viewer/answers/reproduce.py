@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from flows.config import EXTRAS, RunConfig
+from flows import registry
+from flows.config import RunConfig
 from storage.run import Run
 
 NOT_ASKED = ("store", "name", "images", "extras", "with")
@@ -22,7 +23,7 @@ def run_command(run: Run, extras: tuple[str, ...] = ()) -> str:
         if name in NOT_ASKED or name in ONLY_IN_FILE or _is_default(value, field.default):
             continue
         words += _option(name, value)
-    asked = sorted({entry.stage for entry in run.version.stages if entry.stage in EXTRAS} | set(extras))
+    asked = sorted({entry.stage for entry in run.version.stages if entry.stage in registry.extras()} | set(extras))
     return shlex.join([*words, *(["--with", *asked] if asked else [])])
 
 

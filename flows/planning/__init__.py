@@ -1,0 +1,1 @@
+"""What a plan is made of: tasks, keys, library versions and costs."""

@@ -1,0 +1,104 @@
+"""What stages plan with: the run's shards, layers and grids, and the key of a result.
+
+A key is the hash of what a result is made from: the stage's code version, the keys that it reads, the fingerprints of the
+model, and the settings. So the plan of a changed run differs from the old one exactly where the change reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atlas import cells
+from flows import registry
+from flows.config import RunConfig
+from flows.model.prepared import PreparedModel
+from flows.planning.tasks import Output, Task
+from storage.errors import UsageError
+from storage.images.listing import about
+from storage.images.shards import Shard, shards
+from storage.store.store import stage_key
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """An earlier layout: its key, the version that has it, and what it was made from (empty where that is gone)."""
+
+    layout: str
+    version: int
+    collect: tuple[str, ...] = ()
+    listing: str = ""
+
+    def about(self) -> dict[str, Any]:
+        """Return what a version records of it."""
+        return {"layout": self.layout, "version": self.version}
+
+    def reads(self) -> dict[str, Any]:
+        """Return the keys that laying out in this frame reads."""
+        return {"layout": self.layout, "collect": list(self.collect), "listing": self.listing}
+
+
+class PlanContext:
+    """A run to be planned. `listing` is the key of its listing, `table` the rows; `frames` are the earlier layouts to keep to."""
+
+    def __init__(self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table) -> None:
+        self.config, self.model, self.listing, self.table = config, model, listing, table
+        self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
+        self.about = about(table)
+        self.live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))
+        if not len(self.live):
+            raise UsageError(f"--images {config.images}: all images listed before are gone from there")
+        self.images = len(self.live)
+        self.layers = list(config.chosen_layers)
+        self.grids = _grids(self.images * config.samples_per_image, config)
+        self.frames: dict[str, Frame] = {}
+        self._settings = {"config": config.model_dump(mode="json"), "model": model.whole}
+        self._cache: dict[Hashable, Any] = {}
+
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the value under this key, computing it the first time: keys of many shards are long to hash."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        value: T = self._cache[key]
+        return value
+
+    def key(self, stage: str, reads: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+        """Return the key of a stage's result."""
+        return stage_key(stage, registry.stage(stage).code, reads, settings)
+
+    def model_settings(self) -> dict[str, Any]:
+        """Return what decides the model's numbers beside its fingerprint and the libraries of the stage."""
+        return {
+            "device": self.model.device.type,
+            "precision": self.config.precision,
+            "memory": "channels_last",
+            "folded": True,
+        }
+
+    def task(
+        self, stage: str, outputs: Sequence[Output], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
+    ) -> Task:
+        """Return a task of this run; `how` adds to its settings."""
+        return Task(
+            stage=stage,
+            store=self.config.store,
+            outputs=tuple(outputs),
+            reads=reads,
+            how={**self._settings, **(how or {})},
+        )
+
+
+def _grids(samples: int, config: RunConfig) -> list[int]:
+    """Return the grids that the samples can fill, or the finest they can if they fill none of those in the settings.
+
+    Too few samples for a single cell fill none.
+    """
+    filled = [grid for grid in config.grids if cells.can_fill(samples, grid, config.min_count)]
+    finest = cells.finest(samples, config.min_count)
+    return filled or ([finest] if finest else [])

@@ -1,0 +1,28 @@
+"""Carry out one task: import the module of its stage and let it compute."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from flows import registry
+from flows.planning.tasks import Outcome, Task
+from storage.store.store import Store
+
+
+def execute(task: Task) -> list[Outcome]:
+    """Make the results that a task names. An error carries a note of the stage and its layers."""
+    store = Store(Path(task.store))
+    compute: Callable[[Store, Task], list[Outcome]] = importlib.import_module(registry.stage(task.stage).module).compute
+    started = time.monotonic()
+    try:
+        outcomes = compute(store, task)
+    except Exception as error:
+        layers = ", ".join(dict.fromkeys(output.layer for output in task.outputs if output.layer))
+        error.add_note(f"in stage {task.stage}" + (f" of {layers}" if layers else ""))
+        raise
+    # The results of one task are made together: each gets its share of the time.
+    return [replace(outcome, seconds=(time.monotonic() - started) / len(outcomes)) for outcome in outcomes]
