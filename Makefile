@@ -5,7 +5,7 @@ export OMP_WAIT_POLICY ?= passive
 
 PAGE := flows/viewer/built/files.json
 
-.PHONY: setup page wheel demo gallery test lint test-slow test-services golden
+.PHONY: setup page wheel demo gallery test lint test-slow test-services golden format
 
 setup: .venv/ready $(PAGE)
 
@@ -45,6 +45,11 @@ test-services: setup
 
 golden: setup
 	$(BIN)/python tests/integration/test_golden.py
+
+# Keeps a small store of the format that this version writes, for later versions to read: make format FORMAT=2
+format: setup
+	test ! -e tests/data/format$(FORMAT)/store.tar.xz
+	$(BIN)/python tests/data/make_format.py tests/data/format$(FORMAT)
 
 demo: setup
 	$(BIN)/python -m flows.demo

@@ -20,6 +20,7 @@ import pytest
 import torch
 import uvicorn
 from PIL import Image
+from starlette.testclient import TestClient
 from torch import nn
 
 from flows import registry
@@ -187,6 +188,12 @@ def running(application: Any, options: serve.Options | None = None) -> Iterator[
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+def client(store: Path) -> TestClient:
+    """Return a client of the viewer's application over a store, without a socket and without a model."""
+    options = serve.Options(uploads=False)
+    return TestClient(app.make(Shelf(str(store)), page(), serve.rules_of(options), None), f"http://{options.host}")
 
 
 def serve_never(store: str, pipe: Any) -> None:

@@ -1,0 +1,127 @@
+"""Every store ever kept in tests/data is read by this version: asked, compared, viewed, verified and exported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from support import formats, viewing
+from support.trees import tree
+
+from flows import cli
+from flows.viewer import assets
+from flows.viewer.answers import catalogue
+
+FORMATS = sorted(path.name for path in formats.KEPT.glob("format*") if path.is_dir())
+
+PLACE = {"layer": formats.LAYER, "grid": formats.GRID}
+UNIT = {"layer": "2", "unit": 3}
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def kept(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(kept: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return formats.unpack(kept, tmp_path_factory.mktemp(kept))
+
+
+@pytest.fixture(scope="module")
+def recorded(kept: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((formats.KEPT / kept / formats.ANSWERS).read_text())
+    return found
+
+
+def test_questions_are_answered_as_when_it_was_made(store: Path, recorded: dict[str, Any]) -> None:
+    before = tree(store)
+    assert formats.answers(store) == recorded
+    assert tree(store) == before
+
+
+def test_mutant_other_answers_are_seen(store: Path, recorded: dict[str, Any]) -> None:
+    assert formats.top(store, "small@1") != recorded["top"]["positive"] == formats.top(store, "small@2")
+
+
+def test_it_is_verified(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["verify", "--store", str(store)]) == 0
+    other = Path(shutil.copytree(store, tmp_path / "other"))
+    flip(next(path for path in sorted(other.rglob("*.parquet"))))
+    capsys.readouterr()
+    assert cli.invoke(["verify", "--store", str(other)]) == 1
+    assert "damaged" in capsys.readouterr().out
+
+
+def flip(path: Path) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return parameters for every kind of answer and picture of the viewer; what needs the source's images is left out."""
+    at = PLACE | {"row": cell["row"], "col": cell["col"]}
+    first = client.get("/api/1/runs/small/1").json()
+    return {
+        "cells": PLACE,
+        "details": PLACE,
+        "labels": PLACE,
+        "cell": at,
+        "class": PLACE | {"of": "two"},
+        "classes": {},
+        "units": {"layer": "2"},
+        "unit": UNIT,
+        "card": UNIT,
+        "map": PLACE | {"unit": 3},
+        "likeness": UNIT,
+        "speaks": {"layer": "2", "of": "two"},
+        "moved": {"layer": "2", "since": f"small@{first['tag']}"},
+        "image": {"id": 1},
+        "images": {"start": 0, "text": ""},
+        "rejects": {},
+        "libraries": {},
+        "tile": PLACE | {"level": 0, "x": 0, "y": 0},
+        "icons": PLACE | {"y": 0, "x": 0},
+        "icon": at,
+        "faces": {"layer": "2", "block": 0},
+        "patch": UNIT | {"sign": "positive", "rank": 0},
+        "gradient": UNIT | {"rank": 0},
+        "synthetic": UNIT,
+        "member": at | {"index": 0},
+    }
+
+
+OF_THE_SOURCE = {"crop", "thumbnail", "photo"}
+"""Pictures cut from the images themselves, which are not kept."""
+
+
+def test_the_viewer_shows_all_of_it(store: Path, recorded: dict[str, Any]) -> None:
+    client = viewing.client(store)
+    assert [row["name"] for row in client.get("/api/1/runs").json()["runs"]] == ["small"]
+    asked = addresses(client, recorded["cell"])
+    assert set(asked) == {*catalogue.ANSWERS, *catalogue.PICTURES} - OF_THE_SOURCE
+    for kind, parameters in asked.items():
+        base = "/api/1/runs" if kind in catalogue.ANSWERS else "/pictures"
+        answer = client.get(f"{base}/small/current/{kind}", params=parameters)
+        assert answer.status_code == 200, f"{kind}: {answer.text}"
+        assert answer.content, kind
+    cell = client.get("/api/1/runs/small/current/cell", params=asked["cell"]).json()
+    assert cell["count"] == recorded["cell"]["count"]
+
+
+def test_images_that_are_gone_are_said_to_be(store: Path) -> None:
+    answer = viewing.client(store).get("/pictures/small/current/photo", params={"id": 1})
+    assert answer.status_code == 404
+    assert len(answer.json()["error"].splitlines()) == 1
+
+
+def test_it_is_exported(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "load", viewing.page)
+    assert cli.invoke(["export", "small", str(tmp_path / "page"), "--store", str(store)]) == 0
+    assert (tmp_path / "page" / "index.html").stat().st_size > 0
