@@ -33,7 +33,7 @@ docs: setup
 
 # Execute the notebooks and keep their output.
 notebooks: setup
-	cd examples && PATH="$(CURDIR)/$(BIN):$$PATH" jupyter-execute --inplace *.ipynb
+	$(BIN)/python benchmarks/notebooks.py
 
 # Two processes with one thread each: what is tested is small, and waits more than it computes.
 test: setup lint
