@@ -5,7 +5,7 @@ export OMP_WAIT_POLICY ?= passive
 
 PAGE := flows/viewer/built/files.json
 
-.PHONY: setup page wheel demo gallery test lint test-slow test-services golden format
+.PHONY: setup page wheel docs notebooks demo gallery test lint test-slow test-services golden format
 
 setup: .venv/ready $(PAGE)
 
@@ -26,6 +26,14 @@ wheel: setup
 	test -f $(PAGE)
 	rm -rf build/lib
 	$(BIN)/pip wheel --no-deps -w dist .
+
+# The documentation site, in build/site; a warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Execute the notebooks and keep their output.
+notebooks: setup
+	$(BIN)/python benchmarks/notebooks.py
 
 # Two processes with one thread each: what is tested is small, and waits more than it computes.
 test: setup lint

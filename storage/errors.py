@@ -7,6 +7,7 @@
     │   ├── Damaged              bytes are not what the manifest says
     │   ├── Incomplete           a stage that is needed isn't there
     │   ├── Locked               somebody else is writing
+    │   ├── Unsupported          the system or file system lacks flock or hard links
     │   └── NoSpace              the disk is full
     ├── ImageError
     │   ├── Rejected             what the image *is*: recorded once, never tried again
@@ -56,6 +57,10 @@ class Incomplete(StoreError):
 
 class Locked(StoreError):
     """Another process holds the lock."""
+
+
+class Unsupported(StoreError):
+    """The operating system or the file system lacks `flock` or hard links, which the store needs."""
 
 
 class NoSpace(StoreError):

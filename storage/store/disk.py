@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.errors import Unsupported
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -23,6 +25,8 @@ Hook = Callable[[str, str, Path], None]
 """Called with ("before" or "after", the operation's name, the path)."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What file systems without hard links answer, FAT among them."""
 SYNCERS = 8
 
 _hook: Hook | None = None
@@ -145,9 +149,20 @@ def rename(source: Path, target: Path) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file a second name, only if nobody has taken it (`FileExistsError`)."""
-    with _operation("link", target):
-        os.link(source, target)
+    """Give a file a second name, only if nobody has taken it (`FileExistsError`).
+
+    Raises Unsupported where the file system has no hard links.
+    """
+    try:
+        with _operation("link", target):
+            os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        raise Unsupported(
+            f"{target.parent}: this file system has no hard links ({error.strerror}); put the store on a local disk, "
+            "or on a network file system that has them"
+        ) from error
 
 
 def unlink(path: Path) -> None:

@@ -6,14 +6,23 @@ file, and would keep its dead parent's lock, so every descriptor is closed in ch
 
 from __future__ import annotations
 
-import fcntl
+import errno
+import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.errors import Locked
+from storage.errors import Locked, Unsupported
 from storage.store import disk
+
+HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
+if HAS_FLOCK:
+    import fcntl
+
+NO_FLOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What file systems without `flock` answer."""
 
 _held: set[int] = set()
 
@@ -24,7 +33,8 @@ def _forget_in_child() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
+    os.register_at_fork(after_in_child=_forget_in_child)
 
 
 @contextmanager
@@ -40,7 +50,14 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, doing: str = 
 
 
 def acquire(path: Path, *, shared: bool, wait: bool) -> int | None:
-    """Take the lock and return its descriptor, or None if someone else has it and `wait` is false."""
+    """Take the lock and return its descriptor, or None if someone else has it and `wait` is false.
+
+    Raises Unsupported where the system or the file system has no `flock`.
+    """
+    if not HAS_FLOCK:
+        raise Unsupported(
+            f"{path}: this system ({sys.platform}) has no flock to lock it with; write the store on Linux"
+        )
     disk.make_folders(path.parent)
     descriptor = disk.open_lock(path)
     _held.add(descriptor)
@@ -49,10 +66,19 @@ def acquire(path: Path, *, shared: bool, wait: bool) -> int | None:
     except BlockingIOError:
         release(descriptor)
         return None
+    except OSError as error:
+        _held.discard(descriptor)
+        os.close(descriptor)
+        raise (_unsupported(path, error) if error.errno in NO_FLOCK else error) from None
     except BaseException:
         release(descriptor)
         raise
     return descriptor
+
+
+def _unsupported(path: Path, error: OSError) -> Unsupported:
+    remedy = "put the store on a local disk, or on a network file system with locks"
+    return Unsupported(f"{path}: this file system has no flock ({error.strerror}); {remedy}")
 
 
 def release(descriptor: int) -> None:

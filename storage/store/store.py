@@ -95,8 +95,13 @@ class Store:
 
     @contextmanager
     def lock(self, name: str, wait: bool = False) -> Iterator[None]:
-        """Be the only one to work on a run. Raises Locked, naming the process that does, unless `wait`."""
+        """Be the only one to work on a run. Raises Locked, naming the process that does, unless `wait`.
+
+        Where nothing is published yet, raises Unsupported if the file system could not publish.
+        """
         with locked(self.places.run_lock(name), wait=wait, doing=f"run {name!r} in {self.root}"):
+            if not self.names():
+                versions.check_links(self.places)
             yield
 
     @contextmanager

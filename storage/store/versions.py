@@ -129,6 +129,14 @@ def publish(places: Places, name: str, contents: Contents) -> int:
     return number
 
 
+def check_links(places: Places) -> None:
+    """Make a hard link, as publishing does, so that a run fails at its start. Raises Unsupported."""
+    with scratch(places, "link") as folder:
+        fresh = folder / "fresh"
+        disk.write_file(fresh, b"")
+        disk.link(fresh, folder / "linked")
+
+
 def rollback(places: Places, name: str, number: int) -> int:
     """Publish the contents of an older version anew and return the new number."""
     return publish(places, name, read_version(places, name, number).contents)

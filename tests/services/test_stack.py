@@ -245,7 +245,7 @@ def test_one_machines_stack_runs_on_its_schedule(ground: Path) -> None:
 def test_the_image_installs_what_its_file_says(ground: Path) -> None:
     """The wheel of what is copied into the image has every package, and the viewer's built page where there is one."""
     source = ground / "src"
-    for name in ("atlas", "storage", "flows", "pyproject.toml", "README.md"):
+    for name in ("atlas", "storage", "flows", "pyproject.toml", "README.md", "LICENSE"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         source.mkdir(exist_ok=True)
         copy(ROOT / name, source / name, **({"ignore": BUILT} if (ROOT / name).is_dir() else {}))

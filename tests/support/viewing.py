@@ -193,7 +193,7 @@ def running(application: Any, options: serve.Options | None = None) -> Iterator[
 def client(store: Path) -> TestClient:
     """Return a client of the viewer's application over a store, without a socket and without a model."""
     options = serve.Options(uploads=False)
-    return TestClient(app.make(Shelf(str(store)), page(), serve.rules_of(options), None), f"http://{options.host}")
+    return TestClient(app.make(OpenRuns(str(store)), page(), serve.rules_of(options), None), f"http://{options.host}")
 
 
 def serve_never(store: str, pipe: Any) -> None:

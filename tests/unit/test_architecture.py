@@ -158,7 +158,10 @@ def test_nothing_names_a_machine() -> None:
     prefixes = ["/" + name + "/" for name in ("work", "farm", "root")]
     for name in listed:
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".toml", ".yaml", ".txt", ".sh", ".js", ".ts"} and path.is_file():
+        if (
+            path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".cff", ".ipynb", ".txt", ".sh", ".js", ".ts"}
+            and path.is_file()
+        ):
             assert not any(prefix in path.read_text() for prefix in prefixes), name
 
 

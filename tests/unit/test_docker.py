@@ -12,9 +12,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-import setuptools
 import yaml
 from dockerfile_parse import DockerfileParser
+from setuptools import find_packages
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from support import compose
@@ -230,14 +230,14 @@ def test_variables_that_libraries_write_to_lie_where_writing_is_allowed(stages: 
 
 
 def test_every_package_is_installed() -> None:
-    rule = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
-    listed = setuptools.find_packages(str(ROOT), include=rule["include"])
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    assert settings.pop("namespaces") is False
     found = {
         ".".join(init.parent.relative_to(ROOT).parts)
         for package in ("atlas", "storage", "flows")
         for init in (ROOT / package).rglob("__init__.py")
     }
-    assert set(listed) == found
+    assert set(find_packages(str(ROOT), **settings)) == found
 
 
 def test_the_shell_script_is_one() -> None:
