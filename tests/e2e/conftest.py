@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from support import viewing
 from support.prefect_server import QUICK, Server, running
+
+from flows.viewer import app
+from flows.viewer.model import answer_image, worker
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +30,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield server
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
     with viewing.browser() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: Any) -> Iterator[Any]:
+    """The one browser of the session. Its event loop counts as running: not in modules that run loops of their own."""
+    yield browser
+    asyncio._set_running_loop(None)  # playwright's next call sets it again
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_workers() -> Iterator[None]:
+    """Fork processes with a model from one that has made their imports, which take seconds; `spawned` undoes it."""
+    multiprocessing.set_forkserver_preload([module.__name__ for module in (answer_image, app, httpx, pytest)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "START", multiprocessing.get_context("forkserver"))
+        yield
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start processes with a model as the viewer does, each for itself: with its output, and its own imports."""
+    monkeypatch.setattr(worker, "START", multiprocessing.get_context("spawn"))
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def serve_faults(store: str, pipe: Any) -> None:
 
 
 def test_a_model_that_fails_is_a_fault_of_the_server(
-    served: viewing.Served, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    served: viewing.Served, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], spawned: None
 ) -> None:
     monkeypatch.setattr(child, "serve_questions", serve_faults)
     with viewing.serving(served.store) as address:

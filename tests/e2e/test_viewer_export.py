@@ -28,8 +28,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(exported: Path) -> Iterator[viewing.Page]:
-    with viewing.browser() as chromium, viewing.opened(chromium, f"file://{exported}/index.html") as opened:
+def page(exported: Path, chromium: Any) -> Iterator[viewing.Page]:
+    with viewing.opened(chromium, f"file://{exported}/index.html") as opened:
         yield opened
         assert opened.complaints() == []
         assert [url for url in opened.foreign() if not url.startswith(f"file://{exported}/")] == []

@@ -50,7 +50,7 @@ def test_those_of_the_strongest_are_those_that_the_run_keeps(served: viewing.Ser
     assert other.shape != found[0].shape or np.abs(other - found[0]).max() > 20
 
 
-def test_each_is_of_its_patch_and_those_of_images_that_are_gone_are_left_out(tmp_path: Path) -> None:
+def test_each_is_of_its_patch_and_those_of_images_that_are_gone_are_left_out(tmp_path: Path, spawned: None) -> None:
     images, store = corpus.write_images(tmp_path / "images", 12), tmp_path / "store"
     viewing.make_run(images, store, extras=(), until="cells")
     edition = OpenRuns(str(store)).edition("small")

@@ -132,9 +132,9 @@ widget.render({ model, el: document.getElementById('out') });
 
 
 @contextmanager
-def in_notebook(atlas: notebook.Atlas, **query: Any) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
+def in_notebook(chromium: Any, atlas: notebook.Atlas, **query: Any) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
     """Open a page that does what a notebook does, with the widget's own Python as its kernel."""
-    with viewing.browser() as chromium, viewing.opened(chromium, "http://notebook.test") as page:
+    with viewing.opened(chromium, "http://notebook.test") as page:
         widget, sent, saved = atlas.view(LAYER, height=640, **query), [], list[str]()
         widget.send = lambda told, buffers: sent.append([told, base64.b64encode(buffers[0]).decode()])
 
@@ -155,8 +155,8 @@ def in_notebook(atlas: notebook.Atlas, **query: Any) -> Iterator[tuple[viewing.P
 
 
 @pytest.fixture
-def frame(atlas: notebook.Atlas) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
-    with in_notebook(atlas) as opened:
+def frame(chromium: Any, atlas: notebook.Atlas) -> Iterator[tuple[viewing.Page, Any, list[str]]]:
+    with in_notebook(chromium, atlas) as opened:
         yield opened
 
 
@@ -185,7 +185,9 @@ SHOWN |= {"units": "/small/units/{layer}", "unit": "/small/unit/{layer}:1", "cla
 SHOWN |= {"image": "/small/image/3?layer={layer}"}
 
 
-def test_hostile_names_are_words_in_a_notebook_too(atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_names_are_words_in_a_notebook_too(
+    chromium: Any, atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A notebook's page has no policy that would stop them: what is taken for markup there runs."""
     for module in (cells, units):
         monkeypatch.setattr(module, "labels", lambda edition: [viewing.HOSTILE] * edition.run.version.about["ids"])
@@ -193,7 +195,7 @@ def test_hostile_names_are_words_in_a_notebook_too(atlas: notebook.Atlas, monkey
     facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
     monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda edition, id: facts, ""))
     place = {name: int(atlas.edition.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
-    with in_notebook(atlas, cell=viewing.HOSTILE) as (page, inner, _):
+    with in_notebook(chromium, atlas, cell=viewing.HOSTILE) as (page, inner, _):
         page.expose("hacked")
         inner.locator(".stage canvas").first.wait_for()
         for name, address in SHOWN.items():

@@ -5,8 +5,8 @@
 With `copied` a fault is planted: attempts put folders in place file by file, the manifest first, as a move to another file
 system would, and die in the middle of one.
 
-The parent imports torch once and forks a child for each attempt, before any tensor was made, so that an attempt costs a
-second and not ten.
+The parent imports once what a run needs, and forks a child for each attempt before any tensor was made, so that an attempt
+costs a second and not ten.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import numba  # noqa: F401 -- with the next two, what a run imports on its way
+import sklearn.manifold  # noqa: F401
 import torch
+import torch._dynamo
 
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from storage.store import disk
 from storage.store.places import HAPPENED, MANIFEST
+from storage.store.store import disk
 from support import corpus
 
 

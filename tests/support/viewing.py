@@ -216,6 +216,18 @@ def required() -> bool:
     return os.environ.get("ACTLAS_BROWSER") == "required"
 
 
+FEATURES = (
+    # Every window loads two pages for the list below the address bar, which nobody sees: most of a window's cost.
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup"),
+    "SpareRendererForSitePerProcess",  # a process that waits for a page that never comes
+    # What playwright switches off by the same flag, of which a browser reads the last one only.
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades", "MediaRouter"),
+    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "PaintHolding", "ThirdPartyStoragePartitioning"),
+    *("AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled"),
+    "PreconnectToSearch",
+)
+
+
 @contextmanager
 def browser() -> Iterator[Any]:
     """Start Debian's Chromium; skip where there is none, unless it is required."""
@@ -227,7 +239,8 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        flags = ["--no-sandbox", "--disable-gpu", f"--disable-features={','.join(FEATURES)}"]
+        running = playwright.chromium.launch(executable_path=found, args=flags)
         yield running
         running.close()
 

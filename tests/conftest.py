@@ -1,0 +1,54 @@
+"""Speed for this process and those it starts: memory, the disk, who runs which files. No test depends on it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+# glibc returns every block above 32 MiB to the system when it is freed, and the next batch faults in all its pages anew.
+MALLOC = {"MALLOC_MMAP_MAX_": (-4, 0), "MALLOC_TRIM_THRESHOLD_": (-1, 2**31 - 1)}
+"""The variables that end it in processes started from here, with the option and value of `mallopt` for this one."""
+
+for _variable, (_option, _value) in MALLOC.items():
+    os.environ.setdefault(_variable, str(_value))
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_option, _value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sync() -> Iterator[None]:
+    """Skip `fsync` in this process: tests of faults see the call by the store's hook, and no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+TOGETHER = {
+    "test_prefect.py": "a Prefect server",
+    "test_prefect_dask.py": "a Prefect server",
+    "test_frames.py": "UMAP compiled",
+    "test_golden.py": "UMAP compiled",
+    "test_layout.py": "UMAP compiled",
+    "test_layout_reproducible.py": "UMAP compiled",
+}
+"""Files that one process runs, because they share what takes ten seconds to come by."""
+
+
+class Scheduling(LoadFileScheduling):
+    """A file at a time for each process, or those together that share something."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return TOGETHER.get(Path(file).name, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
