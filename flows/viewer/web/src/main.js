@@ -1,32 +1,32 @@
 // The page: read the address, open the run, show the place.
 
 import './styles/page.css';
-import { here, href, isUnit, seen } from './address.js';
-import { backTo } from './been.js';
-import { open, whenPublished } from './data.js';
-import { fill, h } from './dom.js';
-import { hand, whenDropped } from './dropped.js';
-import { atLayer, Frame, layerOf, turnTheme } from './frame.js';
-import { go, turn, whenThere } from './go.js';
-import { openHelp } from './help.js';
-import { listen } from './keys.js';
-import { say, title } from './live.js';
-import { failed } from './parts.js';
+import { here, href, isUnit, seen } from './state/address.js';
+import { backTo } from './state/scroll_memory.js';
+import { open, whenPublished } from './data/client.js';
+import { fill, h } from './ui/dom.js';
+import { hand, whenDropped } from './state/drop.js';
+import { atLayer, Frame, layerOf, turnTheme } from './app/frame.js';
+import { go, turn, whenThere } from './state/navigate.js';
+import { openHelp } from './app/help.js';
+import { listen } from './app/keys.js';
+import { say, title } from './ui/announce.js';
+import { failed } from './ui/components.js';
 import { Atlas } from './places/atlas/atlas.js';
 import { Api } from './places/api.js';
 import { Compare } from './places/compare/compare.js';
 import { Home } from './places/home.js';
 import { ImagePlace } from './places/image/image.js';
 import { ImagesPlace } from './places/image/images.js';
-import { Lost } from './places/lost.js';
+import { Lost } from './places/not_found.js';
 import { RunPlace } from './places/run.js';
-import { UnitPlace } from './places/unit.js';
-import { UnitsPlace } from './places/units.js';
-import { Search } from './search.js';
-import { askAgain } from './sources.js';
-import { restore } from './theme.js';
+import { UnitPlace } from './places/unit/unit.js';
+import { UnitsPlace } from './places/unit/units.js';
+import { Search } from './app/search.js';
+import { askAgain } from './data/pictures.js';
+import { restore } from './ui/theme.js';
 
-/** @typedef {{ update: (state: import('./address.js').State) => Promise<void> | void, close?: () => void }} View */
+/** @typedef {{ update: (state: import('./state/address.js').State) => Promise<void> | void, close?: () => void }} View */
 /** @type {Record<string, new (place: any) => View>} */
 const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, images: ImagesPlace, compare: Compare, run: RunPlace, api: Api, lost: Lost };
 
@@ -48,7 +48,7 @@ async function show() {
     if (mine !== turns) return;
     const place = about && ['atlas', 'units', 'unit', 'image'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
     if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
-    /** @type {import('./address.js').State} */
+    /** @type {import('./state/address.js').State} */
     const framed = { ...state, name: at.name, version: state.place === 'compare' && at.version === about?.versions.at(-1) ? null : at.version, place: place === 'lost' ? 'lost' : state.place };
     frame.show(framed, about, about && search.element);
     search.about(about, framed);
@@ -86,7 +86,7 @@ function goOn() {
   if (document.activeElement === document.body || !document.activeElement) frame.main.focus({ preventScroll: true });
 }
 
-/** @param {import('./address.js').State} state @param {About} about */
+/** @param {import('./state/address.js').State} state @param {About} about */
 function exists(state, about) {
   if (!state.what) return state.place !== 'unit';
   if (state.place === 'image') return /^\d{1,9}$/.test(state.what) && Number(state.what) < about.ids;

@@ -1,9 +1,9 @@
 // The interface for machines: what can be asked, read from its own description.
 
-import { fetched, live } from '../data.js';
-import { fill, h } from '../dom.js';
-import { title } from '../live.js';
-import { coming, command } from '../parts.js';
+import { fetched, live } from '../data/client.js';
+import { fill, h } from '../ui/dom.js';
+import { title } from '../ui/announce.js';
+import { coming, command } from '../ui/components.js';
 
 const DESCRIPTION = '/api/1/openapi.json';
 

@@ -1,12 +1,12 @@
 // All runs of the store; exported files hold one, and go straight to it.
 
-import { href } from '../address.js';
-import { live, runs } from '../data.js';
-import { fill, h } from '../dom.js';
-import { day, many } from '../format.js';
-import { go } from '../go.js';
-import { title } from '../live.js';
-import { command } from '../parts.js';
+import { href } from '../state/address.js';
+import { live, runs } from '../data/client.js';
+import { fill, h } from '../ui/dom.js';
+import { day, many } from '../ui/format.js';
+import { go } from '../state/navigate.js';
+import { title } from '../ui/announce.js';
+import { command } from '../ui/components.js';
 
 export class Home {
   /** @param {{ root: HTMLElement }} place */
@@ -14,7 +14,7 @@ export class Home {
     this.root = root;
   }
 
-  /** @param {import('../address.js').State} state */
+  /** @param {import('../state/address.js').State} state */
   async update(state) {
     title('runs');
     if (!live() && window.ACTLAS) return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });

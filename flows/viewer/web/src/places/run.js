@@ -1,12 +1,12 @@
 // The run: what it is made of, how good its icons are, what was left out, how to make it again, how to cite it.
 
-import { href } from '../address.js';
-import { ask, live } from '../data.js';
-import { fill, h } from '../dom.js';
-import { count, day, many, number, percent } from '../format.js';
-import { title } from '../live.js';
-import { coming, command, copy, missing, section } from '../parts.js';
-import { plot } from './drawings.js';
+import { href } from '../state/address.js';
+import { ask, live } from '../data/client.js';
+import { fill, h } from '../ui/dom.js';
+import { count, day, many, number, percent } from '../ui/format.js';
+import { title } from '../ui/announce.js';
+import { coming, command, copy, missing, section } from '../ui/components.js';
+import { plot } from '../ui/charts.js';
 
 const BINS = 24;
 
@@ -26,7 +26,7 @@ export class RunPlace {
     this.drawn = false;
   }
 
-  /** @param {import('../address.js').State} state */
+  /** @param {import('../state/address.js').State} state */
   update(state) {
     const { about } = this;
     title('run', `${about.name}@${about.version}`);
@@ -97,7 +97,7 @@ function provenance(about, used) {
     ...config.filter(([name]) => !['model', 'layers', 'images'].includes(name)).flatMap(([name, value]) => row(name, Array.isArray(value) ? value.join(', ') : String(value)))));
 }
 
-/** What was published before and since. @param {import('../address.js').State} state @param {About} about */
+/** What was published before and since. @param {import('../state/address.js').State} state @param {About} about */
 function versions(state, about) {
   if (about.history.length < 2) return null;
   return section('Versions', h('table', { class: 'table versions' },
@@ -108,13 +108,13 @@ function versions(state, about) {
       h('td', {}, live() && row.version !== about.version && h('a', { href: compared(state, about, row.version) }, row.version < about.version ? 'since then' : 'until then')))))));
 }
 
-/** @param {import('../address.js').State} state @param {About} about @param {number} other */
+/** @param {import('../state/address.js').State} state @param {About} about @param {number} other */
 function compared(state, about, other) {
   const [old, now] = [other, about.version].sort((a, b) => a - b);
   return href({ ...state, place: 'compare', version: old, other: `${about.name}@${now}`, what: '', query: {} });
 }
 
-/** @param {import('../address.js').State} state @param {About} about */
+/** @param {import('../state/address.js').State} state @param {About} about */
 function layers(state, about) {
   return section('Layers', h('table', { class: 'table' },
     h('thead', {}, h('tr', {}, ...['layer', 'units', 'positions', 'focus', 'cells'].map((name, i) => h('th', { scope: 'col', class: i ? 'num' : '' }, name)))),

@@ -1,28 +1,28 @@
 // The atlas of a layer: the map, what is over it, and the cell that is open.
 
-import { ask } from '../../data.js';
-import { fill, h } from '../../dom.js';
-import { count, many, number, ordinal, signed } from '../../format.js';
-import { here } from '../../address.js';
-import { turn } from '../../go.js';
-import { say, title } from '../../live.js';
-import { coming, failed, missing, relink } from '../../parts.js';
+import { ask } from '../../data/client.js';
+import { fill, h } from '../../ui/dom.js';
+import { count, many, number, ordinal, signed } from '../../ui/format.js';
+import { here } from '../../state/address.js';
+import { turn } from '../../state/navigate.js';
+import { say, title } from '../../ui/announce.js';
+import { coming, failed, missing, relink } from '../../ui/components.js';
 import { filterLine, intensityOf, wayOf } from './filter.js';
-import { cellOf, extremes, load } from './grid.js';
-import { Card } from './hover.js';
+import { cellOf, extremes, load } from '../../map/grid.js';
+import { Card } from '../../map/card.js';
 import { CellList } from './list.js';
 import { Locate } from './locate.js';
-import { Tiles } from './map.js';
-import { Minimap } from './minimap.js';
+import { Tiles } from '../../map/tiles.js';
+import { Minimap } from '../../map/minimap.js';
 import { motion } from './motion.js';
-import { Overlay, ROOM, square } from './overlay.js';
+import { Overlay, ROOM, square } from '../../map/overlay.js';
 import { cellPanel } from './panel.js';
 import { Patches } from './patches.js';
 import { fillGrids, legend, SHADES, tools } from './tools.js';
 
-/** @typedef {import('../../address.js').State} State */
-/** @typedef {import('./grid.js').Grid} Grid */
-/** @typedef {{ root: HTMLElement, panel: import('../../frame.js').Panel, about: About }} Place */
+/** @typedef {import('../../state/address.js').State} State */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
+/** @typedef {{ root: HTMLElement, panel: import('../../app/frame.js').Panel, about: About }} Place */
 
 const FAR = 120;
 
@@ -45,7 +45,7 @@ export class Atlas {
     this.asked = null;
     /** @type {Promise<void> | undefined} */
     this.arrived = undefined;
-    /** @type {import('./overlay.js').Scene} */
+    /** @type {import('../../map/overlay.js').Scene} */
     this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true, intensity: 0 };
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
     this.tools = tools({

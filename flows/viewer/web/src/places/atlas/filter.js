@@ -1,7 +1,7 @@
 // The class filter: which cells keep their colour, and how much of it the others lose.
 
-import { h } from '../../dom.js';
-import { turn } from '../../go.js';
+import { h } from '../../ui/dom.js';
+import { turn } from '../../state/navigate.js';
 
 /** How much of its colour a cell loses that says nothing for the class, in per cent, where the address does not say. */
 const USUAL = 80;
@@ -11,10 +11,10 @@ const WAYS = [['', 'For it'], ['against', 'Against it'], ['both', 'Both']];
 
 const HELP = 'How much of its colour a cell loses that says nothing for the class: at 0 all keep it, at 100 they are gone';
 
-/** @param {import('../../address.js').State} state @returns {'against' | 'both' | undefined} */
+/** @param {import('../../state/address.js').State} state @returns {'against' | 'both' | undefined} */
 export const wayOf = (state) => (WAYS.some(([way]) => way && way === state.query.side) ? /** @type {'both'} */ (state.query.side) : undefined);
 
-/** From 0 to 1. @param {import('../../address.js').State} state */
+/** From 0 to 1. @param {import('../../state/address.js').State} state */
 export function intensityOf(state) {
   const asked = Number(state.query.intensity || USUAL);
   return (Number.isFinite(asked) ? Math.min(100, Math.max(0, asked)) : USUAL) / 100;
@@ -22,7 +22,7 @@ export function intensityOf(state) {
 
 /**
  * @param {string} name the class's
- * @param {import('./overlay.js').Scene} scene
+ * @param {import('../../map/overlay.js').Scene} scene
  * @param {(intensity: number) => void} faded
  */
 export function filterLine(name, scene, faded) {

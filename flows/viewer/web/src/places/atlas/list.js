@@ -1,13 +1,13 @@
 // The map as a list: the same cells as rows, for readers of screens, and for looking things up.
 
-import { fill, h } from '../../dom.js';
-import { count, number } from '../../format.js';
-import { turn } from '../../go.js';
-import { cellLink, relink } from '../../parts.js';
-import { icon } from './sprites.js';
+import { fill, h } from '../../ui/dom.js';
+import { count, number } from '../../ui/format.js';
+import { turn } from '../../state/navigate.js';
+import { cellLink, relink } from '../../ui/components.js';
+import { icon } from '../../map/sprites.js';
 
-/** @typedef {import('./grid.js').Grid} Grid */
-/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
+/** @typedef {import('../../state/address.js').State} State */
 
 const PAGE = 60;
 

@@ -1,19 +1,19 @@
 // Locate: an image that is dropped or chosen lights the cells that its positions fall in.
 
-import { here, href } from '../../address.js';
-import { live, picture, send } from '../../data.js';
-import { fill, h, SIGNS, sign } from '../../dom.js';
-import { taking } from '../../dropped.js';
-import { many } from '../../format.js';
-import { turn } from '../../go.js';
-import { say } from '../../live.js';
-import { coming, command, section } from '../../parts.js';
-import { NOT_HERE, NOT_TAKEN } from '../image/own.js';
-import { chooser } from '../image/choose.js';
-import { Positions } from '../image/positions.js';
-import { icon } from './sprites.js';
+import { here, href } from '../../state/address.js';
+import { live, picture, send } from '../../data/client.js';
+import { fill, h, SIGNS, sign } from '../../ui/dom.js';
+import { taking } from '../../state/drop.js';
+import { many } from '../../ui/format.js';
+import { turn } from '../../state/navigate.js';
+import { say } from '../../ui/announce.js';
+import { coming, command, section } from '../../ui/components.js';
+import { NOT_HERE, NOT_TAKEN } from '../../ui/upload.js';
+import { chooser } from '../../ui/image_chooser.js';
+import { Positions } from '../../ui/positions.js';
+import { icon } from '../../map/sprites.js';
 
-/** @typedef {import('./grid.js').Grid} Grid */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
 
 const MOST = 12;
 

@@ -1,16 +1,16 @@
 // Motion since another version, on the map of this one: how much each cell has turned, and arrows from where samples lay.
 
-import { href, here, versionOf } from '../../address.js';
-import { ask, peek } from '../../data.js';
-import { h } from '../../dom.js';
-import { percent } from '../../format.js';
-import { arrowKeys } from './arrows.js';
+import { href, here, versionOf } from '../../state/address.js';
+import { ask, peek } from '../../data/client.js';
+import { h } from '../../ui/dom.js';
+import { percent } from '../../ui/format.js';
+import { arrowKeys } from '../../map/arrows.js';
 import { legend } from './tools.js';
 
 /**
- * @param {import('./grid.js').Grid} grid
+ * @param {import('../../map/grid.js').Grid} grid
  * @param {string} since NAME@VERSION
- * @returns {Promise<{ amount: Float32Array | null, arrows: Arrows | null, legend: import('../../dom.js').Child[] }>}
+ * @returns {Promise<{ amount: Float32Array | null, arrows: Arrows | null, legend: import('../../ui/dom.js').Child[] }>}
  */
 export async function motion(grid, since) {
   const before = versionOf(since);

@@ -1,20 +1,20 @@
 // The panel of one cell: its icon, the real patches behind it, the units that make it, and where it is like other cells.
 
-import { ask, picture } from '../../data.js';
-import { h } from '../../dom.js';
-import { count, many, number, percent, signed } from '../../format.js';
-import { href } from '../../address.js';
-import { bars, cellLink, chip, image, missing, section } from '../../parts.js';
-import { cellOf } from './grid.js';
-import { ring } from './hover.js';
-import { icon } from './sprites.js';
+import { ask, picture } from '../../data/client.js';
+import { h } from '../../ui/dom.js';
+import { count, many, number, percent, signed } from '../../ui/format.js';
+import { href } from '../../state/address.js';
+import { bars, cellLink, chip, image, missing, section } from '../../ui/components.js';
+import { cellOf } from '../../map/grid.js';
+import { ring } from '../../map/card.js';
+import { icon } from '../../map/sprites.js';
 
 const FIRST = 9;
 
 /**
- * @param {import('./grid.js').Grid} grid
+ * @param {import('../../map/grid.js').Grid} grid
  * @param {number} i
- * @param {import('../../address.js').State} state
+ * @param {import('../../state/address.js').State} state
  * @param {About} about
  */
 export async function cellPanel(grid, i, state, about) {
@@ -50,7 +50,7 @@ function facts(cell) {
       h('dd', { class: 'num' }, `${number(cell.contrast)}${cell.flat ? ', flat' : ''}`)]);
 }
 
-/** @param {import('./grid.js').Grid} grid @param {Cell} cell @param {import('../../address.js').State} state */
+/** @param {import('../../map/grid.js').Grid} grid @param {Cell} cell @param {import('../../state/address.js').State} state */
 function patches(grid, cell, state) {
   if (!cell.members.length) return section('Real patches', missing('This run stored no patches of its cells.', undefined));
   const place = { layer: cell.layer, grid: cell.grid, row: cell.row, col: cell.col };

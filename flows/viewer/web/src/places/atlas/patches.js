@@ -1,9 +1,9 @@
 // At the deepest zoom real patches fade in over the foot of each icon: an icon is an optimum, these are what is there.
 
-import { ask, live, picture } from '../../data.js';
-import { show } from '../../sources.js';
-import { cellOf } from './grid.js';
-import { square, visible } from './overlay.js';
+import { ask, live, picture } from '../../data/client.js';
+import { show } from '../../data/pictures.js';
+import { cellOf } from '../../map/grid.js';
+import { square, visible } from '../../map/overlay.js';
 
 const FROM = 240;
 const WHOLE = 330;
@@ -11,7 +11,7 @@ const EACH = 4;
 const MOST = 40;
 const KEPT = 400;
 
-/** @typedef {import('./overlay.js').Scene} Scene */
+/** @typedef {import('../../map/overlay.js').Scene} Scene */
 
 export class Patches {
   /** @param {() => void} arrived */
@@ -42,7 +42,7 @@ export class Patches {
     context.globalAlpha = 1;
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {number} index */
+  /** @param {import('../../map/grid.js').Grid} grid @param {number} i @param {number} index */
   #image(grid, i, index) {
     const cell = cellOf(grid, i);
     const source = `${grid.layer.name}/${grid.size}/${i}/${index}`;

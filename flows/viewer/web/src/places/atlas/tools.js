@@ -1,7 +1,7 @@
 // The tools over the map: which grid, what is shaded, which class, map or list.
 
-import { live } from '../../data.js';
-import { h, SIGNS, sign } from '../../dom.js';
+import { live } from '../../data/client.js';
+import { h, SIGNS, sign } from '../../ui/dom.js';
 
 /** @type {Record<string, string>} */
 export const SHADES = { none: 'nothing', density: 'samples', fidelity: 'fidelity of icons', spread: 'spread' };

@@ -1,20 +1,20 @@
 // Two versions side by side, panned and zoomed together: what moved, what changed, which units drifted.
 
-import { here, href } from '../../address.js';
-import { ask, live, peek } from '../../data.js';
-import { fill, h } from '../../dom.js';
-import { atLayer } from '../../frame.js';
-import { go, turn } from '../../go.js';
-import { say, title } from '../../live.js';
-import { coming, command, missing } from '../../parts.js';
+import { here, href } from '../../state/address.js';
+import { ask, live, peek } from '../../data/client.js';
+import { fill, h } from '../../ui/dom.js';
+import { atLayer } from '../../app/frame.js';
+import { go, turn } from '../../state/navigate.js';
+import { say, title } from '../../ui/announce.js';
+import { coming, command, missing } from '../../ui/components.js';
 import { pick } from './pick.js';
 import { Side } from './side.js';
-import { below, cell, key, lead } from './told.js';
+import { below, cell, key, lead } from './summary.js';
 
-/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('../../state/address.js').State} State */
 
 export class Compare {
-  /** @param {{ root: HTMLElement, panel: import('../../frame.js').Panel, about: About }} place */
+  /** @param {{ root: HTMLElement, panel: import('../../app/frame.js').Panel, about: About }} place */
   constructor({ root, panel, about }) {
     this.root = root;
     this.panel = panel;

@@ -1,7 +1,7 @@
 // Which two: the versions of a run, and the other runs of the store.
 
-import { live, runs } from '../../data.js';
-import { h } from '../../dom.js';
+import { live, runs } from '../../data/client.js';
+import { h } from '../../ui/dom.js';
 
 /** A choice among all versions of all runs. @param {About} chosen @param {string} words @param {(name: string, version: number) => void} take */
 export function pick(chosen, words, take) {

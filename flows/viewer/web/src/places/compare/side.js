@@ -1,13 +1,13 @@
 // One of the two maps that are compared: its tiles, what is marked on it, and the cell under the cursor.
 
-import { here } from '../../address.js';
-import { h } from '../../dom.js';
-import { load } from '../atlas/grid.js';
-import { Card } from '../atlas/hover.js';
-import { Tiles } from '../atlas/map.js';
-import { Overlay, square } from '../atlas/overlay.js';
+import { here } from '../../state/address.js';
+import { h } from '../../ui/dom.js';
+import { load } from '../../map/grid.js';
+import { Card } from '../../map/card.js';
+import { Tiles } from '../../map/tiles.js';
+import { Overlay, square } from '../../map/overlay.js';
 
-/** @typedef {import('../atlas/grid.js').Grid} Grid */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
 
 export class Side {
   /**
@@ -22,7 +22,7 @@ export class Side {
     this.element = h('div', { class: 'side-map' }, this.stage);
     /** @type {Map<number, Promise<Grid>>} */
     this.grids = new Map();
-    /** @type {import('../atlas/overlay.js').Scene} */
+    /** @type {import('../../map/overlay.js').Scene} */
     this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: false, intensity: 0, marks: null, arrows: null };
     this.map = new Tiles(this.stage, {
       moved: () => { this.redraw(); told.moved(this); },

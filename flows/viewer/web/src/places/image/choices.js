@@ -1,11 +1,11 @@
 // The class that is asked about: one of the model's first choices, or any by its name, alone or against another.
 
-import { fill, h } from '../../dom.js';
-import { percent } from '../../format.js';
-import { turn } from '../../go.js';
-import { section } from '../../parts.js';
+import { fill, h } from '../../ui/dom.js';
+import { percent } from '../../ui/format.js';
+import { turn } from '../../state/navigate.js';
+import { section } from '../../ui/components.js';
 import { ClassField } from './classes.js';
-import { short } from './over.js';
+import { short } from './overlay.js';
 import { holding } from './renew.js';
 
 export class Choices {
@@ -21,7 +21,7 @@ export class Choices {
     this.element = section('The model’s first choices', this.list, this.back, fields && h('div', { class: 'class-fields' }, ...fields.map((field) => field.element)));
   }
 
-  /** @param {import('../../address.js').State} state @param {Explained} found */
+  /** @param {import('../../state/address.js').State} state @param {Explained} found */
   update(state, found) {
     this.target = found.target.index;
     const first = found.choices.map(({ index, name, probability }) => ({ index, name, share: percent(probability) }));

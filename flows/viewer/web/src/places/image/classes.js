@@ -1,9 +1,9 @@
 // A field for any class of the model, by its name.
 
-import { Combobox } from '../../combobox.js';
-import { ask } from '../../data.js';
-import { h } from '../../dom.js';
-import { likest } from '../../search.js';
+import { Combobox } from '../../ui/combobox.js';
+import { ask } from '../../data/client.js';
+import { h } from '../../ui/dom.js';
+import { likest } from '../../app/search.js';
 
 const MOST = 8;
 

@@ -1,14 +1,14 @@
 // Following what is here to a later layer: asked for when it is wanted, and drawn below without touching the rest.
 
-import { fill, h } from '../../dom.js';
-import { turn } from '../../go.js';
-import { section } from '../../parts.js';
+import { fill, h } from '../../ui/dom.js';
+import { turn } from '../../state/navigate.js';
+import { section } from '../../ui/components.js';
 import { later } from './later.js';
 import { renew } from './renew.js';
-import { Rest } from './rest.js';
+import { Rest } from './debounce.js';
 
-/** @typedef {import('../../address.js').State} State */
-/** @typedef {import('../atlas/grid.js').Grid} Grid */
+/** @typedef {import('../../state/address.js').State} State */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
 
 /** @type {[number, number][]} */
 const SHAPES = [[780, 320]];

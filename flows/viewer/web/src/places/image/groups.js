@@ -1,16 +1,16 @@
 // Positions that belong together: the groups that the activation is factored into, each with its hue, icon and share.
 
-import { h } from '../../dom.js';
-import { percent, signed } from '../../format.js';
-import { section } from '../../parts.js';
-import { icon } from '../atlas/sprites.js';
-import { hue } from './laid.js';
+import { h } from '../../ui/dom.js';
+import { percent, signed } from '../../ui/format.js';
+import { section } from '../../ui/components.js';
+import { icon } from '../../map/sprites.js';
+import { hue } from './overlays.js';
 
 /**
  * @param {Explained} found
  * @param {number[][][]} pooled  each group's map over the positions
  * @param {(k: number) => void} show  −1: none
- * @param {Promise<import('../atlas/grid.js').Grid | null>} grid
+ * @param {Promise<import('../../map/grid.js').Grid | null>} grid
  */
 export function groups(found, pooled, show, grid) {
   const { share, attribution, explained, cells } = found.groups;

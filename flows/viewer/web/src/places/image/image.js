@@ -1,16 +1,16 @@
 // One image, taken apart: what a layer sees at each position, what speaks for a class, and which positions belong together.
 
-import { href } from '../../address.js';
-import { ask, live, picture, send } from '../../data.js';
-import { fill, h } from '../../dom.js';
-import { layerOf } from '../../frame.js';
-import { turn } from '../../go.js';
-import { title } from '../../live.js';
-import { coming, failed } from '../../parts.js';
-import { Apart, asked } from './apart.js';
+import { href } from '../../state/address.js';
+import { ask, live, picture, send } from '../../data/client.js';
+import { fill, h } from '../../ui/dom.js';
+import { layerOf } from '../../app/frame.js';
+import { turn } from '../../state/navigate.js';
+import { title } from '../../ui/announce.js';
+import { coming, failed } from '../../ui/components.js';
+import { Apart, asked } from './explanation.js';
 import { holding, renew } from './renew.js';
 
-/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('../../state/address.js').State} State */
 
 /** @type {[number, number][]} */
 const SHAPES = [[560, 420], [0, 120]];

@@ -1,15 +1,15 @@
 // All images of the run: choose one, or a picture of one's own, and it is taken apart.
 
-import { here, href } from '../../address.js';
-import { live } from '../../data.js';
-import { fill, h } from '../../dom.js';
-import { taking } from '../../dropped.js';
-import { go, turn } from '../../go.js';
-import { say, title } from '../../live.js';
-import { failed } from '../../parts.js';
-import { chooser } from './choose.js';
+import { here, href } from '../../state/address.js';
+import { live } from '../../data/client.js';
+import { fill, h } from '../../ui/dom.js';
+import { taking } from '../../state/drop.js';
+import { go, turn } from '../../state/navigate.js';
+import { say, title } from '../../ui/announce.js';
+import { failed } from '../../ui/components.js';
+import { chooser } from '../../ui/image_chooser.js';
 import { ImagePlace } from './image.js';
-import { NOT_TAKEN, ownFile } from './own.js';
+import { NOT_TAKEN, ownFile } from '../../ui/upload.js';
 
 export class ImagesPlace {
   /** @param {{ root: HTMLElement, about: About }} place */
@@ -24,7 +24,7 @@ export class ImagesPlace {
     this.deaf = taking((file) => this.take(file));
   }
 
-  /** @param {import('../../address.js').State} state */
+  /** @param {import('../../state/address.js').State} state */
   update(state) {
     if (state.query.own && this.own?.own?.name === state.query.own) {
       this.drawn = false;

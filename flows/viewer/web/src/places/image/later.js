@@ -1,11 +1,11 @@
 // From one layer to a later one: where what is at a position goes, as arrows between two mosaics, and what drives its units.
 
-import { h, s } from '../../dom.js';
-import { number, signed } from '../../format.js';
-import { chip, face, missing } from '../../parts.js';
-import { swing } from '../unit.js';
+import { h, s } from '../../ui/dom.js';
+import { number, signed } from '../../ui/format.js';
+import { chip, face, missing } from '../../ui/components.js';
+import { swing } from '../unit/unit.js';
 import { Mosaic } from './mosaic.js';
-import { placed } from './positions.js';
+import { placed } from '../../ui/positions.js';
 
 const SIDE = 320;
 const BETWEEN = 140;
@@ -14,10 +14,10 @@ const MOST = 4;
 /** An arrow is drawn for no less than this part of the strongest. */
 const LEAST = 0.01;
 
-/** @typedef {import('../atlas/grid.js').Grid} Grid */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
 
 /**
- * @param {import('../../address.js').State} state whose `from` says which position is looked at first
+ * @param {import('../../state/address.js').State} state whose `from` says which position is looked at first
  * @param {[Explained, Grid | null]} from
  * @param {[Explained, Grid | null]} to
  * @param {Linked} links
@@ -48,7 +48,7 @@ export function later(state, [found, grid], [there, above], links, walked) {
     drivers(state, links)];
 }
 
-/** @param {import('../../address.js').State} state @param {Linked} links */
+/** @param {import('../../state/address.js').State} state @param {Linked} links */
 function drivers(state, links) {
   const most = Math.max(...links.drivers.flatMap((row) => row.drivers.map((driver) => Math.abs(driver.effect))), 1e-9);
   return h('ul', { class: 'drivers' }, ...links.drivers.map((row) => h('li', {},
@@ -57,7 +57,7 @@ function drivers(state, links) {
       chip(state, links.layer, driver.unit), swing(driver.effect / most), h('span', { class: 'num' }, signed(driver.effect))))))));
 }
 
-/** @param {import('../../address.js').State} state @param {string} layer @param {number} unit */
+/** @param {import('../../state/address.js').State} state @param {string} layer @param {number} unit */
 const hrefOf = (state, layer, unit) => chip(state, layer, unit).href;
 
 /** The parts that are moved most, either way. @param {number[][]} effects */

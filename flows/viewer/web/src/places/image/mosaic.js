@@ -1,15 +1,15 @@
 // What a layer sees at each position: the icon of the likest cell, as large as the activation is long.
 
-import { h } from '../../dom.js';
-import { icon } from '../atlas/sprites.js';
-import { walked } from './positions.js';
+import { h } from '../../ui/dom.js';
+import { icon } from '../../map/sprites.js';
+import { walked } from '../../ui/positions.js';
 
 export const MOSAIC = 420;
 
 export class Mosaic {
   /**
    * @param {Explained} found
-   * @param {import('../atlas/grid.js').Grid} grid
+   * @param {import('../../map/grid.js').Grid} grid
    * @param {(y: number, x: number) => void} show
    * @param {{ side?: number, words?: string }} [how] words: what it is called; it is walked by the arrow keys, and where one is stays marked
    */

@@ -1,7 +1,7 @@
 // What is drawn anew stands where the old stood: the old stays until the new has come, and the focus goes over to it.
 
-import { fill } from '../../dom.js';
-import { failed, waiting } from '../../parts.js';
+import { fill } from '../../ui/dom.js';
+import { failed, waiting } from '../../ui/components.js';
 
 /** @type {WeakMap<Element, object>} */
 const asked = new WeakMap();
@@ -11,7 +11,7 @@ const asked = new WeakMap();
  * @template T
  * @param {HTMLElement} element
  * @param {() => Promise<T>} get
- * @param {(value: T) => import('../../dom.js').Child[]} draw
+ * @param {(value: T) => import('../../ui/dom.js').Child[]} draw
  * @param {{ sizes: [number, number][], wrong?: (error: unknown, again: () => void) => HTMLElement }} how
  * @returns {Promise<void>}
  */
@@ -20,7 +20,7 @@ export async function renew(element, get, draw, { sizes, wrong = failed }) {
   asked.set(element, mine);
   if (!element.childElementCount || element.querySelector(':scope > .failed')) fill(element, waiting(...sizes));
   element.setAttribute('aria-busy', 'true');
-  /** @type {import('../../dom.js').Child[]} */
+  /** @type {import('../../ui/dom.js').Child[]} */
   let children;
   try {
     const value = await get();
@@ -35,7 +35,7 @@ export async function renew(element, get, draw, { sizes, wrong = failed }) {
   put(element, children);
 }
 
-/** Put children into an element, and leave those be that are there. @param {HTMLElement} element @param {import('../../dom.js').Child[]} children */
+/** Put children into an element, and leave those be that are there. @param {HTMLElement} element @param {import('../../ui/dom.js').Child[]} children */
 export function put(element, children) {
   if (children.length === 1 && element.childNodes.length === 1 && element.firstChild === children[0]) return;
   const hold = holding(element);

@@ -1,0 +1,59 @@
+// Motion, as arrows from where samples lay to where they lie: drawn over a map, thinned to an arrow a cell.
+// What another seed moves as far is grey and dashed: neither the colour nor the line is needed alone.
+
+import { h, s } from '../ui/dom.js';
+
+const HEAD = 7;
+const SHORTEST = 3;
+const DASH = [4, 3];
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {{ left: number, top: number, side: number }} frame
+ * @param {Arrows} arrows
+ * @param {Record<string, string>} colours
+ */
+export function drawArrows(context, frame, arrows, colours) {
+  const most = Math.max(...arrows.samples, 1);
+  const order = arrows.start.map((_, i) => i).sort((a, b) => arrows.beyond[a] - arrows.beyond[b]);
+  for (const i of order) {
+    const [x, y, toX, toY] = [...arrows.start[i], ...arrows.end[i]].map((part, k) => (k % 2 ? frame.top : frame.left) + part * frame.side);
+    const far = Math.hypot(toX - x, toY - y);
+    if (far < SHORTEST) continue;
+    const width = 1 + 1.5 * Math.sqrt(arrows.samples[i] / most);
+    arrow(context, x, y, toX, toY, far, width + 2, colours.paper);
+    arrow(context, x, y, toX, toY, far, width, arrows.beyond[i] ? colours.accent : colours.quiet, arrows.beyond[i] ? [] : DASH);
+  }
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} toX @param {number} toY @param {number} far @param {number} width @param {string} tone @param {number[]} [dash] */
+function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
+  const head = Math.min(HEAD, far * 0.5);
+  const [alongX, alongY] = [(toX - x) / far, (toY - y) / far];
+  const [neckX, neckY] = [toX - alongX * head, toY - alongY * head];
+  context.strokeStyle = tone;
+  context.lineWidth = width;
+  context.lineCap = dash.length ? 'butt' : 'round';
+  context.setLineDash(dash);
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(toX, toY);
+  context.stroke();
+  context.lineCap = 'round';
+  context.setLineDash([]);
+  context.beginPath();
+  context.moveTo(neckX - alongY * head * 0.5, neckY + alongX * head * 0.5);
+  context.lineTo(toX, toY);
+  context.lineTo(neckX + alongY * head * 0.5, neckY - alongX * head * 0.5);
+  context.stroke();
+}
+
+/** What the arrows mean. @param {boolean} noisy is it known how far another seed moves them? */
+export function arrowKeys(noisy) {
+  if (!noisy) return [key('', 'motion, its noise not measured', 'how far another seed alone moves samples: actlas compare measures it')];
+  return [key('', 'motion beyond the noise'), key('within', 'within it', 'another seed alone moves samples as far')];
+}
+
+/** @param {string} kind @param {string} words @param {string} [title] */
+const key = (kind, words, title) => h('span', { class: 'key', title }, s('svg', { class: `key-arrow ${kind}`, viewBox: '0 0 22 10', width: 22, height: 10, 'aria-hidden': 'true' },
+  s('path', { class: 'key-shaft', d: 'M1 5H20' }), s('path', { d: 'M16 1.500 20.500 5 16 8.500' })), words);
