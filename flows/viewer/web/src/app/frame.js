@@ -1,52 +1,16 @@
 // The frame around every place: where one is, the layers, the panel, and what has been published meanwhile.
 
 import { here, href, seen } from '../state/address.js';
+import { atLayer, layerOf } from '../state/layer.js';
 import { live, picture } from '../data/client.js';
 import { fill, h, SIGNS, sign } from '../ui/dom.js';
 import { count, many } from '../ui/format.js';
 import { go } from '../state/navigate.js';
 import { openHelp } from './help.js';
+import { Panel } from '../ui/panel.js';
 import { theme, turn } from '../ui/theme.js';
 
 /** @typedef {import('../state/address.js').State} State */
-
-/** The place where details stand: beside the map, or on narrow screens a sheet from the bottom. */
-export class Panel {
-  constructor() {
-    this.heading = h('h2', { class: 'panel-title', tabindex: -1 });
-    this.body = h('div', { class: 'panel-body' });
-    const close = h('button', { class: 'icon-button', title: 'Close (Esc)', 'aria-label': 'Close', onclick: () => this.leave() }, sign(SIGNS.close));
-    this.element = h('aside', { class: 'panel', hidden: true, 'aria-label': 'details' }, h('header', { class: 'panel-head' }, this.heading, close), this.body);
-    /** @type {() => void} */
-    this.leave = () => this.close();
-  }
-
-  /** Who followed a link in here goes on reading at the new heading. @param {string} heading @param {() => void} leave what closing means @param {'low' | ''} [kind] low: as a sheet it leaves room to the map */
-  open(heading, leave, kind = '') {
-    const inside = this.body.contains(document.activeElement);
-    this.heading.textContent = heading;
-    this.leave = leave;
-    this.element.dataset.kind = kind;
-    this.element.hidden = false;
-    this.element.scrollTop = 0;
-    document.body.classList.add('with-panel');
-    if (inside) this.heading.focus();
-    return this.body;
-  }
-
-  isOpen() {
-    return !this.element.hidden;
-  }
-
-  close() {
-    if (this.element.hidden) return;
-    const inside = this.element.contains(document.activeElement);
-    this.element.hidden = true;
-    fill(this.body);
-    document.body.classList.remove('with-panel');
-    if (inside) /** @type {HTMLElement | null} */ (document.querySelector('.stage, main'))?.focus();
-  }
-}
 
 const PLACES = /** @type {[State['place'], string][]} */ ([['atlas', 'Atlas'], ['units', 'Units'], ['image', 'Image'], ['compare', 'Compare'], ['run', 'Run']]);
 
@@ -167,31 +131,6 @@ function thumbnail(layer) {
     box.append(h('img', { src: picture('tile', { layer: layer.name, grid: grid.grid, level, x: 0, y: 0 }), alt: '', loading: 'lazy' }));
   }
   return box;
-}
-
-/** What an address says beside the layer that can be said of another layer too, by place. @type {Partial<Record<State['place'], string[]>>} */
-const KEPT = {
-  atlas: ['view', 'order', 'class', 'side', 'intensity', 'shade'],
-  units: ['sort', 'label', 'class'],
-  image: ['class', 'against', 'show', 'mix', 'own', 'text'],
-  compare: ['motion'],
-};
-
-/** Likeness to a unit and its shade are of one layer alone. */
-const OF_A_UNIT = /^(sort=like|shade=unit):/;
-
-/** The same at another layer; a unit has its like at none, so it leads to all units. @param {State} state @param {string} layer @returns {State} */
-export function atLayer(state, layer) {
-  const kept = Object.entries(state.query).filter(([name, value]) => KEPT[state.place]?.includes(name) && !OF_A_UNIT.test(`${name}=${value}`));
-  const query = Object.fromEntries(kept);
-  if (state.place === 'image') return { ...state, query: { ...query, layer } };
-  return { ...state, place: state.place === 'unit' ? 'units' : state.place, what: layer, query };
-}
-
-/** The layer that a state is about. @param {State} state @param {About} about */
-export function layerOf(state, about) {
-  const named = state.place === 'unit' ? state.what.slice(0, state.what.lastIndexOf(':')) : state.place === 'image' ? state.query.layer : state.what;
-  return about.layers.some((layer) => layer.name === named) ? named : about.layers[Math.floor(about.layers.length / 2)]?.name ?? '';
 }
 
 export function turnTheme() {

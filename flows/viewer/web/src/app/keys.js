@@ -1,5 +1,7 @@
 // The keys that work everywhere, and the list of all of them.
 
+import { typing } from '../ui/keyboard.js';
+
 /** @type {[string, string][]} */
 export const KEYS = [
   ['/', 'search: a class, a unit, a label, a file'],
@@ -13,20 +15,6 @@ export const KEYS = [
   ['l', 'the map as a list'],
   ['t', 'light or dark'],
 ];
-
-/** Is somebody typing? @param {EventTarget | null} target */
-export function typing(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
-}
-
-/** Are arrow keys at home there: in a field, on a tab, in text that is read or that they scroll? @param {EventTarget | null} target */
-export function takesArrows(target) {
-  for (let at = target; at instanceof HTMLElement && !at.matches('main, body'); at = at.parentElement) {
-    if (typing(at) || at.matches('code, pre, [role=tab]')) return true;
-    if (at.scrollWidth > at.clientWidth && /auto|scroll/.test(getComputedStyle(at).overflowX)) return true;
-  }
-  return false;
-}
 
 /** @param {Record<string, (event: KeyboardEvent) => void>} table  what each key does */
 export function listen(table) {

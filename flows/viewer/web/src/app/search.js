@@ -2,13 +2,10 @@
 
 import { Combobox } from '../ui/combobox.js';
 import { ask, live } from '../data/client.js';
+import { likest, MOST, shared } from '../data/match.js';
 import { h, SIGNS, sign } from '../ui/dom.js';
-import { layerOf } from './frame.js';
+import { layerOf } from '../state/layer.js';
 import { go, turn } from '../state/navigate.js';
-
-/** Rows of each kind, so that none hides another: of the first only, more where others have fewer. */
-const EACH = 4;
-const MOST = 12;
 
 /** @typedef {import('../ui/combobox.js').Found} Found */
 
@@ -73,24 +70,6 @@ async function matches(text, about, state) {
     kinds.push(images.slice(0, MOST).map((image) => ({ words: image.key, kind: 'image', act: () => go({ ...state, place: 'image', what: String(image.image_id), query: { layer } }) })));
   }
   return shared(kinds);
-}
-
-/** The classes whose names have a text: early in the name first, and short names before long ones. @param {string[]} names @param {string} text */
-export function likest(names, text) {
-  const hits = names.map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(text.toLowerCase()) })).filter((hit) => hit.at >= 0);
-  return hits.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
-}
-
-/** As many of each kind as there is room for: the rest of one that has few is for those that have more. @param {Found[][]} kinds */
-export function shared(kinds) {
-  const taken = kinds.map((rows) => Math.min(rows.length, EACH));
-  let room = MOST - taken.reduce((sum, n) => sum + n, 0);
-  kinds.forEach((rows, k) => {
-    const more = Math.max(0, Math.min(rows.length - taken[k], room));
-    taken[k] += more;
-    room -= more;
-  });
-  return kinds.flatMap((rows, k) => rows.slice(0, taken[k]));
 }
 
 /** @param {string} text @param {About} about @param {string} layer @param {import('../state/address.js').State} state @returns {Found[]} */

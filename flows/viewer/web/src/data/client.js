@@ -1,8 +1,9 @@
 // Ask for data and name pictures: from the server, or from the scripts and files of an export.
 
+import { keyOf, packOf } from './packing.js';
 import { request } from './transport.js';
 
-/** @typedef {Record<string, string | number>} Parameters */
+/** @typedef {import('./packing.js').Parameters} Parameters */
 
 /** The run that is looked at. @type {About | null} */
 let run = null;
@@ -24,9 +25,6 @@ const exported = () => window.ACTLAS ?? null;
 /** What the viewer answers when too many ask at once, and the milliseconds after which it is asked once more. */
 const BUSY = 429;
 const AGAIN = 1500;
-
-/** Images whose facts are one script of an export, as flows/viewer/export.py has it. */
-const TOGETHER = 500;
 
 /** Has the viewer not answered? Once it does again, pictures that did not come are asked for anew. */
 let silent = false;
@@ -55,6 +53,9 @@ export function whenPublished(told) {
 
 /** Is there a server that can be asked anything? */
 export const live = () => !exported();
+
+/** The versions before this one, the latest first. @param {About} about */
+export const earlierVersions = (about) => (live() ? about.versions.filter((version) => version < about.version).reverse() : []);
 
 /** The latest version of each run, as the list of runs told it last. @type {Map<string, number>} */
 const latest = new Map();
@@ -173,13 +174,6 @@ function search(parameters) {
   return text ? `?${text}` : '';
 }
 
-/** What a question is called among the files of an export: layers by their number. @param {string} kind @param {Parameters} parameters @param {About | null} of */
-function keyOf(kind, parameters, of) {
-  const values = Object.entries(parameters).map(([name, value]) =>
-    name === 'layer' ? of?.layers.find((layer) => layer.name === value)?.index ?? 'none' : encodeURIComponent(value));
-  return [kind, ...values].join('/');
-}
-
 /** @param {string} address @param {RequestInit} [how] */
 export async function fetched(address, how = {}) {
   let answer;
@@ -208,16 +202,6 @@ function pause(milliseconds, leaving) {
     const clock = setTimeout(resolve, milliseconds);
     leaving?.addEventListener('abort', () => { clearTimeout(clock); reject(leaving.reason); }, { once: true });
   });
-}
-
-/** The script of an export that holds an answer: what is shown together lies together. @param {string} key */
-function packOf(key) {
-  const [kind, layer, second, third] = key.split('/');
-  if (kind === 'card') return `unit/${layer}/${second}`;
-  if (kind === 'map') return `unit/${layer}/${third}`;
-  if (kind === 'labels' || kind === 'details') return `cells/${layer}/${second}`;
-  if (kind === 'image') return `images/${Math.floor(Number(layer) / TOGETHER)}`;
-  return key;
 }
 
 /** Load a script of an export, which puts its answers here. @param {string} key @returns {Promise<any>} */

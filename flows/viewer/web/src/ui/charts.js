@@ -27,3 +27,11 @@ export function plot(counts, low, high, words) {
       zero !== null && s('line', { class: 'zero', x1: zero, x2: zero, y1: 0, y2: HEIGHT })),
     h('figcaption', { class: 'num small quiet' }, h('span', {}, number(low)), h('span', {}, 'root scale'), h('span', {}, number(high))));
 }
+
+/** A bar to the right for what is for, to the left for what is against. @param {number} value from −1 to 1 */
+export function swing(value) {
+  const inside = h('span', { class: `swing-in ${value < 0 ? 'against' : 'for'}` });
+  inside.style.width = `${Math.min(1, Math.abs(value)) * 50}%`;
+  inside.style[value < 0 ? 'right' : 'left'] = '50%';
+  return h('span', { class: 'swing', 'aria-hidden': 'true' }, inside);
+}

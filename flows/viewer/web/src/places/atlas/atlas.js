@@ -22,7 +22,7 @@ import { fillGrids, legend, SHADES, tools } from './tools.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {import('../../map/grid.js').Grid} Grid */
-/** @typedef {{ root: HTMLElement, panel: import('../../app/frame.js').Panel, about: About }} Place */
+/** @typedef {{ root: HTMLElement, panel: import('../../ui/panel.js').Panel, about: About }} Place */
 
 const FAR = 120;
 

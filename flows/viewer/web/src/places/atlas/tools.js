@@ -1,6 +1,6 @@
 // The tools over the map: which grid, what is shaded, which class, map or list.
 
-import { live } from '../../data/client.js';
+import { earlierVersions } from '../../data/client.js';
 import { h, SIGNS, sign } from '../../ui/dom.js';
 
 /** @type {Record<string, string>} */
@@ -20,7 +20,7 @@ export function tools(told, about) {
   const grid = h('select', { id: 'grid', onchange: () => told.grid(grid.value) });
   const shade = h('select', { id: 'shade', onchange: () => told.shade(shade.value) },
     ...Object.entries(SHADES).map(([value, words]) => h('option', { value }, words)),
-    ...earlier(about).map((version) => h('option', { value: `motion:${about.name}@${version}` }, `motion since @ ${version}`)));
+    ...earlierVersions(about).map((version) => h('option', { value: `motion:${about.name}@${version}` }, `motion since @ ${version}`)));
   const list = h('button', { class: 'tool', 'aria-pressed': 'false', title: 'As a list (l)', onclick: () => told.list(list.getAttribute('aria-pressed') === 'false') },
     sign(SIGNS.list), h('span', {}, 'List'));
   const button = (/** @type {string} */ words, /** @type {string} */ path, /** @type {() => void} */ act) =>
@@ -36,9 +36,6 @@ export function tools(told, about) {
     document.fullscreenEnabled && button('Full screen', SIGNS.full, told.full));
   return { left, right, grid, shade, list };
 }
-
-/** The versions before this one, the latest first. @param {About} about */
-export const earlier = (about) => (live() ? about.versions.filter((version) => version < about.version).reverse() : []);
 
 /** @param {HTMLSelectElement} select @param {LayerFacts} layer @param {string | undefined} chosen @param {number} shown */
 export function fillGrids(select, layer, chosen, shown) {

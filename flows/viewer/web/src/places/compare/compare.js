@@ -3,7 +3,7 @@
 import { here, href } from '../../state/address.js';
 import { ask, live, peek } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
-import { atLayer } from '../../app/frame.js';
+import { atLayer } from '../../state/layer.js';
 import { go, turn } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
 import { coming, command, missing } from '../../ui/components.js';
@@ -14,7 +14,7 @@ import { below, cell, key, lead } from './summary.js';
 /** @typedef {import('../../state/address.js').State} State */
 
 export class Compare {
-  /** @param {{ root: HTMLElement, panel: import('../../app/frame.js').Panel, about: About }} place */
+  /** @param {{ root: HTMLElement, panel: import('../../ui/panel.js').Panel, about: About }} place */
   constructor({ root, panel, about }) {
     this.root = root;
     this.panel = panel;

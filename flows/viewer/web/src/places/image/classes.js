@@ -3,7 +3,7 @@
 import { Combobox } from '../../ui/combobox.js';
 import { ask } from '../../data/client.js';
 import { h } from '../../ui/dom.js';
-import { likest } from '../../app/search.js';
+import { likest } from '../../data/match.js';
 
 const MOST = 8;
 

@@ -6,7 +6,7 @@ import { say } from '../../ui/announce.js';
 import { cellHref, chip, section } from '../../ui/components.js';
 import { load } from '../../map/grid.js';
 import { icon } from '../../map/sprites.js';
-import { swing } from '../unit/unit.js';
+import { swing } from '../../ui/charts.js';
 import { Choices } from './choices.js';
 import { Follow } from './follow.js';
 import { blocks, groups, scaled } from './groups.js';

@@ -3,7 +3,7 @@
 import { href } from '../../state/address.js';
 import { ask, live, picture, send } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
-import { layerOf } from '../../app/frame.js';
+import { layerOf } from '../../state/layer.js';
 import { turn } from '../../state/navigate.js';
 import { title } from '../../ui/announce.js';
 import { coming, failed } from '../../ui/components.js';

@@ -3,7 +3,7 @@
 import { h, s } from '../../ui/dom.js';
 import { number, signed } from '../../ui/format.js';
 import { chip, face, missing } from '../../ui/components.js';
-import { swing } from '../unit/unit.js';
+import { swing } from '../../ui/charts.js';
 import { Mosaic } from './mosaic.js';
 import { placed } from '../../ui/positions.js';
 

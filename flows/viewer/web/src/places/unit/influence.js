@@ -6,7 +6,7 @@ import { fill, h } from '../../ui/dom.js';
 import { percent, signed } from '../../ui/format.js';
 import { say } from '../../ui/announce.js';
 import { face, failed, image, missing, section } from '../../ui/components.js';
-import { swing } from './unit.js';
+import { swing } from '../../ui/charts.js';
 
 const MOST = 8;
 const TRAIL = 6;

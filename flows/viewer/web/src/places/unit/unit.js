@@ -6,9 +6,9 @@ import { fill, h, SIGNS, sign } from '../../ui/dom.js';
 import { many, number, percent, signed } from '../../ui/format.js';
 import { go, turn } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
-import { takesArrows } from '../../app/keys.js';
+import { takesArrows } from '../../ui/keyboard.js';
 import { bars, chip, coming, copy, face, image, missing, section } from '../../ui/components.js';
-import { histogram } from '../../ui/charts.js';
+import { histogram, swing } from '../../ui/charts.js';
 import { facets } from './facets.js';
 import { gradients } from './gradients.js';
 import { influence } from './influence.js';
@@ -215,14 +215,6 @@ function classLink(state, layer, row) {
   const words = row.name.split(',')[0];
   if (!mapped(row.class)) return h('span', { class: 'bars-name', title: 'These files hold no map of this class' }, words);
   return h('a', { class: 'bars-name', href: href({ ...state, place: 'atlas', what: layer, query: { class: String(row.class) } }) }, words);
-}
-
-/** A bar to the right for what is for, to the left for what is against. @param {number} value from −1 to 1 */
-export function swing(value) {
-  const inside = h('span', { class: `swing-in ${value < 0 ? 'against' : 'for'}` });
-  inside.style.width = `${Math.min(1, Math.abs(value)) * 50}%`;
-  inside.style[value < 0 ? 'right' : 'left'] = '50%';
-  return h('span', { class: 'swing', 'aria-hidden': 'true' }, inside);
 }
 
 /** @param {State} state @param {LayerFacts} facts @param {Unit} unit */

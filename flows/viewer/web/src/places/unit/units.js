@@ -2,13 +2,12 @@
 
 import { href, versionOf } from '../../state/address.js';
 import { been } from '../../state/scroll_memory.js';
-import { ask, live, peek } from '../../data/client.js';
+import { ask, earlierVersions, live, peek } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
 import { turn } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
 import { command, coming, face } from '../../ui/components.js';
-import { earlier } from '../atlas/tools.js';
 
 const CHUNK = 160;
 const OFFERED = 6;
@@ -81,7 +80,7 @@ export class UnitsPlace {
   #draw(state, layer, columns, sort, likeness) {
     const chosen = /** @type {HTMLSelectElement} */ (this.sort);
     const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
-    const drifts = /** @type {[string, string][]} */ (earlier(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`]));
+    const drifts = /** @type {[string, string][]} */ (earlierVersions(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`]));
     const options = [...orders, ...drifts, ...(live() ? [/** @type {[string, string]} */ (['like', 'likeness to a unit …'])] : [])];
     if (sort === 'class') options.push(['class', 'what speaks for a class']);
     if (likeness && sort !== 'class' && !options.some(([value]) => value === sort)) options.push([sort, sort.startsWith('like:') ? `likeness to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`]);
