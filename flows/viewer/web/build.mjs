@@ -26,7 +26,13 @@ const made = await build({
   metafile: true,
 });
 await build({
-  absWorkingDir: here, entryPoints: { notebook: 'src/notebook.js' }, bundle: true, minify: true, format: 'esm', target: 'es2022', outdir: fresh,
+  absWorkingDir: here,
+  entryPoints: { notebook: 'src/notebook.js' },
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+  outdir: fresh,
 });
 for (const warning of made.warnings) console.warn(warning.text);
 await cp(join(here, 'src', 'icon.svg'), join(fresh, 'icon.svg'));

@@ -29,7 +29,18 @@ import { restore } from './ui/theme.js';
 
 /** @typedef {{ update: (state: import('./state/address.js').State) => Promise<void> | void, close?: () => void }} View */
 /** @type {Record<string, new (place: any) => View>} */
-const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, images: ImagesPlace, compare: Compare, run: RunPlace, api: Api, lost: Lost };
+const PLACES = {
+  home: Home,
+  atlas: Atlas,
+  units: UnitsPlace,
+  unit: UnitPlace,
+  image: ImagePlace,
+  images: ImagesPlace,
+  compare: Compare,
+  run: RunPlace,
+  api: Api,
+  lost: Lost,
+};
 
 restore();
 const frame = new Frame();
@@ -47,10 +58,23 @@ async function show() {
     const at = seen(state);
     const about = ['home', 'lost', 'api'].includes(state.place) ? null : await open(at.name, at.version);
     if (mine !== turns) return;
-    const place = about && ['atlas', 'units', 'unit', 'image'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
-    if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
+    const place =
+      about && ['atlas', 'units', 'unit', 'image'].includes(state.place) && !exists(state, about)
+        ? 'lost'
+        : state.place === 'image' && !state.what
+          ? 'images'
+          : PLACES[state.place]
+            ? state.place
+            : 'lost';
+    if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what)
+      return go({ what: layerOf(state, about) }, { replace: true });
     /** @type {import('./state/address.js').State} */
-    const framed = { ...state, name: at.name, version: state.place === 'compare' && at.version === about?.versions.at(-1) ? null : at.version, place: place === 'lost' ? 'lost' : state.place };
+    const framed = {
+      ...state,
+      name: at.name,
+      version: state.place === 'compare' && at.version === about?.versions.at(-1) ? null : at.version,
+      place: place === 'lost' ? 'lost' : state.place,
+    };
     frame.show(framed, about, about && search.element);
     search.about(about, framed);
     const key = `${place} ${about?.name}@${about?.tag}`;
@@ -75,7 +99,16 @@ async function show() {
     frame.panel.close();
     frame.show(state, null, null);
     title('not there');
-    fill(frame.main, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'This could not be shown'), failed(error, show), h('p', {}, h('a', { href: href({ ...state, place: 'home', what: '', query: {} }) }, 'All runs'))));
+    fill(
+      frame.main,
+      h(
+        'div',
+        { class: 'page' },
+        h('h1', { class: 'title' }, 'This could not be shown'),
+        failed(error, show),
+        h('p', {}, h('a', { href: href({ ...state, place: 'home', what: '', query: {} }) }, 'All runs')),
+      ),
+    );
     if (looked) goOn();
     looked = looked && 'nothing';
     say(error instanceof Error ? error.message : String(error));
@@ -111,7 +144,12 @@ async function toTaker() {
   if (['home', 'lost', 'api'].includes(state.place)) return frame.tell('Open a run, and drop the picture there.');
   const { name, version } = seen(state);
   const layer = layerOf(state, await open(name, version));
-  go(state.place === 'image' ? { what: '', query: { layer } } : { place: 'atlas', name, version, what: layer, query: {} }, { quiet: true });
+  go(
+    state.place === 'image'
+      ? { what: '', query: { layer } }
+      : { place: 'atlas', name, version, what: layer, query: {} },
+    { quiet: true },
+  );
   await show();
 }
 
@@ -126,12 +164,20 @@ async function locateOwn(file) {
 
 listen({
   '/': () => search.focus(),
-  '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(seen(here()).name, seen(here()).version)),
+  '?': async () =>
+    openHelp(
+      ['home', 'lost', 'api'].includes(here().place) ? null : await open(seen(here()).name, seen(here()).version),
+    ),
   t: turnTheme,
   l: () => here().place === 'atlas' && turn({ view: here().query.view === 'list' ? null : 'list' }),
   '[': () => deeper(-1),
   ']': () => deeper(1),
-  Escape: () => (search.hasFocus() ? search.leave() : frame.panel.isOpen() ? frame.panel.leave() : here().query.class && turn({ class: null, side: null, intensity: null })),
+  Escape: () =>
+    search.hasFocus()
+      ? search.leave()
+      : frame.panel.isOpen()
+        ? frame.panel.leave()
+        : here().query.class && turn({ class: null, side: null, intensity: null }),
 });
 whenPublished((version) => frame.announce(version, here()));
 whenDropped(toTaker);

@@ -10,10 +10,15 @@ export default {
     frame.style.cssText = `display: block; width: 100%; height: ${Number(model.get('height')) || 720}px; border: 0`;
     frame.allow = 'fullscreen; clipboard-write';
     const line = new Line(model);
-    Object.assign(frame, { actlas: {
-      ask: (/** @type {any} */ asked) => line.ask(asked),
-      went: (/** @type {string} */ address) => { model.set('address', address); model.save_changes(); },
-    } });
+    Object.assign(frame, {
+      actlas: {
+        ask: (/** @type {any} */ asked) => line.ask(asked),
+        went: (/** @type {string} */ address) => {
+          model.set('address', address);
+          model.save_changes();
+        },
+      },
+    });
     const page = URL.createObjectURL(new Blob([model.get('page')], { type: 'text/html' }));
     frame.src = `${page}#${model.get('address')}`;
     const turned = () => {

@@ -14,7 +14,10 @@ const WORDS = [
   ['patch', 'the part of an image that a position mostly sees'],
   ['cell', 'samples that lie together on the map, and their average'],
   ['icon', 'a picture optimised to make the model answer as the cell does on average'],
-  ['fidelity', 'how nearly the model’s answer to the icon points where the cell does: the whitened cosine, 1 at best; real patches of a cell reach about 0.25'],
+  [
+    'fidelity',
+    'how nearly the model’s answer to the icon points where the cell does: the whitened cosine, 1 at best; real patches of a cell reach about 0.25',
+  ],
   ['flat', 'of a cell: its real patches are one plain colour, or nearly'],
   ['spread', 'how far the samples of a cell lie from their average, in lengths of it'],
   ['attribution', 'how much of a class’s score a cell accounts for, to first order'],
@@ -28,21 +31,72 @@ let open = null;
 /** @param {About | null} about */
 export function openHelp(about) {
   if (open) return;
-  const close = h('button', { class: 'icon-button', 'aria-label': 'Close', title: 'Close (Esc)', onclick: () => dialog.close() }, sign(SIGNS.close));
-  const dialog = h('dialog', { class: 'help', 'aria-labelledby': 'help-title' },
-    h('header', { class: 'panel-head' }, h('h1', { id: 'help-title', class: 'panel-title' }, 'How to read this'), close),
-    h('div', { class: 'help-body' },
-      h('section', {}, h('h2', {}, 'How far to trust a picture'),
-        h('p', {}, 'The pictures of cells and units are optima, not photos: the model was asked what excites it most, and this is one answer among many. ',
-          'Look at the real patches beside them. Where a picture and its patches disagree, believe the patches.'),
-        about && h('p', {}, `These were made from ${about.listed.toLocaleString('en')} images with ${about.model}, recipe “${String(about.config.recipe ?? 'fast')}”, layout “${String(about.config.layout ?? 'umap')}”. `,
-          'Cells that lie side by side are alike; how far apart others lie means little.')),
+  const close = h(
+    'button',
+    { class: 'icon-button', 'aria-label': 'Close', title: 'Close (Esc)', onclick: () => dialog.close() },
+    sign(SIGNS.close),
+  );
+  const dialog = h(
+    'dialog',
+    { class: 'help', 'aria-labelledby': 'help-title' },
+    h(
+      'header',
+      { class: 'panel-head' },
+      h('h1', { id: 'help-title', class: 'panel-title' }, 'How to read this'),
+      close,
+    ),
+    h(
+      'div',
+      { class: 'help-body' },
+      h(
+        'section',
+        {},
+        h('h2', {}, 'How far to trust a picture'),
+        h(
+          'p',
+          {},
+          'The pictures of cells and units are optima, not photos: the model was asked what excites it most, and this is one answer among many. ',
+          'Look at the real patches beside them. Where a picture and its patches disagree, believe the patches.',
+        ),
+        about &&
+          h(
+            'p',
+            {},
+            `These were made from ${about.listed.toLocaleString('en')} images with ${about.model}, recipe “${String(about.config.recipe ?? 'fast')}”, layout “${String(about.config.layout ?? 'umap')}”. `,
+            'Cells that lie side by side are alike; how far apart others lie means little.',
+          ),
+      ),
       h('section', {}, h('h2', {}, 'Keys'), list(KEYS, true)),
       h('section', {}, h('h2', {}, 'Words'), list(WORDS, false)),
-      live() && h('section', {}, h('h2', {}, 'For programs'), h('p', {}, 'The data behind each view can be asked for as JSON: ',
-        h('a', { href: href({ place: 'api', name: '', version: null, what: '', query: {} }), onclick: () => dialog.close() }, 'the interface'), '.'))));
-  dialog.addEventListener('close', () => { dialog.remove(); open = null; });
-  dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+      live() &&
+        h(
+          'section',
+          {},
+          h('h2', {}, 'For programs'),
+          h(
+            'p',
+            {},
+            'The data behind each view can be asked for as JSON: ',
+            h(
+              'a',
+              {
+                href: href({ place: 'api', name: '', version: null, what: '', query: {} }),
+                onclick: () => dialog.close(),
+              },
+              'the interface',
+            ),
+            '.',
+          ),
+        ),
+    ),
+  );
+  dialog.addEventListener('close', () => {
+    dialog.remove();
+    open = null;
+  });
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   document.body.append(dialog);
   open = dialog;
   dialog.showModal();
@@ -50,6 +104,12 @@ export function openHelp(about) {
 
 /** @param {[string, string][]} rows @param {boolean} keys */
 function list(rows, keys) {
-  return h('dl', { class: 'words' }, ...rows.flatMap(([word, words]) =>
-    [h('dt', {}, keys ? word.split(' ').map((key) => h('kbd', {}, key)) : word), h('dd', {}, words)]));
+  return h(
+    'dl',
+    { class: 'words' },
+    ...rows.flatMap(([word, words]) => [
+      h('dt', {}, keys ? word.split(' ').map((key) => h('kbd', {}, key)) : word),
+      h('dd', {}, words),
+    ]),
+  );
 }

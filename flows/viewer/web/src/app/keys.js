@@ -19,7 +19,14 @@ export const KEYS = [
 /** @param {Record<string, (event: KeyboardEvent) => void>} table  what each key does */
 export function listen(table) {
   addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector('dialog[open]')) return;
+    if (
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      event.defaultPrevented ||
+      document.querySelector('dialog[open]')
+    )
+      return;
     if (typing(event.target) && event.key !== 'Escape') return;
     const act = table[event.key];
     if (act) {

@@ -55,7 +55,8 @@ export function whenPublished(told) {
 export const live = () => !exported();
 
 /** The versions before this one, the latest first. @param {About} about */
-export const earlierVersions = (about) => (live() ? about.versions.filter((version) => version < about.version).reverse() : []);
+export const earlierVersions = (about) =>
+  live() ? about.versions.filter((version) => version < about.version).reverse() : [];
 
 /** The latest version of each run, as the list of runs told it last. @type {Map<string, number>} */
 const latest = new Map();
@@ -75,12 +76,16 @@ export async function open(name, version) {
   const file = exported();
   if (file) {
     if (file.name !== name || (version && version !== file.version)) {
-      throw new Failed(`These files hold ${file.name}@${file.version}, not ${name}${version ? `@${version}` : ''}: actlas view ${name}${version ? `@${version}` : ''} shows it.`, 404);
+      throw new Failed(
+        `These files hold ${file.name}@${file.version}, not ${name}${version ? `@${version}` : ''}: actlas view ${name}${version ? `@${version}` : ''} shows it.`,
+        404,
+      );
     }
     run = file.about;
     return run;
   }
-  if (run && run.name === name && (version === null ? run.version >= (latest.get(name) ?? 0) : version === run.version)) return run;
+  if (run && run.name === name && (version === null ? run.version >= (latest.get(name) ?? 0) : version === run.version))
+    return run;
   run = await peek(name, version);
   return run;
 }
@@ -89,7 +94,9 @@ export async function open(name, version) {
 export function peek(name, version) {
   const file = exported();
   if (file && file.name === name) return Promise.resolve(file.about);
-  return once(`about ${name}@${version ?? 'current'}`, () => fetched(`/api/1/runs/${encodeURIComponent(name)}/${version ?? 'current'}`));
+  return once(`about ${name}@${version ?? 'current'}`, () =>
+    fetched(`/api/1/runs/${encodeURIComponent(name)}/${version ?? 'current'}`),
+  );
 }
 
 /**
@@ -100,17 +107,23 @@ export function peek(name, version) {
  * @returns {Promise<any>}
  */
 export function ask(kind, parameters = {}, of = run) {
-  if (exported() && /\D/.test(String(parameters.of ?? '0'))) return numbered(String(parameters.of)).then((index) => ask(kind, { ...parameters, of: index }, of));
+  if (exported() && /\D/.test(String(parameters.of ?? '0')))
+    return numbered(String(parameters.of)).then((index) => ask(kind, { ...parameters, of: index }, of));
   const key = keyOf(kind, parameters, of);
-  return once(`${of?.name}@${of?.tag} ${key}`, () => (exported() ? script(key) : fetched(`/api/1/runs/${place(of)}/${kind}${search(parameters)}`)));
+  return once(`${of?.name}@${of?.tag} ${key}`, () =>
+    exported() ? script(key) : fetched(`/api/1/runs/${place(of)}/${kind}${search(parameters)}`),
+  );
 }
 
 /** The number of a class of an export by its name, or a part of it before a comma. @param {string} name */
 async function numbered(name) {
   const { names } = /** @type {{ names: string[] }} */ (await ask('classes'));
   const low = name.trim().toLowerCase();
-  const found = names.findIndex((known) => known.toLowerCase() === low || known.toLowerCase().split(', ').includes(low));
-  if (found < 0) throw new Failed(`These files hold no map of a class called “${name}”; actlas view asks for any.`, 404);
+  const found = names.findIndex(
+    (known) => known.toLowerCase() === low || known.toLowerCase().split(', ').includes(low),
+  );
+  if (found < 0)
+    throw new Failed(`These files hold no map of a class called “${name}”; actlas view asks for any.`, 404);
   return found;
 }
 
@@ -179,7 +192,8 @@ export async function fetched(address, how = {}) {
   let answer;
   try {
     answer = await request(address, how);
-    if (answer.status === BUSY && answer.headers.has('Retry-After')) answer = await pause(AGAIN, how.signal).then(() => request(address, how));
+    if (answer.status === BUSY && answer.headers.has('Retry-After'))
+      answer = await pause(AGAIN, how.signal).then(() => request(address, how));
   } catch (error) {
     if (how.signal?.aborted) throw error;
     silent = true;
@@ -190,7 +204,8 @@ export async function fetched(address, how = {}) {
     dispatchEvent(new Event('answersagain'));
   }
   const current = Number(answer.headers.get('Actlas-Current'));
-  if (run && current > Math.max(run.version, ...run.versions) && address.includes(`/${encodeURIComponent(run.name)}/`)) announce(current);
+  if (run && current > Math.max(run.version, ...run.versions) && address.includes(`/${encodeURIComponent(run.name)}/`))
+    announce(current);
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Failed(body.error ?? `The viewer answered ${answer.status}.`, answer.status);
   return body;
@@ -200,7 +215,14 @@ export async function fetched(address, how = {}) {
 function pause(milliseconds, leaving) {
   return new Promise((resolve, reject) => {
     const clock = setTimeout(resolve, milliseconds);
-    leaving?.addEventListener('abort', () => { clearTimeout(clock); reject(leaving.reason); }, { once: true });
+    leaving?.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(clock);
+        reject(leaving.reason);
+      },
+      { once: true },
+    );
   });
 }
 
@@ -215,7 +237,8 @@ function script(key) {
       if (put.has(key)) resolve(put.get(key));
       else reject(new Failed(`This is not among the exported files: actlas view ${exported()?.name} shows it.`, 404));
     };
-    element.onerror = () => reject(new Failed(`This is not among the exported files: actlas view ${exported()?.name} shows it.`, 404));
+    element.onerror = () =>
+      reject(new Failed(`This is not among the exported files: actlas view ${exported()?.name} shows it.`, 404));
     document.head.append(element);
   });
 }

@@ -6,7 +6,9 @@ export const MOST = 12;
 
 /** The classes whose names have a text: early in the name first, and short names before long ones. @param {string[]} names @param {string} text */
 export function likest(names, text) {
-  const hits = names.map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(text.toLowerCase()) })).filter((hit) => hit.at >= 0);
+  const hits = names
+    .map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(text.toLowerCase()) }))
+    .filter((hit) => hit.at >= 0);
   return hits.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
 }
 

@@ -8,7 +8,8 @@ const TOGETHER = 500;
 /** What a question is called among the files of an export: layers by their number. @param {string} kind @param {Parameters} parameters @param {About | null} of */
 export function keyOf(kind, parameters, of) {
   const values = Object.entries(parameters).map(([name, value]) =>
-    name === 'layer' ? of?.layers.find((layer) => layer.name === value)?.index ?? 'none' : encodeURIComponent(value));
+    name === 'layer' ? (of?.layers.find((layer) => layer.name === value)?.index ?? 'none') : encodeURIComponent(value),
+  );
   return [kind, ...values].join('/');
 }
 

@@ -17,12 +17,24 @@ export function drawArrows(context, frame, arrows, colours) {
   const most = Math.max(...arrows.samples, 1);
   const order = arrows.start.map((_, i) => i).sort((a, b) => arrows.beyond[a] - arrows.beyond[b]);
   for (const i of order) {
-    const [x, y, toX, toY] = [...arrows.start[i], ...arrows.end[i]].map((part, k) => (k % 2 ? frame.top : frame.left) + part * frame.side);
+    const [x, y, toX, toY] = [...arrows.start[i], ...arrows.end[i]].map(
+      (part, k) => (k % 2 ? frame.top : frame.left) + part * frame.side,
+    );
     const far = Math.hypot(toX - x, toY - y);
     if (far < SHORTEST) continue;
     const width = 1 + 1.5 * Math.sqrt(arrows.samples[i] / most);
     arrow(context, x, y, toX, toY, far, width + 2, colours.paper);
-    arrow(context, x, y, toX, toY, far, width, arrows.beyond[i] ? colours.accent : colours.quiet, arrows.beyond[i] ? [] : DASH);
+    arrow(
+      context,
+      x,
+      y,
+      toX,
+      toY,
+      far,
+      width,
+      arrows.beyond[i] ? colours.accent : colours.quiet,
+      arrows.beyond[i] ? [] : DASH,
+    );
   }
 }
 
@@ -50,10 +62,23 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
 
 /** What the arrows mean. @param {boolean} noisy is it known how far another seed moves them? */
 export function arrowKeys(noisy) {
-  if (!noisy) return [key('', 'motion, its noise not measured', 'how far another seed alone moves samples: actlas compare measures it')];
+  if (!noisy)
+    return [
+      key('', 'motion, its noise not measured', 'how far another seed alone moves samples: actlas compare measures it'),
+    ];
   return [key('', 'motion beyond the noise'), key('within', 'within it', 'another seed alone moves samples as far')];
 }
 
 /** @param {string} kind @param {string} words @param {string} [title] */
-const key = (kind, words, title) => h('span', { class: 'key', title }, s('svg', { class: `key-arrow ${kind}`, viewBox: '0 0 22 10', width: 22, height: 10, 'aria-hidden': 'true' },
-  s('path', { class: 'key-shaft', d: 'M1 5H20' }), s('path', { d: 'M16 1.500 20.500 5 16 8.500' })), words);
+const key = (kind, words, title) =>
+  h(
+    'span',
+    { class: 'key', title },
+    s(
+      'svg',
+      { class: `key-arrow ${kind}`, viewBox: '0 0 22 10', width: 22, height: 10, 'aria-hidden': 'true' },
+      s('path', { class: 'key-shaft', d: 'M1 5H20' }),
+      s('path', { d: 'M16 1.500 20.500 5 16 8.500' }),
+    ),
+    words,
+  );

@@ -30,19 +30,41 @@ export class Card {
     this.#say(grid, i, asked);
     this.element.hidden = false;
     this.#place(square);
-    if (!grid.known) grid.tell().then(() => { if (this.cell === i && this.grid === grid) { this.#say(grid, i, asked); this.#place(square); } }, () => {});
+    if (!grid.known)
+      grid.tell().then(
+        () => {
+          if (this.cell === i && this.grid === grid) {
+            this.#say(grid, i, asked);
+            this.#place(square);
+          }
+        },
+        () => {},
+      );
   }
 
   /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [asked] */
   #say(grid, i, asked) {
     const { columns } = grid;
     const words = grid.words(i);
-    fill(this.words,
-      h('div', { class: 'card-line' },
+    fill(
+      this.words,
+      h(
+        'div',
+        { class: 'card-line' },
         h('span', {}, `${count(columns.count[i])} samples`, this.mark),
-        columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i])),
+        columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i]),
+      ),
       asked && h('p', { class: 'card-asked' }, asked),
-      words.length > 0 && bars(words.map((word) => ({ name: word.name.split(',')[0], share: word.part, value: word.value, other: word.other }))));
+      words.length > 0 &&
+        bars(
+          words.map((word) => ({
+            name: word.name.split(',')[0],
+            share: word.part,
+            value: word.value,
+            other: word.other,
+          })),
+        ),
+    );
   }
 
   /** Say that the cell's own patches are flat. */
@@ -70,9 +92,23 @@ export class Card {
 export function ring(cosine, weak) {
   const part = Math.max(0, Math.min(1, cosine ?? 0));
   const round = 2 * Math.PI * 6;
-  return h('span', { class: `ring${weak ? ' weak' : ''}`, title: 'fidelity: the whitened cosine of icon and cell' },
-    s('svg', { viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' },
+  return h(
+    'span',
+    { class: `ring${weak ? ' weak' : ''}`, title: 'fidelity: the whitened cosine of icon and cell' },
+    s(
+      'svg',
+      { viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' },
       s('circle', { cx: 8, cy: 8, r: 6, class: 'ring-all' }),
-      s('circle', { cx: 8, cy: 8, r: 6, class: 'ring-part', 'stroke-dasharray': `${part * round} ${round}`, transform: 'rotate(-90 8 8)' })),
-    h('span', { class: 'num' }, cosine === null ? '–' : cosine.toFixed(2)), weak && ' weak');
+      s('circle', {
+        cx: 8,
+        cy: 8,
+        r: 6,
+        class: 'ring-part',
+        'stroke-dasharray': `${part * round} ${round}`,
+        transform: 'rotate(-90 8 8)',
+      }),
+    ),
+    h('span', { class: 'num' }, cosine === null ? '–' : cosine.toFixed(2)),
+    weak && ' weak',
+  );
 }

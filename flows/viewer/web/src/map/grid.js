@@ -39,13 +39,19 @@ export class Grid {
 
   /** Ask how far each cell reaches, how far its icon is to be trusted and what it mostly is: once, when it is wanted. @returns {Promise<void>} */
   tell() {
-    this.telling ??= this.#tell().catch((error) => { this.telling = undefined; throw error; });
+    this.telling ??= this.#tell().catch((error) => {
+      this.telling = undefined;
+      throw error;
+    });
     return this.telling;
   }
 
   async #tell() {
     const place = { layer: this.layer.name, grid: this.size };
-    const [details, labels] = await Promise.all([ask('details', place, this.of), this.speaks ? null : ask('labels', place, this.of)]);
+    const [details, labels] = await Promise.all([
+      ask('details', place, this.of),
+      this.speaks ? null : ask('labels', place, this.of),
+    ]);
     Object.assign(this.columns, /** @type {CellDetails} */ (details));
     this.labels = labels;
     this.loudest = this.columns.classes?.reduce((most, [first]) => Math.max(most, first?.[1] ?? 0), 0) || 1;
@@ -72,11 +78,18 @@ export class Grid {
   words(i, most = 3) {
     const { classes, names } = this.columns;
     if (classes) {
-      return classes[i].slice(0, most).map(([of, mean, share]) => ({ name: names?.[of] ?? String(of), part: Math.max(0, mean) / this.loudest, value: signed(mean), other: percent(share) }));
+      return classes[i].slice(0, most).map(([of, mean, share]) => ({
+        name: names?.[of] ?? String(of),
+        part: Math.max(0, mean) / this.loudest,
+        value: signed(mean),
+        other: percent(share),
+      }));
     }
     if (!this.labels) return [];
     const { labels, cells } = this.labels;
-    return cells[i].filter(([label]) => labels[label]).slice(0, most)
+    return cells[i]
+      .filter(([label]) => labels[label])
+      .slice(0, most)
       .map(([label, share]) => ({ name: labels[label], part: share, value: percent(share) }));
   }
 
@@ -84,7 +97,12 @@ export class Grid {
   box() {
     const [top, bottom] = extremes(this.columns.row);
     const [left, right] = extremes(this.columns.col);
-    return { x: left / this.size, y: top / this.size, width: (right + 1 - left) / this.size, height: (bottom + 1 - top) / this.size };
+    return {
+      x: left / this.size,
+      y: top / this.size,
+      width: (right + 1 - left) / this.size,
+      height: (bottom + 1 - top) / this.size,
+    };
   }
 
   /** The nearest cell in a direction, by rows or columns and then by distance. @param {number} i @param {number} down @param {number} right */
@@ -107,7 +125,12 @@ export class Grid {
 }
 
 /** How a cell is asked for. @param {Grid} grid @param {number} i */
-export const cellOf = (grid, i) => ({ layer: grid.layer.name, grid: grid.size, row: grid.columns.row[i], col: grid.columns.col[i] });
+export const cellOf = (grid, i) => ({
+  layer: grid.layer.name,
+  grid: grid.size,
+  row: grid.columns.row[i],
+  col: grid.columns.col[i],
+});
 
 /** The least and the largest of many numbers: too many to be arguments. @param {(number | null)[]} values @returns {[number, number]} */
 export function extremes(values) {

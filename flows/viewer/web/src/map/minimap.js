@@ -20,7 +20,8 @@ export class Minimap {
       event.stopPropagation();
       look(event.offsetX / SIDE, event.offsetY / SIDE);
     };
-    for (const kind of ['pointerdown', 'pointermove']) this.canvas.addEventListener(kind, /** @type {EventListener} */ (pointed));
+    for (const kind of ['pointerdown', 'pointermove'])
+      this.canvas.addEventListener(kind, /** @type {EventListener} */ (pointed));
   }
 
   /**

@@ -78,7 +78,25 @@ export class Overlay {
   /** @param {Scene} scene @param {number} width @param {number} height */
   #changed(scene, width, height) {
     const { grid, frame, share, way, intensity, amount, lit, named, marks, arrows } = scene;
-    const now = [grid, grid?.known, frame.left, frame.top, frame.side, width, height, share, way, intensity, amount, lit, lit.size, named, marks, arrows, this.colours];
+    const now = [
+      grid,
+      grid?.known,
+      frame.left,
+      frame.top,
+      frame.side,
+      width,
+      height,
+      share,
+      way,
+      intensity,
+      amount,
+      lit,
+      lit.size,
+      named,
+      marks,
+      arrows,
+      this.colours,
+    ];
     const same = now.every((part, k) => part === this.drawn[k]);
     this.drawn = now;
     return !same;
@@ -178,7 +196,8 @@ export class Overlay {
       const middle = x + side / 2;
       /** @type {[number, number, number, number]} */
       const box = [middle - wide / 2, y + side - 18, middle + wide / 2, y + side];
-      if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
+      if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]))
+        continue;
       taken.push(box);
       this.labels.set(i, [text, middle, y + side, wide - 4]);
       this.#label(i, context);

@@ -23,31 +23,35 @@ export class Tiles {
   constructor(element, told, of) {
     this.of = of;
     bringNoStyle();
-    const viewer = OpenSeadragon(/** @type {any} */ ({
-      element,
-      drawer: 'canvas',
-      prefixUrl: '',
-      showNavigationControl: false,
-      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-      gestureSettingsTouch: { clickToZoom: false },
-      gestureSettingsPen: { clickToZoom: false },
-      gestureSettingsUnknown: { clickToZoom: false },
-      visibilityRatio: 0.4,
-      minZoomImageRatio: 0.5,
-      maxZoomPixelRatio: 64,
-      zoomPerScroll: 1.25,
-      animationTime: still() ? 0 : 0.35,
-      blendTime: 0,
-      immediateRender: true,
-      imageLoaderLimit: 6,
-      maxImageCacheCount: 400,
-      crossOriginPolicy: false,
-      tabIndex: -1,
-    }));
+    const viewer = OpenSeadragon(
+      /** @type {any} */ ({
+        element,
+        drawer: 'canvas',
+        prefixUrl: '',
+        showNavigationControl: false,
+        gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+        gestureSettingsTouch: { clickToZoom: false },
+        gestureSettingsPen: { clickToZoom: false },
+        gestureSettingsUnknown: { clickToZoom: false },
+        visibilityRatio: 0.4,
+        minZoomImageRatio: 0.5,
+        maxZoomPixelRatio: 64,
+        zoomPerScroll: 1.25,
+        animationTime: still() ? 0 : 0.35,
+        blendTime: 0,
+        immediateRender: true,
+        imageLoaderLimit: 6,
+        maxImageCacheCount: 400,
+        crossOriginPolicy: false,
+        tabIndex: -1,
+      }),
+    );
     this.viewer = viewer;
     /** Tiles that did not come: OpenSeadragon takes them for tiles that are not there. @type {any[]} */
     let torn = [];
-    viewer.addHandler('tile-load-failed', ({ tile, tiledImage }) => { torn.push({ tile, tiledImage }); });
+    viewer.addHandler('tile-load-failed', ({ tile, tiledImage }) => {
+      torn.push({ tile, tiledImage });
+    });
     this.mend = () => {
       for (const { tile, tiledImage } of torn) {
         tile.exists = true;
@@ -72,9 +76,16 @@ export class Tiles {
     innerTracker.keyHandler = innerTracker.keyDownHandler = null;
     viewer.addHandler('update-viewport', told.moved);
     viewer.addHandler('animation-finish', told.settled);
-    viewer.addHandler('resize', () => requestAnimationFrame(() => { told.resized(); told.moved(); }));
+    viewer.addHandler('resize', () =>
+      requestAnimationFrame(() => {
+        told.resized();
+        told.moved();
+      }),
+    );
     for (const name of /** @type {const} */ (['canvas-drag', 'canvas-scroll', 'canvas-pinch', 'canvas-double-click'])) {
-      viewer.addHandler(name, () => { this.touched = true; });
+      viewer.addHandler(name, () => {
+        this.touched = true;
+      });
     }
     viewer.addHandler('canvas-click', (/** @type {any} */ event) => {
       if (!event.quick) return;
@@ -98,25 +109,27 @@ export class Tiles {
   #add(layer, facts, index) {
     const side = facts.grid * (facts.icon + 1);
     return new Promise((resolve) => {
-      this.viewer.addTiledImage(/** @type {any} */ ({
-        tileSource: {
-          ...tiles,
-          width: side,
-          height: side,
-          tileSize: facts.tile,
-          tileOverlap: 0,
-          minLevel: Math.min(8, Math.ceil(Math.log2(side))),
-          getTileUrl: (/** @type {number} */ level, /** @type {number} */ x, /** @type {number} */ y) =>
-            picture('tile', { layer: layer.name, grid: facts.grid, level, x, y }, this.of),
-        },
-        x: 0,
-        y: 0,
-        width: 1,
-        index,
-        opacity: 0,
-        success: resolve,
-        error: resolve,
-      }));
+      this.viewer.addTiledImage(
+        /** @type {any} */ ({
+          tileSource: {
+            ...tiles,
+            width: side,
+            height: side,
+            tileSize: facts.tile,
+            tileOverlap: 0,
+            minLevel: Math.min(8, Math.ceil(Math.log2(side))),
+            getTileUrl: (/** @type {number} */ level, /** @type {number} */ x, /** @type {number} */ y) =>
+              picture('tile', { layer: layer.name, grid: facts.grid, level, x, y }, this.of),
+          },
+          x: 0,
+          y: 0,
+          width: 1,
+          index,
+          opacity: 0,
+          success: resolve,
+          error: resolve,
+        }),
+      );
     });
   }
 
@@ -144,10 +157,18 @@ export class Tiles {
     const next = items[this.grids.findIndex((grid) => grid.grid === wanted)];
     if (!next) return;
     const mine = this.shown;
-    const leave = () => { if (this.shown === mine) items.forEach((item) => item && item !== next && turn(item, 0)); };
+    const leave = () => {
+      if (this.shown === mine) items.forEach((item) => item && item !== next && turn(item, 0));
+    };
     turn(next, 1);
     const patience = setTimeout(leave, PATIENCE);
-    const loaded = () => { if (next.getFullyLoaded()) { clearTimeout(patience); next.removeHandler('fully-loaded-change', loaded); leave(); } };
+    const loaded = () => {
+      if (next.getFullyLoaded()) {
+        clearTimeout(patience);
+        next.removeHandler('fully-loaded-change', loaded);
+        leave();
+      }
+    };
     next.addHandler('fully-loaded-change', loaded);
     loaded();
   }
@@ -208,7 +229,8 @@ export class Tiles {
   /** Bring a square of the unit square into view, if it is not. @param {number} x @param {number} y @param {number} side */
   reveal(x, y, side) {
     const bounds = this.viewer.viewport.getBounds(false);
-    const inside = x >= bounds.x && y >= bounds.y && x + side <= bounds.x + bounds.width && y + side <= bounds.y + bounds.height;
+    const inside =
+      x >= bounds.x && y >= bounds.y && x + side <= bounds.x + bounds.width && y + side <= bounds.y + bounds.height;
     if (!inside) this.viewer.viewport.panTo(new OpenSeadragon.Point(x + side / 2, y + side / 2), still());
   }
 

@@ -17,16 +17,50 @@ export class Home {
   /** @param {import('../state/address.js').State} state */
   async update(state) {
     title('runs');
-    if (!live() && window.ACTLAS) return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });
+    if (!live() && window.ACTLAS)
+      return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });
     const found = (await runs()).runs;
     if (!found.length) {
-      fill(this.root, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'No run yet'), h('p', {}, 'A run is made from a folder of images and a model. Make one:'),
-        command('actlas run --images sample-photos')));
+      fill(
+        this.root,
+        h(
+          'div',
+          { class: 'page' },
+          h('h1', { class: 'title' }, 'No run yet'),
+          h('p', {}, 'A run is made from a folder of images and a model. Make one:'),
+          command('actlas run --images sample-photos'),
+        ),
+      );
       return;
     }
-    fill(this.root, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'Runs'), h('ul', { class: 'runs' }, ...found.map((run) =>
-      h('li', {}, h('a', { href: href({ ...state, place: 'atlas', name: run.name, version: null, what: '', query: {} }) },
-        h('span', { class: 'run-name' }, run.name), h('span', { class: 'quiet' }, `@ ${run.version}`)),
-      h('p', { class: 'quiet small' }, `${run.model}, ${many(run.images, 'image')}, ${many(run.layers.length, 'layer')}: ${run.layers.join(', ')}. Published on ${day(run.published)}.`))))));
+    fill(
+      this.root,
+      h(
+        'div',
+        { class: 'page' },
+        h('h1', { class: 'title' }, 'Runs'),
+        h(
+          'ul',
+          { class: 'runs' },
+          ...found.map((run) =>
+            h(
+              'li',
+              {},
+              h(
+                'a',
+                { href: href({ ...state, place: 'atlas', name: run.name, version: null, what: '', query: {} }) },
+                h('span', { class: 'run-name' }, run.name),
+                h('span', { class: 'quiet' }, `@ ${run.version}`),
+              ),
+              h(
+                'p',
+                { class: 'quiet small' },
+                `${run.model}, ${many(run.images, 'image')}, ${many(run.layers.length, 'layer')}: ${run.layers.join(', ')}. Published on ${day(run.published)}.`,
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 }

@@ -14,8 +14,21 @@ export class Lost {
   update(state) {
     title('not there');
     const run = href({ ...state, place: 'atlas', what: '', query: {} });
-    fill(this.root, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'There is nothing here'),
-      h('p', {}, 'This address names a layer, a unit, an image or a place that is not in this run.'),
-      h('p', {}, state.name ? h('a', { href: run }, `The atlas of ${state.name}`) : h('a', { href: href({ ...state, place: 'home' }) }, 'All runs'))));
+    fill(
+      this.root,
+      h(
+        'div',
+        { class: 'page' },
+        h('h1', { class: 'title' }, 'There is nothing here'),
+        h('p', {}, 'This address names a layer, a unit, an image or a place that is not in this run.'),
+        h(
+          'p',
+          {},
+          state.name
+            ? h('a', { href: run }, `The atlas of ${state.name}`)
+            : h('a', { href: href({ ...state, place: 'home' }) }, 'All runs'),
+        ),
+      ),
+    );
   }
 }

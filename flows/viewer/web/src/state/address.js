@@ -41,12 +41,19 @@ export function parse(address) {
     /** @type {State} */ ({ place: 'lost', name: '', version: null, what: '', query, ...more });
   if (!parts.length) return state({ place: 'home' });
   if (parts.length === 1 && parts[0] === 'api') return state({ place: 'api' });
-  if (parts[0] === 'compare' && parts.length > 1 && !PLACES.includes(parts[1])) return compared(raw[1], parts[2] ?? '', state);
+  if (parts[0] === 'compare' && parts.length > 1 && !PLACES.includes(parts[1]))
+    return compared(raw[1], parts[2] ?? '', state);
   const [name, version] = split(parts[0], '@');
   const place = parts[1] ?? 'atlas';
-  const known = PLACES.includes(place) && parts.length <= 3 && (version === undefined || /^[1-9]\d{0,8}$/.test(version));
+  const known =
+    PLACES.includes(place) && parts.length <= 3 && (version === undefined || /^[1-9]\d{0,8}$/.test(version));
   if (!known) return state({ place: 'lost', name });
-  return state({ place: /** @type {State['place']} */ (place), name, version: version ? Number(version) : null, what: parts[2] ?? '' });
+  return state({
+    place: /** @type {State['place']} */ (place),
+    name,
+    version: version ? Number(version) : null,
+    what: parts[2] ?? '',
+  });
 }
 
 /**
@@ -70,8 +77,11 @@ const undotted = (run) => (/\.\.|\.(@|$)/.test(run) ? run.replaceAll('.', '%2E')
 /** @param {State} state */
 export function format(state) {
   const run = state.version ? `${state.name}@${state.version}` : state.name;
-  const search = new URLSearchParams(Object.entries(state.query).filter(([, value]) => value !== '')).toString()
-    .replaceAll('%2C', ',').replaceAll('%3A', ':').replaceAll('%40', '@');
+  const search = new URLSearchParams(Object.entries(state.query).filter(([, value]) => value !== ''))
+    .toString()
+    .replaceAll('%2C', ',')
+    .replaceAll('%3A', ':')
+    .replaceAll('%40', '@');
   let path = '/';
   if (state.place === 'api') path = '/api';
   else if (state.place === 'compare') {
@@ -92,7 +102,8 @@ export function versionOf(text) {
 }
 
 /** The run and version that are shown: of two that are compared, the later. @param {State} state */
-export const seen = (state) => (state.place === 'compare' ? versionOf(state.other ?? '') : { name: state.name, version: state.version });
+export const seen = (state) =>
+  state.place === 'compare' ? versionOf(state.other ?? '') : { name: state.name, version: state.version };
 
 /** Unit and layer of `LAYER:UNIT`. @param {string} what */
 export function unitOf(what) {

@@ -8,7 +8,9 @@ let taker = null;
 /** Take what is dropped from now on. @param {Take} take @returns {() => void} what ends that */
 export function taking(take) {
   taker = take;
-  return () => { if (taker === take) taker = null; };
+  return () => {
+    if (taker === take) taker = null;
+  };
 }
 
 /** Hand a picture to who takes it now. @param {File} file */
@@ -17,12 +19,18 @@ export const hand = (file) => taker?.(file);
 /** Listen to the whole page. @param {() => Promise<void>} arrive goes where somebody takes pictures, from where nobody does */
 export function whenDropped(arrive) {
   const over = (/** @type {boolean} */ is) => document.body.classList.toggle('dropping', is);
-  const act = (/** @type {string} */ name, /** @type {(event: DragEvent) => void} */ does) => document.addEventListener(name, (event) => {
-    const dragged = /** @type {DragEvent} */ (event);
-    if (!dragged.dataTransfer || isFile(dragged.dataTransfer)) does(dragged);
+  const act = (/** @type {string} */ name, /** @type {(event: DragEvent) => void} */ does) =>
+    document.addEventListener(name, (event) => {
+      const dragged = /** @type {DragEvent} */ (event);
+      if (!dragged.dataTransfer || isFile(dragged.dataTransfer)) does(dragged);
+    });
+  act('dragover', (event) => {
+    event.preventDefault();
+    over(true);
   });
-  act('dragover', (event) => { event.preventDefault(); over(true); });
-  act('dragleave', (event) => { if (!event.relatedTarget) over(false); });
+  act('dragleave', (event) => {
+    if (!event.relatedTarget) over(false);
+  });
   act('drop', async (event) => {
     event.preventDefault();
     over(false);

@@ -10,8 +10,15 @@ let arrived = () => {};
 /** @param {() => void} act called whenever the state has changed */
 export function whenThere(act) {
   arrived = act;
-  addEventListener('popstate', () => { came(); arrived(); });
-  addEventListener('hashchange', () => { came(); host?.went(location.hash.slice(1)); arrived(); });
+  addEventListener('popstate', () => {
+    came();
+    arrived();
+  });
+  addEventListener('hashchange', () => {
+    came();
+    host?.went(location.hash.slice(1));
+    arrived();
+  });
   document.addEventListener('click', followed);
 }
 

@@ -57,13 +57,18 @@ export function backTo(main) {
   if (!due || !page) return;
   due = false;
   const done = new AbortController();
-  const stop = () => { watch.disconnect(); clearTimeout(clock); done.abort(); };
+  const stop = () => {
+    watch.disconnect();
+    clearTimeout(clock);
+    done.abort();
+  };
   const reach = () => {
     main.scrollTop = top;
     if (main.scrollTop >= top - 1 || !page.isConnected) stop();
   };
   const watch = new ResizeObserver(reach);
   const clock = setTimeout(stop, PATIENCE);
-  for (const act of ['wheel', 'pointerdown', 'keydown', 'touchstart']) addEventListener(act, stop, { signal: done.signal, passive: true, capture: true });
+  for (const act of ['wheel', 'pointerdown', 'keydown', 'touchstart'])
+    addEventListener(act, stop, { signal: done.signal, passive: true, capture: true });
   watch.observe(page);
 }

@@ -9,7 +9,12 @@ const HEIGHT = 96;
 /** How a unit's values are spread: bars on a root scale, so that rare strong values can be seen. @param {NonNullable<Card['samples']>} samples */
 export function histogram(samples) {
   const { edges, counts } = samples.histogram;
-  return plot(counts, edges[0], edges[edges.length - 1], `${count(samples.count)} values from ${number(samples.least)} to ${number(samples.largest)}, half of them under ${number(samples.quantiles['0.5'])}`);
+  return plot(
+    counts,
+    edges[0],
+    edges[edges.length - 1],
+    `${count(samples.count)} values from ${number(samples.least)} to ${number(samples.largest)}, half of them under ${number(samples.quantiles['0.5'])}`,
+  );
 }
 
 /** @param {number[]} counts @param {number} low @param {number} high @param {string} words */
@@ -18,14 +23,32 @@ export function plot(counts, low, high, words) {
   const wide = WIDTH / counts.length;
   const bars = counts.map((n, i) => {
     const tall = (Math.sqrt(n) / most) * HEIGHT;
-    return s('rect', { x: (i * wide).toFixed(2), y: (HEIGHT - tall).toFixed(2), width: Math.max(0.5, wide - 1).toFixed(2), height: tall.toFixed(2) });
+    return s('rect', {
+      x: (i * wide).toFixed(2),
+      y: (HEIGHT - tall).toFixed(2),
+      width: Math.max(0.5, wide - 1).toFixed(2),
+      height: tall.toFixed(2),
+    });
   });
   const zero = low < 0 && high > 0 ? ((0 - low) / (high - low)) * WIDTH : null;
-  return h('figure', { class: 'plot' },
-    s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' },
-      ...bars, s('line', { class: 'axis', x1: 0, x2: WIDTH, y1: HEIGHT + 0.5, y2: HEIGHT + 0.5 }),
-      zero !== null && s('line', { class: 'zero', x1: zero, x2: zero, y1: 0, y2: HEIGHT })),
-    h('figcaption', { class: 'num small quiet' }, h('span', {}, number(low)), h('span', {}, 'root scale'), h('span', {}, number(high))));
+  return h(
+    'figure',
+    { class: 'plot' },
+    s(
+      'svg',
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' },
+      ...bars,
+      s('line', { class: 'axis', x1: 0, x2: WIDTH, y1: HEIGHT + 0.5, y2: HEIGHT + 0.5 }),
+      zero !== null && s('line', { class: 'zero', x1: zero, x2: zero, y1: 0, y2: HEIGHT }),
+    ),
+    h(
+      'figcaption',
+      { class: 'num small quiet' },
+      h('span', {}, number(low)),
+      h('span', {}, 'root scale'),
+      h('span', {}, number(high)),
+    ),
+  );
 }
 
 /** A bar to the right for what is for, to the left for what is against. @param {number} value from −1 to 1 */

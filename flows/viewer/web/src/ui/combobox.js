@@ -20,8 +20,21 @@ export class Combobox {
     this.find = find;
     this.taken = taken;
     this.input = h('input', {
-      type: 'search', role: 'combobox', autocomplete: 'off', spellcheck: 'false', maxlength: 200, 'aria-expanded': 'false', 'aria-controls': id, 'aria-autocomplete': 'list', ...field,
-      oninput: () => { this.entered = false; this.look(); }, onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event), onblur: () => this.shut(),
+      type: 'search',
+      role: 'combobox',
+      autocomplete: 'off',
+      spellcheck: 'false',
+      maxlength: 200,
+      'aria-expanded': 'false',
+      'aria-controls': id,
+      'aria-autocomplete': 'list',
+      ...field,
+      oninput: () => {
+        this.entered = false;
+        this.look();
+      },
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+      onblur: () => this.shut(),
     });
     this.list = h('ul', { id, class: 'found', role: 'listbox', 'aria-label': label, hidden: true });
     /** @type {Found[]} */
@@ -44,8 +57,27 @@ export class Combobox {
     this.rows = found;
     this.told = text;
     this.at = found.length ? 0 : -1;
-    fill(this.list, ...found.map((row, i) => h('li', { id: `${this.list.id}-${i}`, role: 'option', 'aria-selected': 'false', onpointerdown: (/** @type {Event} */ event) => { event.preventDefault(); this.#take(i); } },
-      h('span', {}, row.words), row.kind && h('span', { class: 'quiet small' }, row.kind))), !found.length && h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, this.none));
+    fill(
+      this.list,
+      ...found.map((row, i) =>
+        h(
+          'li',
+          {
+            id: `${this.list.id}-${i}`,
+            role: 'option',
+            'aria-selected': 'false',
+            onpointerdown: (/** @type {Event} */ event) => {
+              event.preventDefault();
+              this.#take(i);
+            },
+          },
+          h('span', {}, row.words),
+          row.kind && h('span', { class: 'quiet small' }, row.kind),
+        ),
+      ),
+      !found.length &&
+        h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, this.none),
+    );
     this.list.hidden = false;
     this.input.setAttribute('aria-expanded', 'true');
     this.#mark();

@@ -34,9 +34,12 @@ export function sentence(words) {
 /** What went wrong, and what to try. @param {unknown} error @param {() => void} [again] */
 export function failed(error, again) {
   const words = error instanceof Error ? error.message : String(error);
-  return h('div', { class: 'failed', role: 'alert' },
+  return h(
+    'div',
+    { class: 'failed', role: 'alert' },
     h('p', {}, sentence(words)),
-    again && h('button', { class: 'button', onclick: again }, 'Try again'));
+    again && h('button', { class: 'button', onclick: again }, 'Try again'),
+  );
 }
 
 /**
@@ -58,7 +61,11 @@ export async function coming(element, get, draw, ...sizes) {
     if (mine()) fill(element, ...[draw(value)].flat());
   } catch (error) {
     const givenUp = error instanceof Error && error.name === 'AbortError';
-    if (mine() && !givenUp) fill(element, once(element, error, () => coming(element, get, draw, ...sizes)));
+    if (mine() && !givenUp)
+      fill(
+        element,
+        once(element, error, () => coming(element, get, draw, ...sizes)),
+      );
   }
 }
 
@@ -67,9 +74,13 @@ const waitingFor = new WeakMap();
 
 /** What went wrong; where its page says so already, nothing, and the one button asks for all of it. @param {Element} element @param {unknown} error @param {() => void} again */
 function once(element, error, again) {
-  const said = failed(error, () => { for (const act of (waitingFor.get(said) ?? []).splice(0)) act(); });
+  const said = failed(error, () => {
+    for (const act of (waitingFor.get(said) ?? []).splice(0)) act();
+  });
   const place = element.closest('.page, .panel-body');
-  const same = [...(place?.querySelectorAll('.failed') ?? [])].find((other) => !element.contains(other) && other.textContent === said.textContent);
+  const same = [...(place?.querySelectorAll('.failed') ?? [])].find(
+    (other) => !element.contains(other) && other.textContent === said.textContent,
+  );
   const asked = same && waitingFor.get(same);
   if (asked) asked.push(again);
   else waitingFor.set(said, [again]);
@@ -78,7 +89,11 @@ function once(element, error, again) {
 
 /** A command with a button that copies it. @param {string} text */
 export function command(text) {
-  const button = h('button', { class: 'icon-button', title: 'Copy', 'aria-label': 'Copy the command', onclick: () => copy(text, button) }, sign(SIGNS.copy));
+  const button = h(
+    'button',
+    { class: 'icon-button', title: 'Copy', 'aria-label': 'Copy the command', onclick: () => copy(text, button) },
+    sign(SIGNS.copy),
+  );
   return h('div', { class: 'command' }, h('code', { tabindex: 0 }, text), button);
 }
 
@@ -141,8 +156,13 @@ export function face(layer, unit, side = 32, of) {
 
 /** A link to a unit with its picture. @param {import('../state/address.js').State} state @param {string} layer @param {number} unit @param {...import('./dom.js').Child} more */
 export function chip(state, layer, unit, ...more) {
-  return h('a', { class: 'chip', href: unitHref(state, layer, unit), title: `${layer}:${unit}` },
-    face(layer, unit), h('span', { class: 'chip-name' }, String(unit)), ...more);
+  return h(
+    'a',
+    { class: 'chip', href: unitHref(state, layer, unit), title: `${layer}:${unit}` },
+    face(layer, unit),
+    h('span', { class: 'chip-name' }, String(unit)),
+    ...more,
+  );
 }
 
 /** @param {import('../state/address.js').State} state @param {string} layer @param {number} unit */
@@ -151,12 +171,21 @@ export const unitHref = (state, layer, unit) => href({ ...state, place: 'unit', 
 /** The address of a cell. On its own atlas all else stays as it is: list, class, shade; but not the image that was located. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col */
 export function cellHref(state, layer, grid, row, col) {
   const kept = state.place === 'atlas' && state.what === layer ? state.query : {};
-  return href({ ...state, place: 'atlas', what: layer, query: { ...kept, locate: '', grid: String(grid), cell: `${row},${col}` } });
+  return href({
+    ...state,
+    place: 'atlas',
+    what: layer,
+    query: { ...kept, locate: '', grid: String(grid), cell: `${row},${col}` },
+  });
 }
 
 /** A link to a cell that `relink` can find. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col @param {Record<string, string>} attributes @param {...import('./dom.js').Child} children */
 export const cellLink = (state, layer, grid, row, col, attributes, ...children) =>
-  h('a', { ...attributes, href: cellHref(state, layer, grid, row, col), 'data-cell': `${grid} ${row},${col}` }, ...children);
+  h(
+    'a',
+    { ...attributes, href: cellHref(state, layer, grid, row, col), 'data-cell': `${grid} ${row},${col}` },
+    ...children,
+  );
 
 /** Let links to cells keep what the address says now: it has changed since they were made. @param {Element} element @param {import('../state/address.js').State} state */
 export function relink(element, state) {
@@ -175,8 +204,20 @@ export function bar(share, kind = 'amount') {
 
 /** Rows of a name, a bar and a number, or two. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string }[]} rows @param {string} [kind] */
 export function bars(rows, kind) {
-  return h('ul', { class: rows.some((row) => row.other) ? 'bars two' : 'bars' }, ...rows.map((row) =>
-    h('li', {}, h('span', { class: 'bars-name' }, row.href ? h('a', { href: row.href }, row.name) : row.name), bar(row.share, kind), h('span', { class: 'num' }, row.value), row.other && h('span', { class: 'num quiet' }, row.other))));
+  return h(
+    'ul',
+    { class: rows.some((row) => row.other) ? 'bars two' : 'bars' },
+    ...rows.map((row) =>
+      h(
+        'li',
+        {},
+        h('span', { class: 'bars-name' }, row.href ? h('a', { href: row.href }, row.name) : row.name),
+        bar(row.share, kind),
+        h('span', { class: 'num' }, row.value),
+        row.other && h('span', { class: 'num quiet' }, row.other),
+      ),
+    ),
+  );
 }
 
 /** A heading and what belongs to it. @param {string} heading @param {...import('./dom.js').Child} children */
@@ -186,5 +227,11 @@ export function section(heading, ...children) {
 
 /** A picture that loads when it comes into view. @param {string} source @param {string} words @param {number} [side] */
 export function image(source, words, side) {
-  return h('img', { src: source, alt: words, loading: 'lazy', decoding: 'async', ...(side ? { width: side, height: side } : {}) });
+  return h('img', {
+    src: source,
+    alt: words,
+    loading: 'lazy',
+    decoding: 'async',
+    ...(side ? { width: side, height: side } : {}),
+  });
 }

@@ -47,7 +47,9 @@ function dress(element, attributes) {
 
 /** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
 function kept(children) {
-  return children.flat().filter((child) => child !== null && child !== undefined && child !== false)
+  return children
+    .flat()
+    .filter((child) => child !== null && child !== undefined && child !== false)
     .map((child) => (child instanceof Node ? child : String(child)));
 }
 
@@ -58,7 +60,11 @@ export function fill(element, ...children) {
 
 /** A drawn sign of 16 × 16 px, hidden from readers. @param {string} path @returns {SVGElement} */
 export function sign(path) {
-  return s('svg', { class: 'sign', viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' }, s('path', { d: path }));
+  return s(
+    'svg',
+    { class: 'sign', viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' },
+    s('path', { d: path }),
+  );
 }
 
 export const SIGNS = {

@@ -36,4 +36,5 @@ export function ordinal(n) {
 }
 
 /** A day as people write it. @param {string} iso */
-export const day = (iso) => new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric' });
+export const day = (iso) =>
+  new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric' });

@@ -37,4 +37,12 @@ function drawn(side, width, tone) {
 }
 
 /** What the colours mean. */
-export const signs = () => h('span', { class: 'signs' }, h('span', { class: 'signs-in for', 'aria-hidden': 'true' }), 'for', h('span', { class: 'signs-in against', 'aria-hidden': 'true' }), 'against, hatched');
+export const signs = () =>
+  h(
+    'span',
+    { class: 'signs' },
+    h('span', { class: 'signs-in for', 'aria-hidden': 'true' }),
+    'for',
+    h('span', { class: 'signs-in against', 'aria-hidden': 'true' }),
+    'against, hatched',
+  );

@@ -20,13 +20,35 @@ export function chooser(text, link, typed) {
   const body = h('div');
   const least = been()?.shown ?? 0;
   let timer = 0;
-  const field = h('input', { type: 'search', class: 'field', value: text, placeholder: 'File or label', 'aria-label': 'Only images whose file or label has this', maxlength: 200, spellcheck: 'false',
-    oninput: () => { clearTimeout(timer); timer = setTimeout(() => { typed?.(field.value.trim()); show(field.value.trim()); }, PATIENCE); } });
-  const show = (/** @type {string} */ wanted) => coming(body, () => asked(wanted, least), (/** @type {ImageList} */ found) => {
-    told.textContent = wanted ? `${many(found.images, 'image')} with “${wanted}” in file or label.` : `${many(found.images, 'image')}.`;
-    say(told.textContent);
-    return found.images ? shelves(found, wanted, link) : h('p', { class: 'quiet' }, 'No image is called that.');
-  }, [0, 240]);
+  const field = h('input', {
+    type: 'search',
+    class: 'field',
+    value: text,
+    placeholder: 'File or label',
+    'aria-label': 'Only images whose file or label has this',
+    maxlength: 200,
+    spellcheck: 'false',
+    oninput: () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        typed?.(field.value.trim());
+        show(field.value.trim());
+      }, PATIENCE);
+    },
+  });
+  const show = (/** @type {string} */ wanted) =>
+    coming(
+      body,
+      () => asked(wanted, least),
+      (/** @type {ImageList} */ found) => {
+        told.textContent = wanted
+          ? `${many(found.images, 'image')} with “${wanted}” in file or label.`
+          : `${many(found.images, 'image')}.`;
+        say(told.textContent);
+        return found.images ? shelves(found, wanted, link) : h('p', { class: 'quiet' }, 'No image is called that.');
+      },
+      [0, 240],
+    );
   show(text);
   return { field, told, body };
 }
@@ -46,21 +68,49 @@ async function asked(text, least) {
 function shelves(first, text, link) {
   const list = h('ul', { class: 'images' });
   const wrong = h('div');
-  const more = h('button', { class: 'button', onclick: async () => {
-    if (more.disabled) return;
-    more.disabled = true;
-    fill(wrong);
-    try {
-      add(await ask('images', { start: list.children.length, text }));
-    } catch (error) {
-      fill(wrong, failed(error));
-    }
-    more.disabled = false;
-  } }, 'More images');
+  const more = h(
+    'button',
+    {
+      class: 'button',
+      onclick: async () => {
+        if (more.disabled) return;
+        more.disabled = true;
+        fill(wrong);
+        try {
+          add(await ask('images', { start: list.children.length, text }));
+        } catch (error) {
+          fill(wrong, failed(error));
+        }
+        more.disabled = false;
+      },
+    },
+    'More images',
+  );
   const add = (/** @type {ImageList} */ found) => {
-    list.append(...found.found.map((row) => h('li', {}, h('a', { href: link(row.image_id), title: row.key },
-      h('span', { class: 'image-shot' }, h('img', { src: picture('thumbnail', { id: row.image_id }), alt: '', loading: 'lazy', decoding: 'async' })),
-      h('span', { class: 'image-name small' }, row.key.split('/').at(-1)), h('span', { class: 'image-name small quiet' }, row.label ?? 'no label')))));
+    list.append(
+      ...found.found.map((row) =>
+        h(
+          'li',
+          {},
+          h(
+            'a',
+            { href: link(row.image_id), title: row.key },
+            h(
+              'span',
+              { class: 'image-shot' },
+              h('img', {
+                src: picture('thumbnail', { id: row.image_id }),
+                alt: '',
+                loading: 'lazy',
+                decoding: 'async',
+              }),
+            ),
+            h('span', { class: 'image-name small' }, row.key.split('/').at(-1)),
+            h('span', { class: 'image-name small quiet' }, row.label ?? 'no label'),
+          ),
+        ),
+      ),
+    );
     more.hidden = list.children.length >= found.images;
     fill(more, `More of ${count(found.images - list.children.length)}`);
   };

@@ -2,7 +2,9 @@
 
 /** Is somebody typing? @param {EventTarget | null} target */
 export function typing(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  return (
+    target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+  );
 }
 
 /** Are arrow keys at home there: in a field, on a tab, in text that is read or that they scroll? @param {EventTarget | null} target */

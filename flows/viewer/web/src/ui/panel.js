@@ -7,8 +7,17 @@ export class Panel {
   constructor() {
     this.heading = h('h2', { class: 'panel-title', tabindex: -1 });
     this.body = h('div', { class: 'panel-body' });
-    const close = h('button', { class: 'icon-button', title: 'Close (Esc)', 'aria-label': 'Close', onclick: () => this.leave() }, sign(SIGNS.close));
-    this.element = h('aside', { class: 'panel', hidden: true, 'aria-label': 'details' }, h('header', { class: 'panel-head' }, this.heading, close), this.body);
+    const close = h(
+      'button',
+      { class: 'icon-button', title: 'Close (Esc)', 'aria-label': 'Close', onclick: () => this.leave() },
+      sign(SIGNS.close),
+    );
+    this.element = h(
+      'aside',
+      { class: 'panel', hidden: true, 'aria-label': 'details' },
+      h('header', { class: 'panel-head' }, this.heading, close),
+      this.body,
+    );
     /** @type {() => void} */
     this.leave = () => this.close();
   }

@@ -39,10 +39,18 @@ export class Positions {
     /** @type {Set<string>} */
     this.lit = new Set();
     this.at = { y: -1, x: -1 };
-    this.canvas = h('canvas', { class: 'positions', tabindex: 0, role: 'application', 'aria-label': `${how.words}. Arrow keys walk the ${how.rows} × ${how.cols} positions.` });
+    this.canvas = h('canvas', {
+      class: 'positions',
+      tabindex: 0,
+      role: 'application',
+      'aria-label': `${how.words}. Arrow keys walk the ${how.rows} × ${how.cols} positions.`,
+    });
     this.element = h('div', { class: 'positioned' }, image, this.canvas);
     this.canvas.addEventListener('pointermove', (event) => this.#point(event, told.hover));
-    this.canvas.addEventListener('pointerleave', () => { this.mark(-1, -1); told.hover(-1, -1); });
+    this.canvas.addEventListener('pointerleave', () => {
+      this.mark(-1, -1);
+      told.hover(-1, -1);
+    });
     this.canvas.addEventListener('click', (event) => this.#point(event, told.press ?? told.hover));
     this.canvas.addEventListener('keydown', (event) => this.#key(event));
     this.sized = new ResizeObserver(() => this.draw());
@@ -160,7 +168,12 @@ export class Positions {
 
 /** Where an arrow key leads in a grid, which ends at its edges; nowhere by any other key. @param {string} key @param {{ y: number, x: number }} at −1, −1 where nothing is marked @param {number} rows @param {number} cols @returns {[number, number] | null} */
 export function walked(key, { y, x }, rows, cols) {
-  const step = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[key];
+  const step = /** @type {Record<string, [number, number]>} */ ({
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+  })[key];
   if (!step) return null;
   return y < 0 ? [0, 0] : [Math.max(0, Math.min(rows - 1, y + step[0])), Math.max(0, Math.min(cols - 1, x + step[1]))];
 }

@@ -4,7 +4,10 @@ const KEY = 'actlas-theme';
 
 /** @returns {'light' | 'dark'} */
 export function theme() {
-  return /** @type {any} */ (document.documentElement.dataset.theme) ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+  return (
+    /** @type {any} */ (document.documentElement.dataset.theme) ??
+    (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')
+  );
 }
 
 export function restore() {

@@ -46,17 +46,32 @@ export class Atlas {
     /** @type {Promise<void> | undefined} */
     this.arrived = undefined;
     /** @type {import('../../map/overlay.js').Scene} */
-    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: true, intensity: 0 };
+    this.scene = {
+      grid: null,
+      frame: { left: 0, top: 0, side: 1 },
+      hover: -1,
+      cursor: -1,
+      open: -1,
+      share: null,
+      amount: null,
+      lit: new Map(),
+      named: true,
+      intensity: 0,
+    };
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
-    this.tools = tools({
-      grid: (grid) => turn({ grid: grid || null, cell: null }),
-      shade: (shade) => turn({ shade: shade === 'none' ? null : shade }),
-      list: (list) => turn({ view: list ? 'list' : null }),
-      zoom: (factor) => this.map.zoom(factor),
-      home: () => this.map.home(),
-      // The whole page, for what a click on the map opens lies beside it.
-      full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
-    }, about);
+    this.tools = tools(
+      {
+        grid: (grid) => turn({ grid: grid || null, cell: null }),
+        shade: (shade) => turn({ shade: shade === 'none' ? null : shade }),
+        list: (list) => turn({ view: list ? 'list' : null }),
+        zoom: (factor) => this.map.zoom(factor),
+        home: () => this.map.home(),
+        // The whole page, for what a click on the map opens lies beside it.
+        full: () =>
+          document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen(),
+      },
+      about,
+    );
     this.legend = h('div', { class: 'legend' });
     this.tools.left.append(this.legend);
     this.list = new CellList();
@@ -66,7 +81,20 @@ export class Atlas {
     /** What the address names and there is not. */
     this.absent = h('p', { class: 'map-absent quiet small', role: 'status' });
     this.heading = h('h1', { class: 'unseen' });
-    fill(this.root, this.heading, h('div', { class: 'map' }, h('div', { class: 'map-top' }, this.tools.left, this.tools.right), this.stage, this.list.element, this.unmet, this.absent, this.foot));
+    fill(
+      this.root,
+      this.heading,
+      h(
+        'div',
+        { class: 'map' },
+        h('div', { class: 'map-top' }, this.tools.left, this.tools.right),
+        this.stage,
+        this.list.element,
+        this.unmet,
+        this.absent,
+        this.foot,
+      ),
+    );
     this.map = new Tiles(this.stage, {
       moved: () => this.moved(),
       settled: () => this.#settled(),
@@ -78,13 +106,19 @@ export class Atlas {
     this.overlay = new Overlay(this.stage);
     this.patches = new Patches(() => this.redraw());
     this.card = new Card(this.stage);
-    this.minimap = new Minimap(this.stage, (x, y) => { this.map.touched = true; this.map.look({ ...this.map.view(), x, y }); });
+    this.minimap = new Minimap(this.stage, (x, y) => {
+      this.map.touched = true;
+      this.map.look({ ...this.map.view(), x, y });
+    });
     this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
     this.stage.addEventListener('pointerleave', () => this.hover(-1));
     this.stage.addEventListener('keydown', (event) => this.#key(event));
     this.locate = new Locate(this);
     this.legend.before(this.locate.button, this.locate.file);
-    this.restyle = () => { this.overlay.restyle(); this.redraw(); };
+    this.restyle = () => {
+      this.overlay.restyle();
+      this.redraw();
+    };
     addEventListener('themechange', this.restyle);
     document.fonts.ready.then(this.restyle);
   }
@@ -95,7 +129,10 @@ export class Atlas {
     if (!layer) return;
     title(layer.name, 'atlas', `${this.about.name}@${this.about.version}`);
     this.heading.textContent = `Atlas of ${layer.name}`;
-    this.stage.setAttribute('aria-label', `Atlas of ${layer.name}. Arrow keys walk from cell to cell, Enter opens one, l shows the list.`);
+    this.stage.setAttribute(
+      'aria-label',
+      `Atlas of ${layer.name}. Arrow keys walk from cell to cell, Enter opens one, l shows the list.`,
+    );
     this.map.chosen = state.query.grid ? Number(state.query.grid) : null;
     if (this.layer !== layer) await this.#enter(layer, state);
     else this.#looked(state);
@@ -130,7 +167,15 @@ export class Atlas {
     const first = this.layer === null;
     this.layer = layer;
     this.awaited = '';
-    Object.assign(this.scene, { grid: null, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map() });
+    Object.assign(this.scene, {
+      grid: null,
+      hover: -1,
+      cursor: -1,
+      open: -1,
+      share: null,
+      amount: null,
+      lit: new Map(),
+    });
     this.card.hide();
     if (this.locate.found) this.panel.close();
     this.locate.forget();
@@ -160,10 +205,18 @@ export class Atlas {
     const key = `${layer.name}/${size}`;
     if (this.awaited !== key) {
       this.awaited = key;
-      this.arrived = this.#load(layer, facts).then((grid) => this.#arrived(grid)).catch((error) => {
-        // Every move of the map comes by here: it is not asked for again before somebody says so.
-        fill(this.unmet, failed(error, () => { this.awaited = ''; this.update(here()); }));
-      });
+      this.arrived = this.#load(layer, facts)
+        .then((grid) => this.#arrived(grid))
+        .catch((error) => {
+          // Every move of the map comes by here: it is not asked for again before somebody says so.
+          fill(
+            this.unmet,
+            failed(error, () => {
+              this.awaited = '';
+              this.update(here());
+            }),
+          );
+        });
     }
     if (wait) await this.arrived;
   }
@@ -193,14 +246,21 @@ export class Atlas {
       this.#listed(state);
     }
     this.redraw();
-    if (!performance.getEntriesByName('map').length) this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
+    if (!performance.getEntriesByName('map').length)
+      this.map.complete(grid.size, () => requestAnimationFrame(() => performance.mark('map')));
   }
 
   /** @param {Grid} grid */
   #foot(grid) {
-    fill(this.foot, h('p', { class: 'quiet small' },
-      `${grid.layer.name}: ${many(grid.layer.units, 'unit')} at ${grid.layer.height} × ${grid.layer.width} positions; ` +
-      `${many(grid.length, 'cell')} of ${count(grid.facts.samples)} samples, each an average, drawn as a picture.`));
+    fill(
+      this.foot,
+      h(
+        'p',
+        { class: 'quiet small' },
+        `${grid.layer.name}: ${many(grid.layer.units, 'unit')} at ${grid.layer.height} × ${grid.layer.width} positions; ` +
+          `${many(grid.length, 'cell')} of ${count(grid.facts.samples)} samples, each an average, drawn as a picture.`,
+      ),
+    );
   }
 
   /** @param {State} state */
@@ -217,7 +277,9 @@ export class Atlas {
     const values = await amounts(grid, shade).catch((error) => this.#unshaded(grid, error));
     if (!values || this.scene.grid !== grid) return;
     const [low, high] = extremes(values);
-    this.scene.amount = Float32Array.from(values, (value) => (value === null ? NaN : (value - low) / (high - low || 1)));
+    this.scene.amount = Float32Array.from(values, (value) =>
+      value === null ? NaN : (value - low) / (high - low || 1),
+    );
     const named = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[shade];
     fill(this.legend, ...legend(named, [number(low), number(high)]));
   }
@@ -239,7 +301,8 @@ export class Atlas {
 
   /** Say in place of the legend why there is no shade. @param {Grid} grid @param {unknown} error @returns {null} */
   #unshaded(grid, error) {
-    if (this.scene.grid === grid) fill(this.legend, h('span', { role: 'alert' }, error instanceof Error ? error.message : String(error)));
+    if (this.scene.grid === grid)
+      fill(this.legend, h('span', { role: 'alert' }, error instanceof Error ? error.message : String(error)));
     return null;
   }
 
@@ -254,10 +317,21 @@ export class Atlas {
       fill(this.foot, missing('This run does not know what its cells speak for.', this.about.missing.attribution));
       return;
     }
-    const found = /** @type {ClassMap | null} */ (await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }).catch((error) => {
-      if (this.scene.grid === grid) fill(this.foot, failed(error, () => this.update(here())), h('button', { class: 'link', onclick: () => turn({ class: null, side: null, intensity: null }) }, 'Show all classes'));
-      return null;
-    }));
+    const found = /** @type {ClassMap | null} */ (
+      await ask('class', { layer: grid.layer.name, grid: grid.size, of: state.query.class }).catch((error) => {
+        if (this.scene.grid === grid)
+          fill(
+            this.foot,
+            failed(error, () => this.update(here())),
+            h(
+              'button',
+              { class: 'link', onclick: () => turn({ class: null, side: null, intensity: null }) },
+              'Show all classes',
+            ),
+          );
+        return null;
+      })
+    );
     if (!found || this.scene.grid !== grid) return;
     const [low, high] = extremes(found.mean);
     const largest = Math.max(-low, high) || 1;
@@ -266,8 +340,15 @@ export class Atlas {
     const name = found.name.split(',')[0];
     this.asked = (/** @type {number} */ i) => `${signed(found.mean[i])} for ${name}, its ${ordinal(found.rank[i])}`;
     const pressed = /** @type {HTMLElement} */ (document.activeElement)?.dataset.way;
-    fill(this.foot, ...filterLine(name, this.scene, (intensity) => { this.scene.intensity = intensity; this.redraw(); }));
-    if (pressed !== undefined) /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
+    fill(
+      this.foot,
+      ...filterLine(name, this.scene, (intensity) => {
+        this.scene.intensity = intensity;
+        this.redraw();
+      }),
+    );
+    if (pressed !== undefined)
+      /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }
 
   /** @param {State} state */
@@ -288,23 +369,39 @@ export class Atlas {
     this.scene.cursor = i;
     this.reveal(i);
     const body = this.panel.open(`Cell ${row},${col}`, () => turn({ cell: null }));
-    coming(body, () => cellPanel(grid, i, here(), this.about), (parts) => parts, [160, 160], [0, 120], [0, 200]);
+    coming(
+      body,
+      () => cellPanel(grid, i, here(), this.about),
+      (parts) => parts,
+      [160, 160],
+      [0, 120],
+      [0, 200],
+    );
     this.#told(grid, i, () => say(this.#words(i)));
   }
 
   /** Say what the address names and there is not. @param {State} state */
   #absent(state) {
     const { grid, cell, locate } = state.query;
-    fill(this.absent, [
-      grid && !this.layer?.grids.some((known) => String(known.grid) === grid) && `${this.layer?.name} has no grid ${grid}.`,
-      cell && this.scene.grid && this.scene.open < 0 && `There is no cell ${cell} in this grid.`,
-      locate && !/^\d{1,9}$/.test(locate) && `There is no image ${locate}.`,
-    ].filter(Boolean).join(' '));
+    fill(
+      this.absent,
+      [
+        grid &&
+          !this.layer?.grids.some((known) => String(known.grid) === grid) &&
+          `${this.layer?.name} has no grid ${grid}.`,
+        cell && this.scene.grid && this.scene.open < 0 && `There is no cell ${cell} in this grid.`,
+        locate && !/^\d{1,9}$/.test(locate) && `There is no image ${locate}.`,
+      ]
+        .filter(Boolean)
+        .join(' '),
+    );
   }
 
   /** Do what needs to know what the cells are, if by then it still is about this one. @param {Grid} grid @param {number} i @param {() => void} act */
   #told(grid, i, act) {
-    const then = () => { if (this.scene.grid === grid && this.scene.cursor === i) act(); };
+    const then = () => {
+      if (this.scene.grid === grid && this.scene.cursor === i) act();
+    };
     if (grid.known) then();
     else grid.tell().then(then, then);
   }
@@ -316,7 +413,11 @@ export class Atlas {
     this.list.element.hidden = !asList;
     const { grid, share } = this.scene;
     if (asList && grid) this.list.show(grid, state, share);
-    if (asList && grid && !grid.known) grid.tell().then(() => this.scene.grid === grid && this.#listed(here()), () => {});
+    if (asList && grid && !grid.known)
+      grid.tell().then(
+        () => this.scene.grid === grid && this.#listed(here()),
+        () => {},
+      );
     relink(this.panel.element, state);
   }
 
@@ -340,7 +441,8 @@ export class Atlas {
     this.map.touched = false;
     const { x, y, zoom } = this.map.view();
     const whole = this.map.whole();
-    const home = Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002 && Math.abs(zoom / whole.zoom - 1) < 0.01;
+    const home =
+      Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002 && Math.abs(zoom / whole.zoom - 1) < 0.01;
     this.at = home ? '' : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
     turn({ at: this.at || null }, { replace: true, quiet: true });
     for (const links of [this.list.element, this.panel.element]) relink(links, here());
@@ -353,9 +455,14 @@ export class Atlas {
       this.scene.frame = this.map.frame();
       const moved = this.overlay.draw(this.scene);
       const { grid, frame } = this.scene;
-      if (grid && !grid.known && frame.side / grid.size >= ROOM) grid.tell().then(() => this.redraw(), () => {});
+      if (grid && !grid.known && frame.side / grid.size >= ROOM)
+        grid.tell().then(
+          () => this.redraw(),
+          () => {},
+        );
       this.patches.draw(this.overlay.front, this.scene);
-      if (moved && this.scene.grid) this.minimap.draw(this.scene.grid, this.overlay.paper(this.scene.grid), this.map.seen(), this.overlay.colours);
+      if (moved && this.scene.grid)
+        this.minimap.draw(this.scene.grid, this.overlay.paper(this.scene.grid), this.map.seen(), this.overlay.colours);
     });
   }
 
@@ -366,7 +473,12 @@ export class Atlas {
     if (!grid || (event.target instanceof Element && event.target.closest('.minimap'))) return this.hover(-1);
     const box = this.stage.getBoundingClientRect();
     const frame = this.map.frame();
-    this.hover(grid.under((event.clientX - box.left - frame.left) / frame.side, (event.clientY - box.top - frame.top) / frame.side));
+    this.hover(
+      grid.under(
+        (event.clientX - box.left - frame.left) / frame.side,
+        (event.clientY - box.top - frame.top) / frame.side,
+      ),
+    );
   }
 
   /** @param {number} i */
@@ -433,12 +545,20 @@ export class Atlas {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const grid = this.scene.grid;
-    const steps = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] });
+    const steps = /** @type {Record<string, [number, number]>} */ ({
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+    });
     const step = steps[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey || !grid) return;
     if (step) this.#walk(grid, step);
     else if (event.key === 'Enter' && this.scene.cursor >= 0) {
-      turn({ grid: this.#kept(), cell: `${grid.columns.row[this.scene.cursor]},${grid.columns.col[this.scene.cursor]}` });
+      turn({
+        grid: this.#kept(),
+        cell: `${grid.columns.row[this.scene.cursor]},${grid.columns.col[this.scene.cursor]}`,
+      });
     } else if (event.key === '+' || event.key === '=') this.map.zoom(1.6);
     else if (event.key === '-') this.map.zoom(1 / 1.6);
     else if (event.key === '0') this.map.home();
@@ -467,10 +587,15 @@ export class Atlas {
   /** A cell in words. @param {number} i */
   #words(i) {
     const grid = /** @type {Grid} */ (this.scene.grid);
-    const words = grid.words(i, 2).map((word) => word.name.split(',')[0]).join(', ');
+    const words = grid
+      .words(i, 2)
+      .map((word) => word.name.split(',')[0])
+      .join(', ');
     const cosine = grid.columns.cosine?.[i];
-    return `Cell row ${grid.columns.row[i]}, column ${grid.columns.col[i]}: ${many(grid.columns.count[i], 'sample')}` +
-      `${words ? `, mostly ${words}` : ''}${cosine ? `, fidelity ${number(cosine)}` : ''}.`;
+    return (
+      `Cell row ${grid.columns.row[i]}, column ${grid.columns.col[i]}: ${many(grid.columns.count[i], 'sample')}` +
+      `${words ? `, mostly ${words}` : ''}${cosine ? `, fidelity ${number(cosine)}` : ''}.`
+    );
   }
 
   close() {
@@ -493,4 +618,3 @@ async function amounts(grid, shade) {
   if (!unit) return null;
   return (await ask('map', { layer: grid.layer.name, grid: grid.size, unit: Number(unit) })).mean;
 }
-

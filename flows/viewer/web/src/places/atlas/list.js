@@ -50,27 +50,59 @@ export class CellList {
 
   /** @param {Grid} grid @param {State} state @param {Float32Array | null} share @param {string} order @param {string} usual */
   #draw(grid, state, share, order, usual) {
-    const value = order === 'class' ? (/** @type {Grid} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
-    const rows = Array.from({ length: grid.length }, (_, i) => i).sort((a, b) => value(grid, a) - value(grid, b) || a - b);
+    const value =
+      order === 'class' ? (/** @type {Grid} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
+    const rows = Array.from({ length: grid.length }, (_, i) => i).sort(
+      (a, b) => value(grid, a) - value(grid, b) || a - b,
+    );
     const heads = ['', ...names(share)].map((name) => {
       if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
-      const button = h('button', { class: 'sort', onclick: () => turn({ order: name === usual ? null : name }) }, name === 'place' ? 'row, col' : name);
-      return h('th', { scope: 'col', 'data-order': name, class: name === 'place' ? '' : 'num', 'aria-sort': name === order ? 'ascending' : 'none' }, button);
+      const button = h(
+        'button',
+        { class: 'sort', onclick: () => turn({ order: name === usual ? null : name }) },
+        name === 'place' ? 'row, col' : name,
+      );
+      return h(
+        'th',
+        {
+          scope: 'col',
+          'data-order': name,
+          class: name === 'place' ? '' : 'num',
+          'aria-sort': name === order ? 'ascending' : 'none',
+        },
+        button,
+      );
     });
     const lines = (/** @type {number} */ from) => rows.slice(from, this.shown).map((i) => line(grid, i, state, share));
     const body = h('tbody', {}, ...lines(0));
-    const more = h('button', { class: 'button', onclick: () => {
-      const from = this.shown;
-      this.shown += PAGE;
-      const added = lines(from);
-      body.append(...added);
-      more.hidden = this.shown >= rows.length;
-      if (more.hidden) added[0].querySelector('a')?.focus();
-    } }, 'More cells');
+    const more = h(
+      'button',
+      {
+        class: 'button',
+        onclick: () => {
+          const from = this.shown;
+          this.shown += PAGE;
+          const added = lines(from);
+          body.append(...added);
+          more.hidden = this.shown >= rows.length;
+          if (more.hidden) added[0].querySelector('a')?.focus();
+        },
+      },
+      'More cells',
+    );
     more.hidden = this.shown >= rows.length;
     const held = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
-    fill(this.element, h('table', { class: 'table' }, h('caption', { class: 'unseen' }, `Cells of ${grid.layer.name}, grid ${grid.size}`),
-      h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))), body), more);
+    fill(
+      this.element,
+      h(
+        'table',
+        { class: 'table' },
+        h('caption', { class: 'unseen' }, `Cells of ${grid.layer.name}, grid ${grid.size}`),
+        h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))),
+        body,
+      ),
+      more,
+    );
     if (held) /** @type {HTMLElement | null} */ (this.element.querySelector(held))?.focus();
   }
 }
@@ -88,13 +120,19 @@ function sameAs(control) {
 /** @param {Grid} grid @param {number} i @param {State} state @param {Float32Array | null} share */
 function line(grid, i, state, share) {
   const { row, col, count: counts, spread, cosine } = grid.columns;
-  const words = grid.words(i, 2).map((word) => `${word.name.split(',')[0]} ${word.value}`).join(', ');
-  return h('tr', {},
+  const words = grid
+    .words(i, 2)
+    .map((word) => `${word.name.split(',')[0]} ${word.value}`)
+    .join(', ');
+  return h(
+    'tr',
+    {},
     h('td', {}, grid.facts.icon > 0 && icon(grid, i, 40, '')),
     h('td', { class: 'num' }, count(counts[i])),
     h('td', {}, cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`)),
     h('td', { class: 'num' }, spread ? number(spread[i]) : '–'),
     h('td', { class: 'num' }, cosine ? number(cosine[i]) : '–'),
     share && h('td', { class: 'num' }, number(share[i])),
-    h('td', { class: 'quiet' }, words));
+    h('td', { class: 'quiet' }, words),
+  );
 }

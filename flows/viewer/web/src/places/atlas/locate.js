@@ -32,8 +32,24 @@ export class Locate {
     /** Is it the address that names what is shown? */
     this.named = false;
     this.leaving = new AbortController();
-    this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
-    this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')));
+    this.file = h('input', {
+      type: 'file',
+      accept: 'image/*',
+      class: 'unseen',
+      tabindex: -1,
+      'aria-hidden': 'true',
+      onchange: () => this.file.files?.[0] && this.take(this.file.files[0]),
+    });
+    this.button = h(
+      'button',
+      {
+        class: 'tool',
+        title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere',
+        onclick: () => this.choose(),
+      },
+      sign(SIGNS.search),
+      h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')),
+    );
     this.deaf = taking((file) => this.take(file));
   }
 
@@ -44,9 +60,17 @@ export class Locate {
     this.forget();
     this.shown = 'choose';
     const state = here();
-    const { field, told, body: found } = chooser('', (id) => href({ ...state, query: { ...state.query, locate: String(id), cell: '' } }));
-    fill(body, h('p', {}, 'Drop a picture anywhere on this page, or'), h('button', { class: 'button', onclick: () => this.file.click() }, 'Choose a file'),
-      section('Or one of the run', field, told, found));
+    const {
+      field,
+      told,
+      body: found,
+    } = chooser('', (id) => href({ ...state, query: { ...state.query, locate: String(id), cell: '' } }));
+    fill(
+      body,
+      h('p', {}, 'Drop a picture anywhere on this page, or'),
+      h('button', { class: 'button', onclick: () => this.file.click() }, 'Choose a file'),
+      section('Or one of the run', field, told, found),
+    );
     field.focus();
   }
 
@@ -101,12 +125,21 @@ export class Locate {
     this.found = found;
     const image = h('img', { src: address, alt: 'the image that is located' });
     this.positions?.close();
-    this.positions = new Positions(image, { rows: found.height, cols: found.width, seen: found.seen, words: 'The image that is located' }, {
-      hover: (y, x) => this.#pointed(y, x, this.words),
-    });
+    this.positions = new Positions(
+      image,
+      { rows: found.height, cols: found.width, seen: found.seen, words: 'The image that is located' },
+      {
+        hover: (y, x) => this.#pointed(y, x, this.words),
+      },
+    );
     this.light();
     say(String(this.words.textContent));
-    return h('div', { class: 'located' }, this.positions.element, h('div', {}, this.words, section('Where most of it falls', this.most)));
+    return h(
+      'div',
+      { class: 'located' },
+      this.positions.element,
+      h('div', {}, this.words, section('Where most of it falls', this.most)),
+    );
   }
 
   /** Say where it falls on the grid that is shown. @param {Located} found @param {Grid} grid */
@@ -114,10 +147,23 @@ export class Locate {
     const { lit } = this.atlas.scene;
     const most = [...lit].sort((a, b) => b[1] - a[1]).slice(0, MOST);
     this.words.textContent = `Its ${many(found.height * found.width, 'position')} fall in ${many(lit.size, 'cell')}. Point at the image, and the map answers; point at the map, and the image answers.`;
-    fill(this.most, ...most.map(([i, n]) => {
-      const words = `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`;
-      return h('button', { title: words, 'aria-label': words, onclick: () => this.atlas.reveal(i), onpointerenter: () => this.atlas.hover(i), onfocus: () => this.atlas.hover(i) }, icon(grid, i, 48, ''));
-    }));
+    fill(
+      this.most,
+      ...most.map(([i, n]) => {
+        const words = `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`;
+        return h(
+          'button',
+          {
+            title: words,
+            'aria-label': words,
+            onclick: () => this.atlas.reveal(i),
+            onpointerenter: () => this.atlas.hover(i),
+            onfocus: () => this.atlas.hover(i),
+          },
+          icon(grid, i, 48, ''),
+        );
+      }),
+    );
   }
 
   /** Light the cells of the grid that is shown. */
@@ -137,17 +183,28 @@ export class Locate {
   #pointed(y, x, words) {
     const grid = this.atlas.scene.grid;
     const position = this.found?.positions.find((one) => one.y === y && one.x === x);
-    const i = grid && position ? grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999)) : -1;
+    const i =
+      grid && position ? grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999)) : -1;
     this.atlas.hover(i);
     if (i >= 0) this.atlas.reveal(i);
-    if (y >= 0 && grid) words.textContent = i >= 0 ? `Position ${y},${x} falls in cell ${grid.columns.row[i]},${grid.columns.col[i]}.` : `Position ${y},${x} falls where there is no cell.`;
+    if (y >= 0 && grid)
+      words.textContent =
+        i >= 0
+          ? `Position ${y},${x} falls in cell ${grid.columns.row[i]},${grid.columns.col[i]}.`
+          : `Position ${y},${x} falls where there is no cell.`;
   }
 
   /** The map was pointed at: the positions that fall there. @param {number} i */
   answer(i) {
     if (!this.positions || !this.found) return;
     const grid = this.atlas.scene.grid;
-    this.positions.lit = new Set(i < 0 ? [] : this.found.positions.filter((one) => grid?.under(Math.min(one.point[0], 0.999999), Math.min(one.point[1], 0.999999)) === i).map((one) => `${one.y},${one.x}`));
+    this.positions.lit = new Set(
+      i < 0
+        ? []
+        : this.found.positions
+            .filter((one) => grid?.under(Math.min(one.point[0], 0.999999), Math.min(one.point[1], 0.999999)) === i)
+            .map((one) => `${one.y},${one.x}`),
+    );
     this.positions.draw();
   }
 

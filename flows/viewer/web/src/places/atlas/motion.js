@@ -17,9 +17,33 @@ export async function motion(grid, since) {
   const old = await peek(before.name, before.version);
   const moved = /** @type {Moved} */ (await ask('moved', { layer: grid.layer.name, since: `${old.name}@${old.tag}` }));
   const state = here();
-  const compare = h('a', { href: href({ ...state, place: 'compare', name: old.name, version: old.version, other: `${state.name}${state.version ? `@${state.version}` : ''}`, what: grid.layer.name, query: {} }) }, 'Side by side');
-  if (moved.same_layout) return { amount: null, arrows: null, legend: [h('span', { class: 'quiet' }, `nothing moved since @ ${old.version}`), compare] };
-  if (!moved.same_frame) return { amount: null, arrows: null, legend: [h('span', { class: 'quiet' }, `laid out apart from @ ${old.version}: no motion to draw here`), compare] };
+  const compare = h(
+    'a',
+    {
+      href: href({
+        ...state,
+        place: 'compare',
+        name: old.name,
+        version: old.version,
+        other: `${state.name}${state.version ? `@${state.version}` : ''}`,
+        what: grid.layer.name,
+        query: {},
+      }),
+    },
+    'Side by side',
+  );
+  if (moved.same_layout)
+    return {
+      amount: null,
+      arrows: null,
+      legend: [h('span', { class: 'quiet' }, `nothing moved since @ ${old.version}`), compare],
+    };
+  if (!moved.same_frame)
+    return {
+      amount: null,
+      arrows: null,
+      legend: [h('span', { class: 'quiet' }, `laid out apart from @ ${old.version}: no motion to draw here`), compare],
+    };
   const cells = moved.cells.find((one) => one.grid === grid.size);
   const amount = new Float32Array(grid.length).fill(NaN);
   cells?.row.forEach((row, k) => {
@@ -28,5 +52,13 @@ export async function motion(grid, since) {
     if (i >= 0) amount[i] = stayed === null ? 1 : 1 - stayed;
   });
   const arrows = moved.arrows.find((one) => one.grid === grid.size) ?? null;
-  return { amount, arrows, legend: [...legend(`samples that are others since @ ${old.version}`, [percent(0), percent(1)]), ...(arrows ? arrowKeys(moved.displacement.noise_median !== null) : []), compare] };
+  return {
+    amount,
+    arrows,
+    legend: [
+      ...legend(`samples that are others since @ ${old.version}`, [percent(0), percent(1)]),
+      ...(arrows ? arrowKeys(moved.displacement.noise_median !== null) : []),
+      compare,
+    ],
+  };
 }

@@ -48,7 +48,7 @@ export class Patches {
     const source = `${grid.layer.name}/${grid.size}/${i}/${index}`;
     let image = this.images.get(source);
     if (!image) {
-      const made = image = new Image();
+      const made = (image = new Image());
       made.onload = this.arrived;
       const load = () => show(made, picture('member', { ...cell, index }, grid.of));
       // In exported files a cell's patches lie with what is told of it.
@@ -65,5 +65,15 @@ export class Patches {
 /** Draw the middle square of a picture. @param {CanvasRenderingContext2D} context @param {HTMLImageElement} image @param {number} x @param {number} y @param {number} side */
 function cover(context, image, x, y, side) {
   const part = Math.min(image.naturalWidth, image.naturalHeight);
-  context.drawImage(image, (image.naturalWidth - part) / 2, (image.naturalHeight - part) / 2, part, part, x, y, side, side);
+  context.drawImage(
+    image,
+    (image.naturalWidth - part) / 2,
+    (image.naturalHeight - part) / 2,
+    part,
+    part,
+    x,
+    y,
+    side,
+    side,
+  );
 }

@@ -47,10 +47,25 @@ export class Compare {
       this.#leave();
       this.#frame(state, a);
       const place = /** @type {HTMLElement} */ (this.place);
-      if (!live()) return fill(place, h('p', { class: 'section quiet' }, `These are exported files of one version. To compare it with another: actlas view ${this.b.name}`));
+      if (!live())
+        return fill(
+          place,
+          h(
+            'p',
+            { class: 'section quiet' },
+            `These are exported files of one version. To compare it with another: actlas view ${this.b.name}`,
+          ),
+        );
       if (a.name === this.b.name && a.tag === this.b.tag) return fill(place, this.#alone());
-      if (!layer || !old || !layer.grids.length || !old.grids.length) return fill(place, missing(`${state.what} has no atlas in both of these.`, undefined));
-      await coming(place, () => ask('moved', { layer: layer.name, since: `${a.name}@${a.tag}` }), (/** @type {Moved} */ moved) => this.#draw(moved, a, old, layer), [0, 24], [0, 420]);
+      if (!layer || !old || !layer.grids.length || !old.grids.length)
+        return fill(place, missing(`${state.what} has no atlas in both of these.`, undefined));
+      await coming(
+        place,
+        () => ask('moved', { layer: layer.name, since: `${a.name}@${a.tag}` }),
+        (/** @type {Moved} */ moved) => this.#draw(moved, a, old, layer),
+        [0, 24],
+        [0, 420],
+      );
     }
     if (this.sides && this.moved && this.entered) {
       if (this.#looked(state)) this.sides[1].follow(this.sides[0]);
@@ -74,22 +89,60 @@ export class Compare {
     const { b } = this;
     const shared = b.layers.filter((layer) => a.layers.some((known) => known.name === layer.name));
     this.place = h('div', { class: 'compare-place' });
-    fill(this.root, h('article', { class: 'page full' },
-      h('h1', { class: 'unseen' }, `What moved from ${a.name}@${a.version} to ${b.name}@${b.version}`),
-      h('div', { class: 'page-head' },
-        h('div', { class: 'pair' }, pick(a, 'before', (name, version) => go({ name, version })),
-          h('button', { class: 'icon-button', title: 'Swap', 'aria-label': 'Swap the two', onclick: () => go({ name: b.name, version: b.version, other: `${a.name}@${a.version}` }) }, '⇄'),
-          pick(b, 'after', (name, version) => go({ other: `${name}@${version}` }))),
-        h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...shared.map((layer) =>
-          h('a', { href: href(atLayer(state, layer.name)), 'aria-current': layer.name === state.what ? 'true' : null }, layer.name)))),
-      this.place));
+    fill(
+      this.root,
+      h(
+        'article',
+        { class: 'page full' },
+        h('h1', { class: 'unseen' }, `What moved from ${a.name}@${a.version} to ${b.name}@${b.version}`),
+        h(
+          'div',
+          { class: 'page-head' },
+          h(
+            'div',
+            { class: 'pair' },
+            pick(a, 'before', (name, version) => go({ name, version })),
+            h(
+              'button',
+              {
+                class: 'icon-button',
+                title: 'Swap',
+                'aria-label': 'Swap the two',
+                onclick: () => go({ name: b.name, version: b.version, other: `${a.name}@${a.version}` }),
+              },
+              '⇄',
+            ),
+            pick(b, 'after', (name, version) => go({ other: `${name}@${version}` })),
+          ),
+          h(
+            'nav',
+            { class: 'steps-layers', 'aria-label': 'layers' },
+            ...shared.map((layer) =>
+              h(
+                'a',
+                { href: href(atLayer(state, layer.name)), 'aria-current': layer.name === state.what ? 'true' : null },
+                layer.name,
+              ),
+            ),
+          ),
+        ),
+        this.place,
+      ),
+    );
   }
 
   /** One version cannot be compared with itself. */
   #alone() {
-    return h('div', { class: 'section' },
-      h('p', {}, 'These are one and the same. Choose another above, or make one: train the model on, and run it again under the same name.'),
-      command(`${this.b.commands.run} --weights NEW-WEIGHTS.pt`));
+    return h(
+      'div',
+      { class: 'section' },
+      h(
+        'p',
+        {},
+        'These are one and the same. Choose another above, or make one: train the model on, and run it again under the same name.',
+      ),
+      command(`${this.b.commands.run} --weights NEW-WEIGHTS.pt`),
+    );
   }
 
   /** @param {Moved} moved @param {About} a @param {LayerFacts} old @param {LayerFacts} layer */
@@ -103,23 +156,79 @@ export class Compare {
     };
     const sides = /** @type {[Side, Side]} */ ([new Side(a, 'Before', told), new Side(this.b, 'After', told)]);
     for (const side of sides) {
-      for (const name of ['pointerenter', 'wheel', 'pointerdown', 'focusin']) side.stage.addEventListener(name, () => { this.leading = side; }, { passive: true, capture: true });
+      for (const name of ['pointerenter', 'wheel', 'pointerdown', 'focusin'])
+        side.stage.addEventListener(
+          name,
+          () => {
+            this.leading = side;
+          },
+          { passive: true, capture: true },
+        );
       side.stage.addEventListener('keydown', (event) => this.#key(event));
     }
     this.sides = sides;
     this.counts = h('div', { class: 'keys small', role: 'status' });
     this.grid = h('select', { id: 'grid', onchange: () => turn({ grid: this.grid?.value || null, cell: null }) });
-    this.arrows = h('input', { type: 'checkbox', id: 'arrows', onchange: () => turn({ motion: this.arrows?.checked ? null : 'off' }) });
-    Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => (this.sides === sides ? this.#entered(here()) : undefined));
+    this.arrows = h('input', {
+      type: 'checkbox',
+      id: 'arrows',
+      onchange: () => turn({ motion: this.arrows?.checked ? null : 'off' }),
+    });
+    Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() =>
+      this.sides === sides ? this.#entered(here()) : undefined,
+    );
     return [
       h('p', { class: 'lead' }, lead(moved)),
-      !moved.same_layout && (moved.displacement.noise_median ?? null) === null && h('div', { class: 'missing' }, h('p', {}, 'How much of this another seed alone would move is not measured yet. Measure it:'),
-        command(`actlas compare ${a.name}@${a.version} ${this.b.name}@${this.b.version}`)),
-      !moved.same_frame && h('p', { class: 'note' }, 'These two were laid out apart: places of the one mean nothing in the other. Motion is drawn on the older map, after the newer layout was brought over.'),
-      h('div', { class: 'tools compare-tools' },
+      !moved.same_layout &&
+        (moved.displacement.noise_median ?? null) === null &&
+        h(
+          'div',
+          { class: 'missing' },
+          h('p', {}, 'How much of this another seed alone would move is not measured yet. Measure it:'),
+          command(`actlas compare ${a.name}@${a.version} ${this.b.name}@${this.b.version}`),
+        ),
+      !moved.same_frame &&
+        h(
+          'p',
+          { class: 'note' },
+          'These two were laid out apart: places of the one mean nothing in the other. Motion is drawn on the older map, after the newer layout was brought over.',
+        ),
+      h(
+        'div',
+        { class: 'tools compare-tools' },
         h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet tool-name' }, 'Grid'), this.grid),
-        h('label', { class: 'tool', for: 'arrows' }, this.arrows, 'Motion'), this.counts),
-      h('div', { class: 'sides' }, ...sides.map((side) => h('figure', {}, h('figcaption', { class: 'small' }, h('a', { href: href({ ...here(), place: 'atlas', name: side.about.name, version: side.about.version, what: layer.name, query: {} }) }, `${side.about.name} @ ${side.about.version}`)), side.element))),
+        h('label', { class: 'tool', for: 'arrows' }, this.arrows, 'Motion'),
+        this.counts,
+      ),
+      h(
+        'div',
+        { class: 'sides' },
+        ...sides.map((side) =>
+          h(
+            'figure',
+            {},
+            h(
+              'figcaption',
+              { class: 'small' },
+              h(
+                'a',
+                {
+                  href: href({
+                    ...here(),
+                    place: 'atlas',
+                    name: side.about.name,
+                    version: side.about.version,
+                    what: layer.name,
+                    query: {},
+                  }),
+                },
+                `${side.about.name} @ ${side.about.version}`,
+              ),
+            ),
+            side.element,
+          ),
+        ),
+      ),
       below(moved, { a, b: this.b, state: here() }),
     ];
   }
@@ -143,7 +252,11 @@ export class Compare {
     if (!size) return;
     const motion = state.query.motion !== 'off' && !moved.same_layout;
     const grids = moved.cells.map((cells) => cells.grid);
-    fill(/** @type {HTMLElement} */ (this.grid), h('option', { value: '' }, `by zoom (${size})`), ...grids.map((grid) => h('option', { value: grid }, `${grid} × ${grid}`)));
+    fill(
+      /** @type {HTMLElement} */ (this.grid),
+      h('option', { value: '' }, `by zoom (${size})`),
+      ...grids.map((grid) => h('option', { value: grid }, `${grid} × ${grid}`)),
+    );
     /** @type {HTMLSelectElement} */ (this.grid).value = asked ? String(asked) : '';
     const box = /** @type {HTMLInputElement} */ (this.arrows);
     box.checked = motion;
@@ -158,7 +271,7 @@ export class Compare {
   #size() {
     const wanted = (this.leading ?? this.sides?.[0])?.map.grid() ?? 0;
     const both = this.moved?.cells.map((cells) => cells.grid) ?? [];
-    return both.includes(wanted) ? wanted : both[0] ?? 0;
+    return both.includes(wanted) ? wanted : (both[0] ?? 0);
   }
 
   /** @param {Side} side */
@@ -206,7 +319,13 @@ export class Compare {
     this.opened = which;
     const body = this.panel.open(`Cell ${named}`, () => turn({ cell: null }));
     const both = { a: /** @type {About} */ (this.a), b: this.b, state };
-    coming(body, () => cell(moved, /** @type {any} */ (grids), row, col, both), (parts) => parts, [320, 160], [0, 120]);
+    coming(
+      body,
+      () => cell(moved, /** @type {any} */ (grids), row, col, both),
+      (parts) => parts,
+      [320, 160],
+      [0, 120],
+    );
     say(`Cell row ${row}, column ${col}, before and after.`);
   }
 
@@ -215,7 +334,12 @@ export class Compare {
     const side = this.leading ?? this.sides?.[0];
     const grid = side?.scene.grid;
     if (!side || !grid || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[event.key];
+    const step = /** @type {Record<string, [number, number]>} */ ({
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+    })[event.key];
     if (step) {
       const from = side.scene.cursor;
       const next = from < 0 ? grid.fullest[0] : grid.step(from, step[0], step[1]);
@@ -223,9 +347,12 @@ export class Compare {
       else {
         side.scene.cursor = next;
         this.#hover(grid.columns.row[next], grid.columns.col[next]);
-        say(`Cell row ${grid.columns.row[next]}, column ${grid.columns.col[next]}: ${grid.columns.count[next]} samples.`);
+        say(
+          `Cell row ${grid.columns.row[next]}, column ${grid.columns.col[next]}: ${grid.columns.count[next]} samples.`,
+        );
       }
-    } else if (event.key === 'Enter' && side.scene.cursor >= 0) this.#clicked(grid.columns.row[side.scene.cursor], grid.columns.col[side.scene.cursor]);
+    } else if (event.key === 'Enter' && side.scene.cursor >= 0)
+      this.#clicked(grid.columns.row[side.scene.cursor], grid.columns.col[side.scene.cursor]);
     else if (event.key === '+' || event.key === '=') side.map.zoom(1.6);
     else if (event.key === '-') side.map.zoom(1 / 1.6);
     else if (event.key === '0') side.map.home();

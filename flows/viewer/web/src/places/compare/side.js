@@ -18,23 +18,52 @@ export class Side {
   constructor(about, words, told) {
     this.about = about;
     this.told = told;
-    this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map', 'aria-label': `${words}: ${about.name}@${about.version}. Arrow keys walk from cell to cell, Enter opens one.` });
+    this.stage = h('div', {
+      class: 'stage',
+      tabindex: 0,
+      role: 'application',
+      'aria-roledescription': 'map',
+      'aria-label': `${words}: ${about.name}@${about.version}. Arrow keys walk from cell to cell, Enter opens one.`,
+    });
     this.element = h('div', { class: 'side-map' }, this.stage);
     /** @type {Map<number, Promise<Grid>>} */
     this.grids = new Map();
     /** @type {import('../../map/overlay.js').Scene} */
-    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: false, intensity: 0, marks: null, arrows: null };
-    this.map = new Tiles(this.stage, {
-      moved: () => { this.redraw(); told.moved(this); },
-      settled: () => told.settled(this),
-      resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
-      clicked: (x, y) => this.#clicked(x, y),
-    }, about);
+    this.scene = {
+      grid: null,
+      frame: { left: 0, top: 0, side: 1 },
+      hover: -1,
+      cursor: -1,
+      open: -1,
+      share: null,
+      amount: null,
+      lit: new Map(),
+      named: false,
+      intensity: 0,
+      marks: null,
+      arrows: null,
+    };
+    this.map = new Tiles(
+      this.stage,
+      {
+        moved: () => {
+          this.redraw();
+          told.moved(this);
+        },
+        settled: () => told.settled(this),
+        resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
+        clicked: (x, y) => this.#clicked(x, y),
+      },
+      about,
+    );
     this.overlay = new Overlay(this.stage);
     this.card = new Card(this.stage);
     this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
     this.stage.addEventListener('pointerleave', () => told.hover(this, -1, -1));
-    this.restyle = () => { this.overlay.restyle(); this.redraw(); };
+    this.restyle = () => {
+      this.overlay.restyle();
+      this.redraw();
+    };
     addEventListener('themechange', this.restyle);
   }
 
@@ -62,7 +91,8 @@ export class Side {
     const grid = await this.grid(facts);
     this.scene.grid = grid;
     this.scene.marks = old || moved.same_frame ? marks(grid, moved, old) : null;
-    this.scene.arrows = motion && (old || moved.same_frame) ? moved.arrows.find((arrows) => arrows.grid === size) ?? null : null;
+    this.scene.arrows =
+      motion && (old || moved.same_frame) ? (moved.arrows.find((arrows) => arrows.grid === size) ?? null) : null;
     this.redraw();
   }
 
@@ -108,7 +138,11 @@ export class Side {
     const box = this.stage.getBoundingClientRect();
     const frame = this.map.frame();
     const size = this.scene.grid.size;
-    this.told.hover(this, Math.floor(((event.clientY - box.top - frame.top) / frame.side) * size), Math.floor(((event.clientX - box.left - frame.left) / frame.side) * size));
+    this.told.hover(
+      this,
+      Math.floor(((event.clientY - box.top - frame.top) / frame.side) * size),
+      Math.floor(((event.clientX - box.left - frame.left) / frame.side) * size),
+    );
   }
 
   /** @param {number} x @param {number} y */

@@ -16,15 +16,22 @@ const LABELS = 8;
 
 /** @param {Moved} moved */
 export function lead(moved) {
-  if (moved.same_layout) return `Nothing moved: both versions share the layout of ${moved.layer}, and its ${count(moved.samples)} samples.`;
+  if (moved.same_layout)
+    return `Nothing moved: both versions share the layout of ${moved.layer}, and its ${count(moved.samples)} samples.`;
   const { median, noise_median: noise, beyond_noise: beyond } = moved.displacement;
-  const against = noise === null || noise === undefined ? '' : `, where another seed alone moves them by ${far(noise)}; ${percent(beyond ?? 0)} moved beyond that noise`;
-  return `Of ${count(moved.samples)} samples that both have, half moved by more than ${far(median)} of the map${against}. ` +
-    `Units drifted by ${number(moved.drift.median)} in the middle.`;
+  const against =
+    noise === null || noise === undefined
+      ? ''
+      : `, where another seed alone moves them by ${far(noise)}; ${percent(beyond ?? 0)} moved beyond that noise`;
+  return (
+    `Of ${count(moved.samples)} samples that both have, half moved by more than ${far(median)} of the map${against}. ` +
+    `Units drifted by ${number(moved.drift.median)} in the middle.`
+  );
 }
 
 /** @param {number | null | undefined} share */
-const far = (share) => (share === null || share === undefined ? '–' : share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share));
+const far = (share) =>
+  share === null || share === undefined ? '–' : share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share);
 
 /** How many cells of a grid did what. @param {Moved} moved @param {number} grid */
 export function key(moved, grid) {
@@ -40,7 +47,17 @@ export function key(moved, grid) {
 }
 
 /** @param {Mark} mark @param {string} words @param {string} title */
-const swatch = (mark, words, title) => h('span', { class: 'key', title }, h('span', { class: `key-mark ${mark}`, 'aria-hidden': 'true' }, { changed: '≠', emptied: '−', appeared: '+' }[mark]), words);
+const swatch = (mark, words, title) =>
+  h(
+    'span',
+    { class: 'key', title },
+    h(
+      'span',
+      { class: `key-mark ${mark}`, 'aria-hidden': 'true' },
+      { changed: '≠', emptied: '−', appeared: '+' }[mark],
+    ),
+    words,
+  );
 
 /** @param {Moved} moved @param {Both} both */
 export function below(moved, both) {
@@ -50,18 +67,64 @@ export function below(moved, both) {
 /** @param {Moved} moved @param {Both} both */
 function units(moved, { a, b, state }) {
   const { drift, overlap, old_label: before, new_label: now } = moved.units;
-  const order = drift.map((_, unit) => unit).filter((unit) => drift[unit] !== null).sort((x, y) => /** @type {number} */ (drift[y]) - /** @type {number} */ (drift[x]) || x - y);
+  const order = drift
+    .map((_, unit) => unit)
+    .filter((unit) => drift[unit] !== null)
+    .sort((x, y) => /** @type {number} */ (drift[y]) - /** @type {number} */ (drift[x]) || x - y);
   const most = Math.max(1e-9, drift[order[0]] ?? 0);
-  const rows = order.slice(0, MOST).map((unit) => h('li', {}, h('a', { href: href({ ...state, place: 'unit', name: b.name, version: b.version, what: `${moved.layer}:${unit}`, query: {} }) },
-    face(moved.layer, unit, 40, a), h('span', { class: 'quiet', 'aria-hidden': 'true' }, '→'), face(moved.layer, unit, 40, b),
-    h('span', { class: 'chip-name' }, String(unit)),
-    h('span', { class: 'drift-words small' }, before[unit] === now[unit] ? now[unit] ?? '' : `${before[unit] ?? 'no label'} → ${now[unit] ?? 'no label'}`,
-      overlap[unit] === null ? null : h('span', { class: 'quiet' }, `${percent(overlap[unit] ?? 0)} of its strongest images stayed`)),
-    amount(/** @type {number} */ (drift[unit]) / most), h('span', { class: 'num' }, number(drift[unit])))));
+  const rows = order.slice(0, MOST).map((unit) =>
+    h(
+      'li',
+      {},
+      h(
+        'a',
+        {
+          href: href({
+            ...state,
+            place: 'unit',
+            name: b.name,
+            version: b.version,
+            what: `${moved.layer}:${unit}`,
+            query: {},
+          }),
+        },
+        face(moved.layer, unit, 40, a),
+        h('span', { class: 'quiet', 'aria-hidden': 'true' }, '→'),
+        face(moved.layer, unit, 40, b),
+        h('span', { class: 'chip-name' }, String(unit)),
+        h(
+          'span',
+          { class: 'drift-words small' },
+          before[unit] === now[unit] ? (now[unit] ?? '') : `${before[unit] ?? 'no label'} → ${now[unit] ?? 'no label'}`,
+          overlap[unit] === null
+            ? null
+            : h('span', { class: 'quiet' }, `${percent(overlap[unit] ?? 0)} of its strongest images stayed`),
+        ),
+        amount(/** @type {number} */ (drift[unit]) / most),
+        h('span', { class: 'num' }, number(drift[unit])),
+      ),
+    ),
+  );
   const gone = drift.filter((value) => value === null).length;
-  const all = href({ ...state, place: 'units', name: b.name, version: b.version, what: moved.layer, query: { sort: `drift:${a.name}@${a.version}` } });
-  return section('Units that drifted most', h('ol', { class: 'drifted' }, ...rows),
-    h('p', { class: 'small quiet' }, '0: the same order of images, 1: none, 2: reversed. ', gone > 0 && `${many(gone, 'unit')} never fired in one of the two. `, h('a', { href: all }, 'All units by drift')));
+  const all = href({
+    ...state,
+    place: 'units',
+    name: b.name,
+    version: b.version,
+    what: moved.layer,
+    query: { sort: `drift:${a.name}@${a.version}` },
+  });
+  return section(
+    'Units that drifted most',
+    h('ol', { class: 'drifted' }, ...rows),
+    h(
+      'p',
+      { class: 'small quiet' },
+      '0: the same order of images, 1: none, 2: reversed. ',
+      gone > 0 && `${many(gone, 'unit')} never fired in one of the two. `,
+      h('a', { href: all }, 'All units by drift'),
+    ),
+  );
 }
 
 /** @param {number} share */
@@ -76,8 +139,13 @@ function labels(moved) {
   const rows = moved.labels.filter((row) => row.shift).slice(0, LABELS);
   if (!rows.length) return null;
   const most = Math.max(...rows.map((row) => row.shift ?? 0), 1e-9);
-  return section('Labels whose samples moved together', bars(rows.map((row) => ({ name: row.label, share: (row.shift ?? 0) / most, value: `${way(row)} ${far(row.shift)}` }))),
-    h('p', { class: 'small quiet' }, 'The mean motion of the samples of a label, in parts of the map’s side.'));
+  return section(
+    'Labels whose samples moved together',
+    bars(
+      rows.map((row) => ({ name: row.label, share: (row.shift ?? 0) / most, value: `${way(row)} ${far(row.shift)}` })),
+    ),
+    h('p', { class: 'small quiet' }, 'The mean motion of the samples of a label, in parts of the map’s side.'),
+  );
 }
 
 /** The direction of a motion as an arrow. @param {Moved['labels'][number]} row */
@@ -93,12 +161,22 @@ export async function cell(moved, grids, row, col, { a, b, state }) {
   const parts = await Promise.all(grids.map((grid, which) => half(grid, row, col, which ? b : a, state)));
   return [
     h('div', { class: 'halves' }, ...parts),
-    cells && k >= 0 ? h('dl', { class: 'facts' },
-      h('dt', {}, 'state'), h('dd', {}, ['kept', 'changed', 'appeared', 'emptied'][cells.state[k]]),
-      h('dt', {}, 'shared samples'), h('dd', { class: 'num' }, `${count(cells.old_samples[k])} → ${count(cells.new_samples[k])}`),
-      h('dt', { title: 'of the samples that either has, those that both have' }, 'stayed'), h('dd', { class: 'num' }, cells.stayed[k] === null ? '–' : percent(cells.stayed[k])),
-      h('dt', { title: 'of the old mean vector to the new' }, 'cosine'), h('dd', { class: 'num' }, number(cells.cosine[k])),
-      h('dt', { title: 'total variation between the label mixes' }, 'label change'), h('dd', { class: 'num' }, number(cells.label_change[k]))) : null,
+    cells && k >= 0
+      ? h(
+          'dl',
+          { class: 'facts' },
+          h('dt', {}, 'state'),
+          h('dd', {}, ['kept', 'changed', 'appeared', 'emptied'][cells.state[k]]),
+          h('dt', {}, 'shared samples'),
+          h('dd', { class: 'num' }, `${count(cells.old_samples[k])} → ${count(cells.new_samples[k])}`),
+          h('dt', { title: 'of the samples that either has, those that both have' }, 'stayed'),
+          h('dd', { class: 'num' }, cells.stayed[k] === null ? '–' : percent(cells.stayed[k])),
+          h('dt', { title: 'of the old mean vector to the new' }, 'cosine'),
+          h('dd', { class: 'num' }, number(cells.cosine[k])),
+          h('dt', { title: 'total variation between the label mixes' }, 'label change'),
+          h('dd', { class: 'num' }, number(cells.label_change[k])),
+        )
+      : null,
   ];
 }
 
@@ -109,10 +187,46 @@ async function half(grid, row, col, of, state) {
   if (i < 0) return h('div', {}, h('h3', {}, name), h('p', { class: 'quiet small' }, 'No cell here.'));
   const place = { layer: grid.layer.name, grid: grid.size, row, col };
   const found = /** @type {Cell} */ (await ask('cell', place, of));
-  const to = href({ ...state, place: 'atlas', name: of.name, version: of.version, what: place.layer, query: { grid: String(grid.size), cell: `${row},${col}` } });
-  return h('div', {}, h('h3', {}, h('a', { href: to }, name)), grid.facts.icon > 0 && icon(grid, i, 148, `icon of cell ${row},${col} in ${name}`),
+  const to = href({
+    ...state,
+    place: 'atlas',
+    name: of.name,
+    version: of.version,
+    what: place.layer,
+    query: { grid: String(grid.size), cell: `${row},${col}` },
+  });
+  return h(
+    'div',
+    {},
+    h('h3', {}, h('a', { href: to }, name)),
+    grid.facts.icon > 0 && icon(grid, i, 148, `icon of cell ${row},${col} in ${name}`),
     h('p', { class: 'small' }, many(found.count, 'sample')),
-    h('div', { class: 'patches small-patches' }, ...found.members.slice(0, 4).map((member, index) => h('img', { src: picture('member', { ...place, index }, of), alt: member.label || 'no label', loading: 'lazy' }))),
-    h('p', { class: 'quiet small' }, found.labels.slice(0, 3).map((row) => `${row.label} ${percent(row.share)}`).join(', ')),
-    h('p', { class: 'quiet small' }, found.units.slice(0, 4).map((row) => `${row.unit} ${signed(row.mean)}`).join(' · ')));
+    h(
+      'div',
+      { class: 'patches small-patches' },
+      ...found.members.slice(0, 4).map((member, index) =>
+        h('img', {
+          src: picture('member', { ...place, index }, of),
+          alt: member.label || 'no label',
+          loading: 'lazy',
+        }),
+      ),
+    ),
+    h(
+      'p',
+      { class: 'quiet small' },
+      found.labels
+        .slice(0, 3)
+        .map((row) => `${row.label} ${percent(row.share)}`)
+        .join(', '),
+    ),
+    h(
+      'p',
+      { class: 'quiet small' },
+      found.units
+        .slice(0, 4)
+        .map((row) => `${row.unit} ${signed(row.mean)}`)
+        .join(' · '),
+    ),
+  );
 }

@@ -17,19 +17,41 @@ export class Choices {
     this.target = -1;
     const fields = named && [
       new ClassField('class-for', 'Another class', (index) => turn({ class: String(index), against: null })),
-      new ClassField('class-against', 'Set against it', (index) => turn({ class: String(this.target), against: String(index) }))];
-    this.element = section('The model’s first choices', this.list, this.back, fields && h('div', { class: 'class-fields' }, ...fields.map((field) => field.element)));
+      new ClassField('class-against', 'Set against it', (index) =>
+        turn({ class: String(this.target), against: String(index) }),
+      ),
+    ];
+    this.element = section(
+      'The model’s first choices',
+      this.list,
+      this.back,
+      fields && h('div', { class: 'class-fields' }, ...fields.map((field) => field.element)),
+    );
   }
 
   /** @param {import('../../state/address.js').State} state @param {Explained} found */
   update(state, found) {
     this.target = found.target.index;
     const first = found.choices.map(({ index, name, probability }) => ({ index, name, share: percent(probability) }));
-    const others = [found.target, found.versus].filter((other) => other && !first.some((choice) => choice.index === other.index));
-    const rows = [...first, ...others.map((other) => ({ .../** @type {{ index: number, name: string }} */ (other), share: '' }))];
+    const others = [found.target, found.versus].filter(
+      (other) => other && !first.some((choice) => choice.index === other.index),
+    );
+    const rows = [
+      ...first,
+      ...others.map((other) => ({ .../** @type {{ index: number, name: string }} */ (other), share: '' })),
+    ];
     const hold = holding(this.element);
     fill(this.list, ...rows.map((row) => choice(row, found)));
-    fill(this.back, state.query.class ? h('button', { class: 'link', 'data-keep': 'first', onclick: () => turn({ class: null, against: null }) }, 'Back to the first choice') : null);
+    fill(
+      this.back,
+      state.query.class
+        ? h(
+            'button',
+            { class: 'link', 'data-keep': 'first', onclick: () => turn({ class: null, against: null }) },
+            'Back to the first choice',
+          )
+        : null,
+    );
     hold();
   }
 }
@@ -37,8 +59,31 @@ export class Choices {
 /** @param {{ index: number, name: string, share: string }} row @param {Explained} found */
 function choice({ index, name, share }, { target, versus }) {
   const against = versus?.index === index;
-  return h('li', {}, h('button', { class: 'link choice', 'data-keep': `class ${index}`, 'aria-pressed': String(index === target.index), onclick: () => turn({ class: String(index), against: null }) }, short(name) || String(index)),
+  return h(
+    'li',
+    {},
+    h(
+      'button',
+      {
+        class: 'link choice',
+        'data-keep': `class ${index}`,
+        'aria-pressed': String(index === target.index),
+        onclick: () => turn({ class: String(index), against: null }),
+      },
+      short(name) || String(index),
+    ),
     h('span', { class: 'num' }, share),
-    index !== target.index && h('button', { class: 'link small', 'data-keep': `against ${index}`, 'aria-pressed': String(against), 'aria-label': against ? `against ${short(name) || index}` : `set against ${short(name) || index}`,
-      onclick: () => turn(against ? { against: null } : { class: String(target.index), against: String(index) }) }, against ? 'against it' : 'set against'));
+    index !== target.index &&
+      h(
+        'button',
+        {
+          class: 'link small',
+          'data-keep': `against ${index}`,
+          'aria-pressed': String(against),
+          'aria-label': against ? `against ${short(name) || index}` : `set against ${short(name) || index}`,
+          onclick: () => turn(against ? { against: null } : { class: String(target.index), against: String(index) }),
+        },
+        against ? 'against it' : 'set against',
+      ),
+  );
 }

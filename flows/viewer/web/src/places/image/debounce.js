@@ -13,7 +13,10 @@ export class Rest {
   /** @param {Record<string, string>} words of the query */
   write(words) {
     clearTimeout(this.clock);
-    this.clock = setTimeout(() => { this.clock = 0; turn(words, { replace: true, quiet: true }); }, REST);
+    this.clock = setTimeout(() => {
+      this.clock = 0;
+      turn(words, { replace: true, quiet: true });
+    }, REST);
   }
 
   /** Is there anything that the address does not say yet? */

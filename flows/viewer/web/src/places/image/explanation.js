@@ -34,9 +34,18 @@ export class Apart {
     this.shown = '';
     this.place = h('div', { class: 'image-at' });
     const { rows, cols } = found.grid;
-    const show = (/** @type {number} */ y, /** @type {number} */ x) => { if (y >= 0) this.#show(y, x); };
-    const tell = (/** @type {number} */ y, /** @type {number} */ x) => { show(y, x); if (y >= 0) say(this.#told(y, x)); };
-    this.positions = new Positions(image, { rows, cols, seen: found.seen, words: 'The image' }, { hover: show, press: tell, walk: tell });
+    const show = (/** @type {number} */ y, /** @type {number} */ x) => {
+      if (y >= 0) this.#show(y, x);
+    };
+    const tell = (/** @type {number} */ y, /** @type {number} */ x) => {
+      show(y, x);
+      if (y >= 0) say(this.#told(y, x));
+    };
+    this.positions = new Positions(
+      image,
+      { rows, cols, seen: found.seen, words: 'The image' },
+      { hover: show, press: tell, walk: tell },
+    );
     this.positions.canvas.dataset.keep = 'positions';
     this.pooled = found.groups.maps.map((map) => scaled(blocks(map, found.grid.top, found.grid.left)));
     this.over = new Over(this.positions, (words, leaving) => ask(layer, words, leaving), this.grid);
@@ -44,11 +53,13 @@ export class Apart {
     this.speakers = h('div');
     this.groups = h('div');
     const deeper = about.layers.slice(about.layers.indexOf(layer) + 1);
-    this.follow = deeper.length ? new Follow(layer, deeper, {
-      links: (to, now, leaving) => ask(layer, { ...asked(now), to: to.name }, leaving),
-      there: (to, now, leaving) => ask(to, asked(now), leaving),
-      grid: gridOf,
-    }) : null;
+    this.follow = deeper.length
+      ? new Follow(layer, deeper, {
+          links: (to, now, leaving) => ask(layer, { ...asked(now), to: to.name }, leaving),
+          there: (to, now, leaving) => ask(to, asked(now), leaving),
+          grid: gridOf,
+        })
+      : null;
     this.element = this.#page();
     this.#look(state);
     this.#classes(state, found);
@@ -59,14 +70,35 @@ export class Apart {
   #page() {
     const mosaic = h('div', { class: 'mosaic' });
     this.grid.then((known) => known && fill(mosaic, new Mosaic(this.found, known, (y, x) => this.#show(y, x)).element));
-    return h('div', {},
-      h('div', { class: 'image-top' },
-        h('figure', { class: 'image-photo' }, this.positions.element, this.over.tools.element, h('figcaption', { class: 'quiet small' }, this.over.caption)),
-        h('figure', { class: 'image-icons' }, mosaic, h('figcaption', { class: 'quiet small' }, `What ${this.layer.name} sees: the icon of the likest cell, its size by the activation’s length.`)),
-        this.place),
+    return h(
+      'div',
+      {},
+      h(
+        'div',
+        { class: 'image-top' },
+        h(
+          'figure',
+          { class: 'image-photo' },
+          this.positions.element,
+          this.over.tools.element,
+          h('figcaption', { class: 'quiet small' }, this.over.caption),
+        ),
+        h(
+          'figure',
+          { class: 'image-icons' },
+          mosaic,
+          h(
+            'figcaption',
+            { class: 'quiet small' },
+            `What ${this.layer.name} sees: the icon of the likest cell, its size by the activation’s length.`,
+          ),
+        ),
+        this.place,
+      ),
       h('div', { class: 'columns' }, this.choices.element, this.speakers, this.groups),
       this.follow?.element ?? '',
-      ...this.found.notes.map((note) => h('p', { class: 'note' }, `${note}.`)));
+      ...this.found.notes.map((note) => h('p', { class: 'note' }, `${note}.`)),
+    );
   }
 
   /** Another overlay, position or later layer is named. @param {State} state */
@@ -81,7 +113,9 @@ export class Apart {
     this.found = found;
     this.#classes(state, found);
     this.update(state);
-    say(`What speaks for “${short(found.target.name)}”${found.versus ? ` rather than “${short(found.versus.name)}”` : ''}.`);
+    say(
+      `What speaks for “${short(found.target.name)}”${found.versus ? ` rather than “${short(found.versus.name)}”` : ''}.`,
+    );
   }
 
   /** @param {State} state */
@@ -103,7 +137,9 @@ export class Apart {
   #classes(state, found) {
     this.choices.update(state, found);
     put(this.speakers, [speakers(state, this.layer, found)]);
-    put(this.groups, [groups(found, this.pooled, (k) => (k < 0 ? this.over.again() : this.over.instead(this.pooled[k])), this.grid)]);
+    put(this.groups, [
+      groups(found, this.pooled, (k) => (k < 0 ? this.over.again() : this.over.instead(this.pooled[k])), this.grid),
+    ]);
   }
 
   /** @param {number} y @param {number} x */
@@ -128,10 +164,32 @@ export class Apart {
     const most = Math.max(...relative[y][x].map(Math.abs), 1e-9);
     return [
       h('h2', {}, `Position ${y},${x}`),
-      grid && cell && i >= 0 && h('a', { href: cellHref(this.state, this.layer.name, grid.size, cell[0], cell[1]), title: `cell ${cell[0]},${cell[1]}` }, icon(grid, i, 160, `icon of cell ${cell[0]},${cell[1]}`)),
-      cell && h('p', { class: 'quiet small' }, `The likest cell is ${cell[0]},${cell[1]}, cosine ${number(cosine?.[y][x])}.`),
-      h('ul', { class: 'links narrow' }, ...units[y][x].map((unit, k) => h('li', { class: 'speaker' },
-        chip(this.state, this.layer.name, unit), swing(relative[y][x][k] / most), h('span', { class: 'num' }, signed(values[y][x][k]))))),
+      grid &&
+        cell &&
+        i >= 0 &&
+        h(
+          'a',
+          {
+            href: cellHref(this.state, this.layer.name, grid.size, cell[0], cell[1]),
+            title: `cell ${cell[0]},${cell[1]}`,
+          },
+          icon(grid, i, 160, `icon of cell ${cell[0]},${cell[1]}`),
+        ),
+      cell &&
+        h('p', { class: 'quiet small' }, `The likest cell is ${cell[0]},${cell[1]}, cosine ${number(cosine?.[y][x])}.`),
+      h(
+        'ul',
+        { class: 'links narrow' },
+        ...units[y][x].map((unit, k) =>
+          h(
+            'li',
+            { class: 'speaker' },
+            chip(this.state, this.layer.name, unit),
+            swing(relative[y][x][k] / most),
+            h('span', { class: 'num' }, signed(values[y][x][k])),
+          ),
+        ),
+      ),
     ];
   }
 
@@ -157,14 +215,31 @@ export class Apart {
 }
 
 /** What is asked of the model, as the address has it. @param {State} state @returns {Record<string, string>} */
-export const asked = ({ query }) => ({ ...(query.class ? { of: query.class } : {}), ...(query.against ? { against: query.against } : {}) });
+export const asked = ({ query }) => ({
+  ...(query.class ? { of: query.class } : {}),
+  ...(query.against ? { against: query.against } : {}),
+});
 
 /** @param {State} state @param {LayerFacts} layer @param {Explained} found */
 function speakers(state, layer, found) {
   const rows = [...found.attribution.for.slice(0, 4), ...found.attribution.against.slice(0, 3)];
   const most = Math.max(...rows.map((row) => Math.abs(row.attribution)), 1e-9);
-  return section(`Units that speak for “${short(found.target.name)}”, and against`, h('ul', { class: 'links narrow' }, ...rows.map((row) =>
-    h('li', { class: 'speaker' }, chip(state, layer.name, row.unit), swing(row.attribution / most), h('span', { class: 'num' }, signed(row.attribution))))));
+  return section(
+    `Units that speak for “${short(found.target.name)}”, and against`,
+    h(
+      'ul',
+      { class: 'links narrow' },
+      ...rows.map((row) =>
+        h(
+          'li',
+          { class: 'speaker' },
+          chip(state, layer.name, row.unit),
+          swing(row.attribution / most),
+          h('span', { class: 'num' }, signed(row.attribution)),
+        ),
+      ),
+    ),
+  );
 }
 
 /** The grid whose icons an image is drawn with. @param {LayerFacts} layer @param {Explained} found @returns {Promise<Grid | null>} */
@@ -176,6 +251,10 @@ function gridOf(layer, found) {
 /** @param {number[][]} values */
 function strongest(values) {
   let best = [0, 0];
-  values.forEach((row, y) => row.forEach((value, x) => { if (value > values[best[0]][best[1]]) best = [y, x]; }));
+  values.forEach((row, y) =>
+    row.forEach((value, x) => {
+      if (value > values[best[0]][best[1]]) best = [y, x];
+    }),
+  );
   return best;
 }

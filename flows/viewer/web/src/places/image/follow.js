@@ -29,10 +29,25 @@ export class Follow {
     this.to = undefined;
     this.key = '';
     this.from = '';
-    this.buttons = deeper.map((known) => h('button', { class: 'link', 'data-keep': `to ${known.name}`, onclick: () => turn({ to: known === this.to ? null : known.name, from: null }) }, known.name));
+    this.buttons = deeper.map((known) =>
+      h(
+        'button',
+        {
+          class: 'link',
+          'data-keep': `to ${known.name}`,
+          onclick: () => turn({ to: known === this.to ? null : known.name, from: null }),
+        },
+        known.name,
+      ),
+    );
     this.box = h('section', { class: 'section later' });
     this.body = h('div');
-    this.element = h('div', {}, section('Where it goes', h('p', { class: 'follow' }, 'Follow what is here to a later layer: ', ...this.buttons)), this.box);
+    this.element = h(
+      'div',
+      {},
+      section('Where it goes', h('p', { class: 'follow' }, 'Follow what is here to a later layer: ', ...this.buttons)),
+      this.box,
+    );
   }
 
   /** @param {State} state @param {Explained} found @param {boolean} [wanted] was it asked for just now, so that one is led there? */
@@ -66,11 +81,16 @@ export class Follow {
     }
     const { links, there, grid } = this.asking;
     const { signal } = this.leaving;
-    renew(this.body, async () => {
-      const [linked, above] = [await links(to, state, signal), await there(to, state, signal)];
-      return { linked, above, grids: await Promise.all([grid(this.layer, found), grid(to, above)]) };
-    }, ({ linked, above, grids }) => later(state, [found, grids[0]], [above, grids[1]], linked, (y, x) => this.#walked(`${y},${x}`)), { sizes: SHAPES })
-      .then(() => other && wanted && document.activeElement === heading && lead());
+    renew(
+      this.body,
+      async () => {
+        const [linked, above] = [await links(to, state, signal), await there(to, state, signal)];
+        return { linked, above, grids: await Promise.all([grid(this.layer, found), grid(to, above)]) };
+      },
+      ({ linked, above, grids }) =>
+        later(state, [found, grids[0]], [above, grids[1]], linked, (y, x) => this.#walked(`${y},${x}`)),
+      { sizes: SHAPES },
+    ).then(() => other && wanted && document.activeElement === heading && lead());
   }
 
   /** @param {string} from */

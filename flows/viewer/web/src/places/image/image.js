@@ -13,7 +13,10 @@ import { holding, renew } from './renew.js';
 /** @typedef {import('../../state/address.js').State} State */
 
 /** @type {[number, number][]} */
-const SHAPES = [[560, 420], [0, 120]];
+const SHAPES = [
+  [560, 420],
+  [0, 120],
+];
 
 export class ImagePlace {
   /** @param {{ root: HTMLElement, about: About }} place @param {File} [own] a picture that is none of the run's */
@@ -49,7 +52,9 @@ export class ImagePlace {
   async update(state) {
     this.state = state;
     const id = Number(state.what);
-    const layer = /** @type {LayerFacts} */ (this.about.layers.find((known) => known.name === layerOf(state, this.about)));
+    const layer = /** @type {LayerFacts} */ (
+      this.about.layers.find((known) => known.name === layerOf(state, this.about))
+    );
     title(this.own?.name ?? `image ${id}`, `${this.about.name}@${this.about.version}`);
     if (!this.page.isConnected) fill(this.root, this.page);
     const coming = id === this.id ? null : this.#another(state, id, layer);
@@ -63,12 +68,27 @@ export class ImagePlace {
     this.id = id;
     this.photo = this.#photo(id);
     if (!live() || !this.about.uploads) {
-      fill(this.apart, this.photo, h('p', { class: 'quiet section' }, live()
-        ? 'This viewer was started with --no-uploads: it does not run the model. Start it without, and the image is taken apart here.'
-        : `These are exported files without the model. To take the image apart: actlas view ${this.about.name}`));
+      fill(
+        this.apart,
+        this.photo,
+        h(
+          'p',
+          { class: 'quiet section' },
+          live()
+            ? 'This viewer was started with --no-uploads: it does not run the model. Start it without, and the image is taken apart here.'
+            : `These are exported files without the model. To take the image apart: actlas view ${this.about.name}`,
+        ),
+      );
     } else fill(this.apart);
     if (this.own) fill(this.head, ...ownFacts(state, layer, this.own));
-    else await coming(this.head, () => ask('image', { id }), (/** @type {ImageFacts} */ found) => facts(state, layer, found), [320, 36], [240, 24]);
+    else
+      await coming(
+        this.head,
+        () => ask('image', { id }),
+        (/** @type {ImageFacts} */ found) => facts(state, layer, found),
+        [320, 36],
+        [240, 24],
+      );
   }
 
   /** @param {State} state @param {number} id @param {LayerFacts} layer */
@@ -83,7 +103,12 @@ export class ImagePlace {
     this.question = question;
     this.#giveUp();
     if (of !== this.of) this.taken?.dropped();
-    await renew(this.apart, () => this.#explain(layer, asked(state), this.leaving.signal), (found) => this.#draw(question, of, layer, found), { sizes: SHAPES, wrong: (error, again) => this.#wrong(error, again) });
+    await renew(
+      this.apart,
+      () => this.#explain(layer, asked(state), this.leaving.signal),
+      (found) => this.#draw(question, of, layer, found),
+      { sizes: SHAPES, wrong: (error, again) => this.#wrong(error, again) },
+    );
   }
 
   /** @param {string} question @param {string} of @param {LayerFacts} layer @param {Explained} found */
@@ -95,7 +120,16 @@ export class ImagePlace {
       const hold = holding(this.apart);
       this.taken?.close();
       this.of = of;
-      this.taken = new Apart({ about: this.about, layer, image: /** @type {HTMLImageElement} */ (this.photo), ask: (...what) => this.#explain(...what) }, state, found);
+      this.taken = new Apart(
+        {
+          about: this.about,
+          layer,
+          image: /** @type {HTMLImageElement} */ (this.photo),
+          ask: (...what) => this.#explain(...what),
+        },
+        state,
+        found,
+      );
       fill(this.apart, this.taken.element);
       hold();
     }
@@ -107,11 +141,27 @@ export class ImagePlace {
     const words = error instanceof Error ? error.message : String(error);
     const { class: of = '', against = '' } = /** @type {State} */ (this.state).query;
     const out = (/** @type {string} */ line, /** @type {string} */ way, /** @type {Record<string, null>} */ change) =>
-      h('div', { class: 'failed', role: 'alert' }, h('p', {}, line), h('button', { class: 'button', onclick: () => turn(change) }, way));
-    if ((of || against) && /is the class itself/.test(words)) return out('A class cannot be held against itself.', 'Set it against nothing', { against: null });
+      h(
+        'div',
+        { class: 'failed', role: 'alert' },
+        h('p', {}, line),
+        h('button', { class: 'button', onclick: () => turn(change) }, way),
+      );
+    if ((of || against) && /is the class itself/.test(words))
+      return out('A class cannot be held against itself.', 'Set it against nothing', { against: null });
     const unknown = [against, of].find((one) => one && words.includes(one.replace(/^class:/, ''))) ?? of;
-    if (unknown && /no class names/.test(words)) return out(`The classes of this run have no names: “${unknown}” is none of their numbers.`, 'Show the strongest class', { class: null, against: null });
-    if (unknown && /has no class|write /.test(words)) return out(`The model has no class “${unknown}”${/; nearest: /.test(words) ? `; nearest are ${words.split('; nearest: ')[1]}` : ''}.`, 'Show the strongest class', { class: null, against: null });
+    if (unknown && /no class names/.test(words))
+      return out(
+        `The classes of this run have no names: “${unknown}” is none of their numbers.`,
+        'Show the strongest class',
+        { class: null, against: null },
+      );
+    if (unknown && /has no class|write /.test(words))
+      return out(
+        `The model has no class “${unknown}”${/; nearest: /.test(words) ? `; nearest are ${words.split('; nearest: ')[1]}` : ''}.`,
+        'Show the strongest class',
+        { class: null, against: null },
+      );
     return failed(error, again);
   }
 
@@ -130,19 +180,49 @@ export class ImagePlace {
   /** @param {number} id */
   #photo(id) {
     const words = this.own ? 'the picture of yours' : `image ${id}`;
-    const image = h('img', { src: this.shot ?? picture('photo', { id }), alt: words, class: 'photo-itself', onerror: () => image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')) });
+    const image = h('img', {
+      src: this.shot ?? picture('photo', { id }),
+      alt: words,
+      class: 'photo-itself',
+      onerror: () => image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')),
+    });
     return image;
   }
 
   /** @param {State} state @param {LayerFacts} layer */
   #steps(state, layer) {
     const hold = holding(this.tools);
-    const layers = h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...this.about.layers.map((known) =>
-      h('a', { href: href({ ...state, query: { ...state.query, layer: known.name, at: '', from: '' } }), 'data-keep': known.name, 'aria-current': known === layer ? 'true' : null }, known.name)));
+    const layers = h(
+      'nav',
+      { class: 'steps-layers', 'aria-label': 'layers' },
+      ...this.about.layers.map((known) =>
+        h(
+          'a',
+          {
+            href: href({ ...state, query: { ...state.query, layer: known.name, at: '', from: '' } }),
+            'data-keep': known.name,
+            'aria-current': known === layer ? 'true' : null,
+          },
+          known.name,
+        ),
+      ),
+    );
     const { own } = this;
     const words = 'Locate on the atlas';
-    const locate = own ? h('button', { class: 'button flat', onclick: () => dispatchEvent(new CustomEvent('locateown', { detail: own })) }, words)
-      : h('a', { class: 'button flat', href: href({ ...state, place: 'atlas', what: layer.name, query: { locate: state.what } }) }, words);
+    const locate = own
+      ? h(
+          'button',
+          { class: 'button flat', onclick: () => dispatchEvent(new CustomEvent('locateown', { detail: own })) },
+          words,
+        )
+      : h(
+          'a',
+          {
+            class: 'button flat',
+            href: href({ ...state, place: 'atlas', what: layer.name, query: { locate: state.what } }),
+          },
+          words,
+        );
     fill(this.tools, layers, live() && this.about.uploads && locate);
     hold();
   }
@@ -152,8 +232,15 @@ export class ImagePlace {
     const key = JSON.stringify([this.id, layer.name, words]);
     const known = this.asked.get(key);
     if (known) return known;
-    const found = send('explain', { layer: layer.name, ...(this.own ? {} : { id: this.id }), ...words }, this.own ?? new Blob([]), leaving);
-    const forget = () => { if (this.asked.get(key) === found) this.asked.delete(key); };
+    const found = send(
+      'explain',
+      { layer: layer.name, ...(this.own ? {} : { id: this.id }), ...words },
+      this.own ?? new Blob([]),
+      leaving,
+    );
+    const forget = () => {
+      if (this.asked.get(key) === found) this.asked.delete(key);
+    };
     this.asked.set(key, found);
     leaving.addEventListener('abort', forget);
     found.then(() => leaving.removeEventListener('abort', forget), forget);
@@ -164,13 +251,25 @@ export class ImagePlace {
 /** @param {State} state @param {LayerFacts} layer @param {ImageFacts} found */
 function facts(state, layer, found) {
   const size = found.width && found.height ? `${found.width} × ${found.height} px` : 'size not known';
-  const label = found.label ? h('a', { href: href({ ...state, place: 'units', what: layer.name, query: { label: found.label } }) }, found.label) : 'no label';
-  return [h('h1', { class: 'title' }, found.key), h('p', { class: 'lead' }, label, ` · ${size} · image ${found.image_id}`),
-    found.reason && h('p', { class: 'note' }, `This image was not used: ${found.reason}.`)];
+  const label = found.label
+    ? h('a', { href: href({ ...state, place: 'units', what: layer.name, query: { label: found.label } }) }, found.label)
+    : 'no label';
+  return [
+    h('h1', { class: 'title' }, found.key),
+    h('p', { class: 'lead' }, label, ` · ${size} · image ${found.image_id}`),
+    found.reason && h('p', { class: 'note' }, `This image was not used: ${found.reason}.`),
+  ];
 }
 
 /** What is known of a picture that is none of the run's. @param {State} state @param {LayerFacts} layer @param {File} own */
 function ownFacts(state, layer, own) {
-  return [h('h1', { class: 'title' }, own.name), h('p', { class: 'lead' }, 'A picture of yours: it is looked at, and not kept. ',
-    h('a', { href: href({ ...state, what: '', query: { layer: layer.name } }) }, 'All images of the run'))];
+  return [
+    h('h1', { class: 'title' }, own.name),
+    h(
+      'p',
+      { class: 'lead' },
+      'A picture of yours: it is looked at, and not kept. ',
+      h('a', { href: href({ ...state, what: '', query: { layer: layer.name } }) }, 'All images of the run'),
+    ),
+  ];
 }

@@ -36,18 +36,45 @@ export class ImagesPlace {
     [this.drawn, this.gone] = [true, gone];
     const heading = h('h1', { class: 'title' }, 'Images');
     if (!live()) {
-      return fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, `These are exported files without the images. To choose one and take it apart: actlas view ${this.about.name}`)));
+      return fill(
+        this.root,
+        h(
+          'div',
+          { class: 'page' },
+          heading,
+          h(
+            'p',
+            {},
+            `These are exported files without the images. To choose one and take it apart: actlas view ${this.about.name}`,
+          ),
+        ),
+      );
     }
     const { layer } = state.query;
-    const { field, told, body } = chooser(state.query.text ?? '', (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }), (text) => turn({ text: text || null }, { replace: true, quiet: true }));
+    const { field, told, body } = chooser(
+      state.query.text ?? '',
+      (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }),
+      (text) => turn({ text: text || null }, { replace: true, quiet: true }),
+    );
     const mine = ownFile((file) => this.take(file));
     const words = 'Choose one to take it apart: what each layer sees where, and what speaks for a class.';
     this.said = h('div');
-    fill(this.root, h('div', { class: 'page wide' },
-      h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, field)),
-      h('p', {}, this.about.uploads ? `${words} Or drop a picture of yours anywhere on this page.` : words),
-      gone && this.about.uploads && h('p', { class: 'note', role: 'status' }, `${gone} was not kept; choose it again.`),
-      this.about.uploads && h('p', {}, mine.button, mine.field), this.said, told, body));
+    fill(
+      this.root,
+      h(
+        'div',
+        { class: 'page wide' },
+        h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, field)),
+        h('p', {}, this.about.uploads ? `${words} Or drop a picture of yours anywhere on this page.` : words),
+        gone &&
+          this.about.uploads &&
+          h('p', { class: 'note', role: 'status' }, `${gone} was not kept; choose it again.`),
+        this.about.uploads && h('p', {}, mine.button, mine.field),
+        this.said,
+        told,
+        body,
+      ),
+    );
     if (gone) say(`${gone} was not kept; choose it again.`);
   }
 

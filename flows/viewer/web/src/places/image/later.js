@@ -31,30 +31,74 @@ export function later(state, [found, grid], [there, above], links, walked) {
   const show = (/** @type {number} */ y, /** @type {number} */ x) => {
     const [py, px] = [Math.floor((y / found.grid.rows) * parts[0]), Math.floor((x / found.grid.cols) * parts[1])];
     const strongest = ends(links.positions[py][px]);
-    lines.replaceChildren(...strongest.flatMap((end) => line(sizes, [(py + 0.5) / parts[0], (px + 0.5) / parts[1]], end)));
+    lines.replaceChildren(
+      ...strongest.flatMap((end) => line(sizes, [(py + 0.5) / parts[0], (px + 0.5) / parts[1]], end)),
+    );
     words.textContent = `Position ${y},${x} of ${links.layer} ${strongest.map((end) => `${end.effect < 0 ? 'holds back' : 'drives'} ${end.y},${end.x} of ${links.to} by ${number(Math.abs(end.effect))}`).join(', ')}.`;
   };
   if (!grid || !above) return [missing('One of the two layers has no icons.', undefined)];
-  const left = new Mosaic(found, grid, (y, x) => { show(y, x); walked(y, x); }, { side: SIDE, words: `What ${links.layer} sees, and what it moves in ${links.to}` });
+  const left = new Mosaic(
+    found,
+    grid,
+    (y, x) => {
+      show(y, x);
+      walked(y, x);
+    },
+    { side: SIDE, words: `What ${links.layer} sees, and what it moves in ${links.to}` },
+  );
   const [y, x] = strongestPart(links.positions);
-  const first = placed(state.query.from, found.grid.rows, found.grid.cols) ?? [Math.floor((y / parts[0]) * found.grid.rows), Math.floor((x / parts[1]) * found.grid.cols)];
+  const first = placed(state.query.from, found.grid.rows, found.grid.cols) ?? [
+    Math.floor((y / parts[0]) * found.grid.rows),
+    Math.floor((x / parts[1]) * found.grid.cols),
+  ];
   left.mark(first[0], first[1]);
   show(first[0], first[1]);
   return [
     h('p', { class: 'quiet small' }, lineKey('for'), 'drives', lineKey('against'), 'holds back, dashed'),
-    h('div', { class: 'two-mosaics' }, left.element, new Mosaic(there, above, () => {}, { side: SIDE }).element, lines), words,
-    h('p', { class: 'quiet small wide-only' }, 'Point at a position on the left, or walk there by the arrow keys: arrows lead to what it moves most on the right.'),
+    h('div', { class: 'two-mosaics' }, left.element, new Mosaic(there, above, () => {}, { side: SIDE }).element, lines),
+    words,
+    h(
+      'p',
+      { class: 'quiet small wide-only' },
+      'Point at a position on the left, or walk there by the arrow keys: arrows lead to what it moves most on the right.',
+    ),
     h('h3', { class: 'quiet small' }, `Units of ${links.to} that speak most for the class, and what drives them here`),
-    drivers(state, links)];
+    drivers(state, links),
+  ];
 }
 
 /** @param {import('../../state/address.js').State} state @param {Linked} links */
 function drivers(state, links) {
   const most = Math.max(...links.drivers.flatMap((row) => row.drivers.map((driver) => Math.abs(driver.effect))), 1e-9);
-  return h('ul', { class: 'drivers' }, ...links.drivers.map((row) => h('li', {},
-    h('a', { class: 'driven', href: hrefOf(state, links.to, row.unit) }, face(links.to, row.unit, 64), h('span', { class: 'chip-name' }, String(row.unit))),
-    h('ul', { class: 'links narrow' }, ...row.drivers.map((driver) => h('li', { class: 'speaker' },
-      chip(state, links.layer, driver.unit), swing(driver.effect / most), h('span', { class: 'num' }, signed(driver.effect))))))));
+  return h(
+    'ul',
+    { class: 'drivers' },
+    ...links.drivers.map((row) =>
+      h(
+        'li',
+        {},
+        h(
+          'a',
+          { class: 'driven', href: hrefOf(state, links.to, row.unit) },
+          face(links.to, row.unit, 64),
+          h('span', { class: 'chip-name' }, String(row.unit)),
+        ),
+        h(
+          'ul',
+          { class: 'links narrow' },
+          ...row.drivers.map((driver) =>
+            h(
+              'li',
+              { class: 'speaker' },
+              chip(state, links.layer, driver.unit),
+              swing(driver.effect / most),
+              h('span', { class: 'num' }, signed(driver.effect)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** @param {import('../../state/address.js').State} state @param {string} layer @param {number} unit */
@@ -62,24 +106,34 @@ const hrefOf = (state, layer, unit) => chip(state, layer, unit).href;
 
 /** The parts that are moved most, either way. @param {number[][]} effects */
 function ends(effects) {
-  return effects.flatMap((row, y) => row.map((effect, x) => ({ y, x, effect, rows: effects.length, cols: row.length })))
-    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, MOST).filter((end, _, all) => Math.abs(end.effect) >= LEAST * Math.abs(all[0].effect));
+  return effects
+    .flatMap((row, y) => row.map((effect, x) => ({ y, x, effect, rows: effects.length, cols: row.length })))
+    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect))
+    .slice(0, MOST)
+    .filter((end, _, all) => Math.abs(end.effect) >= LEAST * Math.abs(all[0].effect));
 }
 
 /** @param {number[][][][]} positions */
 function strongestPart(positions) {
   let best = [0, 0];
   let most = -1;
-  positions.forEach((line, y) => line.forEach((effects, x) => {
-    const found = Math.max(...effects.flat().map(Math.abs));
-    if (found > most) [best, most] = [[y, x], found];
-  }));
+  positions.forEach((line, y) =>
+    line.forEach((effects, x) => {
+      const found = Math.max(...effects.flat().map(Math.abs));
+      if (found > most) [best, most] = [[y, x], found];
+    }),
+  );
   return best;
 }
 
 /** @param {'for' | 'against'} kind */
-const lineKey = (kind) => s('svg', { class: 'line-key', viewBox: '0 0 30 12', width: 30, height: 12, 'aria-hidden': 'true' },
-  s('path', { class: `link-line ${kind}`, d: 'M0 6H22' }), s('circle', { class: `link-end ${kind}`, cx: 25, cy: 6, r: 3.5 }));
+const lineKey = (kind) =>
+  s(
+    'svg',
+    { class: 'line-key', viewBox: '0 0 30 12', width: 30, height: 12, 'aria-hidden': 'true' },
+    s('path', { class: `link-line ${kind}`, d: 'M0 6H22' }),
+    s('circle', { class: `link-end ${kind}`, cx: 25, cy: 6, r: 3.5 }),
+  );
 
 /** The width and the height of a mosaic: its places are whole pixels. @param {Explained} found */
 function sized({ grid: { rows, cols } }) {
@@ -90,9 +144,17 @@ function sized({ grid: { rows, cols } }) {
 /** @param {{ width: number, height: number }[]} sizes of both mosaics, left and right @param {[number, number]} from as parts of the left one @param {ReturnType<typeof ends>[number]} end */
 function line([left, right], [y, x], end) {
   const start = [x * left.width, y * left.height];
-  const stop = [2 * SIDE + BETWEEN - right.width + ((end.x + 0.5) / end.cols) * right.width, ((end.y + 0.5) / end.rows) * right.height];
+  const stop = [
+    2 * SIDE + BETWEEN - right.width + ((end.x + 0.5) / end.cols) * right.width,
+    ((end.y + 0.5) / end.rows) * right.height,
+  ];
   const middle = SIDE + BETWEEN / 2;
   const kind = end.effect < 0 ? 'against' : 'for';
-  return [s('path', { class: `link-line ${kind}`, d: `M${start[0]} ${start[1]}C${middle} ${start[1]} ${middle} ${stop[1]} ${stop[0]} ${stop[1]}` }),
-    s('circle', { class: `link-end ${kind}`, cx: stop[0], cy: stop[1], r: 5 })];
+  return [
+    s('path', {
+      class: `link-line ${kind}`,
+      d: `M${start[0]} ${start[1]}C${middle} ${start[1]} ${middle} ${stop[1]} ${stop[0]} ${stop[1]}`,
+    }),
+    s('circle', { class: `link-end ${kind}`, cx: stop[0], cy: stop[1], r: 5 }),
+  ];
 }

@@ -16,7 +16,12 @@ export class Mosaic {
   constructor(found, grid, show, { side = MOSAIC, words } = {}) {
     const { rows, cols, cells } = found.grid;
     const wide = Math.floor(side / cols);
-    const named = words && { tabindex: 0, role: 'application', 'aria-label': `${words}. Arrow keys walk the ${rows} × ${cols} positions.`, 'data-keep': 'mosaic' };
+    const named = words && {
+      tabindex: 0,
+      role: 'application',
+      'aria-label': `${words}. Arrow keys walk the ${rows} × ${cols} positions.`,
+      'data-keep': 'mosaic',
+    };
     this.element = h('div', { class: 'mosaic-in', ...(named || { 'aria-hidden': 'true' }) });
     this.element.style.gridTemplateColumns = `repeat(${cols}, ${wide}px)`;
     this.at = { y: -1, x: -1 };
@@ -32,13 +37,14 @@ export class Mosaic {
         this.element.append(place);
       }
     }
-    if (words) this.element.addEventListener('keydown', (event) => {
-      const next = walked(event.key, this.at, rows, cols);
-      if (!next) return;
-      event.preventDefault();
-      event.stopPropagation();
-      this.#go(...next, show);
-    });
+    if (words)
+      this.element.addEventListener('keydown', (event) => {
+        const next = walked(event.key, this.at, rows, cols);
+        if (!next) return;
+        event.preventDefault();
+        event.stopPropagation();
+        this.#go(...next, show);
+      });
   }
 
   /** @param {number} y @param {number} x @param {(y: number, x: number) => void} show */

@@ -27,7 +27,10 @@ export class Over {
     this.ask = ask;
     this.grid = grid;
     this.caption = h('span', { role: 'status' });
-    this.tools = choice((mix) => { positions.mix = mix / 100; positions.draw(); });
+    this.tools = choice((mix) => {
+      positions.mix = mix / 100;
+      positions.draw();
+    });
     this.leaving = new AbortController();
     this.shown = '';
     this.key = '';
@@ -62,7 +65,11 @@ export class Over {
     this.laid = { picture: null, against: null, values: null };
     fill(this.caption, CAPTIONS[this.shown] ?? 'Waiting for the model …');
     if (this.shown === 'speaks') {
-      fill(this.caption, `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` rather than “${short(found.versus.name)}”` : ''} at each position. `, signs());
+      fill(
+        this.caption,
+        `Coloured by what speaks for “${short(found.target.name)}”${found.versus ? ` rather than “${short(found.versus.name)}”` : ''} at each position. `,
+        signs(),
+      );
       this.laid.values = scaled(found.attribution.blocks);
     } else if (this.shown === 'groups') this.laid.picture = grouped(pooled);
     else if (this.shown === 'icons') this.#icons(found);
@@ -85,16 +92,27 @@ export class Over {
       const salient = /** @type {Salient} */ (await this.ask({ method, ...(of ? { of } : {}) }, leaving));
       if (leaving.aborted) return;
       this.salient = salient;
-      fill(this.caption, `How much each pixel moves the score of “${short(salient.target.name)}”, ${number(salient.score)}, by ${salient.method}. `, salient.signed && signs());
+      fill(
+        this.caption,
+        `How much each pixel moves the score of “${short(salient.target.name)}”, ${number(salient.score)}, by ${salient.method}. `,
+        salient.signed && signs(),
+      );
       this.#heated(salient);
     } catch (error) {
       if (leaving.aborted) return;
       const words = error instanceof Error ? error.message : String(error);
-      const again = h('button', { class: 'link', onclick: () => {
-        fill(this.caption, 'Waiting for the model …');
-        this.tools.select.focus({ preventScroll: true });
-        this.#saliency(method, of, leaving);
-      } }, 'Try again');
+      const again = h(
+        'button',
+        {
+          class: 'link',
+          onclick: () => {
+            fill(this.caption, 'Waiting for the model …');
+            this.tools.select.focus({ preventScroll: true });
+            this.#saliency(method, of, leaving);
+          },
+        },
+        'Try again',
+      );
       fill(this.caption, `${sentence(words)} `, again);
     }
   }

@@ -27,11 +27,31 @@ export const HUES = [250, 50, 150, 330, 95, 200, 15, 290];
 
 /** The choice of what is laid over, and the slider from photo to it. @param {(mix: number) => void} mixed */
 export function choice(mixed) {
-  const select = h('select', { id: 'laid', 'data-keep': 'laid', onchange: () => turn({ show: select.value === 'speaks' ? null : select.value }) },
-    ...SHOWN.map(([value, words]) => h('option', { value }, words)));
-  const slider = h('input', { type: 'range', id: 'mix', min: 0, max: 100, 'data-keep': 'mix', 'aria-label': 'from the photo to what is laid over it',
-    oninput: () => mixed(Number(slider.value)), onchange: () => turn({ mix: slider.value === '70' ? null : slider.value }, { replace: true, quiet: true }) });
-  const element = h('div', { class: 'laid' }, h('label', { class: 'tool', for: 'laid' }, h('span', { class: 'quiet' }, 'Over it'), select), h('span', { class: 'slider' }, h('span', { class: 'quiet small' }, 'photo'), slider));
+  const select = h(
+    'select',
+    {
+      id: 'laid',
+      'data-keep': 'laid',
+      onchange: () => turn({ show: select.value === 'speaks' ? null : select.value }),
+    },
+    ...SHOWN.map(([value, words]) => h('option', { value }, words)),
+  );
+  const slider = h('input', {
+    type: 'range',
+    id: 'mix',
+    min: 0,
+    max: 100,
+    'data-keep': 'mix',
+    'aria-label': 'from the photo to what is laid over it',
+    oninput: () => mixed(Number(slider.value)),
+    onchange: () => turn({ mix: slider.value === '70' ? null : slider.value }, { replace: true, quiet: true }),
+  });
+  const element = h(
+    'div',
+    { class: 'laid' },
+    h('label', { class: 'tool', for: 'laid' }, h('span', { class: 'quiet' }, 'Over it'), select),
+    h('span', { class: 'slider' }, h('span', { class: 'quiet small' }, 'photo'), slider),
+  );
   return { element, select, slider };
 }
 
@@ -42,8 +62,13 @@ export function heat(found) {
   const canvas = h('canvas', { width: found.cols, height: found.rows });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   const data = context.createImageData(found.cols, found.rows);
-  const [positive, negative] = [rgb(colour(found.signed ? '--for' : '--against')), rgb(colour(found.signed ? '--against' : '--for'))];
-  values.forEach((value, i) => data.data.set([...(value < 0 ? negative : positive), Math.min(255, Math.abs(value) * 2)], 4 * i));
+  const [positive, negative] = [
+    rgb(colour(found.signed ? '--for' : '--against')),
+    rgb(colour(found.signed ? '--against' : '--for')),
+  ];
+  values.forEach((value, i) =>
+    data.data.set([...(value < 0 ? negative : positive), Math.min(255, Math.abs(value) * 2)], 4 * i),
+  );
   context.putImageData(data, 0, 0);
   return canvas;
 }
@@ -55,12 +80,16 @@ export function againstOf(found) {
   const each = Math.max(1, Math.round(Math.max(found.rows, found.cols) / TOGETHER));
   const [rows, cols] = [Math.ceil(found.rows / each), Math.ceil(found.cols / each)];
   const sums = new Float32Array(rows * cols);
-  values.forEach((value, i) => { sums[Math.floor(Math.floor(i / found.cols) / each) * cols + Math.floor((i % found.cols) / each)] += value; });
+  values.forEach((value, i) => {
+    sums[Math.floor(Math.floor(i / found.cols) / each) * cols + Math.floor((i % found.cols) / each)] += value;
+  });
   const most = sums.reduce((largest, sum) => Math.max(largest, Math.abs(sum)), 1e-9);
   const canvas = h('canvas', { width: cols, height: rows });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   const data = context.createImageData(cols, rows);
-  sums.forEach((sum, i) => { data.data[4 * i + 3] = sum < -FAINT * most ? 255 * Math.min(1, 0.35 - 0.6 * (sum / most)) : 0; });
+  sums.forEach((sum, i) => {
+    data.data[4 * i + 3] = sum < -FAINT * most ? 255 * Math.min(1, 0.35 - 0.6 * (sum / most)) : 0;
+  });
   context.putImageData(data, 0, 0);
   return canvas;
 }
@@ -79,15 +108,17 @@ export function icons(found, grid, arrived) {
   const side = Math.max(12, Math.floor(560 / cols));
   const sheet = h('canvas', { width: cols * side, height: rows * side });
   const context = /** @type {CanvasRenderingContext2D} */ (sheet.getContext('2d'));
-  cells?.forEach((line, y) => line.forEach(([row, col], x) => {
-    const i = grid.at(row, col);
-    if (i < 0) return;
-    const one = h('canvas', { width: side, height: side });
-    drawIcon(one, grid, i, undefined, () => {
-      context.drawImage(one, x * side, y * side);
-      arrived();
-    });
-  }));
+  cells?.forEach((line, y) =>
+    line.forEach(([row, col], x) => {
+      const i = grid.at(row, col);
+      if (i < 0) return;
+      const one = h('canvas', { width: side, height: side });
+      drawIcon(one, grid, i, undefined, () => {
+        context.drawImage(one, x * side, y * side);
+        arrived();
+      });
+    }),
+  );
   return sheet;
 }
 

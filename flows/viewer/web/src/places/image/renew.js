@@ -51,11 +51,15 @@ export function holding(box) {
   return () => {
     if (control.isConnected && document.activeElement === control) return;
     const all = controls(box);
-    const same = control.isConnected ? control : all.find((one) => control.dataset.keep && one.dataset.keep === control.dataset.keep);
-    const next = same ?? all[Math.min(at, all.length - 1)] ?? /** @type {HTMLElement | null} */ (document.querySelector('main'));
+    const same = control.isConnected
+      ? control
+      : all.find((one) => control.dataset.keep && one.dataset.keep === control.dataset.keep);
+    const next =
+      same ?? all[Math.min(at, all.length - 1)] ?? /** @type {HTMLElement | null} */ (document.querySelector('main'));
     next?.focus({ preventScroll: true });
   };
 }
 
 /** @param {HTMLElement} box */
-const controls = (box) => /** @type {HTMLElement[]} */ ([...box.querySelectorAll('a, button, input, select, [tabindex]')]);
+const controls = (box) =>
+  /** @type {HTMLElement[]} */ ([...box.querySelectorAll('a, button, input, select, [tabindex]')]);

@@ -10,7 +10,11 @@ import { failed } from '../../ui/components.js';
 /** Pictures that were drawn, by run, unit and side: each is made an address once. @type {Map<string, { method: string, addresses: Map<number, string> }>} */
 const drawn = new Map();
 
-const WHAT = { positive: 'what in it drives the unit', negative: 'what in it drives the unit down', range: 'what in it drives the unit' };
+const WHAT = {
+  positive: 'what in it drives the unit',
+  negative: 'what in it drives the unit down',
+  range: 'what in it drives the unit',
+};
 
 /**
  * Lay gradients over patches, which are links with their number in `data-patch`, and say how below them.
@@ -22,14 +26,18 @@ const WHAT = { positive: 'what in it drives the unit', negative: 'what in it dri
  */
 export function gradients(patches, which, method, about, leaving) {
   const told = h('p', { class: 'quiet small', role: 'status' });
-  const wanting = () => [...patches.querySelectorAll('a[data-patch]')].filter((patch) => !patch.querySelector('.gradient'));
-  const how = (/** @type {string} */ by) => { told.textContent = `Hover or focus a patch: ${WHAT[which.side]} (${by}).`; };
+  const wanting = () =>
+    [...patches.querySelectorAll('a[data-patch]')].filter((patch) => !patch.querySelector('.gradient'));
+  const how = (/** @type {string} */ by) => {
+    told.textContent = `Hover or focus a patch: ${WHAT[which.side]} (${by}).`;
+  };
   const known = drawn.get(keyOf(which, about));
   if (known) lay(wanting(), known.addresses);
   const can = live() && about.uploads;
   if (known || (method && (!can || !wanting().length))) how(known?.method ?? /** @type {string} */ (method));
   else if (!patches.querySelector('a[data-patch]')) return null;
-  else if (!can) told.textContent = `To see ${WHAT[which.side]} the model must be asked: ${live() ? 'start the viewer without --no-uploads' : `actlas view ${about.name}`}.`;
+  else if (!can)
+    told.textContent = `To see ${WHAT[which.side]} the model must be asked: ${live() ? 'start the viewer without --no-uploads' : `actlas view ${about.name}`}.`;
   else {
     told.textContent = `Hover or focus a patch, and the model draws ${WHAT[which.side]}.`;
     const ask = async () => {
@@ -38,7 +46,10 @@ export function gradients(patches, which, method, about, leaving) {
       told.textContent = 'The model draws the gradients of these patches …';
       try {
         const found = /** @type {DrawnGradients} */ (await study('gradients', which, leaving));
-        const made = { method: found.method, addresses: new Map(found.gradients.map(({ number, picture }) => [number, address(picture)])) };
+        const made = {
+          method: found.method,
+          addresses: new Map(found.gradients.map(({ number, picture }) => [number, address(picture)])),
+        };
         drawn.set(keyOf(which, about), made);
         lay(wanting(), made.addresses);
         how(made.method);
@@ -69,4 +80,7 @@ function lay(patches, addresses) {
 const keyOf = ({ layer, unit, side }, about) => `${about.name}@${about.address} ${layer}:${unit} ${side}`;
 
 /** @param {string} picture in base64 */
-const address = (picture) => URL.createObjectURL(new Blob([Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0))], { type: 'image/png' }));
+const address = (picture) =>
+  URL.createObjectURL(
+    new Blob([Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0))], { type: 'image/png' }),
+  );

@@ -20,14 +20,39 @@ const REST = 250;
 /** @param {import('../../state/address.js').State} state @param {Card} card @param {About} about */
 export function influence(state, card, about) {
   if (!card.drives && !card.driven) {
-    if (about.missing.influence) return section('Influence', missing('This run has no influence yet.', about.missing.influence));
-    return section('Influence', h('p', { class: 'quiet' }, 'No other layer’s units are among those that this one drives, or is driven by, most.'));
+    if (about.missing.influence)
+      return section('Influence', missing('This run has no influence yet.', about.missing.influence));
+    return section(
+      'Influence',
+      h('p', { class: 'quiet' }, 'No other layer’s units are among those that this one drives, or is driven by, most.'),
+    );
   }
   const carried = new Carried(about);
-  return h('div', { class: 'influence' },
-    card.driven && side(state, card, `Driven by units of ${card.driven.layer}`, String(card.driven.layer), card.driven, carried, true),
-    card.drives?.later_layer && side(state, card, `Drives units of ${card.drives.later_layer}`, card.drives.later_layer, card.drives, carried, false),
-    carried.element);
+  return h(
+    'div',
+    { class: 'influence' },
+    card.driven &&
+      side(
+        state,
+        card,
+        `Driven by units of ${card.driven.layer}`,
+        String(card.driven.layer),
+        card.driven,
+        carried,
+        true,
+      ),
+    card.drives?.later_layer &&
+      side(
+        state,
+        card,
+        `Drives units of ${card.drives.later_layer}`,
+        card.drives.later_layer,
+        card.drives,
+        carried,
+        false,
+      ),
+    carried.element,
+  );
 }
 
 /**
@@ -35,15 +60,42 @@ export function influence(state, card, about) {
  * @param {Pick<Effects, 'exciting' | 'inhibiting'>} effects @param {Carried} carried @param {boolean} backwards
  */
 function side(state, card, words, layer, effects, carried, backwards) {
-  const rows = [...effects.exciting, ...effects.inhibiting].sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence)).slice(0, MOST);
+  const rows = [...effects.exciting, ...effects.inhibiting]
+    .sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence))
+    .slice(0, MOST);
   const most = Math.max(...rows.map((row) => Math.abs(row.influence)), 1e-12);
   const way = [...trailOf(state, carried.about), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
-  return section(words, h('ul', { class: 'links' }, ...rows.map((effect) => {
-    const [here, other] = [{ layer: card.layer, unit: card.unit }, { layer, unit: effect.unit }];
-    const point = () => carried.show({ from: backwards ? other : here, to: backwards ? here : other, other, effect });
-    return h('li', {}, h('a', { href: href({ ...state, place: 'unit', what: `${layer}:${effect.unit}`, query: { trail: way } }), onpointerenter: point, onfocus: point },
-      face(layer, effect.unit, 40), h('span', { class: 'chip-name' }, String(effect.unit)), swing(effect.influence / most), h('span', { class: 'num' }, signed(effect.influence))));
-  })));
+  return section(
+    words,
+    h(
+      'ul',
+      { class: 'links' },
+      ...rows.map((effect) => {
+        const [here, other] = [
+          { layer: card.layer, unit: card.unit },
+          { layer, unit: effect.unit },
+        ];
+        const point = () =>
+          carried.show({ from: backwards ? other : here, to: backwards ? here : other, other, effect });
+        return h(
+          'li',
+          {},
+          h(
+            'a',
+            {
+              href: href({ ...state, place: 'unit', what: `${layer}:${effect.unit}`, query: { trail: way } }),
+              onpointerenter: point,
+              onfocus: point,
+            },
+            face(layer, effect.unit, 40),
+            h('span', { class: 'chip-name' }, String(effect.unit)),
+            swing(effect.influence / most),
+            h('span', { class: 'num' }, signed(effect.influence)),
+          ),
+        );
+      }),
+    ),
+  );
 }
 
 /** The link that is pointed at: the other unit's picture, large, and the patches that carry it, lit. */
@@ -51,7 +103,11 @@ class Carried {
   /** @param {About} about */
   constructor(about) {
     this.about = about;
-    this.element = h('div', { class: 'carried' }, h('p', { class: 'quiet small' }, 'Point at a link, and the patches that carry it are lit.'));
+    this.element = h(
+      'div',
+      { class: 'carried' },
+      h('p', { class: 'quiet small' }, 'Point at a link, and the patches that carry it are lit.'),
+    );
     /** @type {Link | null} */
     this.link = null;
   }
@@ -63,11 +119,17 @@ class Carried {
     clearTimeout(this.resting);
     const [from] = await Promise.all([ask('unit', link.from), ask('unit', link.other)]).catch(() => [null]);
     if (this.link !== link || !from) return;
-    const shots = /** @type {Unit} */ (from).positive.patches.filter((patch) => patch.rank < from.positive.pictures && patch.value !== 0).slice(0, MOST).map((patch) => new Shot(link, patch));
+    const shots = /** @type {Unit} */ (from).positive.patches
+      .filter((patch) => patch.rank < from.positive.pictures && patch.value !== 0)
+      .slice(0, MOST)
+      .map((patch) => new Shot(link, patch));
     const told = h('div', { class: 'small quiet' });
     fill(this.element, this.#head(link), h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element)), told);
-    if (!live()) told.textContent = `How strongly each patch carries it, the model must be asked: actlas view ${this.about.name}`;
-    else if (!this.about.uploads) told.textContent = 'How strongly each patch carries it, the model must be asked: this viewer was started with --no-uploads.';
+    if (!live())
+      told.textContent = `How strongly each patch carries it, the model must be asked: actlas view ${this.about.name}`;
+    else if (!this.about.uploads)
+      told.textContent =
+        'How strongly each patch carries it, the model must be asked: this viewer was started with --no-uploads.';
     else {
       told.textContent = 'Asking the model …';
       this.resting = setTimeout(() => this.#light(link, shots, told), REST);
@@ -77,10 +139,30 @@ class Carried {
   /** @param {Link} link */
   #head({ from, to, other, effect }) {
     const facts = this.about.layers.find((layer) => layer.name === other.layer);
-    const large = facts?.has.includes('gallery') ? picture('synthetic', { layer: other.layer, unit: other.unit }) : picture('patch', { layer: other.layer, unit: other.unit, sign: 'positive', rank: 0 });
-    return h('figure', { class: 'carried-head' }, image(large, `unit ${other.unit} of ${other.layer}`, 128), h('figcaption', {},
-      h('b', {}, `${from.layer}:${from.unit} `, h('span', {}, effect.influence < 0 ? 'inhibits' : 'excites'), ` ${to.layer}:${to.unit}`),
-      h('span', { class: 'quiet small' }, `${signed(effect.influence)} on average, of the same sign on ${percent(effect.agreement)} of its strongest patches`)));
+    const large = facts?.has.includes('gallery')
+      ? picture('synthetic', { layer: other.layer, unit: other.unit })
+      : picture('patch', { layer: other.layer, unit: other.unit, sign: 'positive', rank: 0 });
+    return h(
+      'figure',
+      { class: 'carried-head' },
+      image(large, `unit ${other.unit} of ${other.layer}`, 128),
+      h(
+        'figcaption',
+        {},
+        h(
+          'b',
+          {},
+          `${from.layer}:${from.unit} `,
+          h('span', {}, effect.influence < 0 ? 'inhibits' : 'excites'),
+          ` ${to.layer}:${to.unit}`,
+        ),
+        h(
+          'span',
+          { class: 'quiet small' },
+          `${signed(effect.influence)} on average, of the same sign on ${percent(effect.agreement)} of its strongest patches`,
+        ),
+      ),
+    );
   }
 
   /** @param {Link} link @param {Shot[]} shots @param {HTMLElement} told */
@@ -91,11 +173,19 @@ class Carried {
       const row = found.links.find((one) => one.unit === link.to.unit);
       const effects = new Map(found.patches.map((patch, i) => [patch.rank, row?.effects[i] ?? null]));
       const most = Math.max(...[...effects.values()].map((effect) => Math.abs(effect ?? 0)), 1e-12);
-      const lit = shots.filter((shot) => shot.light(effects.get(shot.rank) ?? null, most, link.effect.influence)).length;
+      const lit = shots.filter((shot) =>
+        shot.light(effects.get(shot.rank) ?? null, most, link.effect.influence),
+      ).length;
       told.textContent = `Lit: the patches of ${link.from.layer}:${link.from.unit} that carry at least half of what the strongest does.`;
-      say(`${link.from.layer} ${link.from.unit} ${link.effect.influence < 0 ? 'inhibits' : 'excites'} ${link.to.layer} ${link.to.unit}; ${lit} of its ${shots.length} patches carry it.`);
+      say(
+        `${link.from.layer} ${link.from.unit} ${link.effect.influence < 0 ? 'inhibits' : 'excites'} ${link.to.layer} ${link.to.unit}; ${lit} of its ${shots.length} patches carry it.`,
+      );
     } catch (error) {
-      if (this.link === link) fill(told, failed(error, () => this.#light(link, shots, told)));
+      if (this.link === link)
+        fill(
+          told,
+          failed(error, () => this.#light(link, shots, told)),
+        );
     }
   }
 }
@@ -106,7 +196,15 @@ class Shot {
   constructor({ from }, patch) {
     this.rank = patch.rank;
     this.value = h('span', { class: 'num small' }, '–');
-    this.element = h('li', {}, image(picture('patch', { layer: from.layer, unit: from.unit, sign: 'positive', rank: patch.rank }), patch.label || 'no label'), this.value);
+    this.element = h(
+      'li',
+      {},
+      image(
+        picture('patch', { layer: from.layer, unit: from.unit, sign: 'positive', rank: patch.rank }),
+        patch.label || 'no label',
+      ),
+      this.value,
+    );
   }
 
   /** Light it by its part in the link; tell whether it carries it. @param {number | null} effect @param {number} most @param {number} influence */
