@@ -174,7 +174,7 @@ def test_an_image_is_chosen_and_found(page: viewing.Page) -> None:
     assert 0 < len(shown) < 40
     assert all("stripes" in text for text in shown)
     page.see("input.field[type=search]").fill("zebra")
-    page.see("text=No image is called that").wait_for()
+    page.see("text=No match.").wait_for()
 
 
 def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.Page) -> None:

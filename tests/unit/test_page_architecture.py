@@ -75,7 +75,9 @@ def test_mutant_a_circle_is_seen() -> None:
 
 
 def test_mutant_a_long_file_is_seen() -> None:
-    assert too_long({"styles/map.css": "\n" * LONGEST, "ui/dom.js": "\n" * (LONGEST + 1)}) == [("ui/dom.js", LONGEST + 1)]
+    assert too_long({"styles/map.css": "\n" * LONGEST, "ui/dom.js": "\n" * (LONGEST + 1)}) == [
+        ("ui/dom.js", LONGEST + 1)
+    ]
 
 
 def read(*ends: str) -> dict[str, str]:

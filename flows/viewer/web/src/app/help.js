@@ -1,4 +1,4 @@
-// Help: the keys, the words, and how far to trust a picture.
+// Help: keys, glossary, and how far to trust a picture.
 
 import { href } from '../state/address.js';
 import { live } from '../data/client.js';
@@ -55,15 +55,15 @@ export function openHelp(about) {
         h(
           'p',
           {},
-          'The pictures of cells and units are optima, not photos: the model was asked what excites it most, and this is one answer among many. ',
-          'Look at the real patches beside them. Where a picture and its patches disagree, believe the patches.',
+          'The pictures of cells and units are optimised, not photos: each shows one of many inputs that excite the model most. ',
+          'Look at the real patches beside them. Where a picture and its patches disagree, trust the patches.',
         ),
         about &&
           h(
             'p',
             {},
             `These were made from ${about.listed.toLocaleString('en')} images with ${about.model}, recipe “${String(about.config.recipe ?? 'fast')}”, layout “${String(about.config.layout ?? 'umap')}”. `,
-            'Cells that lie side by side are alike; how far apart others lie means little.',
+            'Neighbouring cells are similar; larger distances mean little.',
           ),
       ),
       h('section', {}, h('h2', {}, 'Keys'), list(KEYS, true)),
@@ -76,14 +76,14 @@ export function openHelp(about) {
           h(
             'p',
             {},
-            'The data behind each view can be asked for as JSON: ',
+            'The data behind each view are available as JSON: ',
             h(
               'a',
               {
                 href: href({ place: 'api', name: '', version: null, what: '', query: {} }),
                 onclick: () => dialog.close(),
               },
-              'the interface',
+              'the API',
             ),
             '.',
           ),

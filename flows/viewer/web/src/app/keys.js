@@ -1,4 +1,4 @@
-// The keys that work everywhere, and the list of all of them.
+// Keyboard shortcuts of the whole page, and the list of all shortcuts.
 
 import { typing } from '../ui/keyboard.js';
 
@@ -7,7 +7,7 @@ export const KEYS = [
   ['/', 'search: a class, a unit, a label, a file'],
   ['?', 'this help'],
   ['Esc', 'close, go back to the map'],
-  ['← ↑ → ↓', 'on the map: walk from cell to cell; on a unit: the one before or after'],
+  ['← ↑ → ↓', 'on the map: walk from cell to cell; on a unit: the previous or next unit'],
   ['Enter', 'on the map: open the cell'],
   ['+ −', 'zoom in and out'],
   ['0', 'the whole map'],
@@ -16,17 +16,11 @@ export const KEYS = [
   ['t', 'light or dark'],
 ];
 
-/** @param {Record<string, (event: KeyboardEvent) => void>} table  what each key does */
-export function listen(table) {
+/** Listen for the keys of a table. @param {Record<string, (event: KeyboardEvent) => void>} table */
+export function listenForKeys(table) {
   addEventListener('keydown', (event) => {
-    if (
-      event.ctrlKey ||
-      event.metaKey ||
-      event.altKey ||
-      event.defaultPrevented ||
-      document.querySelector('dialog[open]')
-    )
-      return;
+    const modified = event.ctrlKey || event.metaKey || event.altKey;
+    if (modified || event.defaultPrevented || document.querySelector('dialog[open]')) return;
     if (typing(event.target) && event.key !== 'Escape') return;
     const act = table[event.key];
     if (act) {

@@ -1,82 +1,85 @@
-// Where pictures come from: their address; in a notebook, the kernel, when they come into view.
+// Loading pictures: by address, or in a notebook from the kernel once they come into view.
 
 import { host, request } from './transport.js';
 
+/** How many pictures of the kernel are kept. */
 const KEPT = 600;
 
 /** @type {Map<string, Promise<string>>} */
-const fetched = new Map();
+const cache = new Map();
 
-/** Let an image show what is at an address. @param {HTMLImageElement} image @param {string} address */
-export function show(image, address) {
+/** Show a picture in an image element. @param {HTMLImageElement} image @param {string} address */
+export function showPicture(image, address) {
   if (!host || !address.startsWith('/pictures/')) {
     image.src = address;
     return;
   }
   image.dataset.source = address;
   const load = () =>
-    local(address).then(
-      (there) => {
-        if (image.dataset.source === address) image.src = there;
+    blobAddress(address).then(
+      (blob) => {
+        if (image.dataset.source === address) image.src = blob;
       },
       () => image.dispatchEvent(new Event('error')),
     );
   queueMicrotask(() => (image.loading === 'lazy' ? whenInView(image, load) : load()));
 }
 
-/** Ask once more for the pictures that did not come. */
-export function askAgain() {
-  for (const image of document.images)
-    if (image.complete && !image.naturalWidth && image.src) show(image, image.dataset.source ?? image.src);
+/** Load again the pictures that failed. */
+export function retryPictures() {
+  for (const image of document.images) {
+    if (image.complete && !image.naturalWidth && image.src) showPicture(image, image.dataset.source ?? image.src);
+  }
 }
 
-/** Let an element have a picture behind it. @param {HTMLElement} element @param {string} address */
-export function behind(element, address) {
-  const put = (/** @type {string} */ there) => {
-    element.style.backgroundImage = `url("${there}")`;
+/** Return an address for a picture in base64. @param {string} text @param {string} type */
+export function decodedPicture(text, type) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return URL.createObjectURL(new Blob([bytes], { type }));
+}
+
+/** Show a picture as the background of an element. @param {HTMLElement} element @param {string} address */
+export function setBackground(element, address) {
+  const set = (/** @type {string} */ source) => {
+    element.style.backgroundImage = `url("${source}")`;
   };
-  if (host && address.startsWith('/pictures/'))
-    queueMicrotask(() => whenInView(element, () => local(address).then(put, () => {})));
-  else put(address);
+  const load = () => blobAddress(address).then(set, () => {});
+  if (host && address.startsWith('/pictures/')) queueMicrotask(() => whenInView(element, load));
+  else set(address);
 }
 
-/** How OpenSeadragon gets its tiles, where not by their address. */
+/** Options that make OpenSeadragon load tiles from the kernel. */
 export const tiles = host
   ? {
       downloadTileStart: (/** @type {any} */ context) => {
         const image = new Image();
+        const fail = () => context.fail('this tile failed to load', null);
         image.onload = () => context.finish(image, null, 'image');
-        image.onerror = () => context.fail('this tile did not come', null);
-        local(context.src).then(
-          (there) => {
-            image.src = there;
-          },
-          () => context.fail('this tile did not come', null),
-        );
+        image.onerror = fail;
+        blobAddress(context.src).then((blob) => {
+          image.src = blob;
+        }, fail);
       },
       downloadTileAbort: () => {},
     }
   : {};
 
-/** An address of this page's own for a picture of the kernel. @param {string} address */
-function local(address) {
-  const found =
-    fetched.get(address) ??
+/** Load a picture from the kernel; return an address for it in this page. @param {string} address */
+function blobAddress(address) {
+  const blob =
+    cache.get(address) ??
     request(address).then(async (answer) => {
       if (!answer.ok) throw new Error(`no picture: ${answer.status}`);
       return URL.createObjectURL(await answer.blob());
     });
-  found.catch(() => fetched.delete(address));
-  fetched.set(address, found);
-  for (const [oldest, there] of fetched) {
-    if (fetched.size <= KEPT) break;
-    fetched.delete(oldest);
-    there.then(
-      (known) => URL.revokeObjectURL(known),
-      () => {},
-    );
+  blob.catch(() => cache.delete(address));
+  cache.set(address, blob);
+  for (const [oldest, old] of cache) {
+    if (cache.size <= KEPT) break;
+    cache.delete(oldest);
+    old.then(URL.revokeObjectURL, () => {});
   }
-  return found;
+  return blob;
 }
 
 /** @param {Element} element @param {() => void} act */

@@ -1,13 +1,13 @@
-// In a notebook the page stands in a frame, and asks the kernel what it asks a server elsewhere.
+// The transport of requests: the network, or in a notebook the kernel, through the frame that holds the page.
 
 /**
  * @typedef {object} Host
- * @property {(asked: { address: string, method: string, body: ArrayBuffer | null }) => Promise<{ status: number, headers: Record<string, string>, body: ArrayBuffer }>} ask
+ * @property {(request: { address: string, method: string, body: ArrayBuffer | null }) => Promise<{ status: number, headers: Record<string, string>, body: ArrayBuffer }>} ask
  * @property {(address: string) => void} went
  */
 
 /** @returns {Host | null} */
-function find() {
+function findHost() {
   try {
     return /** @type {any} */ (window.frameElement)?.actlas ?? null;
   } catch {
@@ -15,12 +15,12 @@ function find() {
   }
 }
 
-export const host = find();
+export const host = findHost();
 
-/** Ask as `fetch` does. @param {string} address @param {RequestInit} [how] @returns {Promise<Response>} */
-export async function request(address, how = {}) {
-  if (!host) return fetch(address, how);
-  const body = how.body instanceof Blob ? await how.body.arrayBuffer() : null;
-  const answer = await host.ask({ address, method: how.method ?? 'GET', body });
+/** Send a request as `fetch` does. @param {string} address @param {RequestInit} [options] @returns {Promise<Response>} */
+export async function request(address, options = {}) {
+  if (!host) return fetch(address, options);
+  const body = options.body instanceof Blob ? await options.body.arrayBuffer() : null;
+  const answer = await host.ask({ address, method: options.method ?? 'GET', body });
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }

@@ -1,5 +1,5 @@
-// Motion, as arrows from where samples lay to where they lie: drawn over a map, thinned to an arrow a cell.
-// What another seed moves as far is grey and dashed: neither the colour nor the line is needed alone.
+// Motion of samples, drawn as one arrow per cell. Arrows within the noise of another seed are grey and dashed, so that the
+// colour is not needed to read them.
 
 import { h, s } from '../ui/dom.js';
 
@@ -24,17 +24,8 @@ export function drawArrows(context, frame, arrows, colours) {
     if (far < SHORTEST) continue;
     const width = 1 + 1.5 * Math.sqrt(arrows.samples[i] / most);
     arrow(context, x, y, toX, toY, far, width + 2, colours.paper);
-    arrow(
-      context,
-      x,
-      y,
-      toX,
-      toY,
-      far,
-      width,
-      arrows.beyond[i] ? colours.accent : colours.quiet,
-      arrows.beyond[i] ? [] : DASH,
-    );
+    const [tone, dash] = arrows.beyond[i] ? [colours.accent, []] : [colours.quiet, DASH];
+    arrow(context, x, y, toX, toY, far, width, tone, dash);
   }
 }
 
@@ -60,13 +51,16 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
   context.stroke();
 }
 
-/** What the arrows mean. @param {boolean} noisy is it known how far another seed moves them? */
-export function arrowKeys(noisy) {
-  if (!noisy)
-    return [
-      key('', 'motion, its noise not measured', 'how far another seed alone moves samples: actlas compare measures it'),
-    ];
-  return [key('', 'motion beyond the noise'), key('within', 'within it', 'another seed alone moves samples as far')];
+/** A legend of the arrows. @param {boolean} measured whether the noise of another seed was measured */
+export function arrowKeys(measured) {
+  if (!measured) {
+    const title = 'how far another seed alone moves samples: actlas compare measures it';
+    return [key('', 'motion, its noise not measured', title)];
+  }
+  return [
+    key('', 'motion beyond the noise'),
+    key('within', 'within the noise', 'another seed alone moves samples as far'),
+  ];
 }
 
 /** @param {string} kind @param {string} words @param {string} [title] */

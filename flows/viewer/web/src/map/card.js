@@ -1,4 +1,4 @@
-// The card beside the cursor: the icon enlarged, what falls there, and how far to trust the picture.
+// The card beside the pointer: a cell's enlarged icon, its samples and its fidelity.
 
 import { fill, h, s } from '../ui/dom.js';
 import { count } from '../ui/format.js';
@@ -13,28 +13,28 @@ export class Card {
     this.canvas = h('canvas', { width: SIDE * 2, height: SIDE * 2, class: 'card-icon' });
     this.words = h('div', { class: 'card-words' });
     this.mark = h('span', { hidden: true }, ' · flat');
-    /** The cell that it is about, −1 while it is away. */
+    /** The cell it describes, −1 while hidden. */
     this.cell = -1;
     this.element = h('div', { class: 'card', 'aria-hidden': 'true', hidden: true }, this.canvas, this.words);
     this.parent = parent;
     parent.append(this.element);
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [asked] what it says for the class that is asked for */
-  show(grid, i, square, meanwhile, asked) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [attribution] to the chosen class */
+  show(grid, i, square, meanwhile, attribution) {
     this.grid = grid;
     this.cell = i;
     this.mark.hidden = true;
     if (grid.facts.icon) drawIcon(this.canvas, grid, i, meanwhile);
     this.canvas.hidden = !grid.facts.icon;
-    this.#say(grid, i, asked);
+    this.#describe(grid, i, attribution);
     this.element.hidden = false;
     this.#place(square);
-    if (!grid.known)
-      grid.tell().then(
+    if (!grid.detailed)
+      grid.loadDetails().then(
         () => {
           if (this.cell === i && this.grid === grid) {
-            this.#say(grid, i, asked);
+            this.#describe(grid, i, attribution);
             this.#place(square);
           }
         },
@@ -42,8 +42,8 @@ export class Card {
       );
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [asked] */
-  #say(grid, i, asked) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [attribution] */
+  #describe(grid, i, attribution) {
     const { columns } = grid;
     const words = grid.words(i);
     fill(
@@ -54,7 +54,7 @@ export class Card {
         h('span', {}, `${count(columns.count[i])} samples`, this.mark),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i]),
       ),
-      asked && h('p', { class: 'card-asked' }, asked),
+      attribution && h('p', { class: 'card-asked' }, attribution),
       words.length > 0 &&
         bars(
           words.map((word) => ({
@@ -67,8 +67,8 @@ export class Card {
     );
   }
 
-  /** Say that the cell's own patches are flat. */
-  flat() {
+  /** Show that the cell's patches are flat. */
+  showFlat() {
     this.mark.hidden = false;
   }
 
@@ -77,7 +77,7 @@ export class Card {
     this.element.hidden = true;
   }
 
-  /** Beside the cell, where there is room. @param {{ x: number, y: number, side: number }} square */
+  /** Place the card beside the cell, on the side with room. @param {{ x: number, y: number, side: number }} square */
   #place({ x, y, side }) {
     const room = this.parent.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.element;
@@ -88,7 +88,7 @@ export class Card {
   }
 }
 
-/** How well an icon fits its cell, as a ring that fills. @param {number | null} cosine @param {boolean} weak */
+/** Draw a cell's fidelity as a ring that fills. @param {number | null} cosine @param {boolean} weak */
 export function ring(cosine, weak) {
   const part = Math.max(0, Math.min(1, cosine ?? 0));
   const round = 2 * Math.PI * 6;

@@ -1,4 +1,4 @@
-// One grid of a layer: its cells, where their icons lie on the unit square, and which cell is where.
+// One grid of a layer: its cells and the squares of their icons on the unit square.
 
 import { ask } from '../data/client.js';
 import { percent, signed } from '../ui/format.js';
@@ -14,9 +14,10 @@ export class Grid {
     this.facts = facts;
     /** @type {CellColumns & Partial<CellDetails>} */
     this.columns = { ...columns };
-    this.known = false;
+    /** Whether the details are loaded. */
+    this.detailed = false;
     /** @type {Promise<void> | undefined} */
-    this.telling = undefined;
+    this.details = undefined;
     this.size = facts.grid;
     this.length = columns.row.length;
     this.place = new Int32Array(this.size * this.size).fill(-1);
@@ -26,51 +27,51 @@ export class Grid {
     /** From the fullest to the emptiest. */
     this.fullest = Array.from({ length: this.length }, (_, i) => i).sort((a, b) => columns.count[b] - columns.count[a]);
     /** The largest mean attribution of any cell to its first class. */
-    this.loudest = 1;
+    this.largest = 1;
     this.squares = squares(this.size, facts.icon, columns);
     /** @type {CellLabels | null} */
     this.labels = null;
   }
 
-  /** Does the run know what the cells speak for? */
-  get speaks() {
+  /** Whether the run has the attribution of the cells to the classes. */
+  get hasAttribution() {
     return this.facts.has.includes('attribution');
   }
 
-  /** Ask how far each cell reaches, how far its icon is to be trusted and what it mostly is: once, when it is wanted. @returns {Promise<void>} */
-  tell() {
-    this.telling ??= this.#tell().catch((error) => {
-      this.telling = undefined;
+  /** Load what the cells are and how faithful their icons are, once. @returns {Promise<void>} */
+  loadDetails() {
+    this.details ??= this.#requestDetails().catch((error) => {
+      this.details = undefined;
       throw error;
     });
-    return this.telling;
+    return this.details;
   }
 
-  async #tell() {
+  async #requestDetails() {
     const place = { layer: this.layer.name, grid: this.size };
     const [details, labels] = await Promise.all([
       ask('details', place, this.of),
-      this.speaks ? null : ask('labels', place, this.of),
+      this.hasAttribution ? null : ask('labels', place, this.of),
     ]);
     Object.assign(this.columns, /** @type {CellDetails} */ (details));
     this.labels = labels;
-    this.loudest = this.columns.classes?.reduce((most, [first]) => Math.max(most, first?.[1] ?? 0), 0) || 1;
-    this.known = true;
+    this.largest = this.columns.classes?.reduce((most, [first]) => Math.max(most, first?.[1] ?? 0), 0) || 1;
+    this.detailed = true;
   }
 
-  /** The number of the cell at a row and column, −1 if there is none. @param {number} row @param {number} col */
+  /** Return the cell at a row and column, −1 for none. @param {number} row @param {number} col */
   at(row, col) {
     return row >= 0 && col >= 0 && row < this.size && col < this.size ? this.place[row * this.size + col] : -1;
   }
 
-  /** The number of the cell under a point of the unit square. @param {number} x @param {number} y */
+  /** Return the cell under a point of the unit square, −1 for none. @param {number} x @param {number} y */
   under(x, y) {
     return this.at(Math.floor(y * this.size), Math.floor(x * this.size));
   }
 
   /**
-   * What a cell is mostly: classes where they are known, with their mean attribution and the share of samples of which
-   * each is the first; else labels with their share. `part` is from 0 to 1.
+   * Return the names that describe a cell best: classes with their mean attribution and the share of samples that have
+   * each as their first class, or labels with their share. `part` is from 0 to 1.
    * @param {number} i
    * @param {number} [most]
    * @returns {{ name: string, part: number, value: string, other?: string }[]}
@@ -80,7 +81,7 @@ export class Grid {
     if (classes) {
       return classes[i].slice(0, most).map(([of, mean, share]) => ({
         name: names?.[of] ?? String(of),
-        part: Math.max(0, mean) / this.loudest,
+        part: Math.max(0, mean) / this.largest,
         value: signed(mean),
         other: percent(share),
       }));
@@ -93,7 +94,7 @@ export class Grid {
       .map(([label, share]) => ({ name: labels[label], part: share, value: percent(share) }));
   }
 
-  /** The box around all cells on the unit square. */
+  /** Return the box around all cells on the unit square. */
   box() {
     const [top, bottom] = extremes(this.columns.row);
     const [left, right] = extremes(this.columns.col);
@@ -105,7 +106,7 @@ export class Grid {
     };
   }
 
-  /** The nearest cell in a direction, by rows or columns and then by distance. @param {number} i @param {number} down @param {number} right */
+  /** Return the nearest cell in a direction, −1 for none. @param {number} i @param {number} down @param {number} right */
   step(i, down, right) {
     const row = this.columns.row[i];
     const col = this.columns.col[i];
@@ -124,7 +125,7 @@ export class Grid {
   }
 }
 
-/** How a cell is asked for. @param {Grid} grid @param {number} i */
+/** Return the parameters of a request for a cell. @param {Grid} grid @param {number} i */
 export const cellOf = (grid, i) => ({
   layer: grid.layer.name,
   grid: grid.size,
@@ -132,7 +133,7 @@ export const cellOf = (grid, i) => ({
   col: grid.columns.col[i],
 });
 
-/** The least and the largest of many numbers: too many to be arguments. @param {(number | null)[]} values @returns {[number, number]} */
+/** Return the minimum and maximum. `Math.min` takes its values as arguments, and these are too many. @param {(number | null)[]} values @returns {[number, number]} */
 export function extremes(values) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
@@ -143,7 +144,7 @@ export function extremes(values) {
   return [low, high];
 }
 
-/** The left, top and side of each icon on the unit square, as the tiles have them. @param {number} size @param {number} icon @param {CellColumns} columns */
+/** Return left, top and side of each icon on the unit square, as in the tiles. @param {number} size @param {number} icon @param {CellColumns} columns */
 function squares(size, icon, columns) {
   const cell = (icon || 96) + GAP;
   const average = columns.count.reduce((sum, n) => sum + n, 0) / (size * size);
@@ -159,7 +160,26 @@ function squares(size, icon, columns) {
   return out;
 }
 
-/** @param {LayerFacts} layer @param {GridFacts} facts @param {About} [of] @returns {Promise<Grid>} */
+/** Load a grid. @param {LayerFacts} layer @param {GridFacts} facts @param {About} [of] @returns {Promise<Grid>} */
 export async function load(layer, facts, of) {
   return new Grid(layer, facts, await ask('cells', { layer: layer.name, grid: facts.grid }, of), of);
+}
+
+/** The grids of a run, each loaded once; one that failed to load is requested again. */
+export class GridCache {
+  /** @param {About} [of] the run, where it is not the open one */
+  constructor(of) {
+    this.of = of;
+    /** @type {Map<string, Promise<Grid>>} */
+    this.grids = new Map();
+  }
+
+  /** @param {LayerFacts} layer @param {GridFacts} facts @returns {Promise<Grid>} */
+  load(layer, facts) {
+    const key = `${layer.name}/${facts.grid}`;
+    const grid = this.grids.get(key) ?? load(layer, facts, this.of);
+    this.grids.set(key, grid);
+    grid.catch(() => this.grids.delete(key));
+    return grid;
+  }
 }

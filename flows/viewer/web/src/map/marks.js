@@ -1,4 +1,4 @@
-// What became of a cell: a frame and a sign, so that neither colour nor sign is needed alone.
+// Changes of cells: a frame and a sign, so that the colour is not needed to read them.
 
 const SIGNS = { changed: '≠', appeared: '+', emptied: '−' };
 const SMALL = 26;

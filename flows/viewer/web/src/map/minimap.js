@@ -1,7 +1,7 @@
-// The whole map in small, with what is on the screen framed; shown when that is a part.
+// A small map of all cells that frames the visible part, shown while only a part is visible.
 
 import { picture } from '../data/client.js';
-import { show } from '../data/pictures.js';
+import { showPicture } from '../data/pictures.js';
 
 const SIDE = 144;
 
@@ -15,31 +15,32 @@ export class Minimap {
     this.canvas.hidden = true;
     parent.append(this.canvas);
     this.image = new Image();
-    const pointed = (/** @type {PointerEvent} */ event) => {
+    const point = (/** @type {PointerEvent} */ event) => {
       if (!event.buttons) return;
       event.stopPropagation();
       look(event.offsetX / SIDE, event.offsetY / SIDE);
     };
-    for (const kind of ['pointerdown', 'pointermove'])
-      this.canvas.addEventListener(kind, /** @type {EventListener} */ (pointed));
+    for (const kind of ['pointerdown', 'pointermove']) {
+      this.canvas.addEventListener(kind, /** @type {EventListener} */ (point));
+    }
   }
 
   /**
    * @param {import('./grid.js').Grid} grid
    * @param {Path2D | undefined} paper
-   * @param {{ x: number, y: number, width: number, height: number }} seen
+   * @param {{ x: number, y: number, width: number, height: number }} visible
    * @param {Record<string, string>} colours
    */
-  draw(grid, paper, seen, colours) {
-    const whole = seen.width >= 0.95 && seen.height >= 0.95;
+  draw(grid, paper, visible, colours) {
+    const whole = visible.width >= 0.95 && visible.height >= 0.95;
     this.canvas.hidden = whole || !grid.facts.icon;
     if (this.canvas.hidden) return;
     const level = Math.min(8, Math.ceil(Math.log2(grid.size * (grid.facts.icon + 1))));
     const source = picture('tile', { layer: grid.layer.name, grid: grid.size, level, x: 0, y: 0 });
-    if (this.image.dataset.of !== source) {
-      this.image.dataset.of = source;
-      show(this.image, source);
-      this.image.onload = () => this.draw(grid, paper, seen, colours);
+    if (this.image.dataset.source !== source) {
+      this.image.dataset.source = source;
+      showPicture(this.image, source);
+      this.image.onload = () => this.draw(grid, paper, visible, colours);
     }
     const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
     const side = this.canvas.width;
@@ -52,6 +53,6 @@ export class Minimap {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.strokeStyle = colours.accent;
     context.lineWidth = 4;
-    context.strokeRect(seen.x * side, seen.y * side, seen.width * side, seen.height * side);
+    context.strokeRect(visible.x * side, visible.y * side, visible.width * side, visible.height * side);
   }
 }

@@ -1,26 +1,12 @@
-// What is drawn over the tiles: paper around the icons, fading, frames of amounts, labels, outlines.
+// The overlay of a map: paper around the icons, fading, frames, labels and outlines.
 
 import { colour } from '../ui/theme.js';
 import { drawArrows } from './arrows.js';
 import { drawMark } from './marks.js';
+import { square, visible } from './scene.js';
 
 /** @typedef {import('./grid.js').Grid} Grid */
-/**
- * @typedef {object} Scene
- * @property {Grid | null} grid
- * @property {{ left: number, top: number, side: number }} frame
- * @property {number} hover
- * @property {number} cursor
- * @property {number} open
- * @property {(Float32Array | null)} share   of a class, −1 to 1, by cell
- * @property {number} intensity  how much of its colour a cell loses that says nothing for the class, 0 to 1
- * @property {(Float32Array | null)} amount  of what is shaded, 0 to 1, by cell
- * @property {Map<number, number>} lit       cells that an image's positions fall in, and how many
- * @property {boolean} named
- * @property {'for' | 'against' | 'both' | undefined} [way]  which cells keep their colour: those that speak for the class, against it
- * @property {Map<number, Mark> | null} [marks]  what became of cells since another version
- * @property {Arrows | null} [arrows]  where their samples went
- */
+/** @typedef {import('./scene.js').Scene} Scene */
 
 export const ROOM = 56;
 const FONT = '500 12px "Inter Variable", system-ui, sans-serif';
@@ -33,12 +19,12 @@ export class Overlay {
     this.canvas.setAttribute('aria-hidden', 'true');
     parent.append(this.canvas);
     this.front = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
-    /** What the cursor does not change, drawn apart: with thousands of cells, hover could not wait for it. */
+    /** Everything but the outlines of the pointer's cells, which must follow it without delay. */
     this.context = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
-    /** What is written: text, middle, foot and width of each cell's name. @type {Map<number, [string, number, number, number]>} */
+    /** Text, middle, foot and width of each label. @type {Map<number, [string, number, number, number]>} */
     this.labels = new Map();
-    /** What it was drawn from. @type {unknown[]} */
-    this.drawn = [];
+    /** The values that the last drawing was made from. @type {unknown[]} */
+    this.inputs = [];
     /** @type {WeakMap<Grid, Path2D>} */
     this.papers = new WeakMap();
     /** @type {Record<string, string>} */
@@ -53,26 +39,26 @@ export class Overlay {
     );
   }
 
-  /** Draw, and tell whether more has changed than what the cursor is at. @param {Scene} scene */
+  /** Draw; return whether more than the pointer's cells has changed. @param {Scene} scene */
   draw(scene) {
     const box = /** @type {HTMLElement} */ (this.canvas.parentElement).getBoundingClientRect();
     const dots = devicePixelRatio || 1;
     const [width, height] = [Math.round(box.width * dots), Math.round(box.height * dots)];
-    const moved = this.#changed(scene, width, height);
-    if (moved) this.#still(scene, width, height, dots);
-    sized(this.canvas, width, height);
+    const changed = this.#changed(scene, width, height);
+    if (changed) this.#drawStill(scene, width, height, dots);
+    resize(this.canvas, width, height);
     const context = this.front;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
-    if (!scene.grid) return moved;
+    if (!scene.grid) return changed;
     if (width && height) context.drawImage(this.context.canvas, 0, 0);
     context.setTransform(dots, 0, 0, dots, 0, 0);
     if (scene.hover >= 0) this.#outline(scene, scene.hover, 1.5, 'ink', context);
     if (scene.cursor >= 0) this.#outline(scene, scene.cursor, 2, 'accent', context);
     if (scene.open >= 0) this.#outline(scene, scene.open, 3, 'accent', context);
-    // An outline does not strike out the name of its cell.
+    // Labels go over the outlines.
     for (const i of new Set([scene.hover, scene.cursor, scene.open])) this.#label(i, context);
-    return moved;
+    return changed;
   }
 
   /** @param {Scene} scene @param {number} width @param {number} height */
@@ -80,7 +66,7 @@ export class Overlay {
     const { grid, frame, share, way, intensity, amount, lit, named, marks, arrows } = scene;
     const now = [
       grid,
-      grid?.known,
+      grid?.detailed,
       frame.left,
       frame.top,
       frame.side,
@@ -97,37 +83,37 @@ export class Overlay {
       arrows,
       this.colours,
     ];
-    const same = now.every((part, k) => part === this.drawn[k]);
-    this.drawn = now;
+    const same = now.every((part, k) => part === this.inputs[k]);
+    this.inputs = now;
     return !same;
   }
 
   /** @param {Scene} scene @param {number} width @param {number} height @param {number} dots */
-  #still(scene, width, height, dots) {
+  #drawStill(scene, width, height, dots) {
     const context = this.context;
-    sized(context.canvas, width, height);
+    resize(context.canvas, width, height);
     context.setTransform(dots, 0, 0, dots, 0, 0);
     context.clearRect(0, 0, width / dots, height / dots);
     this.labels.clear();
     if (!scene.grid) return;
-    const seen = visible(scene, width / dots, height / dots);
-    this.#paper(scene, seen, dots);
-    if (scene.share) this.#fade(scene, seen);
-    if (scene.amount) this.#amounts(scene, seen);
+    const cells = visible(scene, width / dots, height / dots);
+    this.#paper(scene, cells, dots);
+    if (scene.share) this.#fade(scene, cells);
+    if (scene.amount) this.#amounts(scene, cells);
     for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
-    for (const i of scene.marks ? seen : []) {
+    for (const i of scene.marks ? cells : []) {
       const mark = scene.marks?.get(i);
       if (mark) drawMark(context, mark, square(scene, i), this.colours);
     }
     if (scene.arrows) drawArrows(context, scene.frame, scene.arrows, this.colours);
-    if (scene.named) this.#names(scene, seen);
+    if (scene.named) this.#names(scene, cells);
   }
 
-  /** Cover what is no icon with the page's own colour, so that the icons lie on the page. @param {Scene} scene @param {number[]} seen @param {number} dots */
-  #paper({ grid, frame }, seen, dots) {
+  /** Cover everything but the icons with the colour of the page. @param {Scene} scene @param {number[]} cells @param {number} dots */
+  #paper({ grid, frame }, cells, dots) {
     if (!grid) return;
-    const few = seen.length < grid.length / 2;
-    const path = few ? paper(grid, seen) : this.paper(grid);
+    const few = cells.length < grid.length / 2;
+    const path = few ? paper(grid, cells) : this.paper(grid);
     const context = this.context;
     context.setTransform(frame.side * dots, 0, 0, frame.side * dots, frame.left * dots, frame.top * dots);
     context.fillStyle = this.colours.paper;
@@ -135,17 +121,17 @@ export class Overlay {
     context.setTransform(dots, 0, 0, dots, 0, 0);
   }
 
-  /** The unit square with holes for all cells of a grid. @param {Grid} grid */
+  /** Return the unit square with a hole for each cell. @param {Grid} grid */
   paper(grid) {
     const path = this.papers.get(grid) ?? paper(grid, grid.fullest);
     this.papers.set(grid, path);
     return path;
   }
 
-  /** Let cells fade by how little they say for a class, and hatch what speaks against it. @param {Scene} scene @param {number[]} seen */
-  #fade(scene, seen) {
+  /** Fade cells by their attribution to the class; hatch those that speak against it. @param {Scene} scene @param {number[]} cells */
+  #fade(scene, cells) {
     const context = this.context;
-    for (const i of seen) {
+    for (const i of cells) {
       const share = /** @type {Float32Array} */ (scene.share)[i];
       const { x, y, side } = square(scene, i);
       context.globalAlpha = scene.intensity * (1 - strength(share, scene.way));
@@ -156,10 +142,10 @@ export class Overlay {
     }
   }
 
-  /** Frame each icon in the colour of its amount; where it is small, cover it. @param {Scene} scene @param {number[]} seen */
-  #amounts(scene, seen) {
+  /** Frame each icon in the colour of its value; cover small ones. @param {Scene} scene @param {number[]} cells */
+  #amounts(scene, cells) {
     const context = this.context;
-    for (const i of seen) {
+    for (const i of cells) {
       const amount = /** @type {Float32Array} */ (scene.amount)[i];
       if (Number.isNaN(amount)) continue;
       const { x, y, side } = square(scene, i);
@@ -176,15 +162,15 @@ export class Overlay {
     }
   }
 
-  /** Write what cells are, the fullest first, none over another. @param {Scene} scene @param {number[]} seen */
-  #names(scene, seen) {
+  /** Label cells, the fullest first, without overlaps. @param {Scene} scene @param {number[]} cells */
+  #names(scene, cells) {
     const grid = /** @type {Grid} */ (scene.grid);
     const cell = scene.frame.side / grid.size;
     if (cell < ROOM) return;
     const context = this.context;
-    const inView = new Set(seen);
+    const inView = new Set(cells);
     /** @type {[number, number, number, number][]} */
-    const taken = [];
+    const boxes = [];
     context.font = FONT;
     for (const i of grid.fullest.slice(0, 600)) {
       const word = inView.has(i) ? grid.words(i, 1)[0] : undefined;
@@ -196,15 +182,14 @@ export class Overlay {
       const middle = x + side / 2;
       /** @type {[number, number, number, number]} */
       const box = [middle - wide / 2, y + side - 18, middle + wide / 2, y + side];
-      if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]))
-        continue;
-      taken.push(box);
+      if (boxes.some((other) => overlap(box, other))) continue;
+      boxes.push(box);
       this.labels.set(i, [text, middle, y + side, wide - 4]);
       this.#label(i, context);
     }
   }
 
-  /** Write the name of a cell, if it has room, over the foot of its icon. @param {number} i @param {CanvasRenderingContext2D} context */
+  /** Draw the label of a cell, if it has one, over the foot of its icon. @param {number} i @param {CanvasRenderingContext2D} context */
   #label(i, context) {
     const label = this.labels.get(i);
     if (!label) return;
@@ -234,7 +219,7 @@ export class Overlay {
   }
 }
 
-/** The unit square with holes where cells have their icons. @param {Grid} grid @param {number[]} cells */
+/** Return the unit square with holes for some cells. @param {Grid} grid @param {number[]} cells */
 function paper(grid, cells) {
   const path = new Path2D();
   path.rect(-0.01, -0.01, 1.02, 1.02);
@@ -245,37 +230,16 @@ function paper(grid, cells) {
   return path;
 }
 
-/** Size a canvas, which empties it, only where it is not of that size. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
-function sized(canvas, width, height) {
+/** Resize a canvas if its size differs: resizing clears it. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
+function resize(canvas, width, height) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
 }
 
-/** How much of a cell's colour is kept, 0 to 1. @param {number} share @param {Scene['way']} way */
+/** Return how much of its colour a cell keeps, 0 to 1. @param {number} share @param {Scene['way']} way */
 function strength(share, way) {
   if (way === 'against') return Math.max(0, -share);
   return way === 'both' ? Math.abs(share) : Math.max(0, share);
-}
-
-/** @param {Scene} scene @param {number} i */
-export function square({ grid, frame }, i) {
-  const squares = /** @type {Grid} */ (grid).squares;
-  return {
-    x: frame.left + squares[3 * i] * frame.side,
-    y: frame.top + squares[3 * i + 1] * frame.side,
-    side: squares[3 * i + 2] * frame.side,
-  };
-}
-
-/** The cells on the screen. @param {Scene} scene @param {number} width @param {number} height */
-export function visible(scene, width, height) {
-  const grid = /** @type {Grid} */ (scene.grid);
-  const seen = [];
-  for (let i = 0; i < grid.length; i++) {
-    const { x, y, side } = square(scene, i);
-    if (x < width && y < height && x + side > 0 && y + side > 0) seen.push(i);
-  }
-  return seen;
 }
 
 /** @param {string} name @param {number} most */
@@ -283,6 +247,9 @@ export function short(name, most) {
   const first = name.split(',')[0];
   return first.length > most ? `${first.slice(0, most - 1)}…` : first;
 }
+
+/** @param {[number, number, number, number]} a @param {[number, number, number, number]} b */
+const overlap = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1];
 
 /** @param {string} full @param {string} paper @param {number} amount */
 function ramp(full, paper, amount) {

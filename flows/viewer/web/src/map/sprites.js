@@ -1,7 +1,7 @@
-// Icons at full size, in pictures of 8 × 8 cells, loaded when the cursor comes near and not before.
+// Full-size icons, in sheets of 8 × 8 cells that load on first use.
 
 import { picture } from '../data/client.js';
-import { show } from '../data/pictures.js';
+import { showPicture } from '../data/pictures.js';
 
 export const BLOCK = 8;
 
@@ -15,22 +15,22 @@ function sheetOf(grid, i) {
   return picture('icons', { layer: grid.layer.name, grid: grid.size, y, x }, grid.of);
 }
 
-/** The picture that holds a cell's icon, loading it if need be. @param {import('./grid.js').Grid} grid @param {number} i */
+/** Return the sheet that holds a cell's icon, and start loading it. @param {import('./grid.js').Grid} grid @param {number} i */
 export function sheet(grid, i) {
   const source = sheetOf(grid, i);
   let image = sheets.get(source);
   if (!image) {
     image = new Image();
     image.decoding = 'async';
-    show(image, source);
+    showPicture(image, source);
     sheets.set(source, image);
     image.addEventListener('error', () => sheets.delete(source));
   }
   return image;
 }
 
-/** Draw a cell's icon into a canvas as soon as it is there. @param {HTMLCanvasElement} canvas @param {import('./grid.js').Grid} grid @param {number} i @param {(canvas: HTMLCanvasElement) => void} [meanwhile] @param {() => void} [drawn] */
-export function drawIcon(canvas, grid, i, meanwhile, drawn) {
+/** Draw a cell's icon into a canvas once it has loaded. @param {HTMLCanvasElement} canvas @param {import('./grid.js').Grid} grid @param {number} i @param {(canvas: HTMLCanvasElement) => void} [meanwhile] draws a stand-in @param {() => void} [done] */
+export function drawIcon(canvas, grid, i, meanwhile, done) {
   const image = sheet(grid, i);
   const stamp = `${sheetOf(grid, i)}#${i}`;
   canvas.dataset.icon = stamp;
@@ -42,7 +42,7 @@ export function drawIcon(canvas, grid, i, meanwhile, drawn) {
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
     context.imageSmoothingQuality = 'high';
     context.drawImage(image, left, top, side, side, 0, 0, canvas.width, canvas.height);
-    drawn?.();
+    done?.();
   };
   if (image.complete && image.naturalWidth) draw();
   else {
@@ -51,7 +51,7 @@ export function drawIcon(canvas, grid, i, meanwhile, drawn) {
   }
 }
 
-/** A cell's icon as an element. @param {import('./grid.js').Grid} grid @param {number} i @param {number} side @param {string} words */
+/** Return a cell's icon as an element. @param {import('./grid.js').Grid} grid @param {number} i @param {number} side @param {string} words */
 export function icon(grid, i, side, words) {
   const canvas = document.createElement('canvas');
   const dots = Math.min(2, Math.ceil(devicePixelRatio || 1));

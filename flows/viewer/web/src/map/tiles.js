@@ -1,28 +1,28 @@
-// The map: tiles by OpenSeadragon, one picture per grid over the same square, the one that suits the zoom shown.
+// The tiles of a map, by OpenSeadragon: one image per grid over the unit square; the one that suits the zoom is visible.
 
 import OpenSeadragon from 'openseadragon';
 import { picture } from '../data/client.js';
 import { tiles } from '../data/pictures.js';
-import { still } from '../ui/theme.js';
+import { reducedMotion } from '../ui/theme.js';
 
 const FINEST = 40;
 const MARGIN = 0.03;
 const DEEPEST = 640;
 
-/** Milliseconds that the grid before stays while the next one's tiles have not come. */
-const PATIENCE = 1200;
+/** How long the previous grid stays visible while the tiles of the next load, in milliseconds. */
+const TIMEOUT = 1200;
 
 /** @typedef {{ x: number, y: number, zoom: number }} View */
 
 export class Tiles {
   /**
    * @param {HTMLElement} element
-   * @param {{ moved: () => void, settled: () => void, resized: () => void, clicked: (x: number, y: number) => void }} told
+   * @param {{ moved: () => void, settled: () => void, resized: () => void, clicked: (x: number, y: number) => void }} listeners
    * @param {About} [of] the run, where it is not the open one
    */
-  constructor(element, told, of) {
+  constructor(element, listeners, of) {
     this.of = of;
-    bringNoStyle();
+    preventStyle();
     const viewer = OpenSeadragon(
       /** @type {any} */ ({
         element,
@@ -37,7 +37,7 @@ export class Tiles {
         minZoomImageRatio: 0.5,
         maxZoomPixelRatio: 64,
         zoomPerScroll: 1.25,
-        animationTime: still() ? 0 : 0.35,
+        animationTime: reducedMotion() ? 0 : 0.35,
         blendTime: 0,
         immediateRender: true,
         imageLoaderLimit: 6,
@@ -47,39 +47,39 @@ export class Tiles {
       }),
     );
     this.viewer = viewer;
-    /** Tiles that did not come: OpenSeadragon takes them for tiles that are not there. @type {any[]} */
-    let torn = [];
+    /** Tiles that failed to load: OpenSeadragon takes them for tiles that do not exist. @type {any[]} */
+    let failures = [];
     viewer.addHandler('tile-load-failed', ({ tile, tiledImage }) => {
-      torn.push({ tile, tiledImage });
+      failures.push({ tile, tiledImage });
     });
-    this.mend = () => {
-      for (const { tile, tiledImage } of torn) {
+    this.retry = () => {
+      for (const { tile, tiledImage } of failures) {
         tile.exists = true;
         tiledImage.update(true);
       }
-      torn = [];
+      failures = [];
       viewer.forceRedraw();
     };
-    addEventListener('answersagain', this.mend);
-    /** Has somebody moved the map since it last came to rest? */
+    addEventListener('answersagain', this.retry);
+    /** Whether the user has moved the map since it last came to rest. */
     this.touched = false;
     this.layer = '';
     this.shown = '';
     /** @type {GridFacts[]} */
     this.grids = [];
-    /** The part of the unit square where there are cells. */
+    /** The part of the unit square that has cells. */
     this.box = { x: 0, y: 0, width: 1, height: 1 };
     /** @type {number | null} */
     this.chosen = null;
-    // The keys are ours: they walk cells.
+    // The page handles the keys itself: they walk from cell to cell.
     const { innerTracker } = /** @type {any} */ (viewer);
     innerTracker.keyHandler = innerTracker.keyDownHandler = null;
-    viewer.addHandler('update-viewport', told.moved);
-    viewer.addHandler('animation-finish', told.settled);
+    viewer.addHandler('update-viewport', listeners.moved);
+    viewer.addHandler('animation-finish', listeners.settled);
     viewer.addHandler('resize', () =>
       requestAnimationFrame(() => {
-        told.resized();
-        told.moved();
+        listeners.resized();
+        listeners.moved();
       }),
     );
     for (const name of /** @type {const} */ (['canvas-drag', 'canvas-scroll', 'canvas-pinch', 'canvas-double-click'])) {
@@ -90,7 +90,7 @@ export class Tiles {
     viewer.addHandler('canvas-click', (/** @type {any} */ event) => {
       if (!event.quick) return;
       const point = viewer.viewport.pointFromPixel(event.position, true);
-      told.clicked(point.x, point.y);
+      listeners.clicked(point.x, point.y);
     });
   }
 
@@ -133,7 +133,7 @@ export class Tiles {
     });
   }
 
-  /** Where on the screen the unit square lies: left, top and side in pixels of the page. */
+  /** Return left, top and side of the unit square on the screen, in pixels. */
   frame() {
     const viewport = this.viewer.viewport;
     const start = viewport.pixelFromPoint(new OpenSeadragon.Point(0, 0), true);
@@ -141,7 +141,7 @@ export class Tiles {
     return { left: start.x, top: start.y, side: end.x - start.x };
   }
 
-  /** The grid that suits the zoom: the finest whose cells are large enough to see, or the one chosen by hand. */
+  /** Return the chosen grid, or the finest whose cells are large enough at this zoom. */
   grid() {
     if (this.chosen && this.grids.some((grid) => grid.grid === this.chosen)) return this.chosen;
     const side = this.frame().side;
@@ -149,22 +149,22 @@ export class Tiles {
     return (fine.at(-1) ?? this.grids[0])?.grid ?? 0;
   }
 
-  /** Show a grid and fade the others. @param {number} wanted */
-  fade(wanted) {
-    if (this.shown === `${this.layer} ${wanted}`) return;
-    this.shown = `${this.layer} ${wanted}`;
+  /** Show a grid and fade the others. @param {number} size */
+  fade(size) {
+    if (this.shown === `${this.layer} ${size}`) return;
+    this.shown = `${this.layer} ${size}`;
     const items = this.grids.map((_, index) => this.viewer.world.getItemAt(index));
-    const next = items[this.grids.findIndex((grid) => grid.grid === wanted)];
+    const next = items[this.grids.findIndex((grid) => grid.grid === size)];
     if (!next) return;
     const mine = this.shown;
     const leave = () => {
-      if (this.shown === mine) items.forEach((item) => item && item !== next && turn(item, 0));
+      if (this.shown === mine) items.forEach((item) => item && item !== next && setOpacity(item, 0));
     };
-    turn(next, 1);
-    const patience = setTimeout(leave, PATIENCE);
+    setOpacity(next, 1);
+    const timeout = setTimeout(leave, TIMEOUT);
     const loaded = () => {
       if (next.getFullyLoaded()) {
-        clearTimeout(patience);
+        clearTimeout(timeout);
         next.removeHandler('fully-loaded-change', loaded);
         leave();
       }
@@ -173,9 +173,9 @@ export class Tiles {
     loaded();
   }
 
-  /** Call back as soon as all tiles of a grid that are in sight are there. @param {number} grid @param {() => void} act */
+  /** Call back once all visible tiles of a grid have loaded. @param {number} grid @param {() => void} act */
   complete(grid, act) {
-    const item = this.viewer.world.getItemAt(this.grids.findIndex((known) => known.grid === grid));
+    const item = this.viewer.world.getItemAt(this.grids.findIndex((facts) => facts.grid === grid));
     if (item) item.whenFullyLoaded(act);
   }
 
@@ -190,9 +190,9 @@ export class Tiles {
   look(view, now = false) {
     const viewport = this.viewer.viewport;
     const zoom = Math.min(view.zoom * home(viewport), this.#deepest());
-    viewport.zoomTo(zoom, undefined, now || still());
-    viewport.panTo(new OpenSeadragon.Point(view.x, view.y), now || still());
-    viewport.applyConstraints(now || still());
+    viewport.zoomTo(zoom, undefined, now || reducedMotion());
+    viewport.panTo(new OpenSeadragon.Point(view.x, view.y), now || reducedMotion());
+    viewport.applyConstraints(now || reducedMotion());
   }
 
   #deepest() {
@@ -200,12 +200,20 @@ export class Tiles {
     return (DEEPEST * finest) / Math.max(1, this.viewer.viewport.getContainerSize().x);
   }
 
-  /** The view of all cells. @returns {View} */
+  /** Return the view that shows all cells. @returns {View} */
   whole() {
     const { x, y, width, height } = this.box;
     const size = this.viewer.viewport.getContainerSize();
     const zoom = Math.min(1 / width, size.y / size.x / height) / (1 + 2 * MARGIN) / home(this.viewer.viewport);
     return { x: x + width / 2, y: y + height / 2, zoom };
+  }
+
+  /** Whether the view shows all cells, or nearly. */
+  isHome() {
+    const { x, y, zoom } = this.view();
+    const whole = this.whole();
+    const near = Math.abs(x - whole.x) < 0.002 && Math.abs(y - whole.y) < 0.002;
+    return near && Math.abs(zoom / whole.zoom - 1) < 0.01;
   }
 
   /** Show all cells. @param {boolean} [now] */
@@ -221,50 +229,49 @@ export class Tiles {
     this.look({ ...view, zoom: Math.max(0.5, view.zoom * factor) });
   }
 
-  /** What is on the screen, on the unit square. */
-  seen() {
+  /** Return the visible part of the unit square. */
+  visible() {
     return this.viewer.viewport.getBounds(true);
   }
 
-  /** Bring a square of the unit square into view, if it is not. @param {number} x @param {number} y @param {number} side */
+  /** Bring a part of the unit square into view. @param {number} x @param {number} y @param {number} side */
   reveal(x, y, side) {
     const bounds = this.viewer.viewport.getBounds(false);
     const inside =
       x >= bounds.x && y >= bounds.y && x + side <= bounds.x + bounds.width && y + side <= bounds.y + bounds.height;
-    if (!inside) this.viewer.viewport.panTo(new OpenSeadragon.Point(x + side / 2, y + side / 2), still());
+    if (!inside) this.viewer.viewport.panTo(new OpenSeadragon.Point(x + side / 2, y + side / 2), reducedMotion());
   }
 
   close() {
-    removeEventListener('answersagain', this.mend);
+    removeEventListener('answersagain', this.retry);
     this.viewer.destroy();
   }
 }
 
-/** The zoom at which the whole square with a margin fits. @param {OpenSeadragon.Viewport} viewport */
+/** Return the zoom at which the unit square fits with a margin. @param {OpenSeadragon.Viewport} viewport */
 function home(viewport) {
   const size = viewport.getContainerSize();
   return Math.min(1, size.y / size.x) / (1 + 2 * MARGIN);
 }
 
-/** OpenSeadragon writes a style into the page once, which the page's policy forbids: let it find one there. */
-function bringNoStyle() {
-  const found = document.querySelector('style[data-openseadragon-mobile-css]');
-  if (found) return;
+/** Keep OpenSeadragon from writing a style into the page, which the page's policy forbids: it skips that if one exists. */
+function preventStyle() {
+  if (document.querySelector('style[data-openseadragon-mobile-css]')) return;
   const inert = document.createElementNS('urn:actlas:inert', 'style');
   inert.setAttribute('data-openseadragon-mobile-css', 'true');
   document.head.append(inert);
 }
 
 /** @param {OpenSeadragon.TiledImage} item @param {number} goal */
-function turn(item, goal) {
-  if (still()) item.setOpacity(goal);
+function setOpacity(item, goal) {
+  if (reducedMotion()) item.setOpacity(goal);
   else glide(item, goal);
 }
 
 /** @type {WeakMap<object, number>} */
 const goals = new WeakMap();
 
-/** Let an opacity glide to its goal in 120 ms. @param {OpenSeadragon.TiledImage} item @param {number} goal */
+/** Change an opacity gradually, in 120 ms. @param {OpenSeadragon.TiledImage} item @param {number} goal */
 function glide(item, goal) {
   if (goals.get(item) === goal) return;
   goals.set(item, goal);

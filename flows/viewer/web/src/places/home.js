@@ -1,4 +1,4 @@
-// All runs of the store; exported files hold one, and go straight to it.
+// All runs of the store. An export holds one, and goes straight to it.
 
 import { href } from '../state/address.js';
 import { live, runs } from '../data/client.js';
@@ -19,15 +19,15 @@ export class Home {
     title('runs');
     if (!live() && window.ACTLAS)
       return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });
-    const found = (await runs()).runs;
-    if (!found.length) {
+    const rows = (await runs()).runs;
+    if (!rows.length) {
       fill(
         this.root,
         h(
           'div',
           { class: 'page' },
           h('h1', { class: 'title' }, 'No run yet'),
-          h('p', {}, 'A run is made from a folder of images and a model. Make one:'),
+          h('p', {}, 'A run needs a folder of images and a model. Make one:'),
           command('actlas run --images sample-photos'),
         ),
       );
@@ -42,7 +42,7 @@ export class Home {
         h(
           'ul',
           { class: 'runs' },
-          ...found.map((run) =>
+          ...rows.map((run) =>
             h(
               'li',
               {},

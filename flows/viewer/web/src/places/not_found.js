@@ -1,11 +1,11 @@
-// An address that leads nowhere.
+// What an address shows that leads nowhere.
 
 import { href } from '../state/address.js';
-import { fill, h } from '../ui/dom.js';
 import { title } from '../ui/announce.js';
+import { fill, h } from '../ui/dom.js';
 
-export class Lost {
-  /** @param {{ root: HTMLElement }} place */
+export class NotFound {
+  /** @param {{ root: HTMLElement }} parts */
   constructor({ root }) {
     this.root = root;
   }
@@ -13,22 +13,12 @@ export class Lost {
   /** @param {import('../state/address.js').State} state */
   update(state) {
     title('not there');
-    const run = href({ ...state, place: 'atlas', what: '', query: {} });
-    fill(
-      this.root,
-      h(
-        'div',
-        { class: 'page' },
-        h('h1', { class: 'title' }, 'There is nothing here'),
-        h('p', {}, 'This address names a layer, a unit, an image or a place that is not in this run.'),
-        h(
-          'p',
-          {},
-          state.name
-            ? h('a', { href: run }, `The atlas of ${state.name}`)
-            : h('a', { href: href({ ...state, place: 'home' }) }, 'All runs'),
-        ),
-      ),
-    );
+    const atlas = href({ ...state, place: 'atlas', what: '', query: {} });
+    const way = state.name
+      ? h('a', { href: atlas }, `The atlas of ${state.name}`)
+      : h('a', { href: href({ ...state, place: 'home' }) }, 'All runs');
+    const reason = 'This address names a layer, a unit, an image or a place that is not in this run.';
+    const heading = h('h1', { class: 'title' }, 'There is nothing here');
+    fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, reason), h('p', {}, way)));
   }
 }

@@ -1,45 +1,45 @@
-// A picture that is dropped anywhere on the page is the place's that is shown, and never opened in the page's stead.
+// Files dropped anywhere on the page: the current place takes them; the browser never opens them instead of the page.
 
-/** @typedef {(file: File) => void} Take */
+/** @typedef {(file: File) => void} Handler */
 
-/** Who takes it. @type {Take | null} */
-let taker = null;
+/** @type {Handler | null} */
+let handler = null;
 
-/** Take what is dropped from now on. @param {Take} take @returns {() => void} what ends that */
-export function taking(take) {
-  taker = take;
+/** Handle dropped files from now on. @param {Handler} handle @returns {() => void} a function that stops it */
+export function onDrop(handle) {
+  handler = handle;
   return () => {
-    if (taker === take) taker = null;
+    if (handler === handle) handler = null;
   };
 }
 
-/** Hand a picture to who takes it now. @param {File} file */
-export const hand = (file) => taker?.(file);
+/** Pass a file to the current handler, as if it had been dropped. @param {File} file */
+export const drop = (file) => handler?.(file);
 
-/** Listen to the whole page. @param {() => Promise<void>} arrive goes where somebody takes pictures, from where nobody does */
-export function whenDropped(arrive) {
-  const over = (/** @type {boolean} */ is) => document.body.classList.toggle('dropping', is);
-  const act = (/** @type {string} */ name, /** @type {(event: DragEvent) => void} */ does) =>
+/** Listen to the whole page. @param {() => Promise<void>} goToHandler goes to a place that handles files, from one that does not */
+export function listenForDrops(goToHandler) {
+  const highlight = (/** @type {boolean} */ on) => document.body.classList.toggle('dropping', on);
+  const listen = (/** @type {string} */ name, /** @type {(event: DragEvent) => void} */ act) =>
     document.addEventListener(name, (event) => {
-      const dragged = /** @type {DragEvent} */ (event);
-      if (!dragged.dataTransfer || isFile(dragged.dataTransfer)) does(dragged);
+      const drag = /** @type {DragEvent} */ (event);
+      if (!drag.dataTransfer || hasFiles(drag.dataTransfer)) act(drag);
     });
-  act('dragover', (event) => {
+  listen('dragover', (event) => {
     event.preventDefault();
-    over(true);
+    highlight(true);
   });
-  act('dragleave', (event) => {
-    if (!event.relatedTarget) over(false);
+  listen('dragleave', (event) => {
+    if (!event.relatedTarget) highlight(false);
   });
-  act('drop', async (event) => {
+  listen('drop', async (event) => {
     event.preventDefault();
-    over(false);
+    highlight(false);
     const file = event.dataTransfer?.files[0];
     if (!file) return;
-    if (!taker) await arrive();
-    taker?.(file);
+    if (!handler) await goToHandler();
+    handler?.(file);
   });
 }
 
-/** Text may be dragged into a field as ever. @param {DataTransfer} dragged */
-const isFile = (dragged) => dragged.types.includes('Files');
+/** Whether files are dragged: text may still be dragged into a field. @param {DataTransfer} data */
+const hasFiles = (data) => data.types.includes('Files');

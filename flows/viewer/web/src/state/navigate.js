@@ -1,62 +1,56 @@
-// Go to a state: the one way in which the address changes.
+// Navigation: the only way to change the address.
 
-import { format, hashed, here } from './address.js';
-import { came, enter } from './scroll_memory.js';
 import { host } from '../data/transport.js';
+import { format, hashed, here } from './address.js';
+import { changeEntry, pushEntry } from './scroll_memory.js';
+
+/** @typedef {{ replace?: boolean, quiet?: boolean }} Options  quiet: write the address without showing it */
 
 /** @type {() => void} */
-let arrived = () => {};
+let show = () => {};
 
-/** @param {() => void} act called whenever the state has changed */
-export function whenThere(act) {
-  arrived = act;
+/** Listen for changes of the address. @param {() => void} act */
+export function onNavigate(act) {
+  show = act;
   addEventListener('popstate', () => {
-    came();
-    arrived();
+    changeEntry();
+    show();
   });
   addEventListener('hashchange', () => {
-    came();
+    changeEntry();
     host?.went(location.hash.slice(1));
-    arrived();
+    show();
   });
-  document.addEventListener('click', followed);
+  document.addEventListener('click', followLink);
 }
 
-/**
- * Go to a state, or to the same place with other words in its query (null takes one out).
- * @param {Partial<import('./address.js').State>} change
- * @param {{ replace?: boolean, quiet?: boolean }} [how] quiet: write the address, nothing else
- */
-export function go(change, how = {}) {
+/** Go to a state that differs from the current one. @param {Partial<import('./address.js').State>} change @param {Options} [options] */
+export function go(change, options = {}) {
   const state = { ...here(), ...change };
   const address = hashed() ? `#${format(state)}` : format(state);
   const same = hashed() ? location.hash === address : location.pathname + location.search === address;
   if (!same) host?.went(format(state));
-  if (!same) enter(address, how.replace);
-  if (!how.quiet) arrived();
+  if (!same) pushEntry(address, options.replace);
+  if (!options.quiet) show();
 }
 
-/**
- * Change words of the query and leave the rest.
- * @param {Record<string, string | null>} words
- * @param {{ replace?: boolean, quiet?: boolean }} [how]
- */
-export function turn(words, how) {
+/** Change query parameters; null removes one. @param {Record<string, string | null>} parameters @param {Options} [options] */
+export function setQuery(parameters, options) {
   const query = { ...here().query };
-  for (const [name, value] of Object.entries(words)) {
+  for (const [name, value] of Object.entries(parameters)) {
     if (value === null) delete query[name];
     else query[name] = value;
   }
-  go({ query }, how);
+  go({ query }, options);
 }
 
-/** Follow a link inside the page without loading it anew. @param {MouseEvent} event */
-function followed(event) {
+/** Follow a link within the page without reloading it. @param {MouseEvent} event */
+function followLink(event) {
   if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || hashed()) return;
   const link = event.target instanceof Element ? event.target.closest('a') : null;
   if (!link || link.target || link.origin !== location.origin || link.hasAttribute('download')) return;
   if (/^\/(assets|pictures|api\/1)\//.test(link.pathname)) return;
   event.preventDefault();
-  if (link.href !== location.href) enter(link.href);
-  arrived();
+  if (link.href !== location.href) pushEntry(link.href);
+  show();
 }

@@ -1,74 +1,75 @@
-// Where one was in a place, by entry of the history: back leads there again.
+// The scroll position of each history entry, restored when the user goes back to it.
 
-/** @typedef {{ top: number, shown: number }} Been  how far it was scrolled, and how many of a gallery were shown */
+/** @typedef {{ top: number, shown: number }} Scroll  how far it was scrolled, and how many rows of a gallery were loaded */
 
-/** @type {Map<string, Been>} */
-const left = new Map();
+/** @type {Map<string, Scroll>} */
+const scrolls = new Map();
 
-/** What has rows that come as one goes on. */
+/** Rows of galleries that load as the user scrolls. */
 const ROWS = '.units > li, .images > li';
 
-/** Milliseconds after which what has not come is waited for no longer. */
-const PATIENCE = 5000;
+/** How long to wait for late content, in milliseconds. */
+const TIMEOUT = 5000;
 
-const stamp = () => Math.random().toString(36).slice(2);
+const newKey = () => Math.random().toString(36).slice(2);
 
-/** The entry of the history that is shown. */
-let entry = history.state?.entry ?? stamp();
+/** The key of the current history entry. */
+let entry = history.state?.entry ?? newKey();
 history.replaceState({ entry }, '');
 
-/** What it was left like, if it was shown before. @type {Been | null} */
-let back = null;
-let due = false;
+/** The scroll position of the current entry, if it was shown before. @type {Scroll | null} */
+let saved = null;
+let pending = false;
 
-/** Remember what the entry that is shown is left like. */
-function leave() {
+/** Save the scroll position of the current entry. */
+function save() {
   const main = document.querySelector('main');
-  if (main) left.set(entry, { top: main.scrollTop, shown: main.querySelectorAll(ROWS).length });
+  if (main) scrolls.set(entry, { top: main.scrollTop, shown: main.querySelectorAll(ROWS).length });
 }
 
-/** Make an entry, in place of the one that is shown or after it. @param {string} address @param {boolean} [replace] */
-export function enter(address, replace = false) {
+/** Push a history entry, or replace the current one. @param {string} address @param {boolean} [replace] */
+export function pushEntry(address, replace = false) {
   if (replace) return history.replaceState({ entry }, '', address);
-  leave();
-  entry = stamp();
-  back = null;
-  due = false;
+  save();
+  entry = newKey();
+  saved = null;
+  pending = false;
   history.pushState({ entry }, '', address);
 }
 
-/** The browser has gone to an entry. */
-export function came() {
+/** Follow the browser to another history entry. */
+export function changeEntry() {
   if (history.state?.entry === entry) return;
-  leave();
-  entry = history.state?.entry ?? stamp();
+  save();
+  entry = history.state?.entry ?? newKey();
   history.replaceState({ entry }, '');
-  back = left.get(entry) ?? null;
-  due = back !== null;
+  saved = scrolls.get(entry) ?? null;
+  pending = saved !== null;
 }
 
-/** What the entry that is shown was left like, where somebody has gone back to it. */
-export const been = () => back;
+/** Return the saved scroll position of the current entry, if the user has gone back to it. */
+export const savedScroll = () => saved;
 
-/** Once it is drawn, scroll to where it was left; what comes late is waited for, unless somebody goes on meanwhile. @param {HTMLElement} main */
-export function backTo(main) {
-  const top = back?.top ?? 0;
+/** Scroll to the saved position once the content is there, unless the user does something first. @param {HTMLElement} main */
+export function restoreScroll(main) {
+  const top = saved?.top ?? 0;
   const page = main.firstElementChild;
-  if (!due || !page) return;
-  due = false;
-  const done = new AbortController();
+  if (!pending || !page) return;
+  pending = false;
+  const end = new AbortController();
   const stop = () => {
     watch.disconnect();
     clearTimeout(clock);
-    done.abort();
+    end.abort();
   };
-  const reach = () => {
+  const scroll = () => {
     main.scrollTop = top;
     if (main.scrollTop >= top - 1 || !page.isConnected) stop();
   };
-  const watch = new ResizeObserver(reach);
-  const clock = setTimeout(stop, PATIENCE);
-  for (const act of ['wheel', 'pointerdown', 'keydown', 'touchstart'])
-    addEventListener(act, stop, { signal: done.signal, passive: true, capture: true });
+  const watch = new ResizeObserver(scroll);
+  const clock = setTimeout(stop, TIMEOUT);
+  for (const event of ['wheel', 'pointerdown', 'keydown', 'touchstart']) {
+    addEventListener(event, stop, { signal: end.signal, passive: true, capture: true });
+  }
   watch.observe(page);
 }

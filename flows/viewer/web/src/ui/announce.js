@@ -1,16 +1,16 @@
-// What a reader of screens hears: one polite region, and the title of the document.
+// What screen readers announce: one live region, and the title of the document.
 
 import { h } from './dom.js';
 
 const region = h('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
 document.body.append(region);
 
-/** @param {string} text */
+/** Announce a text. @param {string} text */
 export function say(text) {
   region.textContent = text;
 }
 
-/** @param {...string} parts the innermost first */
+/** Set the title of the document. @param {...string} parts the most specific first */
 export function title(...parts) {
   document.title = [...parts.filter(Boolean), 'actlas'].join(' · ');
 }

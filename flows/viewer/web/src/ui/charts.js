@@ -1,4 +1,4 @@
-// Small drawings of numbers.
+// Small charts.
 
 import { h, s } from './dom.js';
 import { count, number } from './format.js';
@@ -6,15 +6,12 @@ import { count, number } from './format.js';
 const WIDTH = 300;
 const HEIGHT = 96;
 
-/** How a unit's values are spread: bars on a root scale, so that rare strong values can be seen. @param {NonNullable<Card['samples']>} samples */
+/** Draw a histogram of a unit's values, on a square-root scale that keeps rare strong values visible. @param {NonNullable<Card['samples']>} samples */
 export function histogram(samples) {
   const { edges, counts } = samples.histogram;
-  return plot(
-    counts,
-    edges[0],
-    edges[edges.length - 1],
-    `${count(samples.count)} values from ${number(samples.least)} to ${number(samples.largest)}, half of them under ${number(samples.quantiles['0.5'])}`,
-  );
+  const range = `${count(samples.count)} values from ${number(samples.least)} to ${number(samples.largest)}`;
+  const words = `${range}, half of them under ${number(samples.quantiles['0.5'])}`;
+  return plot(counts, edges[0], edges[edges.length - 1], words);
 }
 
 /** @param {number[]} counts @param {number} low @param {number} high @param {string} words */
@@ -51,7 +48,7 @@ export function plot(counts, low, high, words) {
   );
 }
 
-/** A bar to the right for what is for, to the left for what is against. @param {number} value from −1 to 1 */
+/** Draw a bar from the middle: to the right for positive values, to the left for negative ones. @param {number} value from −1 to 1 */
 export function swing(value) {
   const inside = h('span', { class: `swing-in ${value < 0 ? 'against' : 'for'}` });
   inside.style.width = `${Math.min(1, Math.abs(value)) * 50}%`;

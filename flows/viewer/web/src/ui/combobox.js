@@ -1,24 +1,24 @@
-// A field with what it finds below: the arrow keys choose, Enter takes, also where it is pressed before the answer is there.
+// A text field with a list of matches. Arrow keys move, Enter chooses, even if pressed before the matches arrive.
 
-import { fill, h } from './dom.js';
 import { say } from './announce.js';
+import { fill, h } from './dom.js';
 
-/** @typedef {{ words: string, kind?: string, act: () => void }} Found */
+/** @typedef {{ words: string, kind?: string, act: () => void }} Option */
 
 export class Combobox {
   /**
-   * @param {object} how
-   * @param {string} how.id of the list
-   * @param {string} how.label of the list
-   * @param {string} how.none what is said where nothing is found
-   * @param {Record<string, any>} how.field attributes of the field
-   * @param {(text: string) => Promise<Found[]> | null} how.find null where nothing can be asked
-   * @param {() => void} [how.taken] after a row was taken
+   * @param {object} settings
+   * @param {string} settings.id of the list
+   * @param {string} settings.label of the list
+   * @param {string} settings.none text shown without a match
+   * @param {Record<string, any>} settings.field attributes of the field
+   * @param {(text: string) => Promise<Option[]> | null} settings.find null where there is nothing to search
+   * @param {() => void} [settings.chosen] called after a choice
    */
-  constructor({ id, label, none, field, find, taken }) {
+  constructor({ id, label, none, field, find, chosen }) {
     this.none = none;
     this.find = find;
-    this.taken = taken;
+    this.chosen = chosen;
     this.input = h('input', {
       type: 'search',
       role: 'combobox',
@@ -31,60 +31,61 @@ export class Combobox {
       ...field,
       oninput: () => {
         this.entered = false;
-        this.look();
+        this.search();
       },
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
-      onblur: () => this.shut(),
+      onblur: () => this.close(),
     });
     this.list = h('ul', { id, class: 'found', role: 'listbox', 'aria-label': label, hidden: true });
-    /** @type {Found[]} */
-    this.rows = [];
+    /** @type {Option[]} */
+    this.options = [];
     this.at = -1;
-    this.told = ''; // the text that the rows answer
-    this.entered = false; // Enter was pressed before they answered the text that stands there
+    /** The text that the options match. */
+    this.text = '';
+    /** Whether Enter was pressed before the options matched the text in the field. */
+    this.entered = false;
   }
 
   hasFocus() {
     return document.activeElement === this.input;
   }
 
-  async look() {
+  async search() {
     const text = this.input.value.trim();
-    const asked = text ? this.find(text) : null;
-    if (!asked) return this.shut();
-    const found = await asked;
+    const request = text ? this.find(text) : null;
+    if (!request) return this.close();
+    const options = await request;
     if (this.input.value.trim() !== text || !this.hasFocus()) return;
-    this.rows = found;
-    this.told = text;
-    this.at = found.length ? 0 : -1;
-    fill(
-      this.list,
-      ...found.map((row, i) =>
-        h(
-          'li',
-          {
-            id: `${this.list.id}-${i}`,
-            role: 'option',
-            'aria-selected': 'false',
-            onpointerdown: (/** @type {Event} */ event) => {
-              event.preventDefault();
-              this.#take(i);
-            },
-          },
-          h('span', {}, row.words),
-          row.kind && h('span', { class: 'quiet small' }, row.kind),
-        ),
-      ),
-      !found.length &&
-        h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, this.none),
-    );
+    this.options = options;
+    this.text = text;
+    this.at = options.length ? 0 : -1;
+    fill(this.list, ...(options.length ? options.map((option, i) => this.#row(option, i)) : [this.#empty()]));
     this.list.hidden = false;
     this.input.setAttribute('aria-expanded', 'true');
     this.#mark();
-    say(found.length ? `${found.length} found` : 'nothing found');
-    if (this.entered && found.length) this.#take(0);
+    say(options.length ? `${options.length} found` : 'nothing found');
+    if (this.entered && options.length) this.#choose(0);
   }
 
+  /** @param {Option} option @param {number} i */
+  #row({ words, kind }, i) {
+    const press = (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.#choose(i);
+    };
+    return h(
+      'li',
+      { id: `${this.list.id}-${i}`, role: 'option', 'aria-selected': 'false', onpointerdown: press },
+      h('span', {}, words),
+      kind && h('span', { class: 'quiet small' }, kind),
+    );
+  }
+
+  #empty() {
+    return h('li', { class: 'quiet', role: 'option', 'aria-selected': 'false', 'aria-disabled': 'true' }, this.none);
+  }
+
+  /** Mark the current option. */
   #mark() {
     if (this.at < 0) return this.input.removeAttribute('aria-activedescendant');
     [...this.list.children].forEach((row, i) => row.setAttribute('aria-selected', String(i === this.at)));
@@ -95,29 +96,29 @@ export class Combobox {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && this.rows.length) {
-      this.at = (this.at + step + this.rows.length) % this.rows.length;
+    if (step && this.options.length) {
+      this.at = (this.at + step + this.options.length) % this.options.length;
       this.#mark();
-    } else if (event.key === 'Enter' && this.input.value.trim() !== this.told) this.entered = true;
-    else if (event.key === 'Enter' && this.at >= 0) this.#take(this.at);
+    } else if (event.key === 'Enter' && this.input.value.trim() !== this.text) this.entered = true;
+    else if (event.key === 'Enter' && this.at >= 0) this.#choose(this.at);
     else return;
     event.preventDefault();
   }
 
   /** @param {number} i */
-  #take(i) {
-    const { act } = this.rows[i];
+  #choose(i) {
+    const { act } = this.options[i];
     this.input.value = '';
-    this.shut();
+    this.close();
     act();
-    this.taken?.();
+    this.chosen?.();
   }
 
-  shut() {
+  close() {
     this.list.hidden = true;
-    this.rows = [];
+    this.options = [];
     this.at = -1;
-    this.told = '';
+    this.text = '';
     this.entered = false;
     this.input.setAttribute('aria-expanded', 'false');
     this.input.removeAttribute('aria-activedescendant');

@@ -1,19 +1,19 @@
-// Parts that several views are made of.
+// Components that several places share.
 
 import { here, href, unitOf, versionOf } from '../state/address.js';
 import { picture } from '../data/client.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { say } from './announce.js';
-import { behind } from '../data/pictures.js';
+import { setBackground } from '../data/pictures.js';
 
 const FACE = 72;
 const ROW = 8;
 
-/** Milliseconds for which it is said that something was copied. */
-const SAID = 2000;
+/** How long a button says that it has copied, in milliseconds. */
+const CONFIRMATION = 2000;
 
-/** Grey shapes of the right size, shown only where waiting is long enough to be noticed. @param {...[number, number]} sizes */
-export function waiting(...sizes) {
+/** Draw grey shapes of the size to expect; they appear only after a noticeable delay. @param {...[number, number]} sizes */
+export function placeholder(...sizes) {
   const shapes = sizes.map(([width, height]) => {
     const shape = h('div', { class: 'shape' });
     shape.style.width = width ? `${width}px` : '100%';
@@ -23,7 +23,7 @@ export function waiting(...sizes) {
   return h('div', { class: 'waiting', role: 'status', 'aria-label': 'loading' }, ...shapes);
 }
 
-/** Begin with a capital, unless the first word is a name that the address has. @param {string} words */
+/** Capitalise a message, unless it starts with a name from the address. @param {string} words */
 export function sentence(words) {
   const first = /^[a-z]+(?= )/.exec(words)?.[0] ?? '';
   const { name, other = '', what, query } = here();
@@ -31,7 +31,7 @@ export function sentence(words) {
   return !first || names.includes(first) ? words : words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** What went wrong, and what to try. @param {unknown} error @param {() => void} [again] */
+/** Show an error, with a button to try again. @param {unknown} error @param {() => void} [again] */
 export function failed(error, again) {
   const words = error instanceof Error ? error.message : String(error);
   return h(
@@ -43,7 +43,7 @@ export function failed(error, again) {
 }
 
 /**
- * Fill an element with what is to come: shapes first, then the thing or what went wrong.
+ * Fill an element with a placeholder, then with what was requested, or with the error.
  * @template T
  * @param {Element} element
  * @param {() => Promise<T>} get
@@ -51,43 +51,40 @@ export function failed(error, again) {
  * @param {...[number, number]} sizes
  * @returns {Promise<void>}
  */
-export async function coming(element, get, draw, ...sizes) {
+export async function fillAsync(element, get, draw, ...sizes) {
   const stamp = String(Math.random());
-  /** @type {HTMLElement} */ (element).dataset.coming = stamp;
-  fill(element, waiting(...(sizes.length ? sizes : [/** @type {[number, number]} */ ([0, 64])])));
-  const mine = () => /** @type {HTMLElement} */ (element).dataset.coming === stamp;
+  /** @type {HTMLElement} */ (element).dataset.request = stamp;
+  fill(element, placeholder(...(sizes.length ? sizes : [/** @type {[number, number]} */ ([0, 64])])));
+  const mine = () => /** @type {HTMLElement} */ (element).dataset.request === stamp;
   try {
     const value = await get();
     if (mine()) fill(element, ...[draw(value)].flat());
   } catch (error) {
-    const givenUp = error instanceof Error && error.name === 'AbortError';
-    if (mine() && !givenUp)
-      fill(
-        element,
-        once(element, error, () => coming(element, get, draw, ...sizes)),
-      );
+    const cancelled = error instanceof Error && error.name === 'AbortError';
+    const again = () => fillAsync(element, get, draw, ...sizes);
+    if (mine() && !cancelled) fill(element, showOnce(element, error, again));
   }
 }
 
-/** What is asked again by the button of what went wrong. @type {WeakMap<Element, (() => void)[]>} */
-const waitingFor = new WeakMap();
+/** What the button of an error tries again. @type {WeakMap<Element, (() => void)[]>} */
+const retries = new WeakMap();
 
-/** What went wrong; where its page says so already, nothing, and the one button asks for all of it. @param {Element} element @param {unknown} error @param {() => void} again */
-function once(element, error, again) {
-  const said = failed(error, () => {
-    for (const act of (waitingFor.get(said) ?? []).splice(0)) act();
+/** Return an error to show, or null if the page shows the same one already: its button then retries both. @param {Element} element @param {unknown} error @param {() => void} again */
+function showOnce(element, error, again) {
+  const message = failed(error, () => {
+    for (const act of (retries.get(message) ?? []).splice(0)) act();
   });
   const place = element.closest('.page, .panel-body');
   const same = [...(place?.querySelectorAll('.failed') ?? [])].find(
-    (other) => !element.contains(other) && other.textContent === said.textContent,
+    (other) => !element.contains(other) && other.textContent === message.textContent,
   );
-  const asked = same && waitingFor.get(same);
-  if (asked) asked.push(again);
-  else waitingFor.set(said, [again]);
-  return asked ? null : said;
+  const shared = same && retries.get(same);
+  if (shared) shared.push(again);
+  else retries.set(message, [again]);
+  return shared ? null : message;
 }
 
-/** A command with a button that copies it. @param {string} text */
+/** Show a command with a button that copies it. @param {string} text */
 export function command(text) {
   const button = h(
     'button',
@@ -97,20 +94,20 @@ export function command(text) {
   return h('div', { class: 'command' }, h('code', { tabindex: 0 }, text), button);
 }
 
-/** Copy a text and say so at the button; where the browser does not let the page, select the text. @param {string} text @param {HTMLElement} button */
+/** Copy a text and confirm it at the button; if the browser forbids it, select the text instead. @param {string} text @param {HTMLElement} button */
 export async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
     say('Copied.');
-    copied(button);
+    confirm(button);
   } catch {
     say('The browser does not let the page copy; the text is selected.');
-    getSelection()?.selectAllChildren(button.closest('.command')?.querySelector('code') ?? written(text, button));
+    getSelection()?.selectAllChildren(button.closest('.command')?.querySelector('code') ?? writeBelow(text, button));
   }
 }
 
-/** Say for a moment that it is done: in place of a button's words, beside one that has a sign. @param {HTMLElement} button */
-function copied(button) {
+/** Confirm for a moment that a text was copied: in the button, or beside one without words. @param {HTMLElement} button */
+function confirm(button) {
   if (button.dataset.copied) return;
   button.dataset.copied = 'yes';
   const words = button.textContent;
@@ -124,11 +121,11 @@ function copied(button) {
     delete button.dataset.copied;
     if (words) button.textContent = words;
     mark.remove();
-  }, SAID);
+  }, CONFIRMATION);
 }
 
-/** Write a text below the button that was to copy it. @param {string} text @param {HTMLElement} button */
-function written(text, button) {
+/** Write a text below the button that could not copy it. @param {string} text @param {HTMLElement} button */
+function writeBelow(text, button) {
   const place = button.closest('.page-head') ?? button;
   const before = place.nextElementSibling?.matches('.to-copy') ? place.nextElementSibling : null;
   const code = h('code', { class: 'to-copy', tabindex: 0 }, text);
@@ -137,24 +134,24 @@ function written(text, button) {
   return code;
 }
 
-/** Something that the run does not have, and how it is made. @param {string} what @param {string | undefined} how */
+/** Say what a run lacks, with the command that makes it. @param {string} what @param {string | undefined} how */
 export function missing(what, how) {
   return h('div', { class: 'missing' }, h('p', {}, how ? `${what} Make it:` : what), how && command(how));
 }
 
-/** A small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] @param {About} [of] */
+/** Return a small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] @param {About} [of] */
 export function face(layer, unit, side = 32, of) {
   const place = unit % (ROW * ROW);
   const scale = side / FACE;
   const element = h('span', { class: 'face', 'aria-hidden': 'true' });
   element.style.width = element.style.height = `${side}px`;
-  behind(element, picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) }, of));
+  setBackground(element, picture('faces', { layer, block: Math.floor(unit / (ROW * ROW)) }, of));
   element.style.backgroundSize = `${FACE * ROW * scale}px auto`;
   element.style.backgroundPosition = `${-(place % ROW) * side}px ${-Math.floor(place / ROW) * side}px`;
   return element;
 }
 
-/** A link to a unit with its picture. @param {import('../state/address.js').State} state @param {string} layer @param {number} unit @param {...import('./dom.js').Child} more */
+/** Return a link to a unit, with its picture. @param {import('../state/address.js').State} state @param {string} layer @param {number} unit @param {...import('./dom.js').Child} more */
 export function chip(state, layer, unit, ...more) {
   return h(
     'a',
@@ -168,18 +165,14 @@ export function chip(state, layer, unit, ...more) {
 /** @param {import('../state/address.js').State} state @param {string} layer @param {number} unit */
 export const unitHref = (state, layer, unit) => href({ ...state, place: 'unit', what: `${layer}:${unit}`, query: {} });
 
-/** The address of a cell. On its own atlas all else stays as it is: list, class, shade; but not the image that was located. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col */
+/** Return the address of a cell. On the atlas of its layer all other parameters stay, except the located image. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col */
 export function cellHref(state, layer, grid, row, col) {
-  const kept = state.place === 'atlas' && state.what === layer ? state.query : {};
-  return href({
-    ...state,
-    place: 'atlas',
-    what: layer,
-    query: { ...kept, locate: '', grid: String(grid), cell: `${row},${col}` },
-  });
+  const rest = state.place === 'atlas' && state.what === layer ? state.query : {};
+  const query = { ...rest, locate: '', grid: String(grid), cell: `${row},${col}` };
+  return href({ ...state, place: 'atlas', what: layer, query });
 }
 
-/** A link to a cell that `relink` can find. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col @param {Record<string, string>} attributes @param {...import('./dom.js').Child} children */
+/** Return a link to a cell, which `relink` can update. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col @param {Record<string, string>} attributes @param {...import('./dom.js').Child} children */
 export const cellLink = (state, layer, grid, row, col, attributes, ...children) =>
   h(
     'a',
@@ -187,7 +180,7 @@ export const cellLink = (state, layer, grid, row, col, attributes, ...children) 
     ...children,
   );
 
-/** Let links to cells keep what the address says now: it has changed since they were made. @param {Element} element @param {import('../state/address.js').State} state */
+/** Update links to cells with the current parameters of the address. @param {Element} element @param {import('../state/address.js').State} state */
 export function relink(element, state) {
   for (const link of /** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll('a[data-cell]'))) {
     const [grid, row, col] = String(link.dataset.cell).split(/[ ,]/).map(Number);
@@ -195,14 +188,14 @@ export function relink(element, state) {
   }
 }
 
-/** A bar of an amount from 0 to 1. @param {number} share @param {string} [kind] */
+/** Draw a bar of a share from 0 to 1. @param {number} share @param {string} [kind] */
 export function bar(share, kind = 'amount') {
   const inside = h('span', { class: `bar-in ${kind}` });
   inside.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`;
   return h('span', { class: 'bar', 'aria-hidden': 'true' }, inside);
 }
 
-/** Rows of a name, a bar and a number, or two. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string }[]} rows @param {string} [kind] */
+/** List names with bars and one or two numbers. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string }[]} rows @param {string} [kind] */
 export function bars(rows, kind) {
   return h(
     'ul',
@@ -220,12 +213,12 @@ export function bars(rows, kind) {
   );
 }
 
-/** A heading and what belongs to it. @param {string} heading @param {...import('./dom.js').Child} children */
+/** Return a section with a heading. @param {string} heading @param {...import('./dom.js').Child} children */
 export function section(heading, ...children) {
   return h('section', { class: 'section' }, h('h2', {}, heading), ...children);
 }
 
-/** A picture that loads when it comes into view. @param {string} source @param {string} words @param {number} [side] */
+/** Return a picture that loads once it comes into view. @param {string} source @param {string} words @param {number} [side] */
 export function image(source, words, side) {
   return h('img', {
     src: source,

@@ -1,13 +1,13 @@
-// Make elements. Text is always a text node: names of files, labels and classes are somebody else's words.
+// Creating elements. Text always becomes a text node: file names, labels and class names come from outside.
 
-import { show } from '../data/pictures.js';
+import { showPicture } from '../data/pictures.js';
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * Make an element: `on…` are listeners, `class` and `data-…` attributes, booleans switch, the rest are attributes.
+ * Create an element. Attributes that start with `on` are listeners; true and false switch an attribute on and off.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} name
  * @param {Record<string, any>} [attributes]
@@ -16,13 +16,13 @@ const SVG = 'http://www.w3.org/2000/svg';
  */
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
-  dress(element, attributes);
-  element.append(...kept(children));
+  setAttributes(element, attributes);
+  element.append(...nodes(children));
   return element;
 }
 
 /**
- * Make an element of a drawing.
+ * Create an SVG element.
  * @param {string} name
  * @param {Record<string, any>} [attributes]
  * @param {...Child} children
@@ -30,35 +30,35 @@ export function h(name, attributes = {}, ...children) {
  */
 export function s(name, attributes = {}, ...children) {
   const element = /** @type {SVGElement} */ (document.createElementNS(SVG, name));
-  dress(element, attributes);
-  element.append(...kept(children));
+  setAttributes(element, attributes);
+  element.append(...nodes(children));
   return element;
 }
 
 /** @param {Element} element @param {Record<string, any>} attributes */
-function dress(element, attributes) {
+function setAttributes(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
-    else if (name === 'src' && element instanceof HTMLImageElement) show(element, String(value));
+    else if (name === 'src' && element instanceof HTMLImageElement) showPicture(element, String(value));
     else element.setAttribute(name, value === true ? '' : String(value));
   }
 }
 
 /** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
-function kept(children) {
+function nodes(children) {
   return children
     .flat()
     .filter((child) => child !== null && child !== undefined && child !== false)
     .map((child) => (child instanceof Node ? child : String(child)));
 }
 
-/** Replace what is in an element. @param {Element} element @param {...(Child | Child[])} children */
+/** Replace the children of an element. @param {Element} element @param {...(Child | Child[])} children */
 export function fill(element, ...children) {
-  element.replaceChildren(...kept(children));
+  element.replaceChildren(...nodes(children));
 }
 
-/** A drawn sign of 16 × 16 px, hidden from readers. @param {string} path @returns {SVGElement} */
+/** Draw an icon of 16 × 16 px, hidden from screen readers. @param {string} path @returns {SVGElement} */
 export function sign(path) {
   return s(
     'svg',

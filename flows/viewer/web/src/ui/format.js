@@ -1,11 +1,11 @@
-// Numbers with sensible digits.
+// Formatting numbers, counts and dates.
 
 const WHOLE = new Intl.NumberFormat('en');
 
-/** A count with thousands apart. @param {number} value */
+/** Format a count with thousands separators. @param {number} value */
 export const count = (value) => WHOLE.format(value);
 
-/** A number with three digits that count. @param {number | null | undefined} value */
+/** Format a number with three significant digits. @param {number | null | undefined} value */
 export function number(value) {
   if (value === null || value === undefined) return '–';
   if (value === 0) return '0';
@@ -15,10 +15,10 @@ export function number(value) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
 }
 
-/** A number with its sign. @param {number | null | undefined} value */
+/** Format a number with its sign. @param {number | null | undefined} value */
 export const signed = (value) => (typeof value === 'number' && value > 0 ? `+${number(value)}` : number(value));
 
-/** A share as per cent, in one piece. @param {number} value */
+/** Format a share as per cent, without a line break. @param {number} value */
 export function percent(value) {
   const hundred = value * 100;
   if (hundred > 0 && hundred < 1) return '<\u00a01\u00a0%';
@@ -35,6 +35,6 @@ export function ordinal(n) {
   return `${count(n)}${['th', 'st', 'nd', 'rd'][last] ?? 'th'}`;
 }
 
-/** A day as people write it. @param {string} iso */
+/** Format a date: 3 May 2025. @param {string} iso */
 export const day = (iso) =>
   new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric' });

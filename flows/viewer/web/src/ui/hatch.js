@@ -1,4 +1,4 @@
-// What is against is hatched besides being blue: the sign is seen without the colour.
+// Hatching of negative values, so that the sign can be read without the colour.
 
 import { h } from './dom.js';
 import { colour } from './theme.js';
@@ -9,12 +9,12 @@ const WIDE = 1.1;
 /** @type {Map<string, HTMLCanvasElement>} */
 const tiles = new Map();
 
-/** Fine lines from the lower left to the upper right, which go on from square to square. @param {CanvasRenderingContext2D} context */
+/** Return a pattern of fine diagonal lines that continues from square to square. @param {CanvasRenderingContext2D} context */
 export function hatching(context) {
   const dots = devicePixelRatio || 1;
   const tone = colour('--paper');
   const side = Math.round(APART * dots);
-  const tile = tiles.get(`${tone} ${side}`) ?? drawn(side, WIDE * dots, tone);
+  const tile = tiles.get(`${tone} ${side}`) ?? drawTile(side, WIDE * dots, tone);
   tiles.set(`${tone} ${side}`, tile);
   const pattern = /** @type {CanvasPattern} */ (context.createPattern(tile, 'repeat'));
   pattern.setTransform(new DOMMatrix().scale(1 / dots));
@@ -22,7 +22,7 @@ export function hatching(context) {
 }
 
 /** @param {number} side @param {number} width @param {string} tone */
-function drawn(side, width, tone) {
+function drawTile(side, width, tone) {
   const tile = h('canvas', { width: side, height: side });
   const context = /** @type {CanvasRenderingContext2D} */ (tile.getContext('2d'));
   context.strokeStyle = tone;
@@ -36,7 +36,7 @@ function drawn(side, width, tone) {
   return tile;
 }
 
-/** What the colours mean. */
+/** A legend of the two signs. */
 export const signs = () =>
   h(
     'span',

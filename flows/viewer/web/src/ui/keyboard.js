@@ -1,13 +1,13 @@
-// What the keyboard is used for where the focus is.
+// Whether the focused element uses the keyboard itself.
 
-/** Is somebody typing? @param {EventTarget | null} target */
+/** Whether the user is typing text. @param {EventTarget | null} target */
 export function typing(target) {
   return (
     target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
   );
 }
 
-/** Are arrow keys at home there: in a field, on a tab, in text that is read or that they scroll? @param {EventTarget | null} target */
+/** Whether an element uses the arrow keys: a field, a tab, a command, or an element that scrolls sideways. @param {EventTarget | null} target */
 export function takesArrows(target) {
   for (let at = target; at instanceof HTMLElement && !at.matches('main, body'); at = at.parentElement) {
     if (typing(at) || at.matches('code, pre, [role=tab]')) return true;

@@ -1,8 +1,7 @@
-// The panel beside a place.
+// The panel with details: beside the map, or on narrow screens a sheet from the bottom.
 
 import { fill, h, SIGNS, sign } from './dom.js';
 
-/** The place where details stand: beside the map, or on narrow screens a sheet from the bottom. */
 export class Panel {
   constructor() {
     this.heading = h('h2', { class: 'panel-title', tabindex: -1 });
@@ -22,7 +21,7 @@ export class Panel {
     this.leave = () => this.close();
   }
 
-  /** Who followed a link in here goes on reading at the new heading. @param {string} heading @param {() => void} leave what closing means @param {'low' | ''} [kind] low: as a sheet it leaves room to the map */
+  /** Open the panel; if the focus is inside, it moves to the new heading. @param {string} heading @param {() => void} leave called to close it @param {'low' | ''} [kind] low: as a sheet it leaves the map visible */
   open(heading, leave, kind = '') {
     const inside = this.body.contains(document.activeElement);
     this.heading.textContent = heading;

@@ -1,4 +1,4 @@
-// An image with the grid of positions that the model has of it.
+// An image with the grid of a layer's positions on it.
 
 import { h } from './dom.js';
 import { colour } from './theme.js';
@@ -6,35 +6,35 @@ import { hatching } from './hatch.js';
 
 const VEIL = 0.85;
 
-/** Under this part of the strongest, a position says too little to be hatched. */
+/** The share of the strongest value below which a position is not hatched. */
 const FAINT = 0.04;
 
 /**
- * @typedef {object} Told
- * @property {(y: number, x: number) => void} hover  −1, −1 where the cursor has left
+ * @typedef {object} Listeners
+ * @property {(y: number, x: number) => void} hover  −1, −1 once the pointer has left
  * @property {(y: number, x: number) => void} [press]
- * @property {(y: number, x: number) => void} [walk] instead of hover, where an arrow key leads: who walks by keys may not see it
+ * @property {(y: number, x: number) => void} [walk] called instead of hover when an arrow key moves, to announce the position
  */
 
 export class Positions {
   /**
    * @param {HTMLImageElement} image
-   * @param {{ rows: number, cols: number, seen: [number, number, number, number], words: string }} how
-   * @param {Told} told
+   * @param {{ rows: number, cols: number, seen: [number, number, number, number], words: string }} facts
+   * @param {Listeners} listeners
    */
-  constructor(image, how, told) {
+  constructor(image, facts, listeners) {
     this.image = image;
-    this.how = how;
-    this.told = told;
-    /** What is marked: how strongly each position is coloured, −1 to 1. @type {number[][] | null} */
+    this.facts = facts;
+    this.listeners = listeners;
+    /** The value that colours each position, −1 to 1. @type {number[][] | null} */
     this.values = null;
-    /** A picture laid over what the model sees, instead of values. @type {HTMLCanvasElement | null} */
+    /** A picture to overlay instead of values. @type {HTMLCanvasElement | null} */
     this.picture = null;
-    /** Where that picture is against rather than for, as opacity: there it is hatched. @type {HTMLCanvasElement | null} */
+    /** The negative part of that picture as opacity: it is hatched. @type {HTMLCanvasElement | null} */
     this.against = null;
-    /** Is the photo taken back, so that the picture over it can be told from it? */
+    /** Whether the photo is faded, so that the overlay stands out. */
     this.veiled = false;
-    /** How much is seen of what is laid over, 0 to 1. */
+    /** The opacity of the overlay, 0 to 1. */
     this.mix = 0.7;
     /** @type {Set<string>} */
     this.lit = new Set();
@@ -43,15 +43,15 @@ export class Positions {
       class: 'positions',
       tabindex: 0,
       role: 'application',
-      'aria-label': `${how.words}. Arrow keys walk the ${how.rows} × ${how.cols} positions.`,
+      'aria-label': `${facts.words}. Arrow keys walk the ${facts.rows} × ${facts.cols} positions.`,
     });
     this.element = h('div', { class: 'positioned' }, image, this.canvas);
-    this.canvas.addEventListener('pointermove', (event) => this.#point(event, told.hover));
+    this.canvas.addEventListener('pointermove', (event) => this.#point(event, listeners.hover));
     this.canvas.addEventListener('pointerleave', () => {
       this.mark(-1, -1);
-      told.hover(-1, -1);
+      listeners.hover(-1, -1);
     });
-    this.canvas.addEventListener('click', (event) => this.#point(event, told.press ?? told.hover));
+    this.canvas.addEventListener('click', (event) => this.#point(event, listeners.press ?? listeners.hover));
     this.canvas.addEventListener('keydown', (event) => this.#key(event));
     this.sized = new ResizeObserver(() => this.draw());
     this.sized.observe(image);
@@ -61,24 +61,24 @@ export class Positions {
 
   /** @param {MouseEvent} event @param {(y: number, x: number) => void} act */
   #point(event, act) {
-    const { rows, cols, seen } = this.how;
+    const { rows, cols, seen } = this.facts;
     const box = this.canvas.getBoundingClientRect();
     const across = ((event.clientX - box.left) / box.width - seen[0]) / (seen[2] - seen[0]);
     const down = ((event.clientY - box.top) / box.height - seen[1]) / (seen[3] - seen[1]);
     const inside = across >= 0 && across < 1 && down >= 0 && down < 1;
     const [y, x] = inside ? [Math.floor(down * rows), Math.floor(across * cols)] : [-1, -1];
-    if (act === this.told.hover && y === this.at.y && x === this.at.x) return;
+    if (act === this.listeners.hover && y === this.at.y && x === this.at.x) return;
     this.mark(y, x);
     act(y, x);
   }
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const next = walked(event.key, this.at, this.how.rows, this.how.cols);
-    if (event.key === 'Enter' && this.at.y >= 0) this.told.press?.(this.at.y, this.at.x);
+    const next = moveBy(event.key, this.at, this.facts.rows, this.facts.cols);
+    if (event.key === 'Enter' && this.at.y >= 0) this.listeners.press?.(this.at.y, this.at.x);
     else if (next) {
       this.mark(...next);
-      (this.told.walk ?? this.told.hover)(...next);
+      (this.listeners.walk ?? this.listeners.hover)(...next);
     } else return;
     event.preventDefault();
     event.stopPropagation();
@@ -97,8 +97,8 @@ export class Positions {
     this.canvas.height = Math.round(height * dots);
     const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
     context.scale(dots, dots);
-    const { rows, cols } = this.how;
-    if (this.picture) this.#lay(context, this.picture, width, height);
+    const { rows, cols } = this.facts;
+    if (this.picture) this.#overlay(context, this.picture, width, height);
     for (let y = 0; y < rows; y++) {
       for (let x = 0; x < cols; x++) this.#cell(context, y, x, this.#box(y, x, width, height));
     }
@@ -106,15 +106,15 @@ export class Positions {
   }
 
   /** @param {CanvasRenderingContext2D} context @param {HTMLCanvasElement} picture @param {number} width @param {number} height */
-  #lay(context, picture, width, height) {
-    const [left, top, right, bottom] = this.how.seen;
+  #overlay(context, picture, width, height) {
+    const [left, top, right, bottom] = this.facts.seen;
     if (this.veiled) {
       context.globalAlpha = this.mix * VEIL;
       context.fillStyle = colour('--paper');
       context.fillRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
     }
     context.globalAlpha = this.mix;
-    context.imageSmoothingEnabled = picture.width > this.how.cols;
+    context.imageSmoothingEnabled = picture.width > this.facts.cols;
     context.drawImage(picture, left * width, top * height, (right - left) * width, (bottom - top) * height);
     if (this.against && this.canvas.width && this.canvas.height) this.#hatch(context, this.against, width, height);
     context.globalAlpha = 1;
@@ -122,7 +122,7 @@ export class Positions {
 
   /** @param {CanvasRenderingContext2D} context @param {HTMLCanvasElement} against @param {number} width @param {number} height */
   #hatch(context, against, width, height) {
-    const [left, top, right, bottom] = this.how.seen;
+    const [left, top, right, bottom] = this.facts.seen;
     const sheet = h('canvas', { width: this.canvas.width, height: this.canvas.height });
     const lines = /** @type {CanvasRenderingContext2D} */ (sheet.getContext('2d'));
     lines.scale(devicePixelRatio || 1, devicePixelRatio || 1);
@@ -155,7 +155,7 @@ export class Positions {
 
   /** @param {number} y @param {number} x @param {number} width @param {number} height @returns {[number, number, number, number]} */
   #box(y, x, width, height) {
-    const { rows, cols, seen } = this.how;
+    const { rows, cols, seen } = this.facts;
     const [wide, tall] = [((seen[2] - seen[0]) * width) / cols, ((seen[3] - seen[1]) * height) / rows];
     return [seen[0] * width + x * wide, seen[1] * height + y * tall, wide, tall];
   }
@@ -166,8 +166,8 @@ export class Positions {
   }
 }
 
-/** Where an arrow key leads in a grid, which ends at its edges; nowhere by any other key. @param {string} key @param {{ y: number, x: number }} at −1, −1 where nothing is marked @param {number} rows @param {number} cols @returns {[number, number] | null} */
-export function walked(key, { y, x }, rows, cols) {
+/** Return the position that an arrow key moves to, null for any other key. @param {string} key @param {{ y: number, x: number }} at −1, −1 where none is marked @param {number} rows @param {number} cols @returns {[number, number] | null} */
+export function moveBy(key, { y, x }, rows, cols) {
   const step = /** @type {Record<string, [number, number]>} */ ({
     ArrowUp: [-1, 0],
     ArrowDown: [1, 0],
@@ -178,11 +178,11 @@ export function walked(key, { y, x }, rows, cols) {
   return y < 0 ? [0, 0] : [Math.max(0, Math.min(rows - 1, y + step[0])), Math.max(0, Math.min(cols - 1, x + step[1]))];
 }
 
-/** A position that an address names by two whole numbers, where there is one. @param {string | undefined} text @param {number} rows @param {number} cols @returns {[number, number] | null} */
-export function placed(text, rows, cols) {
-  const found = /^(\d{1,4}),(\d{1,4})$/.exec(text ?? '');
-  if (!found || Number(found[1]) >= rows || Number(found[2]) >= cols) return null;
-  return [Number(found[1]), Number(found[2])];
+/** Parse a position from the address; null if there is none. @param {string | undefined} text @param {number} rows @param {number} cols @returns {[number, number] | null} */
+export function parsePosition(text, rows, cols) {
+  const match = /^(\d{1,4}),(\d{1,4})$/.exec(text ?? '');
+  if (!match || Number(match[1]) >= rows || Number(match[2]) >= cols) return null;
+  return [Number(match[1]), Number(match[2])];
 }
 
 /** @param {CanvasRenderingContext2D} context @param {[number, number, number, number]} box @param {string} tone @param {number} width */

@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, until one says otherwise.
+// Light or dark: the theme of the system, until the user chooses.
 
 const KEY = 'actlas-theme';
 
@@ -10,39 +10,38 @@ export function theme() {
   );
 }
 
-export function restore() {
-  const kept = read();
-  if (kept) document.documentElement.dataset.theme = kept;
-  // Canvases are painted in the theme's colours: they must hear of the system's change, too.
+export function restoreTheme() {
+  const saved = readSaved();
+  if (saved) document.documentElement.dataset.theme = saved;
+  // Canvases are painted in the colours of the theme, so they must follow the system as well.
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     if (!document.documentElement.dataset.theme) dispatchEvent(new Event('themechange'));
   });
 }
 
-/** Change between light and dark. @returns {string} the one it is now */
-export function turn() {
+/** Switch between light and dark. */
+export function toggleTheme() {
   const next = theme() === 'dark' ? 'light' : 'dark';
   document.documentElement.dataset.theme = next;
   try {
     localStorage.setItem(KEY, next);
   } catch {
-    // A browser that keeps nothing: it holds until the page is left.
+    // Without storage, the choice lasts until the page is closed.
   }
   dispatchEvent(new Event('themechange'));
-  return next;
 }
 
-function read() {
+function readSaved() {
   try {
-    const kept = localStorage.getItem(KEY);
-    return kept === 'light' || kept === 'dark' ? kept : null;
+    const saved = localStorage.getItem(KEY);
+    return saved === 'light' || saved === 'dark' ? saved : null;
   } catch {
     return null;
   }
 }
 
-/** A colour of the theme. @param {string} name */
+/** Return a colour of the theme. @param {string} name */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** May things move? */
-export const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+/** Whether animation is unwanted. */
+export const reducedMotion = () => matchMedia('(prefers-reduced-motion: reduce)').matches;

@@ -1,14 +1,14 @@
-// A picture of one's own: chosen or dropped, looked at, and not kept.
+// Choosing a file from the user's disk, and why a viewer may not take one.
 
 import { h } from './dom.js';
 
-export const NOT_TAKEN =
+export const NO_UPLOADS =
   'This viewer was started with --no-uploads: it takes no pictures. Start it without, and drop the picture again.';
-export const NOT_HERE =
+export const NO_MODEL =
   'These are exported files without the model: nothing can be located in them. The viewer itself can:';
 
-/** A hidden field for a file, and a button that opens it. @param {(file: File) => void} take */
-export function ownFile(take) {
+/** Return a hidden file field, a function that opens it, and a button that does. @param {(file: File) => void} choose */
+export function fileField(choose) {
   const field = h('input', {
     type: 'file',
     accept: 'image/*',
@@ -18,8 +18,9 @@ export function ownFile(take) {
     onchange: () => {
       const file = field.files?.[0];
       field.value = '';
-      if (file) take(file);
+      if (file) choose(file);
     },
   });
-  return { field, button: h('button', { class: 'button', onclick: () => field.click() }, 'Choose a file') };
+  const open = () => field.click();
+  return { field, open, button: h('button', { class: 'button', onclick: open }, 'Choose a file') };
 }

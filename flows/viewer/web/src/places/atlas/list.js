@@ -1,8 +1,8 @@
-// The map as a list: the same cells as rows, for readers of screens, and for looking things up.
+// The map as a table of cells, for screen readers and for looking things up.
 
 import { fill, h } from '../../ui/dom.js';
 import { count, number } from '../../ui/format.js';
-import { turn } from '../../state/navigate.js';
+import { setQuery } from '../../state/navigate.js';
 import { cellLink, relink } from '../../ui/components.js';
 import { icon } from '../../map/sprites.js';
 
@@ -23,21 +23,21 @@ export class CellList {
   constructor() {
     this.element = h('div', { class: 'list', hidden: true });
     this.shown = PAGE;
-    /** What the rows were made of. @type {unknown[]} */
-    this.made = [];
+    /** The values that the rows were made from. @type {unknown[]} */
+    this.inputs = [];
     /** @type {Grid | null} */
     this.grid = null;
   }
 
-  /** Show the cells; rows that are there already stay, and with them the focus and how many there are. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
+  /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
   show(grid, state, share) {
     const usual = share ? 'class' : 'samples';
     const order = names(share).includes(state.query.order) ? state.query.order : usual;
-    const made = [grid, grid.known, share ? state.query.class : null, order];
+    const inputs = [grid, grid.detailed, share ? state.query.class : null, order];
     if (grid !== this.grid) this.shown = PAGE;
     this.grid = grid;
-    if (made.some((part, k) => part !== this.made[k])) {
-      this.made = made;
+    if (inputs.some((part, k) => part !== this.inputs[k])) {
+      this.inputs = inputs;
       this.#draw(grid, state, share, order, usual);
     }
     relink(this.element, state);
@@ -59,7 +59,7 @@ export class CellList {
       if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
       const button = h(
         'button',
-        { class: 'sort', onclick: () => turn({ order: name === usual ? null : name }) },
+        { class: 'sort', onclick: () => setQuery({ order: name === usual ? null : name }) },
         name === 'place' ? 'row, col' : name,
       );
       return h(
@@ -91,7 +91,7 @@ export class CellList {
       'More cells',
     );
     more.hidden = this.shown >= rows.length;
-    const held = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
+    const focused = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
     fill(
       this.element,
       h(
@@ -103,14 +103,14 @@ export class CellList {
       ),
       more,
     );
-    if (held) /** @type {HTMLElement | null} */ (this.element.querySelector(held))?.focus();
+    if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(focused))?.focus();
   }
 }
 
-/** What the list can be sorted by. @param {Float32Array | null} share */
+/** Return the columns that sort the list. @param {Float32Array | null} share */
 const names = (share) => [...Object.keys(ORDERS), ...(share ? ['class'] : [])];
 
-/** How the control that is focused is found again among new rows. @param {Element | null} control */
+/** Return a selector that finds a control's counterpart among new rows. @param {Element | null} control */
 function sameAs(control) {
   const head = control?.closest('th');
   if (head) return `th[data-order="${head.dataset.order}"] button`;

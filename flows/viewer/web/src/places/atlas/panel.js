@@ -1,4 +1,4 @@
-// The panel of one cell: its icon, the real patches behind it, the units that make it, and where it is like other cells.
+// The panel of one cell: its icon, real patches, strongest units, classes and similar cells.
 
 import { ask, picture } from '../../data/client.js';
 import { h } from '../../ui/dom.js';
@@ -28,10 +28,10 @@ export async function cellPanel(grid, i, state, about) {
       facts(cell),
     ),
     cell.icon?.weak &&
-      h('p', { class: 'note' }, 'This icon is weak: another cell of the grid fits it better. Trust the patches below.'),
+      h('p', { class: 'note' }, 'This icon is weak: it fits another cell of the grid better. Trust the patches below.'),
     patches(grid, cell, state),
     section(
-      'Units that make it',
+      'Strongest units',
       h(
         'div',
         { class: 'chips' },
@@ -43,7 +43,7 @@ export async function cellPanel(grid, i, state, about) {
     classes(cell, about),
     labels(cell),
     section(
-      'Cells most like it',
+      'Similar cells',
       h(
         'div',
         { class: 'near' },
@@ -79,7 +79,7 @@ function facts(cell) {
     cell.icon && [
       h('dt', {}, 'fidelity'),
       h('dd', {}, ring(cell.icon.cosine, false)),
-      h('dt', { title: 'where the cell comes among all cells of the grid by how well the icon fits them' }, 'rank'),
+      h('dt', { title: 'the cell’s rank among all cells of the grid, by how well the icon fits each' }, 'rank'),
       h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`),
     ],
     cell.contrast !== null && [
@@ -87,7 +87,7 @@ function facts(cell) {
         'dt',
         {
           title:
-            'how far the pixels of a patch lie from their mean, as a part of white: the median of the patches below. A cell is flat where it is under 0.05',
+            'how far pixels deviate from the mean of their patch, as a share of white: the median of the patches below. Below 0.05 a cell is flat',
         },
         'contrast',
       ),
@@ -145,10 +145,7 @@ function patches(grid, cell, state) {
 function classes(cell, about) {
   if (!cell.classes) {
     return about.classes
-      ? section(
-          'Classes it speaks for',
-          missing('This run does not know what its cells speak for.', about.missing.attribution),
-        )
+      ? section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution))
       : null;
   }
   const most = Math.max(...cell.classes.map((row) => row.mean ?? 0), 1e-9);

@@ -1,9 +1,9 @@
-// At the deepest zoom real patches fade in over the foot of each icon: an icon is an optimum, these are what is there.
+// Real patches that fade in over the icons at the deepest zoom: an icon is an optimum, these are data.
 
 import { ask, live, picture } from '../../data/client.js';
-import { show } from '../../data/pictures.js';
+import { showPicture } from '../../data/pictures.js';
 import { cellOf } from '../../map/grid.js';
-import { square, visible } from '../../map/overlay.js';
+import { square, visible } from '../../map/scene.js';
 
 const FROM = 240;
 const WHOLE = 330;
@@ -11,12 +11,12 @@ const EACH = 4;
 const MOST = 40;
 const KEPT = 400;
 
-/** @typedef {import('../../map/overlay.js').Scene} Scene */
+/** @typedef {import('../../map/scene.js').Scene} Scene */
 
 export class Patches {
-  /** @param {() => void} arrived */
-  constructor(arrived) {
-    this.arrived = arrived;
+  /** @param {() => void} loaded */
+  constructor(loaded) {
+    this.loaded = loaded;
     /** @type {Map<string, HTMLImageElement>} */
     this.images = new Map();
   }
@@ -26,9 +26,9 @@ export class Patches {
     const { grid, frame } = scene;
     if (!grid || frame.side / grid.size < FROM || !grid.facts.has.includes('members')) return;
     const box = context.canvas.getBoundingClientRect();
-    const seen = visible(scene, box.width, box.height).slice(0, MOST);
+    const cells = visible(scene, box.width, box.height).slice(0, MOST);
     const strong = Math.min(1, (frame.side / grid.size - FROM) / (WHOLE - FROM));
-    for (const i of seen) {
+    for (const i of cells) {
       const { x, y, side } = square(scene, i);
       if (side < FROM / 2) continue;
       const [wide, gap] = [(side - 16) / EACH - 1, 1];
@@ -48,10 +48,10 @@ export class Patches {
     const source = `${grid.layer.name}/${grid.size}/${i}/${index}`;
     let image = this.images.get(source);
     if (!image) {
-      const made = (image = new Image());
-      made.onload = this.arrived;
-      const load = () => show(made, picture('member', { ...cell, index }, grid.of));
-      // In exported files a cell's patches lie with what is told of it.
+      const fresh = (image = new Image());
+      fresh.onload = this.loaded;
+      const load = () => showPicture(fresh, picture('member', { ...cell, index }, grid.of));
+      // An export stores a cell's patches with its details.
       if (live()) load();
       else ask('cell', cell, grid.of ?? undefined).then(load, () => {});
     }

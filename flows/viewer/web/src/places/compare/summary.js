@@ -1,10 +1,10 @@
-// What moved, in words and numbers: the sentence over the maps, and the units, labels and cells under them.
+// A comparison in words and numbers: the sentence over the maps, and the units, labels and cells below them.
 
 import { href } from '../../state/address.js';
 import { ask, picture } from '../../data/client.js';
 import { h } from '../../ui/dom.js';
 import { count, many, number, percent, signed } from '../../ui/format.js';
-import { bars, face, section } from '../../ui/components.js';
+import { bar, bars, face, section } from '../../ui/components.js';
 import { arrowKeys } from '../../map/arrows.js';
 import { icon } from '../../map/sprites.js';
 
@@ -16,16 +16,17 @@ const LABELS = 8;
 
 /** @param {Moved} moved */
 export function lead(moved) {
-  if (moved.same_layout)
+  if (moved.same_layout) {
     return `Nothing moved: both versions share the layout of ${moved.layer}, and its ${count(moved.samples)} samples.`;
+  }
   const { median, noise_median: noise, beyond_noise: beyond } = moved.displacement;
   const against =
     noise === null || noise === undefined
       ? ''
       : `, where another seed alone moves them by ${far(noise)}; ${percent(beyond ?? 0)} moved beyond that noise`;
   return (
-    `Of ${count(moved.samples)} samples that both have, half moved by more than ${far(median)} of the map${against}. ` +
-    `Units drifted by ${number(moved.drift.median)} in the middle.`
+    `Of ${count(moved.samples)} shared samples, half moved by more than ${far(median)} of the map${against}. ` +
+    `The median drift of units is ${number(moved.drift.median)}.`
   );
 }
 
@@ -33,14 +34,14 @@ export function lead(moved) {
 const far = (share) =>
   share === null || share === undefined ? '–' : share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share);
 
-/** How many cells of a grid did what. @param {Moved} moved @param {number} grid */
+/** Count the cells of a grid by their change. @param {Moved} moved @param {number} grid */
 export function key(moved, grid) {
   const cells = moved.cells.find((one) => one.grid === grid);
   if (!cells) return [];
   return [
-    swatch('changed', `${count(cells.changed)} changed`, 'what they hold has turned, or other labels lie there'),
-    swatch('emptied', `${count(cells.emptied)} emptied`, 'filled before, not any more'),
-    swatch('appeared', `${count(cells.appeared)} appeared`, 'filled now, not before'),
+    swatch('changed', `${count(cells.changed)} changed`, 'the mean activation has changed, or the labels have'),
+    swatch('emptied', `${count(cells.emptied)} emptied`, 'filled before, empty now'),
+    swatch('appeared', `${count(cells.appeared)} appeared`, 'filled now, empty before'),
     h('span', { class: 'quiet' }, `${count(cells.kept)} kept`),
     ...(moved.same_layout ? [] : arrowKeys(moved.displacement.noise_median !== null)),
   ];
@@ -100,12 +101,12 @@ function units(moved, { a, b, state }) {
             ? null
             : h('span', { class: 'quiet' }, `${percent(overlap[unit] ?? 0)} of its strongest images stayed`),
         ),
-        amount(/** @type {number} */ (drift[unit]) / most),
+        bar(/** @type {number} */ (drift[unit]) / most),
         h('span', { class: 'num' }, number(drift[unit])),
       ),
     ),
   );
-  const gone = drift.filter((value) => value === null).length;
+  const dead = drift.filter((value) => value === null).length;
   const all = href({
     ...state,
     place: 'units',
@@ -121,17 +122,10 @@ function units(moved, { a, b, state }) {
       'p',
       { class: 'small quiet' },
       '0: the same order of images, 1: none, 2: reversed. ',
-      gone > 0 && `${many(gone, 'unit')} never fired in one of the two. `,
+      dead > 0 && `${many(dead, 'unit')} never fired in one of the two. `,
       h('a', { href: all }, 'All units by drift'),
     ),
   );
-}
-
-/** @param {number} share */
-function amount(share) {
-  const inside = h('span', { class: 'bar-in amount' });
-  inside.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`;
-  return h('span', { class: 'bar', 'aria-hidden': 'true' }, inside);
 }
 
 /** @param {Moved} moved */
@@ -142,19 +136,23 @@ function labels(moved) {
   return section(
     'Labels whose samples moved together',
     bars(
-      rows.map((row) => ({ name: row.label, share: (row.shift ?? 0) / most, value: `${way(row)} ${far(row.shift)}` })),
+      rows.map((row) => ({
+        name: row.label,
+        share: (row.shift ?? 0) / most,
+        value: `${arrow(row)} ${far(row.shift)}`,
+      })),
     ),
-    h('p', { class: 'small quiet' }, 'The mean motion of the samples of a label, in parts of the map’s side.'),
+    h('p', { class: 'small quiet' }, 'The mean motion of a label’s samples, as a share of the map’s side.'),
   );
 }
 
-/** The direction of a motion as an arrow. @param {Moved['labels'][number]} row */
-function way({ dx, dy }) {
+/** Return the direction of a motion as an arrow. @param {Moved['labels'][number]} row */
+function arrow({ dx, dy }) {
   return '→↘↓↙←↖↑↗'[(Math.round(Math.atan2(dy ?? 0, dx ?? 0) / (Math.PI / 4)) + 8) % 8];
 }
 
-/** One cell before and after. @param {Moved} moved @param {[Grid, Grid]} grids @param {number} row @param {number} col @param {Both} both */
-export async function cell(moved, grids, row, col, { a, b, state }) {
+/** Describe a cell before and after. @param {Moved} moved @param {[Grid, Grid]} grids @param {number} row @param {number} col @param {Both} both */
+export async function cellPanel(moved, grids, row, col, { a, b, state }) {
   const size = grids[0].size;
   const cells = moved.cells.find((one) => one.grid === size);
   const k = cells ? cells.row.findIndex((at, i) => at === row && cells.col[i] === col) : -1;
@@ -169,9 +167,9 @@ export async function cell(moved, grids, row, col, { a, b, state }) {
           h('dd', {}, ['kept', 'changed', 'appeared', 'emptied'][cells.state[k]]),
           h('dt', {}, 'shared samples'),
           h('dd', { class: 'num' }, `${count(cells.old_samples[k])} → ${count(cells.new_samples[k])}`),
-          h('dt', { title: 'of the samples that either has, those that both have' }, 'stayed'),
+          h('dt', { title: 'share of the samples in both, of those in either' }, 'stayed'),
           h('dd', { class: 'num' }, cells.stayed[k] === null ? '–' : percent(cells.stayed[k])),
-          h('dt', { title: 'of the old mean vector to the new' }, 'cosine'),
+          h('dt', { title: 'of the old and the new mean vector' }, 'cosine'),
           h('dd', { class: 'num' }, number(cells.cosine[k])),
           h('dt', { title: 'total variation between the label mixes' }, 'label change'),
           h('dd', { class: 'num' }, number(cells.label_change[k])),
@@ -186,7 +184,7 @@ async function half(grid, row, col, of, state) {
   const name = `${of.name}@${of.version}`;
   if (i < 0) return h('div', {}, h('h3', {}, name), h('p', { class: 'quiet small' }, 'No cell here.'));
   const place = { layer: grid.layer.name, grid: grid.size, row, col };
-  const found = /** @type {Cell} */ (await ask('cell', place, of));
+  const answer = /** @type {Cell} */ (await ask('cell', place, of));
   const to = href({
     ...state,
     place: 'atlas',
@@ -200,11 +198,11 @@ async function half(grid, row, col, of, state) {
     {},
     h('h3', {}, h('a', { href: to }, name)),
     grid.facts.icon > 0 && icon(grid, i, 148, `icon of cell ${row},${col} in ${name}`),
-    h('p', { class: 'small' }, many(found.count, 'sample')),
+    h('p', { class: 'small' }, many(answer.count, 'sample')),
     h(
       'div',
       { class: 'patches small-patches' },
-      ...found.members.slice(0, 4).map((member, index) =>
+      ...answer.members.slice(0, 4).map((member, index) =>
         h('img', {
           src: picture('member', { ...place, index }, of),
           alt: member.label || 'no label',
@@ -215,7 +213,7 @@ async function half(grid, row, col, of, state) {
     h(
       'p',
       { class: 'quiet small' },
-      found.labels
+      answer.labels
         .slice(0, 3)
         .map((row) => `${row.label} ${percent(row.share)}`)
         .join(', '),
@@ -223,7 +221,7 @@ async function half(grid, row, col, of, state) {
     h(
       'p',
       { class: 'quiet small' },
-      found.units
+      answer.units
         .slice(0, 4)
         .map((row) => `${row.unit} ${signed(row.mean)}`)
         .join(' · '),

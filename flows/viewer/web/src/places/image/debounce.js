@@ -1,30 +1,30 @@
-// The address is written once the cursor or the keys rest: who moves over many positions is somewhere else by then.
+// Updating the URL only after the pointer or keys have been idle.
 
-import { turn } from '../../state/navigate.js';
+import { setQuery } from '../../state/navigate.js';
 
-/** Milliseconds after which they rest. */
-const REST = 150;
+/** How long they must be idle, in milliseconds. */
+const IDLE = 150;
 
-export class Rest {
+export class DebouncedQuery {
   constructor() {
     this.clock = 0;
   }
 
-  /** @param {Record<string, string>} words of the query */
-  write(words) {
+  /** @param {Record<string, string>} parameters */
+  set(parameters) {
     clearTimeout(this.clock);
     this.clock = setTimeout(() => {
       this.clock = 0;
-      turn(words, { replace: true, quiet: true });
-    }, REST);
+      setQuery(parameters, { replace: true, quiet: true });
+    }, IDLE);
   }
 
-  /** Is there anything that the address does not say yet? */
-  waits() {
+  /** Whether an update is pending. */
+  isPending() {
     return this.clock !== 0;
   }
 
-  drop() {
+  cancel() {
     clearTimeout(this.clock);
     this.clock = 0;
   }

@@ -1,4 +1,4 @@
-// Positions that belong together: the groups that the activation is factored into, each with its hue, icon and share.
+// Groups of positions that the activation is factored into, each with its hue, icon and share.
 
 import { h } from '../../ui/dom.js';
 import { percent, signed } from '../../ui/format.js';
@@ -7,13 +7,13 @@ import { icon } from '../../map/sprites.js';
 import { hue } from './overlays.js';
 
 /**
- * @param {Explained} found
- * @param {number[][][]} pooled  each group's map over the positions
+ * @param {Explained} explained
+ * @param {number[][][]} pooled  the map of each group over the positions
  * @param {(k: number) => void} show  −1: none
  * @param {Promise<import('../../map/grid.js').Grid | null>} grid
  */
-export function groups(found, pooled, show, grid) {
-  const { share, attribution, explained, cells } = found.groups;
+export function groups(explained, pooled, show, grid) {
+  const { share, attribution, explained: total, cells } = explained.groups;
   return section(
     'Positions that belong together',
     h(
@@ -23,9 +23,9 @@ export function groups(found, pooled, show, grid) {
         const swatch = h('span', { class: 'swatch' });
         const key = h('span', { class: 'group-hue', 'aria-hidden': 'true' });
         key.style.background = hue(k);
-        grid.then((known) => {
-          const i = known && cells ? known.at(cells[k][0], cells[k][1]) : -1;
-          if (known && i >= 0) swatch.append(icon(known, i, 40, ''));
+        grid.then((loaded) => {
+          const i = loaded && cells ? loaded.at(cells[k][0], cells[k][1]) : -1;
+          if (loaded && i >= 0) swatch.append(icon(loaded, i, 40, ''));
         });
         return h(
           'li',
@@ -51,12 +51,12 @@ export function groups(found, pooled, show, grid) {
     h(
       'p',
       { class: 'quiet small' },
-      `Point at a group to see where it is. Together they hold ${percent(explained)} of the activation; the lower number is what a group adds to the class.`,
+      `Hover a group to see where it is. Together they hold ${percent(total)} of the activation; the lower number is what a group adds to the class.`,
     ),
   );
 }
 
-/** The mean of a map over each block. @param {number[][]} map @param {number[]} top @param {number[]} left */
+/** Return the mean of a map over each block. @param {number[][]} map @param {number[]} top @param {number[]} left */
 export function blocks(map, top, left) {
   return top.slice(0, -1).map((start, y) =>
     left.slice(0, -1).map((edge, x) => {
@@ -66,7 +66,7 @@ export function blocks(map, top, left) {
   );
 }
 
-/** @param {number[][]} values */
+/** Scale values to a maximum of 1. @param {number[][]} values */
 export function scaled(values) {
   const most = Math.max(...values.flat().map(Math.abs), 1e-12);
   return values.map((row) => row.map((value) => value / most));

@@ -1,20 +1,20 @@
-// What a layer sees at each position: the icon of the likest cell, as large as the activation is long.
+// The mosaic of an image: the nearest atlas icon at each position, larger for a stronger activation.
 
 import { h } from '../../ui/dom.js';
 import { icon } from '../../map/sprites.js';
-import { walked } from '../../ui/positions.js';
+import { moveBy } from '../../ui/positions.js';
 
 export const MOSAIC = 420;
 
 export class Mosaic {
   /**
-   * @param {Explained} found
+   * @param {Explained} explained
    * @param {import('../../map/grid.js').Grid} grid
    * @param {(y: number, x: number) => void} show
-   * @param {{ side?: number, words?: string }} [how] words: what it is called; it is walked by the arrow keys, and where one is stays marked
+   * @param {{ side?: number, words?: string }} [options] words: its name; with one, arrow keys walk its positions and the current one stays marked
    */
-  constructor(found, grid, show, { side = MOSAIC, words } = {}) {
-    const { rows, cols, cells } = found.grid;
+  constructor(explained, grid, show, { side = MOSAIC, words } = {}) {
+    const { rows, cols, cells } = explained.grid;
     const wide = Math.floor(side / cols);
     const named = words && {
       tabindex: 0,
@@ -33,13 +33,13 @@ export class Mosaic {
         const i = grid.at(cell[0], cell[1]);
         const place = h('span', { class: 'mosaic-place', onpointerenter: () => this.#go(y, x, show) });
         place.style.width = place.style.height = `${wide}px`;
-        if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * found.grid.side[y][x])), ''));
+        if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * explained.grid.side[y][x])), ''));
         this.element.append(place);
       }
     }
     if (words)
       this.element.addEventListener('keydown', (event) => {
-        const next = walked(event.key, this.at, rows, cols);
+        const next = moveBy(event.key, this.at, rows, cols);
         if (!next) return;
         event.preventDefault();
         event.stopPropagation();

@@ -1,107 +1,89 @@
-// Facets: other pictures that excite a unit as much, drawn when they are asked for.
+// Facets: different pictures that excite the same unit, drawn on request.
 
-import { live, study } from '../../data/client.js';
+import { askModel, live } from '../../data/client.js';
+import { decodedPicture } from '../../data/pictures.js';
 import { fill, h } from '../../ui/dom.js';
 import { many, number } from '../../ui/format.js';
 import { say } from '../../ui/announce.js';
 import { command, failed } from '../../ui/components.js';
 
-/** How long the last drawing of a layer took, in seconds. @type {Map<string, number>} */
-const took = new Map();
+/** How long the last drawing for a layer took, in seconds. @type {Map<string, number>} */
+const durations = new Map();
 
-/** @typedef {{ found: Facets, addresses: string[] }} Drawn */
+/** @typedef {{ facets: Facets, addresses: string[] }} Drawing */
 
-/** What was drawn, by run and unit. @type {Map<string, Drawn>} */
-const drawn = new Map();
+/** Drawings by run and unit. @type {Map<string, Drawing>} */
+const drawings = new Map();
 
-/** @param {Unit} unit @param {About} about @param {AbortSignal} leaving the page is left */
-export function facets(unit, about, leaving) {
+const NO_UPLOADS = 'This viewer was started with --no-uploads: it does not run the model.';
+const NO_MODEL = 'Exported files have no model to draw them with:';
+
+/** Show a unit's facets, or offer to draw them. @param {Unit} unit @param {About} about @param {AbortSignal} closing */
+export function facets(unit, about, closing) {
   const target = `${unit.layer}:${unit.unit}`;
   const box = h('div', { class: 'facets' });
   if (!live() || !about.uploads) {
-    fill(
-      box,
-      h(
-        'details',
-        { class: 'small' },
-        h('summary', {}, 'Other pictures that excite it'),
-        h(
-          'p',
-          { class: 'quiet' },
-          live()
-            ? 'This viewer was started with --no-uploads: it does not ask the model.'
-            : 'Exported files have no model to draw them with:',
-        ),
-        command(`actlas show ${target} --facets 4 --run ${about.name}@${about.version}`),
-      ),
-    );
+    const summary = h('summary', {}, 'Other pictures that excite it');
+    const reason = h('p', { class: 'quiet' }, live() ? NO_UPLOADS : NO_MODEL);
+    const remedy = command(`actlas show ${target} --facets 4 --run ${about.name}@${about.version}`);
+    fill(box, h('details', { class: 'small' }, summary, reason, remedy));
     return box;
   }
-  const known = drawn.get(`${about.tag} ${target}`);
-  if (known) fill(box, ...pictures(known));
-  else offer(box, unit, about, leaving);
+  const earlier = drawings.get(`${about.tag} ${target}`);
+  if (earlier) fill(box, ...pictures(earlier));
+  else offer(box, unit, about, closing);
   return box;
 }
 
-/** @param {HTMLElement} box @param {Unit} unit @param {About} about @param {AbortSignal} leaving */
-function offer(box, unit, about, leaving) {
-  const usual = took.get(unit.layer);
-  fill(
-    box,
-    h('button', { class: 'button', onclick: () => draw(box, unit, about, leaving) }, 'Draw four facets'),
-    h(
-      'p',
-      { class: 'quiet small' },
-      `Pictures of the same unit that differ. ${usual ? `About ${many(Math.ceil(usual), 'second')}.` : 'Some seconds to a minute.'}`,
-    ),
-  );
+/** @param {HTMLElement} box @param {Unit} unit @param {About} about @param {AbortSignal} closing */
+function offer(box, unit, about, closing) {
+  const usual = durations.get(unit.layer);
+  const duration = usual ? `About ${many(Math.ceil(usual), 'second')}.` : 'This takes some seconds to a minute.';
+  const button = h('button', { class: 'button', onclick: () => draw(box, unit, about, closing) }, 'Draw four facets');
+  fill(box, button, h('p', { class: 'quiet small' }, `Different pictures of the same unit. ${duration}`));
 }
 
-/** @param {HTMLElement} box @param {Unit} unit @param {About} about @param {AbortSignal} leaving */
-async function draw(box, unit, about, leaving) {
+/** @param {HTMLElement} box @param {Unit} unit @param {About} about @param {AbortSignal} closing */
+async function draw(box, unit, about, closing) {
   const stop = new AbortController();
-  const told = h('p', { class: 'quiet small' }, 'Drawing …');
+  const status = h('p', { class: 'quiet small' }, 'Drawing …');
   const started = performance.now();
   const clock = setInterval(() => {
-    told.textContent = soFar((performance.now() - started) / 1000, took.get(unit.layer));
+    status.textContent = progress((performance.now() - started) / 1000, durations.get(unit.layer));
   }, 1000);
   const button = h('button', { class: 'button', onclick: () => stop.abort() }, 'Stop');
-  fill(box, button, told);
+  fill(box, button, status);
   button.focus();
   say('Drawing four facets.');
   try {
-    const found = /** @type {Facets} */ (
-      await study('facets', { layer: unit.layer, unit: unit.unit }, AbortSignal.any([stop.signal, leaving]))
+    const answer = /** @type {Facets} */ (
+      await askModel('facets', { layer: unit.layer, unit: unit.unit }, AbortSignal.any([stop.signal, closing]))
     );
-    took.set(unit.layer, found.seconds);
-    const made = { found, addresses: found.facets.map((facet) => address(facet.picture)) };
-    drawn.set(`${about.tag} ${unit.layer}:${unit.unit}`, made);
-    fill(box, ...pictures(made));
-    say('Four facets are drawn.');
+    durations.set(unit.layer, answer.seconds);
+    const drawing = {
+      facets: answer,
+      addresses: answer.facets.map((facet) => decodedPicture(facet.picture, 'image/webp')),
+    };
+    drawings.set(`${about.tag} ${unit.layer}:${unit.unit}`, drawing);
+    fill(box, ...pictures(drawing));
+    say('The four facets are ready.');
   } catch (error) {
-    if (stop.signal.aborted) offer(box, unit, about, leaving);
-    else if (!leaving.aborted)
-      fill(
-        box,
-        failed(error, () => draw(box, unit, about, leaving)),
-      );
+    if (stop.signal.aborted) offer(box, unit, about, closing);
+    else if (!closing.aborted) {
+      const again = () => draw(box, unit, about, closing);
+      fill(box, failed(error, again));
+    }
   } finally {
     clearInterval(clock);
   }
 }
 
 /** @param {number} seconds @param {number | undefined} usual */
-const soFar = (seconds, usual) =>
+const progress = (seconds, usual) =>
   `Drawing: ${Math.round(seconds)} ${usual ? `of about ${Math.ceil(usual)} s` : 's so far'}.`;
 
-/** @param {string} picture in base64 */
-const address = (picture) =>
-  URL.createObjectURL(
-    new Blob([Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0))], { type: 'image/webp' }),
-  );
-
-/** @param {Drawn} made */
-function pictures({ found, addresses }) {
+/** @param {Drawing} drawing */
+function pictures({ facets: found, addresses }) {
   return [
     h(
       'div',
@@ -114,7 +96,7 @@ function pictures({ found, addresses }) {
     h(
       'p',
       { class: 'quiet small' },
-      `Facets: pictures that excite it and differ${strength(found)}. Recipe ${found.recipe}, ${found.steps} steps, ${found.side} px.`,
+      `Facets: different pictures that excite it${strength(found)}. Recipe ${found.recipe}, ${found.steps} steps, ${found.side} px.`,
     ),
   ];
 }

@@ -1,14 +1,16 @@
-// What in a patch drives a unit: a picture over it, kept by the run, or drawn by the model once a patch is looked at.
+// Gradients over patches: what in them drives a unit. They are stored with the run, or drawn once the user hovers a patch.
 
-import { live, study } from '../../data/client.js';
-import { fill, h } from '../../ui/dom.js';
+import { askModel, live } from '../../data/client.js';
+import { decodedPicture } from '../../data/pictures.js';
 import { say } from '../../ui/announce.js';
 import { failed } from '../../ui/components.js';
+import { fill, h } from '../../ui/dom.js';
 
-/** @typedef {{ layer: string, unit: number, side: 'positive' | 'negative' | 'range' }} Which */
+/** @typedef {{ layer: string, unit: number, side: 'positive' | 'negative' | 'range' }} Side */
+/** @typedef {{ method: string, addresses: Map<number, string> }} Drawing */
 
-/** Pictures that were drawn, by run, unit and side: each is made an address once. @type {Map<string, { method: string, addresses: Map<number, string> }>} */
-const drawn = new Map();
+/** Drawings by run, unit and side. @type {Map<string, Drawing>} */
+const drawings = new Map();
 
 const WHAT = {
   positive: 'what in it drives the unit',
@@ -17,70 +19,82 @@ const WHAT = {
 };
 
 /**
- * Lay gradients over patches, which are links with their number in `data-patch`, and say how below them.
- * @param {Element} patches
- * @param {Which} which
- * @param {string | null} method by which those that are there already were made
+ * Add gradients to patches, and return a line that describes them.
+ * @param {Element} patches links with their number in `data-patch`
+ * @param {Side} side
+ * @param {string | null} method of the stored gradients
  * @param {About} about
- * @param {AbortSignal} leaving
+ * @param {AbortSignal} closing
  */
-export function gradients(patches, which, method, about, leaving) {
-  const told = h('p', { class: 'quiet small', role: 'status' });
-  const wanting = () =>
-    [...patches.querySelectorAll('a[data-patch]')].filter((patch) => !patch.querySelector('.gradient'));
-  const how = (/** @type {string} */ by) => {
-    told.textContent = `Hover or focus a patch: ${WHAT[which.side]} (${by}).`;
+export function gradients(patches, side, method, about, closing) {
+  const status = h('p', { class: 'quiet small', role: 'status' });
+  const what = WHAT[side.side];
+  const describe = (/** @type {string} */ by) => {
+    status.textContent = `Hover or focus a patch: ${what} (${by}).`;
   };
-  const known = drawn.get(keyOf(which, about));
-  if (known) lay(wanting(), known.addresses);
-  const can = live() && about.uploads;
-  if (known || (method && (!can || !wanting().length))) how(known?.method ?? /** @type {string} */ (method));
+  const drawing = drawings.get(keyOf(side, about));
+  if (drawing) overlay(patches, drawing);
+  const hasModel = live() && about.uploads;
+  const stored = method && (!hasModel || !without(patches).length) ? method : null;
+  if (drawing || stored) describe(drawing?.method ?? /** @type {string} */ (stored));
   else if (!patches.querySelector('a[data-patch]')) return null;
-  else if (!can)
-    told.textContent = `To see ${WHAT[which.side]} the model must be asked: ${live() ? 'start the viewer without --no-uploads' : `actlas view ${about.name}`}.`;
-  else {
-    told.textContent = `Hover or focus a patch, and the model draws ${WHAT[which.side]}.`;
-    const ask = async () => {
-      patches.removeEventListener('pointerover', begin);
-      patches.removeEventListener('focusin', begin);
-      told.textContent = 'The model draws the gradients of these patches …';
-      try {
-        const found = /** @type {DrawnGradients} */ (await study('gradients', which, leaving));
-        const made = {
-          method: found.method,
-          addresses: new Map(found.gradients.map(({ number, picture }) => [number, address(picture)])),
-        };
-        drawn.set(keyOf(which, about), made);
-        lay(wanting(), made.addresses);
-        how(made.method);
-        say('The gradients are drawn.');
-      } catch (error) {
-        if (!leaving.aborted) fill(told, failed(error, ask));
-      }
-    };
-    const begin = (/** @type {Event} */ event) => {
-      const patch = event.target instanceof Element && event.target.closest('a[data-patch]');
-      if (patch && !patch.querySelector('.gradient')) ask();
-    };
-    patches.addEventListener('pointerover', begin);
-    patches.addEventListener('focusin', begin);
+  else if (!hasModel) {
+    const remedy = live() ? 'start the viewer without --no-uploads' : `actlas view ${about.name}`;
+    status.textContent = `The model is needed to show ${what}: ${remedy}.`;
+  } else {
+    status.textContent = `Hover or focus a patch, and the model draws ${what}.`;
+    drawOnDemand(patches, side, about, closing, status, describe);
   }
-  return told;
+  return status;
 }
 
-/** @param {Element[]} patches @param {Map<number, string>} addresses */
-function lay(patches, addresses) {
-  for (const patch of patches) {
-    const found = addresses.get(Number(/** @type {HTMLElement} */ (patch).dataset.patch));
-    if (found) patch.append(h('img', { class: 'gradient', src: found, alt: '' }));
-  }
+/** @param {Element} patches @param {Side} side @param {About} about @param {AbortSignal} closing @param {HTMLElement} status @param {(method: string) => void} describe */
+function drawOnDemand(patches, side, about, closing, status, describe) {
+  const draw = async () => {
+    patches.removeEventListener('pointerover', begin);
+    patches.removeEventListener('focusin', begin);
+    status.textContent = 'The model draws the gradients of these patches …';
+    try {
+      const drawing = await request(side, about, closing);
+      overlay(patches, drawing);
+      describe(drawing.method);
+      say('The gradients are drawn.');
+    } catch (error) {
+      if (!closing.aborted) fill(status, failed(error, draw));
+    }
+  };
+  const begin = (/** @type {Event} */ event) => {
+    const patch = event.target instanceof Element && event.target.closest('a[data-patch]');
+    if (patch && !patch.querySelector('.gradient')) draw();
+  };
+  patches.addEventListener('pointerover', begin);
+  patches.addEventListener('focusin', begin);
 }
 
-/** @param {Which} which @param {About} about */
-const keyOf = ({ layer, unit, side }, about) => `${about.name}@${about.address} ${layer}:${unit} ${side}`;
-
-/** @param {string} picture in base64 */
-const address = (picture) =>
-  URL.createObjectURL(
-    new Blob([Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0))], { type: 'image/png' }),
+/** @param {Side} side @param {About} about @param {AbortSignal} closing @returns {Promise<Drawing>} */
+async function request(side, about, closing) {
+  const answer = /** @type {DrawnGradients} */ (await askModel('gradients', side, closing));
+  const addresses = answer.gradients.map(
+    ({ number, picture }) => /** @type {[number, string]} */ ([number, decodedPicture(picture, 'image/png')]),
   );
+  const drawing = { method: answer.method, addresses: new Map(addresses) };
+  drawings.set(keyOf(side, about), drawing);
+  return drawing;
+}
+
+/** Return the patches that have no gradient yet. @param {Element} patches @returns {HTMLElement[]} */
+const without = (patches) =>
+  [.../** @type {NodeListOf<HTMLElement>} */ (patches.querySelectorAll('a[data-patch]'))].filter(
+    (patch) => !patch.querySelector('.gradient'),
+  );
+
+/** Put gradients over the patches that have none. @param {Element} patches @param {Drawing} drawing */
+function overlay(patches, { addresses }) {
+  for (const patch of without(patches)) {
+    const src = addresses.get(Number(patch.dataset.patch));
+    if (src) patch.append(h('img', { class: 'gradient', src, alt: '' }));
+  }
+}
+
+/** @param {Side} side @param {About} about */
+const keyOf = ({ layer, unit, side }, about) => `${about.name}@${about.address} ${layer}:${unit} ${side}`;

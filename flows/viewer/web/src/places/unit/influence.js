@@ -1,7 +1,7 @@
-// What drives a unit and what it drives: rows with pictures, strongest first, and for the one pointed at, what carries it.
+// The influence between units of two layers, strongest first, and the patches that carry the link under the pointer.
 
 import { href, trailOf } from '../../state/address.js';
-import { ask, live, picture, study } from '../../data/client.js';
+import { ask, live, picture, askModel } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
 import { percent, signed } from '../../ui/format.js';
 import { say } from '../../ui/announce.js';
@@ -11,11 +11,11 @@ import { swing } from '../../ui/charts.js';
 const MOST = 8;
 const TRAIL = 6;
 
-/** Milliseconds after which the cursor rests on a row, and the model is asked. */
+/** How long the pointer must rest on a link before the model is asked, in milliseconds. */
 const REST = 250;
 
-/** A link pointed at: `from` drives `to`; `other` is the one of them that the page is not about. @typedef {{ from: At, to: At, other: At, effect: Effects['exciting'][0] }} Link */
-/** @typedef {{ layer: string, unit: number }} At */
+/** A link: `from` drives `to`; `other` is the one that is not the unit of the page. @typedef {{ from: UnitId, to: UnitId, other: UnitId, effect: Effects['exciting'][0] }} Link */
+/** @typedef {{ layer: string, unit: number }} UnitId */
 
 /** @param {import('../../state/address.js').State} state @param {Card} card @param {About} about */
 export function influence(state, card, about) {
@@ -24,10 +24,10 @@ export function influence(state, card, about) {
       return section('Influence', missing('This run has no influence yet.', about.missing.influence));
     return section(
       'Influence',
-      h('p', { class: 'quiet' }, 'No other layer’s units are among those that this one drives, or is driven by, most.'),
+      h('p', { class: 'quiet' }, 'This unit is not among the strongest links between layers.'),
     );
   }
-  const carried = new Carried(about);
+  const details = new LinkDetails(about);
   return h(
     'div',
     { class: 'influence' },
@@ -38,7 +38,7 @@ export function influence(state, card, about) {
         `Driven by units of ${card.driven.layer}`,
         String(card.driven.layer),
         card.driven,
-        carried,
+        details,
         true,
       ),
     card.drives?.later_layer &&
@@ -48,23 +48,23 @@ export function influence(state, card, about) {
         `Drives units of ${card.drives.later_layer}`,
         card.drives.later_layer,
         card.drives,
-        carried,
+        details,
         false,
       ),
-    carried.element,
+    details.element,
   );
 }
 
 /**
  * @param {import('../../state/address.js').State} state @param {Card} card @param {string} words @param {string} layer
- * @param {Pick<Effects, 'exciting' | 'inhibiting'>} effects @param {Carried} carried @param {boolean} backwards
+ * @param {Pick<Effects, 'exciting' | 'inhibiting'>} effects @param {LinkDetails} details @param {boolean} backwards
  */
-function side(state, card, words, layer, effects, carried, backwards) {
+function side(state, card, words, layer, effects, details, backwards) {
   const rows = [...effects.exciting, ...effects.inhibiting]
     .sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence))
     .slice(0, MOST);
   const most = Math.max(...rows.map((row) => Math.abs(row.influence)), 1e-12);
-  const way = [...trailOf(state, carried.about), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
+  const trail = [...trailOf(state, details.about), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
   return section(
     words,
     h(
@@ -76,14 +76,14 @@ function side(state, card, words, layer, effects, carried, backwards) {
           { layer, unit: effect.unit },
         ];
         const point = () =>
-          carried.show({ from: backwards ? other : here, to: backwards ? here : other, other, effect });
+          details.show({ from: backwards ? other : here, to: backwards ? here : other, other, effect });
         return h(
           'li',
           {},
           h(
             'a',
             {
-              href: href({ ...state, place: 'unit', what: `${layer}:${effect.unit}`, query: { trail: way } }),
+              href: href({ ...state, place: 'unit', what: `${layer}:${effect.unit}`, query: { trail } }),
               onpointerenter: point,
               onfocus: point,
             },
@@ -98,15 +98,15 @@ function side(state, card, words, layer, effects, carried, backwards) {
   );
 }
 
-/** The link that is pointed at: the other unit's picture, large, and the patches that carry it, lit. */
-class Carried {
+/** Details of a link: the other unit's picture, and the patches that carry the link. */
+class LinkDetails {
   /** @param {About} about */
   constructor(about) {
     this.about = about;
     this.element = h(
       'div',
       { class: 'carried' },
-      h('p', { class: 'quiet small' }, 'Point at a link, and the patches that carry it are lit.'),
+      h('p', { class: 'quiet small' }, 'Hover a link to highlight the patches that carry it.'),
     );
     /** @type {Link | null} */
     this.link = null;
@@ -123,16 +123,14 @@ class Carried {
       .filter((patch) => patch.rank < from.positive.pictures && patch.value !== 0)
       .slice(0, MOST)
       .map((patch) => new Shot(link, patch));
-    const told = h('div', { class: 'small quiet' });
-    fill(this.element, this.#head(link), h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element)), told);
-    if (!live())
-      told.textContent = `How strongly each patch carries it, the model must be asked: actlas view ${this.about.name}`;
-    else if (!this.about.uploads)
-      told.textContent =
-        'How strongly each patch carries it, the model must be asked: this viewer was started with --no-uploads.';
+    const status = h('div', { class: 'small quiet' });
+    fill(this.element, this.#head(link), h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element)), status);
+    const need = 'The model is needed to tell how strongly each patch carries it';
+    if (!live()) status.textContent = `${need}: actlas view ${this.about.name}`;
+    else if (!this.about.uploads) status.textContent = `${need}: this viewer was started with --no-uploads.`;
     else {
-      told.textContent = 'Asking the model …';
-      this.resting = setTimeout(() => this.#light(link, shots, told), REST);
+      status.textContent = 'Asking the model …';
+      this.resting = setTimeout(() => this.#light(link, shots, status), REST);
     }
   }
 
@@ -165,32 +163,33 @@ class Carried {
     );
   }
 
-  /** @param {Link} link @param {Shot[]} shots @param {HTMLElement} told */
-  async #light(link, shots, told) {
+  /** @param {Link} link @param {Shot[]} shots @param {HTMLElement} status */
+  async #light(link, shots, status) {
     try {
-      const found = /** @type {Links} */ (await study('links', { layer: link.from.layer, unit: link.from.unit }));
+      const answer = /** @type {Links} */ (await askModel('links', { layer: link.from.layer, unit: link.from.unit }));
       if (this.link !== link) return;
-      const row = found.links.find((one) => one.unit === link.to.unit);
-      const effects = new Map(found.patches.map((patch, i) => [patch.rank, row?.effects[i] ?? null]));
+      const row = answer.links.find((one) => one.unit === link.to.unit);
+      const effects = new Map(answer.patches.map((patch, i) => [patch.rank, row?.effects[i] ?? null]));
       const most = Math.max(...[...effects.values()].map((effect) => Math.abs(effect ?? 0)), 1e-12);
       const lit = shots.filter((shot) =>
         shot.light(effects.get(shot.rank) ?? null, most, link.effect.influence),
       ).length;
-      told.textContent = `Lit: the patches of ${link.from.layer}:${link.from.unit} that carry at least half of what the strongest does.`;
-      say(
-        `${link.from.layer} ${link.from.unit} ${link.effect.influence < 0 ? 'inhibits' : 'excites'} ${link.to.layer} ${link.to.unit}; ${lit} of its ${shots.length} patches carry it.`,
-      );
+      status.textContent = `Highlighted: patches of ${link.from.layer}:${link.from.unit} that carry at least half as much as the strongest.`;
+      const { from, to, effect } = link;
+      const verb = effect.influence < 0 ? 'inhibits' : 'excites';
+      const count = `${lit} of its ${shots.length} patches carry it.`;
+      say(`${from.layer} ${from.unit} ${verb} ${to.layer} ${to.unit}; ${count}`);
     } catch (error) {
       if (this.link === link)
         fill(
-          told,
-          failed(error, () => this.#light(link, shots, told)),
+          status,
+          failed(error, () => this.#light(link, shots, status)),
         );
     }
   }
 }
 
-/** A patch of the unit that drives. */
+/** A patch of the driving unit. */
 class Shot {
   /** @param {Link} link @param {Patch} patch */
   constructor({ from }, patch) {
@@ -207,7 +206,7 @@ class Shot {
     );
   }
 
-  /** Light it by its part in the link; tell whether it carries it. @param {number | null} effect @param {number} most @param {number} influence */
+  /** Highlight the patch if it carries the link; return whether it does. @param {number | null} effect @param {number} most @param {number} influence */
   light(effect, most, influence) {
     const part = effect === null ? 0 : (effect * Math.sign(influence)) / most;
     this.value.textContent = signed(effect);

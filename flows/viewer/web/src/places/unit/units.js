@@ -1,13 +1,13 @@
-// The units of a layer: a picture of each, sorted and filtered.
+// The units of a layer, with a picture of each; they can be sorted and filtered.
 
 import { href, versionOf } from '../../state/address.js';
-import { been } from '../../state/scroll_memory.js';
+import { savedScroll } from '../../state/scroll_memory.js';
 import { ask, earlierVersions, live, peek } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
-import { turn } from '../../state/navigate.js';
+import { setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
-import { command, coming, face } from '../../ui/components.js';
+import { command, fillAsync, face } from '../../ui/components.js';
 
 const CHUNK = 160;
 const OFFERED = 6;
@@ -30,62 +30,58 @@ export class UnitsPlace {
 
   /** @param {import('../../state/address.js').State} state */
   async update(state) {
-    const layer = /** @type {LayerFacts} */ (this.about.layers.find((known) => known.name === state.what));
+    const layer = /** @type {LayerFacts} */ (this.about.layers.find((facts) => facts.name === state.what));
     title('units', layer.name, `${this.about.name}@${this.about.version}`);
     if (this.layer !== layer.name) this.#frame(layer);
     this.layer = layer.name;
     const body = /** @type {HTMLElement} */ (this.body);
     if (this.filter && document.activeElement !== this.filter) this.filter.value = state.query.label ?? '';
     const sort = state.query.sort ?? 'unit';
-    await coming(
+    await fillAsync(
       body,
       async () => {
         const columns = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }));
-        return { columns, asked: await measured(layer.name, state.query.class ? `class:${state.query.class}` : sort) };
+        const metric = await requestMetric(layer.name, state.query.class ? `class:${state.query.class}` : sort);
+        return { columns, metric };
       },
-      ({ columns, asked }) => this.#draw(state, layer, columns, state.query.class ? 'class' : sort, asked),
+      ({ columns, metric }) => this.#draw(state, layer, columns, state.query.class ? 'class' : sort, metric),
       [0, 400],
     );
     await this.#offer(state, layer);
   }
 
-  /** Ask for the unit that the others are sorted by. */
-  #ask() {
+  /** Let the user enter the unit to compare with. */
+  #askForUnit() {
     const field = /** @type {HTMLInputElement} */ (this.number);
     field.hidden = false;
     field.focus();
   }
 
-  /** Offer the classes whose name has what was typed; name the one that is chosen. @param {import('../../state/address.js').State} state @param {LayerFacts} layer */
+  /** Offer classes that match the filter, or name the chosen one. @param {import('../../state/address.js').State} state @param {LayerFacts} layer */
   async #offer(state, layer) {
     const box = /** @type {HTMLElement} */ (this.classes);
     fill(box);
     const { class: chosen, label } = state.query;
     if (!this.about.classes || this.about.missing.attribution || (!chosen && !label)) return;
     const { names } = /** @type {{ names: string[] }} */ (await ask('classes').catch(() => ({ names: [] })));
-    const all = h('button', { class: 'link', onclick: () => turn({ class: null }) }, 'All units');
-    if (chosen)
+    const all = h('button', { class: 'link', onclick: () => setQuery({ class: null }) }, 'All units');
+    if (chosen) {
+      const name = short(names[Number(chosen)] || chosen);
       return fill(
         box,
-        `The units that go with “${short(names[Number(chosen)] || chosen)}” over the cells of ${layer.name}, those that speak for it first. `,
+        `Units that correlate with “${name}” over the cells of ${layer.name}, the strongest first. `,
         all,
       );
-    const found = names
+    }
+    const matches = names
       .map((name, index) => ({ name, index }))
       .filter(({ name }) => name.toLowerCase().includes(label.toLowerCase()))
       .slice(0, OFFERED);
-    if (found.length)
-      fill(
-        box,
-        h('span', { class: 'quiet' }, 'Classes: '),
-        ...found.map(({ name, index }) =>
-          h(
-            'button',
-            { class: 'link', onclick: () => turn({ class: String(index), label: null, sort: null }) },
-            short(name),
-          ),
-        ),
-      );
+    const buttons = matches.map(({ name, index }) => {
+      const choose = () => setQuery({ class: String(index), label: null, sort: null });
+      return h('button', { class: 'link', onclick: choose }, short(name));
+    });
+    if (matches.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...buttons);
   }
 
   /** @param {LayerFacts} layer */
@@ -93,7 +89,9 @@ export class UnitsPlace {
     const sort = h('select', {
       id: 'sort',
       onchange: () =>
-        sort.value === 'like' ? this.#ask() : turn({ sort: sort.value === 'unit' ? null : sort.value, class: null }),
+        sort.value === 'like'
+          ? this.#askForUnit()
+          : setQuery({ sort: sort.value === 'unit' ? null : sort.value, class: null }),
     });
     this.number = h('input', {
       type: 'number',
@@ -102,21 +100,21 @@ export class UnitsPlace {
       max: layer.units - 1,
       hidden: true,
       placeholder: 'Unit',
-      'aria-label': 'The unit that others are compared with',
-      onchange: () => this.number?.value && turn({ sort: `like:${Number(this.number.value)}`, class: null }),
+      'aria-label': 'Compare with unit',
+      onchange: () => this.number?.value && setQuery({ sort: `like:${Number(this.number.value)}`, class: null }),
     });
     this.sort = sort;
     this.filter = h('input', {
       type: 'search',
       class: 'field',
       placeholder: 'Label or class',
-      'aria-label': 'Only units whose strongest patches have this label; or a class, by which they are sorted',
+      'aria-label': 'Only units whose strongest patches have this label; or a class to sort by',
       maxlength: 200,
       spellcheck: 'false',
-      oninput: () => turn({ label: this.filter?.value.trim() || null }, { replace: true }),
+      oninput: () => setQuery({ label: this.filter?.value.trim() || null }, { replace: true }),
     });
     this.classes = h('p', { class: 'small classes' });
-    this.told = h('p', { class: 'quiet small', role: 'status' });
+    this.summary = h('p', { class: 'quiet small', role: 'status' });
     this.body = h('div');
     fill(
       this.root,
@@ -136,14 +134,14 @@ export class UnitsPlace {
           ),
         ),
         this.classes,
-        this.told,
+        this.summary,
         this.body,
       ),
     );
   }
 
-  /** @param {import('../../state/address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} likeness */
-  #draw(state, layer, columns, sort, likeness) {
+  /** @param {import('../../state/address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
+  #draw(state, layer, columns, sort, metric) {
     const chosen = /** @type {HTMLSelectElement} */ (this.sort);
     const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
     const drifts = /** @type {[string, string][]} */ (
@@ -152,33 +150,36 @@ export class UnitsPlace {
     const options = [
       ...orders,
       ...drifts,
-      ...(live() ? [/** @type {[string, string]} */ (['like', 'likeness to a unit …'])] : []),
+      ...(live() ? [/** @type {[string, string]} */ (['like', 'similarity to a unit …'])] : []),
     ];
-    if (sort === 'class') options.push(['class', 'what speaks for a class']);
-    if (likeness && sort !== 'class' && !options.some(([value]) => value === sort))
-      options.push([sort, sort.startsWith('like:') ? `likeness to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`]);
+    if (sort === 'class') options.push(['class', 'correlation with a class']);
+    if (metric && sort !== 'class' && !options.some(([value]) => value === sort))
+      options.push([
+        sort,
+        sort.startsWith('like:') ? `similarity to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`,
+      ]);
     fill(chosen, ...options.map(([value, words]) => h('option', { value }, words)));
     chosen.value = sort;
-    const wanted = (state.query.label ?? '').toLowerCase();
-    const units = order(columns, sort, likeness).filter(
-      (unit) => !wanted || columns.top[unit].some(([label]) => columns.labels[label].toLowerCase().includes(wanted)),
+    const label = (state.query.label ?? '').toLowerCase();
+    const units = order(columns, sort, metric).filter(
+      (unit) => !label || columns.top[unit].some(([i]) => columns.labels[i].toLowerCase().includes(label)),
     );
     const pictures = layer.has.includes('gallery')
       ? 'a picture optimised to excite it'
       : 'the middle of its strongest patch';
     fill(
-      /** @type {HTMLElement} */ (this.told),
-      wanted
-        ? `${many(units.length, 'unit')} of ${count(columns.units)} whose strongest patches have “${state.query.label}”. `
+      /** @type {HTMLElement} */ (this.summary),
+      label
+        ? `${many(units.length, 'unit')} of ${count(columns.units)} with “${state.query.label}” among the labels of their strongest patches. `
         : '',
       `Each unit is shown by ${pictures}.`,
     );
-    if (wanted) say(`${many(units.length, 'unit')} left`);
+    if (label) say(`${many(units.length, 'unit')} left`);
     const list = h('ol', { class: 'units' });
     const end = h('div', { class: 'end' });
     let shown = 0;
     const more = () => {
-      list.append(...units.slice(shown, shown + CHUNK).map((unit) => tile(state, columns, unit, sort, likeness)));
+      list.append(...units.slice(shown, shown + CHUNK).map((unit) => tile(state, columns, unit, sort, metric)));
       shown += CHUNK;
       if (shown >= units.length) watch.disconnect();
     };
@@ -187,15 +188,15 @@ export class UnitsPlace {
       rootMargin: '600px',
     });
     do more();
-    while (shown < Math.min(units.length, been()?.shown ?? 0));
+    while (shown < Math.min(units.length, savedScroll()?.shown ?? 0));
     if (shown < units.length) watch.observe(end);
     const none =
       !units.length &&
       h(
         'p',
         { class: 'quiet' },
-        'No unit’s strongest patches have such a label. ',
-        h('button', { class: 'link', onclick: () => turn({ label: null }) }, 'Show all units'),
+        'No match. ',
+        h('button', { class: 'link', onclick: () => setQuery({ label: null }) }, 'Show all units'),
       );
     const hint =
       !layer.has.includes('gallery') && this.about.missing.gallery
@@ -210,8 +211,8 @@ export class UnitsPlace {
   }
 }
 
-/** The values of an order that is asked for: likeness to a unit, drift since another version. @param {string} layer @param {string} sort @returns {Promise<(number | null)[] | null>} */
-async function measured(layer, sort) {
+/** Request the metric of an order: similarity to a unit, drift since another version, correlation with a class. @param {string} layer @param {string} sort @returns {Promise<(number | null)[] | null>} */
+async function requestMetric(layer, sort) {
   const [kind, of] = [sort.slice(0, sort.indexOf(':')), sort.slice(sort.indexOf(':') + 1)];
   if (kind === 'class') return (await ask('speaks', { layer, of })).correlation;
   if (kind === 'like' && /^\d{1,9}$/.test(of)) return (await ask('likeness', { layer, unit: Number(of) })).correlation;
@@ -221,22 +222,22 @@ async function measured(layer, sort) {
   return (await ask('moved', { layer, since: `${old.name}@${old.tag}` })).units.drift;
 }
 
-/** @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} likeness */
-function order(columns, sort, likeness) {
+/** @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
+function order(columns, sort, metric) {
   const units = Array.from({ length: columns.units }, (_, unit) => unit);
   const values =
-    likeness ??
+    metric ??
     { max: columns.max, few: columns.different.map((n) => -n), many: columns.different, ratio: columns.ratio }[sort];
   if (!values) return units;
   return units.sort((a, b) => (values[b] ?? -Infinity) - (values[a] ?? -Infinity) || a - b);
 }
 
-/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {string} sort @param {(number | null)[] | null} likeness */
-function tile(state, columns, unit, sort, likeness) {
+/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {string} sort @param {(number | null)[] | null} metric */
+function tile(state, columns, unit, sort, metric) {
   const label = columns.top[unit][0];
   const words = label ? columns.labels[label[0]] : '';
-  const shown = likeness
-    ? likeness[unit]
+  const shown = metric
+    ? metric[unit]
     : sort === 'ratio'
       ? columns.ratio?.[unit]
       : sort === 'few' || sort === 'many'

@@ -1,66 +1,73 @@
-// From one layer to a later one: where what is at a position goes, as arrows between two mosaics, and what drives its units.
+// Links from one layer to a later one: arrows between two mosaics, and the units that drive the later ones.
 
 import { h, s } from '../../ui/dom.js';
 import { number, signed } from '../../ui/format.js';
 import { chip, face, missing } from '../../ui/components.js';
 import { swing } from '../../ui/charts.js';
 import { Mosaic } from './mosaic.js';
-import { placed } from '../../ui/positions.js';
+import { parsePosition } from '../../ui/positions.js';
 
 const SIDE = 320;
 const BETWEEN = 140;
 const MOST = 4;
 
-/** An arrow is drawn for no less than this part of the strongest. */
+/** The share of the strongest effect below which no arrow is drawn. */
 const LEAST = 0.01;
 
 /** @typedef {import('../../map/grid.js').Grid} Grid */
 
 /**
- * @param {import('../../state/address.js').State} state whose `from` says which position is looked at first
+ * @param {import('../../state/address.js').State} state its `from` is the first position
  * @param {[Explained, Grid | null]} from
  * @param {[Explained, Grid | null]} to
  * @param {Linked} links
- * @param {(y: number, x: number) => void} walked
+ * @param {(y: number, x: number) => void} moved
  */
-export function later(state, [found, grid], [there, above], links, walked) {
+export function layerLinks(state, [explained, grid], [later, above], links, moved) {
   const lines = s('svg', { class: 'links-lines', viewBox: `0 0 ${2 * SIDE + BETWEEN} ${SIDE}`, 'aria-hidden': 'true' });
   const words = h('p', { class: 'quiet small', role: 'status' });
   const parts = [links.positions.length, links.positions[0].length];
-  const sizes = [sized(found), sized(there)];
+  const sizes = [sizeOf(explained), sizeOf(later)];
   const show = (/** @type {number} */ y, /** @type {number} */ x) => {
-    const [py, px] = [Math.floor((y / found.grid.rows) * parts[0]), Math.floor((x / found.grid.cols) * parts[1])];
+    const [py, px] = [
+      Math.floor((y / explained.grid.rows) * parts[0]),
+      Math.floor((x / explained.grid.cols) * parts[1]),
+    ];
     const strongest = ends(links.positions[py][px]);
     lines.replaceChildren(
       ...strongest.flatMap((end) => line(sizes, [(py + 0.5) / parts[0], (px + 0.5) / parts[1]], end)),
     );
-    words.textContent = `Position ${y},${x} of ${links.layer} ${strongest.map((end) => `${end.effect < 0 ? 'holds back' : 'drives'} ${end.y},${end.x} of ${links.to} by ${number(Math.abs(end.effect))}`).join(', ')}.`;
+    const effects = strongest.map(({ effect, y: row, x: col }) => {
+      const verb = effect < 0 ? 'inhibits' : 'drives';
+      return `${verb} ${row},${col} of ${links.to} by ${number(Math.abs(effect))}`;
+    });
+    words.textContent = `Position ${y},${x} of ${links.layer} ${effects.join(', ')}.`;
   };
   if (!grid || !above) return [missing('One of the two layers has no icons.', undefined)];
   const left = new Mosaic(
-    found,
+    explained,
     grid,
     (y, x) => {
       show(y, x);
-      walked(y, x);
+      moved(y, x);
     },
     { side: SIDE, words: `What ${links.layer} sees, and what it moves in ${links.to}` },
   );
   const [y, x] = strongestPart(links.positions);
-  const first = placed(state.query.from, found.grid.rows, found.grid.cols) ?? [
-    Math.floor((y / parts[0]) * found.grid.rows),
-    Math.floor((x / parts[1]) * found.grid.cols),
+  const first = parsePosition(state.query.from, explained.grid.rows, explained.grid.cols) ?? [
+    Math.floor((y / parts[0]) * explained.grid.rows),
+    Math.floor((x / parts[1]) * explained.grid.cols),
   ];
   left.mark(first[0], first[1]);
   show(first[0], first[1]);
   return [
-    h('p', { class: 'quiet small' }, lineKey('for'), 'drives', lineKey('against'), 'holds back, dashed'),
-    h('div', { class: 'two-mosaics' }, left.element, new Mosaic(there, above, () => {}, { side: SIDE }).element, lines),
+    h('p', { class: 'quiet small' }, lineKey('for'), 'drives', lineKey('against'), 'inhibits, dashed'),
+    h('div', { class: 'two-mosaics' }, left.element, new Mosaic(later, above, () => {}, { side: SIDE }).element, lines),
     words,
     h(
       'p',
       { class: 'quiet small wide-only' },
-      'Point at a position on the left, or walk there by the arrow keys: arrows lead to what it moves most on the right.',
+      'Hover a position on the left, or walk there with the arrow keys: arrows lead to those on the right that it moves most.',
     ),
     h('h3', { class: 'quiet small' }, `Units of ${links.to} that speak most for the class, and what drives them here`),
     drivers(state, links),
@@ -104,7 +111,7 @@ function drivers(state, links) {
 /** @param {import('../../state/address.js').State} state @param {string} layer @param {number} unit */
 const hrefOf = (state, layer, unit) => chip(state, layer, unit).href;
 
-/** The parts that are moved most, either way. @param {number[][]} effects */
+/** Return the positions that are moved most, up or down. @param {number[][]} effects */
 function ends(effects) {
   return effects
     .flatMap((row, y) => row.map((effect, x) => ({ y, x, effect, rows: effects.length, cols: row.length })))
@@ -119,8 +126,8 @@ function strongestPart(positions) {
   let most = -1;
   positions.forEach((line, y) =>
     line.forEach((effects, x) => {
-      const found = Math.max(...effects.flat().map(Math.abs));
-      if (found > most) [best, most] = [[y, x], found];
+      const largest = Math.max(...effects.flat().map(Math.abs));
+      if (largest > most) [best, most] = [[y, x], largest];
     }),
   );
   return best;
@@ -135,8 +142,8 @@ const lineKey = (kind) =>
     s('circle', { class: `link-end ${kind}`, cx: 25, cy: 6, r: 3.5 }),
   );
 
-/** The width and the height of a mosaic: its places are whole pixels. @param {Explained} found */
-function sized({ grid: { rows, cols } }) {
+/** Return width and height of a mosaic, whose places are whole pixels. @param {Explained} explained */
+function sizeOf({ grid: { rows, cols } }) {
   const wide = Math.floor(SIDE / cols);
   return { width: cols * wide, height: rows * wide };
 }
