@@ -1,4 +1,4 @@
-"""The sources of the page: layers that import downwards only, no circles, and files one can read in one go."""
+"""The sources of the page: layers import downwards only, places do not import each other, files are short."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 SOURCES = Path(__file__).parents[2] / "flows" / "viewer" / "web" / "src"
 LAYERS = ("data", "state", "ui", "map", "places", "app", "main.js")
-"""Each may import what stands before it, and its own files."""
+"""Each may import those before it, and its own files."""
 
 ALONE = ("notebook.js",)
 """The frame that holds the page in a notebook shares no code with it."""
@@ -91,24 +91,25 @@ def graph(files: Files) -> dict[str, list[str]]:
 
 
 def upward(files: Files) -> list[tuple[str, str]]:
-    """Return the imports of files from layers that their own must not know."""
+    """Return the imports of a layer from one above it."""
     pairs = [(name, target) for name, targets in graph(files).items() for target in targets if target.endswith(".js")]
     return [(name, target) for name, target in pairs if name in ALONE or _rank(target) > _rank(name)]
 
 
 def sideways(files: Files) -> list[tuple[str, str]]:
-    """Return the imports from one place of another; `places/views.js`, which names them all, is no place."""
+    """Return the imports of one place from another. `places/views.js`, which lists them all, may."""
     pairs = [(name, target) for name, targets in graph(files).items() for target in targets]
     inside = [(name, target) for name, target in pairs if name.startswith("places/") and target.startswith("places/")]
     return [(name, target) for name, target in inside if name != "places/views.js" and _place(name) != _place(target)]
 
 
 def circle(files: Files) -> list[str]:
-    """Return the files that import each other in a circle, or import one that does."""
+    """Return the files on circles of imports: what is left once all that import nothing, or that nothing imports, are gone."""
     edges = {name: {target for target in targets if target in files} for name, targets in graph(files).items()}
-    while leaves := [name for name, targets in edges.items() if not targets & edges.keys()]:
-        for leaf in leaves:
-            del edges[leaf]
+    while ends := [
+        name for name in edges if not edges[name] & edges.keys() or not any(name in e for e in edges.values())
+    ]:
+        edges = {name: targets for name, targets in edges.items() if name not in ends}
     return sorted(edges)
 
 

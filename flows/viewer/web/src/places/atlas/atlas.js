@@ -7,9 +7,11 @@ import { Minimap } from '../../map/minimap.js';
 import { Overlay, ROOM } from '../../map/overlay.js';
 import { emptyScene } from '../../map/scene.js';
 import { Tiles } from '../../map/tiles.js';
+import { formatView, parseView } from '../../map/view.js';
 import { title } from '../../ui/announce.js';
 import { fillAsync, failed, missing, relink } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
+import { absences, IMAGE_ID } from './absences.js';
 import { CellList } from './list.js';
 import { Locate } from './locate.js';
 import { cellPanel } from './panel.js';
@@ -21,8 +23,6 @@ import { fillGrids, tools } from './tools.js';
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {import('../../map/grid.js').Grid} Grid */
 /** @typedef {{ root: HTMLElement, panel: import('../../ui/panel.js').Panel, about: About }} Place */
-
-const IMAGE_ID = /^\d{1,9}$/;
 
 export class Atlas {
   /** @param {Place} place */
@@ -103,11 +103,11 @@ export class Atlas {
 
   /** Move to the view in the address, if it is new: after going back, or a pasted address. @param {State} state */
   #look(state) {
-    const words = state.query.at ?? '';
-    if (!words || words === this.at) return;
-    this.at = words;
-    const at = words.split(',').map(Number);
-    if (at.length === 3 && at.every(Number.isFinite)) this.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
+    const { at = '' } = state.query;
+    if (!at || at === this.at) return;
+    this.at = at;
+    const view = parseView(at);
+    if (view) this.map.look(view, true);
   }
 
   /** Locate the image in the address, or clear it. @param {State} state */
@@ -198,7 +198,7 @@ export class Atlas {
     const [row, col] = [Number(named[1]), Number(named[2])];
     const i = grid?.at(row, col) ?? -1;
     this.scene.open = i;
-    this.#nameAbsent(state);
+    fill(this.absent, absences(state, this.layer, this.scene));
     if (i < 0 || !grid) {
       if (before >= 0 || !this.locate.shown) this.panel.close();
       return;
@@ -217,19 +217,6 @@ export class Atlas {
       [0, 200],
     );
     this.pointer.announce();
-  }
-
-  /** Name what the address asks for but the run does not have. @param {State} state */
-  #nameAbsent(state) {
-    const { grid, cell, locate } = state.query;
-    const sentences = [
-      grid &&
-        !this.layer?.grids.some((facts) => String(facts.grid) === grid) &&
-        `${this.layer?.name} has no grid ${grid}.`,
-      cell && this.scene.grid && this.scene.open < 0 && `There is no cell ${cell} in this grid.`,
-      locate && !IMAGE_ID.test(locate) && `There is no image ${locate}.`,
-    ];
-    fill(this.absent, sentences.filter(Boolean).join(' '));
   }
 
   /** @param {State} state */
@@ -263,8 +250,7 @@ export class Atlas {
   #settled() {
     if (!this.layer || here().place !== 'atlas' || !this.map.touched) return;
     this.map.touched = false;
-    const { x, y, zoom } = this.map.view();
-    this.at = this.map.isHome() ? '' : [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
+    this.at = this.map.isHome() ? '' : formatView(this.map.view());
     setQuery({ at: this.at || null }, { replace: true, quiet: true });
     for (const links of [this.list.element, this.panel.element]) relink(links, here());
   }

@@ -3,6 +3,7 @@
 import { ask, peek } from '../../data/client.js';
 import { here } from '../../state/address.js';
 import { setQuery } from '../../state/navigate.js';
+import { formatView, parseView } from '../../map/view.js';
 import { say, title } from '../../ui/announce.js';
 import { fillAsync, missing } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
@@ -120,12 +121,12 @@ export class Compare {
 
   /** Move to the view in the address, if it is new: after going back, or a pasted address. @param {State} state */
   #look(state) {
-    const words = state.query.at ?? '';
-    const at = words.split(',').map(Number);
-    if (!this.sides || !words || words === this.at || at.length !== 3 || !at.every(Number.isFinite)) return false;
-    this.at = words;
+    const { at = '' } = state.query;
+    const view = parseView(at);
+    if (!this.sides || !view || at === this.at) return false;
+    this.at = at;
     this.leading = this.sides[0];
-    this.leading.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
+    this.leading.map.look(view, true);
     return true;
   }
 
@@ -179,8 +180,7 @@ export class Compare {
   #settle(side) {
     if (side !== this.leading || !side.map.touched || here().place !== 'compare') return;
     side.map.touched = false;
-    const { x, y, zoom } = side.map.view();
-    this.at = [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
+    this.at = formatView(side.map.view());
     setQuery({ at: this.at }, { replace: true, quiet: true });
   }
 
