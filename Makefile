@@ -18,7 +18,7 @@ setup: .venv/ready $(PAGE)
 # The page of the viewer, by npm. Where npm's registry can't be reached a line says so, and all else works.
 page: $(PAGE)
 
-$(PAGE): .venv/ready $(wildcard flows/viewer/web/*.json flows/viewer/web/*.mjs) $(shell find flows/viewer/web/src -type f)
+$(PAGE): .venv/ready $(wildcard flows/viewer/web/package*.json flows/viewer/web/tsconfig.json flows/viewer/web/build.mjs) $(shell find flows/viewer/web/src -type f)
 	$(BIN)/python -m flows.viewer.build
 
 # The wheel carries the built page.
@@ -30,11 +30,13 @@ wheel: setup
 # Two processes with one thread each: what is tested is small, and waits more than it computes.
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/python -m flows.viewer.build test
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m flows.viewer.build lint
 
 test-slow: setup
 	$(BIN)/pytest -m slow

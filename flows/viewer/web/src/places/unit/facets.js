@@ -83,27 +83,31 @@ const progress = (seconds, usual) =>
   `Drawing: ${Math.round(seconds)} ${usual ? `of about ${Math.ceil(usual)} s` : 's so far'}.`;
 
 /** @param {Drawing} drawing */
-function pictures({ facets: found, addresses }) {
+function pictures({ facets: answer, addresses }) {
   return [
     h(
       'div',
       { class: 'facet-pictures' },
-      ...found.facets.map(({ ratio }, i) => {
+      ...answer.facets.map(({ ratio }, i) => {
         const words = `facet ${i + 1}${ratio === null ? '' : `, ${number(ratio)} × the strongest patch`}`;
-        return h('img', { src: addresses[i], alt: `${words}, of unit ${found.unit} of ${found.layer}`, title: words });
+        return h('img', {
+          src: addresses[i],
+          alt: `${words}, of unit ${answer.unit} of ${answer.layer}`,
+          title: words,
+        });
       }),
     ),
     h(
       'p',
       { class: 'quiet small' },
-      `Facets: different pictures that excite it${strength(found)}. Recipe ${found.recipe}, ${found.steps} steps, ${found.side} px.`,
+      `Facets: different pictures that excite it${strength(answer)}. Recipe ${answer.recipe}, ${answer.steps} steps, ${answer.side} px.`,
     ),
   ];
 }
 
-/** @param {Facets} found */
-function strength(found) {
-  const ratios = found.facets.map((facet) => facet.ratio).filter((ratio) => ratio !== null);
+/** @param {Facets} answer */
+function strength(answer) {
+  const ratios = answer.facets.map((facet) => facet.ratio).filter((ratio) => ratio !== null);
   if (!ratios.length) return '';
   const [low, high] = [number(Math.min(...ratios)), number(Math.max(...ratios))];
   return low === high
