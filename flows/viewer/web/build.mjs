@@ -9,6 +9,32 @@ const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, '..', 'built');
 const fresh = `${out}.new`;
 
+/** Sources of tiles that OpenSeadragon can read and the page never does: the addresses of its tiles are its own. */
+const UNUSED = [
+  'IIIFTileSource',
+  'IIPTileSource',
+  'IrisTileSource',
+  'OsmTileSource',
+  'TmsTileSource',
+  'LegacyTileSource',
+];
+
+/** @type {import('esbuild').Plugin} */
+const withoutUnused = {
+  name: 'without-unused-tile-sources',
+  setup({ onLoad }) {
+    onLoad({ filter: /openseadragon\.js$/ }, async ({ path }) => {
+      const parts = (await readFile(path, 'utf8')).split(/(?=^\/\*\*?\s+\* OpenSeadragon - )/m);
+      const isUnused = (/** @type {string} */ part) =>
+        UNUSED.some((name) => part.includes(`OpenSeadragon - ${name}\n`));
+      const contents = parts.filter((part) => !isUnused(part));
+      if (parts.length - contents.length !== UNUSED.length)
+        throw new Error('OpenSeadragon has other parts: see UNUSED');
+      return { contents: contents.join('') };
+    });
+  },
+};
+
 await rm(fresh, { recursive: true, force: true });
 await mkdir(fresh, { recursive: true });
 const page = await build({
@@ -19,6 +45,7 @@ const page = await build({
   format: 'iife',
   target: 'es2022',
   charset: 'utf8',
+  plugins: [withoutUnused],
   outdir: fresh,
   entryNames: '[name]-[hash]',
   assetNames: '[name]-[hash]',
