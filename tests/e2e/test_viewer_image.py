@@ -307,7 +307,7 @@ def test_addresses_that_are_wrong_say_so(page: viewing.Page) -> None:
     assert page.see(".image-at h2").inner_text() == "Position 1,2"
     page.goto(f"{IMAGE}?layer={FIRST}&class=1&against=1")
     page.see(".apart .failed").wait_for(timeout=60_000)
-    assert page.see(".failed p").inner_text() == "A class cannot be set against itself."
+    assert page.see(".failed p").inner_text() == "A class cannot be compared with itself."
     page.see(".failed button").focus()
     page.keyboard.press("Enter")
     page.see(".choices li").first.wait_for(timeout=60_000)

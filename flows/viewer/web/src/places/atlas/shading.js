@@ -42,11 +42,10 @@ export class Shading {
   /** Describe the grid in the line below the map. @param {Grid} grid */
   describe(grid) {
     const { name, units, height, width } = grid.layer;
-    const cells = `${many(grid.length, 'cell')} of ${count(grid.facts.samples)} samples, each an average, drawn as a picture.`;
-    fill(
-      this.foot,
-      h('p', { class: 'quiet small' }, `${name}: ${many(units, 'unit')} at ${height} × ${width} positions; ${cells}`),
-    );
+    const facts = `${name}: ${many(units, 'unit')} at ${height} × ${width} positions`;
+    const cells = `${many(grid.length, 'cell')} of ${count(grid.facts.samples)} samples`;
+    const words = `${facts}; ${cells}. Each picture shows what one cell’s average looks like to the model.`;
+    fill(this.foot, h('p', { class: 'quiet small' }, words));
   }
 
   /** @param {State} state */

@@ -17,7 +17,7 @@ export class Choices {
     this.target = -1;
     const fields = named && [
       new ClassField('class-for', 'Another class', (index) => setQuery({ class: String(index), against: null })),
-      new ClassField('class-against', 'Set against it', (index) =>
+      new ClassField('class-against', 'Compare with', (index) =>
         setQuery({ class: String(this.target), against: String(index) }),
       ),
     ];
@@ -63,6 +63,7 @@ export class Choices {
 /** @param {{ index: number, name: string, share: string }} row @param {Explained} explained */
 function choice({ index, name, share }, { target, versus }) {
   const against = versus?.index === index;
+  const words = against ? 'compared' : 'compare with';
   return h(
     'li',
     {},
@@ -84,11 +85,11 @@ function choice({ index, name, share }, { target, versus }) {
           class: 'link small',
           'data-keep': `against ${index}`,
           'aria-pressed': String(against),
-          'aria-label': against ? `against ${short(name) || index}` : `set against ${short(name) || index}`,
+          'aria-label': `${words} ${against ? 'with ' : ''}${short(name) || index}`,
           onclick: () =>
             setQuery(against ? { against: null } : { class: String(target.index), against: String(index) }),
         },
-        against ? 'against it' : 'set against',
+        words,
       ),
   );
 }

@@ -9,7 +9,7 @@ export function classError(error, again, { query }) {
   const message = error instanceof Error ? error.message : String(error);
   const { class: of = '', against = '' } = query;
   if ((of || against) && /is the class itself/.test(message)) {
-    return withWayOut('A class cannot be set against itself.', 'Set it against nothing', { against: null });
+    return withWayOut('A class cannot be compared with itself.', 'Compare with none', { against: null });
   }
   const unknown = [against, of].find((one) => one && message.includes(one.replace(/^class:/, ''))) ?? of;
   const words = unknown && sentence(unknown, message);

@@ -192,7 +192,7 @@ export const classParameters = ({ query }) => ({
   ...(query.against ? { against: query.against } : {}),
 });
 
-/** Name the class, and the one it is set against. @param {Explained} explained */
+/** Name the class, and the one it is compared with. @param {Explained} explained */
 const question = ({ target, versus }) =>
   `“${short(target.name)}”${versus ? ` rather than “${short(versus.name)}”` : ''}`;
 
