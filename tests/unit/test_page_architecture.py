@@ -47,6 +47,14 @@ def test_no_file_is_too_long() -> None:
     assert too_long(read(".js", ".css", ".ts")) == []
 
 
+def test_the_server_answers_at_the_places_of_the_page() -> None:
+    assert served(run_places(read(".js")["state/places.js"]))
+
+
+def test_mutant_a_place_that_the_server_does_not_know_is_seen() -> None:
+    assert not served([*run_places(read(".js")["state/places.js"]), "probe"])
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [
@@ -111,6 +119,17 @@ def circle(files: Files) -> list[str]:
     ]:
         edges = {name: targets for name, targets in edges.items() if name not in ends}
     return sorted(edges)
+
+
+def run_places(table: str) -> list[str]:
+    """Return the places of one run, from the page's table of places."""
+    return re.findall(r"name: '(\w+)',\s+needs: 'run',", table)
+
+
+def served(places: list[str]) -> bool:
+    """Tell whether the server's pattern of addresses has these places."""
+    viewer = SOURCES.parents[1]
+    return any("|".join(places) in path.read_text() for path in [*viewer.glob("*.py"), *viewer.glob("*/*.py")])
 
 
 def too_long(files: Files) -> list[tuple[str, int]]:
