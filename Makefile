@@ -18,7 +18,7 @@ setup: .venv/ready $(PAGE)
 # The page of the viewer, by npm. Where npm's registry can't be reached a line says so, and all else works.
 page: $(PAGE)
 
-$(PAGE): .venv/ready flows/glossary.py $(wildcard flows/viewer/web/*.json flows/viewer/web/*.mjs) $(shell find flows/viewer/web/src -type f)
+$(PAGE): .venv/ready flows/glossary.py $(wildcard flows/viewer/web/package*.json flows/viewer/web/tsconfig.json flows/viewer/web/build.mjs) $(shell find flows/viewer/web/src -type f)
 	$(BIN)/python -m flows.viewer.build
 
 # The wheel carries the built page.
@@ -39,11 +39,13 @@ notebooks: setup
 # files that take longest come first, and none of them is left for one process at the end.
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m flows.viewer.build test
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m flows.viewer.build lint
 
 test-slow: setup
 	$(BIN)/pytest -m slow

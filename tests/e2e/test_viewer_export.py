@@ -143,14 +143,14 @@ def test_what_files_do_not_hold_is_said_and_is_no_way_out(page: viewing.Page) ->
     page.see(".map-foot").get_by_text("no map of a class called “zebra”").wait_for()
     assert page.pixels(".stage") > 20
     page.see(".map-foot").get_by_text("Show all classes").click()
-    page.see(".map-foot").get_by_text("each an average").wait_for()
+    page.see(".map-foot").get_by_text("one cell’s average").wait_for()
     page.goto(f"#/small/atlas/{LAYER}?class=paling")
     page.see(".map-foot").get_by_text("picket fence").wait_for()
     page.goto(f"#/small/atlas/{LAYER}?shade=unit:9999")
     page.see(".legend").get_by_text("not among the exported files: actlas view small").wait_for()
     page.goto(f"#/small/units/{LAYER}?class=1")
     page.settle()
-    assert "go with “picket fence”" in page.see(".classes").inner_text()
+    assert "correlate with “picket fence”" in page.see(".classes").inner_text()
     assert page.see(".units li").count() == 12
     page.goto(f"#/small/unit/{LAYER}:3")
     page.see(".bars.signed li").first.wait_for()

@@ -265,7 +265,7 @@ def test_positions_are_told_and_written_at_rest(page: viewing.Page) -> None:
     cell = page.see(".image-at > a").get_attribute("title")
     assert (
         page.spoken()
-        == f"Row 2, column 3: units {', '.join(units)}; the likest {str(cell).replace('cell', 'cell is')}."
+        == f"Row 2, column 3: units {', '.join(units)}; the nearest {str(cell).replace('cell', 'cell is')}."
     )
 
 
@@ -307,7 +307,7 @@ def test_addresses_that_are_wrong_say_so(page: viewing.Page) -> None:
     assert page.see(".image-at h2").inner_text() == "Position 1,2"
     page.goto(f"{IMAGE}?layer={FIRST}&class=1&against=1")
     page.see(".apart .failed").wait_for(timeout=60_000)
-    assert page.see(".failed p").inner_text() == "A class cannot be held against itself."
+    assert page.see(".failed p").inner_text() == "A class cannot be compared with itself."
     page.see(".failed button").focus()
     page.keyboard.press("Enter")
     page.see(".choices li").first.wait_for(timeout=60_000)

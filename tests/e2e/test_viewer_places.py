@@ -86,7 +86,7 @@ def test_two_versions_are_compared_side_by_side(page: viewing.Page) -> None:
     page.see(".sides .stage").nth(1).wait_for()
     page.settle()
     assert page.title() == "compare · small@1 · small@2 · actlas"
-    assert "samples that both have" in page.see(".lead").inner_text()
+    assert "shared samples" in page.see(".lead").inner_text()
     assert page.see(".drifted li").count() >= 1
     page.until("() => document.querySelectorAll('.keys .key').length >= 3")
 
@@ -142,7 +142,7 @@ def test_the_pair_is_chosen_and_one_alone_is_no_pair(page: viewing.Page) -> None
     page.see(".sides").wait_for()
     page.until("() => document.querySelectorAll('.pick')[0].options.length === 2")
     page.see(".pick").nth(0).select_option("small@1")
-    page.see("text=one and the same").wait_for()
+    page.see("text=Both are the same version").wait_for()
     assert "actlas run" in page.see(".compare-place").inner_text()
 
 
@@ -174,7 +174,7 @@ def test_an_image_is_chosen_and_found(page: viewing.Page) -> None:
     assert 0 < len(shown) < 40
     assert all("stripes" in text for text in shown)
     page.see("input.field[type=search]").fill("zebra")
-    page.see("text=No image is called that").wait_for()
+    page.see("text=No match.").wait_for()
 
 
 def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.Page) -> None:

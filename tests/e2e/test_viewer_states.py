@@ -222,7 +222,7 @@ def test_a_notice_is_shown_once_for_each_version_of_each_run(
         notice.wait_for()
         assert "Version 2 of small" in notice.inner_text()
         turn(page, "Run")
-        notice.get_by_text("Show the new one").click()
+        notice.get_by_text("Show the new version").click()
         page.until("() => document.title.includes('small@2')")
         assert page.path() == "/small/run"
 

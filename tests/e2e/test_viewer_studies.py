@@ -167,7 +167,7 @@ def test_intensity_fades_the_others_more_or_less(page: viewing.Page) -> None:
     assert page.see("#intensity").input_value() == "40"
     page.see("text=Show all classes").click()
     page.until("() => !location.search.includes('intensity')")
-    page.see(".map-foot").get_by_text("each an average").wait_for()
+    page.see(".map-foot").get_by_text("one cell’s average").wait_for()
 
 
 @pytest.mark.parametrize(("limit", "flat"), [(2.0, True), (0.0, False)])

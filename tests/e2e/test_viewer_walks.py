@@ -228,7 +228,7 @@ def test_motion_within_the_noise_is_dashed(page: viewing.Page, address: str) -> 
         page.settle()
         dashed.append(page.script("() => drawn.dashed"))
     assert dashed[0] == 0 < dashed[1]
-    assert "within it" in page.see("main").inner_text()
+    assert "within the noise" in page.see("main").inner_text()
 
 
 def test_what_is_against_is_hatched_on_the_photo(page: viewing.Page) -> None:
@@ -294,7 +294,7 @@ ADDRESSED = {
     "/compare": "atlas · compare@1",
     f"/compare/atlas/{LAYER}": f"{LAYER} · atlas · compare@1",
     "/compare@1/run": "run · compare@1",
-    "/api": "interface",
+    "/api": "API",
     "/api@1": "atlas · api@1",
     f"/api/units/{LAYER}": f"units · {LAYER} · api@1",
     f"/a..b/atlas/{LAYER}": f"{LAYER} · atlas · a..b@1",

@@ -31,8 +31,8 @@ import torch._dynamo
 
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
+from storage.store import disk
 from storage.store.places import HAPPENED, MANIFEST
-from storage.store.store import disk
 from support import corpus
 
 

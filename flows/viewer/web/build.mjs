@@ -1,4 +1,4 @@
-// Build the page: one classic script, one style sheet, fonts. Classic, since a page opened from disk loads no modules.
+// Build the page: one classic script, one style sheet, fonts. Classic, since a page opened from a disk loads no modules.
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -9,15 +9,43 @@ const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, '..', 'built');
 const fresh = `${out}.new`;
 
+/** Sources of tiles that OpenSeadragon can read and the page never does: the addresses of its tiles are its own. */
+const UNUSED = [
+  'IIIFTileSource',
+  'IIPTileSource',
+  'IrisTileSource',
+  'OsmTileSource',
+  'TmsTileSource',
+  'LegacyTileSource',
+];
+
+/** @type {import('esbuild').Plugin} */
+const withoutUnused = {
+  name: 'without-unused-tile-sources',
+  setup({ onLoad }) {
+    onLoad({ filter: /openseadragon\.js$/ }, async ({ path }) => {
+      const parts = (await readFile(path, 'utf8')).split(/(?=^\/\*\*?\s+\* OpenSeadragon - )/m);
+      const isUnused = (/** @type {string} */ part) =>
+        UNUSED.some((name) => part.includes(`OpenSeadragon - ${name}\n`));
+      const contents = parts.filter((part) => !isUnused(part));
+      if (parts.length - contents.length !== UNUSED.length)
+        throw new Error('OpenSeadragon has other parts: see UNUSED');
+      return { contents: contents.join('') };
+    });
+  },
+};
+
 await rm(fresh, { recursive: true, force: true });
 await mkdir(fresh, { recursive: true });
-const made = await build({
+const page = await build({
   absWorkingDir: here,
   entryPoints: { page: 'src/main.js' },
   bundle: true,
   minify: true,
   format: 'iife',
   target: 'es2022',
+  charset: 'utf8',
+  plugins: [withoutUnused],
   outdir: fresh,
   entryNames: '[name]-[hash]',
   assetNames: '[name]-[hash]',
@@ -26,22 +54,28 @@ const made = await build({
   metafile: true,
 });
 await build({
-  absWorkingDir: here, entryPoints: { notebook: 'src/notebook.js' }, bundle: true, minify: true, format: 'esm', target: 'es2022', outdir: fresh,
+  absWorkingDir: here,
+  entryPoints: { notebook: 'src/notebook.js' },
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+  outdir: fresh,
 });
-for (const warning of made.warnings) console.warn(warning.text);
+for (const warning of page.warnings) console.warn(warning.text);
 await cp(join(here, 'src', 'icon.svg'), join(fresh, 'icon.svg'));
 await writeFile(join(fresh, 'licences.txt'), await licences());
 const files = (await readdir(fresh)).sort();
-const named = (/** @type {string} */ end) => files.filter((name) => name.startsWith('page-') && name.endsWith(end));
+const pageFiles = (/** @type {string} */ end) => files.filter((name) => name.startsWith('page-') && name.endsWith(end));
 await writeFile(
   join(fresh, 'files.json'),
-  JSON.stringify({ files, scripts: named('.js'), styles: named('.css'), sources: await digest() }, null, 1),
+  JSON.stringify({ files, scripts: pageFiles('.js'), styles: pageFiles('.css'), sources: await digest() }, null, 1),
 );
 await rm(out, { recursive: true, force: true });
 await cp(fresh, out, { recursive: true });
 await rm(fresh, { recursive: true });
 
-/** The licences of what is bundled. */
+/** Return the licences of the bundled packages. */
 async function licences() {
   const parts = [];
   for (const name of ['openseadragon', '@fontsource-variable/inter', '@fontsource-variable/newsreader']) {
@@ -52,7 +86,7 @@ async function licences() {
   return parts.join('\n\n----\n\n');
 }
 
-/** A hash over the sources, by which a stale page is known. */
+/** Return a hash of the sources, which shows whether a built page is stale. */
 async function digest() {
   const hash = createHash('sha256');
   const names = (await readdir(join(here, 'src'), { recursive: true, withFileTypes: true })).filter((e) => e.isFile());

@@ -1,140 +1,162 @@
 // The page: read the address, open the run, show the place.
 
 import './styles/page.css';
-import { here, href, isUnit, seen } from './address.js';
-import { backTo } from './been.js';
-import { open, whenPublished } from './data.js';
-import { fill, h } from './dom.js';
-import { hand, whenDropped } from './dropped.js';
-import { atLayer, Frame, layerOf, turnTheme } from './frame.js';
-import { go, turn, whenThere } from './go.js';
-import { openHelp } from './help.js';
-import { listen } from './keys.js';
-import { say, title } from './live.js';
-import { failed } from './parts.js';
-import { Atlas } from './places/atlas/atlas.js';
-import { Api } from './places/api.js';
-import { Compare } from './places/compare/compare.js';
-import { Home } from './places/home.js';
-import { ImagePlace } from './places/image/image.js';
-import { ImagesPlace } from './places/image/images.js';
-import { Lost } from './places/lost.js';
-import { RunPlace } from './places/run.js';
-import { UnitPlace } from './places/unit.js';
-import { UnitsPlace } from './places/units.js';
-import { Search } from './search.js';
-import { askAgain } from './sources.js';
-import { restore } from './theme.js';
+import { changeTheme, Frame } from './app/frame.js';
+import { openHelp } from './app/help.js';
+import { listenForKeys } from './app/keys.js';
+import { Search } from './app/search.js';
+import { onPublished, openRun } from './data/client.js';
+import { retryPictures } from './data/pictures.js';
+import { viewOf, VIEWS } from './places/views.js';
+import { here, href, runOf } from './state/address.js';
+import { drop, listenForDrops } from './state/drop.js';
+import { atLayer, hasSubject, layerOf } from './state/layer.js';
+import { go, onNavigate, setQuery } from './state/navigate.js';
+import { placeOf } from './state/places.js';
+import { restoreScroll } from './state/scroll_memory.js';
+import { say, title } from './ui/announce.js';
+import { failed } from './ui/components.js';
+import { fill, h } from './ui/dom.js';
+import { restoreTheme } from './ui/theme.js';
 
-/** @typedef {{ update: (state: import('./address.js').State) => Promise<void> | void, close?: () => void }} View */
-/** @type {Record<string, new (place: any) => View>} */
-const PLACES = { home: Home, atlas: Atlas, units: UnitsPlace, unit: UnitPlace, image: ImagePlace, images: ImagesPlace, compare: Compare, run: RunPlace, api: Api, lost: Lost };
+/** @typedef {import('./state/address.js').State} State */
 
-restore();
+restoreTheme();
 const frame = new Frame();
 const search = new Search();
-/** @type {{ key: string, view: View } | null} */
-let shown = null;
-let turns = 0;
-/** What was looked at when the focus was seen to last. */
-let looked = '';
+/** The view on show. @type {{ key: string, view: import('./places/views.js').View } | null} */
+let current = null;
+let turn = 0;
+/** The view and its subject when the focus was last checked. */
+let subject = '';
 
+/** Show the place in the address; a later call takes over from one that still waits. */
 async function show() {
   const state = here();
-  const mine = ++turns;
+  const mine = ++turn;
   try {
-    const at = seen(state);
-    const about = ['home', 'lost', 'api'].includes(state.place) ? null : await open(at.name, at.version);
-    if (mine !== turns) return;
-    const place = about && ['atlas', 'units', 'unit', 'image'].includes(state.place) && !exists(state, about) ? 'lost' : state.place === 'image' && !state.what ? 'images' : PLACES[state.place] ? state.place : 'lost';
-    if (about && ['atlas', 'units', 'compare'].includes(state.place) && !state.what) return go({ what: layerOf(state, about) }, { replace: true });
-    /** @type {import('./address.js').State} */
-    const framed = { ...state, name: at.name, version: state.place === 'compare' && at.version === about?.versions.at(-1) ? null : at.version, place: place === 'lost' ? 'lost' : state.place };
-    frame.show(framed, about, about && search.element);
-    search.about(about, framed);
-    const key = `${place} ${about?.name}@${about?.tag}`;
-    if (shown?.key !== key) {
-      shown?.view.close?.();
-      frame.panel.close();
-      fill(frame.main);
-      shown = { key, view: new PLACES[place]({ root: frame.main, panel: frame.panel, about }) };
+    const about = await aboutOf(state);
+    if (mine !== turn) return;
+    const place = placeOf(!about || hasSubject(state, about) ? state.place : 'lost');
+    if (about && place.subject === 'layer' && !state.what) {
+      return go({ what: layerOf(state, about) }, { replace: true });
     }
-    const gone = looked !== '' && looked !== `${key} ${state.what}`;
-    looked = `${key} ${state.what}`;
-    if (gone) frame.main.scrollTop = 0;
-    const drawn = shown.view.update(state);
-    if (gone) goOn();
-    await drawn;
-    if (mine === turns) backTo(frame.main);
-    if (gone && mine === turns) goOn();
+    const key = showFrame(state, about, place);
+    const moved = subject !== '' && subject !== `${key} ${state.what}`;
+    subject = `${key} ${state.what}`;
+    if (moved) frame.main.scrollTop = 0;
+    const update = current?.view.update(state);
+    if (moved) focusMain();
+    await update;
+    if (mine === turn) restoreScroll(frame.main);
+    if (moved && mine === turn) focusMain();
   } catch (error) {
-    if (mine !== turns) return;
-    shown?.view.close?.();
-    shown = null;
-    frame.panel.close();
-    frame.show(state, null, null);
-    title('not there');
-    fill(frame.main, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'This could not be shown'), failed(error, show), h('p', {}, h('a', { href: href({ ...state, place: 'home', what: '', query: {} }) }, 'All runs'))));
-    if (looked) goOn();
-    looked = looked && 'nothing';
-    say(error instanceof Error ? error.message : String(error));
+    if (mine === turn) showError(error, state);
   }
 }
 
-/** Who went somewhere else, and what they were at is gone with the place before, goes on in the new place. */
-function goOn() {
+/** Show the frame and the view of a place. @param {State} state @param {About | null} about @param {import('./state/places.js').Place} place */
+function showFrame(state, about, place) {
+  const { name, version } = runOf(state);
+  const latest = place.needs === 'runs' && version === about?.versions.at(-1);
+  const framePlace = /** @type {State['place']} */ (place.name);
+  const framed = { ...state, name, version: latest ? null : version, place: framePlace };
+  frame.show(framed, about, about && search.element);
+  search.update(about, framed);
+  const view = viewOf(place, state);
+  const key = `${view} ${about?.name}@${about?.tag}`;
+  if (current?.key !== key) {
+    current?.view.close?.();
+    frame.panel.close();
+    fill(frame.main);
+    current = { key, view: new VIEWS[view]({ root: frame.main, panel: frame.panel, about }) };
+  }
+  return key;
+}
+
+/** @param {unknown} error @param {State} state */
+function showError(error, state) {
+  current?.view.close?.();
+  current = null;
+  frame.panel.close();
+  frame.show(state, null, null);
+  title('not there');
+  const home = h('a', { href: href({ ...state, place: 'home', what: '', query: {} }) }, 'All runs');
+  const heading = h('h1', { class: 'title' }, 'This could not be shown');
+  fill(frame.main, h('div', { class: 'page' }, heading, failed(error, show), h('p', {}, home)));
+  if (subject) focusMain();
+  subject = subject && 'nothing';
+  say(error instanceof Error ? error.message : String(error));
+}
+
+/** Focus the new place, if the focused control is gone with the one before. */
+function focusMain() {
   if (document.activeElement === document.body || !document.activeElement) frame.main.focus({ preventScroll: true });
 }
 
-/** @param {import('./address.js').State} state @param {About} about */
-function exists(state, about) {
-  if (!state.what) return state.place !== 'unit';
-  if (state.place === 'image') return /^\d{1,9}$/.test(state.what) && Number(state.what) < about.ids;
-  return state.place === 'unit' ? isUnit(state.what, about) : about.layers.some((known) => known.name === state.what);
+/** Open the run of a state, null where the place needs none. @param {State} state @returns {Promise<About | null>} */
+async function aboutOf(state) {
+  if (placeOf(state.place).needs === 'nothing') return null;
+  const { name, version } = runOf(state);
+  return openRun(name, version);
 }
 
-/** @param {number} by */
-async function deeper(by) {
+/** Go to a deeper or shallower layer. @param {number} by */
+async function changeLayer(by) {
   const state = here();
-  if (!['atlas', 'units', 'unit', 'compare', 'image'].includes(state.place)) return;
-  const { name, version } = seen(state);
-  const about = await open(name, version);
-  const current = layerOf(state, about);
-  const next = about.layers[about.layers.findIndex((layer) => layer.name === current) + by];
+  const about = placeOf(state.place).subject ? await aboutOf(state) : null;
+  if (!about) return;
+  const layer = layerOf(state, about);
+  const next = about.layers[about.layers.findIndex(({ name }) => name === layer) + by];
   if (next) go(atLayer(state, next.name));
 }
 
-/** Go where a dropped picture can be looked at: from an image of the run to one's own, from elsewhere to the map. */
-async function toTaker() {
+/** Go to a place that takes dropped pictures: the user's own image, or the map. */
+async function goToDropTarget() {
   const state = here();
-  if (['home', 'lost', 'api'].includes(state.place)) return frame.tell('Open a run, and drop the picture there.');
-  const { name, version } = seen(state);
-  const layer = layerOf(state, await open(name, version));
-  go(state.place === 'image' ? { what: '', query: { layer } } : { place: 'atlas', name, version, what: layer, query: {} }, { quiet: true });
+  const about = await aboutOf(state);
+  if (!about) return frame.notify('Open a run, and drop the picture there.');
+  const { name, version } = runOf(state);
+  const layer = layerOf(state, about);
+  const image = placeOf(state.place).subject === 'image';
+  const target = /** @type {const} */ ({ place: 'atlas', name, version, what: layer, query: {} });
+  go(image ? { what: '', query: { layer } } : target, { quiet: true });
   await show();
 }
 
-/** Take a picture of one's own that is looked at along to the map. @param {File} file */
-async function locateOwn(file) {
+/** Locate the user's own picture on the map. @param {File} file */
+async function locate(file) {
   const state = here();
-  const layer = layerOf(state, await open(state.name, state.version));
+  const layer = layerOf(state, await openRun(state.name, state.version));
   go({ place: 'atlas', what: layer, query: {} }, { quiet: true });
   await show();
-  hand(file);
+  drop(file);
 }
 
-listen({
+function toggleList() {
+  const { place, query } = here();
+  if (placeOf(place).keeps.includes('view')) setQuery({ view: query.view === 'list' ? null : 'list' });
+}
+
+/** Leave the search, the panel or the class filter: the innermost that is active. */
+function leave() {
+  if (search.hasFocus()) search.leave();
+  else if (frame.panel.isOpen()) frame.panel.leave();
+  else if (here().query.class) setQuery({ class: null, side: null, intensity: null });
+}
+
+listenForKeys({
   '/': () => search.focus(),
-  '?': async () => openHelp(['home', 'lost', 'api'].includes(here().place) ? null : await open(seen(here()).name, seen(here()).version)),
-  t: turnTheme,
-  l: () => here().place === 'atlas' && turn({ view: here().query.view === 'list' ? null : 'list' }),
-  '[': () => deeper(-1),
-  ']': () => deeper(1),
-  Escape: () => (search.hasFocus() ? search.leave() : frame.panel.isOpen() ? frame.panel.leave() : here().query.class && turn({ class: null, side: null, intensity: null })),
+  '?': async () => openHelp(await aboutOf(here())),
+  t: changeTheme,
+  l: toggleList,
+  '[': () => changeLayer(-1),
+  ']': () => changeLayer(1),
+  Escape: leave,
 });
-whenPublished((version) => frame.announce(version, here()));
-whenDropped(toTaker);
-addEventListener('locateown', (event) => locateOwn(/** @type {CustomEvent<File>} */ (event).detail));
-addEventListener('answersagain', askAgain);
-whenThere(show);
+onPublished((version) => frame.announce(version, here()));
+listenForDrops(goToDropTarget);
+addEventListener('locateown', (event) => locate(/** @type {CustomEvent<File>} */ (event).detail));
+addEventListener('answersagain', retryPictures);
+onNavigate(show);
 show();

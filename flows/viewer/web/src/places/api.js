@@ -1,9 +1,9 @@
-// The interface for machines: what can be asked, read from its own description.
+// The API: its requests, read from its OpenAPI description.
 
-import { fetched, live } from '../data.js';
-import { fill, h } from '../dom.js';
-import { title } from '../live.js';
-import { coming, command } from '../parts.js';
+import { fetchJson, live } from '../data/client.js';
+import { fill, h } from '../ui/dom.js';
+import { title } from '../ui/announce.js';
+import { fillAsync, command } from '../ui/components.js';
 
 const DESCRIPTION = '/api/1/openapi.json';
 
@@ -14,22 +14,53 @@ export class Api {
   }
 
   async update() {
-    title('interface');
+    title('API');
     const page = h('article', { class: 'page' });
     fill(this.root, page);
-    if (!live()) return fill(page, h('h1', { class: 'title' }, 'The interface'), h('p', {}, 'Exported files answer no questions. The viewer itself does, at /api:'), command('actlas view'));
-    await coming(page, () => fetched(DESCRIPTION), (/** @type {any} */ described) => [
-      h('h1', { class: 'title' }, 'The interface'),
-      h('p', {}, described.info.description, ' Its description for machines: ', h('a', { href: DESCRIPTION, target: '_blank' }, DESCRIPTION), '.'),
-      ...Object.entries(described.paths).flatMap(([path, methods]) => Object.entries(/** @type {any} */ (methods)).map(([method, told]) => question(path, method, told))),
-    ], [0, 300]);
+    if (!live())
+      return fill(
+        page,
+        h('h1', { class: 'title' }, 'The API'),
+        h('p', {}, 'Exported files have no API. The viewer does, at /api:'),
+        command('actlas view'),
+      );
+    await fillAsync(
+      page,
+      () => fetchJson(DESCRIPTION),
+      (/** @type {any} */ description) => [
+        h('h1', { class: 'title' }, 'The API'),
+        h(
+          'p',
+          {},
+          description.info.description,
+          ' Its OpenAPI description: ',
+          h('a', { href: DESCRIPTION, target: '_blank' }, DESCRIPTION),
+          '.',
+        ),
+        ...Object.entries(description.paths).flatMap(([path, methods]) =>
+          Object.entries(/** @type {any} */ (methods)).map(([method, operation]) => section(path, method, operation)),
+        ),
+      ],
+      [0, 300],
+    );
   }
 }
 
-/** @param {string} path @param {string} method @param {any} told */
-function question(path, method, told) {
-  const asked = (told.parameters ?? []).filter((/** @type {any} */ one) => one.in === 'query');
-  return h('section', { class: 'section' }, h('h2', {}, told.summary),
+/** @param {string} path @param {string} method @param {any} operation */
+function section(path, method, operation) {
+  const parameters = (operation.parameters ?? []).filter((/** @type {any} */ one) => one.in === 'query');
+  return h(
+    'section',
+    { class: 'section' },
+    h('h2', {}, operation.summary),
     h('p', {}, h('code', {}, `${method.toUpperCase()} ${path}`)),
-    asked.length > 0 && h('p', { class: 'quiet small' }, asked.map((/** @type {any} */ one) => `${one.name}${one.required ? '' : '?'}: ${one.schema.type ?? 'string'}`).join(', ')));
+    parameters.length > 0 &&
+      h(
+        'p',
+        { class: 'quiet small' },
+        parameters
+          .map((/** @type {any} */ one) => `${one.name}${one.required ? '' : '?'}: ${one.schema.type ?? 'string'}`)
+          .join(', '),
+      ),
+  );
 }

@@ -1,12 +1,12 @@
-// All runs of the store; exported files hold one, and go straight to it.
+// All runs of the store. An export holds one, and goes straight to it.
 
-import { href } from '../address.js';
-import { live, runs } from '../data.js';
-import { fill, h } from '../dom.js';
-import { day, many } from '../format.js';
-import { go } from '../go.js';
-import { title } from '../live.js';
-import { command } from '../parts.js';
+import { href } from '../state/address.js';
+import { live, runs } from '../data/client.js';
+import { fill, h } from '../ui/dom.js';
+import { day, many } from '../ui/format.js';
+import { go } from '../state/navigate.js';
+import { title } from '../ui/announce.js';
+import { command } from '../ui/components.js';
 
 export class Home {
   /** @param {{ root: HTMLElement }} place */
@@ -14,19 +14,53 @@ export class Home {
     this.root = root;
   }
 
-  /** @param {import('../address.js').State} state */
+  /** @param {import('../state/address.js').State} state */
   async update(state) {
     title('runs');
-    if (!live() && window.ACTLAS) return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });
-    const found = (await runs()).runs;
-    if (!found.length) {
-      fill(this.root, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'No run yet'), h('p', {}, 'A run is made from a folder of images and a model. Make one:'),
-        command('actlas run --images sample-photos')));
+    if (!live() && window.ACTLAS)
+      return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });
+    const rows = (await runs()).runs;
+    if (!rows.length) {
+      fill(
+        this.root,
+        h(
+          'div',
+          { class: 'page' },
+          h('h1', { class: 'title' }, 'No run yet'),
+          h('p', {}, 'A run needs a folder of images and a model. Make one:'),
+          command('actlas run --images sample-photos'),
+        ),
+      );
       return;
     }
-    fill(this.root, h('div', { class: 'page' }, h('h1', { class: 'title' }, 'Runs'), h('ul', { class: 'runs' }, ...found.map((run) =>
-      h('li', {}, h('a', { href: href({ ...state, place: 'atlas', name: run.name, version: null, what: '', query: {} }) },
-        h('span', { class: 'run-name' }, run.name), h('span', { class: 'quiet' }, `@ ${run.version}`)),
-      h('p', { class: 'quiet small' }, `${run.model}, ${many(run.images, 'image')}, ${many(run.layers.length, 'layer')}: ${run.layers.join(', ')}. Published on ${day(run.published)}.`))))));
+    fill(
+      this.root,
+      h(
+        'div',
+        { class: 'page' },
+        h('h1', { class: 'title' }, 'Runs'),
+        h(
+          'ul',
+          { class: 'runs' },
+          ...rows.map((run) =>
+            h(
+              'li',
+              {},
+              h(
+                'a',
+                { href: href({ ...state, place: 'atlas', name: run.name, version: null, what: '', query: {} }) },
+                h('span', { class: 'run-name' }, run.name),
+                h('span', { class: 'quiet' }, `@ ${run.version}`),
+              ),
+              h(
+                'p',
+                { class: 'quiet small' },
+                `${run.model}, ${many(run.images, 'image')}, ${many(run.layers.length, 'layer')}: ${run.layers.join(', ')}. Published on ${day(run.published)}.`,
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 }

@@ -1,18 +1,15 @@
-// The map as a list: the same cells as rows, for readers of screens, and for looking things up.
+// The map as a table of cells, for screen readers and for looking things up.
 
-import { fill, h } from '../../dom.js';
-import { count, number } from '../../format.js';
-import { turn } from '../../go.js';
-import { cellLink, relink } from '../../parts.js';
-import { icon } from './sprites.js';
+import { fill, h } from '../../ui/dom.js';
+import { count, number } from '../../ui/format.js';
+import { setQuery } from '../../state/navigate.js';
+import { cellLink, relink } from '../../ui/components.js';
+import { icon } from '../../map/sprites.js';
 
-/** @typedef {import('./grid.js').Grid} Grid */
-/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
+/** @typedef {import('../../state/address.js').State} State */
 
 const PAGE = 60;
-
-/** @type {Record<string, string>} */
-const FIRST = { samples: 'the fullest first', coherence: 'the least coherent first', fidelity: 'the best icons first', class: 'those that speak most for the class first' };
 
 /** @type {Record<string, (grid: Grid, i: number) => number>} */
 const ORDERS = {
@@ -22,25 +19,33 @@ const ORDERS = {
   fidelity: (grid, i) => -(grid.columns.cosine?.[i] ?? -1),
 };
 
+/** What a sorted list starts with. @type {Record<string, string>} */
+const FIRST = {
+  samples: 'most samples first',
+  coherence: 'least coherent first',
+  fidelity: 'best icons first',
+  class: 'strongest evidence for the class first',
+};
+
 export class CellList {
   constructor() {
     this.element = h('div', { class: 'list', hidden: true });
     this.shown = PAGE;
-    /** What the rows were made of. @type {unknown[]} */
-    this.made = [];
+    /** The values that the rows were made from. @type {unknown[]} */
+    this.inputs = [];
     /** @type {Grid | null} */
     this.grid = null;
   }
 
-  /** Show the cells; rows that are there already stay, and with them the focus and how many there are. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
+  /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
   show(grid, state, share) {
     const usual = share ? 'class' : 'samples';
     const order = names(share).includes(state.query.order) ? state.query.order : usual;
-    const made = [grid, grid.known, share ? state.query.class : null, order];
+    const inputs = [grid, grid.detailed, share ? state.query.class : null, order];
     if (grid !== this.grid) this.shown = PAGE;
     this.grid = grid;
-    if (made.some((part, k) => part !== this.made[k])) {
-      this.made = made;
+    if (inputs.some((part, k) => part !== this.inputs[k])) {
+      this.inputs = inputs;
       this.#draw(grid, state, share, order, usual);
     }
     relink(this.element, state);
@@ -53,35 +58,71 @@ export class CellList {
 
   /** @param {Grid} grid @param {State} state @param {Float32Array | null} share @param {string} order @param {string} usual */
   #draw(grid, state, share, order, usual) {
-    const value = order === 'class' ? (/** @type {Grid} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
-    const rows = Array.from({ length: grid.length }, (_, i) => i).sort((a, b) => value(grid, a) - value(grid, b) || a - b);
+    const value =
+      order === 'class' ? (/** @type {Grid} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
+    const rows = Array.from({ length: grid.length }, (_, i) => i).sort(
+      (a, b) => value(grid, a) - value(grid, b) || a - b,
+    );
     const heads = ['', ...names(share)].map((name) => {
       if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
-      const button = h('button', { class: 'sort', title: FIRST[name], onclick: () => turn({ order: name === usual ? null : name }) }, name === 'place' ? 'row, col' : name);
-      return h('th', { scope: 'col', 'data-order': name, class: name === 'place' ? '' : 'num', 'aria-sort': name === order ? 'ascending' : 'none' }, button);
+      const button = h(
+        'button',
+        { class: 'sort', title: FIRST[name], onclick: () => setQuery({ order: name === usual ? null : name }) },
+        name === 'place' ? 'row, col' : name,
+      );
+      return h(
+        'th',
+        {
+          scope: 'col',
+          'data-order': name,
+          class: name === 'place' ? '' : 'num',
+          'aria-sort': name === order ? 'ascending' : 'none',
+        },
+        button,
+      );
     });
     const lines = (/** @type {number} */ from) => rows.slice(from, this.shown).map((i) => line(grid, i, state, share));
     const body = h('tbody', {}, ...lines(0));
-    const more = h('button', { class: 'button', onclick: () => {
-      const from = this.shown;
-      this.shown += PAGE;
-      const added = lines(from);
-      body.append(...added);
-      more.hidden = this.shown >= rows.length;
-      if (more.hidden) added[0].querySelector('a')?.focus();
-    } }, 'More cells');
+    const more = h(
+      'button',
+      {
+        class: 'button',
+        onclick: () => {
+          const from = this.shown;
+          this.shown += PAGE;
+          const added = lines(from);
+          body.append(...added);
+          more.hidden = this.shown >= rows.length;
+          if (more.hidden) added[0].querySelector('a')?.focus();
+        },
+      },
+      'More cells',
+    );
     more.hidden = this.shown >= rows.length;
-    const held = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
-    fill(this.element, h('table', { class: 'table' }, h('caption', { class: 'unseen' }, [`Cells of ${grid.layer.name}, grid ${grid.size}`, FIRST[order]].filter(Boolean).join(', ')),
-      h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))), body), more);
-    if (held) /** @type {HTMLElement | null} */ (this.element.querySelector(held))?.focus();
+    const focused = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
+    fill(
+      this.element,
+      h(
+        'table',
+        { class: 'table' },
+        h(
+          'caption',
+          { class: 'unseen' },
+          [`Cells of ${grid.layer.name}, grid ${grid.size}`, FIRST[order]].filter(Boolean).join(', '),
+        ),
+        h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))),
+        body,
+      ),
+      more,
+    );
+    if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(focused))?.focus();
   }
 }
 
-/** What the list can be sorted by. @param {Float32Array | null} share */
+/** Return the columns that sort the list. @param {Float32Array | null} share */
 const names = (share) => [...Object.keys(ORDERS), ...(share ? ['class'] : [])];
 
-/** How the control that is focused is found again among new rows. @param {Element | null} control */
+/** Return a selector that finds a control's counterpart among new rows. @param {Element | null} control */
 function sameAs(control) {
   const head = control?.closest('th');
   if (head) return `th[data-order="${head.dataset.order}"] button`;
@@ -91,13 +132,19 @@ function sameAs(control) {
 /** @param {Grid} grid @param {number} i @param {State} state @param {Float32Array | null} share */
 function line(grid, i, state, share) {
   const { row, col, count: counts, coherence, cosine } = grid.columns;
-  const words = grid.words(i, 2).map((word) => `${word.name.split(',')[0]} ${word.value}`).join(', ');
-  return h('tr', {},
+  const words = grid
+    .words(i, 2)
+    .map((word) => `${word.name.split(',')[0]} ${word.value}`)
+    .join(', ');
+  return h(
+    'tr',
+    {},
     h('td', {}, grid.facts.icon > 0 && icon(grid, i, 40, '')),
     h('td', { class: 'num' }, count(counts[i])),
     h('td', {}, cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`)),
     h('td', { class: 'num' }, coherence ? number(coherence[i]) : '–'),
     h('td', { class: 'num' }, cosine ? number(cosine[i]) : '–'),
     share && h('td', { class: 'num' }, number(share[i])),
-    h('td', { class: 'quiet' }, words));
+    h('td', { class: 'quiet' }, words),
+  );
 }

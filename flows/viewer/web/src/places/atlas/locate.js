@@ -1,181 +1,223 @@
-// Locate: an image that is dropped or chosen lights the cells that its positions fall in.
+// Locate: light the cells that the positions of a dropped or chosen image fall in.
 
-import { here, href } from '../../address.js';
-import { live, picture, send } from '../../data.js';
-import { fill, h, SIGNS, sign } from '../../dom.js';
-import { taking } from '../../dropped.js';
-import { many } from '../../format.js';
-import { turn } from '../../go.js';
-import { say } from '../../live.js';
-import { coming, command, section } from '../../parts.js';
-import { NOT_HERE, NOT_TAKEN } from '../image/own.js';
-import { chooser } from '../image/choose.js';
-import { Positions } from '../image/positions.js';
-import { icon } from './sprites.js';
+import { live, picture, send } from '../../data/client.js';
+import { here, href } from '../../state/address.js';
+import { onDrop } from '../../state/drop.js';
+import { setQuery } from '../../state/navigate.js';
+import { icon } from '../../map/sprites.js';
+import { say } from '../../ui/announce.js';
+import { fillAsync, command, section } from '../../ui/components.js';
+import { fill, h, SIGNS, sign } from '../../ui/dom.js';
+import { many } from '../../ui/format.js';
+import { chooser } from '../../ui/image_chooser.js';
+import { Positions } from '../../ui/positions.js';
+import { fileField, NO_MODEL, NO_UPLOADS } from '../../ui/upload.js';
 
-/** @typedef {import('./grid.js').Grid} Grid */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
+/**
+ * What it needs of the atlas.
+ * @typedef {object} Host
+ * @property {About} about
+ * @property {LayerFacts | null} layer
+ * @property {import('../../map/scene.js').Scene} scene
+ * @property {import('../../ui/panel.js').Panel} panel
+ * @property {{ hover: (i: number) => void, reveal: (i: number) => void }} pointer
+ * @property {() => void} redraw
+ * @property {() => void} locateClosed
+ */
 
 const MOST = 12;
+const TITLE = 'Find an image on the map: one of yours, or of the run; or drop one anywhere';
 
 export class Locate {
-  /** @param {import('./atlas.js').Atlas} atlas */
-  constructor(atlas) {
-    this.atlas = atlas;
+  /** @param {Host} host */
+  constructor(host) {
+    this.host = host;
     /** @type {Located | null} */
-    this.found = null;
+    this.located = null;
     /** @type {Positions | null} */
     this.positions = null;
-    /** How many cells its positions fall in, and which the most of them. */
-    this.words = h('p', { class: 'small', role: 'status' });
+    this.summary = h('p', { class: 'small', role: 'status' });
     this.most = h('div', { class: 'near' });
+    /** What the panel shows: `choose`, `file`, `none`, or an image and its layer. */
     this.shown = '';
-    /** Is it the address that names what is shown? */
-    this.named = false;
-    this.leaving = new AbortController();
-    this.file = h('input', { type: 'file', accept: 'image/*', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.file.files?.[0] && this.take(this.file.files[0]) });
-    this.button = h('button', { class: 'tool', title: 'Find an image on the map: one of yours, or of the run; or drop one anywhere', onclick: () => this.choose() }, sign(SIGNS.search), h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')));
-    this.deaf = taking((file) => this.take(file));
+    /** Whether the image is in the address. */
+    this.inAddress = false;
+    this.abort = new AbortController();
+    const { field, open } = fileField((file) => this.locateFile(file));
+    this.file = field;
+    this.openFile = open;
+    this.button = h(
+      'button',
+      { class: 'tool', title: TITLE, onclick: () => this.#choose() },
+      sign(SIGNS.search),
+      h('span', {}, 'Locate', h('span', { class: 'at-length' }, ' an image')),
+    );
+    this.stopDrops = onDrop((file) => this.locateFile(file));
   }
 
-  /** One's own, or one of the run. */
-  choose() {
-    if (this.#cannot()) return;
-    const body = this.atlas.panel.open('Locate an image', () => this.leave());
-    this.forget();
+  /** Let the user choose a file or an image of the run. */
+  #choose() {
+    if (this.#refuse()) return;
+    const body = this.host.panel.open('Locate an image', () => this.leave());
+    this.clear();
     this.shown = 'choose';
     const state = here();
-    const { field, told, body: found } = chooser('', (id) => href({ ...state, query: { ...state.query, locate: String(id), cell: '' } }));
-    fill(body, h('p', {}, 'Drop a picture anywhere on this page, or'), h('button', { class: 'button', onclick: () => this.file.click() }, 'Choose a file'),
-      section('Or one of the run', field, told, found));
-    field.focus();
+    const link = (/** @type {number} */ id) =>
+      href({ ...state, query: { ...state.query, locate: String(id), cell: '' } });
+    const images = chooser('', link);
+    fill(
+      body,
+      h('p', {}, 'Drop a picture anywhere on this page, or'),
+      h('button', { class: 'button', onclick: this.openFile }, 'Choose a file'),
+      section('Or one of the run', images.field, images.summary, images.body),
+    );
+    images.field.focus();
   }
 
   /** @param {Blob} image */
-  take(image) {
-    if (this.#cannot()) return;
-    turn({ locate: null, cell: null }, { replace: true, quiet: true });
-    this.atlas.scene.open = -1;
-    this.forget();
+  locateFile(image) {
+    if (this.#refuse()) return;
+    setQuery({ locate: null, cell: null }, { replace: true, quiet: true });
+    this.host.scene.open = -1;
+    this.clear();
     this.shown = 'file';
-    this.file.value = '';
-    this.#show(URL.createObjectURL(image), () => this.#ask(image, {}));
-  }
-
-  /** Say so where the model is not asked. */
-  #cannot() {
-    const { about, panel } = this.atlas;
-    if (live() && about.uploads) return false;
-    if (this.shown === 'none') return true;
-    const body = panel.open('Locate an image', () => this.leave());
-    this.forget();
-    this.shown = 'none';
-    fill(body, h('p', {}, live() ? NOT_TAKEN : NOT_HERE), command(`actlas view ${about.name}@${about.version}`));
-    say(live() ? NOT_TAKEN : NOT_HERE);
-    return true;
+    this.#show(URL.createObjectURL(image), () => this.#request(image, {}));
   }
 
   /** Locate an image of the run. @param {number} id */
-  ofRun(id) {
-    const cannot = this.#cannot();
-    this.named = true;
-    if (cannot || this.shown === `${id} ${this.atlas.layer?.name}`) return;
-    this.shown = `${id} ${this.atlas.layer?.name}`;
-    this.#show(picture('photo', { id }), () => this.#ask(new Blob([]), { id }));
+  locateImage(id) {
+    const refused = this.#refuse();
+    this.inAddress = true;
+    const shown = `${id} ${this.host.layer?.name}`;
+    if (refused || this.shown === shown) return;
+    this.shown = shown;
+    this.#show(picture('photo', { id }), () => this.#request(new Blob([]), { id }));
+  }
+
+  /** Say so where there is no model to ask. */
+  #refuse() {
+    const { about, panel } = this.host;
+    if (live() && about.uploads) return false;
+    if (this.shown === 'none') return true;
+    const body = panel.open('Locate an image', () => this.leave());
+    this.clear();
+    this.shown = 'none';
+    const reason = live() ? NO_UPLOADS : NO_MODEL;
+    fill(body, h('p', {}, reason), command(`actlas view ${about.name}@${about.version}`));
+    say(reason);
+    return true;
   }
 
   /** @param {Blob} image @param {Record<string, number>} more @returns {Promise<Located>} */
-  #ask(image, more) {
-    const layer = /** @type {LayerFacts} */ (this.atlas.layer);
-    return send('locate', { layer: layer.name, grid: layer.grids[0].grid, ...more }, image, this.leaving.signal);
+  #request(image, more) {
+    const layer = /** @type {LayerFacts} */ (this.host.layer);
+    return send('locate', { layer: layer.name, grid: layer.grids[0].grid, ...more }, image, this.abort.signal);
   }
 
-  /** @param {string} address @param {() => Promise<Located>} ask */
-  #show(address, ask) {
-    this.#giveUp();
-    const body = this.atlas.panel.open('Locate', () => this.leave(), 'low');
-    coming(body, ask, (found) => this.#draw(address, found), [328, 328], [0, 60]);
+  /** @param {string} address @param {() => Promise<Located>} request */
+  #show(address, request) {
+    this.#cancel();
+    const body = this.host.panel.open('Locate', () => this.leave(), 'low');
+    fillAsync(body, request, (located) => this.#draw(address, located), [328, 328], [0, 60]);
   }
 
-  /** @param {string} address @param {Located} found */
-  #draw(address, found) {
-    this.found = found;
-    const image = h('img', { src: address, alt: 'the image that is located' });
+  /** @param {string} address @param {Located} located */
+  #draw(address, located) {
+    this.located = located;
+    const image = h('img', { src: address, alt: 'the located image' });
+    const facts = { rows: located.height, cols: located.width, seen: located.seen, words: 'The located image' };
     this.positions?.close();
-    this.positions = new Positions(image, { rows: found.height, cols: found.width, seen: found.seen, words: 'The image that is located' }, {
-      hover: (y, x) => this.#pointed(y, x, this.words),
-    });
+    this.positions = new Positions(image, facts, { hover: (y, x) => this.#point(y, x) });
     this.light();
-    say(String(this.words.textContent));
-    return h('div', { class: 'located' }, this.positions.element, h('div', {}, this.words, section('Where most of it falls', this.most)));
+    say(String(this.summary.textContent));
+    const details = h('div', {}, this.summary, section('Where most of it falls', this.most));
+    return h('div', { class: 'located' }, this.positions.element, details);
   }
 
-  /** Say where it falls on the grid that is shown. @param {Located} found @param {Grid} grid */
-  #tell(found, grid) {
-    const { lit } = this.atlas.scene;
+  /** Summarise where the image falls on the current grid. @param {Located} located @param {Grid} grid */
+  #summarise(located, grid) {
+    const { lit } = this.host.scene;
+    const { pointer } = this.host;
+    const positions = many(located.height * located.width, 'position');
+    const cells = many(lit.size, 'cell');
+    this.summary.textContent = `Its ${positions} fall in ${cells}. Hover the image or the map to highlight the other.`;
     const most = [...lit].sort((a, b) => b[1] - a[1]).slice(0, MOST);
-    this.words.textContent = `Its ${many(found.height * found.width, 'position')} fall in ${many(lit.size, 'cell')}. Point at the image, and the map answers; point at the map, and the image answers.`;
-    fill(this.most, ...most.map(([i, n]) => {
-      const words = `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`;
-      return h('button', { title: words, 'aria-label': words, onclick: () => this.atlas.reveal(i), onpointerenter: () => this.atlas.hover(i), onfocus: () => this.atlas.hover(i) }, icon(grid, i, 48, ''));
-    }));
+    fill(
+      this.most,
+      ...most.map(([i, n]) => {
+        const words = `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`;
+        const hover = () => pointer.hover(i);
+        const actions = { onclick: () => pointer.reveal(i), onpointerenter: hover, onfocus: hover };
+        return h('button', { title: words, 'aria-label': words, ...actions }, icon(grid, i, 48, ''));
+      }),
+    );
   }
 
-  /** Light the cells of the grid that is shown. */
+  /** Light the cells of the current grid that contain positions of the image. */
   light() {
-    const { scene } = this.atlas;
+    const { scene } = this.host;
     scene.lit = new Map();
-    if (!this.found || !scene.grid || this.found.layer !== scene.grid.layer.name) return;
-    for (const position of this.found.positions) {
-      const i = scene.grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999));
+    if (!this.located || !scene.grid || this.located.layer !== scene.grid.layer.name) return;
+    for (const position of this.located.positions) {
+      const i = cellOf(scene.grid, position);
       if (i >= 0) scene.lit.set(i, (scene.lit.get(i) ?? 0) + 1);
     }
-    this.#tell(this.found, scene.grid);
-    this.atlas.redraw();
+    this.#summarise(this.located, scene.grid);
+    this.host.redraw();
   }
 
-  /** @param {number} y @param {number} x @param {HTMLElement} words */
-  #pointed(y, x, words) {
-    const grid = this.atlas.scene.grid;
-    const position = this.found?.positions.find((one) => one.y === y && one.x === x);
-    const i = grid && position ? grid.under(Math.min(position.point[0], 0.999999), Math.min(position.point[1], 0.999999)) : -1;
-    this.atlas.hover(i);
-    if (i >= 0) this.atlas.reveal(i);
-    if (y >= 0 && grid) words.textContent = i >= 0 ? `Position ${y},${x} falls in cell ${grid.columns.row[i]},${grid.columns.col[i]}.` : `Position ${y},${x} falls where there is no cell.`;
+  /** Highlight the cell of a position that the user points at. @param {number} y @param {number} x */
+  #point(y, x) {
+    const { grid } = this.host.scene;
+    const position = this.located?.positions.find((one) => one.y === y && one.x === x);
+    const i = grid && position ? cellOf(grid, position) : -1;
+    this.host.pointer.hover(i);
+    if (i >= 0) this.host.pointer.reveal(i);
+    if (y < 0 || !grid) return;
+    const where = i >= 0 ? `in cell ${grid.columns.row[i]},${grid.columns.col[i]}` : 'where there is no cell';
+    this.summary.textContent = `Position ${y},${x} falls ${where}.`;
   }
 
-  /** The map was pointed at: the positions that fall there. @param {number} i */
+  /** Highlight the positions that fall in a cell that the user points at. @param {number} i */
   answer(i) {
-    if (!this.positions || !this.found) return;
-    const grid = this.atlas.scene.grid;
-    this.positions.lit = new Set(i < 0 ? [] : this.found.positions.filter((one) => grid?.under(Math.min(one.point[0], 0.999999), Math.min(one.point[1], 0.999999)) === i).map((one) => `${one.y},${one.x}`));
+    if (!this.positions || !this.located) return;
+    const { grid } = this.host.scene;
+    const inside = grid && i >= 0 ? this.located.positions.filter((position) => cellOf(grid, position) === i) : [];
+    this.positions.lit = new Set(inside.map(({ y, x }) => `${y},${x}`));
     this.positions.draw();
   }
 
   leave() {
-    this.forget();
-    this.atlas.unlocated();
+    this.clear();
+    this.host.locateClosed();
   }
 
-  /** Of what is still asked nobody waits for the answer. */
-  #giveUp() {
-    this.leaving.abort();
-    this.leaving = new AbortController();
+  /** Cancel the current request. */
+  #cancel() {
+    this.abort.abort();
+    this.abort = new AbortController();
   }
 
-  forget() {
-    this.#giveUp();
+  clear() {
+    this.#cancel();
     this.positions?.close();
     this.positions = null;
-    this.found = null;
+    this.located = null;
     this.shown = '';
-    this.named = false;
-    this.atlas.scene.lit = new Map();
-    this.atlas.redraw();
+    this.inAddress = false;
+    this.host.scene.lit = new Map();
+    this.host.redraw();
   }
 
   close() {
-    this.leaving.abort();
+    this.abort.abort();
     this.positions?.close();
-    this.deaf();
+    this.stopDrops();
   }
+}
+
+/** Return the cell that a position falls in, −1 for none. @param {Grid} grid @param {Located['positions'][number]} position */
+function cellOf(grid, { point: [x, y] }) {
+  return grid.under(Math.min(x, 0.999999), Math.min(y, 0.999999));
 }

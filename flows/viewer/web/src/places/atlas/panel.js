@@ -1,86 +1,179 @@
-// The panel of one cell: its icon, the real patches behind it, the units that make it, and where it is like other cells.
+// The panel of one cell: its icon, real patches, strongest units, classes and similar cells.
 
-import { ask, picture } from '../../data.js';
-import { h } from '../../dom.js';
-import { count, many, number, percent, signed } from '../../format.js';
-import { href } from '../../address.js';
-import { bars, cellLink, chip, image, missing, section } from '../../parts.js';
-import { cellOf } from './grid.js';
-import { ring } from './hover.js';
-import { icon } from './sprites.js';
+import { ask, picture } from '../../data/client.js';
+import { h } from '../../ui/dom.js';
+import { count, many, number, percent, signed } from '../../ui/format.js';
+import { href } from '../../state/address.js';
+import { bars, cellLink, chip, image, missing, section } from '../../ui/components.js';
+import { cellOf } from '../../map/grid.js';
+import { ring } from '../../map/card.js';
+import { icon } from '../../map/sprites.js';
 
 const FIRST = 9;
 
 /**
- * @param {import('./grid.js').Grid} grid
+ * @param {import('../../map/grid.js').Grid} grid
  * @param {number} i
- * @param {import('../../address.js').State} state
+ * @param {import('../../state/address.js').State} state
  * @param {About} about
  */
 export async function cellPanel(grid, i, state, about) {
   const { row, col } = grid.columns;
   const cell = /** @type {Cell} */ (await ask('cell', cellOf(grid, i)));
   return [
-    h('div', { class: 'cell-head' }, grid.facts.icon > 0 && icon(grid, i, 160, `icon of cell ${row[i]},${col[i]}`), facts(cell)),
-    cell.icon?.weak && h('p', { class: 'note' }, 'This icon is weak: another cell of the grid fits it better. Trust the patches below.'),
+    h(
+      'div',
+      { class: 'cell-head' },
+      grid.facts.icon > 0 && icon(grid, i, 160, `icon of cell ${row[i]},${col[i]}`),
+      facts(cell),
+    ),
+    cell.icon?.weak &&
+      h('p', { class: 'note' }, 'This icon is weak: it fits another cell of the grid better. Trust the patches below.'),
     patches(grid, cell, state),
-    section('Units that make it', h('div', { class: 'chips' }, ...cell.units.map((unit) =>
-      chip(state, cell.layer, unit.unit, h('span', { class: 'num quiet' }, number(unit.mean)))))),
+    section(
+      'Strongest units',
+      h(
+        'div',
+        { class: 'chips' },
+        ...cell.units.map((unit) =>
+          chip(state, cell.layer, unit.unit, h('span', { class: 'num quiet' }, number(unit.mean))),
+        ),
+      ),
+    ),
     classes(cell, about),
     labels(cell),
-    section('Cells most like it', h('div', { class: 'near' }, ...cell.nearest.map((near) => {
-      const j = grid.at(near.row, near.col);
-      const words = `cell ${near.row},${near.col}, cosine ${number(near.cosine)}`;
-      return cellLink(state, cell.layer, cell.grid, near.row, near.col, { title: words, 'aria-label': words },
-        j >= 0 && grid.facts.icon > 0 ? icon(grid, j, 48, '') : `${near.row},${near.col}`);
-    }))),
+    section(
+      'Similar cells',
+      h(
+        'div',
+        { class: 'near' },
+        ...cell.nearest.map((near) => {
+          const j = grid.at(near.row, near.col);
+          const words = `cell ${near.row},${near.col}, cosine ${number(near.cosine)}`;
+          return cellLink(
+            state,
+            cell.layer,
+            cell.grid,
+            near.row,
+            near.col,
+            { title: words, 'aria-label': words },
+            j >= 0 && grid.facts.icon > 0 ? icon(grid, j, 48, '') : `${near.row},${near.col}`,
+          );
+        }),
+      ),
+    ),
   ];
 }
 
 /** @param {Cell} cell */
 function facts(cell) {
-  return h('dl', { class: 'facts' },
-    h('dt', {}, 'row, column'), h('dd', { class: 'num' }, `${cell.row}, ${cell.col}`),
-    h('dt', {}, 'samples'), h('dd', { class: 'num' }, count(cell.count)),
-    h('dt', { title: 'mean cosine of a cell’s samples to their mean; 1 = all alike' }, 'coherence'), h('dd', { class: 'num' }, number(cell.coherence)),
-    cell.icon && [h('dt', {}, 'fidelity'), h('dd', {}, ring(cell.icon.cosine, false)),
-      h('dt', { title: 'where the cell comes among all cells of the grid by how well the icon fits them' }, 'rank'),
-      h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`)],
-    cell.contrast !== null && [h('dt', { title: 'how far the pixels of a patch lie from their mean, as a part of white: the median of the patches below. A cell is flat where it is under 0.05' }, 'contrast'),
-      h('dd', { class: 'num' }, `${number(cell.contrast)}${cell.flat ? ', flat' : ''}`)]);
+  return h(
+    'dl',
+    { class: 'facts' },
+    h('dt', {}, 'row, column'),
+    h('dd', { class: 'num' }, `${cell.row}, ${cell.col}`),
+    h('dt', {}, 'samples'),
+    h('dd', { class: 'num' }, count(cell.count)),
+    h('dt', { title: 'mean cosine of a cell’s samples to their mean; 1 = all alike' }, 'coherence'),
+    h('dd', { class: 'num' }, number(cell.coherence)),
+    cell.icon && [
+      h('dt', {}, 'fidelity'),
+      h('dd', {}, ring(cell.icon.cosine, false)),
+      h('dt', { title: 'the cell’s rank among all cells of the grid, by how well the icon fits each' }, 'rank'),
+      h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`),
+    ],
+    cell.contrast !== null && [
+      h(
+        'dt',
+        {
+          title:
+            'how far pixels deviate from the mean of their patch, as a share of white: the median of the patches below. Below 0.05 a cell is flat',
+        },
+        'contrast',
+      ),
+      h('dd', { class: 'num' }, `${number(cell.contrast)}${cell.flat ? ', flat' : ''}`),
+    ],
+  );
 }
 
-/** @param {import('./grid.js').Grid} grid @param {Cell} cell @param {import('../../address.js').State} state */
+/** @param {import('../../map/grid.js').Grid} grid @param {Cell} cell @param {import('../../state/address.js').State} state */
 function patches(grid, cell, state) {
-  if (!cell.members.length) return section('Real patches', missing('This run stored no patches of its cells.', undefined));
+  if (!cell.members.length)
+    return section('Real patches', missing('This run stored no patches of its cells.', undefined));
   const place = { layer: cell.layer, grid: cell.grid, row: cell.row, col: cell.col };
   const draw = (/** @type {number} */ index) => {
     const member = cell.members[index];
     const words = `${member.label || 'no label'}, image ${member.image_id}, position ${member.y},${member.x}`;
-    return h('a', { href: href({ ...state, place: 'image', what: String(member.image_id), query: { layer: grid.layer.name, at: `${member.y},${member.x}` } }), title: words },
-      image(picture('member', { ...place, index }), words));
+    return h(
+      'a',
+      {
+        href: href({
+          ...state,
+          place: 'image',
+          what: String(member.image_id),
+          query: { layer: grid.layer.name, at: `${member.y},${member.x}` },
+        }),
+        title: words,
+      },
+      image(picture('member', { ...place, index }), words),
+    );
   };
   const box = h('div', { class: 'patches' }, ...cell.members.slice(0, FIRST).map((_, index) => draw(index)));
   const rest = cell.members.length - FIRST;
-  const more = rest > 0 && h('button', { class: 'link', onclick: (/** @type {MouseEvent} */ event) => {
-    box.append(...cell.members.slice(FIRST).map((_, index) => draw(index + FIRST)));
-    /** @type {HTMLElement} */ (event.currentTarget).remove();
-  } }, `${rest} more`);
-  return section('Real patches', h('p', { class: 'quiet small' }, `Drawn at random from the ${many(cell.count, 'sample')} that fall here.`), box, more);
+  const more =
+    rest > 0 &&
+    h(
+      'button',
+      {
+        class: 'link',
+        onclick: (/** @type {MouseEvent} */ event) => {
+          box.append(...cell.members.slice(FIRST).map((_, index) => draw(index + FIRST)));
+          /** @type {HTMLElement} */ (event.currentTarget).remove();
+        },
+      },
+      `${rest} more`,
+    );
+  return section(
+    'Real patches',
+    h('p', { class: 'quiet small' }, `Drawn at random from the ${many(cell.count, 'sample')} that fall here.`),
+    box,
+    more,
+  );
 }
 
 /** @param {Cell} cell @param {About} about */
 function classes(cell, about) {
   if (!cell.classes) {
-    return about.classes ? section('Classes it speaks for', missing('This run does not know what its cells speak for.', about.missing.attribution)) : null;
+    return about.classes
+      ? section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution))
+      : null;
   }
   const most = Math.max(...cell.classes.map((row) => row.mean ?? 0), 1e-9);
-  const rows = cell.classes.map((row) => ({ name: row.name, share: Math.max(0, row.mean ?? 0) / most, value: signed(row.mean), other: percent(row.share) }));
-  return section('Classes it speaks for', bars(rows), h('p', { class: 'quiet small' }, 'Mean attribution, in units of the class’s score, and the share of the samples of which it is the first class.'));
+  const rows = cell.classes.map((row) => ({
+    name: row.name,
+    share: Math.max(0, row.mean ?? 0) / most,
+    value: signed(row.mean),
+    other: percent(row.share),
+  }));
+  return section(
+    'Classes it speaks for',
+    bars(rows),
+    h(
+      'p',
+      { class: 'quiet small' },
+      'Mean attribution, in units of the class’s score, and the share of the samples of which it is the first class.',
+    ),
+  );
 }
 
 /** @param {Cell} cell */
 function labels(cell) {
   if (!cell.labels.length) return null;
-  return section('Labels of its samples', bars(cell.labels.map((row) => ({ name: row.label, share: row.share, value: percent(row.share) })), 'plain'));
+  return section(
+    'Labels of its samples',
+    bars(
+      cell.labels.map((row) => ({ name: row.label, share: row.share, value: percent(row.share) })),
+      'plain',
+    ),
+  );
 }

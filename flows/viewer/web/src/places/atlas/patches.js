@@ -1,9 +1,9 @@
-// At the deepest zoom real patches fade in over the foot of each icon: an icon is an optimum, these are what is there.
+// Real patches that fade in over the icons at the deepest zoom: an icon is an optimum, these are data.
 
-import { ask, live, picture } from '../../data.js';
-import { show } from '../../sources.js';
-import { cellOf } from './grid.js';
-import { square, visible } from './overlay.js';
+import { ask, live, picture } from '../../data/client.js';
+import { showPicture } from '../../data/pictures.js';
+import { cellOf } from '../../map/grid.js';
+import { square, visible } from '../../map/scene.js';
 
 const FROM = 240;
 const WHOLE = 330;
@@ -11,12 +11,12 @@ const EACH = 4;
 const MOST = 40;
 const KEPT = 400;
 
-/** @typedef {import('./overlay.js').Scene} Scene */
+/** @typedef {import('../../map/scene.js').Scene} Scene */
 
 export class Patches {
-  /** @param {() => void} arrived */
-  constructor(arrived) {
-    this.arrived = arrived;
+  /** @param {() => void} loaded */
+  constructor(loaded) {
+    this.loaded = loaded;
     /** @type {Map<string, HTMLImageElement>} */
     this.images = new Map();
   }
@@ -26,9 +26,9 @@ export class Patches {
     const { grid, frame } = scene;
     if (!grid || frame.side / grid.size < FROM || !grid.facts.has.includes('members')) return;
     const box = context.canvas.getBoundingClientRect();
-    const seen = visible(scene, box.width, box.height).slice(0, MOST);
+    const cells = visible(scene, box.width, box.height).slice(0, MOST);
     const strong = Math.min(1, (frame.side / grid.size - FROM) / (WHOLE - FROM));
-    for (const i of seen) {
+    for (const i of cells) {
       const { x, y, side } = square(scene, i);
       if (side < FROM / 2) continue;
       const [wide, gap] = [(side - 16) / EACH - 1, 1];
@@ -42,16 +42,16 @@ export class Patches {
     context.globalAlpha = 1;
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {number} index */
+  /** @param {import('../../map/grid.js').Grid} grid @param {number} i @param {number} index */
   #image(grid, i, index) {
     const cell = cellOf(grid, i);
     const source = `${grid.layer.name}/${grid.size}/${i}/${index}`;
     let image = this.images.get(source);
     if (!image) {
-      const made = image = new Image();
-      made.onload = this.arrived;
-      const load = () => show(made, picture('member', { ...cell, index }, grid.of));
-      // In exported files a cell's patches lie with what is told of it.
+      const fresh = (image = new Image());
+      fresh.onload = this.loaded;
+      const load = () => showPicture(fresh, picture('member', { ...cell, index }, grid.of));
+      // An export stores a cell's patches with its details.
       if (live()) load();
       else ask('cell', cell, grid.of ?? undefined).then(load, () => {});
     }
@@ -65,5 +65,15 @@ export class Patches {
 /** Draw the middle square of a picture. @param {CanvasRenderingContext2D} context @param {HTMLImageElement} image @param {number} x @param {number} y @param {number} side */
 function cover(context, image, x, y, side) {
   const part = Math.min(image.naturalWidth, image.naturalHeight);
-  context.drawImage(image, (image.naturalWidth - part) / 2, (image.naturalHeight - part) / 2, part, part, x, y, side, side);
+  context.drawImage(
+    image,
+    (image.naturalWidth - part) / 2,
+    (image.naturalHeight - part) / 2,
+    part,
+    part,
+    x,
+    y,
+    side,
+    side,
+  );
 }

@@ -1,54 +1,81 @@
-// The tools over the map: which grid, what is shaded, which class, map or list.
+// The tools over the map: grid, colour, list and zoom.
 
-import { live } from '../../data.js';
-import { h, SIGNS, sign } from '../../dom.js';
+import { earlierVersions } from '../../data/client.js';
+import { setQuery } from '../../state/navigate.js';
+import { h, SIGNS, sign } from '../../ui/dom.js';
 
 /** @type {Record<string, string>} */
-export const SHADES = { none: 'nothing', density: 'samples', fidelity: 'fidelity of icons', coherence: 'coherence' };
+export const SHADES = {
+  none: 'none',
+  density: 'number of samples',
+  fidelity: 'fidelity of icons',
+  coherence: 'coherence',
+};
 
-/**
- * @param {object} told
- * @param {(grid: string) => void} told.grid
- * @param {(shade: string) => void} told.shade
- * @param {(list: boolean) => void} told.list
- * @param {(factor: number) => void} told.zoom
- * @param {() => void} told.home
- * @param {() => void} told.full
- * @param {About} about
- */
-export function tools(told, about) {
-  const grid = h('select', { id: 'grid', onchange: () => told.grid(grid.value) });
-  const shade = h('select', { id: 'shade', onchange: () => told.shade(shade.value) },
+/** Switch full screen for the whole page, not only the map: the panel of an opened cell lies beside it. */
+const toggleFullScreen = () =>
+  document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+
+/** @param {{ zoom: (factor: number) => void, home: () => void }} map @param {About} about */
+export function tools(map, about) {
+  const grid = h('select', { id: 'grid', onchange: () => setQuery({ grid: grid.value || null, cell: null }) });
+  const shade = h(
+    'select',
+    { id: 'shade', onchange: () => setQuery({ shade: shade.value === 'none' ? null : shade.value }) },
     ...Object.entries(SHADES).map(([value, words]) => h('option', { value }, words)),
-    ...earlier(about).map((version) => h('option', { value: `motion:${about.name}@${version}` }, `motion since @ ${version}`)));
-  const list = h('button', { class: 'tool', 'aria-pressed': 'false', title: 'As a list (l)', onclick: () => told.list(list.getAttribute('aria-pressed') === 'false') },
-    sign(SIGNS.list), h('span', {}, 'List'));
+    ...earlierVersions(about).map((version) =>
+      h('option', { value: `motion:${about.name}@${version}` }, `motion since @ ${version}`),
+    ),
+  );
+  const list = h(
+    'button',
+    {
+      class: 'tool',
+      'aria-pressed': 'false',
+      title: 'As a list (l)',
+      onclick: () => setQuery({ view: list.getAttribute('aria-pressed') === 'false' ? 'list' : null }),
+    },
+    sign(SIGNS.list),
+    h('span', {}, 'List'),
+  );
   const button = (/** @type {string} */ words, /** @type {string} */ path, /** @type {() => void} */ act) =>
     h('button', { class: 'icon-button', title: words, 'aria-label': words, onclick: act }, sign(path));
-  const left = h('div', { class: 'tools' },
+  const left = h(
+    'div',
+    { class: 'tools' },
     h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet tool-name' }, 'Grid'), grid),
-    h('label', { class: 'tool', for: 'shade' }, h('span', { class: 'quiet tool-name' }, 'Shade'), shade),
-    list);
-  const right = h('div', { class: 'zoomers' },
-    button('Zoom in (+)', SIGNS.plus, () => told.zoom(1.6)),
-    button('Zoom out (−)', SIGNS.minus, () => told.zoom(1 / 1.6)),
-    button('The whole map (0)', SIGNS.home, told.home),
-    document.fullscreenEnabled && button('Full screen', SIGNS.full, told.full));
+    h('label', { class: 'tool', for: 'shade' }, h('span', { class: 'quiet tool-name' }, 'Colour by'), shade),
+    list,
+  );
+  const right = h(
+    'div',
+    { class: 'zoomers' },
+    button('Zoom in (+)', SIGNS.plus, () => map.zoom(1.6)),
+    button('Zoom out (−)', SIGNS.minus, () => map.zoom(1 / 1.6)),
+    button('The whole map (0)', SIGNS.home, map.home),
+    document.fullscreenEnabled && button('Full screen', SIGNS.full, toggleFullScreen),
+  );
   return { left, right, grid, shade, list };
 }
-
-/** The versions before this one, the latest first. @param {About} about */
-export const earlier = (about) => (live() ? about.versions.filter((version) => version < about.version).reverse() : []);
 
 /** @param {HTMLSelectElement} select @param {LayerFacts} layer @param {string | undefined} chosen @param {number} shown */
 export function fillGrids(select, layer, chosen, shown) {
   const words = layer.grids.length > 1 ? `by zoom (${shown})` : `${shown} × ${shown}`;
-  select.replaceChildren(h('option', { value: '' }, words),
-    ...(layer.grids.length > 1 ? layer.grids.map((grid) => h('option', { value: grid.grid }, `${grid.grid} × ${grid.grid}`)) : []));
+  select.replaceChildren(
+    h('option', { value: '' }, words),
+    ...(layer.grids.length > 1
+      ? layer.grids.map((grid) => h('option', { value: grid.grid }, `${grid.grid} × ${grid.grid}`))
+      : []),
+  );
   select.value = [...select.options].some((option) => option.value === chosen) ? String(chosen) : '';
 }
 
-/** What the frames' colour means. @param {string} shade @param {[string, string]} ends */
+/** Explain the colours of the frames. @param {string} shade @param {[string, string]} ends */
 export function legend(shade, ends) {
-  return [h('span', { class: 'quiet' }, shade), h('span', { class: 'num' }, ends[0]), h('span', { class: 'legend-ramp', 'aria-hidden': 'true' }), h('span', { class: 'num' }, ends[1])];
+  return [
+    h('span', { class: 'quiet' }, shade),
+    h('span', { class: 'num' }, ends[0]),
+    h('span', { class: 'legend-ramp', 'aria-hidden': 'true' }),
+    h('span', { class: 'num' }, ends[1]),
+  ];
 }

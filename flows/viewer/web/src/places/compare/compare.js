@@ -1,243 +1,225 @@
-// Two versions side by side, panned and zoomed together: what moved, what changed, which units drifted.
+// Two versions side by side, panned and zoomed together: what moved, which cells changed, which units drifted.
 
-import { here, href } from '../../address.js';
-import { ask, live, peek } from '../../data.js';
-import { fill, h } from '../../dom.js';
-import { atLayer } from '../../frame.js';
-import { go, turn } from '../../go.js';
-import { say, title } from '../../live.js';
-import { coming, command, missing } from '../../parts.js';
-import { pick } from './pick.js';
+import { ask, peek } from '../../data/client.js';
+import { here } from '../../state/address.js';
+import { setQuery } from '../../state/navigate.js';
+import { formatView, parseView } from '../../map/view.js';
+import { say, title } from '../../ui/announce.js';
+import { fillAsync, missing } from '../../ui/components.js';
+import { fill, h } from '../../ui/dom.js';
+import { handleKey } from './keys.js';
+import { comparison, controls, header, obstacle } from './page.js';
 import { Side } from './side.js';
-import { below, cell, key, lead } from './told.js';
+import { cellPanel, key } from './summary.js';
 
-/** @typedef {import('../../address.js').State} State */
+/** @typedef {import('../../state/address.js').State} State */
 
 export class Compare {
-  /** @param {{ root: HTMLElement, panel: import('../../frame.js').Panel, about: About }} place */
+  /** @param {{ root: HTMLElement, panel: import('../../ui/panel.js').Panel, about: About }} parts */
   constructor({ root, panel, about }) {
     this.root = root;
     this.panel = panel;
     this.b = about;
-    this.key = '';
+    /** The earlier version and the layer on show. */
+    this.subject = '';
     /** @type {[Side, Side] | null} */
     this.sides = null;
     /** @type {Moved | null} */
     this.moved = null;
-    /** @type {Side | null} */
+    /** The map that the other one follows. @type {Side | null} */
     this.leading = null;
+    this.body = h('div', { class: 'compare-place' });
+    this.tools = controls();
+    /** The grid and whether motion is drawn. */
+    this.shown = '';
     this.opened = '';
-    /** Where the address said to look, when it was last read or written. */
+    /** The view in the address, when it was last read or written. */
     this.at = '';
-    /** Are both maps there? */
-    this.entered = false;
+    /** Whether both maps have loaded. */
+    this.ready = false;
   }
 
   /** @param {State} state */
   async update(state) {
-    this.state = state;
     const a = await peek(state.name, state.version);
     this.a = a;
     title('compare', `${a.name}@${a.version}`, `${this.b.name}@${this.b.version}`);
-    const layer = this.b.layers.find((known) => known.name === state.what);
-    const old = a.layers.find((known) => known.name === state.what);
-    const which = `${a.name}@${a.tag} ${state.what}`;
-    if (this.key !== which) {
-      this.key = which;
-      this.#leave();
-      this.#frame(state, a);
-      const place = /** @type {HTMLElement} */ (this.place);
-      if (!live()) return fill(place, h('p', { class: 'section quiet' }, `These are exported files of one version. To compare it with another: actlas view ${this.b.name}`));
-      if (a.name === this.b.name && a.tag === this.b.tag) return fill(place, this.#alone());
-      if (!layer || !old || !layer.grids.length || !old.grids.length) return fill(place, missing(`${state.what} has no atlas in both of these.`, undefined));
-      await coming(place, () => ask('moved', { layer: layer.name, since: `${a.name}@${a.tag}` }), (/** @type {Moved} */ moved) => this.#draw(moved, a, old, layer), [0, 24], [0, 420]);
+    const subject = `${a.name}@${a.tag} ${state.what}`;
+    if (this.subject !== subject) {
+      this.subject = subject;
+      this.#clear();
+      const drawn = this.#draw(state, a);
+      if (!drawn) return;
+      await drawn;
     }
-    if (this.sides && this.moved && this.entered) {
-      if (this.#looked(state)) this.sides[1].follow(this.sides[0]);
-      await this.#show(state, this.moved, this.sides);
-    }
+    if (!this.sides || !this.moved || !this.ready) return;
+    if (this.#look(state)) this.sides[1].follow(this.sides[0]);
+    await this.#show(state, this.moved, this.sides);
   }
 
-  /** Look where the address says, if that is not where it was read or written last: back and pasted addresses. @param {State} state */
-  #looked(state) {
-    const words = state.query.at ?? '';
-    const at = words.split(',').map(Number);
-    if (!this.sides || !words || words === this.at || at.length !== 3 || !at.every(Number.isFinite)) return false;
-    this.at = words;
-    this.leading = this.sides[0];
-    this.leading.map.look({ x: at[0], y: at[1], zoom: at[2] }, true);
-    return true;
-  }
-
-  /** @param {State} state @param {About} a */
-  #frame(state, a) {
+  /** Draw the page; return null where there is nothing to compare. @param {State} state @param {About} a */
+  #draw(state, a) {
     const { b } = this;
-    const shared = b.layers.filter((layer) => a.layers.some((known) => known.name === layer.name));
-    this.place = h('div', { class: 'compare-place' });
-    fill(this.root, h('article', { class: 'page full' },
-      h('h1', { class: 'unseen' }, `What moved from ${a.name}@${a.version} to ${b.name}@${b.version}`),
-      h('div', { class: 'page-head' },
-        h('div', { class: 'pair' }, pick(a, 'before', (name, version) => go({ name, version })),
-          h('button', { class: 'icon-button', title: 'Swap', 'aria-label': 'Swap the two', onclick: () => go({ name: b.name, version: b.version, other: `${a.name}@${a.version}` }) }, '⇄'),
-          pick(b, 'after', (name, version) => go({ other: `${name}@${version}` }))),
-        h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...shared.map((layer) =>
-          h('a', { href: href(atLayer(state, layer.name)), 'aria-current': layer.name === state.what ? 'true' : null }, layer.name)))),
-      this.place));
-  }
-
-  /** One version cannot be compared with itself. */
-  #alone() {
-    return h('div', { class: 'section' },
-      h('p', {}, 'These are one and the same. Choose another above, or make one: train the model on, and run it again under the same name.'),
-      command(`${this.b.commands.run} --weights NEW-WEIGHTS.pt`));
+    this.body = h('div', { class: 'compare-place' });
+    const heading = h('h1', { class: 'unseen' }, `What moved from ${a.name}@${a.version} to ${b.name}@${b.version}`);
+    fill(this.root, h('article', { class: 'page full' }, heading, header(state, a, b), this.body));
+    const reason = obstacle(a, b);
+    if (reason) {
+      fill(this.body, reason);
+      return null;
+    }
+    const [old, layer] = [a, b].map((about) => about.layers.find(({ name }) => name === state.what));
+    if (!layer?.grids.length || !old?.grids.length) {
+      fill(this.body, missing(`${state.what} has no atlas in both of these.`, undefined));
+      return null;
+    }
+    const request = () => ask('moved', { layer: layer.name, since: `${a.name}@${a.tag}` });
+    const draw = (/** @type {Moved} */ moved) => this.#drawMaps(moved, a, old, layer);
+    return fillAsync(this.body, request, draw, [0, 24], [0, 420]);
   }
 
   /** @param {Moved} moved @param {About} a @param {LayerFacts} old @param {LayerFacts} layer */
-  #draw(moved, a, old, layer) {
+  #drawMaps(moved, a, old, layer) {
     this.moved = moved;
-    const told = {
-      moved: (/** @type {Side} */ side) => this.#moved(side),
-      settled: (/** @type {Side} */ side) => this.#settled(side),
-      hover: (/** @type {Side} */ _, /** @type {number} */ row, /** @type {number} */ col) => this.#hover(row, col),
-      clicked: (/** @type {number} */ row, /** @type {number} */ col) => this.#clicked(row, col),
+    const listeners = {
+      moved: (/** @type {Side} */ side) => this.#move(side),
+      settled: (/** @type {Side} */ side) => this.#settle(side),
+      hover: (/** @type {number} */ row, /** @type {number} */ col) => this.#hover(row, col),
+      clicked: (/** @type {number} */ row, /** @type {number} */ col) => this.#choose(row, col),
     };
-    const sides = /** @type {[Side, Side]} */ ([new Side(a, 'Before', told), new Side(this.b, 'After', told)]);
-    for (const side of sides) {
-      for (const name of ['pointerenter', 'wheel', 'pointerdown', 'focusin']) side.stage.addEventListener(name, () => { this.leading = side; }, { passive: true, capture: true });
-      side.stage.addEventListener('keydown', (event) => this.#key(event));
-    }
+    const sides = /** @type {[Side, Side]} */ ([
+      new Side(a, 'Before', listeners),
+      new Side(this.b, 'After', listeners),
+    ]);
+    for (const side of sides) this.#listen(side);
     this.sides = sides;
-    this.counts = h('div', { class: 'keys small', role: 'status' });
-    this.grid = h('select', { id: 'grid', onchange: () => turn({ grid: this.grid?.value || null, cell: null }) });
-    this.arrows = h('input', { type: 'checkbox', id: 'arrows', onchange: () => turn({ motion: this.arrows?.checked ? null : 'off' }) });
-    Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => (this.sides === sides ? this.#entered(here()) : undefined));
-    return [
-      h('p', { class: 'lead' }, lead(moved)),
-      !moved.same_layout && (moved.displacement.noise_median ?? null) === null && h('div', { class: 'missing' }, h('p', {}, 'How much of this another seed alone would move is not measured yet. Measure it:'),
-        command(`actlas compare ${a.name}@${a.version} ${this.b.name}@${this.b.version}`)),
-      !moved.same_frame && h('p', { class: 'note' }, 'These two were laid out apart: places of the one mean nothing in the other. Motion is drawn on the older map, after the newer layout was brought over.'),
-      h('div', { class: 'tools compare-tools' },
-        h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet tool-name' }, 'Grid'), this.grid),
-        h('label', { class: 'tool', for: 'arrows' }, this.arrows, 'Motion'), this.counts),
-      h('div', { class: 'sides' }, ...sides.map((side) => h('figure', {}, h('figcaption', { class: 'small' }, h('a', { href: href({ ...here(), place: 'atlas', name: side.about.name, version: side.about.version, what: layer.name, query: {} }) }, `${side.about.name} @ ${side.about.version}`)), side.element))),
-      below(moved, { a, b: this.b, state: here() }),
-    ];
+    this.tools = controls();
+    Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => {
+      if (this.sides === sides) return this.#start(here());
+    });
+    return comparison(moved, sides, this.tools.element);
   }
 
-  /** @param {State} state */
-  async #entered(state) {
+  /** @param {Side} side */
+  #listen(side) {
+    const lead = () => {
+      this.leading = side;
+    };
+    for (const name of ['pointerenter', 'wheel', 'pointerdown', 'focusin']) {
+      side.stage.addEventListener(name, lead, { passive: true, capture: true });
+    }
+    side.stage.addEventListener('keydown', (event) => {
+      const leading = this.leading ?? side;
+      handleKey(
+        event,
+        leading,
+        (row, col) => this.#hover(row, col),
+        (row, col) => this.#choose(row, col),
+      );
+    });
+  }
+
+  /** Move to the view in the address, if it is new: after going back, or a pasted address. @param {State} state */
+  #look(state) {
+    const { at = '' } = state.query;
+    const view = parseView(at);
+    if (!this.sides || !view || at === this.at) return false;
+    this.at = at;
+    this.leading = this.sides[0];
+    this.leading.map.look(view, true);
+    return true;
+  }
+
+  /** Show both maps once they have loaded. @param {State} state */
+  async #start(state) {
     if (!this.sides || !this.moved) return;
     const [old] = this.sides;
     this.leading = old;
-    this.entered = true;
-    if (!this.#looked(state)) old.map.home(true);
+    this.ready = true;
+    if (!this.#look(state)) old.map.home(true);
     this.sides[1].follow(old);
     await this.#show(here(), this.moved, this.sides);
   }
 
   /** @param {State} state @param {Moved} moved @param {[Side, Side]} sides */
   async #show(state, moved, sides) {
-    const asked = Number(state.query.grid) || null;
-    for (const side of sides) side.map.chosen = asked;
+    const chosen = Number(state.query.grid) || null;
+    for (const side of sides) side.map.chosen = chosen;
     const size = this.#size();
     if (!size) return;
-    const motion = state.query.motion !== 'off' && !moved.same_layout;
-    const grids = moved.cells.map((cells) => cells.grid);
-    fill(/** @type {HTMLElement} */ (this.grid), h('option', { value: '' }, `by zoom (${size})`), ...grids.map((grid) => h('option', { value: grid }, `${grid} × ${grid}`)));
-    /** @type {HTMLSelectElement} */ (this.grid).value = asked ? String(asked) : '';
-    const box = /** @type {HTMLInputElement} */ (this.arrows);
-    box.checked = motion;
-    box.disabled = moved.same_layout;
+    const motion = drawsMotion(state, moved);
+    const grids = moved.cells.map(({ grid }) => h('option', { value: grid }, `${grid} × ${grid}`));
+    fill(this.tools.grid, h('option', { value: '' }, `by zoom (${size})`), ...grids);
+    this.tools.grid.value = chosen ? String(chosen) : '';
+    this.tools.arrows.checked = motion;
+    this.tools.arrows.disabled = moved.same_layout;
     this.shown = `${size} ${motion}`;
     await Promise.all(sides.map((side, which) => side.use(size, moved, which === 0, motion)));
-    fill(/** @type {HTMLElement} */ (this.counts), ...key(moved, size));
+    fill(this.tools.counts, ...key(moved, size));
     this.#open(state, moved, sides);
   }
 
-  /** The grid that both maps have and that suits the zoom. */
+  /** Return the grid that suits the zoom, of those that both maps have. */
   #size() {
-    const wanted = (this.leading ?? this.sides?.[0])?.map.grid() ?? 0;
+    const suited = (this.leading ?? this.sides?.[0])?.map.grid() ?? 0;
     const both = this.moved?.cells.map((cells) => cells.grid) ?? [];
-    return both.includes(wanted) ? wanted : both[0] ?? 0;
+    return both.includes(suited) ? suited : (both[0] ?? 0);
   }
 
-  /** @param {Side} side */
-  #moved(side) {
+  /** Let the other map follow. @param {Side} side */
+  #move(side) {
     if (!this.sides || !this.moved || side !== this.leading) return;
     const other = this.sides[side === this.sides[0] ? 1 : 0];
     other.follow(side);
     for (const one of this.sides) one.card.hide();
-    const motion = here().query.motion !== 'off' && !this.moved.same_layout;
-    if (this.shown && this.shown !== `${this.#size()} ${motion}`) this.#show(here(), this.moved, this.sides);
+    const shown = `${this.#size()} ${drawsMotion(here(), this.moved)}`;
+    if (this.shown && this.shown !== shown) this.#show(here(), this.moved, this.sides);
   }
 
-  /** @param {Side} side */
-  #settled(side) {
+  /** Write the view into the address, if the user moved the map. @param {Side} side */
+  #settle(side) {
     if (side !== this.leading || !side.map.touched || here().place !== 'compare') return;
     side.map.touched = false;
-    const { x, y, zoom } = side.map.view();
-    this.at = [x.toFixed(4), y.toFixed(4), zoom.toFixed(3)].join(',');
-    turn({ at: this.at }, { replace: true, quiet: true });
+    this.at = formatView(side.map.view());
+    setQuery({ at: this.at }, { replace: true, quiet: true });
   }
 
   /** @param {number} row @param {number} col */
   #hover(row, col) {
-    for (const side of this.sides ?? []) side.hover(row, col, true);
+    for (const side of this.sides ?? []) side.hover(row, col);
   }
 
-  /** @param {number} row @param {number} col */
-  #clicked(row, col) {
-    const there = this.sides?.some((side) => (side.scene.grid?.at(row, col) ?? -1) >= 0);
-    turn(there ? { grid: String(this.#size()), cell: `${row},${col}` } : { cell: null });
+  /** Open a cell that either map has, or close the open one. @param {number} row @param {number} col */
+  #choose(row, col) {
+    const exists = this.sides?.some((side) => (side.scene.grid?.at(row, col) ?? -1) >= 0);
+    setQuery(exists ? { grid: String(this.#size()), cell: `${row},${col}` } : { cell: null });
   }
 
-  /** @param {State} state @param {Moved} moved @param {[Side, Side]} sides */
+  /** Open the cell in the address, or close the panel. @param {State} state @param {Moved} moved @param {[Side, Side]} sides */
   #open(state, moved, sides) {
-    const named = state.query.cell ?? '';
-    const [row, col] = named.split(',').map(Number);
-    for (const side of sides) side.open(named ? row : -1, named ? col : -1);
-    const grids = sides.map((side) => side.scene.grid);
-    if (!named || !grids[0] || !grids[1]) {
+    const name = state.query.cell ?? '';
+    const [row, col] = name.split(',').map(Number);
+    for (const side of sides) side.open(name ? row : -1, name ? col : -1);
+    const [before, after] = sides.map((side) => side.scene.grid);
+    if (!name || !before || !after) {
       this.opened = '';
       return this.panel.close();
     }
-    const which = `${named} ${grids[0].size}`;
-    if (this.opened === which && this.panel.isOpen()) return;
-    this.opened = which;
-    const body = this.panel.open(`Cell ${named}`, () => turn({ cell: null }));
+    const opened = `${name} ${before.size}`;
+    if (this.opened === opened && this.panel.isOpen()) return;
+    this.opened = opened;
+    const body = this.panel.open(`Cell ${name}`, () => setQuery({ cell: null }));
     const both = { a: /** @type {About} */ (this.a), b: this.b, state };
-    coming(body, () => cell(moved, /** @type {any} */ (grids), row, col, both), (parts) => parts, [320, 160], [0, 120]);
+    const get = () => cellPanel(moved, [before, after], row, col, both);
+    fillAsync(body, get, (parts) => parts, [320, 160], [0, 120]);
     say(`Cell row ${row}, column ${col}, before and after.`);
   }
 
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    const side = this.leading ?? this.sides?.[0];
-    const grid = side?.scene.grid;
-    if (!side || !grid || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[event.key];
-    if (step) {
-      const from = side.scene.cursor;
-      const next = from < 0 ? grid.fullest[0] : grid.step(from, step[0], step[1]);
-      if (next < 0) say('There is no cell that way.');
-      else {
-        side.scene.cursor = next;
-        this.#hover(grid.columns.row[next], grid.columns.col[next]);
-        say(`Cell row ${grid.columns.row[next]}, column ${grid.columns.col[next]}: ${grid.columns.count[next]} samples.`);
-      }
-    } else if (event.key === 'Enter' && side.scene.cursor >= 0) this.#clicked(grid.columns.row[side.scene.cursor], grid.columns.col[side.scene.cursor]);
-    else if (event.key === '+' || event.key === '=') side.map.zoom(1.6);
-    else if (event.key === '-') side.map.zoom(1 / 1.6);
-    else if (event.key === '0') side.map.home();
-    else return;
-    event.preventDefault();
-  }
-
-  #leave() {
+  #clear() {
     for (const side of this.sides ?? []) side.close();
     this.sides = null;
     this.moved = null;
-    this.entered = false;
+    this.ready = false;
     this.at = '';
     this.shown = '';
     this.opened = '';
@@ -245,6 +227,9 @@ export class Compare {
   }
 
   close() {
-    this.#leave();
+    this.#clear();
   }
 }
+
+/** @param {State} state @param {Moved} moved */
+const drawsMotion = ({ query }, moved) => query.motion !== 'off' && !moved.same_layout;

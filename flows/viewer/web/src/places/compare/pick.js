@@ -1,17 +1,32 @@
-// Which two: the versions of a run, and the other runs of the store.
+// A menu of all versions of all runs.
 
-import { live, runs } from '../../data.js';
-import { h } from '../../dom.js';
+import { live, runs } from '../../data/client.js';
+import { h } from '../../ui/dom.js';
 
-/** A choice among all versions of all runs. @param {About} chosen @param {string} words @param {(name: string, version: number) => void} take */
-export function pick(chosen, words, take) {
-  const select = h('select', { class: 'pick', 'aria-label': words, onchange: () => {
-    const at = select.value.lastIndexOf('@');
-    take(select.value.slice(0, at), Number(select.value.slice(at + 1)));
-  } }, h('option', { value: `${chosen.name}@${chosen.version}` }, `${chosen.name} @ ${chosen.version}`));
-  if (live()) runs().then((found) => {
-    select.replaceChildren(...found.runs.flatMap((run) => [...run.versions].reverse().map((version) => h('option', { value: `${run.name}@${version}` }, `${run.name} @ ${version}`))));
-    select.value = `${chosen.name}@${chosen.version}`;
-  }).catch(() => {});
+/** @param {About} chosen @param {string} words @param {(name: string, version: number) => void} choose */
+export function pick(chosen, words, choose) {
+  const select = h(
+    'select',
+    {
+      class: 'pick',
+      'aria-label': words,
+      onchange: () => {
+        const at = select.value.lastIndexOf('@');
+        choose(select.value.slice(0, at), Number(select.value.slice(at + 1)));
+      },
+    },
+    h('option', { value: `${chosen.name}@${chosen.version}` }, `${chosen.name} @ ${chosen.version}`),
+  );
+  if (live()) offerAll(select, chosen).catch(() => {});
   return select;
+}
+
+/** @param {HTMLSelectElement} select @param {About} chosen */
+async function offerAll(select, chosen) {
+  const { runs: rows } = await runs();
+  const options = rows.flatMap(({ name, versions }) =>
+    [...versions].reverse().map((version) => h('option', { value: `${name}@${version}` }, `${name} @ ${version}`)),
+  );
+  select.replaceChildren(...options);
+  select.value = `${chosen.name}@${chosen.version}`;
 }

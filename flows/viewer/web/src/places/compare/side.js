@@ -1,60 +1,75 @@
-// One of the two maps that are compared: its tiles, what is marked on it, and the cell under the cursor.
+// One of the two maps in a comparison: its tiles, marks and card.
 
-import { here } from '../../address.js';
-import { h } from '../../dom.js';
-import { load } from '../atlas/grid.js';
-import { Card } from '../atlas/hover.js';
-import { Tiles } from '../atlas/map.js';
-import { Overlay, square } from '../atlas/overlay.js';
+import { here } from '../../state/address.js';
+import { h } from '../../ui/dom.js';
+import { GridCache } from '../../map/grid.js';
+import { Card } from '../../map/card.js';
+import { Tiles } from '../../map/tiles.js';
+import { Overlay } from '../../map/overlay.js';
+import { emptyScene, square } from '../../map/scene.js';
 
-/** @typedef {import('../atlas/grid.js').Grid} Grid */
+/** @typedef {import('../../map/grid.js').Grid} Grid */
 
 export class Side {
   /**
    * @param {About} about
    * @param {string} words
-   * @param {{ moved: (side: Side) => void, settled: (side: Side) => void, hover: (side: Side, row: number, col: number) => void, clicked: (row: number, col: number) => void }} told
+   * @param {object} listeners
+   * @param {(side: Side) => void} listeners.moved
+   * @param {(side: Side) => void} listeners.settled
+   * @param {(row: number, col: number) => void} listeners.hover
+   * @param {(row: number, col: number) => void} listeners.clicked
    */
-  constructor(about, words, told) {
+  constructor(about, words, listeners) {
     this.about = about;
-    this.told = told;
-    this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map', 'aria-label': `${words}: ${about.name}@${about.version}. Arrow keys walk from cell to cell, Enter opens one.` });
+    this.listeners = listeners;
+    this.stage = h('div', {
+      class: 'stage',
+      tabindex: 0,
+      role: 'application',
+      'aria-roledescription': 'map',
+      'aria-label': `${words}: ${about.name}@${about.version}. Arrow keys walk from cell to cell, Enter opens one.`,
+    });
     this.element = h('div', { class: 'side-map' }, this.stage);
-    /** @type {Map<number, Promise<Grid>>} */
-    this.grids = new Map();
-    /** @type {import('../atlas/overlay.js').Scene} */
-    this.scene = { grid: null, frame: { left: 0, top: 0, side: 1 }, hover: -1, cursor: -1, open: -1, share: null, amount: null, lit: new Map(), named: false, intensity: 0, marks: null, arrows: null };
-    this.map = new Tiles(this.stage, {
-      moved: () => { this.redraw(); told.moved(this); },
-      settled: () => told.settled(this),
-      resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
-      clicked: (x, y) => this.#clicked(x, y),
-    }, about);
+    this.grids = new GridCache(about);
+    this.scene = emptyScene(false);
+    this.map = new Tiles(
+      this.stage,
+      {
+        moved: () => {
+          this.redraw();
+          listeners.moved(this);
+        },
+        settled: () => listeners.settled(this),
+        resized: () => (here().query.at ? this.redraw() : this.map.home(true)),
+        clicked: (x, y) => this.#click(x, y),
+      },
+      about,
+    );
     this.overlay = new Overlay(this.stage);
     this.card = new Card(this.stage);
-    this.stage.addEventListener('pointermove', (event) => this.#pointed(event));
-    this.stage.addEventListener('pointerleave', () => told.hover(this, -1, -1));
-    this.restyle = () => { this.overlay.restyle(); this.redraw(); };
+    this.stage.addEventListener('pointermove', (event) => this.#point(event));
+    this.stage.addEventListener('pointerleave', () => listeners.hover(-1, -1));
+    this.restyle = () => {
+      this.overlay.restyle();
+      this.redraw();
+    };
     addEventListener('themechange', this.restyle);
   }
 
   /** @param {LayerFacts} layer */
   async enter(layer) {
     this.layer = layer;
-    this.grids.clear();
     const [grid] = await Promise.all([this.grid(layer.grids[0]), this.map.show(layer)]);
     this.map.box = grid.box();
   }
 
   /** @param {GridFacts} facts @returns {Promise<Grid>} */
   grid(facts) {
-    const found = this.grids.get(facts.grid) ?? load(/** @type {LayerFacts} */ (this.layer), facts, this.about);
-    this.grids.set(facts.grid, found);
-    found.catch(() => this.grids.delete(facts.grid));
-    return found;
+    return this.grids.load(/** @type {LayerFacts} */ (this.layer), facts);
   }
 
-  /** Show a grid, what became of its cells and where its samples went. @param {number} size @param {Moved} moved @param {boolean} old @param {boolean} motion */
+  /** Show a grid, with the changes of its cells and the motion of its samples. @param {number} size @param {Moved} moved @param {boolean} old @param {boolean} motion */
   async use(size, moved, old, motion) {
     const facts = this.layer?.grids.find((grid) => grid.grid === size);
     if (!facts) return;
@@ -62,11 +77,12 @@ export class Side {
     const grid = await this.grid(facts);
     this.scene.grid = grid;
     this.scene.marks = old || moved.same_frame ? marks(grid, moved, old) : null;
-    this.scene.arrows = motion && (old || moved.same_frame) ? moved.arrows.find((arrows) => arrows.grid === size) ?? null : null;
+    this.scene.arrows =
+      motion && (old || moved.same_frame) ? (moved.arrows.find((arrows) => arrows.grid === size) ?? null) : null;
     this.redraw();
   }
 
-  /** Lie as the other map does. @param {Side} other */
+  /** Take over the view of the other map. @param {Side} other */
   follow(other) {
     const from = other.map.viewer.viewport;
     const to = this.map.viewer.viewport;
@@ -75,14 +91,14 @@ export class Side {
     this.redraw();
   }
 
-  /** Mark a cell, with its card where asked for. @param {number} row @param {number} col @param {boolean} card */
-  hover(row, col, card) {
+  /** Mark a cell and show its card. @param {number} row @param {number} col */
+  hover(row, col) {
     const grid = this.scene.grid;
     const i = grid ? grid.at(row, col) : -1;
     if (i === this.scene.hover) return;
     this.scene.hover = i;
     this.redraw();
-    if (!grid || i < 0 || !card) return this.card.hide();
+    if (!grid || i < 0) return this.card.hide();
     this.scene.frame = this.map.frame();
     this.card.show(grid, i, square(this.scene, i), () => {});
   }
@@ -103,18 +119,21 @@ export class Side {
   }
 
   /** @param {PointerEvent} event */
-  #pointed(event) {
+  #point(event) {
     if (event.pointerType === 'touch' || event.buttons || !this.scene.grid) return;
     const box = this.stage.getBoundingClientRect();
     const frame = this.map.frame();
     const size = this.scene.grid.size;
-    this.told.hover(this, Math.floor(((event.clientY - box.top - frame.top) / frame.side) * size), Math.floor(((event.clientX - box.left - frame.left) / frame.side) * size));
+    this.listeners.hover(
+      Math.floor(((event.clientY - box.top - frame.top) / frame.side) * size),
+      Math.floor(((event.clientX - box.left - frame.left) / frame.side) * size),
+    );
   }
 
   /** @param {number} x @param {number} y */
-  #clicked(x, y) {
+  #click(x, y) {
     const size = this.scene.grid?.size ?? 1;
-    this.told.clicked(Math.floor(y * size), Math.floor(x * size));
+    this.listeners.clicked(Math.floor(y * size), Math.floor(x * size));
   }
 
   close() {
@@ -123,15 +142,15 @@ export class Side {
   }
 }
 
-/** What became of the cells that one of the maps shows. @param {Grid} grid @param {Moved} moved @param {boolean} old @returns {Map<number, Mark>} */
+/** Return the changes of the cells on one of the maps. @param {Grid} grid @param {Moved} moved @param {boolean} old @returns {Map<number, Mark>} */
 function marks(grid, moved, old) {
   const cells = moved.cells.find((one) => one.grid === grid.size);
-  const wanted = /** @type {(Mark | null)[]} */ ([null, 'changed', old ? null : 'appeared', old ? 'emptied' : null]);
-  const found = new Map();
+  const states = /** @type {(Mark | null)[]} */ ([null, 'changed', old ? null : 'appeared', old ? 'emptied' : null]);
+  const changes = new Map();
   cells?.row.forEach((row, k) => {
-    const mark = wanted[cells.state[k]];
+    const mark = states[cells.state[k]];
     const i = grid.at(row, cells.col[k]);
-    if (mark && i >= 0) found.set(i, mark);
+    if (mark && i >= 0) changes.set(i, mark);
   });
-  return found;
+  return changes;
 }

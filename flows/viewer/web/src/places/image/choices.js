@@ -1,44 +1,95 @@
-// The class that is asked about: one of the model's first choices, or any by its name, alone or against another.
+// The class to explain: one of the model's first choices, or any by name, alone or against another.
 
-import { fill, h } from '../../dom.js';
-import { percent } from '../../format.js';
-import { turn } from '../../go.js';
-import { section } from '../../parts.js';
+import { fill, h } from '../../ui/dom.js';
+import { percent } from '../../ui/format.js';
+import { setQuery } from '../../state/navigate.js';
+import { section } from '../../ui/components.js';
 import { ClassField } from './classes.js';
-import { short } from './over.js';
-import { holding } from './renew.js';
+import { short } from './overlay.js';
+import { focusMemory } from './refresh.js';
 
 export class Choices {
-  /** @param {boolean} named do the classes have names to choose by? */
+  /** @param {boolean} named whether the classes have names to search */
   constructor(named) {
     this.list = h('ul', { class: 'choices' });
     this.back = h('p', { class: 'small' });
-    /** The class that is asked about, which another may be set against. */
+    /** The class to explain. */
     this.target = -1;
     const fields = named && [
-      new ClassField('class-for', 'Another class', (index) => turn({ class: String(index), against: null })),
-      new ClassField('class-against', 'Set against it', (index) => turn({ class: String(this.target), against: String(index) }))];
-    this.element = section('The model’s first choices', this.list, this.back, fields && h('div', { class: 'class-fields' }, ...fields.map((field) => field.element)));
+      new ClassField('class-for', 'Another class', (index) => setQuery({ class: String(index), against: null })),
+      new ClassField('class-against', 'Compare with', (index) =>
+        setQuery({ class: String(this.target), against: String(index) }),
+      ),
+    ];
+    this.element = section(
+      'The model’s first choices',
+      this.list,
+      this.back,
+      fields && h('div', { class: 'class-fields' }, ...fields.map((field) => field.element)),
+    );
   }
 
-  /** @param {import('../../address.js').State} state @param {Explained} found */
-  update(state, found) {
-    this.target = found.target.index;
-    const first = found.choices.map(({ index, name, probability }) => ({ index, name, share: percent(probability) }));
-    const others = [found.target, found.versus].filter((other) => other && !first.some((choice) => choice.index === other.index));
-    const rows = [...first, ...others.map((other) => ({ .../** @type {{ index: number, name: string }} */ (other), share: '' }))];
-    const hold = holding(this.element);
-    fill(this.list, ...rows.map((row) => choice(row, found)));
-    fill(this.back, state.query.class ? h('button', { class: 'link', 'data-keep': 'first', onclick: () => turn({ class: null, against: null }) }, 'Back to the first choice') : null);
-    hold();
+  /** @param {import('../../state/address.js').State} state @param {Explained} explained */
+  update(state, explained) {
+    this.target = explained.target.index;
+    const first = explained.choices.map(({ index, name, probability }) => ({
+      index,
+      name,
+      share: percent(probability),
+    }));
+    const others = [explained.target, explained.versus].filter(
+      (other) => other && !first.some((choice) => choice.index === other.index),
+    );
+    const rows = [
+      ...first,
+      ...others.map((other) => ({ .../** @type {{ index: number, name: string }} */ (other), share: '' })),
+    ];
+    const refocus = focusMemory(this.element);
+    fill(this.list, ...rows.map((row) => choice(row, explained)));
+    fill(
+      this.back,
+      state.query.class
+        ? h(
+            'button',
+            { class: 'link', 'data-keep': 'first', onclick: () => setQuery({ class: null, against: null }) },
+            'Back to the first choice',
+          )
+        : null,
+    );
+    refocus();
   }
 }
 
-/** @param {{ index: number, name: string, share: string }} row @param {Explained} found */
+/** @param {{ index: number, name: string, share: string }} row @param {Explained} explained */
 function choice({ index, name, share }, { target, versus }) {
   const against = versus?.index === index;
-  return h('li', {}, h('button', { class: 'link choice', 'data-keep': `class ${index}`, 'aria-pressed': String(index === target.index), onclick: () => turn({ class: String(index), against: null }) }, short(name) || String(index)),
+  const words = against ? 'compared' : 'compare with';
+  return h(
+    'li',
+    {},
+    h(
+      'button',
+      {
+        class: 'link choice',
+        'data-keep': `class ${index}`,
+        'aria-pressed': String(index === target.index),
+        onclick: () => setQuery({ class: String(index), against: null }),
+      },
+      short(name) || String(index),
+    ),
     h('span', { class: 'num' }, share),
-    index !== target.index && h('button', { class: 'link small', 'data-keep': `against ${index}`, 'aria-pressed': String(against), 'aria-label': against ? `against ${short(name) || index}` : `set against ${short(name) || index}`,
-      onclick: () => turn(against ? { against: null } : { class: String(target.index), against: String(index) }) }, against ? 'against it' : 'set against'));
+    index !== target.index &&
+      h(
+        'button',
+        {
+          class: 'link small',
+          'data-keep': `against ${index}`,
+          'aria-pressed': String(against),
+          'aria-label': `${words} ${against ? 'with ' : ''}${short(name) || index}`,
+          onclick: () =>
+            setQuery(against ? { against: null } : { class: String(target.index), against: String(index) }),
+        },
+        words,
+      ),
+  );
 }

@@ -1,60 +1,80 @@
-// All images of the run: choose one, or a picture of one's own, and it is taken apart.
+// The images of the run: choose one to explain, or a picture from the user's disk.
 
-import { here, href } from '../../address.js';
-import { live } from '../../data.js';
-import { fill, h } from '../../dom.js';
-import { taking } from '../../dropped.js';
-import { go, turn } from '../../go.js';
-import { say, title } from '../../live.js';
-import { failed } from '../../parts.js';
-import { chooser } from './choose.js';
+import { live } from '../../data/client.js';
+import { here, href } from '../../state/address.js';
+import { onDrop } from '../../state/drop.js';
+import { go, setQuery } from '../../state/navigate.js';
+import { say, title } from '../../ui/announce.js';
+import { failed } from '../../ui/components.js';
+import { fill, h } from '../../ui/dom.js';
+import { chooser } from '../../ui/image_chooser.js';
+import { fileField, NO_UPLOADS } from '../../ui/upload.js';
 import { ImagePlace } from './image.js';
-import { NOT_TAKEN, ownFile } from './own.js';
+
+const WORDS = 'Choose one to take it apart: what each layer sees where, and what speaks for a class.';
 
 export class ImagesPlace {
-  /** @param {{ root: HTMLElement, about: About }} place */
+  /** @param {{ root: HTMLElement, about: About }} parts */
   constructor({ root, about }) {
     this.root = root;
     this.about = about;
     this.drawn = false;
-    /** The name of a picture of one's own that the address has, and that is not here any more. */
-    this.gone = '';
-    /** The picture of one's own that the address names: it stands there by its name alone, and is gone once the page is left. @type {ImagePlace | null} */
+    /** The file in the address that is no longer here. */
+    this.missing = '';
+    /** The user's own picture. The address holds its name only, so leaving the page loses it. @type {ImagePlace | null} */
     this.own = null;
-    this.deaf = taking((file) => this.take(file));
+    this.stopDrops = onDrop((file) => this.open(file));
   }
 
-  /** @param {import('../../address.js').State} state */
+  /** @param {import('../../state/address.js').State} state */
   update(state) {
-    if (state.query.own && this.own?.own?.name === state.query.own) {
+    const { own = '' } = state.query;
+    if (own && this.own?.own?.name === own) {
       this.drawn = false;
       return this.own.update(state);
     }
     title('images', `${this.about.name}@${this.about.version}`);
-    const gone = state.query.own ?? '';
-    if (this.drawn && gone === this.gone) return;
-    [this.drawn, this.gone] = [true, gone];
+    if (this.drawn && own === this.missing) return;
+    [this.drawn, this.missing] = [true, own];
     const heading = h('h1', { class: 'title' }, 'Images');
-    if (!live()) {
-      return fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, `These are exported files without the images. To choose one and take it apart: actlas view ${this.about.name}`)));
-    }
-    const { layer } = state.query;
-    const { field, told, body } = chooser(state.query.text ?? '', (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }), (text) => turn({ text: text || null }, { replace: true, quiet: true }));
-    const mine = ownFile((file) => this.take(file));
-    const words = 'Choose one to take it apart: what each layer sees where, and what speaks for a class.';
-    this.said = h('div');
-    fill(this.root, h('div', { class: 'page wide' },
-      h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, field)),
-      h('p', {}, this.about.uploads ? `${words} Or drop a picture of yours anywhere on this page.` : words),
-      gone && this.about.uploads && h('p', { class: 'note', role: 'status' }, `${gone} was not kept; choose it again.`),
-      this.about.uploads && h('p', {}, mine.button, mine.field), this.said, told, body));
-    if (gone) say(`${gone} was not kept; choose it again.`);
+    if (live()) return this.#draw(state, heading);
+    const reason = 'These are exported files without the images. To choose one and take it apart:';
+    fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, `${reason} actlas view ${this.about.name}`)));
   }
 
-  /** @param {File} file */
-  take(file) {
+  /** @param {import('../../state/address.js').State} state @param {HTMLElement} heading */
+  #draw(state, heading) {
+    const { layer, text = '' } = state.query;
+    const { uploads } = this.about;
+    const images = chooser(
+      text,
+      (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }),
+      (words) => setQuery({ text: words || null }, { replace: true, quiet: true }),
+    );
+    const file = fileField((chosen) => this.open(chosen));
+    const lost = this.missing && `${this.missing} was not kept; choose it again.`;
+    this.failure = h('div');
+    fill(
+      this.root,
+      h(
+        'div',
+        { class: 'page wide' },
+        h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, images.field)),
+        h('p', {}, uploads ? `${WORDS} Or drop a picture of yours anywhere on this page.` : WORDS),
+        lost && uploads && h('p', { class: 'note', role: 'status' }, lost),
+        uploads && h('p', {}, file.button, file.field),
+        this.failure,
+        images.summary,
+        images.body,
+      ),
+    );
+    if (lost) say(lost);
+  }
+
+  /** Explain a picture from the user's disk. @param {File} file */
+  open(file) {
     if (!this.about.uploads) {
-      if (this.said) fill(this.said, failed(NOT_TAKEN));
+      if (this.failure) fill(this.failure, failed(NO_UPLOADS));
       return;
     }
     this.own?.close();
@@ -65,7 +85,7 @@ export class ImagesPlace {
   }
 
   close() {
-    this.deaf();
+    this.stopDrops();
     this.own?.close();
   }
 }

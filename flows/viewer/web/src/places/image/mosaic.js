@@ -1,22 +1,27 @@
-// What a layer sees at each position: the icon of the likest cell, as large as the activation is long.
+// The mosaic of an image: the nearest atlas icon at each position, larger for a stronger activation.
 
-import { h } from '../../dom.js';
-import { icon } from '../atlas/sprites.js';
-import { walked } from './positions.js';
+import { h } from '../../ui/dom.js';
+import { icon } from '../../map/sprites.js';
+import { moveBy } from '../../ui/positions.js';
 
 export const MOSAIC = 420;
 
 export class Mosaic {
   /**
-   * @param {Explained} found
-   * @param {import('../atlas/grid.js').Grid} grid
+   * @param {Explained} explained
+   * @param {import('../../map/grid.js').Grid} grid
    * @param {(y: number, x: number) => void} show
-   * @param {{ side?: number, words?: string }} [how] words: what it is called; it is walked by the arrow keys, and where one is stays marked
+   * @param {{ side?: number, words?: string }} [options] words: its name; with one, arrow keys walk its positions and the current one stays marked
    */
-  constructor(found, grid, show, { side = MOSAIC, words } = {}) {
-    const { rows, cols, cells } = found.grid;
+  constructor(explained, grid, show, { side = MOSAIC, words } = {}) {
+    const { rows, cols, cells } = explained.grid;
     const wide = Math.floor(side / cols);
-    const named = words && { tabindex: 0, role: 'application', 'aria-label': `${words}. Arrow keys walk the ${rows} × ${cols} positions.`, 'data-keep': 'mosaic' };
+    const named = words && {
+      tabindex: 0,
+      role: 'application',
+      'aria-label': `${words}. Arrow keys walk the ${rows} × ${cols} positions.`,
+      'data-keep': 'mosaic',
+    };
     this.element = h('div', { class: 'mosaic-in', ...(named || { 'aria-hidden': 'true' }) });
     this.element.style.gridTemplateColumns = `repeat(${cols}, ${wide}px)`;
     this.at = { y: -1, x: -1 };
@@ -28,17 +33,18 @@ export class Mosaic {
         const i = grid.at(cell[0], cell[1]);
         const place = h('span', { class: 'mosaic-place', onpointerenter: () => this.#go(y, x, show) });
         place.style.width = place.style.height = `${wide}px`;
-        if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * found.grid.side[y][x])), ''));
+        if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * explained.grid.side[y][x])), ''));
         this.element.append(place);
       }
     }
-    if (words) this.element.addEventListener('keydown', (event) => {
-      const next = walked(event.key, this.at, rows, cols);
-      if (!next) return;
-      event.preventDefault();
-      event.stopPropagation();
-      this.#go(...next, show);
-    });
+    if (words)
+      this.element.addEventListener('keydown', (event) => {
+        const next = moveBy(event.key, this.at, rows, cols);
+        if (!next) return;
+        event.preventDefault();
+        event.stopPropagation();
+        this.#go(...next, show);
+      });
   }
 
   /** @param {number} y @param {number} x @param {(y: number, x: number) => void} show */

@@ -1,0 +1,262 @@
+// The units of a layer, with a picture of each; they can be sorted and filtered.
+
+import { href, versionOf } from '../../state/address.js';
+import { savedScroll } from '../../state/scroll_memory.js';
+import { ask, earlierVersions, live, peek } from '../../data/client.js';
+import { fill, h } from '../../ui/dom.js';
+import { count, many, number } from '../../ui/format.js';
+import { setQuery } from '../../state/navigate.js';
+import { say, title } from '../../ui/announce.js';
+import { command, fillAsync, face } from '../../ui/components.js';
+
+const CHUNK = 160;
+const OFFERED = 6;
+const short = (/** @type {string} */ name) => name.split(',')[0];
+const ORDERS = /** @type {[string, string][]} */ ([
+  ['unit', 'number'],
+  ['max', 'strongest patch'],
+  ['few', 'fewest labels'],
+  ['many', 'most labels'],
+  ['ratio', 'picture against patch'],
+]);
+
+export class UnitsPlace {
+  /** @param {{ root: HTMLElement, about: About }} place */
+  constructor({ root, about }) {
+    this.root = root;
+    this.about = about;
+    this.layer = '';
+  }
+
+  /** @param {import('../../state/address.js').State} state */
+  async update(state) {
+    const layer = /** @type {LayerFacts} */ (this.about.layers.find((facts) => facts.name === state.what));
+    title('units', layer.name, `${this.about.name}@${this.about.version}`);
+    if (this.layer !== layer.name) this.#frame(layer);
+    this.layer = layer.name;
+    const body = /** @type {HTMLElement} */ (this.body);
+    if (this.filter && document.activeElement !== this.filter) this.filter.value = state.query.label ?? '';
+    const sort = state.query.sort ?? 'unit';
+    await fillAsync(
+      body,
+      async () => {
+        const columns = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }));
+        const metric = await requestMetric(layer.name, state.query.class ? `class:${state.query.class}` : sort);
+        return { columns, metric };
+      },
+      ({ columns, metric }) => this.#draw(state, layer, columns, state.query.class ? 'class' : sort, metric),
+      [0, 400],
+    );
+    await this.#offer(state, layer);
+  }
+
+  /** Let the user enter the unit to compare with. */
+  #askForUnit() {
+    const field = /** @type {HTMLInputElement} */ (this.number);
+    field.hidden = false;
+    field.focus();
+  }
+
+  /** Offer classes that match the filter, or name the chosen one. @param {import('../../state/address.js').State} state @param {LayerFacts} layer */
+  async #offer(state, layer) {
+    const box = /** @type {HTMLElement} */ (this.classes);
+    fill(box);
+    const { class: chosen, label } = state.query;
+    if (!this.about.classes || this.about.missing.attribution || (!chosen && !label)) return;
+    const { names } = /** @type {{ names: string[] }} */ (await ask('classes').catch(() => ({ names: [] })));
+    const all = h('button', { class: 'link', onclick: () => setQuery({ class: null }) }, 'All units');
+    if (chosen) {
+      const name = short(names[Number(chosen)] || chosen);
+      return fill(
+        box,
+        `Units that correlate with “${name}” over the cells of ${layer.name}, the strongest first. `,
+        all,
+      );
+    }
+    const matches = names
+      .map((name, index) => ({ name, index }))
+      .filter(({ name }) => name.toLowerCase().includes(label.toLowerCase()))
+      .slice(0, OFFERED);
+    const buttons = matches.map(({ name, index }) => {
+      const choose = () => setQuery({ class: String(index), label: null, sort: null });
+      return h('button', { class: 'link', onclick: choose }, short(name));
+    });
+    if (matches.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...buttons);
+  }
+
+  /** @param {LayerFacts} layer */
+  #frame(layer) {
+    const sort = h('select', {
+      id: 'sort',
+      onchange: () =>
+        sort.value === 'like'
+          ? this.#askForUnit()
+          : setQuery({ sort: sort.value === 'unit' ? null : sort.value, class: null }),
+    });
+    this.number = h('input', {
+      type: 'number',
+      class: 'field number',
+      min: 0,
+      max: layer.units - 1,
+      hidden: true,
+      placeholder: 'Unit',
+      'aria-label': 'Compare with unit',
+      onchange: () => this.number?.value && setQuery({ sort: `like:${Number(this.number.value)}`, class: null }),
+    });
+    this.sort = sort;
+    this.filter = h('input', {
+      type: 'search',
+      class: 'field',
+      placeholder: 'Label or class',
+      'aria-label': 'Only units whose strongest patches have this label; or a class to sort by',
+      maxlength: 200,
+      spellcheck: 'false',
+      oninput: () => setQuery({ label: this.filter?.value.trim() || null }, { replace: true }),
+    });
+    this.classes = h('p', { class: 'small classes' });
+    this.summary = h('p', { class: 'quiet small', role: 'status' });
+    this.body = h('div');
+    fill(
+      this.root,
+      h(
+        'div',
+        { class: 'page wide' },
+        h(
+          'header',
+          { class: 'page-head' },
+          h('h1', { class: 'title' }, `Units of ${layer.name}`),
+          h(
+            'div',
+            { class: 'tools' },
+            h('label', { class: 'tool', for: 'sort' }, h('span', { class: 'quiet' }, 'Sort by'), sort),
+            this.number,
+            this.filter,
+          ),
+        ),
+        this.classes,
+        this.summary,
+        this.body,
+      ),
+    );
+  }
+
+  /** @param {import('../../state/address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
+  #draw(state, layer, columns, sort, metric) {
+    const chosen = /** @type {HTMLSelectElement} */ (this.sort);
+    const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
+    const drifts = /** @type {[string, string][]} */ (
+      earlierVersions(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`])
+    );
+    const options = [
+      ...orders,
+      ...drifts,
+      ...(live() ? [/** @type {[string, string]} */ (['like', 'similarity to a unit …'])] : []),
+    ];
+    if (sort === 'class') options.push(['class', 'correlation with a class']);
+    if (metric && sort !== 'class' && !options.some(([value]) => value === sort))
+      options.push([
+        sort,
+        sort.startsWith('like:') ? `similarity to ${sort.slice(5)}` : `drift since ${sort.slice(6)}`,
+      ]);
+    fill(chosen, ...options.map(([value, words]) => h('option', { value }, words)));
+    chosen.value = sort;
+    const label = (state.query.label ?? '').toLowerCase();
+    const units = order(columns, sort, metric).filter(
+      (unit) => !label || columns.top[unit].some(([i]) => columns.labels[i].toLowerCase().includes(label)),
+    );
+    const pictures = layer.has.includes('gallery')
+      ? 'a picture optimised to excite it'
+      : 'the middle of its strongest patch';
+    fill(
+      /** @type {HTMLElement} */ (this.summary),
+      label
+        ? `${many(units.length, 'unit')} of ${count(columns.units)} with “${state.query.label}” among the labels of their strongest patches. `
+        : '',
+      `Each unit is shown by ${pictures}.`,
+    );
+    if (label) say(`${many(units.length, 'unit')} left`);
+    const list = h('ol', { class: 'units' });
+    const end = h('div', { class: 'end' });
+    let shown = 0;
+    const more = () => {
+      list.append(...units.slice(shown, shown + CHUNK).map((unit) => tile(state, columns, unit, sort, metric)));
+      shown += CHUNK;
+      if (shown >= units.length) watch.disconnect();
+    };
+    const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), {
+      root: this.root,
+      rootMargin: '600px',
+    });
+    do more();
+    while (shown < Math.min(units.length, savedScroll()?.shown ?? 0));
+    if (shown < units.length) watch.observe(end);
+    const none =
+      !units.length &&
+      h(
+        'p',
+        { class: 'quiet' },
+        'No match. ',
+        h('button', { class: 'link', onclick: () => setQuery({ label: null }) }, 'Show all units'),
+      );
+    const hint =
+      !layer.has.includes('gallery') && this.about.missing.gallery
+        ? h(
+            'div',
+            { class: 'missing section' },
+            h('p', {}, 'This run has no pictures of its units yet. Make them:'),
+            command(this.about.missing.gallery),
+          )
+        : null;
+    return [none, list, end, hint];
+  }
+}
+
+/** Request the metric of an order: similarity to a unit, drift since another version, correlation with a class. @param {string} layer @param {string} sort @returns {Promise<(number | null)[] | null>} */
+async function requestMetric(layer, sort) {
+  const [kind, of] = [sort.slice(0, sort.indexOf(':')), sort.slice(sort.indexOf(':') + 1)];
+  if (kind === 'class') return (await ask('speaks', { layer, of })).correlation;
+  if (kind === 'like' && /^\d{1,9}$/.test(of)) return (await ask('likeness', { layer, unit: Number(of) })).correlation;
+  if (kind !== 'drift') return null;
+  const { name, version } = versionOf(of);
+  const old = await peek(name, version);
+  return (await ask('moved', { layer, since: `${old.name}@${old.tag}` })).units.drift;
+}
+
+/** @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
+function order(columns, sort, metric) {
+  const units = Array.from({ length: columns.units }, (_, unit) => unit);
+  const values =
+    metric ??
+    { max: columns.max, few: columns.different.map((n) => -n), many: columns.different, ratio: columns.ratio }[sort];
+  if (!values) return units;
+  return units.sort((a, b) => (values[b] ?? -Infinity) - (values[a] ?? -Infinity) || a - b);
+}
+
+/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {string} sort @param {(number | null)[] | null} metric */
+function tile(state, columns, unit, sort, metric) {
+  const label = columns.top[unit][0];
+  const words = label ? columns.labels[label[0]] : '';
+  const shown = metric
+    ? metric[unit]
+    : sort === 'ratio'
+      ? columns.ratio?.[unit]
+      : sort === 'few' || sort === 'many'
+        ? columns.different[unit]
+        : columns.max[unit];
+  return h(
+    'li',
+    {},
+    h(
+      'a',
+      { href: href({ ...state, place: 'unit', what: `${columns.layer}:${unit}`, query: {} }) },
+      face(columns.layer, unit, 88),
+      h(
+        'span',
+        { class: 'unit-line' },
+        h('span', { class: 'chip-name' }, String(unit)),
+        h('span', { class: 'num quiet small' }, number(shown)),
+      ),
+      h('span', { class: 'unit-label quiet small' }, words),
+    ),
+  );
+}

@@ -1,0 +1,40 @@
+// Formatting numbers, counts and dates.
+
+const WHOLE = new Intl.NumberFormat('en');
+
+/** Format a count with thousands separators. @param {number} value */
+export const count = (value) => WHOLE.format(value);
+
+/** Format a number with three significant digits. @param {number | null | undefined} value */
+export function number(value) {
+  if (value === null || value === undefined) return '–';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1000 || Number.isInteger(value)) return WHOLE.format(Math.round(value)).replace('-', '−');
+  if (size < 0.001) return value.toExponential(1).replace('-', '−');
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
+}
+
+/** Format a number with its sign. @param {number | null | undefined} value */
+export const signed = (value) => (typeof value === 'number' && value > 0 ? `+${number(value)}` : number(value));
+
+/** Format a share as per cent, without a line break. @param {number} value */
+export function percent(value) {
+  const hundred = value * 100;
+  if (hundred > 0 && hundred < 1) return '<\u00a01\u00a0%';
+  if (hundred < 100 && hundred > 99) return '>\u00a099\u00a0%';
+  return `${Math.round(hundred)}\u00a0%`;
+}
+
+/** "1 image", "2 images". @param {number} n @param {string} one @param {string} [many] */
+export const many = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** "1st", "2nd". @param {number} n */
+export function ordinal(n) {
+  const last = n % 100 > 10 && n % 100 < 14 ? 0 : n % 10;
+  return `${count(n)}${['th', 'st', 'nd', 'rd'][last] ?? 'th'}`;
+}
+
+/** Format a date: 3 May 2025. @param {string} iso */
+export const day = (iso) =>
+  new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric' });

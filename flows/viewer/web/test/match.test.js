@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bestMatches, fitRows, MOST } from '../src/data/match.js';
+
+test('matches early in the name come first, then short names', () => {
+  const names = ['Persian cat', 'wildcat', 'cat', 'catamaran', 'dog', 'Catalogue'];
+  const order = bestMatches(names, 'CAT').map(({ name }) => name);
+  assert.deepEqual(order, ['cat', 'catamaran', 'Catalogue', 'wildcat', 'Persian cat']);
+});
+
+test('matches carry their index', () => assert.equal(bestMatches(['a', 'b', 'ab'], 'b')[0].i, 1));
+
+test('no name contains the text', () => assert.deepEqual(bestMatches(['a', 'b'], 'c'), []));
+
+const rows = (/** @type {string} */ kind, /** @type {number} */ n) =>
+  Array.from({ length: n }, (_, i) => `${kind}${i}`);
+const kindsOf = (/** @type {string[]} */ list) => list.map((row) => row[0]).join('');
+
+test('each kind gets its share of the list', () => {
+  assert.equal(kindsOf(fitRows([rows('a', 9), rows('b', 9), rows('c', 9)])), 'aaaabbbbcccc');
+});
+
+test('room that a kind leaves goes to the others in order', () => {
+  assert.equal(kindsOf(fitRows([rows('a', 9), rows('b', 1), rows('c', 9)])), 'aaaaaaabcccc');
+  assert.equal(kindsOf(fitRows([rows('a', 0), rows('b', 20)])), 'b'.repeat(MOST));
+});
+
+test('rows keep their order', () => assert.deepEqual(fitRows([rows('a', 2), rows('b', 1)]), ['a0', 'a1', 'b0']));
