@@ -24,7 +24,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from storage.errors import Damaged
 from storage.store import disk
-from storage.store.damage import any_error_is_damage
+from storage.store.damage import errors_as_damage
 from storage.store.records import canonical, sha256
 
 Array = NDArray[Any]
@@ -70,7 +70,7 @@ def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Arra
     shape = _check_complete(path, name, listed[name])
     if rows is not None and not isinstance(rows, slice):
         rows = _checked_rows(path, name, rows, shape)
-    with any_error_is_damage(path / name):
+    with errors_as_damage(path / name):
         array = zarr.open_array(LocalStore(path / name, read_only=True), mode="r", zarr_format=3)
         return np.asarray(array[...] if rows is None else array.oindex[rows])
 
@@ -128,7 +128,7 @@ def _check_writable(path: Path, name: str, array: Array) -> None:
 
 def _listed(path: Path) -> dict[str, str]:
     """Read the group's list of arrays with the hashes of their metadata. Raises Damaged."""
-    with any_error_is_damage(path / METADATA):
+    with errors_as_damage(path / METADATA):
         attributes = json.loads((path / METADATA).read_bytes())["attributes"]
         hashes = dict(attributes["arrays"])
         if sha256(canonical(hashes)) != attributes["sha256"] or not all(map(_NAME.fullmatch, hashes)):
@@ -138,7 +138,7 @@ def _listed(path: Path) -> dict[str, str]:
 
 def _check_complete(path: Path, name: str, expected: str) -> tuple[int, ...]:
     """See that metadata is what was written, uses no foreign codec, and that no chunk file is missing; return the shape."""
-    with any_error_is_damage(path / name / METADATA):
+    with errors_as_damage(path / name / METADATA):
         data = (path / name / METADATA).read_bytes()
         if sha256(data) != expected:
             raise ValueError("its bytes are not those that were written")

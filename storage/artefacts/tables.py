@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import Damaged
 from storage.store import disk
-from storage.store.damage import any_error_is_damage
+from storage.store.damage import errors_as_damage
 
 MAGIC = b"PAR1"
 SEAL = b"actlas:1"
@@ -110,7 +110,7 @@ def _read(path: Path, footer: pq.FileMetaData, groups: list[int], columns: Seque
         there = ", ".join(footer.schema.to_arrow_schema().names)
         raise LookupError(f"{path} has no column {', '.join(map(repr, missing))}; it has {there}")
     with (
-        any_error_is_damage(path),
+        errors_as_damage(path),
         pq.ParquetFile(path, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
     ):
         return file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
@@ -132,7 +132,7 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _checked_footer(path: Path, identity: tuple[int, ...]) -> pq.FileMetaData:
-    with any_error_is_damage(path), path.open("rb") as file:
+    with errors_as_damage(path), path.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         tail = file.read(8)
         length = int.from_bytes(tail[:4], "little")
