@@ -78,9 +78,9 @@ def scratch(places: Places, purpose: str) -> Iterator[Path]:
     """
     folder = places.tmp / f"{purpose}.{os.getpid()}.{os.urandom(8).hex()}"
     owner, descriptor = os.getpid(), None
-    with saying_no_space(places, folder), locked(places.gc_lock, shared=True):
+    with raising_no_space(places, folder), locked(places.gc_lock, shared=True):
         try:
-            with saying_no_space(places, folder):  # again: the bytes must be counted before they are cleared
+            with raising_no_space(places, folder):  # again: the bytes must be counted before they are cleared
                 disk.make_folders(places.tmp)
                 disk.make_folder(folder)
                 descriptor = acquire(folder / LOCK, shared=False, wait=True)
@@ -91,7 +91,7 @@ def scratch(places: Places, purpose: str) -> Iterator[Path]:
 
 
 @contextmanager
-def saying_no_space(places: Places, folder: Path) -> Iterator[None]:
+def raising_no_space(places: Places, folder: Path) -> Iterator[None]:
     """Turn any error that a full disk caused into NoSpace."""
     try:
         yield
