@@ -47,7 +47,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
 
 def _why_none(collected: list[Result]) -> str:
     """Say why a layer has no samples to lay out."""
-    left_out = sample_arrays.total(collected)["not_finite"]
+    left_out = sample_arrays.total_counts(collected)["not_finite"]
     if left_out == 0:
         return "no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
     many = "" if left_out is None else f"{left_out} "

@@ -333,5 +333,5 @@ def test_shards_of_before_are_known_to_have_none_or_are_not_known() -> None:
 
     clean, dirty = Part(samples=5, nonfinite=0), Part(samples=5, nonfinite=2)
     new = Part(samples=4, nonfinite=2, samples_nonfinite=1)
-    assert sample_arrays.total([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
-    assert sample_arrays.total([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]
+    assert sample_arrays.total_counts([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
+    assert sample_arrays.total_counts([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]

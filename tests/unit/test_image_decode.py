@@ -157,7 +157,7 @@ def test_a_profile_that_does_not_fit_is_not_used() -> None:
 
 
 def test_mutant_ignoring_the_profile_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(colour, "_PROFILE_MOST", 0)
+    monkeypatch.setattr(colour, "_MAX_PROFILE", 0)
     data = saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "TIFF", icc_profile=lab_profile(50))
     assert np.abs(pixels(data)[8, 8].astype(int) - 119).max() > 50
 

@@ -161,11 +161,11 @@ def test_addresses_that_name_nothing_readable_say_what_would_do(bucket: str, mon
     put(bucket, {"docs/a.csv": b"1"})
     for address, kind, words in (
         (f"{bucket}/nowhere", errors.NotFound, "nothing is there"),
-        (bucket, errors.UsageError, "1 objects; wanted a folder of images"),
-        (f"{bucket}/*.tar", errors.NotFound, r"no file that 'memory://\S+/\*.tar' names"),
-        ("gdrive://x", errors.UsageError, "an address begins with s3://"),
-        ("simplecache::memory://x", errors.UsageError, "an address begins with s3://"),
-        ("file:///etc", errors.UsageError, "an address begins with s3://"),
+        (bucket, errors.UsageError, "1 objects; give a folder of images"),
+        (f"{bucket}/*.tar", errors.NotFound, r"no file matches 'memory://\S+/\*.tar'"),
+        ("gdrive://x", errors.UsageError, "an address starts with s3://"),
+        ("simplecache::memory://x", errors.UsageError, "an address starts with s3://"),
+        ("file:///etc", errors.UsageError, "an address starts with s3://"),
     ):
         with pytest.raises(kind, match=words):
             sources.open_source(address)
@@ -176,7 +176,7 @@ def test_addresses_that_name_nothing_readable_say_what_would_do(bucket: str, mon
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "filesystem", missing)
-    with pytest.raises(errors.UsageError, match="s3://bucket/x needs a package more: pip install s3fs"):
+    with pytest.raises(errors.UsageError, match="s3://bucket/x needs another package: pip install s3fs"):
         sources.open_source("s3://bucket/x")
 
 
