@@ -104,7 +104,7 @@ def _scan_one(opened: Opened, number: int, container: str, place: str, scan: Sca
         if image is None:
             raise errors.UsageError(
                 f"{place} has no column of image bytes: needs `image` as binary or struct of bytes and path, "
-                f"has {', '.join(schema.names) or 'no columns'}"
+                f"but has {', '.join(schema.names) or 'no columns'}"
             )
         kind = schema.field(image).type
         path = f"{image}.path" if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None

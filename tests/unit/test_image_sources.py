@@ -287,7 +287,7 @@ def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> N
         with pytest.raises(errors.UsageError, match=words):
             listing(sources.open_source(tmp_path / name))
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "d.parquet")
-    with pytest.raises(errors.UsageError, match="found text"):
+    with pytest.raises(errors.UsageError, match="but has text"):
         listing(sources.open_source(tmp_path / "d.parquet"))
 
 

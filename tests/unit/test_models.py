@@ -212,7 +212,7 @@ def test_a_grey_model(own: Path) -> None:
         ("plan", UsageError, "has no function plan; nearest: plain"),
         ("number", UsageError, "has no function number"),
         ("broken", ModelError, "the factory failed: KeyError"),
-        ("text", ModelError, "gave a str"),
+        ("text", ModelError, "returned a str"),
         ("opaque", UsageError, "its preprocess is a function; give it as a"),
     ],
 )
