@@ -53,7 +53,7 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 def open_store(store: str | os.PathLike[str]) -> Store:
     """Open a store for reading. Raises NotFound if it does not exist."""
     if not Path(store).is_dir():
-        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` makes one")
+        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` creates one")
     return Store(Path(store))
 
 

@@ -56,7 +56,7 @@ def write_group(path: Path, arrays: Mapping[str, Array], chunk_rows: int = 1024)
 
 def read_group(path: Path) -> dict[str, Array]:
     """Read all arrays of a group. Raises Damaged, naming the array, if a single byte has changed."""
-    return {name: read_array(path, name) for name in _listed(path)}
+    return {name: read_array(path, name) for name in _read_index(path)}
 
 
 def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Array:
@@ -64,7 +64,7 @@ def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Arra
 
     Raises Damaged for missing or changed bytes, LookupError for an unknown array, IndexError for a row out of range.
     """
-    listed = _listed(path)
+    listed = _read_index(path)
     if name not in listed:
         raise LookupError(f"{path} has no array {name!r}; it has {', '.join(listed) or 'none'}")
     shape = _check_complete(path, name, listed[name])
@@ -128,7 +128,7 @@ def _check_writable(path: Path, name: str, array: Array) -> None:
         raise TypeError(f"array {name!r} in {path.name} has dtype {np.asarray(array).dtype}; numbers and booleans only")
 
 
-def _listed(path: Path) -> dict[str, str]:
+def _read_index(path: Path) -> dict[str, str]:
     """Read the group's array names with the hashes of their metadata. Raises Damaged."""
     with errors_as_damage(path / METADATA):
         attributes = json.loads((path / METADATA).read_bytes())["attributes"]

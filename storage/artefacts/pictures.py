@@ -36,11 +36,11 @@ def write_pyramid(
         raise ValueError("strips need the `size` (height, width) of their picture")
     path = path.with_suffix("") if path.suffix == ".dzi" else path
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".raw-") as raw:
-        _spool(strips, raw, size)
+        _write_strips(strips, raw, size)
         with _vips(path, 3 * size[0] * size[1]) as vips:
             picture = vips.Image.rawload(raw.name, size[1], size[0], 3, access="sequential")
             picture.copy(interpretation="srgb").dzsave(
-                str(path), suffix=f".webp[{_webp(quality)}]", tile_size=TILE, overlap=0, keep="none"
+                str(path), suffix=f".webp[{_webp_options(quality)}]", tile_size=TILE, overlap=0, keep="none"
             )
     Path(f"{path}_files", "vips-properties.xml").unlink(missing_ok=True)
     return Path(f"{path}.dzi")
@@ -60,7 +60,7 @@ def encode(picture: Byte, suffix: str, *, quality: int | None = QUALITY) -> byte
     """Encode `h w 3` as `.png`, `.webp` or `.jpg`, without date or metadata."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise ValueError(f"a picture must be uint8 (height, width, 3), not {picture.dtype} {picture.shape}")
-    options = {".png": "", ".webp": f"[{_webp(quality)}]", ".jpg": f"[Q={quality}]"}[suffix]
+    options = {".png": "", ".webp": f"[{_webp_options(quality)}]", ".jpg": f"[Q={quality}]"}[suffix]
     height, width = picture.shape[:2]
     with _vips(Path(suffix)) as vips:
         image = vips.Image.new_from_memory(np.ascontiguousarray(picture).tobytes(), width, height, 3, "uchar")
@@ -75,11 +75,11 @@ def decode(data: bytes, *, name: str = "picture") -> Byte:
     try:
         pixels: Byte = pyvips.Image.new_from_buffer(data, "", fail_on="warning").numpy()
     except pyvips.Error as error:
-        raise Damaged(f"{name} does not decode: {_line(error)}; run `actlas verify --repair`") from error
+        raise Damaged(f"{name} does not decode: {_one_line(error)}; run `actlas verify --repair`") from error
     return pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
-def _spool(strips: Iterable[Byte], raw: Any, size: tuple[int, int]) -> None:
+def _write_strips(strips: Iterable[Byte], raw: Any, size: tuple[int, int]) -> None:
     """Write strips consecutively, checking that they add up to a picture of this size."""
     rows = 0
     for strip in strips:
@@ -102,12 +102,12 @@ def _vips(path: Path, needed: int = 0) -> Iterator[Any]:
     except pyvips.Error as error:
         if "No space left" in str(error):
             raise NoSpace(str(path.parent), needed, shutil.disk_usage(path.parent).free) from error
-        raise StoreError(f"{path} can't be written: {_line(error)}") from error
+        raise StoreError(f"{path} can't be written: {_one_line(error)}") from error
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _webp(quality: int | None) -> str:
+def _webp_options(quality: int | None) -> str:
     return "lossless=true" if quality is None else f"Q={quality}"

@@ -116,4 +116,4 @@ def unreadable(place: str, error: OSError) -> errors.Unreadable:
 
 def changed(place: str) -> errors.Changed:
     """Return the error for a file changed since it was listed; its results must not get the old file's key."""
-    return errors.Changed(f"{place} has changed since it was listed; run again to list it anew")
+    return errors.Changed(f"{place} has changed since it was listed; run again to update the listing")

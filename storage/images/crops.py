@@ -58,7 +58,7 @@ def crops(
             if isinstance(data, Rejected):
                 continue
             places = wanted[ids[index]]
-            pending.append(pool.submit(_cut, data, places, boxes[places], size))
+            pending.append(pool.submit(_cut_thumbnails, data, places, boxes[places], size))
             if len(pending) > 4 * threads:
                 collect()
         while pending:
@@ -66,7 +66,7 @@ def crops(
     return thumbnails
 
 
-def _cut(data: bytes, places: Sequence[int], boxes: NDArray[np.int32], size: int) -> list[tuple[int, bytes]]:
+def _cut_thumbnails(data: bytes, places: Sequence[int], boxes: NDArray[np.int32], size: int) -> list[tuple[int, bytes]]:
     try:
         image = decode(data)
     except Rejected:

@@ -76,11 +76,11 @@ def _decode_jpeg(data: bytes, max_pixels: float) -> Image.Image:
         _check_scans(data.count(b"\xff\xda", head.scan) * head.width * head.height, max_pixels)
     image = None
     if head.process < 3 and head.precision == 8 and head.components in (1, 3) and head.adobe_transform != 0:
-        image = _turbo(data)
-    return colour.upright(image or _by_pillow("jpeg", data, max_pixels), head.orientation)
+        image = _decode_by_turbo(data)
+    return colour.upright(image or _decode_by_pillow("jpeg", data, max_pixels), head.orientation)
 
 
-def _turbo(data: bytes) -> Image.Image | None:
+def _decode_by_turbo(data: bytes) -> Image.Image | None:
     """Decode an 8-bit grey or YCbCr JPEG; None after an error of libjpeg that Pillow may ignore."""
     try:
         pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True)
@@ -97,10 +97,10 @@ def _turbo(data: bytes) -> Image.Image | None:
 def _decode_other(kind: str, data: bytes, max_pixels: float) -> Image.Image:
     if kind == "webp":
         _check_size(*formats.webp_size(data), max_pixels)
-    return _by_pillow(kind, data, max_pixels)
+    return _decode_by_pillow(kind, data, max_pixels)
 
 
-def _by_pillow(kind: str, data: bytes, max_pixels: float) -> Image.Image:
+def _decode_by_pillow(kind: str, data: bytes, max_pixels: float) -> Image.Image:
     """Decode the first frame by Pillow, and make it upright unless the caller does (JPEG)."""
     if _QUIET not in warnings.filters:
         # For the whole process: silencing a single call (catch_warnings) is not thread-safe.

@@ -56,7 +56,7 @@ class Folder:
 
     def place(self, key: str, container: str | None) -> str:
         if leaves_root(key):
-            raise errors.UsageError(f"the key {key!r} leaves the folder {self.root}; list the folder anew")
+            raise errors.UsageError(f"the key {key!r} leaves the folder {self.root}; list the folder again")
         return os.path.join(self.root, key)
 
 

@@ -51,13 +51,13 @@ def listing(source: Source, previous: pa.Table | None = None) -> pa.Table:
     Raise `UsageError` if there is nothing to list, or `previous` is from another kind of source.
     """
     scan = source.scan()
-    known = _known(source, previous)
+    known = _checked_previous(source, previous)
     if not scan.key and known is None:
         raise errors.UsageError(f"no images in {source.uri}{_refusals(scan.refused)}")
     names = list(about(known).containers) if known is not None else []
     number = {name: i for i, name in enumerate(dict.fromkeys([*names, *scan.containers]))}
-    ids, new = _place(scan, known)
-    fresh = _columns(scan, np.array([number[name] for name in scan.containers], np.int32))
+    ids, new = _assign_ids(scan, known)
+    fresh = _scanned_columns(scan, np.array([number[name] for name in scan.containers], np.int32))
     table = _merge(fresh, ids, new, known)
     text = json.dumps({"containers": list(number), "kind": source.kind, "refused": dict(scan.refused)}, sort_keys=True)
     return table.replace_schema_metadata({_ABOUT: text.encode()})
@@ -74,7 +74,7 @@ def about(rows: pa.Table) -> About:
         ) from error
 
 
-def _known(source: Source, previous: pa.Table | None) -> pa.Table | None:
+def _checked_previous(source: Source, previous: pa.Table | None) -> pa.Table | None:
     if previous is None:
         return None
     if (kind := about(previous).kind) != source.kind:
@@ -90,7 +90,7 @@ def _refusals(refused: Mapping[str, int]) -> str:
     return f" (not listed: {shown})" if shown else ""
 
 
-def _place(scan: Scan, known: pa.Table | None) -> tuple[np.ndarray, np.ndarray]:
+def _assign_ids(scan: Scan, known: pa.Table | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the id of each scanned image, and the indices of the new images in the order of their ids."""
     old = {key: i for i, key in enumerate(known["key"].to_pylist())} if known is not None else {}
     ids = np.fromiter((old.get(key, -1) for key in scan.key), np.int64, len(scan.key))
@@ -101,7 +101,7 @@ def _place(scan: Scan, known: pa.Table | None) -> tuple[np.ndarray, np.ndarray]:
     return ids, new
 
 
-def _columns(scan: Scan, numbers: np.ndarray) -> dict[str, np.ndarray]:
+def _scanned_columns(scan: Scan, numbers: np.ndarray) -> dict[str, np.ndarray]:
     """Convert a scan to columns, with the container numbers of this listing."""
     container = np.array(scan.container, np.int32)
     length = np.array(scan.length, np.int64)
@@ -118,7 +118,7 @@ def _columns(scan: Scan, numbers: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _old(known: pa.Table, name: str) -> np.ndarray | bool | None:
+def _earlier_column(known: pa.Table, name: str) -> np.ndarray | bool | None:
     """Return an earlier listing's column as it stands for removed images; its labels may be stored elsewhere."""
     if name == "removed":
         return True
@@ -133,7 +133,7 @@ def _merge(fresh: dict[str, np.ndarray], ids: np.ndarray, new: np.ndarray, known
         field = SCHEMA.field(name)
         column = np.empty(count, values.dtype)
         if known is not None:
-            column[: len(known)] = _old(known, name)
+            column[: len(known)] = _earlier_column(known, name)
         column[ids] = values
         columns[name] = pa.array(column, field.type, from_pandas=True)
     return pa.table(columns, schema=SCHEMA)

@@ -62,7 +62,7 @@ class Parquet:
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
-            raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files anew")
+            raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files again")
         return self.files.place(container)
 
 
@@ -108,7 +108,7 @@ def _scan_one(opened: Opened, number: int, container: str, place: str, scan: Sca
             )
         kind = schema.field(image).type
         path = f"{image}.path" if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None
-        for row, stored, value in _names(file, path, label):
+        for row, stored, value in _rows_without_images(file, path, label):
             scan.add(
                 f"{container}/{row}/{stored}" if stored else f"{container}/{row}",
                 container=number,
@@ -119,7 +119,9 @@ def _scan_one(opened: Opened, number: int, container: str, place: str, scan: Sca
             )
 
 
-def _names(file: pq.ParquetFile, path: str | None, label: str | None) -> Iterator[tuple[int, str | None, object]]:
+def _rows_without_images(
+    file: pq.ParquetFile, path: str | None, label: str | None
+) -> Iterator[tuple[int, str | None, object]]:
     """Yield (row, stored path, label) without reading images."""
     columns = [name for name in (path, label) if name]
     if not columns:
@@ -179,14 +181,14 @@ def _contents(file: pq.ParquetFile, wanted: list[int]) -> Iterator[Read]:
         stop = first + file.metadata.row_group(group).num_rows
         end = bisect_left(wanted, stop, lo=done)
         if end > done:
-            yield from _from_group(file, group, image, [row - first for row in wanted[done:end]])
+            yield from _group_contents(file, group, image, [row - first for row in wanted[done:end]])
         done = end
         first = stop
     if done < len(wanted):
         raise pa.ArrowInvalid(f"row {wanted[done]:,} is past the end of the file")
 
 
-def _from_group(file: pq.ParquetFile, group: int, image: str, wanted: list[int]) -> Iterator[Read]:
+def _group_contents(file: pq.ParquetFile, group: int, image: str, wanted: list[int]) -> Iterator[Read]:
     """Yield the image bytes of ascending rows of one row group, decoding no rows after the last."""
     is_struct = pa.types.is_struct(file.schema_arrow.field(image).type)
     columns = [f"{image}.bytes"] if is_struct else [image]
@@ -194,13 +196,13 @@ def _from_group(file: pq.ParquetFile, group: int, image: str, wanted: list[int])
     for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns, use_threads=False):
         column = batch.column(0).field("bytes") if is_struct else batch.column(0)
         while pending and pending[-1] < start + len(batch):
-            yield _bytes(column[pending.pop() - start])
+            yield _image_bytes(column[pending.pop() - start])
         start += len(batch)
         if not pending:
             return
 
 
-def _bytes(value: pa.Scalar) -> Read:
+def _image_bytes(value: pa.Scalar) -> Read:
     """Return an image's bytes from an Arrow value; a null (only a path was stored) is an empty image."""
     if not value.is_valid:
         return b""

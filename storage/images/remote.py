@@ -72,7 +72,7 @@ class Objects:
             options = {"block_size": _BLOCK, "cache_type": "background", "cache_options": {"maxblocks": 4}}
             file = system.open(place, "rb", **options)
         with file:
-            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_Raising(file))
+            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_RaisingOSErrors(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +102,16 @@ class RemoteFolder:
                 entries = system.find(self.root, detail=True)
         except OSError as error:
             raise errors.UsageError(f"cannot list {self.root}: {error.strerror or error}") from error
-        start = _start(system, self.root)
+        prefix = _prefix(system, self.root)
         for place, info in sorted(entries.items()):
-            _add(place.removeprefix(start), info, scan)
+            _add(place.removeprefix(prefix), info, scan)
         return scan
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
         """Yield contents in row order, with many concurrent requests."""
         columns = (rows[name].to_pylist() for name in ("key", "bytes", "mtime_ns", "removed"))
         wanted = enumerate(zip(*columns, strict=True))
-        return _ahead(
+        return _run_ahead(
             (index, partial(_content, self.place(key, None), size, stamp))
             for index, (key, size, stamp, removed) in wanted
             if not removed
@@ -119,7 +119,7 @@ class RemoteFolder:
 
     def place(self, key: str, container: str | None) -> str:
         if leaves_root(key):
-            raise errors.UsageError(f"the key {key!r} leaves {self.root}; list it anew")
+            raise errors.UsageError(f"the key {key!r} leaves {self.root}; list it again")
         return f"{self.root}/{key}"
 
 
@@ -148,9 +148,9 @@ def names(address: str) -> Iterator[str]:
     try:
         with _os_errors():
             system = filesystem(address)
-            start = _start(system, address)
+            prefix = _prefix(system, address)
             for folder, _, files in system.walk(address, on_error="raise"):
-                inside = (folder.rstrip("/") + "/").removeprefix(start)
+                inside = (folder.rstrip("/") + "/").removeprefix(prefix)
                 yield from (inside + name for name in sorted(files) if not _hidden(inside + name))
     except FileNotFoundError:
         raise errors.NotFound(f"no images at {address!r}: nothing is there") from None
@@ -163,13 +163,13 @@ def matching(root: str, pattern: str) -> list[str]:
     try:
         with _os_errors():
             system = filesystem(root)
-            start = _start(system, root)
-            return sorted(place.removeprefix(start) for place in system.glob(f"{root}/{pattern}"))
+            prefix = _prefix(system, root)
+            return sorted(place.removeprefix(prefix) for place in system.glob(f"{root}/{pattern}"))
     except OSError as error:
         raise errors.UsageError(f"cannot list {root}: {error.strerror or error}") from error
 
 
-def _start(system: Any, address: str) -> str:
+def _prefix(system: Any, address: str) -> str:
     """Return the prefix of the file system's own names under an address."""
     return str(system._strip_protocol(address)).rstrip("/") + "/"
 
@@ -216,7 +216,7 @@ def _content(place: str, size: int, stamp: int) -> Read:
     return content if (now, len(content)) == (stamp, size) else changed(place)
 
 
-def _ahead(tasks: Iterator[tuple[int, Callable[[], Read]]]) -> Iterator[tuple[int, Read]]:
+def _run_ahead(tasks: Iterator[tuple[int, Callable[[], Read]]]) -> Iterator[tuple[int, Read]]:
     """Run tasks in order in threads, at most two per thread in advance."""
     queue: deque[tuple[int, Future[Read]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch")
@@ -238,7 +238,7 @@ def _read_at(file: Any, length: int, offset: int) -> bytes:
         return bytes(file.read(length))
 
 
-class _Raising:
+class _RaisingOSErrors:
     """A file that turns any library's errors into OSErrors."""
 
     def __init__(self, file: Any) -> None:

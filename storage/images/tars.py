@@ -65,7 +65,7 @@ class Tars:
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
-            raise errors.UsageError(f"no tar is known for {key!r} in {self.uri}; list the tars anew")
+            raise errors.UsageError(f"no tar is known for {key!r} in {self.uri}; list the tars again")
         return self.files.place(container)
 
 

@@ -28,6 +28,7 @@ def stage_key(stage: str, code_version: int, inputs: Mapping[str, object], setti
 
     `inputs` are keys and fingerprints, `settings` the parameters; neither includes times, hosts or batch sizes.
     """
+    # "asked", and not "settings", as in every stored key.
     record = {"stage": stage, "code": code_version, "inputs": dict(inputs), "asked": dict(settings)}
     return hashlib.sha256(canonical(record)).hexdigest()[:32]
 

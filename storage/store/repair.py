@@ -14,7 +14,7 @@ from storage.store.places import COPY, HAPPENED, MANIFEST, Places
 from storage.store.records import sha256
 from storage.store.results import manifest_copy, read_result, recorded_files, render_happened
 from storage.store.store import Store
-from storage.store.verify import Damage, check_result, differs
+from storage.store.verify import Damage, check_result, describe_difference
 from storage.store.versions import numbers, parse_version, read_version, restore, run_names
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,11 @@ def _repair_copied(places: Places, stage: str, key: str, folder: Path) -> None:
     path, recorded = places.result(stage, key), recorded_files(places, stage, key)
     for name, expected in recorded.items():
         twin = name.removesuffix(COPY) if name.endswith(COPY) else f"{name}{COPY}"
-        if recorded.get(twin) != expected or not differs(path / name, expected) or differs(path / twin, expected):
+        if (
+            recorded.get(twin) != expected
+            or not describe_difference(path / name, expected)
+            or describe_difference(path / twin, expected)
+        ):
             continue
         _replace(path / name, (path / twin).read_bytes(), folder)
 

@@ -71,15 +71,15 @@ def check_result(places: Places, stage: str, key: str, digests: set[str]) -> lis
     read of it.
     """
     if not places.result(stage, key).is_dir():
-        return [_of_result(stage, key, "", "missing")]
+        return [_result_damage(stage, key, "", "missing")]
     damages = list(_compare(places, stage, key))
     try:
         digest = read_result(places, stage, key).digest
     except (Damaged, OSError) as error:
         kind = "damaged" if (places.result(stage, key) / MANIFEST).exists() else "missing"
-        return [*damages, _of_result(stage, key, MANIFEST, kind, str(error))]
+        return [*damages, _result_damage(stage, key, MANIFEST, kind, str(error))]
     damages += [
-        _of_result(stage, key, MANIFEST, "damaged", f"is {digest[:12]}…, a version names {other[:12]}…")
+        _result_damage(stage, key, MANIFEST, "damaged", f"is {digest[:12]}…, a version names {other[:12]}…")
         for other in sorted(digests - {digest})
     ]
     return damages
@@ -117,12 +117,14 @@ def _check_run(places: Places, run: str) -> tuple[list[Damage], list[Version]]:
             try:
                 version = parse_version(path.read_bytes(), run, number, places.relative(path))
             except FileNotFoundError:
-                damages.append(_of_version(places, path, run, number, "missing"))
+                damages.append(_version_damage(places, path, run, number, "missing"))
             except (Damaged, OSError) as error:
-                damages.append(_of_version(places, path, run, number, "damaged", str(error)))
+                damages.append(_version_damage(places, path, run, number, "damaged", str(error)))
             else:
                 if intact.setdefault(number, version) != version:
-                    damages.append(_of_version(places, path, run, number, "damaged", "differs from the version"))
+                    damages.append(
+                        _version_damage(places, path, run, number, "damaged", "describe_difference from the version")
+                    )
     damages += _broken_chain(places, run, intact)
     names = {path.name for number in known for path in (places.version(run, number), places.copy(run, number))}
     strays = sorted(path for path in places.run(run).iterdir() if path.name not in names)
@@ -134,7 +136,7 @@ def _broken_chain(places: Places, run: str, intact: dict[int, Version]) -> Itera
         before = intact.get(number - 1)
         if before is not None and version.previous != before.sha256:
             detail = f"does not follow version {number - 1}"
-            yield _of_version(places, places.version(run, number), run, number, "damaged", detail)
+            yield _version_damage(places, places.version(run, number), run, number, "damaged", detail)
 
 
 def _check_results(places: Places, wanted: dict[tuple[str, str], set[str]], progress: Progress) -> list[Damage]:
@@ -152,18 +154,18 @@ def _compare(places: Places, stage: str, key: str) -> Iterator[Damage]:
     folder, expected = places.result(stage, key), recorded_files(places, stage, key)
     entries = {name: entry for name, entry in survey(folder) if not entry.is_dir(follow_symlinks=False)}
     for name in sorted({*expected, HAPPENED} - set(entries)):
-        yield _of_result(stage, key, name, "missing")
+        yield _result_damage(stage, key, name, "missing")
     for name in sorted(set(entries) - {*expected, HAPPENED, MANIFEST}):
-        yield _of_result(stage, key, name, "unexpected")
+        yield _result_damage(stage, key, name, "unexpected")
     for name in sorted({*expected, HAPPENED} & set(entries)):
         is_file = entries[name].is_file(follow_symlinks=False)
-        detail = differs(folder / name, expected.get(name)) if is_file else "is not a regular file"
+        detail = describe_difference(folder / name, expected.get(name)) if is_file else "is not a regular file"
         if detail:
-            yield _of_result(stage, key, name, "damaged", detail)
+            yield _result_damage(stage, key, name, "damaged", detail)
 
 
-def differs(path: Path, expected: dict[str, Any] | None) -> str:
-    """Describe how a file differs from its record, or `happened.json` (None) from its own seal; empty if it doesn't."""
+def describe_difference(path: Path, expected: dict[str, Any] | None) -> str:
+    """Describe how a file describe_difference from its record, or `happened.json` (None) from its own seal; empty if it doesn't."""
     try:
         if expected is None:
             unseal(path.read_bytes(), HAPPENED)
@@ -201,12 +203,12 @@ def _children(path: Path, or_file: bool = False) -> list[Path]:
     return [path] if or_file else []
 
 
-def _of_result(stage: str, key: str, name: str, kind: str, detail: str = "") -> Damage:
+def _result_damage(stage: str, key: str, name: str, kind: str, detail: str = "") -> Damage:
     path = f"stages/{stage}/{key}" + (f"/{name}" if name else "")
     return Damage(path=path, kind=kind, detail=detail, stage=stage, key=key)
 
 
-def _of_version(places: Places, path: Path, run: str, number: int, kind: str, detail: str = "") -> Damage:
+def _version_damage(places: Places, path: Path, run: str, number: int, kind: str, detail: str = "") -> Damage:
     return Damage(path=places.relative(path), kind=kind, detail=detail, run=run, number=number)
 
 

@@ -251,11 +251,11 @@ def test_both_jpeg_decoders_give_the_same(
 ) -> None:
     data = saved(photo(203, 117).convert(mode), "JPEG", **options)
     calls: list[int] = []
-    turbo = decode._turbo
-    monkeypatch.setattr(decode, "_turbo", lambda data: (calls.append(1), turbo(data))[1])
+    turbo = decode._decode_by_turbo
+    monkeypatch.setattr(decode, "_decode_by_turbo", lambda data: (calls.append(1), turbo(data))[1])
     fast = pixels(data).astype(int)
     assert calls == [1]
-    monkeypatch.setattr(decode, "_turbo", lambda data: None)
+    monkeypatch.setattr(decode, "_decode_by_turbo", lambda data: None)
     assert np.abs(fast - pixels(data)).max() <= 2
     assert np.abs(fast - np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))).max() <= 2
 

@@ -83,7 +83,7 @@ def test_what_changed_or_is_gone_is_not_read_as_what_was_listed(bucket: str) -> 
     fsspec.filesystem("memory").rm(f"{bucket}/dog/dog4.jpg")
     failed = {table["key"][index].as_py(): data for index, data in sources.read(source, table) if data_is_error(data)}
     assert failed.keys() == {"cat/cat3.jpg", "dog/dog4.jpg"}
-    assert str(failed["cat/cat3.jpg"]).endswith("has changed since it was listed; run again to list it anew")
+    assert str(failed["cat/cat3.jpg"]).endswith("has changed since it was listed; run again to update the listing")
     assert str(failed["dog/dog4.jpg"]) == f"cannot read {bucket}/dog/dog4.jpg: No such file or directory"
     again = listing(source, table)
     assert [key for key, gone in zip(again["key"].to_pylist(), again["removed"].to_pylist(), strict=True) if gone] == [

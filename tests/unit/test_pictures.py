@@ -110,7 +110,7 @@ def test_what_is_no_picture_is_refused(picture: np.ndarray) -> None:
 
 
 def test_mutant_a_lossy_deepest_level_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_webp", lambda quality: "Q=90")
+    monkeypatch.setattr(pictures, "_webp_options", lambda quality: "Q=90")
     with pytest.raises(AssertionError):
         test_deepest_level_of_a_pyramid_is_the_picture(tmp_path)
 
