@@ -1,4 +1,4 @@
-"""Everything that touches a disk or a network: images in, models in, stage results out."""
+"""Read images and models, write and read stage results: everything that touches a disk or a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Run", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the reading interface when it is asked for: it brings pyarrow, and help texts need none."""
+    """Import the reading interface on first use: it loads pyarrow, which help texts do not need."""
     if name not in __all__:
         raise AttributeError(f"module 'storage' has no attribute {name!r}")
     from storage import run

@@ -1,32 +1,32 @@
-"""Everything that can go wrong, as one tree.
+"""The errors of actlas, as one tree.
 
     ActlasError                  exit code 1
     ├── UsageError           2   the command or the configuration is wrong
     ├── NotFound             4   no such run, version, unit or image
     ├── StoreError
-    │   ├── Damaged              bytes are not what the manifest says
-    │   ├── Incomplete           a stage that is needed isn't there
-    │   ├── Locked               somebody else is writing
+    │   ├── Damaged              bytes differ from the manifest
+    │   ├── Incomplete           a stage result that is needed is missing
+    │   ├── Locked               another process holds the lock
     │   ├── Unsupported          the system or file system lacks flock or hard links
     │   └── NoSpace              the disk is full
     ├── ImageError
-    │   ├── Rejected             what the image *is*: recorded once, never tried again
-    │   └── Unreadable           what may pass (time-out, I/O error): tried again
-    │       └── Changed          the file is not the one that was listed: only another run helps
+    │   ├── Rejected             the image itself is unusable: recorded once, never retried
+    │   └── Unreadable           a transient failure (time-out, I/O error): retried
+    │       └── Changed          the file has changed since it was listed: only another run helps
     └── ModelError
         ├── UnknownLayer     4
         ├── AmbiguousAxes    2   needs --axes
         └── BadWeights
 
-Every message is one line that names the thing, the value and what would do. All of them survive pickling, since tasks
-raise them in other processes.
+Every message is one line that names the thing, the value and the remedy. All errors survive pickling, since tasks raise
+them in other processes.
 """
 
 from __future__ import annotations
 
 
 class ActlasError(Exception):
-    """Something a person can act on; the command line prints the message and leaves with `exit_code`."""
+    """An error that the user can act on; the command line prints its message and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -38,21 +38,21 @@ class UsageError(ActlasError):
 
 
 class NotFound(ActlasError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
     exit_code = 4
 
 
 class StoreError(ActlasError):
-    """The store can't do what was asked."""
+    """The store can't carry out a request."""
 
 
 class Damaged(StoreError):
-    """Bytes on the disk are not those that were committed."""
+    """Bytes on disk differ from those that were committed."""
 
 
 class Incomplete(StoreError):
-    """A stage result that is needed isn't there."""
+    """A stage result that is needed is missing."""
 
 
 class Locked(StoreError):
@@ -64,7 +64,7 @@ class Unsupported(StoreError):
 
 
 class NoSpace(StoreError):
-    """The disk is full: `needed` bytes at least, `free` bytes left."""
+    """The disk is full: at least `needed` bytes are needed, `free` are left."""
 
     def __init__(self, path: str, needed: int, free: int) -> None:
         super().__init__(path, needed, free)
@@ -82,7 +82,7 @@ class ImageError(ActlasError):
 
 
 class Rejected(ImageError):
-    """The image itself is unusable: `reason` from a fixed list, `detail` for people."""
+    """The image itself is unusable: `reason` from a fixed list, `detail` in words."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -93,15 +93,15 @@ class Rejected(ImageError):
 
 
 class Unreadable(ImageError):
-    """Reading failed in a way that may pass; the attempt fails and is tried again."""
+    """Reading failed, perhaps transiently; the attempt fails and is retried."""
 
 
 class Changed(Unreadable):
-    """The file is not the one that was listed: no further attempt of this run can read it."""
+    """The file has changed since it was listed; no retry in this run can read it."""
 
 
 class ModelError(ActlasError):
-    """A model can't be loaded or read as asked."""
+    """A model can't be loaded or used as requested."""
 
 
 class UnknownLayer(ModelError):
@@ -111,10 +111,10 @@ class UnknownLayer(ModelError):
 
 
 class AmbiguousAxes(ModelError):
-    """The probe can't tell which axis is which; `--axes` says it."""
+    """The probe can't tell which axis is which; `--axes` specifies it."""
 
     exit_code = 2
 
 
 class BadWeights(ModelError):
-    """The weights file isn't what it should be, or doesn't fit the model."""
+    """The weights file is invalid or doesn't fit the model."""

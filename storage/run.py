@@ -1,4 +1,4 @@
-"""Read a published run: resolve its version once, then answer from that version only."""
+"""Read a published run: resolve its version once, then read from that version only."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 
 from atlas.arrays import CellClasses, Float, Int
 from storage.artefacts import cells as cell_arrays
+from storage.artefacts import images as image_tables
+from storage.artefacts import patches as patch_tables
 from storage.artefacts import tables
 from storage.artefacts.cells import CellFacts, RunCells
 from storage.errors import Incomplete, NotFound
-from storage.kept import Kept
+from storage.memory_cache import MemoryCache
 from storage.store.results import Result
 from storage.store.store import Store
 from storage.store.versions import Version
@@ -29,23 +31,20 @@ if TYPE_CHECKING:
     from storage.artefacts.patch_gradients import PatchGradients
     from storage.artefacts.receptive_fields import Field
 
-NAMES = ("image_id", "key", "container", "removed")
-SIDES = ("left", "top", "right", "bottom")
 ALWAYS = (
     *("listing", "labels", "model", "images", "collect", "field", "patches"),
     *("layout", "moment", "cells", "members", "icons", "tiles"),
 )
 """Stages that every run has unless it stopped before; any other is made by `--with` alone."""
-BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
-KEPT = 512 << 20
-"""Bytes that a run keeps in memory for the next question."""
+CACHE_BYTES = 512 << 20
+"""Limit of a run's memory cache."""
 
 
 def open_run(store: str | os.PathLike[str], name: str) -> Run:
     """Open the current version of a run, or with `NAME@VERSION` an older one.
 
-    Raises NotFound naming the runs there are.
+    Raises NotFound, naming the runs that exist.
     """
     opened = open_store(store)
     run, _, number = name.partition("@")
@@ -55,17 +54,17 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 
 
 def open_store(store: str | os.PathLike[str]) -> Store:
-    """Open a store to read from. Raises NotFound where there is none."""
+    """Open a store for reading. Raises NotFound if it does not exist."""
     if not Path(store).is_dir():
-        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` makes one")
+        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` creates one")
     return Store(Path(store))
 
 
 class Run:
-    """One version of a run. Arrow tables for images and patches, numpy for the rest; tables are read by need."""
+    """One version of a run: Arrow tables for images and patches, numpy for the rest, all read on demand."""
 
     def __init__(self, store: Store, version: Version) -> None:
-        self.store, self.version, self.kept = store, version, Kept(KEPT)
+        self.store, self.version, self.cache = store, version, MemoryCache(CACHE_BYTES)
         self._by_place: dict[tuple[str, str | None, int | None], list[Any]] = {}
         self._opened: dict[tuple[str, str | None, int | None], list[Result]] = {}
         for entry in version.stages:
@@ -81,7 +80,7 @@ class Run:
 
     @property
     def layers(self) -> list[str]:
-        """The run's layers, in the order they were asked for."""
+        """The run's layers, in the order given to the run."""
         return list(self.version.about["layers"])
 
     @property
@@ -95,9 +94,9 @@ class Run:
         return record
 
     def results(self, stage: str, layer: str | None = None, grid: int | None = None) -> list[Result]:
-        """Return the stage's results at this place, in the order of their shards.
+        """Return the stage's results for a layer and grid, in the order of their shards.
 
-        Raises NotFound for a layer or grid the run does not have, Incomplete for a stage it stopped before.
+        Raises NotFound for a layer or grid the run does not have, Incomplete for a stage it did not reach.
         """
         place = (stage, layer, grid)
         if place not in self._by_place:
@@ -115,66 +114,36 @@ class Run:
     # Images
 
     def images(self, image_ids: Sequence[int] | None = None) -> pa.Table:
-        """Return image_id, key, path, label, width, height, reason (null if used) of the images of the run.
+        """Return image_id, key, path, label, width, height, reason (null if used) of the run's images.
 
-        `path` opens as it is given; inside tars and Parquet it is the container's. Sizes are null for rejected images.
+        `path` can be opened as it is; for tars and Parquet it is the container's. Rejected images have null sizes.
         """
-        listed = self._rows("listing", "images.parquet", image_ids, NAMES)
-        listed = listed.slice(0, self.version.about["ids"]) if image_ids is None else listed
-        labels = self._rows("labels", "labels.parquet", image_ids).slice(0, len(listed))
-        table = self._placed(listed, labels).filter(pc.invert(listed["removed"]))
-        return self._with_facts(table, image_ids)
+        listed, table = self._images(image_ids)
+        table = table.filter(pc.invert(listed["removed"]))
+        return image_tables.with_facts(table, self.results("images"), image_ids) if self.has("images") else table
 
     def rejects(self) -> pa.Table:
-        """Return the images that could not be used: image_id, path, reason, detail."""
-        facts = pa.concat_tables(
-            tables.read_table(part.file("images.parquet")).filter(pc.is_valid(pc.field("reason")))
-            for part in self.results("images")
-        ).sort_by("image_id")
-        found = self.images(facts["image_id"].to_pylist()) if len(facts) else self.images().slice(0, 0)
-        rows = pa.table({"image_id": facts["image_id"], "path": found["path"]})
+        """Return the rejected images: image_id, path, reason, detail."""
+        facts = image_tables.read_rejects(self.results("images"))
+        images = self.images(facts["image_id"].to_pylist()) if len(facts) else self.images().slice(0, 0)
+        rows = pa.table({"image_id": facts["image_id"], "path": images["path"]})
         return rows.append_column("reason", facts["reason"]).append_column("detail", facts["detail"])
-
-    def _rows(
-        self, stage: str, file: str, image_ids: Sequence[int] | None, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        path = self.result(stage).file(file)
-        if image_ids is None:
-            return tables.read_table(path, columns)
-        return tables.read_sorted(path, "image_id", list(image_ids), columns)
-
-    def _paths(self, listed: pa.Table) -> list[str]:
-        root = str(self.version.about["root"])
-        if self.version.about["kind"] == "folder":
-            return [os.path.join(root, key) for key in listed["key"].to_pylist()]
-        names = self.version.about["containers"]
-        return [os.path.join(root, names[number]) for number in listed["container"].to_pylist()]
-
-    def _with_facts(self, table: pa.Table, image_ids: Sequence[int] | None) -> pa.Table:
-        columns = ["image_id", "width", "height", "reason"]
-        if not self.has("images"):
-            return table
-        wanted = None if image_ids is None else set(image_ids)
-        parts = []
-        for part in self.results("images"):
-            facts = tables.read_table(part.file("images.parquet"), columns=columns)
-            if wanted is not None:
-                facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(wanted), pa.int64())))
-            parts.append(facts)
-        facts = pa.concat_tables(parts)
-        return table.join(facts, "image_id", join_type="left outer").sort_by("image_id")
 
     @functools.cached_property
     def labels(self) -> tuple[list[str | None], Int]:
-        """The labels there are, None last, and which of them each image has, by its id."""
-        table = tables.read_table(self.result("labels").file("labels.parquet"), ["label"])
-        found = table["label"].combine_chunks().dictionary_encode()
-        names = found.dictionary.to_pylist()
-        return [*names, None], pc.fill_null(found.indices, len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
+        """The distinct labels, None last, and the index of each image's label, by image_id."""
+        return image_tables.read_labels(self.result("labels"))
 
     def listing(self, image_ids: Sequence[int]) -> pa.Table:
         """Return the listing's rows of these images, from which a source reads them."""
-        return self._rows("listing", "images.parquet", sorted(image_ids))
+        return image_tables.read_rows(self.result("listing"), "images.parquet", sorted(image_ids))
+
+    def _images(self, image_ids: Sequence[int] | None) -> tuple[pa.Table, pa.Table]:
+        """Return the listed names of these images, or of all, and a table of their paths and labels."""
+        listed = image_tables.read_rows(self.result("listing"), "images.parquet", image_ids, image_tables.NAMES)
+        listed = listed.slice(0, self.version.about["ids"]) if image_ids is None else listed
+        labels = image_tables.read_rows(self.result("labels"), "labels.parquet", image_ids).slice(0, len(listed))
+        return listed, image_tables.with_paths(listed, labels, self.version.about)
 
     # Units
 
@@ -186,38 +155,22 @@ class Run:
         """
         rows = self._of_unit(layer, unit, "patches.parquet")
         rows = rows.filter(pc.and_(pc.equal(rows["sign"], sign), pc.less(rows["rank"], k)))
-        ids = rows["image_id"].to_pylist()
-        place = {}
-        if ids:
-            listed = self._named(sorted(set(ids)))
-            place = {row["image_id"]: row for row in listed.to_pylist()}
-        columns = {
-            "layer": pa.array([layer] * len(rows), pa.large_string()),
-            "unit": rows["unit"],
-            "sign": rows["sign"],
-            "rank": rows["rank"],
-            "value": rows["value"],
-            "image_id": rows["image_id"],
-            "path": pa.array([place[i]["path"] for i in ids], pa.large_string()),
-            "label": pa.array([place[i]["label"] for i in ids], pa.large_string()),
-            "y": rows["y"],
-            "x": rows["x"],
-        }
-        return pa.table(columns | {kind: _boxes(rows, kind) for kind in ("reach", "focus")})
+        image_ids = sorted(set(rows["image_id"].to_pylist()))
+        return patch_tables.with_images(rows, layer, self._images(image_ids)[1])
 
     def thumbnails(self, layer: str, unit: int, sign: str = "positive") -> list[bytes]:
-        """Return the stored pictures (JPEG) of a unit's best patches, best first."""
+        """Return the stored thumbnails (JPEG) of a unit's strongest patches, best first."""
         rows = self._of_unit(layer, unit, "thumbnails.parquet")
         pictures: list[bytes] = rows.filter(pc.equal(rows["sign"], sign))["picture"].to_pylist()
         return pictures
 
     def unit(self, layer: str, unit: int) -> dict[str, Any]:
-        """Return what was counted of a unit: its extremes and how many images share them, values that are not finite."""
+        """Return a unit's counts: its extremes, how many images share them, and its non-finite values."""
         record: dict[str, Any] = self._of_unit(layer, unit, "units.parquet").to_pylist()[0]
         return record
 
     def gradients(self, layer: str, unit: int) -> PatchGradients:
-        """Return pictures of what drives a unit in its strongest patches; made by `--with gradients`."""
+        """Return pictures of the gradients of a unit's strongest patches (from `--with gradients`)."""
         from storage.artefacts import patch_gradients
 
         result = self.result("gradients", layer)
@@ -225,25 +178,16 @@ class Run:
         return patch_gradients.read(result, unit)
 
     def gallery(self, layer: str) -> Gallery:
-        """Return a picture of every unit of a layer, with what it reaches; made by `--with gallery`."""
+        """Return a picture of every unit of a layer, with the activation it reaches (from `--with gallery`)."""
         from storage.artefacts import galleries
 
         return galleries.read(self.result("gallery", layer))
 
     def field(self, layer: str) -> Field:
         """Return the layer's receptive field."""
-        from storage.artefacts import receptive_fields as on_disk
+        from storage.artefacts import receptive_fields
 
-        return on_disk.read(self.result("field", layer).path)
-
-    def _named(self, image_ids: list[int]) -> pa.Table:
-        listed = self._rows("listing", "images.parquet", image_ids, NAMES)
-        return self._placed(listed, self._rows("labels", "labels.parquet", image_ids))
-
-    def _placed(self, listed: pa.Table, labels: pa.Table) -> pa.Table:
-        """Return image_id, key, path and label; both tables have the same images in the same order."""
-        paths = pa.array(self._paths(listed), pa.large_string())
-        return listed.select(["image_id", "key"]).append_column("path", paths).append_column("label", labels["label"])
+        return receptive_fields.read(self.result("field", layer).path)
 
     def _of_unit(self, layer: str, unit: int, file: str, stage: str = "patches") -> pa.Table:
         result = self.result(stage, layer)
@@ -259,82 +203,82 @@ class Run:
     # Layers
 
     def samples(self, layer: str) -> Samples:
-        """Return the layer's samples: activations `n c`, image_id, y, x; rejected images are left out."""
+        """Return the layer's samples: activations `n c`, image_id, y, x; rejected images are excluded."""
         from storage.artefacts import samples as sample_arrays
 
         return sample_arrays.read_samples(self.results("collect", layer))
 
     def samples_by_shard(self, layer: str) -> Iterator[Samples]:
-        """Yield the layer's samples a shard at a time."""
+        """Yield the layer's samples, one shard at a time."""
         from storage.artefacts import samples as sample_arrays
 
-        return sample_arrays.read_each(self.results("collect", layer))
+        return sample_arrays.read_by_shard(self.results("collect", layer))
 
     def sample_counts(self, layer: str) -> dict[str, int | None]:
-        """Return how many samples are `used`, and how many `not_finite` and so left out (None if nobody counted)."""
+        """Return how many samples are `used` and how many `not_finite`, hence excluded (None if they were not counted)."""
         from storage.artefacts import samples as sample_arrays
 
-        return sample_arrays.total(self.results("collect", layer))
+        return sample_arrays.total_counts(self.results("collect", layer))
 
     def layout(self, layer: str) -> Float:
-        """Return where each sample lies, `n 2` (x, y) in the unit square."""
+        """Return the position of each sample in the unit square, `n 2` (x, y)."""
         from storage.artefacts import arrays
 
         return np.asarray(arrays.read_array(self.result("layout", layer).file("layout.zarr"), "points"))
 
     def layout_record(self, layer: str) -> dict[str, Any]:
-        """Return what is known of the layout: method, trustworthiness, number of anchors, notes in words."""
+        """Return the layout's record: method, trustworthiness, number of anchors, notes."""
         record: dict[str, Any] = json.loads(self.result("layout", layer).file("layout.json").read_text())
         return record
 
     def cells(self, layer: str, grid: int) -> RunCells:
-        """Return the cells of a grid, with icons and classes where the run has them."""
+        """Return the cells of a grid, with icons and classes if the run has them."""
         facts = self._read_cells(layer, grid)
         icons = cell_arrays.pictures(self._optional("icons", layer, grid), len(facts.row))
         return RunCells(**cell_arrays.columns(facts), icon=icons)
 
     def cell_facts(self, layer: str, grid: int) -> CellFacts:
-        """Return the same without the pictures; kept for the next question, so its arrays can't be written to."""
+        """Return the cells without their icons; they are cached, so the arrays are read-only."""
 
-        def make() -> CellFacts:
+        def compute() -> CellFacts:
             facts = self._read_cells(layer, grid)
             for column in cell_arrays.columns(facts).values():
                 if isinstance(column, np.ndarray):
                     column.setflags(write=False)
             return facts
 
-        return self.kept.get(("cells", layer, grid), make, lambda facts: facts.nbytes)
+        return self.cache.get(("cells", layer, grid), compute, lambda facts: facts.nbytes)
 
     def _read_cells(self, layer: str, grid: int) -> CellFacts:
-        made = self.result("cells", layer, grid)
+        cells = self.result("cells", layer, grid)
         icons, classes = (self._optional(stage, layer, grid) for stage in ("icons", "attribution"))
-        return cell_arrays.read(grid, made, icons, classes, lambda: self.results("collect", layer))
+        return cell_arrays.read(grid, cells, icons, classes, lambda: self.results("collect", layer))
 
     def _optional(self, stage: str, layer: str, grid: int) -> Result | None:
         return self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
 
     def attribution(self, layer: str, grid: int) -> CellClasses:
-        """Return what each cell speaks for: its mean attribution to every class; made by `--with attribution`."""
+        """Return each cell's mean attribution to every class (from `--with attribution`)."""
         return cell_arrays.attribution(self.result("attribution", layer, grid))
 
     def influence(self, layer: str, unit: int) -> pa.Table:
-        """Return the units of the next layer that a unit excites and inhibits most; made by `--with influence`.
+        """Return the units of the next layer that a unit excites and inhibits most (from `--with influence`).
 
         Columns unit, later_layer, later_unit, effect, rank, influence, agreement, patches.
         """
         return self._of_unit(layer, unit, "influence.parquet", "influence")
 
     def members(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
-        """Return the cell's drawn members: sample, image_id, y, x, boxes and picture (JPEG)."""
-        return self._members(layer, grid, row, col, leave=())
+        """Return the members drawn from a cell: sample, image_id, y, x, boxes and picture (JPEG)."""
+        return self._members(layer, grid, row, col, omit=())
 
     def member_facts(self, layer: str, grid: int, row: int, col: int) -> pa.Table:
-        """Return the same without the pictures."""
-        return self._members(layer, grid, row, col, leave=("picture",))
+        """Return the members drawn from a cell without their pictures."""
+        return self._members(layer, grid, row, col, omit=("picture",))
 
-    def _members(self, layer: str, grid: int, row: int, col: int, leave: Sequence[str]) -> pa.Table:
+    def _members(self, layer: str, grid: int, row: int, col: int, omit: Sequence[str]) -> pa.Table:
         path = self.result("members", layer, grid).file("members.parquet")
-        columns = [name for name in tables.names(path) if name not in leave]
+        columns = [name for name in tables.names(path) if name not in omit]
         return tables.read_sorted(path, "row", [row], columns).filter(pc.field("col") == col)
 
     def overview(self, layer: str, grid: int) -> Path:
@@ -350,14 +294,9 @@ class Run:
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
         if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):
             return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
-        again = (
+        remedy = (
             f"run it again with --with {stage}"
             if stage not in ALWAYS
             else "it stopped before; run it again without --until"
         )
-        return Incomplete(f"{self.name}@{self.number} has no {stage} yet: {again}")
-
-
-def _boxes(rows: pa.Table, kind: str) -> pa.Array:
-    columns = [rows[f"{kind}_{side}"].combine_chunks() for side in SIDES]
-    return pa.StructArray.from_arrays(columns, fields=list(BOX))
+        return Incomplete(f"{self.name}@{self.number} has no {stage} yet: {remedy}")

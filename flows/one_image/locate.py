@@ -38,10 +38,10 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
     units, height, width = activation.shape
     cells = run.cell_facts(layer, grid)
 
-    def make() -> locating.Plan:
+    def compute() -> locating.Plan:
         return locating.plan((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
 
-    plan = run.kept.get(("plan", layer), make, lambda made: made.nbytes)
+    plan = run.cache.get(("plan", layer), compute, lambda plan: plan.nbytes)
     points = locating.locate(plan, activation.reshape(units, -1).T)
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     positions = []

@@ -48,7 +48,7 @@ def _samples(store: Store, summary: Summary) -> list[dict[str, Any]]:
     for outcome in summary.outcomes:
         if outcome.output.stage == "collect":
             by_layer.setdefault(str(outcome.output.layer), []).append(store.get("collect", outcome.output.key))
-    return [{"layer": layer} | samples.total(results) for layer, results in by_layer.items()]
+    return [{"layer": layer} | samples.total_counts(results) for layer, results in by_layer.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,4 +82,4 @@ def _joined(run: Run, stage: str, file: str, places: list[tuple[str, int | None]
             part = part.add_column(0, "layer", pa.array([layer] * len(part), pa.large_string()))
         parts.append(part)
     joined = pa.concat_tables(parts)
-    return cells.renamed(joined) if stage == "cells" else joined
+    return cells.rename_stored(joined) if stage == "cells" else joined

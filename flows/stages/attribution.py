@@ -37,7 +37,7 @@ FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sampl
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Attribute the samples of the grids named, all of one layer."""
     config, layer = RunConfig(**task.how["config"]), str(task.outputs[0].layer)
-    samples = sample_arrays.read_places(list(sample_arrays.results(store, "collect", task.reads["collect"])))
+    samples = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", task.reads["collect"])))
     places = [_places(store, task.reads["cells"][str(output.grid)]) for output in task.outputs]
     drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]

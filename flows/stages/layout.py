@@ -52,7 +52,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
 
 def _why_none(collected: list[Result]) -> str:
     """Say why a layer has no samples to lay out."""
-    left_out = sample_arrays.total(collected)["not_finite"]
+    left_out = sample_arrays.total_counts(collected)["not_finite"]
     if left_out == 0:
         return "no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
     many = "" if left_out is None else f"{left_out} "
@@ -97,7 +97,7 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
     """Return where the samples lay in the earlier layout, `n 2` with NaN for new ones; None if it knows too few."""
     if frame is None:
         return None
-    before = sample_arrays.read_places(list(sample_arrays.results(store, "collect", frame["collect"])))
+    before = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", frame["collect"])))
     keys = listing.key_hashes(store, frame["listing"], before["image_id"])
     rows, old = pairing.shared(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
     if len(rows) < FEWEST:

@@ -1,1 +1,1 @@
-"""What stages write and readers read: one file per kind of array, table or picture."""
+"""Read and write the files of stage results: one module per kind of array, table or picture."""

@@ -1,8 +1,8 @@
-"""Groups of numpy arrays on disk: Zarr 3, with the same bytes for the same values, and checked when read.
+"""Groups of numpy arrays on disk: Zarr 3, with equal bytes for equal values, verified when read.
 
-Zarr reads a lost chunk as zeros and checks no metadata. So every chunk carries a CRC-32C and is written even where it
-is all zeros, the group's attributes hold the SHA-256 of each array's metadata, and a reader counts the chunk files
-before it believes a zero.
+Zarr reads a missing chunk as zeros and does not check metadata. So every chunk carries a CRC-32C and is written even
+if it is all zeros, the group's attributes hold the SHA-256 of each array's metadata, and a reader first checks that no
+chunk file is missing.
 """
 
 from __future__ import annotations
@@ -24,65 +24,65 @@ from zarr.storage import LocalStore, MemoryStore
 
 from storage.errors import Damaged
 from storage.store import disk
-from storage.store.damage import any_error_is_damage
+from storage.store.damage import errors_as_damage
 from storage.store.records import canonical, sha256
 
 Array = NDArray[Any]
 
 METADATA = "zarr.json"
 SHARD_CHUNKS = 64
-"""Chunks in one file, so that arrays are few files and rows can still be read by themselves."""
+"""Chunks per file: few files, while rows can still be read individually."""
 
 CODECS = frozenset({"bytes", "zstd", "crc32c", "sharding_indexed"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 def write_group(path: Path, arrays: Mapping[str, Array], chunk_rows: int = 1024) -> None:
-    """Write arrays as a new group; chunks are `chunk_rows` rows of the first axis and whole in the others.
+    """Write arrays as a new group; a chunk spans `chunk_rows` rows of the first axis and all of the others.
 
-    Numbers and booleans only: strings live in Parquet. Equal arrays give equal bytes, whatever their memory order.
+    Numbers and booleans only: strings go into Parquet. Equal arrays give equal bytes, whatever their memory order.
     """
     for name, array in arrays.items():
         _check_writable(path, name, array)
-    held: dict[str, Buffer] = {}
-    group = zarr.create_group(MemoryStore(held), zarr_format=3)
+    buffers: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(buffers), zarr_format=3)
     disk.make_folder(path)
     for name in sorted(arrays):
-        _write_array(path, group, held, name, np.asarray(arrays[name]), chunk_rows)
-    hashes = {name: sha256(_bytes(held[f"{name}/{METADATA}"])) for name in sorted(arrays)}
+        _write_array(path, group, buffers, name, np.asarray(arrays[name]), chunk_rows)
+    hashes = {name: sha256(_bytes(buffers[f"{name}/{METADATA}"])) for name in sorted(arrays)}
     group.attrs.update({"arrays": hashes, "sha256": sha256(canonical(hashes))})
-    _flush(path, held, METADATA)
+    _flush(path, buffers, METADATA)
 
 
 def read_group(path: Path) -> dict[str, Array]:
-    """Read all arrays of a group. Raises Damaged, naming the array, if a single byte isn't what was written."""
-    return {name: read_array(path, name) for name in _listed(path)}
+    """Read all arrays of a group. Raises Damaged, naming the array, if a single byte has changed."""
+    return {name: read_array(path, name) for name in _read_index(path)}
 
 
 def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Array:
     """Read one array, or only `rows` of it (a slice, or indices in any order), in that order.
 
-    Raises Damaged for lost or changed bytes, LookupError for an array that the group hasn't, IndexError for a row.
+    Raises Damaged for missing or changed bytes, LookupError for an unknown array, IndexError for a row out of range.
     """
-    listed = _listed(path)
+    listed = _read_index(path)
     if name not in listed:
         raise LookupError(f"{path} has no array {name!r}; it has {', '.join(listed) or 'none'}")
     shape = _check_complete(path, name, listed[name])
     if rows is not None and not isinstance(rows, slice):
         rows = _checked_rows(path, name, rows, shape)
-    with any_error_is_damage(path / name):
+    with errors_as_damage(path / name):
         array = zarr.open_array(LocalStore(path / name, read_only=True), mode="r", zarr_format=3)
         return np.asarray(array[...] if rows is None else array.oindex[rows])
 
 
 def _write_array(
-    path: Path, group: zarr.Group, held: dict[str, Buffer], name: str, data: Array, chunk_rows: int
+    path: Path, group: zarr.Group, buffers: dict[str, Buffer], name: str, data: Array, chunk_rows: int
 ) -> None:
-    """Write one array, one chunk file after the other, so that no more than one is held in its packed form."""
+    """Write an array one chunk file at a time, so that only one is in memory in compressed form."""
     chunk = tuple(max(1, size) for size in data.shape)
     chunk = (min(chunk[0], chunk_rows), *chunk[1:]) if chunk else chunk
-    many = min(SHARD_CHUNKS, math.ceil(data.shape[0] / chunk[0])) if chunk else 1
-    shard = (chunk[0] * many, *chunk[1:]) if many > 1 else None
+    chunks = min(SHARD_CHUNKS, math.ceil(data.shape[0] / chunk[0])) if chunk else 1
+    shard = (chunk[0] * chunks, *chunk[1:]) if chunks > 1 else None
     array = group.create_array(
         name,
         shape=data.shape,
@@ -96,23 +96,23 @@ def _write_array(
     disk.make_folder(path / name)
     if data.ndim == 0:
         array[...] = data
-        _flush(path, held, f"{name}/c")
+        _flush(path, buffers, f"{name}/c")
         return
     step = (shard or chunk)[0]
     for start in range(0, data.shape[0], step):
         array[start : start + step] = data[start : start + step]
-        _flush(path, held, f"{name}/c/")
+        _flush(path, buffers, f"{name}/c/")
 
 
-def _flush(path: Path, held: dict[str, Buffer], prefix: str) -> None:
-    """Write out what Zarr has made: chunk files under `prefix`, or with METADATA every array's and the group's own."""
-    keys = [key for key in held if (key.endswith(METADATA) if prefix == METADATA else key.startswith(prefix))]
+def _flush(path: Path, buffers: dict[str, Buffer], prefix: str) -> None:
+    """Move Zarr's buffers to disk: chunk files under `prefix`, or with METADATA all metadata files."""
+    keys = [key for key in buffers if (key.endswith(METADATA) if prefix == METADATA else key.startswith(prefix))]
     for key in sorted(keys):
         target = path / key
         for folder in reversed([parent for parent in target.parents if parent.is_relative_to(path)]):
             if not folder.is_dir():
                 disk.make_folder(folder)
-        disk.write_file(target, _bytes(held.pop(key)))
+        disk.write_file(target, _bytes(buffers.pop(key)))
 
 
 def _bytes(buffer: Buffer) -> bytes:
@@ -121,14 +121,16 @@ def _bytes(buffer: Buffer) -> bytes:
 
 def _check_writable(path: Path, name: str, array: Array) -> None:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"array name {name!r} in {path.name} won't do: small letters, digits and _, a letter first")
+        raise ValueError(
+            f"array name {name!r} in {path.name} is invalid: use lower-case letters, digits and _, a letter first"
+        )
     if np.asarray(array).dtype.kind not in "biuf":
         raise TypeError(f"array {name!r} in {path.name} has dtype {np.asarray(array).dtype}; numbers and booleans only")
 
 
-def _listed(path: Path) -> dict[str, str]:
-    """Read the group's list of arrays with the hashes of their metadata. Raises Damaged."""
-    with any_error_is_damage(path / METADATA):
+def _read_index(path: Path) -> dict[str, str]:
+    """Read the group's array names with the hashes of their metadata. Raises Damaged."""
+    with errors_as_damage(path / METADATA):
         attributes = json.loads((path / METADATA).read_bytes())["attributes"]
         hashes = dict(attributes["arrays"])
         if sha256(canonical(hashes)) != attributes["sha256"] or not all(map(_NAME.fullmatch, hashes)):
@@ -137,15 +139,15 @@ def _listed(path: Path) -> dict[str, str]:
 
 
 def _check_complete(path: Path, name: str, expected: str) -> tuple[int, ...]:
-    """See that metadata is what was written, uses no foreign codec, and that no chunk file is missing; return the shape."""
-    with any_error_is_damage(path / name / METADATA):
+    """Check an array's metadata hash, codecs and chunk files; return its shape."""
+    with errors_as_damage(path / name / METADATA):
         data = (path / name / METADATA).read_bytes()
         if sha256(data) != expected:
-            raise ValueError("its bytes are not those that were written")
+            raise ValueError("its bytes have changed")
         record = json.loads(data)
         foreign = set(_codecs(record["codecs"])) - CODECS
         if record["zarr_format"] != 3 or foreign:
-            raise ValueError(f"format {record['zarr_format']} with codecs {sorted(foreign)} isn't read here")
+            raise ValueError(f"format {record['zarr_format']} with codecs {sorted(foreign)} is not supported")
         shape = tuple(record["shape"])
         chunk = record["chunk_grid"]["configuration"]["chunk_shape"]
     counts = [range(math.ceil(size / part)) for size, part in zip(shape, chunk, strict=True)]
@@ -167,8 +169,8 @@ def _checked_rows(path: Path, name: str, rows: Array, shape: tuple[int, ...]) ->
     rows = np.asarray(rows)
     if rows.dtype.kind not in "iu" or rows.ndim != 1:
         raise IndexError(
-            f"rows of {path}/{name} are asked for by {rows.dtype} {rows.shape}; one axis of integers is needed"
+            f"rows of {path}/{name} were requested by {rows.dtype} {rows.shape}; one axis of integers is needed"
         )
     if len(rows) and not (rows.min() >= 0 and rows.max() < shape[0]):
-        raise IndexError(f"rows {rows.min()} to {rows.max()} of {path}/{name} were asked for; it has {shape[0]}")
+        raise IndexError(f"rows {rows.min()} to {rows.max()} of {path}/{name} were requested; it has {shape[0]}")
     return rows

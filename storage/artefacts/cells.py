@@ -1,4 +1,4 @@
-"""The cells of a run: their averages, and what it may know beside them (the fidelity of icons, classes)."""
+"""The cells of a grid: their averages, and if the run has them the fidelity of icons and the classes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from storage.store.results import Result
 
 Columns = dict[str, np.ndarray]
 STORED = {"coherence": "spread"}
-"""Columns of cells that the store holds under another name, until its next format."""
+"""Columns stored under another name until the store's next format."""
 AVERAGES = ("row", "col", "count", "mean", "coherence", "offsets", "members")
-PROOF = ("cosine", "rank", "tries", "weak")
+FIDELITY = ("cosine", "rank", "tries", "weak")
 CLASSES = ("classes", "mean", "share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellFacts:
-    """A grid's cells with the image of each member, the proof of each icon, and the classes they speak for, `n t`.
+    """The cells of a grid with the image of each member, the fidelity of each icon, and the top classes `n t`.
 
-    `coherence` is the mean cosine of a cell's members to their mean: 1 where all are alike. Members of cell i are
-    `members[offsets[i]:offsets[i+1]]`. What the run does not have is empty: rank 0; no class.
+    `coherence` is the mean cosine of a cell's members to their mean: 1 if all are alike. Members of cell i are
+    `members[offsets[i]:offsets[i+1]]`. Without icons every rank is 0; without attribution there are no classes.
     """
 
     grid: int
@@ -48,19 +48,19 @@ class CellFacts:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all its arrays."""
+        """Total bytes of the arrays."""
         return sum(column.nbytes for column in columns(self).values() if isinstance(column, np.ndarray))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCells(CellFacts):
-    """The same with the icons `icon n s s 3`; without pixels where the run has none."""
+    """Cells with their icons `icon n s s 3`; without pixels if the run has none."""
 
     icon: Byte
 
 
 def columns(cells: CellFacts) -> dict[str, Any]:
-    """Return the fields of cells by name, `grid` with them."""
+    """Return the fields of cells by name, including `grid`."""
     return {field.name: getattr(cells, field.name) for field in fields(cells)}
 
 
@@ -71,11 +71,11 @@ def read(
     attribution: Result | None,
     collected: Callable[[], Sequence[Result]],
 ) -> CellFacts:
-    """Read a grid's cells; the shards `collected` only where the cells are of before they knew their members' images."""
+    """Read a grid's cells; read `collected` only for cells written before members' images were stored with them."""
     averages = {name: array(cells, name) for name in AVERAGES}
     n = len(averages["row"])
     images = _images(cells, averages["members"], collected)
-    return CellFacts(grid=grid, image_id=images, **averages, **_proof(icons, n), **_classes(attribution, n))
+    return CellFacts(grid=grid, image_id=images, **averages, **_fidelity(icons, n), **_classes(attribution, n))
 
 
 def array(cells: Result, name: str) -> np.ndarray:
@@ -85,14 +85,14 @@ def array(cells: Result, name: str) -> np.ndarray:
     return arrays.read_array(cells.file("cells.zarr"), STORED.get(name, name))
 
 
-def renamed(table: pa.Table) -> pa.Table:
-    """Return a stored table of cells under the names that its readers use."""
-    read = {stored: name for name, stored in STORED.items()}
-    return table.rename_columns([read.get(name, name) for name in table.column_names])
+def rename_stored(table: pa.Table) -> pa.Table:
+    """Rename the columns of a stored table of cells to the names that readers use."""
+    names = {stored: name for name, stored in STORED.items()}
+    return table.rename_columns([names.get(name, name) for name in table.column_names])
 
 
 def pictures(icons: Result | None, n: int) -> Byte:
-    """Return the icons of `n` cells, `n s s 3`; without a result they have no pixels."""
+    """Read the icons of `n` cells, `n s s 3`; without a result they have no pixels."""
     from storage.artefacts import arrays
 
     if icons is None:
@@ -113,15 +113,15 @@ def _images(cells: Result, members: Int, collected: Callable[[], Sequence[Result
     try:
         return np.asarray(arrays.read_array(cells.file("cells.zarr"), "image_id"))
     except LookupError:
-        return samples.read_places(collected())["image_id"][members]
+        return samples.read_positions(collected())["image_id"][members]
 
 
-def _proof(icons: Result | None, n: int) -> Columns:
-    """Return the proof of `n` icons; without a result rank 0."""
+def _fidelity(icons: Result | None, n: int) -> Columns:
+    """Read the fidelity of `n` icons; without a result every rank is 0."""
     from storage.artefacts import arrays
 
     if icons is not None:
-        return {name: arrays.read_array(icons.file("icons.zarr"), name) for name in PROOF}
+        return {name: arrays.read_array(icons.file("icons.zarr"), name) for name in FIDELITY}
     return {
         "cosine": np.full(n, np.nan, np.float32),
         "rank": np.zeros(n, np.int64),
@@ -131,7 +131,7 @@ def _proof(icons: Result | None, n: int) -> Columns:
 
 
 def _classes(result: Result | None, n: int) -> Columns:
-    """Return the first classes of `n` cells, with their mean attribution and share; without a result no column."""
+    """Read the top classes of `n` cells, their mean attribution and share; without a result they have no columns."""
     from storage.artefacts import arrays
 
     if result is None:

@@ -1,4 +1,4 @@
-"""The gallery of a layer, which a run has where it was made `--with gallery`: a picture of every unit."""
+"""The gallery of a layer: a picture of every unit, in runs made `--with gallery`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FIELDS = ("pictures", "value", "best", "patch", "dead")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
-    """Pictures `units s s 3` that excite each unit, and how far they do.
+    """Pictures `units s s 3` that excite each unit, and the activations they reach.
 
-    `value` is the unit's mean over the picture's positions, `best` the largest of them, `patch` that of its strongest
+    `value` is the unit's mean activation over the picture's positions, `best` the maximum, `patch` that of its strongest
     patch among the images (NaN if none). Nothing excites a `dead` unit: its picture is plain grey.
     """
 
@@ -33,7 +33,7 @@ class Gallery:
 
     @property
     def ratio(self) -> Float:
-        """How many times as much the picture excites the unit as the strongest patch; NaN where there is no such."""
+        """The picture's activation relative to the strongest patch's; NaN without such a patch."""
         return ratio(self.best, self.patch)
 
 
@@ -47,15 +47,15 @@ def read(result: Result) -> Gallery:
 
 
 def strongest(result: Result) -> Float:
-    """Return the value of each unit's strongest patch, from the layer's patches; NaN where it has none."""
+    """Read the value of each unit's strongest patch from the layer's patches; NaN if it has none."""
     table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "value"])
     first = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.equal(table["rank"], 0)))
-    found = np.full(result.counts["units"], np.nan, dtype=np.float32)
-    found[first["unit"].to_numpy()] = first["value"].to_numpy()
-    return found
+    values = np.full(result.counts["units"], np.nan, dtype=np.float32)
+    values[first["unit"].to_numpy()] = first["value"].to_numpy()
+    return values
 
 
 def ratio(best: Float, patch: Float) -> Float:
-    """Return best / patch where the patch's value is above 0, else NaN."""
+    """Return best / patch where patch is above 0, else NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(patch > 0, best / patch, np.nan).astype(np.float32)

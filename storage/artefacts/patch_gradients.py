@@ -1,4 +1,4 @@
-"""The gradients of a unit's patches, which a run has where it was made `--with gradients`."""
+"""The gradients of a unit's patches, in runs made `--with gradients`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from storage.store.results import Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchGradients:
-    """Of a unit's strongest patches, best first: rank, image and position, and the picture `h w 3` of the gradient.
+    """A unit's strongest patches, best first: rank, image, position, and a picture `h w 3` of the gradient.
 
-    Mid grey is no gradient. A picture has the shape of the patch's thumbnail and lies over it. Patches whose image was
-    no longer readable when the gradients were made are not there.
+    Mid grey is zero gradient. A picture has the shape of the patch's thumbnail, to overlay it. Patches whose image could
+    no longer be read when the gradients were computed are missing.
     """
 
     method: str
@@ -29,12 +29,12 @@ class PatchGradients:
 
 
 def method_of(result: Result) -> str:
-    """Return the method that a layer's gradients were made by."""
+    """Return the method by which a layer's gradients were computed."""
     return str(_record(result)["method"])
 
 
 def size_of(result: Result) -> int:
-    """Return the longer side, in pixels, that a layer's gradients were drawn with."""
+    """Return the longer side, in pixels, of a layer's gradient pictures."""
     return int(_record(result)["size"])
 
 
@@ -44,16 +44,16 @@ def _record(result: Result) -> dict[str, Any]:
 
 
 def read(result: Result, unit: int) -> PatchGradients:
-    """Return one unit's gradients: the chunks that hold them are read, and no others."""
+    """Read one unit's gradients, and only the chunks that hold them."""
     from storage.artefacts import arrays
 
     path = result.file("gradients.zarr")
     rows = slice(*np.searchsorted(arrays.read_array(path, "unit"), [unit, unit + 1]).tolist())
-    found = {
+    columns = {
         name: arrays.read_array(path, name, rows)
         for name in ("rank", "image_id", "y", "x", "height", "width", "picture")
     }
-    shapes = zip(found["picture"], found.pop("height").tolist(), found.pop("width").tolist(), strict=True)
+    shapes = zip(columns["picture"], columns.pop("height").tolist(), columns.pop("width").tolist(), strict=True)
     pictures = [picture[:height, :width] for picture, height, width in shapes]
-    del found["picture"]
-    return PatchGradients(method=method_of(result), pictures=pictures, **found)
+    del columns["picture"]
+    return PatchGradients(method=method_of(result), pictures=pictures, **columns)

@@ -1,4 +1,4 @@
-"""Pictures on the disk: Deep Zoom pyramids, PNG, WebP and JPEG, the same bytes every time."""
+"""Pictures on disk: Deep Zoom pyramids, PNG, WebP and JPEG, with equal bytes for equal pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TILE = 256
 """Side of a tile in pixels; tiles do not overlap."""
 
 QUALITY = 85
-"""Of lossy WebP and JPEG, of 100."""
+"""Quality of lossy WebP and JPEG, out of 100."""
 
 
 def write_pyramid(
@@ -26,41 +26,41 @@ def write_pyramid(
 ) -> Path:
     """Write a picture as a Deep Zoom pyramid of WebP tiles, `PATH.dzi` and `PATH_files/`; return the former.
 
-    The picture is an array `h w 3` or its horizontal strips from the top, of the (height, width) `size`. Strips pass
-    through a temporary file beside `path` (3 bytes per pixel), never through memory as a whole. `quality=None` keeps
-    every pixel of the deepest level. libvips's property file is taken out: it holds a date.
+    The picture is an array `h w 3`, or its horizontal strips from the top with their total `size` (height, width). Strips
+    go through a temporary file next to `path` (3 bytes per pixel), so that they are never all in memory.
+    `quality=None` is lossless at the deepest level. libvips's property file is removed: it holds a date.
     """
     if isinstance(strips, np.ndarray):
         size, strips = (strips.shape[0], strips.shape[1]), [strips]
     if size is None:
-        raise ValueError("strips need the size (height, width) of the picture they make")
+        raise ValueError("strips need the `size` (height, width) of their picture")
     path = path.with_suffix("") if path.suffix == ".dzi" else path
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".raw-") as raw:
-        _spool(strips, raw, size)
+        _write_strips(strips, raw, size)
         with _vips(path, 3 * size[0] * size[1]) as vips:
             picture = vips.Image.rawload(raw.name, size[1], size[0], 3, access="sequential")
             picture.copy(interpretation="srgb").dzsave(
-                str(path), suffix=f".webp[{_webp(quality)}]", tile_size=TILE, overlap=0, keep="none"
+                str(path), suffix=f".webp[{_webp_options(quality)}]", tile_size=TILE, overlap=0, keep="none"
             )
     Path(f"{path}_files", "vips-properties.xml").unlink(missing_ok=True)
     return Path(f"{path}.dzi")
 
 
 def write_png(picture: Byte, path: Path) -> None:
-    """Write `h w 3` without loss."""
+    """Write `h w 3` losslessly."""
     path.write_bytes(encode(picture, ".png"))
 
 
 def read(path: Path) -> Byte:
-    """Read a picture as `h w 3`. Raises Damaged, naming the file, where it does not decode to its end."""
+    """Read a picture as `h w 3`. Raises Damaged, naming the file, if it does not decode completely."""
     return decode(path.read_bytes(), name=str(path))
 
 
 def encode(picture: Byte, suffix: str, *, quality: int | None = QUALITY) -> bytes:
-    """Encode `h w 3` as `.png`, `.webp` or `.jpg`: no date, no metadata."""
+    """Encode `h w 3` as `.png`, `.webp` or `.jpg`, without date or metadata."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise ValueError(f"a picture is uint8 (height, width, 3), not {picture.dtype} {picture.shape}")
-    options = {".png": "", ".webp": f"[{_webp(quality)}]", ".jpg": f"[Q={quality}]"}[suffix]
+        raise ValueError(f"a picture must be uint8 (height, width, 3), not {picture.dtype} {picture.shape}")
+    options = {".png": "", ".webp": f"[{_webp_options(quality)}]", ".jpg": f"[Q={quality}]"}[suffix]
     height, width = picture.shape[:2]
     with _vips(Path(suffix)) as vips:
         image = vips.Image.new_from_memory(np.ascontiguousarray(picture).tobytes(), width, height, 3, "uchar")
@@ -69,32 +69,32 @@ def encode(picture: Byte, suffix: str, *, quality: int | None = QUALITY) -> byte
 
 
 def decode(data: bytes, *, name: str = "picture") -> Byte:
-    """Decode bytes that `encode` made (or any RGB picture libvips reads) to `h w 3`."""
+    """Decode bytes from `encode` (or any RGB picture that libvips reads) to `h w 3`."""
     import pyvips
 
     try:
         pixels: Byte = pyvips.Image.new_from_buffer(data, "", fail_on="warning").numpy()
     except pyvips.Error as error:
-        raise Damaged(f"{name} does not decode: {_line(error)}; run `actlas verify --repair`") from error
+        raise Damaged(f"{name} does not decode: {_one_line(error)}; run `actlas verify --repair`") from error
     return pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
-def _spool(strips: Iterable[Byte], raw: Any, size: tuple[int, int]) -> None:
-    """Write strips end to end, checking that they make up the picture they should."""
+def _write_strips(strips: Iterable[Byte], raw: Any, size: tuple[int, int]) -> None:
+    """Write strips consecutively, checking that they add up to a picture of this size."""
     rows = 0
     for strip in strips:
         if strip.dtype != np.uint8 or strip.shape[1:] != (size[1], 3):
-            raise ValueError(f"a strip is uint8 (rows, {size[1]}, 3), not {strip.dtype} {strip.shape}")
+            raise ValueError(f"a strip must be uint8 (rows, {size[1]}, 3), not {strip.dtype} {strip.shape}")
         raw.write(np.ascontiguousarray(strip).data)
         rows += len(strip)
     if rows != size[0] or not rows or not size[1]:
-        raise ValueError(f"the strips make {rows} rows of {size[1]} px, not a picture of {size[0]} × {size[1]}")
+        raise ValueError(f"the strips add up to {rows} rows of {size[1]} px, not a picture of {size[0]} × {size[1]}")
     raw.flush()
 
 
 @contextmanager
 def _vips(path: Path, needed: int = 0) -> Iterator[Any]:
-    """Lend pyvips, imported only now, and turn its errors into ours."""
+    """Yield pyvips, imported lazily, and turn its errors into ours."""
     import pyvips
 
     try:
@@ -102,12 +102,12 @@ def _vips(path: Path, needed: int = 0) -> Iterator[Any]:
     except pyvips.Error as error:
         if "No space left" in str(error):
             raise NoSpace(str(path.parent), needed, shutil.disk_usage(path.parent).free) from error
-        raise StoreError(f"{path} can't be written: {_line(error)}") from error
+        raise StoreError(f"{path} can't be written: {_one_line(error)}") from error
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _webp(quality: int | None) -> str:
+def _webp_options(quality: int | None) -> str:
     return "lossless=true" if quality is None else f"Q={quality}"

@@ -1,4 +1,4 @@
-"""A layer's receptive field on disk: which pixels can change a position (reach) and which mostly do (focus)."""
+"""A layer's receptive field on disk: the pixels that can affect a position (reach), and that mostly do (focus)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from atlas.arrays import Layer, Reach
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A layer's reach, and its focus: the side, in pixels of the model's input, of the window a position mostly sees."""
+    """A layer's reach, and its focus: the side of the window that mostly affects a position, in input pixels."""
 
     layer: Layer
     input_shape: tuple[int, int]

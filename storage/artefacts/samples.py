@@ -1,4 +1,4 @@
-"""What collect left of a layer, shard by shard: written once, read joined and without gaps."""
+"""The samples and strongest patches of a layer: written by shard, read joined and without gaps."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ def write_samples(folder: Path, samples: Samples) -> None:
 
 
 def write_top(folder: Path, top: dict[str, TopK], counts: dict[str, np.ndarray]) -> None:
-    """Write one shard's strongest patches of both signs, and what was counted per unit."""
+    """Write one shard's strongest patches of both signs, and its counts per unit."""
     columns = {f"{sign}_{name}": getattr(top[sign], name) for sign in SIGNS for name in TOP_FIELDS}
     arrays.write_group(folder / "top.zarr", columns | counts)
 
 
 def read_samples(parts: Sequence[Result]) -> Samples:
-    """Return all samples of a layer in the order of the shards; gaps and vectors that are not finite are left out.
+    """Read all samples of a layer in the order of the shards, without gaps and non-finite vectors.
 
-    Its memory is the samples once, and those of one shard.
+    Needs memory for all samples once, and for one shard more.
     """
-    room = sum(part.counts["samples"] for part in parts)
+    capacity = sum(part.counts["samples"] for part in parts)
     joined: dict[str, np.ndarray] = {}
     filled = 0
-    for used in read_each(parts):
+    for used in read_by_shard(parts):
         stop = filled + len(used.y)
         for name in FIELDS:
             array = getattr(used, name)
             if name not in joined:
-                joined[name] = np.empty((room, *array.shape[1:]), array.dtype)
+                joined[name] = np.empty((capacity, *array.shape[1:]), array.dtype)
             joined[name][filled:stop] = array
         filled = stop
     return Samples(**{name: array[:filled] for name, array in joined.items()})
 
 
-def read_each(parts: Iterable[Result]) -> Iterator[Samples]:
-    """Yield the same, a shard at a time."""
+def read_by_shard(parts: Iterable[Result]) -> Iterator[Samples]:
+    """Yield the samples of `read_samples`, one shard at a time."""
     for part in parts:
         yield Samples(**_used(arrays.read_group(part.path / "samples.zarr")))
 
 
-def read_places(parts: Sequence[Result]) -> dict[str, np.ndarray]:
-    """Return `image_id`, `y` and `x` of the samples that `read_samples` returns; memory for the vectors of one shard."""
+def read_positions(parts: Sequence[Result]) -> dict[str, np.ndarray]:
+    """Read `image_id`, `y` and `x` of the samples of `read_samples`, with memory for one shard's vectors only."""
     names = ("image_id", "y", "x")
-    kept = [itemgetter(*names)(_used(arrays.read_group(part.path / "samples.zarr"))) for part in parts]
-    return {name: np.concatenate(columns) for name, columns in zip(names, zip(*kept, strict=True), strict=True)}
+    shards = [itemgetter(*names)(_used(arrays.read_group(part.path / "samples.zarr"))) for part in parts]
+    return {name: np.concatenate(columns) for name, columns in zip(names, zip(*shards, strict=True), strict=True)}
 
 
 def read_top(part: Result) -> tuple[dict[str, TopK], dict[str, np.ndarray]]:
-    """Return one shard's strongest patches by sign, and its counts."""
+    """Read one shard's strongest patches by sign, and its counts per unit."""
     group = arrays.read_group(part.path / "top.zarr")
     top = {sign: TopK(**{name: group.pop(f"{sign}_{name}") for name in TOP_FIELDS}) for sign in SIGNS}
     return top, group
@@ -73,21 +73,21 @@ def results(store: Store, stage: str, keys: Sequence[str]) -> Iterator[Result]:
 
 
 def counts(samples: Samples) -> dict[str, int]:
-    """Count one shard's samples: those used, and those that are not since a value of theirs is not finite."""
+    """Count one shard's samples: those used, and those excluded because a value is not finite."""
     taken = samples.y >= 0
     used = int((taken & _finite(samples.activations)).sum())
     return {"samples": used, "samples_nonfinite": int(taken.sum()) - used}
 
 
-def total(parts: Iterable[Result]) -> dict[str, int | None]:
-    """Add up the counts of a layer's shards: samples `used`, and `not_finite`; None where a shard was not counted so."""
-    every = [part.counts for part in parts]
-    # Results of before these were counted have none where no activation at all was NaN or infinite.
-    left_out = [counted.get("samples_nonfinite", None if counted["nonfinite"] else 0) for counted in every]
-    known = [number for number in left_out if number is not None]
+def total_counts(parts: Iterable[Result]) -> dict[str, int | None]:
+    """Add up the counts of a layer's shards: samples `used` and `not_finite` (None if a shard lacks that count)."""
+    shards = [part.counts for part in parts]
+    # Older results lack this count; it is 0 for them if no activation was NaN or infinite.
+    not_finite = [shard.get("samples_nonfinite", None if shard["nonfinite"] else 0) for shard in shards]
+    known = [number for number in not_finite if number is not None]
     return {
-        "used": sum(counted["samples"] for counted in every),
-        "not_finite": sum(known) if len(known) == len(left_out) else None,
+        "used": sum(shard["samples"] for shard in shards),
+        "not_finite": sum(known) if len(known) == len(not_finite) else None,
     }
 
 
@@ -97,6 +97,6 @@ def _used(group: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _finite(activations: np.ndarray) -> np.ndarray:
-    """Tell which vectors `n c` have no NaN or infinity."""
-    whole: np.ndarray = np.isfinite(activations).all(axis=1)
-    return whole
+    """Return which vectors `n c` have no NaN or infinity."""
+    finite: np.ndarray = np.isfinite(activations).all(axis=1)
+    return finite

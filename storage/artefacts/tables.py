@@ -1,7 +1,7 @@
-"""Tables on disk: Parquet with the same bytes for the same rows, checked when read.
+"""Tables on disk: Parquet with equal bytes for equal rows, verified when read.
 
-Pages carry checksums. Parquet's footer has none: a flipped bit in its statistics hides rows in silence, or makes Arrow
-abort the process (seen in 26.0.1). So its SHA-256 stands in the file right before it, where other readers never look.
+Pages carry checksums, but Parquet's footer has none: a flipped bit in its statistics silently hides rows, or makes Arrow
+abort the process (seen in 26.0.1). So its SHA-256 is stored right before it, where other readers never look.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import pyarrow.parquet as pq
 
 from storage.errors import Damaged
 from storage.store import disk
-from storage.store.damage import any_error_is_damage
+from storage.store.damage import errors_as_damage
 
 MAGIC = b"PAR1"
 SEAL = b"actlas:1"
-"""Marks the hash of the footer: these eight bytes, then 32 bytes of SHA-256, then the footer."""
+"""Marker of the footer's hash: these eight bytes, then 32 bytes of SHA-256, then the footer."""
 
 ROWS = 65_536
 
 
 def write_table(path: Path, table: pa.Table, row_group_size: int = ROWS, sorting: Sequence[str] = ()) -> None:
-    """Write a new Parquet file; `sorting` names the columns that the rows ascend by, as a note to other readers.
+    """Write a new Parquet file; `sorting` records the columns that the rows are sorted by, for other readers.
 
-    Chunking of the table doesn't show in the bytes; its schema's metadata is kept. Strings and binaries become their
-    large types (64-bit offsets).
+    The table's chunking does not affect the bytes; its schema's metadata is kept. Strings and binaries get large types
+    (64-bit offsets).
     """
     metadata = table.schema.metadata  # cast drops it
     table = table.cast(_large(table.schema)).replace_schema_metadata(metadata).combine_chunks()
@@ -56,9 +56,9 @@ def write_table(path: Path, table: pa.Table, row_group_size: int = ROWS, sorting
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None, rows: tuple[int, int] | None = None) -> pa.Table:
-    """Read a table, or some columns of it, or only rows from `rows[0]` to before `rows[1]` (clipped).
+    """Read a table, or some of its columns, or only the rows from `rows[0]` up to but not including `rows[1]` (clipped).
 
-    Reads the row groups that are needed and no others. Raises Damaged if a byte of them isn't what was written.
+    Reads only the row groups needed. Raises Damaged if a byte of them has changed.
     """
     footer = _footer(path)
     if rows is None:
@@ -76,17 +76,17 @@ def read_table(path: Path, columns: Sequence[str] | None = None, rows: tuple[int
 
 
 def read_sorted(path: Path, column: str, values: Any, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read the rows whose `column` is one of `values` (or the one value), in the file's order.
+    """Read the rows whose `column` is one of `values` (or equals a single value), in the file's order.
 
-    Quick where the file is sorted by the column: only row groups whose statistics span a value are read. Raises Damaged.
+    Fast if the file is sorted by the column: only row groups whose statistics span a value are read. Raises Damaged.
     """
     wanted = list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else [values]
     footer = _footer(path)
     groups = [group for group, span in enumerate(_spans(path, _identity(path), column)) if _holds(span, wanted)]
-    asked = None if columns is None else [*columns, *([] if column in columns else [column])]
-    found = _read(path, footer, groups, asked)
-    kept = found.filter(_is_in(found[column], wanted))
-    return kept if columns is None else kept.select(list(columns))
+    needed = None if columns is None else [*columns, *([] if column in columns else [column])]
+    candidates = _read(path, footer, groups, needed)
+    rows = candidates.filter(_is_in(candidates[column], wanted))
+    return rows if columns is None else rows.select(list(columns))
 
 
 def names(path: Path) -> list[str]:
@@ -95,7 +95,7 @@ def names(path: Path) -> list[str]:
 
 
 def _is_in(column: pa.ChunkedArray, wanted: list[Any]) -> pa.ChunkedArray:
-    import pyarrow.compute as pc  # costs a tenth of a second, and readers of whole tables do without
+    import pyarrow.compute as pc  # takes a tenth of a second to import, and reading whole tables does not need it
 
     return pc.is_in(column, value_set=pa.array(wanted, column.type))
 
@@ -110,29 +110,29 @@ def _read(path: Path, footer: pq.FileMetaData, groups: list[int], columns: Seque
         there = ", ".join(footer.schema.to_arrow_schema().names)
         raise LookupError(f"{path} has no column {', '.join(map(repr, missing))}; it has {there}")
     with (
-        any_error_is_damage(path),
+        errors_as_damage(path),
         pq.ParquetFile(path, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
     ):
         return file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
 
 
 def _footer(path: Path) -> pq.FileMetaData:
-    """Read and check the footer, once per file. Raises Damaged."""
+    """Read and verify the footer, once per file. Raises Damaged."""
     return _checked_footer(path, _identity(path))
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """What tells one file from another at the same path."""
+    """Return values that change when another file replaces the one at this path."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         raise Damaged(f"{path} is missing; run `actlas verify --repair`") from None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=256)
 def _checked_footer(path: Path, identity: tuple[int, ...]) -> pq.FileMetaData:
-    with any_error_is_damage(path), path.open("rb") as file:
+    with errors_as_damage(path), path.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         tail = file.read(8)
         length = int.from_bytes(tail[:4], "little")
@@ -145,17 +145,17 @@ def _checked_footer(path: Path, identity: tuple[int, ...]) -> pq.FileMetaData:
 
 @functools.lru_cache(maxsize=1024)
 def _spans(path: Path, identity: tuple[int, ...], column: str) -> list[tuple[Any, Any] | None]:
-    """Smallest and largest value of a column in every row group; None where that isn't known."""
+    """Return the minimum and maximum of a column in every row group; None if unknown."""
     footer = _checked_footer(path, identity)
     index = footer.schema.to_arrow_schema().get_field_index(column)
     if index < 0:
         raise LookupError(f"{path} has no column {column!r}; it has {', '.join(footer.schema.to_arrow_schema().names)}")
     place = next(i for i in range(footer.num_columns) if footer.schema.column(i).path == column)
-    found = [footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)]
-    return [(s.min, s.max) if s is not None and s.has_min_max else None for s in found]
+    statistics = [footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)]
+    return [(s.min, s.max) if s is not None and s.has_min_max else None for s in statistics]
 
 
 def _large(schema: pa.Schema) -> pa.Schema:
-    """Replace strings and binaries, at the top of a schema, by types whose offsets can't overflow."""
+    """Replace top-level strings and binaries of a schema by types whose offsets can't overflow."""
     wider = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
     return pa.schema([field.with_type(wider.get(field.type, field.type)) for field in schema])

@@ -1,1 +1,1 @@
-"""Images in: sources, the listing that gives each image its id, and the policy that decodes them."""
+"""Read images: their sources, the listing that assigns each an id, and the decoding policy."""

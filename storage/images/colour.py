@@ -1,4 +1,4 @@
-"""Bring every way of storing pixels to 8-bit RGB, by the written policy (docs/images.md)."""
+"""Convert every pixel format to 8-bit RGB, by the policy in docs/images.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from storage.errors import Rejected
 
 WHITE = (255, 255, 255)
-_PROFILE_MOST = 4 << 20
+_MAX_PROFILE = 4 << 20
 _PLAIN = frozenset({"1", "L", "P", "YCbCr", "HSV", "RGBX"})
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -26,7 +26,7 @@ _TURNS = {
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn an opened image of at most 8 bits a channel into RGB; raise `Rejected` for modes without an agreed range."""
+    """Convert an opened image of at most 8 bits per channel to RGB; raise `Rejected` for modes without a defined range."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or image.has_transparency_data:
         return on_white(image.convert("RGBA"))
     if image.mode == "RGB":
@@ -39,19 +39,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Lay an RGBA image on white, rounding to the nearest value."""
-    ground = Image.new("RGB", image.size, WHITE)
-    ground.paste(image, mask=image.getchannel("A"))
-    return ground
+    """Composite an RGBA image on white, rounding to the nearest value."""
+    background = Image.new("RGB", image.size, WHITE)
+    background.paste(image, mask=image.getchannel("A"))
+    return background
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn an image as its EXIF orientation says; values other than 2 … 8 leave it as it is."""
+    """Transpose an image by its EXIF orientation; values other than 2 … 8 leave it unchanged."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def from_16_bit(pixels: NDArray[np.uint16]) -> Image.Image:
-    """Turn `h w c` with 1 (grey), 2 (grey, alpha), 3 or 4 channels into RGB: v / 257 to the nearest, alpha on white."""
+    """Convert `h w c` with 1 (grey), 2 (grey, alpha), 3 or 4 channels to RGB: v / 257 rounded, alpha on white."""
     eight = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if eight.shape[2] < 3:
         eight = np.concatenate([np.repeat(eight[..., :1], 3, axis=2), eight[..., 1:]], axis=2)
@@ -59,8 +59,8 @@ def from_16_bit(pixels: NDArray[np.uint16]) -> Image.Image:
     return on_white(image) if image.mode == "RGBA" else image
 
 
-def decoded_16_bit(data: bytes) -> NDArray[Any]:
-    """Decode a 16-bit PNG or TIFF to `h w c` without losing its low bytes, as Pillow would."""
+def decode_16_bit(data: bytes) -> NDArray[Any]:
+    """Decode a 16-bit PNG or TIFF to `h w c`, keeping the low bytes that Pillow would drop."""
     import pyvips
 
     try:
@@ -72,17 +72,17 @@ def decoded_16_bit(data: bytes) -> NDArray[Any]:
 
 
 def _from_cmyk(image: Image.Image) -> Image.Image:
-    """Convert CMYK through its profile where it has one that fits, else by Pillow's plain formula.
+    """Convert CMYK by its colour profile if that is valid, else by Pillow's plain formula.
 
-    A four-component JPEG is stored inverted, as Adobe writes it; Pillow turns it over when it decodes.
+    A four-component JPEG is stored inverted, as Adobe writes it; Pillow inverts it on decoding.
     """
     profile = image.info.get("icc_profile") or b""
-    if 0 < len(profile) <= _PROFILE_MOST:
+    if 0 < len(profile) <= _MAX_PROFILE:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # a profile that is broken or of another colour space says nothing
+            pass  # ignore a profile that is broken or for another colour space
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""What every source of images can do: name its images, and read them again."""
+"""The interface of an image source: list its images, and read them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SUFFIXES = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "avif", "bmp", "dib", "tif", "tiff"}
     | {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm"},
 )
-"""File names that are listed as images. What a file is, its content decides when it is decoded."""
+"""Suffixes of files listed as images. The content determines the format when a file is decoded."""
 
-BYTES_MOST = 256 << 20
-"""The largest encoded image that is read; a larger one is rejected as `too-large`."""
+MAX_BYTES = 256 << 20
+"""Size of the largest encoded image that is read; larger ones are rejected as `too-large`."""
 
 UNKNOWN = -1
-"""A byte count that only reading would tell (Parquet)."""
+"""A byte count that is unknown until the image is read (Parquet)."""
 
 Read = bytes | errors.Unreadable | errors.Rejected
-"""What reading one image gives; errors are handed over, not raised, so that one image costs one image."""
+"""The result of reading one image; errors are returned, not raised, so that one bad image affects no other."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Scan:
-    """What a source holds now: one entry per image in parallel lists, in stored order.
+    """The current contents of a source: one entry per image in parallel lists, in stored order.
 
-    `container` numbers `containers`; −1 in a folder. `refused` counts what was met and not listed, by reason.
+    `container` indexes `containers`; −1 in a folder. `refused` counts the entries not listed, by reason.
     """
 
     containers: list[str] = field(default_factory=list)
@@ -52,12 +52,12 @@ class Scan:
         self.offset.append(offset)
         self.length.append(length)
         self.mtime_ns.append(mtime_ns)
-        # JSON can spell half a character, which no table holds.
+        # JSON can encode a lone surrogate, which no table can hold.
         self.label.append(label and label.encode("utf-8", "replace").decode())
 
 
 class Source(Protocol):
-    """A place that images come from. Small and picklable: it holds names, never open files."""
+    """A source of images. Small and picklable: it holds names, never open files."""
 
     @property
     def kind(self) -> str:
@@ -65,24 +65,24 @@ class Source(Protocol):
 
     @property
     def uri(self) -> str:
-        """The place as a person would name it again."""
+        """The location as a user would give it."""
 
     @property
     def root(self) -> Path | str:
-        """The folder, or its address, that keys or the containers' names are relative to."""
+        """The folder or address that keys or container names are relative to."""
 
     @property
     def containers(self) -> tuple[str, ...]:
         """The files that hold several images each, ordered by the hash of their names; empty for a folder."""
 
     def scan(self) -> Scan:
-        """List what is there now. Raise `UsageError` where it is not what its kind says."""
+        """List the images. Raise `UsageError` if the source is not of its kind."""
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
-        """Yield (row, content) in row order for rows that are not removed; `names` are the listing's containers."""
+        """Yield (row, content) in row order for rows not marked removed; `names` are the listing's containers."""
 
     def place(self, key: str, container: str | None) -> str:
-        """Give the file that a person can open: the image's own, or its container's."""
+        """Return the path of a file to open: the image's own, or its container's."""
 
 
 def name_hash(name: str) -> int:
@@ -91,23 +91,23 @@ def name_hash(name: str) -> int:
 
 
 def by_hash(names: Iterable[str]) -> tuple[str, ...]:
-    """Order names by their hash, then by themselves."""
+    """Sort names by their hash, then by name."""
     return tuple(sorted(names, key=lambda name: (name_hash(name), name)))
 
 
 def is_image_name(name: str) -> bool:
-    """Tell whether a file of this name is listed as an image: a known suffix, and not hidden."""
+    """Tell whether a file name is listed as an image: it has a known suffix and is not hidden."""
     stem, _, suffix = name.rpartition("/")[2].rpartition(".")
     return bool(stem) and not stem.startswith(".") and suffix.lower() in SUFFIXES
 
 
 def leaves_root(name: str) -> bool:
-    """Tell whether a stored name is absolute or climbs out of its root."""
+    """Tell whether a stored name is absolute or escapes its root."""
     return name.startswith(("/", "\\")) or bool(re.match(r"[A-Za-z]:[\\/]", name)) or ".." in re.split(r"[/\\]", name)
 
 
 def too_large(size: int) -> errors.Rejected:
-    return errors.Rejected("too-large", f"{size:,} bytes encoded, more than {BYTES_MOST:,}")
+    return errors.Rejected("too-large", f"{size:,} bytes encoded, more than {MAX_BYTES:,}")
 
 
 def unreadable(place: str, error: OSError) -> errors.Unreadable:
@@ -115,5 +115,5 @@ def unreadable(place: str, error: OSError) -> errors.Unreadable:
 
 
 def changed(place: str) -> errors.Changed:
-    """Say that a file is not the one that was listed, so that no result is filed under the old one's key."""
-    return errors.Changed(f"{place} has changed since it was listed; run again to list it anew")
+    """Return the error for a file changed since it was listed; its results must not get the old file's key."""
+    return errors.Changed(f"{place} has changed since it was listed; run again to update the listing")

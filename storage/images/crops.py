@@ -1,4 +1,4 @@
-"""Small pictures of parts of images, cut while each image is open once."""
+"""Cut thumbnails out of images, decoding each image once."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def crops(
     threads: int,
     advance: Callable[[int], None] = lambda done: None,
 ) -> list[bytes]:
-    """Return a JPEG of at most `size` pixels a side for each box `n 4` of the image of that id.
+    """Return a JPEG of at most `size` pixels a side for each box `n 4` of the image with that id.
 
-    `rows` are the listing's rows of (at least) those images, in the order of their ids. An image that can no longer be
-    read as it was gives empty bytes; one that may come back raises Unreadable.
+    `rows` are the listing's rows of at least those images, in the order of their ids. A rejected image gives empty bytes;
+    a transient failure or a changed image raises Unreadable.
     """
     wanted: dict[int, list[int]] = defaultdict(list)
     for place, identity in enumerate(image_id.tolist()):
         wanted[identity].append(place)
-    made: list[bytes] = [b""] * len(image_id)
+    thumbnails: list[bytes] = [b""] * len(image_id)
     rows = rows.filter(pa.array([identity in wanted for identity in rows["image_id"].to_pylist()], pa.bool_()))
-    waiting: deque[Future[list[tuple[int, bytes]]]] = deque()
+    pending: deque[Future[list[tuple[int, bytes]]]] = deque()
     done = 0
 
-    def take() -> None:
+    def collect() -> None:
         nonlocal done
-        for place, data in waiting.popleft().result():
-            made[place] = data
+        for place, data in pending.popleft().result():
+            thumbnails[place] = data
         done += 1
         advance(done)
 
@@ -58,15 +58,15 @@ def crops(
             if isinstance(data, Rejected):
                 continue
             places = wanted[ids[index]]
-            waiting.append(pool.submit(_cut, data, places, boxes[places], size))
-            if len(waiting) > 4 * threads:
-                take()
-        while waiting:
-            take()
-    return made
+            pending.append(pool.submit(_cut_thumbnails, data, places, boxes[places], size))
+            if len(pending) > 4 * threads:
+                collect()
+        while pending:
+            collect()
+    return thumbnails
 
 
-def _cut(data: bytes, places: Sequence[int], boxes: NDArray[np.int32], size: int) -> list[tuple[int, bytes]]:
+def _cut_thumbnails(data: bytes, places: Sequence[int], boxes: NDArray[np.int32], size: int) -> list[tuple[int, bytes]]:
     try:
         image = decode(data)
     except Rejected:
@@ -75,7 +75,7 @@ def _cut(data: bytes, places: Sequence[int], boxes: NDArray[np.int32], size: int
 
 
 def thumbnail(image: Image.Image, box: tuple[int, ...], size: int) -> bytes:
-    """Return the part of an image as a JPEG whose longer side is `size` pixels."""
+    """Return a box of an image as a JPEG whose longer side is `size` pixels."""
     left, top, right, bottom = box
     scale = size / max(right - left, bottom - top, 1)
     shape = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))

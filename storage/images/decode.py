@@ -1,4 +1,4 @@
-"""The policy that turns a file's bytes into one RGB image, or says why not (docs/images.md has it in words)."""
+"""Decode a file's bytes to one RGB image, or reject it with a reason, by the policy in docs/images.md."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from storage.errors import Rejected
 from storage.images import colour, formats, jpeg
 
 REASONS = ("empty", "not-an-image", "unsupported", "truncated", "broken", "bomb", "too-large")
-"""Why an image is rejected; `too-large` comes from reading, the others from `decode`."""
+"""Reasons for rejecting an image; `too-large` comes from reading, the others from `decode`."""
 
-PIXELS_MOST = 64_000_000
-_SCANS_MOST = 16
+MAX_PIXELS = 64_000_000
+_MAX_SCANS = 16
 _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
-    # The classes themselves, since Image.open warns of large images before we can look at their size.
+    # The classes themselves, since Image.open warns about large images before we can check their size.
     "jpeg": JpegImagePlugin.JpegImageFile,
     "png": PngImagePlugin.PngImageFile,
     "gif": GifImagePlugin.GifImageFile,
@@ -45,18 +45,18 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "jpeg2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "ppm": PpmImagePlugin.PpmImageFile,
 }
-_CUT_SHORT = re.compile(
+_TRUNCATED = re.compile(
     r"truncat|premature|unexpected end|end of (file|data|image)|EOF|not enough|incomplete", re.IGNORECASE
 )
-# Pillow reports some broken files to its log beside raising; the rejection says it all.
+# Pillow logs some broken files as well as raising; the rejection is enough.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
-def decode(data: bytes, max_pixels: float = PIXELS_MOST) -> Image.Image:
+def decode(data: bytes, max_pixels: float = MAX_PIXELS) -> Image.Image:
     """Decode a file's bytes to one upright RGB image of at most `max_pixels`.
 
-    Raise `Rejected` with one of `REASONS`. Thread-safe, and the same bytes always take the same way.
+    Raise `Rejected` with one of `REASONS`. Thread-safe; equal bytes always take the same path.
     """
     kind = formats.sniff(data)
     try:
@@ -64,32 +64,32 @@ def decode(data: bytes, max_pixels: float = PIXELS_MOST) -> Image.Image:
         return _decode_jpeg(data, max_pixels) if kind == "jpeg" else _decode_other(kind, data, max_pixels)
     except (Rejected, MemoryError):
         raise
-    except Exception as error:  # decoders raise anything on hostile bytes, and whatever it is, it is the image's fault
+    except Exception as error:  # decoders may raise anything on hostile bytes: the image is always at fault
         raise _rejection(kind, error) from error
 
 
 def _decode_jpeg(data: bytes, max_pixels: float) -> Image.Image:
-    """Decode by libjpeg-turbo directly where it gives what Pillow gives, which it does in less time."""
+    """Decode by libjpeg-turbo directly where it equals Pillow, since it is faster."""
     head = jpeg.header(data)
     _check_size(head.width, head.height, max_pixels)
     if head.process == 2:
         _check_scans(data.count(b"\xff\xda", head.scan) * head.width * head.height, max_pixels)
     image = None
     if head.process < 3 and head.precision == 8 and head.components in (1, 3) and head.adobe_transform != 0:
-        image = _turbo(data)
-    return colour.upright(image or _by_pillow("jpeg", data, max_pixels), head.orientation)
+        image = _decode_by_turbo(data)
+    return colour.upright(image or _decode_by_pillow("jpeg", data, max_pixels), head.orientation)
 
 
-def _turbo(data: bytes) -> Image.Image | None:
-    """Decode an 8-bit grey or YCbCr JPEG; None where libjpeg has a complaint, which Pillow may overlook."""
+def _decode_by_turbo(data: bytes) -> Image.Image | None:
+    """Decode an 8-bit grey or YCbCr JPEG; None after an error of libjpeg that Pillow may ignore."""
     try:
         pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True)
     except ValueError as error:
-        if _CUT_SHORT.search(str(error)):
+        if _TRUNCATED.search(str(error)):
             raise
         return None
     height, width, _ = pixels.shape
-    # Pillow keeps RGB in four bytes a pixel, so these can be handed over as they are.
+    # Pillow stores RGB in four bytes per pixel, so these can be passed on without a copy.
     array = pa.Array.from_buffers(pa.uint8(), pixels.size, [None, pa.py_buffer(pixels)])
     return Image.fromarrow(array, "RGB", (width, height))
 
@@ -97,13 +97,13 @@ def _turbo(data: bytes) -> Image.Image | None:
 def _decode_other(kind: str, data: bytes, max_pixels: float) -> Image.Image:
     if kind == "webp":
         _check_size(*formats.webp_size(data), max_pixels)
-    return _by_pillow(kind, data, max_pixels)
+    return _decode_by_pillow(kind, data, max_pixels)
 
 
-def _by_pillow(kind: str, data: bytes, max_pixels: float) -> Image.Image:
-    """Decode the first frame by Pillow, and turn it upright unless the caller does (JPEG)."""
+def _decode_by_pillow(kind: str, data: bytes, max_pixels: float) -> Image.Image:
+    """Decode the first frame by Pillow, and make it upright unless the caller does (JPEG)."""
     if _QUIET not in warnings.filters:
-        # For the whole process: to silence one call (catch_warnings) is not thread-safe.
+        # For the whole process: silencing a single call (catch_warnings) is not thread-safe.
         warnings.filterwarnings("ignore", module=r"PIL\.")
     with _OPENERS[kind](io.BytesIO(data)) as image:
         _check_size(image.width, image.height, max_pixels)
@@ -111,8 +111,8 @@ def _by_pillow(kind: str, data: bytes, max_pixels: float) -> Image.Image:
             _check_tiff(image, len(data))
         orientation = 1 if kind in ("jpeg", "tiff") else image.getexif().get(0x0112, 1)
         if (kind == "png" and data[24] == 16) or (kind == "tiff" and _bits(image) == 16):
-            turn = image.getexif().get(0x0112, 1)
-            return colour.upright(colour.from_16_bit(colour.decoded_16_bit(data)), turn)
+            orientation = image.getexif().get(0x0112, 1)
+            return colour.upright(colour.from_16_bit(colour.decode_16_bit(data)), orientation)
         image.load()
         if kind == "ppm" and image.mode == "I":
             return colour.from_16_bit(np.asarray(image).astype(np.uint16)[..., None])
@@ -127,24 +127,24 @@ def _check_size(width: int, height: int, max_pixels: float) -> None:
 
 
 def _check_scans(pixels: int, max_pixels: float) -> None:
-    """Refuse a progressive JPEG that goes over its pixels so often that it would decode for minutes."""
-    if pixels > _SCANS_MOST * max_pixels:
-        raise Rejected("bomb", f"{pixels:,} pixels in all scans, more than {_SCANS_MOST * max_pixels:,.0f}")
+    """Reject a progressive JPEG with so many scans that decoding would take minutes."""
+    if pixels > _MAX_SCANS * max_pixels:
+        raise Rejected("bomb", f"{pixels:,} pixels in all scans, more than {_MAX_SCANS * max_pixels:,.0f}")
 
 
 def _bits(image: ImageFile.ImageFile) -> int:
-    """Give the bits of a TIFF's channels; refuse those that are neither 1 … 8 nor unsigned 16."""
+    """Return the bits per channel of a TIFF; reject those that are neither 1 … 8 nor unsigned 16."""
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
-    formats_of = set(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)))
+    sample_formats = set(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)))
     photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 2)
-    if bits > 8 and (bits != 16 or not formats_of <= {1, 4} or photometric not in (0, 1, 2)):
-        raise Rejected("unsupported", f"a TIFF of {bits} bits a channel, sample formats {sorted(formats_of)}")
+    if bits > 8 and (bits != 16 or not sample_formats <= {1, 4} or photometric not in (0, 1, 2)):
+        raise Rejected("unsupported", f"a TIFF of {bits} bits a channel, sample formats {sorted(sample_formats)}")
     return int(bits)
 
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile, size: int) -> None:
-    """Find strips or tiles that lie past the end of the file."""
+    """Reject a TIFF with strips or tiles past the end of the file."""
     for offsets, counts in ((273, 279), (324, 325)):
         spans = zip(image.tag_v2.get(offsets, ()), image.tag_v2.get(counts, ()), strict=False)
         for offset, count in spans:
@@ -153,9 +153,9 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, size: int) -> None:
 
 
 def _rejection(kind: str, error: Exception) -> Rejected:
-    """File a decoder's exception under a reason."""
+    """Turn a decoder's exception into a rejection with a reason."""
     text = (str(error).splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
     if isinstance(error, Image.DecompressionBombError) or "decompressed data too large" in text.lower():
         return Rejected("bomb", f"{kind}: {text}")
-    cut = isinstance(error, EOFError) or _CUT_SHORT.search(text)
-    return Rejected("truncated" if cut else "broken", f"{kind}: {text}")
+    truncated = isinstance(error, EOFError) or _TRUNCATED.search(text)
+    return Rejected("truncated" if truncated else "broken", f"{kind}: {text}")

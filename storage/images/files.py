@@ -1,4 +1,4 @@
-"""Files that hold several images each, opened where they lie: on a disk, or wherever `remote` reads from."""
+"""Open the files that hold several images each, on a disk or through `remote`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.images.tar_headers import ReadAt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An open file: `stamp` tells one content of its name from another, `source` is the path or file that pyarrow opens."""
+    """An open file: `stamp` changes with its content, `source` is the path or file that pyarrow opens."""
 
     read_at: ReadAt
     stamp: int
@@ -30,15 +30,15 @@ class Files(Protocol):
         """The folder, or its address."""
 
     def place(self, name: str) -> str:
-        """Give the path or address that a person can open."""
+        """Return the path or address to open."""
 
     def opened(self, name: str) -> AbstractContextManager[Opened]:
-        """Open a file for the length of the block. Raise `OSError`."""
+        """Open a file for the duration of the block. Raise `OSError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Files under a folder; their stamp is the time of their last change in nanoseconds."""
+    """Files under a folder; a stamp is the time of the last change in nanoseconds."""
 
     root: Path
 

@@ -1,4 +1,4 @@
-"""Tell image formats by their content, and find files that end too early."""
+"""Detect image formats by content, and files that are truncated."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
 def sniff(data: bytes) -> str:
-    """Name the format of a file by its first bytes; raise `Rejected` for what is no image or none we read."""
+    """Return the format of a file from its first bytes; raise `Rejected` if it is unsupported or not an image."""
     if not data:
         raise Rejected("empty", "0 bytes")
-    found = next((name for start, name in _STARTS if data.startswith(start)), None) or _by_structure(data)
-    if found:
-        return found
+    kind = next((name for start, name in _STARTS if data.startswith(start)), None) or _by_structure(data)
+    if kind:
+        return kind
     if len(data) >= 2 and any(start.startswith(data) for start, _ in _STARTS):
         raise Rejected("truncated", f"only {len(data)} bytes of a file header")
     other = next((name for start, name in _OTHERS if data.startswith(start)), None)
@@ -68,7 +68,7 @@ def _by_structure(data: bytes) -> str | None:
 
 
 def _brand(data: bytes) -> str | None:
-    """Tell AVIF from its relatives, which share the container."""
+    """Tell AVIF from other formats in the same container."""
     brands = data[8 : max(12, min(int.from_bytes(data[:4], "big"), 256))]
     if b"avif" in brands or b"avis" in brands:
         return "avif"
@@ -78,34 +78,34 @@ def _brand(data: bytes) -> str | None:
 
 
 def check_whole(kind: str, data: bytes) -> None:
-    """Raise `Rejected` where a file's own structure says that its end is missing or (PNG) that a byte has changed.
+    """Raise `Rejected` if a file's structure shows that its end is missing or (PNG) that a byte has changed.
 
-    Formats without such a structure are left to their decoders, which are strict.
+    Other formats are left to their decoders, which are strict.
     """
     if kind == "png":
         _check_png(data)
     elif kind == "webp" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        raise _cut(len(data), 8 + int.from_bytes(data[4:8], "little"))
+        raise _truncated(len(data), 8 + int.from_bytes(data[4:8], "little"))
     elif kind == "avif":
         _check_boxes(data)
 
 
-def _cut(have: int, want: int) -> Rejected:
-    return Rejected("truncated", f"{have:,} of at least {want:,} bytes")
+def _truncated(size: int, needed: int) -> Rejected:
+    return Rejected("truncated", f"{size:,} of at least {needed:,} bytes")
 
 
 def _check_png(data: bytes) -> None:
     position = len(PNG)
     while True:
         if position + 12 > len(data):
-            raise _cut(len(data), position + 12)
+            raise _truncated(len(data), position + 12)
         length = int.from_bytes(data[position : position + 4], "big")
         kind, end = data[position + 4 : position + 8], position + 12 + length
         if length >= 1 << 31 or not kind.isalpha():
             raise Rejected("broken", f"no PNG chunk at byte {position:,}")
         if end > len(data):
-            raise _cut(len(data), end)
-        # Only what makes the picture: a damaged comment costs nothing.
+            raise _truncated(len(data), end)
+        # Only chunks needed for the pixels: a damaged comment does not matter.
         if kind[:1].isupper():
             stored = int.from_bytes(data[end - 4 : end], "big")
             if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != stored:
@@ -116,11 +116,11 @@ def _check_png(data: bytes) -> None:
 
 
 def _check_boxes(data: bytes) -> None:
-    """Walk the outermost boxes of an ISO media file."""
+    """Check the top-level boxes of an ISO media file."""
     position = 0
     while position < len(data):
         if position + 16 > len(data):
-            raise _cut(len(data), position + 16)
+            raise _truncated(len(data), position + 16)
         size = int.from_bytes(data[position : position + 4], "big")
         if size == 1:
             size = int.from_bytes(data[position + 8 : position + 16], "big")
@@ -130,11 +130,11 @@ def _check_boxes(data: bytes) -> None:
             raise Rejected("broken", f"no box at byte {position:,}")
         position += size
     if position > len(data):
-        raise _cut(len(data), position)
+        raise _truncated(len(data), position)
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Read (width, height) from a WebP's first chunk, since its decoder allocates the canvas when it opens a file."""
+    """Read (width, height) from a WebP's first chunk, since its decoder allocates the canvas on opening."""
     kind, body = data[12:16], data[20:30]
     if kind == b"VP8X" and len(body) == 10:
         return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")

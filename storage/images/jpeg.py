@@ -1,4 +1,4 @@
-"""Read a JPEG's marker segments without decoding it: what kind it is, how it is turned, whether it is whole."""
+"""Read a JPEG's marker segments without decoding it: its kind, its orientation, whether it is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORIENTATION = 0x0112
 
 @dataclass(slots=True)
 class Header:
-    """What the segments before the first scan say; `process` is the number of the start-of-frame marker."""
+    """Fields from the segments before the first scan; `process` is the number of the start-of-frame marker."""
 
     process: int = -1
     precision: int = 0
@@ -25,12 +25,12 @@ class Header:
     adobe_transform: int | None = None
     orientation: int = 1
     scan: int = 0
-    """Where the first scan's segment starts."""
+    """Offset of the first scan's segment."""
 
 
 def header(data: bytes) -> Header:
-    """Walk the segments of a JPEG up to its first scan; raise `Rejected` where there is none or its end is missing."""
-    found, position = Header(), 2
+    """Walk the segments of a JPEG up to its first scan; raise `Rejected` if there is none or its end is missing."""
+    parsed, position = Header(), 2
     while True:
         start = data.find(b"\xff", position)
         while 0 <= start < len(data) and data[start] == 0xFF:
@@ -45,30 +45,30 @@ def header(data: bytes) -> Header:
         length = int.from_bytes(data[position : position + 2], "big")
         if position + max(length, 2) > len(data):
             raise Rejected("truncated", "the file ends before the picture begins")
-        _note(found, marker, data[position + 2 : position + length])
+        _parse_segment(parsed, marker, data[position + 2 : position + length])
         if marker == _SOS:
-            found.scan = start - 1
+            parsed.scan = start - 1
             break
         position += max(length, 2)
-    if found.process < 0:
+    if parsed.process < 0:
         raise Rejected("broken", "a JPEG without a frame header")
-    if data.rfind(b"\xff\xd9") < found.scan:
+    if data.rfind(b"\xff\xd9") < parsed.scan:
         raise Rejected("truncated", "the end-of-image marker is missing")
-    return found
+    return parsed
 
 
-def _note(found: Header, marker: int, body: bytes) -> None:
+def _parse_segment(parsed: Header, marker: int, body: bytes) -> None:
     if marker in _SOF and len(body) >= 6:
-        found.process = marker & 0xF
-        found.precision, found.height, found.width, found.components = struct.unpack(">BHHB", body[:6])
+        parsed.process = marker & 0xF
+        parsed.precision, parsed.height, parsed.width, parsed.components = struct.unpack(">BHHB", body[:6])
     elif marker == _APP14 and body[:5] == b"Adobe" and len(body) >= 12:
-        found.adobe_transform = body[11]
-    elif marker == _APP1 and body[:6] == b"Exif\0\0" and found.orientation == 1:
-        found.orientation = exif_orientation(body[6:])
+        parsed.adobe_transform = body[11]
+    elif marker == _APP1 and body[:6] == b"Exif\0\0" and parsed.orientation == 1:
+        parsed.orientation = exif_orientation(body[6:])
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """Read the orientation 1 … 8 from the first directory of an EXIF block; 1 where there is none that makes sense."""
+    """Read the orientation 1 … 8 from the first directory of an EXIF block; 1 if it is missing or invalid."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 8:
         return 1

@@ -1,4 +1,4 @@
-"""Images of a shard as batches of pixels, decoded in the background, every one accounted for."""
+"""Load a shard's images as batches of pixels, decoded in the background, with a record of every image."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FACTS = pa.schema(
         ("detail", pa.large_string()),
     ]
 )
-"""What reading an image told: its size in pixels as shown, its bytes' hash, and why it was rejected (null if used)."""
+"""Facts about an image that was read: its upright size in pixels, its bytes' hash, and the rejection (null if used)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Images `first … first + b` of a shard. Rows that are not valid (rejected, removed, or past the end) hold zeros.
+    """Images `first … first + b` of a shard. Invalid rows (rejected, removed, or past the end) hold zeros.
 
-    Every batch has the same size, so that what an image gives never depends on how many came with it.
+    Every batch has the same size, so that an image's activations never depend on the number of images in its batch.
     """
 
     first: int
@@ -48,19 +48,19 @@ class Batch:
 def load(source: Source, rows: pa.Table, preprocess: Preprocess, *, batch: int, threads: int) -> Iterator[Batch]:
     """Yield the images of `rows` in order, `batch` at a time; rows of removed images stay empty.
 
-    Raises Unreadable for what may pass: the attempt fails and is tried again. What an image *is* becomes a fact.
+    Raises Unreadable for transient errors: the attempt fails and is retried. A rejected image is recorded as a fact.
     """
     ids = rows["image_id"].to_pylist()
     decoded = _decoded(source, rows, preprocess, threads, ahead=2 * batch)
-    waiting = next(decoded, None)
+    pending = next(decoded, None)
     for first in range(0, len(rows), batch):
         valid, pixels, facts = np.zeros(batch, np.bool_), preprocess.blank(batch), []
-        while waiting is not None and waiting[0] < first + batch:
-            index, array, fact = waiting
+        while pending is not None and pending[0] < first + batch:
+            index, array, fact = pending
             facts.append({"image_id": ids[index], **fact})
             if array is not None:
                 pixels[index - first], valid[index - first] = array, True
-            waiting = next(decoded, None)
+            pending = next(decoded, None)
         yield Batch(first=first, pixels=pixels, valid=valid, facts=facts)
 
 
@@ -68,14 +68,14 @@ Decoded = tuple[int, NDArray[Any] | None, dict[str, Any]]
 
 
 def _decoded(source: Source, rows: pa.Table, preprocess: Preprocess, threads: int, ahead: int) -> Iterator[Decoded]:
-    """Decode in `threads` threads, at most `ahead` images before they are wanted; keep the order."""
+    """Decode in order in `threads` threads, at most `ahead` images in advance."""
     queue: deque[Future[Decoded]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         for index, data in read(source, rows):
             if isinstance(data, Unreadable):
                 raise data
-            queue.append(pool.submit(_one, index, data, preprocess))
+            queue.append(pool.submit(_decode_one, index, data, preprocess))
             if len(queue) > ahead:
                 yield queue.popleft().result()
         while queue:
@@ -84,7 +84,7 @@ def _decoded(source: Source, rows: pa.Table, preprocess: Preprocess, threads: in
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one(index: int, data: bytes | Rejected, preprocess: Preprocess) -> Decoded:
+def _decode_one(index: int, data: bytes | Rejected, preprocess: Preprocess) -> Decoded:
     digest = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
     try:
         if isinstance(data, Rejected):

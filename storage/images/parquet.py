@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import errors
-from storage.images.contract import BYTES_MOST, UNKNOWN, Read, Scan, changed, leaves_root, too_large
+from storage.images.contract import MAX_BYTES, UNKNOWN, Read, Scan, changed, leaves_root, too_large
 from storage.images.files import Files, Opened
 
 _BATCH = 32
-"""Rows decoded at a time: an image is about 100 kB, and a row group may hold thousands."""
+"""Rows decoded at a time: an image has about 100 kB, and a row group may hold thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parquet:
-    """The rows of the Parquet files `containers` among `files`, keyed by file name / row [/ stored path]."""
+    """The rows of the Parquet files `containers` of `files`, keyed by file name / row [/ stored path]."""
 
     files: Files
     containers: tuple[str, ...]
@@ -37,19 +37,19 @@ class Parquet:
         return self.files.root
 
     def scan(self) -> Scan:
-        """List the rows; only labels and paths are read, so the images' byte counts are unknown (−1)."""
-        found = Scan(containers=list(self.containers))
+        """List the rows; only labels and paths are read, so byte counts are unknown (−1)."""
+        scan = Scan(containers=list(self.containers))
         for number, name in enumerate(self.containers):
             place = self.place("", name)
             try:
                 with self.files.opened(name) as file:
-                    _scan_one(file, number, name, place, found)
+                    _scan_one(file, number, name, place, scan)
             except (pa.ArrowException, OSError) as error:
                 raise errors.UsageError(f"cannot list {place}: {_first_line(error)}") from error
-        return found
+        return scan
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
-        """Yield contents in row order; each run of ascending rows of one file reads the row groups it needs once."""
+        """Yield contents in row order; consecutive ascending rows of one file read each row group once."""
         columns = (rows[c].to_pylist() for c in ("container", "offset", "mtime_ns", "removed"))
         wanted = [
             (index, container, offset, mtime_ns)
@@ -57,17 +57,17 @@ class Parquet:
             if not removed
         ]
         for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
-            self.place("", names[container])  # refuses names that climb out
+            self.place("", names[container])  # rejects names that escape the root
             yield from _read_run(self.files, names[container], [(i, offset, stamp) for i, _, offset, stamp in run])
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
-            raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files anew")
+            raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files again")
         return self.files.place(container)
 
 
 def image_column(schema: pa.Schema) -> str | None:
-    """Name the column that holds the images: `image`, else the first Hugging Face Image feature, else None."""
+    """Return the name of the image column: `image`, else the first Hugging Face Image feature, else None."""
     features = _features(schema)
     named = ["image", *(name for name, feature in features.items() if feature.get("_type") == "Image")]
     return next((name for name in named if name in schema.names and _holds_bytes(schema.field(name).type)), None)
@@ -80,7 +80,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, object]]:
-    """Read the features that Hugging Face datasets writes into the schema's metadata."""
+    """Read the features that Hugging Face datasets stores in the schema's metadata."""
     try:
         stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         return {name: feature for name, feature in stored.items() if isinstance(feature, dict)}
@@ -89,7 +89,7 @@ def _features(schema: pa.Schema) -> dict[str, dict[str, object]]:
 
 
 def _label_column(schema: pa.Schema) -> tuple[str | None, list[str] | None]:
-    """Name the label column and, for a ClassLabel, its class names."""
+    """Return the name of the label column and, for a ClassLabel, its class names."""
     features = _features(schema)
     classes = [name for name, feature in features.items() if feature.get("_type") == "ClassLabel"]
     name = next((name for name in ["label", *classes] if name in schema.names), None)
@@ -97,19 +97,19 @@ def _label_column(schema: pa.Schema) -> tuple[str | None, list[str] | None]:
     return name, [str(n) for n in names] if isinstance(names, list) else None
 
 
-def _scan_one(opened: Opened, number: int, container: str, place: str, found: Scan) -> None:
+def _scan_one(opened: Opened, number: int, container: str, place: str, scan: Scan) -> None:
     with pq.ParquetFile(opened.source) as file:
         schema = file.schema_arrow
         image, (label, names) = image_column(schema), _label_column(schema)
         if image is None:
             raise errors.UsageError(
-                f"{place} has no column of image bytes: wanted `image` as binary or struct of bytes and path, "
-                f"found {', '.join(schema.names) or 'no columns'}"
+                f"{place} has no column of image bytes: needs `image` as binary or struct of bytes and path, "
+                f"but has {', '.join(schema.names) or 'no columns'}"
             )
         kind = schema.field(image).type
         path = f"{image}.path" if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None
-        for row, stored, value in _names(file, path, label):
-            found.add(
+        for row, stored, value in _rows_without_images(file, path, label):
+            scan.add(
                 f"{container}/{row}/{stored}" if stored else f"{container}/{row}",
                 container=number,
                 offset=row,
@@ -119,8 +119,10 @@ def _scan_one(opened: Opened, number: int, container: str, place: str, found: Sc
             )
 
 
-def _names(file: pq.ParquetFile, path: str | None, label: str | None) -> Iterator[tuple[int, str | None, object]]:
-    """Yield (row, stored path, label) without reading an image."""
+def _rows_without_images(
+    file: pq.ParquetFile, path: str | None, label: str | None
+) -> Iterator[tuple[int, str | None, object]]:
+    """Yield (row, stored path, label) without reading images."""
     columns = [name for name in (path, label) if name]
     if not columns:
         yield from ((row, None, None) for row in range(file.metadata.num_rows))
@@ -135,21 +137,21 @@ def _names(file: pq.ParquetFile, path: str | None, label: str | None) -> Iterato
 
 
 def _label_text(value: object, names: list[str] | None) -> str | None:
-    """Give a label as text; a negative class is Hugging Face's "no label"."""
+    """Return a label as text; a negative class is Hugging Face's "no label"."""
     if names is not None and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else None
     return str(value) if isinstance(value, str | int) else None
 
 
 def _read_run(files: Files, name: str, run: list[tuple[int, int, int]]) -> Iterator[tuple[int, Read]]:
-    """Yield the contents of (index, row of the file, stamp) in the order given; a damaged part is an error value."""
+    """Yield the contents of (index, row of the file, stamp) in the given order, damaged ones as error values."""
     done, place = 0, files.place(name)
     try:
         with files.opened(name) as opened:
             if any(stamp != opened.stamp for _, _, stamp in run):
                 yield from ((index, changed(place)) for index, *_ in run)
                 return
-            # Buffered, not pre-buffered: memory stays at a few pages, however large the row groups are.
+            # Buffered, not pre-buffered: memory stays at a few pages regardless of the size of row groups.
             with pq.ParquetFile(opened.source, pre_buffer=False, buffer_size=1 << 20) as file:
                 for ascending in _ascending(run):
                     for content in _contents(file, [row for _, row, _ in ascending]):
@@ -161,7 +163,7 @@ def _read_run(files: Files, name: str, run: list[tuple[int, int, int]]) -> Itera
 
 
 def _ascending(run: list[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
-    """Cut a run into pieces whose file rows strictly ascend."""
+    """Split a run into pieces with strictly ascending file rows."""
     start = 0
     for i in range(1, len(run) + 1):
         if i == len(run) or run[i][1] <= run[i - 1][1]:
@@ -173,39 +175,39 @@ def _contents(file: pq.ParquetFile, wanted: list[int]) -> Iterator[Read]:
     """Yield the image bytes of ascending file rows, reading only the row groups that hold them."""
     image = image_column(file.schema_arrow)
     if image is None:
-        raise pa.ArrowInvalid("the column of image bytes is gone")
+        raise pa.ArrowInvalid("the column of image bytes is missing")
     first, done = 0, 0
     for group in range(file.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
         end = bisect_left(wanted, stop, lo=done)
         if end > done:
-            yield from _from_group(file, group, image, [row - first for row in wanted[done:end]])
+            yield from _group_contents(file, group, image, [row - first for row in wanted[done:end]])
         done = end
         first = stop
     if done < len(wanted):
         raise pa.ArrowInvalid(f"row {wanted[done]:,} is past the end of the file")
 
 
-def _from_group(file: pq.ParquetFile, group: int, image: str, wanted: list[int]) -> Iterator[Read]:
-    """Yield the image bytes of ascending rows of one row group, decoding no further than the last."""
+def _group_contents(file: pq.ParquetFile, group: int, image: str, wanted: list[int]) -> Iterator[Read]:
+    """Yield the image bytes of ascending rows of one row group, decoding no rows after the last."""
     is_struct = pa.types.is_struct(file.schema_arrow.field(image).type)
     columns = [f"{image}.bytes"] if is_struct else [image]
-    start, left = 0, list(reversed(wanted))
+    start, pending = 0, list(reversed(wanted))
     for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns, use_threads=False):
         column = batch.column(0).field("bytes") if is_struct else batch.column(0)
-        while left and left[-1] < start + len(batch):
-            yield _bytes(column[left.pop() - start])
+        while pending and pending[-1] < start + len(batch):
+            yield _image_bytes(column[pending.pop() - start])
         start += len(batch)
-        if not left:
+        if not pending:
             return
 
 
-def _bytes(value: pa.Scalar) -> Read:
-    """Take an image's bytes out of Arrow; a null (only a path was stored) is an empty image."""
+def _image_bytes(value: pa.Scalar) -> Read:
+    """Return an image's bytes from an Arrow value; a null (only a path was stored) is an empty image."""
     if not value.is_valid:
         return b""
     buffer = value.as_buffer()
-    return too_large(buffer.size) if buffer.size > BYTES_MOST else buffer.to_pybytes()
+    return too_large(buffer.size) if buffer.size > MAX_BYTES else buffer.to_pybytes()
 
 
 def _first_line(error: Exception) -> str:

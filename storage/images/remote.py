@@ -1,6 +1,6 @@
 """Images on object stores and web servers, read through fsspec: a folder of a bucket, tars, Parquet files.
 
-An object's stamp is a hash of its ETag, or of whatever else its store says to tell contents apart.
+An object's stamp is a hash of its ETag, or of another field that changes with its content.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from storage import errors
 from storage.images.contract import (
-    BYTES_MOST,
+    MAX_BYTES,
     Read,
     Scan,
     changed,
@@ -40,18 +40,18 @@ SCHEMES = {
     **dict.fromkeys(("http", "https"), "aiohttp"),
     "memory": "",
 }
-"""What addresses may begin with, and the package that fsspec needs for it."""
+"""Supported schemes of addresses, and the package that fsspec needs for each."""
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 
-_TELLING = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
-"""What stores call what changes with an object's content, the best first."""
+_VERSION_FIELDS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+"""The stores' names of fields that change with an object's content, best first."""
 
 _BLOCK = 8 << 20
-"""Bytes of a request into a tar or Parquet file: they are read forward, and the next block comes while one is used."""
+"""Bytes per request into a tar or Parquet file: blocks are read ahead, the next one while one is in use."""
 
 _THREADS = 32
-"""Requests for single objects under way at once: each waits some 20 to 50 ms for its first byte."""
+"""Concurrent requests for single objects: each waits some 20 to 50 ms for its first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Objects:
             options = {"block_size": _BLOCK, "cache_type": "background", "cache_options": {"maxblocks": 4}}
             file = system.open(place, "rb", **options)
         with file:
-            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_Raising(file))
+            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_RaisingOSErrors(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class RemoteFolder:
         return ()
 
     def scan(self) -> Scan:
-        found = Scan()
+        scan = Scan()
         try:
             with _os_errors():
                 system = filesystem(self.root)
@@ -102,16 +102,16 @@ class RemoteFolder:
                 entries = system.find(self.root, detail=True)
         except OSError as error:
             raise errors.UsageError(f"cannot list {self.root}: {error.strerror or error}") from error
-        start = _start(system, self.root)
+        prefix = _prefix(system, self.root)
         for place, info in sorted(entries.items()):
-            _add(place.removeprefix(start), info, found)
-        return found
+            _add(place.removeprefix(prefix), info, scan)
+        return scan
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
-        """Yield contents in row order, with many requests under way at once."""
+        """Yield contents in row order, with many concurrent requests."""
         columns = (rows[name].to_pylist() for name in ("key", "bytes", "mtime_ns", "removed"))
         wanted = enumerate(zip(*columns, strict=True))
-        return _ahead(
+        return _run_ahead(
             (index, partial(_content, self.place(key, None), size, stamp))
             for index, (key, size, stamp, removed) in wanted
             if not removed
@@ -119,38 +119,38 @@ class RemoteFolder:
 
     def place(self, key: str, container: str | None) -> str:
         if leaves_root(key):
-            raise errors.UsageError(f"the key {key!r} leaves {self.root}; list it anew")
+            raise errors.UsageError(f"the key {key!r} leaves {self.root}; list it again")
         return f"{self.root}/{key}"
 
 
 def filesystem(address: str) -> Any:
-    """Return fsspec's file system for an address; raise `UsageError` where it is none we read or a package is missing."""
+    """Return fsspec's file system for an address; raise `UsageError` if it is unsupported or a package is missing."""
     import fsspec
 
     scheme = SCHEME.match(address)
     if "::" in address or scheme is None or scheme[1] not in SCHEMES:
         raise errors.UsageError(
-            f"images are not read from {address!r}; an address begins with {', '.join(f'{s}://' for s in SCHEMES)}"
+            f"images can't be read from {address!r}; an address starts with {', '.join(f'{s}://' for s in SCHEMES)}"
         )
     try:
         return fsspec.filesystem(scheme[1], use_listings_cache=False)
     except ImportError:
-        raise errors.UsageError(f"{address} needs a package more: pip install {SCHEMES[scheme[1]]}") from None
+        raise errors.UsageError(f"{address} needs another package: pip install {SCHEMES[scheme[1]]}") from None
 
 
 def names(address: str) -> Iterator[str]:
-    """Yield the names under an address relative to it, folder by folder, as far as they are asked for; hidden ones left out.
+    """Yield the names under an address relative to it, lazily, folder by folder, without hidden ones.
 
-    Raise `UsageError` where it can't be listed.
+    Raise `UsageError` if it can't be listed.
     """
     if address.startswith("http"):
         raise errors.UsageError(f"{address} can't be listed, since it is a web server: name its .tar or .parquet files")
     try:
         with _os_errors():
             system = filesystem(address)
-            start = _start(system, address)
+            prefix = _prefix(system, address)
             for folder, _, files in system.walk(address, on_error="raise"):
-                inside = (folder.rstrip("/") + "/").removeprefix(start)
+                inside = (folder.rstrip("/") + "/").removeprefix(prefix)
                 yield from (inside + name for name in sorted(files) if not _hidden(inside + name))
     except FileNotFoundError:
         raise errors.NotFound(f"no images at {address!r}: nothing is there") from None
@@ -163,14 +163,14 @@ def matching(root: str, pattern: str) -> list[str]:
     try:
         with _os_errors():
             system = filesystem(root)
-            start = _start(system, root)
-            return sorted(place.removeprefix(start) for place in system.glob(f"{root}/{pattern}"))
+            prefix = _prefix(system, root)
+            return sorted(place.removeprefix(prefix) for place in system.glob(f"{root}/{pattern}"))
     except OSError as error:
         raise errors.UsageError(f"cannot list {root}: {error.strerror or error}") from error
 
 
-def _start(system: Any, address: str) -> str:
-    """Return what the file system's own names under an address begin with."""
+def _prefix(system: Any, address: str) -> str:
+    """Return the prefix of the file system's own names under an address."""
     return str(system._strip_protocol(address)).rstrip("/") + "/"
 
 
@@ -178,46 +178,46 @@ def _hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def _add(key: str, info: dict[str, Any], found: Scan) -> None:
+def _add(key: str, info: dict[str, Any], scan: Scan) -> None:
     if leaves_root(key):
-        found.refused["outside"] += 1
+        scan.refused["outside"] += 1
     elif _hidden(key):
         return
     elif not is_image_name(key):
-        found.refused["not-an-image-name"] += 1
+        scan.refused["not-an-image-name"] += 1
     else:
         label = key.split("/", 1)[0] if "/" in key else None
-        found.add(key, container=-1, offset=0, length=int(info["size"]), mtime_ns=_stamp(info), label=label)
+        scan.add(key, container=-1, offset=0, length=int(info["size"]), mtime_ns=_stamp(info), label=label)
 
 
 def _stamp(info: dict[str, Any]) -> int:
-    """Hash what tells an object's contents apart to 63 bits; raise `UsageError` where nothing does."""
-    telling = next((info[name] for name in _TELLING if info.get(name)), None)
-    if telling is None or info.get("size") is None:
+    """Hash an object's version field and size to 63 bits; raise `UsageError` if it has none."""
+    version = next((info[name] for name in _VERSION_FIELDS if info.get(name)), None)
+    if version is None or info.get("size") is None:
         raise errors.UsageError(
-            f"{info.get('name')} has no ETag and size, so that a changed file would pass for the listed one; copy it to a disk"
+            f"{info.get('name')} has no ETag and size, so a changed file could be mistaken for the listed one; copy it to a disk"
         )
-    telling = telling.timestamp() if isinstance(telling, datetime) else telling  # stores mix both
-    return name_hash(f"{telling} {info['size']}") >> 1
+    version = version.timestamp() if isinstance(version, datetime) else version  # stores mix both
+    return name_hash(f"{version} {info['size']}") >> 1
 
 
 def _content(place: str, size: int, stamp: int) -> Read:
-    """Read one listed object; whatever happened to it since is an error value."""
-    if size > BYTES_MOST:
+    """Read one listed object; return an error value if it has changed or can't be read."""
+    if size > MAX_BYTES:
         return too_large(size)
     try:
         with _os_errors():
             system = filesystem(place)
             content: bytes = system.cat_file(place)
-            # Asked after reading: if it is the listed one now, it was when it was read.
+            # Checked after reading: if it is the listed one now, it was when it was read.
             now = _stamp(system.info(place))
     except OSError as error:
         return unreadable(place, error)
     return content if (now, len(content)) == (stamp, size) else changed(place)
 
 
-def _ahead(tasks: Iterator[tuple[int, Callable[[], Read]]]) -> Iterator[tuple[int, Read]]:
-    """Run tasks in threads, at most twice as many as there are ahead of what is asked for; keep their order."""
+def _run_ahead(tasks: Iterator[tuple[int, Callable[[], Read]]]) -> Iterator[tuple[int, Read]]:
+    """Run tasks in order in threads, at most two per thread in advance."""
     queue: deque[tuple[int, Future[Read]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch")
     try:
@@ -238,8 +238,8 @@ def _read_at(file: Any, length: int, offset: int) -> bytes:
         return bytes(file.read(length))
 
 
-class _Raising:
-    """A file whose failures are OSErrors, whatever library they come from."""
+class _RaisingOSErrors:
+    """A file that turns any library's errors into OSErrors."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -254,10 +254,10 @@ class _Raising:
 
 @contextmanager
 def _os_errors() -> Iterator[None]:
-    """Turn what clients of object stores raise into OSErrors, which may pass; ours go through."""
+    """Turn errors of object stores' clients into OSErrors, which count as transient; let our own through."""
     try:
         yield
-    except FileNotFoundError as error:  # says no more than the name
+    except FileNotFoundError as error:  # its message is only the name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
     except (OSError, errors.ActlasError):
         raise

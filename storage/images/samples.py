@@ -1,4 +1,4 @@
-"""`sample-photos`: a small folder of images cut from the photos that scikit-image and scikit-learn carry."""
+"""`sample-photos`: a small folder of images cut from photos in scikit-image and scikit-learn."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SIDE = 256
 _SMALLEST = 96
 _SCALES = (1.0, 0.6, 0.4, 0.25)
 _WRITTEN = 946_684_800
-"""Every file's modification time (the first second of 2000, UTC), so that listings agree between machines."""
+"""Modification time of every file (the first second of 2000, UTC), so that listings agree between machines."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Photo:
-    """One photo of a package and how many crops are cut from it, spread over the scales."""
+    """A photo of a package and the number of crops to cut from it, spread over the scales."""
 
     package: str
     place: str
@@ -46,10 +46,10 @@ _PHOTOS = (
 
 
 def sample_photos(cache: Path | None = None) -> Path:
-    """Write the crops under `cache` unless they are there, and give their folder.
+    """Write the crops under `cache` unless they exist, and return their folder.
 
-    The pixels depend on the photos alone, the bytes also on Pillow's encoders. Raise `UsageError` where a package
-    or the cache folder is missing.
+    The pixels depend only on the photos, the bytes also on Pillow's encoders. Raise `UsageError` if a package is missing
+    or the cache folder can't be written.
     """
     folder = (cache or _user_cache()) / f"{SAMPLE_PHOTOS}-1"
     if folder.is_dir():
@@ -57,57 +57,57 @@ def sample_photos(cache: Path | None = None) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sample-photos-") as scratch:
-            made = Path(scratch) / "made"
+            crops = Path(scratch) / "crops"
             for photo in _PHOTOS:
-                _write(photo, made)
-            _move(made, folder)
+                _write(photo, crops)
+            _move(crops, folder)
     except OSError as error:
         raise errors.UsageError(f"cannot write the sample photos under {folder.parent}: {error}") from error
     return folder
 
 
-def _move(made: Path, folder: Path) -> None:
-    """Put the finished folder in place; another process that was faster made the same one."""
+def _move(crops: Path, folder: Path) -> None:
+    """Move the finished folder into place, unless another process has already put the same one there."""
     try:
-        os.rename(made, folder)
+        os.rename(crops, folder)
     except OSError:
         if not folder.is_dir():
             raise
-        shutil.rmtree(made)
+        shutil.rmtree(crops)
 
 
 def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actlas"
 
 
-def _write(photo: _Photo, made: Path) -> None:
-    folder = made / photo.label
+def _write(photo: _Photo, crops: Path) -> None:
+    folder = crops / photo.label
     folder.mkdir(parents=True, exist_ok=True)
     with Image.open(_locate(photo)) as image:
-        whole = image if image.mode == "L" else image.convert("RGB")
-        for number, box in enumerate(_boxes(whole.width, whole.height, photo.crops)):
+        photograph = image if image.mode == "L" else image.convert("RGB")
+        for number, box in enumerate(_boxes(photograph.width, photograph.height, photo.crops)):
             side = min(_SIDE, box[2] - box[0])
-            crop = whole.crop(box).resize((side, side), Image.Resampling.LANCZOS)
-            # Grey photos as PNG, so that the demo goes through both decoders.
+            crop = photograph.crop(box).resize((side, side), Image.Resampling.LANCZOS)
+            # Grey photos as PNG, so that the demo uses both decoders.
             path = folder / f"{photo.label}_{number:02d}.{'png' if crop.mode == 'L' else 'jpg'}"
             crop.save(path, quality=92)
             os.utime(path, (_WRITTEN, _WRITTEN))
 
 
 def _locate(photo: _Photo) -> Path:
-    """Find a photo without importing the package that carries it, which would take a second."""
+    """Find a photo without importing its package, which would take a second."""
     spec = importlib.util.find_spec(photo.package)
     for root in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(root) / photo.place).is_file():
             return path
-    raise errors.UsageError(f"{SAMPLE_PHOTOS} needs {photo.place} of the package {photo.package}; install it again")
+    raise errors.UsageError(f"{SAMPLE_PHOTOS} needs {photo.place} of the package {photo.package}; reinstall it")
 
 
 def _boxes(width: int, height: int, count: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield square boxes (left, top, right, bottom) at four scales, spread evenly.
 
-    Small scales get more of them. The places follow the two-dimensional golden-ratio sequence (R2): as spread out as
-    random ones are not, and the same everywhere.
+    Small scales get more of them. Positions follow the two-dimensional golden-ratio sequence (R2), which is more evenly
+    spread than random ones and the same on every machine.
     """
     for i in range(count):
         scale = _SCALES[(0, 1, 1, 2, 2, 2, 3, 3, 3, 3)[i % 10]]

@@ -1,4 +1,4 @@
-"""Cut a listing into shards: fixed ranges of image ids that one task does."""
+"""Split a listing into shards: fixed ranges of image ids, each processed by one task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEYED = ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns", "remo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """The images with first ≤ image_id < stop; `rows_key` changes when anything but a label of its rows does."""
+    """The images with first ≤ image_id < stop; `rows_key` changes with anything in its rows but labels."""
 
     number: int
     first: int
@@ -29,12 +29,12 @@ class Shard:
 
 
 def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -> list[Shard]:
-    """Cut the images with id < `limit` into shards.
+    """Split the images with id < `limit` into shards.
 
     Folders: ranges of `shard_size` ids. Tars and Parquet: whole containers, as many as it takes to reach `shard_size`
-    images; one of twice as many or more is cut into ranges of `shard_size`, the last with the rest, so that no shard
-    has 3 × `shard_size`. Removed images keep their place, and the cuts don't depend on the limit, so that more images
-    change only new shards and the last one, if it was not full.
+    images; one of at least twice that size is split into ranges of `shard_size`, the last with the remainder, so that no
+    shard has 3 × `shard_size`. Removed images keep their place, and the bounds don't depend on the limit, so that more
+    images only add shards and change the last one, if it was not full.
     """
     if shard_size < 1 or (limit is not None and limit < 1):
         raise errors.UsageError(f"limit and shard size must be at least 1, not {limit} and {shard_size}")
@@ -52,9 +52,9 @@ def _shard(number: int, first: int, rows: pa.Table) -> Shard:
 
 
 def rows_key(rows: pa.Table) -> str:
-    """Hash what is read when these rows are read: everything of the rows but their labels, and the container's names.
+    """Hash everything that determines the images of these rows: all columns but labels, and the containers' names.
 
-    Ids belong to it, since results hold them.
+    The ids are included, since results hold them.
     """
     names = about(rows).containers
     digest = hashlib.sha256()
@@ -69,18 +69,18 @@ def rows_key(rows: pa.Table) -> str:
 
 
 def _starts(listing: pa.Table, shard_size: int) -> list[int]:
-    """Give the first id of every shard of the whole listing."""
+    """Return the first id of every shard of the whole listing."""
     if not about(listing).containers:
         return list(range(0, len(listing), shard_size))
     starts: list[int] = []
     for first, stop in _runs(listing["container"].to_numpy()):
-        # Smaller containers that do not fill a shard are joined by the first rows of this one.
+        # Smaller containers that do not fill a shard are joined with the first rows of this one.
         starts += [first] if not starts or first - starts[-1] >= shard_size else []
         starts += range(first + shard_size, stop - shard_size + 1, shard_size)
     return starts
 
 
 def _runs(container: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of rows that lie in one container; one that grew has several."""
+    """Yield the ranges of consecutive rows in one container; a container that grew has several."""
     edges = np.flatnonzero(np.diff(container)) + 1
     yield from itertools.pairwise([0, *edges.tolist(), len(container)] if len(container) else [])

@@ -1,4 +1,4 @@
-"""Images in: open what a path names, read the images of a listing's rows, say where each lies."""
+"""Open the image source that a path names, read a listing's images, and locate their files."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from storage.store.places import is_store
 _MAGIC = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
-_PATTERN_MOST = 1_000_000
+_MAX_FILES = 1_000_000
 _KINDS = "a folder of images, WebDataset .tar files, .parquet files with image bytes, or sample-photos"
 
 
 def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
     """Open the images that `path` names, without reading any.
 
-    A folder that holds an image file anywhere is a folder of images; otherwise its .tar files count, then its .parquet
-    files. A file is taken by its suffix; a pattern with `*`, `?`, `[…]`, `{a,b}` or `{000..012}` names tar or Parquet
+    A folder that contains an image file at any depth is a folder of images; otherwise its .tar files are used, then its
+    .parquet files. A file is opened by its suffix; a pattern with `*`, `?`, `[…]`, `{a,b}` or `{000..012}` names tar or Parquet
     files. Addresses such as `s3://bucket/folder` are read through fsspec, by the same rules. `sample-photos` are written
-    under `cache` (default: the user's cache folder) at first use.
-    Raise `NotFound` where there is nothing, `UsageError` where it is nothing we read.
+    under `cache` (default: the user's cache folder) on first use.
+    Raise `NotFound` if nothing is there, `UsageError` if it is of no kind that we read.
     """
     text = str(path)
     if text == SAMPLE_PHOTOS:
@@ -51,20 +51,20 @@ def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
     if _MAGIC.search(text):
         root, names = _matches(text)
         return _from_files(Disk(root), names, str(Path(text).absolute()))
-    raise errors.NotFound(f"no images at {text!r}: no such file or folder; wanted {_KINDS}")
+    raise errors.NotFound(f"no images at {text!r}: no such file or folder; give {_KINDS}")
 
 
 def read(source: Source, rows: pa.Table) -> Iterator[tuple[int, Read]]:
     """Yield (index in `rows`, encoded bytes) in row order; rows of removed images are skipped.
 
-    Rows come from a listing. An image that can't be read gives an error value in place of its bytes: `Unreadable` for
-    what may pass or has changed since the listing, `Rejected` ("too-large") for what won't.
+    Rows come from a listing. An image that can't be read gives an error value in place of its bytes: `Unreadable` for a
+    transient error or a change since the listing, `Rejected` ("too-large") for a permanent one.
     """
     return source.read(rows, about(rows).containers)
 
 
 def path(source: Source, rows: pa.Table, index: int = 0) -> str:
-    """Give the file a person can open for one row of a listing: the image's own, or its tar's or Parquet file's."""
+    """Return the path of a file to open for a row of a listing: the image, or its tar or Parquet file."""
     number = rows["container"][index].as_py()
     return source.place(rows["key"][index].as_py(), about(rows).containers[number] if number >= 0 else None)
 
@@ -79,16 +79,16 @@ def _from_folder(root: Path) -> Source:
     tables = [name for name in names if name.lower().endswith(".parquet") and _has_images(root / name)]
     if tables:
         return Parquet(Disk(root), by_hash(tables), str(root))
-    seen = sorted({Path(name).suffix or "no suffix" for name in names})
+    suffixes = sorted({Path(name).suffix or "no suffix" for name in names})
     links = any(path.is_symlink() for path in root.iterdir())
     raise errors.UsageError(
-        f"no images in {root}: {len(names)} files ({', '.join(seen[:8]) or 'empty'}); wanted {_KINDS}"
+        f"no images in {root}: {len(names)} files ({', '.join(suffixes[:8]) or 'empty'}); give {_KINDS}"
         + ("; symbolic links that leave the folder are not followed" if links else "")
     )
 
 
 def _files(root: Path) -> Iterator[str]:
-    """Yield the visible files under a folder as POSIX paths relative to it, links to folders not entered."""
+    """Yield the visible files under a folder as POSIX paths relative to it, without following links to folders."""
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not is_store(Path(folder, n)))
         for name in files:
@@ -105,14 +105,16 @@ def _has_images(place: Path) -> bool:
 
 def _from_address(address: str) -> Source:
     """Open what an address names, by the same rules."""
-    remote.filesystem(address)  # refuses what isn't read before anything is asked of it
+    remote.filesystem(address)  # rejects an unsupported address before any request
     if _MAGIC.search(address):
         fixed = _MAGIC.split(address)[0].rpartition("/")[0]
-        wanted = expand_braces(address.removeprefix(fixed + "/"))
-        found = {hit for one in wanted for hit in (remote.matching(fixed, one) if glob.has_magic(one) else [one])}
-        if not found:
-            raise errors.NotFound(f"no file that {address!r} names")
-        return _from_files(remote.Objects(fixed), sorted(found), address)
+        patterns = expand_braces(address.removeprefix(fixed + "/"))
+        names = {
+            name for part in patterns for name in (remote.matching(fixed, part) if glob.has_magic(part) else [part])
+        }
+        if not names:
+            raise errors.NotFound(f"no file matches {address!r}")
+        return _from_files(remote.Objects(fixed), sorted(names), address)
     folder, _, name = address.rpartition("/")
     if Path(name).suffix.lower() in (".tar", ".parquet"):
         return _from_files(remote.Objects(folder), [name], address)
@@ -126,9 +128,9 @@ def _from_remote_folder(address: str) -> Source:
             return remote.RemoteFolder(address)
         names.append(name)
     for suffix, kind in ((".tar", Tars), (".parquet", Parquet)):
-        if held := [name for name in names if name.lower().endswith(suffix)]:
-            return kind(remote.Objects(address), by_hash(held), address)
-    raise errors.UsageError(f"no images at {address}: {len(names)} objects; wanted {_KINDS}")
+        if containers := [name for name in names if name.lower().endswith(suffix)]:
+            return kind(remote.Objects(address), by_hash(containers), address)
+    raise errors.UsageError(f"no images at {address}: {len(names)} objects; give {_KINDS}")
 
 
 def _from_files(files: Files, names: list[str], uri: str) -> Source:
@@ -139,38 +141,39 @@ def _from_files(files: Files, names: list[str], uri: str) -> Source:
         return Parquet(files, by_hash(names), uri)
     if suffixes & {".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip"}:
         raise errors.UsageError(f"{uri} is compressed, so its images can't be reached one by one; unpack it to .tar")
-    raise errors.UsageError(f"{uri} names files of kind {', '.join(sorted(suffixes)) or 'none'}; wanted {_KINDS}")
+    raise errors.UsageError(f"{uri} names files of kind {', '.join(sorted(suffixes)) or 'none'}; give {_KINDS}")
 
 
 def _matches(pattern: str) -> tuple[Path, list[str]]:
-    """Expand a pattern to (its longest folder without magic, the names under it); the names travel between machines."""
+    """Expand a pattern to its longest folder without wildcards, and the names under it, the same on every machine."""
     parts = Path(pattern).absolute().parts
     fixed = itertools.takewhile(lambda part: not _MAGIC.search(part), parts)
     root = Path(*fixed)
     rest = "/".join(parts[len(root.parts) :])
-    found: set[str] = set()
-    for one in expand_braces(rest):
-        hits = glob.glob(one, root_dir=root, recursive=True) if glob.has_magic(one) else [one]
-        missing = [hit for hit in hits if not (root / hit).is_file()]
-        if missing or not hits:
-            raise errors.NotFound(f"no file {root / (missing or [one])[0]}, which {pattern!r} names")
-        found.update(hits)
-    return root, sorted(found)
+    names: set[str] = set()
+    for part in expand_braces(rest):
+        matches = glob.glob(part, root_dir=root, recursive=True) if glob.has_magic(part) else [part]
+        missing = [name for name in matches if not (root / name).is_file()]
+        if missing or not matches:
+            raise errors.NotFound(f"no file {root / (missing or [part])[0]}, which {pattern!r} names")
+        names.update(matches)
+    return root, sorted(names)
 
 
 def expand_braces(pattern: str) -> list[str]:
     """Expand `{a,b}` and `{08..11}` (padded as written), leftmost first."""
-    done, left = [], [pattern]
-    while left:
-        one = left.pop()
-        braces = _BRACES.search(one)
+    expanded, pending = [], [pattern]
+    while pending:
+        part = pending.pop()
+        braces = _BRACES.search(part)
         if braces is None:
-            done.append(one)
+            expanded.append(part)
         else:
-            left += [one[: braces.start()] + choice + one[braces.end() :] for choice in reversed(_choices(braces[1]))]
-        if len(done) + len(left) > _PATTERN_MOST:
-            raise errors.UsageError(f"{pattern!r} names more than {_PATTERN_MOST:,} files")
-    return done
+            before, after = part[: braces.start()], part[braces.end() :]
+            pending += [before + choice + after for choice in reversed(_choices(braces[1]))]
+        if len(expanded) + len(pending) > _MAX_FILES:
+            raise errors.UsageError(f"{pattern!r} names more than {_MAX_FILES:,} files")
+    return expanded
 
 
 def _choices(inside: str) -> list[str]:
@@ -178,7 +181,7 @@ def _choices(inside: str) -> list[str]:
     if span is None:
         return inside.split(",")
     first, last = int(span[1]), int(span[2])
-    if last - first >= _PATTERN_MOST:
-        raise errors.UsageError(f"{{{inside}}} names more than {_PATTERN_MOST:,} files")
+    if last - first >= _MAX_FILES:
+        raise errors.UsageError(f"{{{inside}}} names more than {_MAX_FILES:,} files")
     width = len(span[1]) if span[1].startswith("0") else 0
     return [f"{number:0{width}d}" for number in range(first, last + 1)]

@@ -1,7 +1,7 @@
-"""Read the headers of a tar archive, trusting none of them.
+"""Read the headers of an untrusted tar archive.
 
-The formats are POSIX ustar and pax and GNU's long names. Offsets only ever grow, so that no header can make the walk
-turn in a circle; nothing is ever written or unpacked.
+The formats are POSIX ustar and pax, and GNU's long names. Offsets only increase, so that no header can cause an endless
+loop; nothing is ever written or unpacked.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 BLOCK = 512
-_NAME_MOST = 1 << 20
-_OFFSET_MOST = 1 << 62
-_ABOUT_NEXT = frozenset(b"LKxg")
+_MAX_NAME = 1 << 20
+_MAX_OFFSET = 1 << 62
+_EXTENSIONS = frozenset(b"LKxg")
 _REGULAR = frozenset(b"07\0")
 _REFUSED = {**dict.fromkeys(b"12", "link"), **dict.fromkeys(b"346", "device"), ord("S"): "sparse"}
 
 ReadAt = Callable[[int, int], bytes]
-"""(length, offset) → bytes, fewer at the end of the file."""
+"""(length, offset) → bytes, or fewer at the end of the file."""
 
 
 class NotATar(ValueError):
@@ -26,7 +26,7 @@ class NotATar(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry: where its bytes are, or in `refused` why they are not to be used."""
+    """An entry: the position of its bytes, and in `refused` the reason for not using them."""
 
     name: str
     offset: int
@@ -35,59 +35,59 @@ class Member:
 
 
 def members(read_at: ReadAt) -> Iterator[Member]:
-    """Yield the members of a tar in stored order; a damaged or missing tail ends with a member refused as `cut-short`.
+    """Yield the members of a tar in stored order; a damaged or missing tail yields a member refused as `cut-short`.
 
-    Raise `NotATar` when the first block is no header.
+    Raise `NotATar` if the first block is not a header.
     """
-    offset, told = 0, _Told()
+    offset, extended = 0, _Extended()
     while True:
         header = read_at(BLOCK, offset)
         if len(header) == BLOCK and header.count(0) == BLOCK:
             return
         stored = _number(header[124:136]) if len(header) == BLOCK and _is_header(header) else -1
-        if not 0 <= stored < _OFFSET_MOST - offset:
+        if not 0 <= stored < _MAX_OFFSET - offset:
             if offset == 0:
                 raise NotATar("the first 512 bytes are not a tar header")
             yield Member("", offset, 0, "cut-short")
             return
         kind, start = header[156], offset + BLOCK
-        if kind in _ABOUT_NEXT:
-            told = _tell(told, kind, read_at(min(stored, _NAME_MOST), start))
+        if kind in _EXTENSIONS:
+            extended = _extend(extended, kind, read_at(min(stored, _MAX_NAME), start))
             offset = start + _padded(stored)
             continue
         if kind == ord("S") and header[482]:
             start = _after_sparse_map(read_at, start)
-        member = _member(header, start, told, stored)
+        member = _member(header, start, extended, stored)
         yield member
         offset = start + _padded(member.size)
-        told = _Told()
+        extended = _Extended()
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What headers before a member say about it."""
+class _Extended:
+    """Fields of a member given by the extension headers before it."""
 
     name: str = ""
     size: int = -1
     sparse: bool = False
 
 
-def _tell(told: _Told, kind: int, text: bytes) -> _Told:
-    """Add what a GNU long name or a pax header says about the next member; the other kinds say nothing we use."""
+def _extend(extended: _Extended, kind: int, text: bytes) -> _Extended:
+    """Add the fields that a GNU long name or a pax header gives for the next member; ignore other kinds."""
     if kind == ord("L"):
-        return replace(told, name=_text(text.split(b"\0", 1)[0]))
+        return replace(extended, name=_text(text.split(b"\0", 1)[0]))
     for key, value in _pax(text) if kind == ord("x") else ():
         if key == "path":
-            told = replace(told, name=_text(value))
+            extended = replace(extended, name=_text(value))
         elif key == "size" and value.isdigit() and len(value) < 19:
-            told = replace(told, size=int(value))
+            extended = replace(extended, size=int(value))
         elif key.startswith("GNU.sparse."):
-            told = replace(told, sparse=True)
-    return told
+            extended = replace(extended, sparse=True)
+    return extended
 
 
 def _after_sparse_map(read_at: ReadAt, start: int) -> int:
-    """Step over the blocks that continue the map of an old GNU sparse member."""
+    """Skip the continuation blocks of an old GNU sparse member's map; return the offset after them."""
     while len(block := read_at(BLOCK, start)) == BLOCK:
         start += BLOCK
         if not block[504]:
@@ -95,13 +95,13 @@ def _after_sparse_map(read_at: ReadAt, start: int) -> int:
     return start
 
 
-def _member(header: bytes, start: int, told: _Told, stored: int) -> Member:
-    kind, size = header[156], stored if told.size < 0 else told.size
-    name = told.name or _short_name(header)
+def _member(header: bytes, start: int, extended: _Extended, stored: int) -> Member:
+    kind, size = header[156], stored if extended.size < 0 else extended.size
+    name = extended.name or _short_name(header)
     if kind in _REFUSED:
-        # Links and devices have no bytes, whatever their size field says.
+        # Links and devices have no bytes, regardless of their size field.
         return Member(name, start, size if kind == ord("S") else 0, _REFUSED[kind])
-    if told.sparse:
+    if extended.sparse:
         return Member(name, start, size, "sparse")
     if kind not in _REGULAR or name.endswith("/"):
         return Member(name, start, 0 if kind == ord("5") else size, "not-a-file")
@@ -109,7 +109,7 @@ def _member(header: bytes, start: int, told: _Told, stored: int) -> Member:
 
 
 def _pax(text: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the records `length key=value\\n` of a pax header, up to the first one that is not well formed."""
+    """Yield the records `length key=value\\n` of a pax header, up to the first malformed one."""
     while text:
         count, _, _ = text.partition(b" ")
         if not count.isdigit() or len(count) > 8 or not 0 < int(count) <= len(text):
@@ -127,7 +127,7 @@ def _is_header(header: bytes) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """Read an octal or base-256 number; −1 where it is neither, or negative."""
+    """Parse an octal or base-256 number; −1 if it is neither, or negative."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
@@ -144,7 +144,7 @@ def _short_name(header: bytes) -> str:
 
 
 def _text(name: bytes) -> str:
-    """Read a name as UTF-8; other bytes are written as escapes, so that every name has a key."""
+    """Decode a name as UTF-8, with other bytes as escapes, so that every name has a key."""
     return name.decode("utf-8", "backslashreplace")
 
 

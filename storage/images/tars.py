@@ -12,19 +12,19 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage import errors
-from storage.images.contract import BYTES_MOST, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
+from storage.images.contract import MAX_BYTES, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
 from storage.images.files import Files, Opened
 from storage.images.tar_headers import Member, NotATar, ReadAt, members
 
-_LABEL_MOST = 64 << 10
-_LABEL_SHOWN = 200
+_MAX_LABEL_BYTES = 64 << 10
+_MAX_LABEL = 200
 _LABELS = ("cls", "json", "txt")
-"""Siblings that may carry a label, the first present wins."""
+"""Suffixes of sibling files that may hold a label; the first one present wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tars:
-    """The images in tar files `containers` among `files`, keyed by tar name + member name."""
+    """The images in the tar files `containers` of `files`, keyed by tar name / member name."""
 
     files: Files
     containers: tuple[str, ...]
@@ -39,20 +39,20 @@ class Tars:
         return self.files.root
 
     def scan(self) -> Scan:
-        found = Scan(containers=list(self.containers))
+        scan = Scan(containers=list(self.containers))
         for number, name in enumerate(self.containers):
             place = self.place("", name)
             try:
                 with self.files.opened(name) as file:
-                    _scan_one(file, number, name, found)
+                    _scan_one(file, number, name, scan)
             except NotATar as error:
                 raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
             except OSError as error:
                 raise errors.UsageError(f"cannot list {place}: {error.strerror or error}") from error
-        return found
+        return scan
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
-        """Yield contents in row order; each run of rows of one tar opens it once and reads forward from its offsets."""
+        """Yield contents in row order; consecutive rows of one tar open it once and read forward through its offsets."""
         columns = (rows[c].to_pylist() for c in ("container", "offset", "length", "mtime_ns", "removed"))
         wanted = (
             (index, container, offset, length, mtime_ns)
@@ -60,32 +60,32 @@ class Tars:
             if not removed
         )
         for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
-            self.place("", names[container])  # refuses names that climb out
+            self.place("", names[container])  # rejects names that escape the root
             yield from _read_run(self.files, names[container], run)
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
-            raise errors.UsageError(f"no tar is known for {key!r} in {self.uri}; list the tars anew")
+            raise errors.UsageError(f"no tar is known for {key!r} in {self.uri}; list the tars again")
         return self.files.place(container)
 
 
-def _scan_one(file: Opened, number: int, container: str, found: Scan) -> None:
+def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
     images: dict[str, Member] = {}
     labels: dict[str, tuple[int, str]] = {}
     for member in members(file.read_at):
         name = member.name.removeprefix("./")
         reason = member.refused or _refusal(name, images)
         if reason:
-            # Folders come with every tar; a name that climbs out is worth a count whatever it is.
+            # Every tar has folders, which are not counted; names that escape the root always are.
             if member.refused != "not-a-file" or leaves_root(name):
-                found.refused[reason] += 1
+                scan.refused[reason] += 1
         elif is_image_name(name):
             images[name] = member
         else:
             _note_label(name, member, file.read_at, labels)
     for name, member in images.items():
         rank_label = labels.get(_sample(name)[0])
-        found.add(
+        scan.add(
             f"{container}/{name}",
             container=number,
             offset=member.offset,
@@ -102,16 +102,16 @@ def _refusal(name: str, images: dict[str, Member]) -> str:
 
 
 def _sample(name: str) -> tuple[str, str]:
-    """Split a member's name as WebDataset does: the sample is what stands before the first dot of its last part."""
+    """Split a member's name as WebDataset does: the sample ends before the first dot of the last part."""
     folder, slash, last = name.rpartition("/")
     base, _, suffix = last.partition(".")
     return folder + slash + base, suffix.lower()
 
 
 def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, tuple[int, str]]) -> None:
-    """Remember the label in a sibling file under its sample, unless a better one is known."""
+    """Record the label from a sibling file for its sample, unless a better one is known."""
     sample, suffix = _sample(name)
-    if suffix not in _LABELS or member.size > _LABEL_MOST:
+    if suffix not in _LABELS or member.size > _MAX_LABEL_BYTES:
         return
     rank = _LABELS.index(suffix)
     if sample in labels and labels[sample][0] <= rank:
@@ -122,7 +122,7 @@ def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, tu
 
 
 def _label(suffix: str, text: str) -> str:
-    """Read a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt."""
+    """Parse a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt."""
     if suffix == "json":
         try:
             value = json.loads(text)
@@ -132,7 +132,7 @@ def _label(suffix: str, text: str) -> str:
             value = next((value[key] for key in ("label", "class", "cls") if key in value), "")
         text = str(value) if isinstance(value, str | int) else ""
     lines = text.strip().splitlines()
-    return re.sub(r"\s+", " ", lines[0])[:_LABEL_SHOWN] if lines else ""
+    return re.sub(r"\s+", " ", lines[0])[:_MAX_LABEL] if lines else ""
 
 
 def _read_run(files: Files, name: str, run: Iterator[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, Read]]:
@@ -142,7 +142,7 @@ def _read_run(files: Files, name: str, run: Iterator[tuple[int, int, int, int, i
             for index, _, offset, length, stamp in run:
                 if stamp != file.stamp:
                     yield index, changed(place)
-                elif length > BYTES_MOST:
+                elif length > MAX_BYTES:
                     yield index, too_large(length)
                 else:
                     yield index, _read_member(file.read_at, place, offset, length)
@@ -152,7 +152,7 @@ def _read_run(files: Files, name: str, run: Iterator[tuple[int, int, int, int, i
 
 
 def _read_member(read_at: ReadAt, place: str, offset: int, length: int) -> Read:
-    """Read one member; a tar that ends early gives what there is, and decoding finds the image truncated."""
+    """Read one member; from a tar that ends early return the bytes there are, and decoding finds the image truncated."""
     parts: list[bytes] = []
     try:
         while length > 0 and (part := read_at(length, offset)):

@@ -1,4 +1,4 @@
-"""Models in: what a factory returns, and how a model is loaded from its spec."""
+"""Load a model from its spec, and describe its input."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["Model", "Preprocess", "find_logits", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: models bring torch, preprocessing alone does not."""
+    """Import lazily: models load torch, preprocessing alone does not."""
     if name not in __all__:
         raise AttributeError(f"module 'storage.models' has no attribute {name!r}")
-    room = "preprocessing" if name == "Preprocess" else "loading"
-    return getattr(importlib.import_module(f"storage.models.{room}"), name)
+    module = "preprocessing" if name == "Preprocess" else "loading"
+    return getattr(importlib.import_module(f"storage.models.{module}"), name)

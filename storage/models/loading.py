@@ -1,4 +1,4 @@
-"""Models in: a spec and a few options become one frozen value, ready to be looked into."""
+"""Load a model from a spec and a few options as one frozen value."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ GREY_MEAN, GREY_STD = (0.5,), (0.5,)
 def find_logits(output: Any) -> Tensor:
     """Return the class scores `b k` in a model's output.
 
-    A tensor, or what is called `logits` (else the first tensor of two axes) in a dict, an object or a tuple.
+    The output is a tensor, or a dict, object or tuple: take its `logits`, else its first tensor of two axes.
     """
     scores = next((tensor for tensor in _candidates(output) if tensor.flatten(1).shape[1] == tensor.shape[1]), None)
     if scores is None:
-        raise ModelError(f"the model's output, {_described(output)}, has no class scores; give the Model its `logits`")
+        raise ModelError(f"the model's output, {_describe(output)}, has no class scores; give the Model its `logits`")
     return scores.flatten(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model as everything else takes it: `module` in evaluation mode, float32, on the CPU, without gradients.
+    """A loaded model: `module` in evaluation mode, float32, on the CPU, without gradients.
 
-    A factory may return one, with what it knows. `logits` finds the class scores in the module's output.
+    A factory may return one, with the fields it knows. `logits` finds the class scores in the module's output.
     """
 
     module: nn.Module
@@ -43,12 +43,12 @@ class Model:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Mean per channel, of values in 0 … 1."""
+        """Mean per channel, for values in 0 … 1."""
         return self.preprocess.mean
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Standard deviation per channel, of values in 0 … 1."""
+        """Standard deviation per channel, for values in 0 … 1."""
         return self.preprocess.std
 
 
@@ -63,28 +63,28 @@ def load(
 ) -> Model:
     """Load `efficientnet-lite0`, `torchvision:NAME`, `timm:NAME` or `package.module:factory`.
 
-    `weights` is a safetensors file or state dict, `random` (the same for the same spec) or `download`; without it the
-    weights that are at hand. The rest replaces what the model says of itself; `classes` is a file of one name a line,
-    or the names.
+    `weights` is a safetensors file or state dict, `random` (the same for the same spec) or `download`; the default is the
+    weights on this machine. The other options override what the model declares; `classes` is a file with one name per
+    line, or the names.
 
     Raises UsageError, BadWeights or ModelError.
     """
     built = zoo.build(spec, weights)
-    made = built.module
-    model = made if isinstance(made, Model) else Model(module=made)
-    known = _stated(spec, model.preprocess) if isinstance(made, Model) else built.preprocess
-    names = _names(classes) if classes is not None else model.classes or built.classes
+    returned = built.module
+    model = returned if isinstance(returned, Model) else Model(module=returned)
+    known = _as_preprocess(spec, model.preprocess) if isinstance(returned, Model) else built.preprocess
+    names = _read_class_names(classes) if classes is not None else model.classes or built.classes
     return dataclasses.replace(
         model,
         module=model.module.cpu().float().eval().requires_grad_(False),
-        preprocess=_preprocess(spec, model.module, known, input_size, mean, std),
+        preprocess=_override(spec, model.module, known, input_size, mean, std),
         classes=names,
         spec=spec,
     )
 
 
-def _stated(spec: str, preprocess: Any) -> Preprocess:
-    """Return what a factory said of its input; torchvision's presets are read, other callables tell too little."""
+def _as_preprocess(spec: str, preprocess: Any) -> Preprocess:
+    """Return a factory's preprocessing: a Preprocess or a torchvision preset; other callables say too little."""
     if isinstance(preprocess, Preprocess):
         return preprocess
     try:
@@ -96,7 +96,7 @@ def _stated(spec: str, preprocess: Any) -> Preprocess:
         ) from None
 
 
-def _preprocess(
+def _override(
     spec: str,
     module: nn.Module,
     known: Preprocess | None,
@@ -104,12 +104,12 @@ def _preprocess(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> Preprocess:
-    """Change what was said; a module that says nothing needs an input size, and gets ImageNet's (or grey's) scaling."""
+    """Apply the user's options; a module that declares no input needs a size, and gets ImageNet's (or grey's) scaling."""
     if known is None:
         if input_size is None:
-            raise UsageError(f"model {spec}: says nothing of its input; give --input-size (and --mean, --std)")
-        known = _plain(spec, module, input_size)
-    changes: dict[str, Any] = {} if input_size is None else _resized(known, input_size)
+            raise UsageError(f"model {spec}: does not declare its input; give --input-size (and --mean, --std)")
+        known = _default_preprocess(spec, module, input_size)
+    changes: dict[str, Any] = {} if input_size is None else _scale_to(known, input_size)
     changes |= {} if mean is None else {"mean": tuple(map(float, mean))}
     changes |= {} if std is None else {"std": tuple(map(float, std))}
     try:
@@ -118,17 +118,19 @@ def _preprocess(
         raise UsageError(f"model {spec}: {error}") from None
 
 
-def _plain(spec: str, module: nn.Module, input_size: int | tuple[int, int]) -> Preprocess:
+def _default_preprocess(spec: str, module: nn.Module, input_size: int | tuple[int, int]) -> Preprocess:
     channels = next((child.in_channels for child in module.modules() if isinstance(child, nn.Conv2d)), 3)
     if channels not in (1, 3):
-        raise ModelError(f"model {spec}: its first convolution takes {channels} channels; 3 and (grey) 1 are known")
+        raise ModelError(
+            f"model {spec}: its first convolution takes {channels} channels; only 3 and (grey) 1 are supported"
+        )
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (GREY_MEAN, GREY_STD)
     size = _pair(input_size)
     return Preprocess(resize=min(size), crop=size, mean=mean, std=std)
 
 
-def _resized(known: Preprocess, input_size: int | tuple[int, int]) -> dict[str, Any]:
-    """Return resize and crop for another input size, in the same proportion to each other."""
+def _scale_to(known: Preprocess, input_size: int | tuple[int, int]) -> dict[str, Any]:
+    """Return resize and crop for another input size, in the same proportion."""
     size, (height, width) = _pair(input_size), known.size
     if known.resize is None:
         return {"crop": size}
@@ -142,18 +144,18 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def _names(classes: str | Sequence[str]) -> tuple[str, ...]:
+def _read_class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(classes, str):
         return tuple(classes)
     try:
         lines = Path(classes).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--classes {classes}: cannot be read as text, one name a line ({error})") from None
+        raise UsageError(f"--classes {classes}: cannot be read as text with one name per line ({error})") from None
     return tuple(line.strip() for line in lines if line.strip())
 
 
 def _candidates(output: Any) -> list[Tensor]:
-    """Return the tensors that may be class scores, likeliest first."""
+    """Return the tensors that may be class scores, the most likely first."""
     if isinstance(output, Tensor):
         return [output] if output.ndim >= 2 else []
     if isinstance(output, Mapping):
@@ -165,5 +167,5 @@ def _candidates(output: Any) -> list[Tensor]:
     return _candidates(output.logits) if hasattr(output, "logits") else []
 
 
-def _described(output: Any) -> str:
+def _describe(output: Any) -> str:
     return f"a tensor of {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"

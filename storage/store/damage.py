@@ -1,4 +1,4 @@
-"""What a reader makes of broken bytes."""
+"""Report any error over damaged bytes as Damaged."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from storage.errors import Damaged
 
 
 @contextmanager
-def any_error_is_damage(path: Path) -> Iterator[None]:
-    """Name the file: what a codec raises over broken bytes depends on the codec, and says little of where."""
+def errors_as_damage(path: Path) -> Iterator[None]:
+    """Turn any error into Damaged, naming the file: codecs raise all sorts of errors, which rarely say where."""
     try:
         yield
     except MemoryError:

@@ -1,8 +1,8 @@
-"""The only file that changes the disk: every mutating system call of the store, each behind a hook for fault tests.
+"""Every system call by which the store changes the disk, each behind a hook for fault tests.
 
-A hook sees every operation before and after it happens and may raise: an `OSError` stands for a failing disk, anything
-else for the death of the process. Writers of foreign libraries that can't be led through here (pyvips' pyramids) write
-into a draft only, and the draft's commit reads back, hashes and syncs whatever they left.
+A hook is called before and after each operation and may raise: an `OSError` simulates a failing disk, anything else the
+death of the process. Libraries that write files themselves (pyvips' pyramids) write into a draft only, and its commit
+reads back, hashes and syncs their files.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _hook: Hook | None = None
 
 
 class DiskFull(OSError):
-    """An operation found no room; `asked` bytes were still to be written, 0 where that isn't known."""
+    """The disk is full; `unwritten` bytes remain to be written, 0 if unknown."""
 
-    asked = 0
+    unwritten = 0
 
 
 @contextmanager
 def intercepted(hook: Hook) -> Iterator[None]:
-    """Install a hook for the length of the block (tests only)."""
+    """Install a hook for the duration of the block (tests only)."""
     global _hook
     previous, _hook = _hook, hook
     try:
@@ -64,7 +64,7 @@ def _operation(name: str, path: Path) -> Iterator[None]:
 
 
 class Writer(io.RawIOBase):
-    """A new file, written front to back; it must not exist yet. Closing does not sync: the commit does."""
+    """A new file, written sequentially; it must not exist yet. Closing does not sync: the commit does."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._at = path, 0
@@ -78,7 +78,7 @@ class Writer(io.RawIOBase):
         return self._at
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write all of `data`, however many calls it takes; return its bytes."""
+        """Write all of `data`, in as many calls as it takes; return the number of bytes."""
         view = memoryview(data).cast("B")
         done = 0
         try:
@@ -86,7 +86,7 @@ class Writer(io.RawIOBase):
                 while done < len(view):
                     done += os.write(self._descriptor, view[done:])
         except DiskFull as full:
-            full.asked = len(view) - done
+            full.unwritten = len(view) - done
             raise
         self._at += done
         return done
@@ -98,19 +98,19 @@ class Writer(io.RawIOBase):
 
 
 def write_file(path: Path, data: ReadableBuffer) -> None:
-    """Write a new file in one go, without syncing it."""
+    """Write a new file without syncing it."""
     with Writer(path) as writer:
         writer.write(data)
 
 
 def make_folder(path: Path) -> None:
-    """Make one folder; its parent must exist, it must not."""
+    """Create a folder that must not exist in a parent that must."""
     with _operation("mkdir", path):
         os.mkdir(path)
 
 
 def make_folders(path: Path) -> None:
-    """Make a folder with its parents so that they last: each new one's parent is synced. Others may do so too."""
+    """Create a folder with its parents durably: the parent of each new one is synced. Safe to call concurrently."""
     if path.is_dir():
         return
     make_folders(path.parent)
@@ -123,7 +123,7 @@ def make_folders(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file or folder to the medium. A failure must abandon the attempt: the kernel may have dropped pages."""
+    """Flush a file or folder to disk. After a failure, abandon the attempt: the kernel may have dropped pages."""
     with _operation("fsync", path):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -133,7 +133,7 @@ def sync(path: Path) -> None:
 
 
 def sync_all(paths: Sequence[Path]) -> None:
-    """Sync many files side by side: the file system joins concurrent syncs into one (measured: 7 to 16 times)."""
+    """Sync many files in parallel: the file system merges concurrent syncs (measured: 7 to 16 times faster)."""
     if _hook is not None or len(paths) < 3:  # a fault test counts operations, so their order must not vary
         for path in paths:
             sync(path)
@@ -143,16 +143,13 @@ def sync_all(paths: Sequence[Path]) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Move a file or folder in one step. A folder never replaces a folder with anything in it (`OSError`)."""
+    """Move a file or folder atomically. Raises `OSError` instead of replacing a folder that isn't empty."""
     with _operation("rename", target):
         os.rename(source, target)
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file a second name, only if nobody has taken it (`FileExistsError`).
-
-    Raises Unsupported where the file system has no hard links.
-    """
+    """Create a hard link. Raises `FileExistsError` if the name is taken, Unsupported where there are no hard links."""
     try:
         with _operation("link", target):
             os.link(source, target)
@@ -172,12 +169,12 @@ def unlink(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all in it, following no link. What somebody else has removed meanwhile is no error."""
+    """Remove a folder and its contents without following links. Ignore files that another process removes first."""
     if path.is_symlink() or not path.is_dir():
-        with _missing_is_fine():
+        with _ignoring_missing():
             unlink(path)
         return
-    with _missing_is_fine():
+    with _ignoring_missing():
         for child in sorted(path.iterdir()):
             remove_tree(child)
         with _operation("rmdir", path):
@@ -185,7 +182,7 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
-def _missing_is_fine() -> Iterator[None]:
+def _ignoring_missing() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
@@ -193,19 +190,19 @@ def _missing_is_fine() -> Iterator[None]:
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file, making it if need be; it stays empty and is never removed. Return its descriptor."""
+    """Open a lock file, creating it if needed, and return its descriptor; it stays empty and is never removed."""
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         with _operation("create", path):
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # somebody else's store, or a disk that is read-only
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's store, or a read-only disk
 
 
 def free_bytes(path: Path) -> int:
-    """Count the bytes an ordinary user may still write on the file system of `path` or its nearest existing parent."""
+    """Return the bytes free to an ordinary user on the file system of `path` or of its nearest existing parent."""
     while not path.exists():
         path = path.parent
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize

@@ -1,4 +1,4 @@
-"""How a result comes to be: written apart, synced, described by its manifest, and renamed into place."""
+"""Write a result: in a scratch folder, synced, described by its manifest, then renamed into place."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from storage.store.results import Result, draft_contents, read_result, render_ha
 log = logging.getLogger(__name__)
 
 LOCK = "lock"
-"""A file in every folder under tmp/, locked as long as somebody works there."""
+"""A file in every folder under tmp/, locked for as long as the folder is in use."""
 
 
 class Draft:
-    """A result being written: put files under `path`, then commit. What isn't committed is removed."""
+    """A result being written: put files under `path`, then commit. An uncommitted draft is removed."""
 
     def __init__(self, places: Places, stage: str, key: str, path: Path) -> None:
         self.stage, self.key, self.path = stage, key, path
@@ -31,18 +31,18 @@ class Draft:
         self._committed = False
 
     def note(self, **happened: object) -> None:
-        """Remember what happened (times, host, effective batch); it is no part of the result."""
+        """Record what happened (times, host, effective batch); it is not part of the result."""
         self._happened.update(happened)
 
-    def commit(self, counts: Mapping[str, int], twice: Iterable[str] = ()) -> Result:
-        """Make the result permanent: sync all, write the manifest last, rename into place, sync the parent.
+    def commit(self, counts: Mapping[str, int], copied: Iterable[str] = ()) -> Result:
+        """Make the result permanent: sync everything, write the manifest last, rename into place, sync the parent.
 
-        Files named in `twice` get a copy beside them, to be mended from: what can't be computed again as it was.
-        If somebody else committed this key first, theirs is returned and ours dropped; a difference is logged.
+        Files named in `copied` get a second copy to repair from: those that can't be recomputed as they were.
+        If another writer committed this key first, return theirs and drop ours; log a difference.
         """
         if self._committed:
-            raise RuntimeError(f"draft {self.stage}/{self.key} is committed already")
-        for name in twice:
+            raise RuntimeError(f"draft {self.stage}/{self.key} is already committed")
+        for name in copied:
             disk.write_file(self.path / f"{name}{COPY}", (self.path / name).read_bytes())
         files, folders = draft_contents(self.path)
         if own := {MANIFEST, HAPPENED} & set(files):
@@ -62,8 +62,8 @@ class Draft:
 
 @contextmanager
 def draft(places: Places, stage: str, key: str) -> Iterator[Draft]:
-    """Open a draft of a result. Raises NoSpace if the disk fills up in the block, whoever was writing."""
-    places.result(stage, key)  # refuses bad names before anything is written
+    """Open a draft of a result. Raises NoSpace if the disk fills up inside the block, whichever library was writing."""
+    places.result(stage, key)  # rejects bad names before anything is written
     with scratch(places, f"{stage}.{key}") as folder:
         path = folder / "result"
         disk.make_folder(path)
@@ -72,40 +72,40 @@ def draft(places: Places, stage: str, key: str) -> Iterator[Draft]:
 
 @contextmanager
 def scratch(places: Places, purpose: str) -> Iterator[Path]:
-    """Work in a folder of one's own under tmp/, removed afterwards. gc can't run meanwhile.
+    """Create a private folder under tmp/ and remove it afterwards; gc can't run meanwhile.
 
-    The folder holds a locked file, so that a later gc can tell a living worker's folder from a dead one's.
+    The folder holds a locked file, so that a later gc can tell a folder in use from an abandoned one.
     """
     folder = places.tmp / f"{purpose}.{os.getpid()}.{os.urandom(8).hex()}"
     owner, descriptor = os.getpid(), None
-    with saying_no_space(places, folder), locked(places.gc_lock, shared=True):
+    with raising_no_space(places, folder), locked(places.gc_lock, shared=True):
         try:
-            with saying_no_space(places, folder):  # inside, too: what was written must be counted before it is cleared
+            with raising_no_space(places, folder):  # again: the bytes must be counted before they are cleared
                 disk.make_folders(places.tmp)
                 disk.make_folder(folder)
                 descriptor = acquire(folder / LOCK, shared=False, wait=True)
                 yield folder
         finally:
-            if os.getpid() == owner:  # a forked child that runs through here must not remove its parent's work
+            if os.getpid() == owner:  # a forked child that gets here must not remove its parent's files
                 _clear(folder, descriptor)
 
 
 @contextmanager
-def saying_no_space(places: Places, folder: Path) -> Iterator[None]:
-    """Turn whatever a full disk made somebody raise into NoSpace."""
+def raising_no_space(places: Places, folder: Path) -> Iterator[None]:
+    """Turn any error that a full disk caused into NoSpace."""
     try:
         yield
     except Exception as error:
-        asked = _asked_when_full(error)
-        if asked is None:
+        unwritten = _unwritten_when_full(error)
+        if unwritten is None:
             raise
-        raise NoSpace(str(places.root), _written(folder) + asked, disk.free_bytes(places.root)) from error
+        raise NoSpace(str(places.root), _written(folder) + unwritten, disk.free_bytes(places.root)) from error
 
 
-def set_aside(places: Places, path: Path, why: str) -> Path:
-    """Move a file or folder under tmp/ in one step and return where it is now; gc removes it later."""
+def set_aside(places: Places, path: Path, reason: str) -> Path:
+    """Move a file or folder under tmp/ atomically and return its new path; gc removes it later."""
     disk.make_folders(places.tmp)
-    target = places.tmp / f"{why}.{os.urandom(8).hex()}"
+    target = places.tmp / f"{reason}.{os.urandom(8).hex()}"
     disk.rename(path, target)
     disk.sync(path.parent)
     return target
@@ -129,7 +129,7 @@ def _place(places: Places, ours: Result) -> Result:
 
 
 def _adopt(places: Places, ours: Result) -> Result | None:
-    """Take what is in place already if it is whole; else move it out of the way and return None."""
+    """Return the result already in place if it is intact; else move it out of the way and return None."""
     target = places.result(ours.stage, ours.key)
     try:
         theirs = read_result(places, ours.stage, ours.key)
@@ -140,22 +140,22 @@ def _adopt(places: Places, ours: Result) -> Result | None:
         return None
     disk.sync(target.parent)
     if (ours.path / MANIFEST).read_bytes() != (target / MANIFEST).read_bytes():
-        log.warning("%s/%s was committed by another writer with other bytes; theirs stays", ours.stage, ours.key)
+        log.warning("%s/%s was committed by another writer with different bytes; theirs is kept", ours.stage, ours.key)
     return theirs
 
 
-def _asked_when_full(error: BaseException | None) -> int | None:
-    """Look for a full disk among an error and its causes: the bytes that found no room, 0 if unknown; else None."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+def _unwritten_when_full(error: BaseException | None) -> int | None:
+    """Return the bytes that did not fit if an error or one of its causes is a full disk, 0 if unknown; else None."""
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         if isinstance(error, NoSpace):
             return None
         if isinstance(error, disk.DiskFull):
-            return error.asked
+            return error.unwritten
         if isinstance(error, OSError) and error.errno in disk.FULL:
             return 0
-        if os.strerror(errno.ENOSPC) in str(error):  # libraries that keep only the text: libvips, Arrow
+        if os.strerror(errno.ENOSPC) in str(error):  # libvips and Arrow keep only the text
             return 0
         error = error.__cause__ or error.__context__
     return None
@@ -166,7 +166,7 @@ def _written(folder: Path) -> int:
 
 
 def _clear(folder: Path, descriptor: int | None) -> None:
-    """Remove a scratch folder. What can't be removed now is left to gc: the error on its way out matters more."""
+    """Remove a scratch folder. Leave what can't be removed to gc, so as not to mask an error being raised."""
     try:
         disk.remove_tree(folder)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Locks that the kernel drops with their holder: `flock`, never "the file exists".
+"""Locks that the kernel releases when their holder dies: `flock`, never the mere existence of a file.
 
-On a shared file system they are advice; what is correct rests on link and rename. A forked child inherits the open
-file, and would keep its dead parent's lock, so every descriptor is closed in children.
+On a shared file system they are advisory; correctness rests on link and rename. A forked child inherits the open
+file and would hold its dead parent's lock, so children close every descriptor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _held: set[int] = set()
 
 def _forget_in_child() -> None:
     for descriptor in list(_held):
-        os.close(descriptor)  # closing leaves the parent's lock alone; LOCK_UN would take it from the parent
+        os.close(descriptor)  # closing keeps the parent's lock; LOCK_UN would release it
     _held.clear()
 
 
@@ -39,7 +39,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False, wait: bool = True, doing: str = "") -> Iterator[None]:
-    """Hold a lock for the length of the block. Raises Locked, saying what `doing` and who holds it, unless `wait`."""
+    """Hold a lock for the duration of the block. Raises Locked, naming `doing` and the holder, unless `wait`."""
     descriptor = acquire(path, shared=shared, wait=wait)
     if descriptor is None:
         raise Locked(f"{doing or path.name} is being done by {holder(path)}; wait for it to end, or try again later")
@@ -50,7 +50,7 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, doing: str = 
 
 
 def acquire(path: Path, *, shared: bool, wait: bool) -> int | None:
-    """Take the lock and return its descriptor, or None if someone else has it and `wait` is false.
+    """Take a lock and return its descriptor, or None if it is held elsewhere and `wait` is false.
 
     Raises Unsupported where the system or the file system has no `flock`.
     """
@@ -82,15 +82,15 @@ def _unsupported(path: Path, error: OSError) -> Unsupported:
 
 
 def release(descriptor: int) -> None:
-    """Give a lock back; nothing happens in a forked child, which never had it."""
+    """Release a lock; do nothing in a forked child, which never held it."""
     if descriptor in _held:
         _held.discard(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # for a child just forked that has not come to close its own yet
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # in case a child just forked has not closed its copy yet
         os.close(descriptor)
 
 
 def holder(path: Path) -> str:
-    """Name the process that holds a lock, as far as Linux tells."""
+    """Name the process that holds a lock, if /proc/locks lists it."""
     try:
         inode = str(path.stat().st_ino)
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()

@@ -1,4 +1,4 @@
-"""Where everything in a store lies. No other file joins paths under the root, and user text reaches none unchecked."""
+"""The paths in a store. Only this module joins paths under the root, and it checks user text first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.errors import UsageError
 MANIFEST = "manifest.json"
 HAPPENED = "happened.json"
 COPY = ".copy"
-"""Ends the name of a file that is there a second time, to mend the first from."""
+"""Suffix of the second copy of a file, to repair the first from."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -25,21 +25,21 @@ def is_name(name: str) -> bool:
 
 
 def is_key(key: str) -> bool:
-    """Tell whether this is a stage key, as `stage_key` makes them."""
+    """Tell whether a text is a stage key, as returned by `stage_key`."""
     return isinstance(key, str) and _KEY.fullmatch(key) is not None
 
 
 def checked_name(kind: str, name: str) -> str:
-    """Return a name that is safe as a file name, else raise UsageError."""
+    """Return a name if it is safe as a file name, else raise UsageError."""
     if not is_name(name):
-        raise UsageError(f"{kind} {name!r} won't do: 1 to 64 of A-Z a-z 0-9 _ . - and no dot in front")
+        raise UsageError(f"{kind} {name!r} is invalid: use 1 to 64 of A-Z a-z 0-9 _ . - and no leading dot")
     return name
 
 
 def checked_key(key: str) -> str:
     """Return a stage key if it is one, else raise UsageError."""
     if not is_key(key):
-        raise UsageError(f"stage key {key!r} won't do: 32 hex digits, as stage_key gives them")
+        raise UsageError(f"stage key {key!r} is invalid: it must be 32 hex digits, as returned by stage_key")
     return key
 
 
@@ -48,21 +48,21 @@ def checked_root(root: Path) -> Path:
     address = _ADDRESS.fullmatch(str(root))
     if address:
         raise UsageError(
-            f"--store {address[1]}://{address[2]}: results are kept in a folder, since object stores have no link and rename "
-            "in one step, which committing and publishing rest on; give a folder of a disk or a shared file system"
+            f"--store {address[1]}://{address[2]}: results are kept in a folder, since object stores lack the atomic link and "
+            "rename that committing and publishing rely on; give a folder on a disk or a shared file system"
         )
     return root
 
 
 def is_store(folder: Path | str) -> bool:
-    """Tell whether a folder is the root of a store: it has the lock that whoever writes takes first."""
+    """Tell whether a folder is the root of a store: it has the lock file that every writer takes first."""
     return Places(Path(folder)).gc_lock.is_file()
 
 
 def version_number(file: str) -> int | None:
-    """Read the number off the name of a version file or its copy; None for any other name."""
-    found = _VERSION.fullmatch(file)
-    return int(found[1]) if found else None
+    """Parse the number from the name of a version file or its copy; None for any other name."""
+    match = _VERSION.fullmatch(file)
+    return int(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Small JSON records that can tell whether they are whole: one canonical form, one seal, one kind of key."""
+"""Small JSON records that carry their own hash: one canonical form, one seal, one kind of key."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from typing import Any
 from storage.errors import Damaged
 
 FORMAT = 1
-"""Raised when a reader of older records could misread newer ones."""
+"""Incremented when readers of older records could misread newer ones."""
 
 
 def canonical(value: object) -> bytes:
-    """Render JSON so that equal values give equal bytes: sorted keys, no blanks, ASCII, −0.0 as 0.0.
+    """Render JSON so that equal values give equal bytes: sorted keys, no whitespace, ASCII, −0.0 as 0.0.
 
-    Raises TypeError for what JSON has no one form for (sets, numpy scalars, bytes, keys that aren't text) and
+    Raises TypeError for values without a single JSON form (sets, numpy scalars, bytes, keys that aren't text) and
     ValueError for NaN and infinities.
     """
     return _render(_plain(value, "value"))
 
 
-def stage_key(stage: str, code_version: int, inputs: Mapping[str, object], asked: Mapping[str, object]) -> str:
-    """Name a stage result by what it is made from: 32 hex digits of a SHA-256.
+def stage_key(stage: str, code_version: int, inputs: Mapping[str, object], settings: Mapping[str, object]) -> str:
+    """Return the key of a stage result, 32 hex digits of the SHA-256 of what it is computed from.
 
-    `inputs` are keys and fingerprints, `asked` the parameters; what merely happened has no place in either.
+    `inputs` are keys and fingerprints, `settings` the parameters; neither includes times, hosts or batch sizes.
     """
-    record = {"stage": stage, "code": code_version, "inputs": dict(inputs), "asked": dict(asked)}
+    # "asked", and not "settings", as in every stored key.
+    record = {"stage": stage, "code": code_version, "inputs": dict(inputs), "asked": dict(settings)}
     return hashlib.sha256(canonical(record)).hexdigest()[:32]
 
 
 def seal(record: Mapping[str, object]) -> bytes:
-    """Render a record with its own SHA-256 inside, so that `unseal` notices any change to any byte."""
+    """Render a record with its own SHA-256 inside, so that `unseal` detects any changed byte."""
     plain = _plain(record, "record")
     return _render({**plain, "sha256": _digest(plain)}) + b"\n"
 
 
 def unseal(data: bytes, name: str) -> dict[str, Any]:
-    """Read a sealed record back, seal included. Raises Damaged, naming `name`, if a single bit differs."""
+    """Read a sealed record back, hash included. Raises Damaged, naming `name`, if a single bit differs."""
     try:
         record = json.loads(data)
         rest = {key: value for key, value in record.items() if key != "sha256"}
@@ -56,7 +57,7 @@ def unseal(data: bytes, name: str) -> dict[str, Any]:
 
 
 def sha256(data: bytes) -> str:
-    """Hash bytes as 64 hex digits."""
+    """Return the SHA-256 of bytes as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -69,7 +70,7 @@ def _render(value: object) -> bytes:
 
 
 def _plain(value: Any, at: str) -> Any:
-    """Copy nested plain data, refusing all types but JSON's own; subclasses (numpy's float64, enums), too."""
+    """Copy nested plain data; reject all types but JSON's own, subclasses (numpy's float64, enums) included."""
     kind = type(value)
     if value is None or kind in (bool, int, str):
         return value

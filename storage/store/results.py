@@ -1,4 +1,4 @@
-"""A committed stage result and the manifest that says what it is made of."""
+"""A committed stage result and the manifest that lists its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.store.records import FORMAT, canonical, seal, sha256, unseal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """An immutable stage result; `digest` is the SHA-256 of its manifest file, which versions refer to it by."""
+    """An immutable stage result; versions refer to it by `digest`, the SHA-256 of its manifest file."""
 
     stage: str
     key: str
@@ -31,13 +31,13 @@ class Result:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of all files of the result, with `/` between folders, sorted."""
+        """Names of all files of the result, sorted, with `/` between folders."""
         return tuple(sorted(self.manifest["files"]))
 
     def file(self, name: str) -> Path:
-        """Find a file, or a folder of files such as a Zarr group, by its name in the manifest.
+        """Return the path of a file, or a folder of files such as a Zarr group, by its name in the manifest.
 
-        Raises Damaged if the manifest doesn't know it, or if one of its files is missing or of another size.
+        Raises Damaged if the manifest doesn't list it, or if one of its files is missing or has another size.
         """
         known = self.manifest["files"]
         members = [name] if name in known else [file for file in known if file.startswith(f"{name}/")]
@@ -48,30 +48,30 @@ class Result:
         return self.path / name
 
     def data(self, name: str) -> bytes:
-        """Read a small file whole. Raises Damaged if a byte of it isn't what was committed."""
+        """Read a small file. Raises Damaged if a byte differs from what was committed."""
         data = self.file(name).read_bytes()
         if sha256(data) != self.manifest["files"][name]["sha256"]:
             raise Damaged(f"{self.path / name} is damaged; run `actlas verify --repair`")
         return data
 
     def happened(self) -> dict[str, Any]:
-        """Read what happened when the result was made: times, host, effective batch. Raises Damaged."""
+        """Read the record of how the result was made: times, host, effective batch. Raises Damaged."""
         name = f"stages/{self.stage}/{self.key}/{HAPPENED}"
         return dict(unseal(_read(self.path / HAPPENED, name), name)["happened"])
 
     def _check_size(self, member: str, expected: int) -> None:
         try:
-            found = (self.path / member).stat().st_size
+            size = (self.path / member).stat().st_size
         except OSError:
             raise Damaged(f"{self.path / member} is missing; run `actlas verify --repair`") from None
-        if found != expected:
-            raise Damaged(f"{self.path / member} has {found} bytes, not {expected}; run `actlas verify --repair`")
+        if size != expected:
+            raise Damaged(f"{self.path / member} has {size} bytes, not {expected}; run `actlas verify --repair`")
 
 
 def read_result(places: Places, stage: str, key: str, manifest: str | None = None) -> Result:
-    """Open a result by its name. Raises Incomplete if it isn't there, and Damaged if its manifest isn't whole.
+    """Open a result. Raises Incomplete if it is missing, and Damaged if its manifest isn't intact.
 
-    With `manifest` given (a version's reference), its hash must be that.
+    With `manifest` (a version's reference), the manifest's hash must equal it.
     """
     path = places.result(stage, key)
     name = f"stages/{stage}/{key}/{MANIFEST}"
@@ -88,9 +88,9 @@ def read_result(places: Places, stage: str, key: str, manifest: str | None = Non
 
 
 def recorded_files(places: Places, stage: str, key: str) -> dict[str, dict[str, Any]]:
-    """Read what a result's manifest lists, off its copy if it isn't whole, else as far as it can be read; {} if it can't."""
+    """Return the files a manifest lists: from its copy if it is damaged, else from what can be read of it, or {}."""
     try:
-        copy = None if _is_whole(places, stage, key) else manifest_copy(places, stage, key)
+        copy = None if _is_intact(places, stage, key) else manifest_copy(places, stage, key)
         record = json.loads(copy or (places.result(stage, key) / MANIFEST).read_bytes())
         return {name: {"bytes": file["bytes"], "sha256": file["sha256"]} for name, file in record["files"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -98,7 +98,7 @@ def recorded_files(places: Places, stage: str, key: str) -> dict[str, dict[str, 
 
 
 def manifest_copy(places: Places, stage: str, key: str) -> bytes | None:
-    """Return the manifest as `happened.json` has it; None if that isn't whole, or was written before it had one."""
+    """Return the copy of the manifest in `happened.json`; None if that is damaged or too old to hold one."""
     try:
         record = unseal((places.result(stage, key) / HAPPENED).read_bytes(), HAPPENED)["manifest"]
         data = canonical(record) + b"\n"
@@ -107,7 +107,7 @@ def manifest_copy(places: Places, stage: str, key: str) -> bytes | None:
         return None
 
 
-def _is_whole(places: Places, stage: str, key: str) -> bool:
+def _is_intact(places: Places, stage: str, key: str) -> bool:
     try:
         return bool(read_result(places, stage, key))
     except (Damaged, Incomplete, OSError):
@@ -115,12 +115,12 @@ def _is_whole(places: Places, stage: str, key: str) -> bool:
 
 
 def survey(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Walk everything under a folder as (name with `/`, entry), folders after what is in them, sorted by name."""
+    """Walk a folder as (name with `/`, entry), sorted by name, each folder after its contents."""
     yield from _survey(folder, "")
 
 
 def render_manifest(stage: str, key: str, counts: Mapping[str, int], files: Mapping[str, Path]) -> bytes:
-    """Hash files and render the manifest of a result. `happened.json` stands outside."""
+    """Hash files and render the manifest of a result; `happened.json` is not part of it."""
     for name, count in counts.items():
         if type(count) is not int or count < 0:
             raise TypeError(f"count {name!r} of {stage} is {count!r}; counts are whole numbers from 0")
@@ -129,19 +129,19 @@ def render_manifest(stage: str, key: str, counts: Mapping[str, int], files: Mapp
 
 
 def describe(path: Path) -> dict[str, int | str]:
-    """Size and SHA-256 of a file."""
+    """Return the size and SHA-256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
 def render_happened(happened: Mapping[str, object], manifest: bytes) -> bytes:
-    """Render `happened.json`, which holds the manifest a second time; sealed, for no manifest vouches for it."""
+    """Render `happened.json`, which holds a copy of the manifest; it is sealed, since no manifest covers it."""
     return seal({"actlas": FORMAT, "happened": dict(happened), "manifest": json.loads(manifest)})
 
 
 def draft_contents(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """List a draft's files by name, and its folders with itself last. Raises StoreError for links and devices."""
+    """Return a draft's files by name, and its folders, itself last. Raises StoreError for links and devices."""
     files: dict[str, Path] = {}
     folders: list[Path] = []
     for name, entry in survey(folder):
@@ -150,13 +150,13 @@ def draft_contents(folder: Path) -> tuple[dict[str, Path], list[Path]]:
         elif entry.is_file(follow_symlinks=False):
             files[name] = folder / name
         else:
-            raise StoreError(f"draft {folder.name} has {name!r}, which is no plain file; a result holds files only")
+            raise StoreError(f"draft {folder.name} has {name!r}, not a regular file; a result holds only those")
     return files, [*folders, folder]
 
 
 def _survey(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as found:  # raises if the folder is gone: a swept draft must never commit what is left
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(folder) as scanned:  # raises if the folder is gone: a swept draft must never be committed
+        entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _survey(folder / entry.name, f"{prefix}{entry.name}/")

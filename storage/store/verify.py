@@ -1,4 +1,4 @@
-"""Look at every byte of a store: name what is damaged, missing or unexpected."""
+"""Check every byte of a store: report what is damaged, missing or unexpected."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from storage.store.store import Store
 from storage.store.versions import Version, numbers, parse_version, run_names
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes looked at, bytes in all)."""
+"""Called with (bytes checked, bytes in total)."""
 
 SETTLE = 0.3
-"""Seconds before a version's missing copy is believed: a publisher writes it right after the version."""
+"""Seconds to wait before reporting a version's copy as missing: a publisher writes it right after the version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Damage:
-    """One thing that is wrong: `path` from the store's root, `kind` one of damaged, missing, unexpected.
+    """One fault: `path` from the store's root, `kind` one of damaged, missing, unexpected.
 
-    `stage` and `key` are set where a stage result is concerned, `run` and `number` where a version is.
+    `stage` and `key` are set for a stage result, `run` and `number` for a version.
     """
 
     path: str
@@ -44,17 +44,17 @@ class Damage:
 
 
 def verify(store: Store, name: str | None = None, progress: Progress | None = None) -> list[Damage]:
-    """Read everything that the versions of a run name, or with no name the whole store; return what is wrong, sorted.
+    """Read everything that the versions of a run refer to, or without a name the whole store; return the faults, sorted.
 
     Every file is compared with its manifest, every manifest with its own hash and with the versions that name it,
-    every version with its copy and with the version before it. Nothing is changed. Raises NotFound for an unknown run.
+    every version with its copy and its predecessor. Nothing is changed. Raises NotFound for an unknown run.
     """
     places = store.places
     names = run_names(places) if name is None else [name]
     if name is not None and not numbers(places, name):
         raise NotFound(f"no run {name!r} in {places.root}; runs there: {', '.join(run_names(places)) or 'none yet'}")
     with ExitStack() as stack:
-        if places.gc_lock.exists():  # else nobody has ever written here, or it is a copy that can't be written to
+        if places.gc_lock.exists():  # else this store was never written to, or is a read-only copy
             stack.enter_context(locked(places.gc_lock, shared=True))
         damages, wanted = _check_runs(places, names)
         if name is None:
@@ -65,43 +65,43 @@ def verify(store: Store, name: str | None = None, progress: Progress | None = No
 
 
 def check_result(places: Places, stage: str, key: str, digests: set[str]) -> list[Damage]:
-    """Compare one result with its manifest, and the manifest with the `digests` that versions name it by.
+    """Compare a result with its manifest, and the manifest with the `digests` by which versions refer to it.
 
-    Where the manifest is damaged itself, the files are still compared with its copy in happened.json, or with what can
-    be read of it.
+    If the manifest itself is damaged, the files are still compared with its copy in happened.json, or with what can be
+    read of it.
     """
     if not places.result(stage, key).is_dir():
-        return [_of_result(stage, key, "", "missing")]
-    found = list(_compare(places, stage, key))
+        return [_result_damage(stage, key, "", "missing")]
+    damages = list(_compare(places, stage, key))
     try:
         digest = read_result(places, stage, key).digest
     except (Damaged, OSError) as error:
         kind = "damaged" if (places.result(stage, key) / MANIFEST).exists() else "missing"
-        return [*found, _of_result(stage, key, MANIFEST, kind, str(error))]
-    found += [
-        _of_result(stage, key, MANIFEST, "damaged", f"is {digest[:12]}…, a version names {other[:12]}…")
+        return [*damages, _result_damage(stage, key, MANIFEST, kind, str(error))]
+    damages += [
+        _result_damage(stage, key, MANIFEST, "damaged", f"is {digest[:12]}…, a version names {other[:12]}…")
         for other in sorted(digests - {digest})
     ]
-    return found
+    return damages
 
 
 def committed(places: Places) -> Iterator[tuple[str, str]]:
-    """All (stage, key) in place, whole or not, sorted."""
+    """Yield every committed (stage, key), intact or not, sorted."""
     for stage in _children(places.stages):
         if is_name(stage.name):
             yield from ((stage.name, key.name) for key in _children(stage) if is_key(key.name) and key.is_dir())
 
 
 def _check_runs(places: Places, names: list[str]) -> tuple[list[Damage], dict[tuple[str, str], set[str]]]:
-    """Check the version files; return what is wrong and the digests by which each result is named."""
+    """Check the version files; return their faults and the digests by which each result is referred to."""
     damages: list[Damage] = []
     wanted: dict[tuple[str, str], set[str]] = {}
     for run in names:
-        found, versions = _check_run(places, run)
-        if found:
+        faults, versions = _check_run(places, run)
+        if faults:
             time.sleep(SETTLE)
-            found, versions = _check_run(places, run)
-        damages += found
+            faults, versions = _check_run(places, run)
+        damages += faults
         for version in versions:
             for entry in version.stages:
                 wanted.setdefault((entry.stage, entry.key), set()).add(entry.manifest)
@@ -111,30 +111,32 @@ def _check_runs(places: Places, names: list[str]) -> tuple[list[Damage], dict[tu
 def _check_run(places: Places, run: str) -> tuple[list[Damage], list[Version]]:
     known = numbers(places, run)
     damages: list[Damage] = []
-    whole: dict[int, Version] = {}
+    intact: dict[int, Version] = {}
     for number in range(known[0], known[-1] + 1):
         for path in (places.version(run, number), places.copy(run, number)):
             try:
                 version = parse_version(path.read_bytes(), run, number, places.relative(path))
             except FileNotFoundError:
-                damages.append(_of_version(places, path, run, number, "missing"))
+                damages.append(_version_damage(places, path, run, number, "missing"))
             except (Damaged, OSError) as error:
-                damages.append(_of_version(places, path, run, number, "damaged", str(error)))
+                damages.append(_version_damage(places, path, run, number, "damaged", str(error)))
             else:
-                if whole.setdefault(number, version) != version:
-                    damages.append(_of_version(places, path, run, number, "damaged", "differs from the version"))
-    damages += _broken_chain(places, run, whole)
+                if intact.setdefault(number, version) != version:
+                    damages.append(
+                        _version_damage(places, path, run, number, "damaged", "describe_difference from the version")
+                    )
+    damages += _broken_chain(places, run, intact)
     names = {path.name for number in known for path in (places.version(run, number), places.copy(run, number))}
     strays = sorted(path for path in places.run(run).iterdir() if path.name not in names)
-    return damages + [_stray(places, path) for path in strays], list(whole.values())
+    return damages + [_stray(places, path) for path in strays], list(intact.values())
 
 
-def _broken_chain(places: Places, run: str, whole: dict[int, Version]) -> Iterator[Damage]:
-    for number, version in whole.items():
-        before = whole.get(number - 1)
+def _broken_chain(places: Places, run: str, intact: dict[int, Version]) -> Iterator[Damage]:
+    for number, version in intact.items():
+        before = intact.get(number - 1)
         if before is not None and version.previous != before.sha256:
             detail = f"does not follow version {number - 1}"
-            yield _of_version(places, places.version(run, number), run, number, "damaged", detail)
+            yield _version_damage(places, places.version(run, number), run, number, "damaged", detail)
 
 
 def _check_results(places: Places, wanted: dict[tuple[str, str], set[str]], progress: Progress) -> list[Damage]:
@@ -150,34 +152,34 @@ def _check_results(places: Places, wanted: dict[tuple[str, str], set[str]], prog
 
 def _compare(places: Places, stage: str, key: str) -> Iterator[Damage]:
     folder, expected = places.result(stage, key), recorded_files(places, stage, key)
-    found = {name: entry for name, entry in survey(folder) if not entry.is_dir(follow_symlinks=False)}
-    for name in sorted({*expected, HAPPENED} - set(found)):
-        yield _of_result(stage, key, name, "missing")
-    for name in sorted(set(found) - {*expected, HAPPENED, MANIFEST}):
-        yield _of_result(stage, key, name, "unexpected")
-    for name in sorted({*expected, HAPPENED} & set(found)):
-        plain = found[name].is_file(follow_symlinks=False)
-        detail = differs(folder / name, expected.get(name)) if plain else "is no plain file"
+    entries = {name: entry for name, entry in survey(folder) if not entry.is_dir(follow_symlinks=False)}
+    for name in sorted({*expected, HAPPENED} - set(entries)):
+        yield _result_damage(stage, key, name, "missing")
+    for name in sorted(set(entries) - {*expected, HAPPENED, MANIFEST}):
+        yield _result_damage(stage, key, name, "unexpected")
+    for name in sorted({*expected, HAPPENED} & set(entries)):
+        is_file = entries[name].is_file(follow_symlinks=False)
+        detail = describe_difference(folder / name, expected.get(name)) if is_file else "is not a regular file"
         if detail:
-            yield _of_result(stage, key, name, "damaged", detail)
+            yield _result_damage(stage, key, name, "damaged", detail)
 
 
-def differs(path: Path, expected: dict[str, Any] | None) -> str:
-    """Say how a file differs from what it should be, or `happened.json` (None) from its own seal; empty if whole."""
+def describe_difference(path: Path, expected: dict[str, Any] | None) -> str:
+    """Describe how a file describe_difference from its record, or `happened.json` (None) from its own seal; empty if it doesn't."""
     try:
         if expected is None:
             unseal(path.read_bytes(), HAPPENED)
             return ""
-        found = describe(path)
+        actual = describe(path)
     except (Damaged, OSError) as error:
         return str(error)
-    if found["bytes"] != expected["bytes"]:
-        return f"has {found['bytes']} bytes, not {expected['bytes']}"
-    return "" if found == expected else "has the right size and other bytes"
+    if actual["bytes"] != expected["bytes"]:
+        return f"has {actual['bytes']} bytes, not {expected['bytes']}"
+    return "" if actual == expected else "has the right size and other bytes"
 
 
 def _strays(places: Places) -> Iterator[Damage]:
-    """Name what nobody put there: in the root, among runs, among stages."""
+    """Yield files that no part of the store writes: in the root, among runs, among stages."""
     known = {places.stages.name, places.runs.name, places.tmp.name, places.locks.name}
     names = run_names(places)
     for path in _children(places.root):
@@ -185,7 +187,7 @@ def _strays(places: Places) -> Iterator[Damage]:
             yield _stray(places, path)
     for path in _children(places.runs):
         if path.name not in names and _children(path, or_file=True):
-            yield _stray(places, path)  # an empty folder is what a publish leaves that was killed before its link
+            yield _stray(places, path)  # a publish killed before its link leaves an empty folder
     for stage in _children(places.stages):
         if not (stage.is_dir() and is_name(stage.name)):
             yield _stray(places, stage)
@@ -201,12 +203,12 @@ def _children(path: Path, or_file: bool = False) -> list[Path]:
     return [path] if or_file else []
 
 
-def _of_result(stage: str, key: str, name: str, kind: str, detail: str = "") -> Damage:
+def _result_damage(stage: str, key: str, name: str, kind: str, detail: str = "") -> Damage:
     path = f"stages/{stage}/{key}" + (f"/{name}" if name else "")
     return Damage(path=path, kind=kind, detail=detail, stage=stage, key=key)
 
 
-def _of_version(places: Places, path: Path, run: str, number: int, kind: str, detail: str = "") -> Damage:
+def _version_damage(places: Places, path: Path, run: str, number: int, kind: str, detail: str = "") -> Damage:
     return Damage(path=places.relative(path), kind=kind, detail=detail, run=run, number=number)
 
 

@@ -1,4 +1,4 @@
-"""Versions of a run: immutable files that name results, the highest number being current."""
+"""Versions of a run: immutable files that refer to results; the highest number is current."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a version says: `about` (plain JSON) and its results, kept in one order whatever order they came in."""
+    """The contents of a version: `about` (plain JSON) and its results, always sorted."""
 
     about: Mapping[str, Any]
     stages: tuple[Entry, ...]
@@ -51,7 +51,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """A published version. `sha256` is its own hash, `previous` that of the version before it."""
+    """A published version. `sha256` is its own hash, `previous` that of its predecessor."""
 
     name: str
     number: int
@@ -69,13 +69,13 @@ class Version:
 
 
 def run_names(places: Places) -> list[str]:
-    """Names of all runs with a version, sorted."""
+    """Return the names of all runs with a version, sorted."""
     folders = places.runs.iterdir() if places.runs.is_dir() else ()
     return sorted(path.name for path in folders if is_name(path.name) and _numbers_in(path))
 
 
 def numbers(places: Places, name: str) -> list[int]:
-    """Version numbers of a run, rising; a version counts if its file or the file's copy is there."""
+    """Return the version numbers of a run, ascending; a version counts if its file or its copy exists."""
     return _numbers_in(places.run(name))
 
 
@@ -89,29 +89,29 @@ def parse_version(data: bytes, name: str, number: int, file: str) -> Version:
 
 
 def read_version(places: Places, name: str, number: int | None = None) -> Version:
-    """Read a version, the current one by default; from its copy, with a warning, where the file itself is lost.
+    """Read a version, by default the current one; fall back to its copy, with a warning, if the file is damaged.
 
-    Raises NotFound, naming what there is, and Damaged if neither is whole.
+    Raises NotFound, naming the runs or versions that exist, and Damaged if neither file is intact.
     """
-    found = numbers(places, name)
-    if not found:
+    existing = numbers(places, name)
+    if not existing:
         there = ", ".join(run_names(places)) or "none yet"
         raise NotFound(f"no run {name!r} in {places.root}; runs there: {there}")
-    wanted = found[-1] if number is None else number
-    if wanted not in found:
-        raise NotFound(f"run {name!r} has no version {wanted}; it has {_spans(found)}")
+    wanted = existing[-1] if number is None else number
+    if wanted not in existing:
+        raise NotFound(f"run {name!r} has no version {wanted}; it has {_spans(existing)}")
     try:
         return _read_one(places, places.version(name, wanted), name, wanted)
     except Damaged as damage:
         version = _read_one(places, places.copy(name, wanted), name, wanted)
-        log.warning("%s; read its copy", damage)
+        log.warning("%s; reading its copy", damage)
         return version
 
 
 def publish(places: Places, name: str, contents: Contents) -> int:
-    """Make contents the current version of a run in one atomic step and return its number.
+    """Publish contents atomically as the current version of a run and return its number.
 
-    Equal contents make no new version. Raises Incomplete or Damaged if a result named isn't there as named.
+    Equal contents make no new version. Raises Incomplete or Damaged if a result is missing or not the one named.
     """
     places.run(name)
     with scratch(places, f"publish.{name}") as folder:
@@ -138,12 +138,12 @@ def check_links(places: Places) -> None:
 
 
 def rollback(places: Places, name: str, number: int) -> int:
-    """Publish the contents of an older version anew and return the new number."""
+    """Publish the contents of an older version again and return the new number."""
     return publish(places, name, read_version(places, name, number).contents)
 
 
 def heal(places: Places, name: str, folder: Path) -> None:
-    """Give every version its file and its copy again, each from the other, where one is absent."""
+    """Restore each version's missing file or copy from the other one."""
     for number in numbers(places, name):
         pair = (places.version(name, number), places.copy(name, number))
         for lost, other in (pair, pair[::-1]):
@@ -152,7 +152,7 @@ def heal(places: Places, name: str, folder: Path) -> None:
 
 
 def restore(places: Places, name: str, number: int, *, lost: Path, other: Path, folder: Path) -> None:
-    """Write one of a version's two files anew from the other. Raises Damaged if the other isn't whole either."""
+    """Rewrite one of a version's two files from the other. Raises Damaged if the other is damaged too."""
     data = other.read_bytes()
     parse_version(data, name, number, places.relative(other))
     fresh = folder / lost.name
@@ -163,7 +163,7 @@ def restore(places: Places, name: str, number: int, *, lost: Path, other: Path, 
 
 
 def _link(places: Places, folder: Path, name: str, number: int, current: Version | None, contents: Contents) -> bool:
-    """Write the version and give it its number; False if someone else took that number first."""
+    """Write the version under its number; return False if another writer took that number first."""
     previous = current.sha256 if current else None
     fresh = folder / f"{number}.json"
     disk.write_file(
@@ -182,9 +182,9 @@ def _link(places: Places, folder: Path, name: str, number: int, current: Version
 
 
 def _check_and_sync(places: Places, contents: Contents) -> None:
-    """See that every result is there with the hash named, and that its name will survive a power cut."""
+    """Check that every result exists with the hash named, and sync its name against power loss."""
     if not contents.stages:
-        raise UsageError("a version without any result can't be published")
+        raise UsageError("a version without results can't be published")
     for entry in contents.stages:
         read_result(places, entry.stage, entry.key, entry.manifest)
     for stage in sorted({entry.stage for entry in contents.stages}):
@@ -204,10 +204,10 @@ def _read_one(places: Places, path: Path, name: str, number: int) -> Version:
 def _numbers_in(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
-    found = (version_number(path.name) for path in folder.iterdir())
-    return sorted({number for number in found if number is not None})
+    parsed = (version_number(path.name) for path in folder.iterdir())
+    return sorted({number for number in parsed if number is not None})
 
 
-def _spans(found: list[int]) -> str:
-    gaps = "" if len(found) == found[-1] - found[0] + 1 else " (not all of them)"
-    return f"{found[0]} to {found[-1]}{gaps}" if len(found) > 1 else f"only {found[0]}"
+def _spans(existing: list[int]) -> str:
+    gaps = "" if len(existing) == existing[-1] - existing[0] + 1 else " (not all of them)"
+    return f"{existing[0]} to {existing[-1]}{gaps}" if len(existing) > 1 else f"only {existing[0]}"

@@ -70,7 +70,7 @@ def test_a_run_on_a_full_disk(share: float, images: Path, whole: Path, small_dis
 def test_mutant_an_error_of_the_system_is_no_message(
     images: Path, whole: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drafts, "_asked_when_full", lambda error: None)
+    monkeypatch.setattr(drafts, "_unwritten_when_full", lambda error: None)
     assert fill_and_mend(0.5, images, whole, small_disk) == ["another message"]
 
 

@@ -211,13 +211,13 @@ def harm_of_broken_images(finished: RunConfig, images: Path, folder: Path) -> li
 def test_mutant_broken_images_taken_for_black_ones_are_seen(
     finished: RunConfig, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, shown = loader._one, {"width": 8, "height": 8, "reason": None, "detail": None}
+    one, shown = loader._decode_one, {"width": 8, "height": 8, "reason": None, "detail": None}
 
     def lenient(index: int, data: Any, preprocess: Any) -> loader.Decoded:
         index, pixels, fact = one(index, data, preprocess)
         return (index, preprocess.blank(1)[0], fact | shown) if pixels is None else (index, pixels, fact)
 
-    monkeypatch.setattr(loader, "_one", lenient)
+    monkeypatch.setattr(loader, "_decode_one", lenient)
     assert harm_of_broken_images(finished, images, tmp_path) == ["counts", "reasons", "others"]
 
 

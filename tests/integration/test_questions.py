@@ -24,7 +24,7 @@ from storage.artefacts import arrays
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete, UsageError
-from storage.kept import Kept
+from storage.memory_cache import MemoryCache
 from storage.run import Run, open_run
 from storage.store.store import Store
 
@@ -176,7 +176,7 @@ def test_the_next_question_reads_no_arrays(run: Run, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_kept_is_bounded() -> None:
-    made, kept = [], Kept(10)
+    made, kept = [], MemoryCache(10)
 
     def make(number: int) -> int:
         made.append(number)
@@ -193,7 +193,7 @@ def test_a_position_like_a_sample_is_located_where_that_lies(run: Run, monkeypat
     answer = locate.locate_activation(run, LAYER, vectors, GRID)
     found = np.array([position["point"] for position in answer["positions"]])
     np.testing.assert_allclose(found, points[:6], atol=1e-4)
-    monkeypatch.setattr(sample_arrays, "read_each", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(sample_arrays, "read_by_shard", lambda *_: pytest.fail("read again"))
     assert locate.locate_activation(run, LAYER, vectors, GRID) == answer
 
 
@@ -295,7 +295,7 @@ def test_mutant_samples_counted_by_their_place_alone(
     monkeypatch.setattr(sample_arrays, "_finite", lambda activations: np.ones(len(activations), bool))
     wrong = 0
     for part in run.results("collect", "some"):
-        wrong += sample_arrays.counts(next(iter(sample_arrays.read_each([part]))))["samples"]
+        wrong += sample_arrays.counts(next(iter(sample_arrays.read_by_shard([part]))))["samples"]
     assert wrong != row["used"]
 
 
@@ -333,5 +333,5 @@ def test_shards_of_before_are_known_to_have_none_or_are_not_known() -> None:
 
     clean, dirty = Part(samples=5, nonfinite=0), Part(samples=5, nonfinite=2)
     new = Part(samples=4, nonfinite=2, samples_nonfinite=1)
-    assert sample_arrays.total([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
-    assert sample_arrays.total([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]
+    assert sample_arrays.total_counts([clean, new]) == {"used": 9, "not_finite": 1}  # type: ignore[list-item]
+    assert sample_arrays.total_counts([clean, dirty]) == {"used": 10, "not_finite": None}  # type: ignore[list-item]

@@ -150,7 +150,7 @@ def test_mutant_store_that_says_nothing_of_a_full_disk(tmp_path: Path, monkeypat
 
     for expected, patch in ((NoSpace, False), (OSError, True)):
         if patch:
-            monkeypatch.setattr(drafts, "saying_no_space", lambda *_: nullcontext())
+            monkeypatch.setattr(drafts, "raising_no_space", lambda *_: nullcontext())
         with faults.striking(tmp_path, "ENOSPC", 12), pytest.raises(expected):
             stores.commit(Store(tmp_path / "store"), "a", 1)
 

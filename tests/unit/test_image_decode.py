@@ -157,7 +157,7 @@ def test_a_profile_that_does_not_fit_is_not_used() -> None:
 
 
 def test_mutant_ignoring_the_profile_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(colour, "_PROFILE_MOST", 0)
+    monkeypatch.setattr(colour, "_MAX_PROFILE", 0)
     data = saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "TIFF", icc_profile=lab_profile(50))
     assert np.abs(pixels(data)[8, 8].astype(int) - 119).max() > 50
 
@@ -251,11 +251,11 @@ def test_both_jpeg_decoders_give_the_same(
 ) -> None:
     data = saved(photo(203, 117).convert(mode), "JPEG", **options)
     calls: list[int] = []
-    turbo = decode._turbo
-    monkeypatch.setattr(decode, "_turbo", lambda data: (calls.append(1), turbo(data))[1])
+    turbo = decode._decode_by_turbo
+    monkeypatch.setattr(decode, "_decode_by_turbo", lambda data: (calls.append(1), turbo(data))[1])
     fast = pixels(data).astype(int)
     assert calls == [1]
-    monkeypatch.setattr(decode, "_turbo", lambda data: None)
+    monkeypatch.setattr(decode, "_decode_by_turbo", lambda data: None)
     assert np.abs(fast - pixels(data)).max() <= 2
     assert np.abs(fast - np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))).max() <= 2
 

@@ -134,7 +134,7 @@ def test_nothing_to_list_and_another_kind_are_said() -> None:
         listing(Fake({}))
     with pytest.raises(errors.UsageError, match="folder"):
         listing(Fake({}, {"t": ["a"]}, kind="tars"), listing(Fake({"a": 1})))
-    with pytest.raises(errors.UsageError, match="no image listing"):
+    with pytest.raises(errors.UsageError, match="not an image listing"):
         about(pa.table({"image_id": [1]}))
 
 

@@ -33,7 +33,7 @@ def test_mutant_forgiving_pillow_accepts_cut_files(monkeypatch: pytest.MonkeyPat
     data = saved(photo(160, 120), "JPEG")
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     monkeypatch.setattr(decode.jpeg, "header", lambda data: decode.jpeg.Header(0, 8, 120, 160, 3))
-    monkeypatch.setattr(decode, "_turbo", lambda data: None)
+    monkeypatch.setattr(decode, "_decode_by_turbo", lambda data: None)
     assert reason(data[: len(data) // 2]) == "accepted"
 
 
@@ -129,6 +129,6 @@ def test_interrupts_and_lack_of_memory_are_not_the_images_fault(monkeypatch: pyt
         return turbo
 
     for error in (MemoryError, KeyboardInterrupt):
-        monkeypatch.setattr(decode, "_turbo", fails(error))
+        monkeypatch.setattr(decode, "_decode_by_turbo", fails(error))
         with pytest.raises(error):
             decode.decode(saved(photo(), "JPEG"))

@@ -83,7 +83,7 @@ def test_what_changed_or_is_gone_is_not_read_as_what_was_listed(bucket: str) -> 
     fsspec.filesystem("memory").rm(f"{bucket}/dog/dog4.jpg")
     failed = {table["key"][index].as_py(): data for index, data in sources.read(source, table) if data_is_error(data)}
     assert failed.keys() == {"cat/cat3.jpg", "dog/dog4.jpg"}
-    assert str(failed["cat/cat3.jpg"]).endswith("has changed since it was listed; run again to list it anew")
+    assert str(failed["cat/cat3.jpg"]).endswith("has changed since it was listed; run again to update the listing")
     assert str(failed["dog/dog4.jpg"]) == f"cannot read {bucket}/dog/dog4.jpg: No such file or directory"
     again = listing(source, table)
     assert [key for key, gone in zip(again["key"].to_pylist(), again["removed"].to_pylist(), strict=True) if gone] == [
@@ -161,11 +161,11 @@ def test_addresses_that_name_nothing_readable_say_what_would_do(bucket: str, mon
     put(bucket, {"docs/a.csv": b"1"})
     for address, kind, words in (
         (f"{bucket}/nowhere", errors.NotFound, "nothing is there"),
-        (bucket, errors.UsageError, "1 objects; wanted a folder of images"),
-        (f"{bucket}/*.tar", errors.NotFound, r"no file that 'memory://\S+/\*.tar' names"),
-        ("gdrive://x", errors.UsageError, "an address begins with s3://"),
-        ("simplecache::memory://x", errors.UsageError, "an address begins with s3://"),
-        ("file:///etc", errors.UsageError, "an address begins with s3://"),
+        (bucket, errors.UsageError, "1 objects; give a folder of images"),
+        (f"{bucket}/*.tar", errors.NotFound, r"no file matches 'memory://\S+/\*.tar'"),
+        ("gdrive://x", errors.UsageError, "an address starts with s3://"),
+        ("simplecache::memory://x", errors.UsageError, "an address starts with s3://"),
+        ("file:///etc", errors.UsageError, "an address starts with s3://"),
     ):
         with pytest.raises(kind, match=words):
             sources.open_source(address)
@@ -176,7 +176,7 @@ def test_addresses_that_name_nothing_readable_say_what_would_do(bucket: str, mon
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "filesystem", missing)
-    with pytest.raises(errors.UsageError, match="s3://bucket/x needs a package more: pip install s3fs"):
+    with pytest.raises(errors.UsageError, match="s3://bucket/x needs another package: pip install s3fs"):
         sources.open_source("s3://bucket/x")
 
 

@@ -229,7 +229,7 @@ def test_removed_images_are_not_read(tmp_path: Path) -> None:
 def test_too_large_files_are_rejected_unread(tmp_path: Path) -> None:
     root = write_folder(tmp_path, {"a.jpg": b"a"})
     with open(root / "huge.png", "wb") as file:
-        file.truncate(contract.BYTES_MOST + 1)
+        file.truncate(contract.MAX_BYTES + 1)
     source = sources.open_source(root)
     table = listing(source)
     reasons = Counter(getattr(data, "reason", "read") for _, data in sources.read(source, table))
@@ -270,15 +270,15 @@ def test_braces_expand(pattern: str, expected: list[str]) -> None:
 def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> None:
     write_folder(tmp_path, {"docs/a.csv": b"1", "b.tar.gz": b"2", "c.tar": b"no tar" * 200, "d.parquet": b"no parquet"})
     cases = [
-        (tmp_path / "nowhere", errors.NotFound, "no such file or folder; wanted a folder of images"),
+        (tmp_path / "nowhere", errors.NotFound, "no such file or folder; give a folder of images"),
         (tmp_path / "docs", errors.UsageError, r"1 files \(.csv\)"),
         (tmp_path / "b.tar.gz", errors.UsageError, "compressed"),
         (tmp_path / "docs/a.csv", errors.UsageError, "of kind .csv"),
         (tmp_path / "x-{0..3}.tar", errors.NotFound, "x-0.tar"),
         (tmp_path / "x-{0..9999999}.tar", errors.UsageError, "more than"),
         (tmp_path / "*.zip", errors.NotFound, r"\*.zip"),
-        ("ftp://example.org/a.tar", errors.UsageError, "an address begins with s3://"),
-        ("memory://a.tar::file:///etc", errors.UsageError, "an address begins with s3://"),
+        ("ftp://example.org/a.tar", errors.UsageError, "an address starts with s3://"),
+        ("memory://a.tar::file:///etc", errors.UsageError, "an address starts with s3://"),
     ]
     for path, kind, words in cases:
         with pytest.raises(kind, match=words):
@@ -287,7 +287,7 @@ def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> N
         with pytest.raises(errors.UsageError, match=words):
             listing(sources.open_source(tmp_path / name))
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "d.parquet")
-    with pytest.raises(errors.UsageError, match="found text"):
+    with pytest.raises(errors.UsageError, match="but has text"):
         listing(sources.open_source(tmp_path / "d.parquet"))
 
 

@@ -48,7 +48,7 @@ def test_mutant_a_reader_without_long_names_differs(monkeypatch: pytest.MonkeyPa
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         tar.addfile(tarfile.TarInfo("long" * 40 + ".jpg"))
     assert headers_of(out.getvalue())[0][0] == "long" * 40 + ".jpg"
-    monkeypatch.setattr(tar_headers, "_tell", lambda told, kind, text: told)
+    monkeypatch.setattr(tar_headers, "_extend", lambda extended, kind, text: extended)
     assert headers_of(out.getvalue())[0][0] != "long" * 40 + ".jpg"
 
 

@@ -208,11 +208,11 @@ def test_a_grey_model(own: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("plain", UsageError, "says nothing of its input; give --input-size"),
+        ("plain", UsageError, "does not declare its input; give --input-size"),
         ("plan", UsageError, "has no function plan; nearest: plain"),
         ("number", UsageError, "has no function number"),
         ("broken", ModelError, "the factory failed: KeyError"),
-        ("text", ModelError, "gave a str"),
+        ("text", ModelError, "returned a str"),
         ("opaque", UsageError, "its preprocess is a function; give it as a"),
     ],
 )
@@ -220,7 +220,7 @@ def test_factories_that_fail(own: Path, name: str, kind: type[Exception], words:
     with pytest.raises(kind, match=words) as error:
         models.load(f"models_of_mine:{name}")
     one_line(error)
-    with pytest.raises(UsageError, match="a factory's own weights are taken as they are"):
+    with pytest.raises(UsageError, match="a factory sets its own weights"):
         models.load("models_of_mine:full", weights="random")
     with pytest.raises(ModelError, match="takes 7 channels"):
         models.load("models_of_mine:seven", input_size=8)

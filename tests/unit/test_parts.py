@@ -67,7 +67,7 @@ def peak(work: Callable[[], Any]) -> int:
 def test_samples_are_read_joined_and_without_gaps(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     whole = samples(300)
     shards = collected(Store(tmp_path), whole, sizes)
-    found, places, used = sample_arrays.read_samples(shards), sample_arrays.read_places(shards), kept(whole)
+    found, places, used = sample_arrays.read_samples(shards), sample_arrays.read_positions(shards), kept(whole)
     for name in ("activations", "image_id", "y", "x"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name)[used])
         assert getattr(found, name).dtype == getattr(whole, name).dtype

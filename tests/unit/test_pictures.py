@@ -105,12 +105,12 @@ def test_a_torn_picture_is_damaged_and_named(suffix: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("picture", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3)), np.zeros((0, 2, 3), np.uint8)])
 def test_what_is_no_picture_is_refused(picture: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="a picture is uint8"):
+    with pytest.raises(ValueError, match="a picture must be uint8"):
         encode(picture, ".png")
 
 
 def test_mutant_a_lossy_deepest_level_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_webp", lambda quality: "Q=90")
+    monkeypatch.setattr(pictures, "_webp_options", lambda quality: "Q=90")
     with pytest.raises(AssertionError):
         test_deepest_level_of_a_pyramid_is_the_picture(tmp_path)
 

@@ -73,7 +73,7 @@ def test_any_sizes_equal_torchvisions(width: int, height: int, resize: int, crop
 def test_mutant_a_crop_that_rounds_up_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     from storage.models import preprocessing
 
-    monkeypatch.setattr(preprocessing, "_first", lambda resized, crop: -((crop - resized) // 2))
+    monkeypatch.setattr(preprocessing, "_crop_start", lambda resized, crop: -((crop - resized) // 2))
     preset = ImageClassification(crop_size=224, resize_size=225)
     assert not np.array_equal(
         from_torchvision(preset).pixels(noise(300, 300)), np.asarray(shown(preset, noise(300, 300)))
@@ -151,7 +151,7 @@ def test_needles_are_resized_without_their_whole(size: tuple[int, int]) -> None:
     preset = ImageClassification(crop_size=32, resize_size=40)
     image = noise(*size)
     ours = from_torchvision(preset)
-    needle = ours._needle(image, *ours._resized(*size), Image.Resampling.BILINEAR)
+    needle = ours._resize_cropped(image, *ours._resized(*size), Image.Resampling.BILINEAR)
     assert np.abs(np.asarray(needle).astype(int) - np.asarray(shown(preset, image))).max() <= 1
     assert Preprocess().pixels(noise(1, 20_000)).shape == (224, 224, 3)
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_asked_for(group: Path) -> None:
     "group_of", [{"x": np.array(["a"])}, {"x": np.array([object()])}, {"a/b": np.zeros(1)}, {"..": np.zeros(1)}]
 )
 def test_what_cannot_be_written(tmp_path: Path, group_of: dict[str, Array]) -> None:
-    with pytest.raises((TypeError, ValueError), match=r"x|won't do"):
+    with pytest.raises((TypeError, ValueError), match=r"x|is invalid"):
         arrays.write_group(tmp_path / "g", group_of)
     assert not (tmp_path / "g").exists()
 

@@ -17,9 +17,10 @@ from flows.model import published
 from flows.model.gradient_method import choose
 from flows.model.prepared import PreparedModel
 from storage.artefacts import patch_gradients, pictures
+from storage.artefacts.patches import SIDES
 from storage.errors import ImageError, NotFound
 from storage.images.decode import decode
-from storage.run import SIDES, Run, open_run
+from storage.run import Run, open_run
 
 BATCH = 16
 SIZE = 72
