@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from atlas.arrays import Float, Int, Layer
 from atlas.model.activations import run_to, view
 from atlas.model.dispatch import slow_attention
-from atlas.model.forward_mode import own_value, replacing, to_layer
+from atlas.model.forward_mode import layer_tangent, own_value, replacing
 
 EFFECTS = ("exciting", "inhibiting")
 
@@ -26,7 +26,7 @@ def effects(
     module: nn.Module, images: Tensor, layer: Layer, later: Layer, unit: Tensor, y: Tensor, x: Tensor
 ) -> Tensor:
     """Return the linear effect of one neuron (unit, y, x) per image on every later unit, summed over places, `b v`."""
-    return to_layer(module, images, layer, own_value(y, x, unit), later).flatten(2).sum(2)
+    return layer_tangent(module, images, layer, own_value(y, x, unit), later).flatten(2).sum(2)
 
 
 def ablations(

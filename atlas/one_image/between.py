@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.arrays import Float, Layer
-from atlas.model.forward_mode import to_layer, to_output
+from atlas.model.forward_mode import layer_tangent, output_tangent
 from atlas.one_image.blocks import Blocks
 
 BATCH = 8
@@ -35,7 +35,7 @@ def along(module: nn.Module, image: Tensor, layer: Layer, later: Layer, parts: P
     Raises NoTangentError where the layer does not reach the later one.
     """
     found = [
-        reading(to_layer(module, image.expand(len(part), -1, -1, -1), layer, _given(part), later)).double().cpu()
+        reading(layer_tangent(module, image.expand(len(part), -1, -1, -1), layer, _given(part), later)).double().cpu()
         for part in parts
     ]
     return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
@@ -46,7 +46,7 @@ def to_classes(
 ) -> Float:
     """Return how each part moves the score of every class, `n k`."""
     found = [
-        to_output(module, image.expand(len(part), -1, -1, -1), layer, _given(part), logits).cpu() for part in parts
+        output_tangent(module, image.expand(len(part), -1, -1, -1), layer, _given(part), logits).cpu() for part in parts
     ]
     return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
 

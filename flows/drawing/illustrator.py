@@ -160,7 +160,7 @@ class Illustrator:
 
     def module(self, layers: Sequence[str]) -> nn.Module:
         """Return the model in which these layers can be moved where they stand: folded, where none is inside a pair."""
-        inside = {layer.split("@")[0] for layer in layers} & self._folded.beside.keys()
+        inside = {layer.split("@")[0] for layer in layers} & self._folded.unfolded.keys()
         return self.look.model.module if inside else self._folded.module
 
     @functools.cached_property
