@@ -139,7 +139,7 @@ def _grid_of(output: LayerOutput, evidence: _Evidence, t: int) -> tuple[int, Gri
                 fits.append((prefix, (height, width)))
     if not evidence.grids:
         fits = [
-            (p, grid)
+            (p, likely)
             for p in range(MAX_PREFIX + 1)
             if (likely := _proportional_grid(count - p, evidence.size)) is not None
         ]
