@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.attribution.relu_rules import name_of, rectifies
+from atlas.attribution.relu_rules import is_rectifier, operator_name
 from atlas.inversion.objectives import Seen
 from atlas.inversion.render import See
 
@@ -42,7 +42,7 @@ def redirecting(see: See, steps: int = STEPS, then: See | None = None) -> See:
             # All nodes are held until the next step: autograd forgets the hook of one that Python no longer knows.
             held.extend(_nodes(seen.values()))
             for node in held:
-                if rectifies(node):
+                if is_rectifier(node):
                     node.register_hook(_rule(node))
         return seen
 
@@ -66,7 +66,7 @@ def _rule(node: Any) -> Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple
 
 def _limit(node: Any) -> float | None:
     """Give the upper limit of a rectifier, as ReLU6 has one."""
-    limit = getattr(node, "_saved_max_val" if name_of(node) == "Hardtanh" else "_saved_max", None)
+    limit = getattr(node, "_saved_max_val" if operator_name(node) == "Hardtanh" else "_saved_max", None)
     return None if limit is None else float(limit)
 
 
