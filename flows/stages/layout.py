@@ -94,7 +94,7 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
         return None
     before = sample_arrays.read_places(list(sample_arrays.results(store, "collect", frame["collect"])))
     keys = listing.key_hashes(store, frame["listing"], before["image_id"])
-    rows, old = pairing.shared(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
+    rows, old = pairing.shared_rows(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
     if len(rows) < FEWEST:
         return None
     start = np.full((len(now), 2), np.nan, np.float32)
