@@ -172,7 +172,7 @@ class Illustrator:
         return None if run is None else next((g for g in reversed(run.grids) if run.has("icons", layer, g)), None)
 
     def _measured(self, layer: Layer) -> NDArray[np.float64]:
-        found = whitening.nothing(layer.units)
+        found = whitening.empty_moment(layer.units)
         seen: dict[str, torch.Tensor] = {}
         for batch in _sample_inputs(self.look):
             with torch.no_grad():
