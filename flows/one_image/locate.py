@@ -38,8 +38,8 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
     units, height, width = activation.shape
     cells = run.cell_facts(layer, grid)
 
-    def make() -> locating.Plan:
-        return locating.plan((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
+    def make() -> locating.Anchors:
+        return locating.anchors((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
 
     plan = run.kept.get(("plan", layer), make, lambda made: made.nbytes)
     points = locating.locate(plan, activation.reshape(units, -1).T)
