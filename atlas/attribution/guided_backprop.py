@@ -27,7 +27,7 @@ class UndefinedMethodError(ValueError):
 
 
 def guided_backprop(module: nn.Module, x: Tensor, score: Score) -> Tensor:
-    """Return the gradient of which each rectifier passes only what is positive, input and gradient, `b c h w`.
+    """Return the gradient, passed by each rectifier only where its input and its gradient are positive, `b c h w`.
 
     Springenberg et al. 2014. Raises UndefinedMethodError, naming the operator and layer, if a nonlinearity is not a
     rectifier.

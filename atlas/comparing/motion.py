@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from atlas.arrays import Cells, Float, Int
 from atlas.cells import average, cell_of
 from atlas.comparing.drift import Double, total_variation
-from atlas.layout.alignment import follow, register
+from atlas.layout.alignment import match_quantiles, register
 
 MIN_DISPLACEMENT = 1e-3
 """Displacement below this, relative to the square's side, never counts as motion: it is too small to be visible."""
@@ -37,7 +37,7 @@ def align(points: Float, onto: Float, moved: Float) -> Float:
     source, target = points.astype(np.float64), onto.astype(np.float64)
     placed = register(source, target, moved.astype(np.float64))
     registered = register(source, target, source)
-    return np.clip(follow(registered, target, placed), 0, 1).astype(np.float32)
+    return np.clip(match_quantiles(registered, target, placed), 0, 1).astype(np.float32)
 
 
 def displacement(a: Float, b: Float) -> Double:
