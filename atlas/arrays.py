@@ -1,4 +1,4 @@
-"""The plain values that stages exchange. Numpy only: importing this module loads neither torch nor a file format."""
+"""Plain values that the stages exchange. NumPy only: importing this module loads neither torch nor a file format."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Int = NDArray[np.int64]
 Byte = NDArray[np.uint8]
 
 CAPACITY = 64
-"""Patch records kept per unit and sign; `k` is chosen when reading, up to this many."""
+"""Patches stored per unit and sign; `k` is chosen when reading, up to this many."""
 
 SIGNS = ("positive", "negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer as the probe found it.
+    """A layer as measured by the probe.
 
-    `axes` says how its raw output is laid out: `bchw`, `bhwc`, `btc` (tokens on a grid of `height` × `width` after
-    `prefix` tokens that have no place), or `bc` (one position).
+    `axes` is the layout of its raw output: `bchw`, `bhwc`, `btc` (tokens on a grid of `height` × `width` after `prefix`
+    tokens without a position), or `bc` (one position).
     """
 
     name: str
@@ -37,7 +37,7 @@ class Layer:
 class TopK:
     """The strongest patches of every unit for one sign, best first: arrays `units k`.
 
-    Values are activations as they are (the negative side ascends). Empty places have image_id −1 and value −inf
+    Values are the activations themselves (the negative side ascends). Empty places have image_id −1 and value −inf
     (+inf on the negative side). The total order is (value best first, key_hash, y, x).
     """
 
@@ -50,7 +50,7 @@ class TopK:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Sampled activation vectors `n c` with the image and position each was taken at; y = x = −1 marks a gap."""
+    """Sampled activation vectors `n c`, with the image and position of each; y = x = −1 marks a gap."""
 
     activations: Float
     image_id: Int
@@ -74,10 +74,10 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Icons:
-    """The inverted pictures of a grid's cells with their proof.
+    """The icons of a grid's cells with their fidelity.
 
     `pictures` is `n s s 3`; `cosine` the whitened cosine of the plain icon's mean activation to its cell's mean;
-    `rank` from 1 among all cells of the grid; `tries` how often it was rendered; `weak` where no try sufficed.
+    `rank` from 1 among all cells of the grid; `tries` the number of renderings; `weak` is True if none sufficed.
     """
 
     pictures: Byte
@@ -87,19 +87,9 @@ class Icons:
     weak: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Box:
-    """A rectangle in pixels of the source image; right and bottom are exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """Where pixel centres of the model's input lie in the source image: source = offset + scale · input, per axis."""
+    """Maps pixel centres of the model's input to the source image: source = offset + scale · input, per axis."""
 
     scale_y: float
     scale_x: float
@@ -107,12 +97,12 @@ class Geometry:
     offset_x: float
     height: int
     width: int
-    """Size of the source image, to clip boxes by."""
+    """Size of the source image, for clipping boxes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """First and one-past-last input row that can change each output row; likewise columns. 0, 0 where none can."""
+    """First and one-past-last input row that can affect each output row; likewise columns. 0, 0 if none can."""
 
     top: NDArray[np.int32]
     bottom: NDArray[np.int32]
@@ -122,12 +112,11 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellClasses:
-    """What the cells of a grid (`n`) speak for, by the samples (`m`) that were looked at.
+    """The classes that the cells of a grid (`n`) support, from the samples (`m`) used.
 
-    `mean n k` is the mean attribution to every class, in units of its logit; `used` how many samples of the cell were
-    looked at; `classes n t` the classes that come first, with `share`, the part of those samples whose own first class
-    it is. `sample_classes m t` and `sample_values m t` are those of the samples, which are rows `sample` of
-    `run.samples(layer)`.
+    `mean n k` is the mean attribution to every class, in units of its logit; `used` the number of samples used per
+    cell; `classes n t` the strongest classes, and `share` the share of those samples whose own strongest class it is.
+    `sample_classes m t` and `sample_values m t` are the same for each sample, row `sample` of `run.samples(layer)`.
     """
 
     mean: Float

@@ -1,4 +1,4 @@
-"""Boxes of many positions at once: from positions to input pixels to whole pixels of the source images, and back."""
+"""Convert positions to boxes in input pixels, to whole pixels of the source images, and back, many at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from atlas.arrays import Geometry, Layer
 
 NOISE = 1e-6
-"""Rounding of floats that must not make a box a pixel larger."""
+"""Tolerance that keeps rounding errors from making a box a pixel larger."""
 
 
 def centre(layer: Layer, y: ArrayLike, x: ArrayLike, input_shape: tuple[int, int]) -> tuple[NDArray[np.float64], ...]:
-    """Return the middle of positions, in input pixels from the upper left corner of the first one."""
+    """Return the centres of positions, in input pixels from the upper left corner of the input."""
     height, width = input_shape
     return (np.asarray(y) + 0.5) * (height / layer.height), (np.asarray(x) + 0.5) * (width / layer.width)
 
@@ -22,7 +22,7 @@ def centre(layer: Layer, y: ArrayLike, x: ArrayLike, input_shape: tuple[int, int
 def focus_box(
     layer: Layer, y: ArrayLike, x: ArrayLike, side: float, input_shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return the focus at positions, in input pixels, clipped: `… 4` as left, top, right, bottom."""
+    """Return the focus boxes of positions, in input pixels, clipped: `… 4` as left, top, right, bottom."""
     height, width = input_shape
     middle_y, middle_x = centre(layer, y, x, input_shape)
     half = side / 2
@@ -46,8 +46,8 @@ def to_input(boxes: NDArray[np.integer], geometries: Sequence[Geometry]) -> NDAr
     """Turn boxes `n 4` of pixels of the source images into boxes of input pixels: not clipped, edges between pixels."""
     scale = np.array([(g.scale_x, g.scale_y, g.scale_x, g.scale_y) for g in geometries]).reshape(-1, 4)
     offset = np.array([(g.offset_x, g.offset_y, g.offset_x, g.offset_y) for g in geometries]).reshape(-1, 4)
-    found: NDArray[np.float64] = (boxes - 0.5 - offset) / scale + 0.5
-    return found
+    edges: NDArray[np.float64] = (boxes - 0.5 - offset) / scale + 0.5
+    return edges
 
 
 SIDES = ("left", "top", "right", "bottom")

@@ -11,32 +11,32 @@ from numpy.typing import NDArray
 from atlas.arrays import Cells, Float, Int
 
 MIN_COUNT = 5
-"""Samples a cell needs, as the atlas recipe of lucid has it (it keeps cells with more than 5)."""
+"""Samples a cell needs, as in lucid's atlas recipe (it keeps cells with more than 5)."""
 
 CHUNK = 8192
-"""Samples read and summed at a time; sums do not depend on it."""
+"""Samples read and summed at a time; the sums do not depend on it."""
 
 
 def can_fill(n: int, grid: int, min_count: int = MIN_COUNT) -> bool:
-    """Tell whether n samples fill a grid of `grid` × `grid` cells well enough to be worth its icons.
+    """Check whether n samples fill a grid of `grid` × `grid` cells well enough to be worth drawing icons for.
 
-    They do when the cells hold `min_count` each on average, empty ones counted: on 10,000 photographs and three layers
+    They do if the cells, including empty ones, hold `min_count` each on average: on 10,000 photographs and three layers
     0.89 to 0.96 of the samples then lie in cells that are large enough; with half as many samples, 0.60 to 0.86.
     """
-    return grid <= finest(n, min_count)
+    return grid <= finest_grid(n, min_count)
 
 
-def finest(n: int, min_count: int = MIN_COUNT) -> int:
-    """Give the side of the finest grid that n samples can fill, 0 if there is none."""
+def finest_grid(n: int, min_count: int = MIN_COUNT) -> int:
+    """Return the side of the finest grid that n samples can fill, 0 if there is none."""
     return math.isqrt(n // min_count)
 
 
 def cell_of(points: Float, grid: int) -> Int:
-    """Give the cell of each point `n 2` (x, y) in the unit square, as row · grid + column.
+    """Return the cell of each point `n 2` (x, y) in the unit square, as row · grid + column.
 
     Row = floor(y · grid), counted from the top of the picture (y = 0 is the top edge), column = floor(x · grid), from
-    the left. A border between two cells belongs to the lower or right one, but the square's own right and bottom
-    edges to the last cell, so each point is in exactly one.
+    the left. A border between two cells belongs to the lower or right one, except the right and bottom edges of the
+    square, which belong to the last cell, so each point is in exactly one.
 
     Raises ValueError for points outside the square, which includes NaN.
     """
@@ -57,13 +57,13 @@ def average(
 ) -> Cells:
     """Average `activations` over the cells that hold at least `min_count` points of the layout.
 
-    Point i is the activation of sample `rows[i]` (sample i where no rows are given), so that a layout of a part of
-    the samples can be averaged; `activations`, `s c`, may be a memmap: it is read twice in the order of its rows, a
-    chunk at a time. Cells come in row-major order, members ascending.
+    Point i is the activation of sample `rows[i]` (sample i if no rows are given), so that a layout of part of the
+    samples can be averaged; `activations`, `s c`, may be a memmap: it is read twice in row order, a chunk at a time.
+    Cells are in row-major order, members ascending.
 
-    The mean is summed in float64 in the order of the members, whatever is read at a time. The spread is the mean
-    cosine of the members to the cell's mean: 1 where all point the same way; vectors of length zero count as 0, and a
-    cell whose mean is zero has spread 0.
+    The mean is summed in float64 in the order of the members, whatever the chunk size. The spread is the mean cosine of
+    the members to the cell's mean: 1 if all have the same direction; vectors of length zero count as 0, and a cell
+    whose mean is zero has spread 0.
     """
     rows = np.arange(len(points), dtype=np.int64) if rows is None else np.asarray(rows, dtype=np.int64)
     if len(rows) != len(points):
@@ -85,19 +85,19 @@ def average(
 
 
 def _group(cell: Int, rows: Int, min_count: int) -> tuple[Int, Int, Int, Int]:
-    """Sort samples by cell, then row; return the cells large enough, their starts, counts, and members end to end."""
+    """Sort samples by cell, then row; return the cells large enough, their starts, counts, and concatenated members."""
     order = np.lexsort((rows, cell))
     cells, counts = np.unique(cell, return_counts=True)
-    kept = counts >= min_count
-    members = rows[order][np.repeat(kept, counts)]
-    counts = counts[kept].astype(np.int64)
-    return cells[kept], np.cumsum(counts) - counts, counts, members
+    large = counts >= min_count
+    members = rows[order][np.repeat(large, counts)]
+    counts = counts[large].astype(np.int64)
+    return cells[large], np.cumsum(counts) - counts, counts, members
 
 
 def _moments(
     activations: Float, members: Int, starts: Int, counts: Int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute mean `n c` and spread `n` of each cell, reading the samples in the order of their rows."""
+    """Compute the mean `n c` and spread `n` of each cell, reading the samples in row order."""
     order = np.argsort(members, kind="stable")
     rows, cell = members[order], np.repeat(np.arange(len(starts)), counts)[order]
     sums = np.zeros((len(starts), activations.shape[1]))
@@ -111,7 +111,7 @@ def _moments(
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the cosine of each pair of rows, 0 where one of the two is zero."""
+    """Compute the cosine of each pair of rows, 0 if either is zero."""
     lengths = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     dots = (a * b).sum(axis=1)
     cosine: NDArray[np.float64] = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)

@@ -1,8 +1,7 @@
-"""What one pass over a shard keeps of a layer: sampled vectors, the strongest patches, and counts.
+"""Reduce a layer's activations over one shard to sampled vectors, the strongest patches, and counts.
 
-A layer's activations `b c h w` are reduced where they are made (on the device, batch by batch); what stays per image
-and unit is one value and one position for each sign. Nothing else of them is kept, so memory follows the shard, never
-the set.
+Activations `b c h w` are reduced on the device, batch by batch, to one value and one position per image, unit and sign.
+Nothing else is retained, so memory grows with the shard, not with the set.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from atlas.arrays import CAPACITY, SIGNS, Float, Int, Layer, Samples, TopK
 class Part:
     """One layer's result for one shard.
 
-    `extreme` and `extreme_count` are, per sign and unit, the best value and how many images share it (ties decide where
-    that is many); `nonfinite` counts NaN and infinities per unit; `images` is how many images took part.
+    `extreme` and `extreme_count` are, per sign and unit, the best value and the number of images that share it (if many
+    do, ties decide the ranking); `nonfinite` counts NaN and infinities per unit; `images` counts the images included.
     """
 
     samples: Samples
@@ -36,35 +35,35 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """Per unit, the best value seen and how many images have it. Joins over disjoint sets of images."""
+    """The best value of each unit so far and the number of images that have it. Merges over disjoint sets of images."""
 
     value: Float
     images: Int
 
     @classmethod
-    def nothing(cls, units: int, sign: str) -> Extremes:
+    def empty(cls, units: int, sign: str) -> Extremes:
         return cls(topk.empty(units, sign, 1).value[:, 0].copy(), np.zeros(units, np.int64))
 
     @classmethod
     def of(cls, values: Float, best: TopK) -> Extremes:
-        """Count among values `n m units`, of which `best` are the best."""
+        """Count the images that have the best value, given values `n m units` and the patches `best` among them."""
         extreme = best.value[:, 0].copy()
         return cls(extreme, (values == extreme).any(axis=1).sum(axis=0).astype(np.int64))
 
-    def joined(self, other: Extremes, sign: str) -> Extremes:
+    def merge(self, other: Extremes, sign: str) -> Extremes:
         best = (np.maximum if sign == "positive" else np.minimum)(self.value, other.value)
         counts = [np.where(part.value == best, part.images, 0) for part in (self, other)]
         return Extremes(best, counts[0] + counts[1])
 
 
 BLOCK = 2048
-"""Images whose best values are kept before they are folded into the strongest patches: memory for these, not for all."""
+"""Images whose best values are buffered before they are merged into the strongest patches; this bounds memory."""
 
 
 class LayerReduction:
-    """Reduce one layer's activations over the images of one shard, whose ids and key hashes are given `n`, `n`.
+    """Reduces one layer's activations over the images of one shard, with their ids and key hashes `n`, `n`.
 
-    Images come in order, in batches that do not straddle a multiple of `block`.
+    Images come in order, in batches that do not cross a multiple of `block`.
     """
 
     def __init__(
@@ -90,22 +89,22 @@ class LayerReduction:
         self.x = np.stack([place[1] for place in places], axis=1)
         self.used = np.zeros(n, np.bool_)
         self.nonfinite = np.zeros(layer.units, np.int64)
-        self._nonfinite: dict[int, Int] = {}  # by image, so that a batch that comes again is counted once
+        self._nonfinite: dict[int, Int] = {}  # by image, so that a repeated batch is counted once
         self._vectors = np.zeros((n, samples_per_image, layer.units), np.float32)
         self._block, self._start = block, 0
         shape = (min(n, block), self.patches, layer.units)
         self._value = {sign: np.full(shape, np.nan, np.float32) for sign in SIGNS}
         self._place = {sign: np.full(shape, -1, np.int32) for sign in SIGNS}
         self._top = {sign: topk.empty(layer.units, sign, capacity) for sign in SIGNS}
-        self._extremes = {sign: Extremes.nothing(layer.units, sign) for sign in SIGNS}
+        self._extremes = {sign: Extremes.empty(layer.units, sign) for sign in SIGNS}
 
     def add(self, first: int, activation: Tensor, valid: NDArray[np.bool_]) -> None:
-        """Take in the activations `b c h w` of the images from `first` on; rows not valid count for nothing."""
-        while first >= self._start + self._block:  # more than once, after so many images that never came
+        """Add the activations `b c h w` of the images from `first` on; rows that are not valid are ignored."""
+        while first >= self._start + self._block:  # several times if many images are missing
             self._fold()
         count = min(len(activation), len(self.image_id) - first)
         rows = slice(first, first + count)
-        kept = slice(first - self._start, first - self._start + count)
+        block_rows = slice(first - self._start, first - self._start + count)
         activation = activation[:count].float()
         self.used[rows] = valid[:count]
         self._vectors[rows] = self._gather(activation, rows).cpu().numpy()
@@ -114,12 +113,12 @@ class LayerReduction:
         for sign in SIGNS:
             value, place = self._strongest(flat, sign)
             finite = finite and bool(torch.isfinite(value).all())
-            self._value[sign][kept], self._place[sign][kept] = value.cpu().numpy(), place.cpu().numpy()
+            self._value[sign][block_rows], self._place[sign][block_rows] = value.cpu().numpy(), place.cpu().numpy()
         if not finite:
-            self._add_nonfinite(kept, flat, valid[:count])
+            self._add_nonfinite(block_rows, flat, valid[:count])
 
     def finish(self) -> Part:
-        """Return the shard's part; images that never came are marked gaps."""
+        """Return the shard's part; missing images are marked as gaps."""
         self._fold()
         return Part(
             samples=self._samples(),
@@ -131,15 +130,15 @@ class LayerReduction:
         )
 
     def _fold(self) -> None:
-        """Fold the block's best values into the strongest patches, and begin the next block."""
+        """Merge the block's best values into the strongest patches, and begin the next block."""
         rows = slice(self._start, self._start + self._block)
         unused = ~self.used[rows]
         for sign in SIGNS:
             value = self._value[sign][: len(unused)]
             value[unused] = np.nan
-            found = self._select(sign, rows, value)
-            self._top[sign] = topk.merge([self._top[sign], found], sign, self.capacity)
-            self._extremes[sign] = self._extremes[sign].joined(Extremes.of(value, found), sign)
+            strongest = self._select(sign, rows, value)
+            self._top[sign] = topk.merge([self._top[sign], strongest], sign, self.capacity)
+            self._extremes[sign] = self._extremes[sign].merge(Extremes.of(value, strongest), sign)
             self._value[sign][:] = np.nan
         self.nonfinite += sum(self._nonfinite.values(), np.zeros(self.layer.units, np.int64))
         self._nonfinite = {}
@@ -155,24 +154,24 @@ class LayerReduction:
     def _strongest(self, flat: Tensor, sign: str) -> tuple[Tensor, Tensor]:
         """Return values and flat positions `b m c` of each image's best m positions, in row-major order of position."""
         if self.patches == 1:
-            # The first of equals is returned, on every device: torch documents it for max and min along a dimension.
+            # Ties return the first on every device: torch documents this for max and min along a dimension.
             best = flat.max(dim=1, keepdim=True) if sign == "positive" else flat.min(dim=1, keepdim=True)
             return best.values, best.indices.to(torch.int32)
         order = flat.sort(dim=1, descending=sign == "positive", stable=True).indices[:, : self.patches]
         place = order.sort(dim=1).values
         return flat.gather(1, place), place.to(torch.int32)
 
-    def _add_nonfinite(self, kept: slice, flat: Tensor, valid: NDArray[np.bool_]) -> None:
+    def _add_nonfinite(self, block_rows: slice, flat: Tensor, valid: NDArray[np.bool_]) -> None:
         """Count NaN and infinities, and find the strongest finite positions of the images that have any."""
-        wrong = ~torch.isfinite(flat)
-        wrong[torch.from_numpy(~valid).to(flat.device)] = False
-        for row, counted in enumerate(wrong.sum(dim=1).cpu().numpy(), kept.start):
+        nonfinite = ~torch.isfinite(flat)
+        nonfinite[torch.from_numpy(~valid).to(flat.device)] = False
+        for row, counted in enumerate(nonfinite.sum(dim=1).cpu().numpy(), block_rows.start):
             self._nonfinite[row] = counted
         for sign in SIGNS:
             worst = -torch.inf if sign == "positive" else torch.inf
             cleaned = torch.where(torch.isfinite(flat), flat, torch.full_like(flat, worst))
             value, place = self._strongest(cleaned, sign)
-            self._value[sign][kept], self._place[sign][kept] = value.cpu().numpy(), place.cpu().numpy()
+            self._value[sign][block_rows], self._place[sign][block_rows] = value.cpu().numpy(), place.cpu().numpy()
 
     def _select(self, sign: str, rows: slice, value: Float) -> TopK:
         units, width = self.layer.units, self.layer.width
@@ -188,7 +187,7 @@ class LayerReduction:
         )
 
     def _samples(self) -> Samples:
-        """Return the samples image by image; a gap keeps its image_id, and y = x = −1."""
+        """Return the samples image by image; a gap has its image_id, and y = x = −1."""
         repeat = self.y.shape[1]
         gap = ~np.repeat(self.used, repeat)
         vectors = self._vectors.reshape(-1, self.layer.units)

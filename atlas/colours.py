@@ -1,4 +1,4 @@
-"""Maps as pictures: one hue from paper to orange, blue for what speaks against."""
+"""Colour maps as pictures: from paper to orange for positive values, to blue for negative ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from atlas.arrays import Byte, Float
 
 PAPER, ORANGE, BLUE = (248, 246, 243), (190, 72, 0), (20, 84, 164)
 TINT = 0.85
-"""Of a map's colour over the picture, where the map is strongest."""
+"""Opacity of a map's colour over the picture, where the map is strongest."""
 
 PERCENTILE = 99.5
-"""Of a map's absolute values: what is shown at full strength, so that one pixel does not pale the rest."""
+"""Percentile of a map's absolute values shown at full strength, so that a single pixel does not pale the rest."""
 
 
 def scaled(map: Float) -> Float:
@@ -28,11 +28,11 @@ def heat(map: Float) -> Byte:
 
 
 def overlay(picture: Byte, map: Float) -> Byte:
-    """Lay a scaled map `h w` over a picture `h w 3` of the same size, whose own colours are taken back to pale grey."""
+    """Overlay a scaled map `h w` on a picture `h w 3` of the same size, reduced to pale grey."""
     grey = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    ground = (110 + grey[..., None] * 145 / 255) * np.ones(3)
+    background = (110 + grey[..., None] * 145 / 255) * np.ones(3)
     tint = TINT * np.abs(map)[..., None]
-    return _bytes((1 - tint) * ground + tint * _hue(map))
+    return _bytes((1 - tint) * background + tint * _hue(map))
 
 
 def _hue(map: Float) -> NDArray[np.float64]:

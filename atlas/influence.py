@@ -1,7 +1,7 @@
-"""Influence: how strongly a unit at a position drives every unit of a later layer (Olah et al., Building Blocks, 2018).
+"""Measure how strongly a unit at a position drives every unit of a later layer (Olah et al., Building Blocks, 2018).
 
-The effect of one patch is linear: how the sum of the later unit over its positions moves, when the unit's value at the
-position moves along itself. To first order this is what would be lost if the value were set to zero.
+The effect of one patch is linear: the change of the later unit's sum over its positions as the unit's value at the
+position moves along itself. To first order it is the loss from setting the value to zero.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from atlas.arrays import Float, Int, Layer
 from atlas.model.activations import run_to, view
 from atlas.model.dispatch import slow_attention
-from atlas.model.forward_mode import own_value, replacing, to_layer
+from atlas.model.forward_mode import layer_tangent, own_value, replacing
 
 EFFECTS = ("exciting", "inhibiting")
 
@@ -25,14 +25,14 @@ EFFECTS = ("exciting", "inhibiting")
 def effects(
     module: nn.Module, images: Tensor, layer: Layer, later: Layer, unit: Tensor, y: Tensor, x: Tensor
 ) -> Tensor:
-    """Return the linear effect of one neuron (unit, y, x) per image on every later unit, summed over places, `b v`."""
-    return to_layer(module, images, layer, own_value(y, x, unit), later).flatten(2).sum(2)
+    """Return the linear effect of one neuron (unit, y, x) per image on every later unit, summed over positions, `b v`."""
+    return layer_tangent(module, images, layer, own_value(y, x, unit), later).flatten(2).sum(2)
 
 
 def ablations(
     module: nn.Module, images: Tensor, layer: Layer, later: Layer, unit: Tensor, y: Tensor, x: Tensor
 ) -> Tensor:
-    """Return what every later unit, summed over places, loses when the neuron is set to zero, `b v`: two passes."""
+    """Return the loss of every later unit, summed over positions, from setting the neuron to zero, `b v`: two passes."""
 
     def without(raw: Tensor) -> Tensor:
         silenced = raw.clone()
@@ -46,16 +46,16 @@ def ablations(
 
 
 def _sums(module: nn.Module, images: Tensor, later: Layer) -> Tensor:
-    seen: list[Tensor] = []
-    run_to(module, images, {later.name: later}, lambda _, activation: seen.append(activation.flatten(2).sum(2)))
-    return seen[0]
+    sums: list[Tensor] = []
+    run_to(module, images, {later.name: later}, lambda _, activation: sums.append(activation.flatten(2).sum(2)))
+    return sums[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Influence:
-    """The strongest connections, one row each, by unit, effect and rank.
+    """The strongest connections, one row each, ordered by unit, effect and rank.
 
-    `influence` is the mean effect over the unit's patches, `agreement` the share of them whose effect has its sign.
+    `influence` is the mean effect over the unit's patches, `agreement` the share of patches with an effect of that sign.
     """
 
     unit: Int
@@ -69,7 +69,7 @@ class Influence:
 
 
 class Connections:
-    """Adds up the effects of patches: memory for `units × later_units`, whatever the number of patches."""
+    """Sums the effects of patches, in memory for `units × later_units`, whatever the number of patches."""
 
     def __init__(self, units: int, later_units: int) -> None:
         self.total = np.zeros((units, later_units))
@@ -78,7 +78,7 @@ class Connections:
         self.nonfinite = 0
 
     def add(self, unit: Int, effect: NDArray[Any]) -> None:
-        """Add patches of these units with their effects `b v`; those that are not finite are counted and left out."""
+        """Add the effects `b v` of patches of these units; those that are not finite are counted and left out."""
         finite = np.isfinite(effect).all(axis=1)
         self.nonfinite += int((~finite).sum())
         unit, effect = unit[finite], effect[finite].astype(np.float64)
@@ -88,7 +88,7 @@ class Connections:
         np.add.at(self.patches, unit, 1)
 
     def strongest(self, k: int) -> Influence:
-        """Return up to `k` exciting and `k` inhibiting later units of each unit; equals in the order of later units."""
+        """Return up to `k` exciting and `k` inhibiting later units of each unit; ties in the order of later units."""
         mean = self.total / np.maximum(self.patches, 1)[:, None]
         columns: dict[str, list[NDArray[Any]]] = {}
         for effect, sign in enumerate((1, -1)):

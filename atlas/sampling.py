@@ -1,9 +1,9 @@
-"""Where an image is sampled: a position that depends on the seed and the image's key, on nothing else.
+"""Choose the position at which an image is sampled, from the seed and the image's key alone.
 
-The position of a sample must not change with batch size, shard, order or the other images of the set, or an atlas
-could not be compared with the one made from the next checkpoint. So it is computed by a counter-based hash, not drawn
-from a stream. Edges are left out where the grid has room, at both ends: the code published with the activation atlas
-leaves out only the first row and column (`np.random.randint(1, H)`), against its own article.
+The position must not change with batch size, shard, order or the other images of the set, or an atlas could not be
+compared with that of the next checkpoint. So it is computed by a counter-based hash, not drawn from a stream. Edges are
+excluded at both ends if the grid is large enough: the code published with the activation atlas excludes only the first
+row and column (`np.random.randint(1, H)`), contrary to its own article.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble 64-bit integers so that each input bit moves about half of the output bits (SplitMix64's finaliser)."""
+    """Hash 64-bit integers so that each input bit flips about half of the output bits (SplitMix64's finaliser)."""
     with np.errstate(over="ignore"):
         z = values + np.uint64(GOLDEN)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -24,14 +24,14 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(seed: int, key_hash: NDArray[np.uint64], draw: int) -> NDArray[np.float64]:
-    """Return one number in [0, 1) per image; `draw` counts the numbers an image needs."""
+    """Return one number in [0, 1) per image; `draw` is the index of the number among those of an image."""
     with np.errstate(over="ignore"):
         counter = mix(np.asarray([seed], dtype=np.int64).view(np.uint64)) + np.uint64(draw)
     return (mix(key_hash ^ mix(counter)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def interior(size: int) -> tuple[int, int]:
-    """Return the half-open range of rows (or columns) sampled: all but the edges, or all where there are under three."""
+    """Return the half-open range of rows (or columns) sampled: all but the edges, or all if there are fewer than 3."""
     return (1, size - 1) if size >= 3 else (0, size)
 
 
@@ -40,7 +40,7 @@ def positions(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return rows and columns `n`, `n` on a grid of `height` × `width`, for the `sample`-th vector of each image.
 
-    Layers with different grids are sampled at the same relative place of an image.
+    Layers with different grids are sampled at the same relative position in an image.
     """
     axes = []
     for axis, size in enumerate((height, width)):

@@ -25,7 +25,7 @@ from atlas.model.activations import run_to, view
 from atlas.model.forward_mode import replacing
 from atlas.one_image import between, contribution
 from atlas.one_image.blocks import blocks
-from atlas.one_image.groups import attributed, groups
+from atlas.one_image.groups import group_attribution, groups
 from flows.model.context import ModelContext, open_context
 
 LAST = "_swish@1"
@@ -61,13 +61,13 @@ def _measured(seen: ModelContext, x: Tensor, layer: Layer, later: Layer, last: L
     activation, by_activation, _ = contribution.sensitivity(module, x, layer, score)
     h, gradient = activation[0], by_activation[0]
     cut, found = blocks(layer.height, layer.width, 7), groups(h.numpy(), 6)
-    made = between.to_classes(module, x, layer, between.of_positions(h, cut), logits)
+    made = between.effects_on_classes(module, x, layer, between.position_parts(h, cut), logits)
     yield "error: forward mode against gradients", _gradient_error(module, x, layer, cut, made, logits)
     everything = (h * gradient).numpy()
     parts = {
-        "position": (between.of_positions(h, cut), cut.sums(everything.sum(0)).ravel()),
-        "unit": (between.of_units(h, list(range(layer.units))), everything.sum((1, 2))),
-        "group": (between.of_patterns(found.patterns()), attributed(found, gradient.numpy()).sum((1, 2))),
+        "position": (between.position_parts(h, cut), cut.sums(everything.sum(0)).ravel()),
+        "unit": (between.unit_parts(h, list(range(layer.units))), everything.sum((1, 2))),
+        "group": (between.pattern_parts(found.patterns()), group_attribution(found, gradient.numpy()).sum((1, 2))),
     }
     for name, (chunks, linear) in parts.items():
         lost = _lost(module, x, layer, chunks, lambda: logits(module(x))[:, first])
@@ -84,15 +84,18 @@ def _links(module: nn.Module, x: Tensor, layer: Layer, later: Layer, h: Tensor) 
         return torch.from_numpy(after.sums(now.numpy())).flatten()[None]
 
     asked = {
-        "position to position": (lambda: between.of_positions(h, cut), between.lengths(end, after), lengths),
+        "position to position": (lambda: between.position_parts(h, cut), between.read_lengths(end, after), lengths),
         "unit to unit": (
-            lambda: between.of_units(h, list(range(0, layer.units, 4))),
-            between.sums,
+            lambda: between.unit_parts(h, list(range(0, layer.units, 4))),
+            between.read_sums,
             lambda: _seen(module, x, later).sum((1, 2))[None],
         ),
     }
     for name, (parts, reading, read) in asked.items():
-        linear, lost = between.along(module, x, layer, later, parts(), reading), _lost(module, x, layer, parts(), read)
+        linear, lost = (
+            between.effects_on_layer(module, x, layer, later, parts(), reading),
+            _lost(module, x, layer, parts(), read),
+        )
         yield f"rank correlation: {name}", float(spearmanr(linear.ravel(), lost.ravel()).statistic)
 
 

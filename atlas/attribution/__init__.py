@@ -1,1 +1,1 @@
-"""Attribution: which pixels a class's score or a unit's activation rests on."""
+"""Attribute a class's score or a unit's activation to pixels or positions."""

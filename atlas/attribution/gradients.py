@@ -1,4 +1,4 @@
-"""The gradient of a score by the picture, alone, times the input, averaged over noise, or along a path."""
+"""The gradient of a score with respect to the picture: alone, times the input, averaged over noise, or along a path."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Tensor, nn
 from atlas.attribution.scores import Score, values
 
 CHUNK = 8
-"""Pictures in one pass of SmoothGrad and of integrated gradients."""
+"""Pictures per pass of SmoothGrad and integrated gradients."""
 
 
 def gradient(module: nn.Module, x: Tensor, score: Score) -> Tensor:
     """Return ∂score/∂x, `b c h w` (Simonyan et al. 2013, section 3)."""
     leaf = x.detach().requires_grad_()
     with torch.enable_grad():
-        return by_input(values(module, score, leaf), leaf)
+        return input_gradient(values(module, score, leaf), leaf)
 
 
 def gradient_x_input(module: nn.Module, x: Tensor, score: Score) -> Tensor:
-    """Return x · ∂score/∂x, `b c h w`, of the input as the model takes it."""
+    """Return x · ∂score/∂x, `b c h w`, for the input as the model receives it."""
     from captum.attr import InputXGradient
 
     with torch.enable_grad():
-        found: Tensor = InputXGradient(_forward(module, score)).attribute(x.detach().requires_grad_())
-    return found.detach()
+        results: Tensor = InputXGradient(_forward(module, score)).attribute(x.detach().requires_grad_())
+    return results.detach()
 
 
 def smoothgrad(
@@ -36,19 +36,19 @@ def smoothgrad(
 ) -> Tensor:
     """Return the mean gradient over noisy copies of the picture, `b c h w` (Smilkov et al. 2017).
 
-    The noise is normal, its deviation `noise` × (largest − least value) of each picture, and the same for each picture
-    whatever its batch.
+    The noise is normal with deviation `noise` × (largest − smallest value) of each picture, and does not depend on the
+    picture's batch.
     """
     from captum.attr import NoiseTunnel, Saliency
 
     if samples < 1 or noise < 0:
         raise ValueError(f"SmoothGrad takes at least 1 sample and noise of at least 0, not {samples} and {noise}")
     tunnel = NoiseTunnel(Saliency(_forward(module, score)))
-    found = []
-    for one in _apart(x.detach()):
+    results = []
+    for one in _split(x.detach()):
         deviation = noise * float(one.max() - one.min())
         with torch.enable_grad(), _seeded(seed, x.device):
-            found.append(
+            results.append(
                 tunnel.attribute(
                     one.requires_grad_(),
                     nt_type="smoothgrad",
@@ -58,7 +58,7 @@ def smoothgrad(
                     abs=False,
                 ).detach()
             )
-    return torch.cat(found)
+    return torch.cat(results)
 
 
 def integrated_gradients(
@@ -66,43 +66,46 @@ def integrated_gradients(
 ) -> Tensor:
     """Return the gradient's integral from the baseline to the picture, times their difference, `b c h w`.
 
-    Sundararajan et al. 2017; Gauss-Legendre quadrature with `steps` nodes. The baseline is `1 c h w` or as the picture;
-    by default zeros, the mean colour of a normalised input. Its sum tends to score(x) − score(baseline): see `gap`.
+    Sundararajan et al. 2017; Gauss-Legendre quadrature with `steps` nodes. The baseline is `1 c h w` or `b c h w`; by
+    default zeros, the mean colour of a normalised input. The sum tends to score(x) − score(baseline): see
+    `completeness_gap`.
     """
     from captum.attr import IntegratedGradients
 
     if steps < 1:
         raise ValueError(f"integrated gradients take at least 1 step, not {steps}")
     start = torch.zeros_like(x[:1]) if baseline is None else baseline.to(x)
-    found = []
-    for one, base in zip(_apart(x.detach()), _apart(start.expand_as(x)), strict=True):
+    results = []
+    for one, base in zip(_split(x.detach()), _split(start.expand_as(x)), strict=True):
         with torch.enable_grad():
-            found.append(
+            results.append(
                 IntegratedGradients(_forward(module, score))
                 .attribute(one.requires_grad_(), baselines=base, n_steps=steps, internal_batch_size=CHUNK)
                 .detach()
             )
-    return torch.cat(found)
+    return torch.cat(results)
 
 
-def gap(module: nn.Module, x: Tensor, score: Score, attribution: Tensor, baseline: Tensor | None = None) -> Tensor:
-    """Return how far an attribution's sum is from score(x) − score(baseline), `b`: 0 where it is complete."""
+def completeness_gap(
+    module: nn.Module, x: Tensor, score: Score, attribution: Tensor, baseline: Tensor | None = None
+) -> Tensor:
+    """Return an attribution's sum minus (score(x) − score(baseline)), `b`: 0 if it is complete."""
     start = torch.zeros_like(x) if baseline is None else baseline.to(x).expand_as(x)
     with torch.no_grad():
-        risen = values(module, score, x) - values(module, score, start)
-    return attribution.flatten(1).sum(1) - risen
+        difference = values(module, score, x) - values(module, score, start)
+    return attribution.flatten(1).sum(1) - difference
 
 
-def by_input(score: Tensor, leaf: Tensor) -> Tensor:
-    """Return ∂ sum(score)/∂leaf; raises ValueError where the score does not depend on the picture."""
-    found = torch.autograd.grad(score.sum(), leaf, allow_unused=True)[0] if score.requires_grad else None
-    if found is None:
+def input_gradient(score: Tensor, leaf: Tensor) -> Tensor:
+    """Return ∂ sum(score)/∂leaf; raises ValueError if the score does not depend on the picture."""
+    gradient = torch.autograd.grad(score.sum(), leaf, allow_unused=True)[0] if score.requires_grad else None
+    if gradient is None:
         raise ValueError("the score does not depend on the picture by any gradient")
-    return found
+    return gradient
 
 
-def _apart(x: Tensor) -> list[Tensor]:
-    """Return the pictures of a batch, each as `1 c h w`."""
+def _split(x: Tensor) -> list[Tensor]:
+    """Split a batch into its pictures, `1 c h w` each."""
     return [x[i : i + 1] for i in range(len(x))]
 
 
@@ -112,7 +115,7 @@ def _forward(module: nn.Module, score: Score) -> Callable[[Tensor], Tensor]:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators, which captum draws from, and put them back as they were."""
+    """Seed torch's generators, which captum draws from, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed & ((1 << 63) - 1))
         yield

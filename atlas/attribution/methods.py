@@ -1,4 +1,4 @@
-"""Every method by its name, and the map `b h w` that it draws."""
+"""Run an attribution method by name, and turn its result into a map `b h w`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ METHODS = (
     "deconvnet",
 )
 SIGNED = ("gradient-x-input", "integrated-gradients")
-"""Methods whose numbers are shares of the score, for it or against it; the others only say how strong."""
+"""Methods whose values are shares of the score, for or against it; the others give strength only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the methods can be told; each takes what concerns it.
+    """The settings of all methods.
 
-    `samples` and `noise` are SmoothGrad's, `steps` and `baseline` (`1 c h w`, by default zeros) integrated gradients',
-    `layer` Grad-CAM's.
+    `samples` and `noise` are for SmoothGrad, `steps` and `baseline` (`1 c h w`, by default zeros) for integrated
+    gradients, `layer` for Grad-CAM.
     """
 
     samples: int = 25
@@ -43,10 +43,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """What a method found: `map` is `b h w` in the picture's size; `raw` as the method gives it.
+    """A method's result: `map` is `b h w` in the picture's size; `raw` is the method's own output.
 
-    `raw` is `b c h w` by colours, or Grad-CAM's `b h w` on the layer's grid. Where `signed`, positive speaks for the
-    score and negative against it.
+    `raw` is `b c h w` by colour, or for Grad-CAM `b h w` on the layer's grid. If `signed`, positive values support the
+    score and negative ones oppose it.
     """
 
     map: Tensor
@@ -57,36 +57,38 @@ class Attribution:
 def attribute(module: nn.Module, x: Tensor, score: Score, method: str, settings: Settings | None = None) -> Attribution:
     """Explain the score of pictures `b c h w` by a method of METHODS.
 
-    Raises ValueError for an unknown method, or Grad-CAM without a layer; UndefinedMethodError (a ValueError) where the
-    method has no rule for what the model computes.
+    Raises ValueError for an unknown method, or Grad-CAM without a layer; UndefinedMethodError (a ValueError) if the
+    method has no rule for one of the model's operators.
     """
     if method not in METHODS:
-        raise ValueError(f"{method!r} is no method; they are {', '.join(METHODS)}")
+        raise ValueError(f"no attribution method {method!r}; there are {', '.join(METHODS)}")
     raw = _raw(module, x, score, method, settings or Settings())
     size = (x.shape[2], x.shape[3])
     return Attribution(map=as_map(raw, method, size), raw=raw, signed=method in SIGNED)
 
 
 def as_map(raw: Tensor, method: str, size: tuple[int, int]) -> Tensor:
-    """Return the map `b h w` of what a method gives.
+    """Turn a method's raw output into a map `b h w`.
 
-    Shares of the score are summed over colours; of gradients the largest absolute value over colours counts (Simonyan
-    et al. 2013, section 3.1); Grad-CAM's is enlarged bilinearly.
+    Shares of the score are summed over colours; gradients are reduced to their largest absolute value over colours
+    (Simonyan et al. 2013, section 3.1); Grad-CAM's map is enlarged bilinearly.
     """
     if method == "grad-cam":
         return F.interpolate(raw[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     return raw.sum(1) if method in SIGNED else raw.abs().amax(1)
 
 
-def _raw(module: nn.Module, x: Tensor, score: Score, method: str, told: Settings) -> Tensor:
+def _raw(module: nn.Module, x: Tensor, score: Score, method: str, settings: Settings) -> Tensor:
     if method == "smoothgrad":
-        return gradients.smoothgrad(module, x, score, samples=told.samples, noise=told.noise, seed=told.seed)
+        return gradients.smoothgrad(
+            module, x, score, samples=settings.samples, noise=settings.noise, seed=settings.seed
+        )
     if method == "integrated-gradients":
-        return gradients.integrated_gradients(module, x, score, baseline=told.baseline, steps=told.steps)
+        return gradients.integrated_gradients(module, x, score, baseline=settings.baseline, steps=settings.steps)
     if method == "grad-cam":
-        if told.layer is None:
+        if settings.layer is None:
             raise ValueError("grad-cam needs a layer")
-        return grad_cam(module, x, score, told.layer)
+        return grad_cam(module, x, score, settings.layer)
     plain = {
         "gradient": gradients.gradient,
         "gradient-x-input": gradients.gradient_x_input,

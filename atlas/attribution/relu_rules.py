@@ -1,4 +1,4 @@
-"""What guided backpropagation and deconvnet make of each operation, by the name autograd records it under."""
+"""Classify autograd's operators for guided backpropagation and deconvnet: rectifier, product, plain or unsupported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Unbind Select Slice Index IndexSelect Clone Alias Copy ToCopy ConstantPadNd Refl
 Repeat PixelShuffle PixelUnshuffle UpsampleNearest2D UpsampleNearestExact2D UpsampleBilinear2D UpsampleBicubic2D"""
 
 PLAIN = frozenset(f"{_SUMS} {_NORMS_AND_POOLS} {_SHAPES}".split())
-"""Operations that both methods send the ordinary gradient through."""
+"""Operators that both methods send the ordinary gradient through."""
 
 _NAMES = {
     "Silu": "SiLU",
@@ -42,32 +42,32 @@ _FACTORS = {name: slice(0, 2) for name in ("Mul", "Mm", "Mv", "Dot", "Bmm", "Con
     "Div": slice(1, 2),
     **{name: slice(1, 3) for name in ("Addmm", "Baddbmm", "Addbmm")},
 }
-"""Which inputs of an operation are factors; of a quotient what it is divided by."""
+"""Which inputs of an operator are factors; for a quotient, the divisor."""
 
 
-def multiplies(node: Any, on_path: Callable[[Any], bool]) -> bool:
-    """Say whether an operation multiplies two things that both depend on the picture, or divides by one that does.
+def is_product(node: Any, on_path: Callable[[Any], bool]) -> bool:
+    """Check whether an operator multiplies two values that both depend on the picture, or divides by one that does.
 
-    A factor that is a weight makes it a sum like any other.
+    If one factor is a weight, the operator is linear in the picture, like a sum.
     """
-    factors = [one for one, _ in node.next_functions[_FACTORS.get(name_of(node), slice(0))]]
+    factors = [one for one, _ in node.next_functions[_FACTORS.get(operator_name(node), slice(0))]]
     return bool(factors) and all(one is not None and on_path(one) for one in factors)
 
 
-def name_of(node: Any) -> str:
-    """Return an operation's name without what autograd adds: `Relu` of `ReluBackward0`."""
+def operator_name(node: Any) -> str:
+    """Return an operator's name without autograd's suffix: `Relu` for `ReluBackward0`."""
     name: str = node.name().rpartition("::")[2]
     return re.sub(r"Backward\d*$", "", name)
 
 
-def spoken(node: Any) -> str:
-    """Return what people call an operation; autograd's name where they have no better one."""
-    return _NAMES.get(name_of(node), name_of(node))
+def display_name(node: Any) -> str:
+    """Return an operator's common name, or autograd's if it has none."""
+    return _NAMES.get(operator_name(node), operator_name(node))
 
 
-def rectifies(node: Any) -> bool:
-    """Say whether an operation is max(x, 0), or that with an upper limit as ReLU6 has."""
-    name = name_of(node)
+def is_rectifier(node: Any) -> bool:
+    """Check whether an operator is max(x, 0), with or without an upper limit (ReLU6)."""
+    name = operator_name(node)
     if name == "Hardtanh":
         return bool(node._saved_min_val == 0)
     if name == "Threshold":

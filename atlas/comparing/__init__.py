@@ -1,1 +1,1 @@
-"""Two models on the same images: units paired, motion on the map, drift."""
+"""Compare two models on the same images: shared samples, motion on the map, drift of units."""

@@ -1,4 +1,4 @@
-"""How far the units of a layer have drifted between two models, by the samples that both saw."""
+"""Measure the drift of a layer's units between two models, on the samples they share."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ def drift(a: Float, b: Float) -> Double:
     """Compute 1 − Spearman's correlation of each unit's values `n c` in two models: 0 same order, 1 none, 2 reversed.
 
     Equal values share the mean of their ranks. A unit that is constant in one model only has lost its order: 1. One
-    that is constant in both has none to lose: NaN, as for all units where there are fewer than two samples.
+    that is constant in both has no order to lose: NaN, as for all units if there are fewer than two samples.
     """
     if a.shape != b.shape:
         raise ValueError(
             f"values of shape {a.shape} cannot be compared with {b.shape}: rows are samples, columns units"
         )
     n, units = a.shape
-    found = np.full(units, np.nan)
+    result = np.full(units, np.nan)
     if n < 2:
-        return found
+        return result
     for unit in range(units):
         ranks, others = (_ranks(values[:, unit]) - (n - 1) / 2 for values in (a, b))
         sizes = (ranks @ ranks, others @ others)
         if min(sizes) > 0:
-            found[unit] = 1 - ranks @ others / np.sqrt(sizes[0] * sizes[1])
+            result[unit] = 1 - ranks @ others / np.sqrt(sizes[0] * sizes[1])
         elif max(sizes) > 0:
-            found[unit] = 1
-    return found
+            result[unit] = 1
+    return result
 
 
 def _ranks(values: NDArray[np.float32]) -> Double:
-    """Rank `n` values from 0, equal ones by the mean of their places."""
+    """Rank `n` values from 0; equal values share the mean of their ranks."""
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts) - 1
     ranks: Double = (last - (counts - 1) / 2)[group]
@@ -43,9 +43,9 @@ def _ranks(values: NDArray[np.float32]) -> Double:
 
 
 def overlap(a: Int, b: Int) -> Double:
-    """Compute for each unit which share of its strongest images, `u k`, is the same in both; −1 marks an empty place.
+    """Compute the share of each unit's strongest images, `u k`, that both lists contain; −1 marks an empty place.
 
-    The share is of the longer list; NaN where both are empty.
+    Relative to the longer list; NaN if both are empty.
     """
     shares = np.full(len(a), np.nan)
     for unit, (mine, theirs) in enumerate(zip(a, b, strict=True)):
@@ -56,10 +56,10 @@ def overlap(a: Int, b: Int) -> Double:
 
 
 def mix_change(a: Int, b: Int) -> Double:
-    """Compute how far apart the label mixes of two lists `u k` are for each row: their total variation, 0 to 1.
+    """Compute the total variation, 0 to 1, between the label mixes of two lists `u k`, row by row.
 
-    Labels are numbers from 0; −1 marks an empty place or a missing label, which does not count. NaN where a row of
-    either list is empty.
+    Labels are numbers from 0; −1 marks an empty place or a missing label and does not count. NaN if a row of either
+    list is empty.
     """
     codes = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
     changes = np.full(len(a), np.nan)
@@ -71,8 +71,8 @@ def mix_change(a: Int, b: Int) -> Double:
 
 
 def total_variation(a: Int, b: Int) -> Double:
-    """Compute half the sum of differences between the shares of two counts `n k`; NaN where either has none."""
+    """Compute half the summed absolute differences between the shares of two counts `n k`; NaN if either is empty."""
     sums = a.sum(axis=1, keepdims=True), b.sum(axis=1, keepdims=True)
-    apart = np.abs(a / np.maximum(sums[0], 1) - b / np.maximum(sums[1], 1)).sum(axis=1) / 2
-    none = (np.minimum(*sums) == 0)[:, 0]
-    return np.where(none, np.nan, apart)
+    distances = np.abs(a / np.maximum(sums[0], 1) - b / np.maximum(sums[1], 1)).sum(axis=1) / 2
+    empty = (np.minimum(*sums) == 0)[:, 0]
+    return np.where(empty, np.nan, distances)

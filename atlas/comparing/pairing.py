@@ -12,7 +12,7 @@ from atlas.arrays import Int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where each of `n` samples was taken: the hash of its image's key, and its position. Ids may differ between sources."""
+    """The image and position of each of `n` samples, the image by the hash of its key: ids may differ between sources."""
 
     key_hash: NDArray[np.uint64]
     y: NDArray[np.int32]
@@ -22,13 +22,13 @@ class Places:
         return len(self.key_hash)
 
 
-def shared(a: Places, b: Places) -> tuple[Int, Int]:
-    """Return the rows of `a` and those of `b` that name the same sample, in the order of `a`.
+def shared_rows(a: Places, b: Places) -> tuple[Int, Int]:
+    """Return the rows of `a` and of `b` that are the same sample, in the order of `a`.
 
-    Where a position was sampled several times, the first is paired with the first, the second with the second.
+    If a position was sampled several times, the first is paired with the first, the second with the second.
     """
     columns = [np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("key_hash", "y", "x")]
-    columns.append(np.concatenate([_again(a), _again(b)]))
+    columns.append(np.concatenate([_occurrences(a), _occurrences(b)]))
     side = np.repeat([0, 1], [len(a), len(b)])
     order = np.lexsort((side, *columns[::-1]))
     same = side[order[1:]] > side[order[:-1]]
@@ -39,8 +39,8 @@ def shared(a: Places, b: Places) -> tuple[Int, Int]:
     return rows[by_row].astype(np.int64), others[by_row].astype(np.int64)
 
 
-def _again(places: Places) -> Int:
-    """Number the samples of one position in the order of their rows: 0 for the first, 1 for the second."""
+def _occurrences(places: Places) -> Int:
+    """Number the samples of each position in the order of their rows: 0 for the first, 1 for the second."""
     columns = (places.key_hash, places.y, places.x)
     order = np.lexsort(columns[::-1])
     new = np.ones(len(order), np.bool_)

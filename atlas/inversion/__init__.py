@@ -1,1 +1,1 @@
-"""Pictures by optimisation: objective × parameterisation × transform → render."""
+"""Draw pictures by optimisation: objective × parameterisation × transform → render."""

@@ -1,4 +1,4 @@
-"""Random numbers drawn per picture, so that a picture does not depend on what shares its batch."""
+"""Draw random numbers per picture, so that a picture does not depend on the others in its batch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Draws = Sequence[np.random.Generator]
 _SEED_BITS = (1 << 64) - 1
 
 
-def start(seeds: Iterable[int], attempt: int = 0) -> Draws:
-    """Start one generator per seed; another attempt at the same seed draws other numbers."""
+def start_draws(seeds: Iterable[int], attempt: int = 0) -> Draws:
+    """Start one generator per seed; each attempt at the same seed draws different numbers."""
     return [np.random.default_rng([int(seed) & _SEED_BITS, attempt]) for seed in seeds]
 
 
@@ -25,12 +25,12 @@ def normal(draws: Draws, shape: tuple[int, ...]) -> Tensor:
 
 
 def uniform(draws: Draws, low: float, high: float, shape: tuple[int, ...] = ()) -> Tensor:
-    """Draw numbers `b *shape`, even between low and high."""
+    """Draw numbers `b *shape`, uniform between low and high."""
     return _stack(draws, lambda draw: draw.uniform(low, high, shape))
 
 
 def choice(draws: Draws, values: Sequence[float]) -> Tensor:
-    """Draw one of the values for each picture: `b`."""
+    """Draw one of the values for each picture, `b`."""
     return _stack(draws, lambda draw: np.asarray(values[int(draw.integers(len(values)))]))
 
 

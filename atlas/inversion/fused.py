@@ -1,7 +1,7 @@
-"""See a model's layers in fewer passes over memory, for drawing on a CPU: the same numbers, a seventh sooner.
+"""Fuse a model's operators for drawing on a CPU: the same numbers in fewer passes over memory, a seventh faster.
 
-What a model does up to the layers is traced once for a shape of pictures. In the trace, a border of zeros becomes the
-padding of the convolution that takes it, and a rectifier is done where its convolution writes (oneDNN).
+The model is traced up to the layers once per shape of pictures. In the trace, a border of zeros becomes the padding of
+the convolution that takes it, and a rectifier is fused into its convolution (oneDNN).
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from atlas.inversion.objectives import Seen
+from atlas.inversion.objectives import Activations
 
 TOLERANCE = 1e-4
-"""Largest difference, as a part of the largest value, between what the trace and the model give; most give none."""
+"""Largest difference between trace and model, relative to the largest value; most models show none."""
 
 _aten, _onednn = torch.ops.aten, torch.ops.mkldnn
 _RECTIFIERS: dict[Any, Callable[[fx.Node], tuple[Any, ...]]] = {
     _aten.relu.default: lambda node: (0.0, None),
     _aten.hardtanh.default: lambda node: (*node.args[1:], -1.0, 1.0)[:2],
 }
-"""By operation, how the lowest and the largest value (none: no limit) are read off it."""
+"""By operator, how to read its lowest and largest value (None: no limit)."""
 
 
 class Fused:
-    """A `See` that traces another where gradients are wanted, once per shape of the pictures."""
+    """A `Forward` that traces another when gradients are needed, once per shape of pictures."""
 
-    def __init__(self, see: Any) -> None:
-        self.see = see
+    def __init__(self, forward: Any) -> None:
+        self.forward = forward
         self._traced: dict[tuple[int, ...], Any] = {}
 
-    def __call__(self, pictures: Tensor) -> Seen:
+    def __call__(self, pictures: Tensor) -> Activations:
         if not torch.is_grad_enabled() or not _can_fuse(pictures):
-            return self.see(pictures)  # type: ignore[no-any-return]
+            return self.forward(pictures)  # type: ignore[no-any-return]
         shape = tuple(pictures.shape)
         if shape not in self._traced:
-            self._traced[shape] = _trace(self.see, pictures.detach())
+            self._traced[shape] = _trace(self.forward, pictures.detach())
         return self._traced[shape](pictures)  # type: ignore[no-any-return]
 
 
@@ -47,23 +47,23 @@ def _can_fuse(pictures: Tensor) -> bool:
     return onednn and pictures.device.type == "cpu" and pictures.dtype == torch.float32
 
 
-def _trace(see: Any, pictures: Tensor) -> Any:
-    """Return the fused trace of `see`, or `see` itself where there is nothing to fuse, or it cannot be traced."""
+def _trace(forward: Any, pictures: Tensor) -> Any:
+    """Return the fused trace of `forward`, or `forward` itself if there is nothing to fuse or it can't be traced."""
     try:
         with torch.no_grad():
-            traced: fx.GraphModule = make_fx(see)(pictures)
-    except Exception:  # a model that looks at values, or an operation that has no trace: all is well without
-        return see
+            traced: fx.GraphModule = make_fx(forward)(pictures)
+    except Exception:  # control flow on values, or an untraceable operator: run the model unfused
+        return forward
     changes = _merge_borders(traced.graph) + _merge_rectifiers(traced.graph)
     if not changes:
-        return see
+        return forward
     traced.graph.eliminate_dead_code()
     traced.recompile()
-    return traced if _agree(see, traced, pictures) else see
+    return traced if _outputs_match(forward, traced, pictures) else forward
 
 
 def _merge_borders(graph: fx.Graph) -> int:
-    """Give an even border of zeros to the convolution that alone takes it; return how many there were."""
+    """Merge each symmetric border of zeros into the convolution that alone uses it; return their number."""
     count = 0
     border: fx.Node
     for border in graph.find_nodes(op="call_function", target=_aten.constant_pad_nd.default):
@@ -81,7 +81,7 @@ def _merge_borders(graph: fx.Graph) -> int:
 
 
 def _merge_rectifiers(graph: fx.Graph) -> int:
-    """Let a convolution do the rectifier that alone takes its output; return how many there were."""
+    """Merge each rectifier into the convolution whose output it alone uses; return their number."""
     count = 0
     for conv in graph.find_nodes(op="call_function", target=_aten.convolution.default):
         rectifier = _only_user(conv)
@@ -90,9 +90,9 @@ def _merge_rectifiers(graph: fx.Graph) -> int:
             continue
         low, high = _RECTIFIERS[rectifier.target](rectifier)
         with graph.inserting_before(rectifier):
-            how = (tuple(stride), tuple(padding), tuple(dilation), groups)
-            one = graph.call_function(rectified, (picture, weight, bias, how, low, high))
-        rectifier.replace_all_uses_with(one)
+            settings = (tuple(stride), tuple(padding), tuple(dilation), groups)
+            merged = graph.call_function(convolve_rectified, (picture, weight, bias, settings, low, high))
+        rectifier.replace_all_uses_with(merged)
         count += 1
     return count
 
@@ -105,30 +105,32 @@ def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
-def rectified(picture: Tensor, weight: Tensor, bias: Tensor | None, how: Any, low: float, high: float | None) -> Tensor:
-    """Convolve `b c h w` and cut to low..high; `how` is stride, padding, dilation and groups."""
-    done: Tensor = _Rectified.apply(picture, weight, bias, how, low, high)
-    return done
+def convolve_rectified(
+    picture: Tensor, weight: Tensor, bias: Tensor | None, settings: Any, low: float, high: float | None
+) -> Tensor:
+    """Convolve `b c h w` and clamp to low..high; `settings` are stride, padding, dilation and groups."""
+    output: Tensor = _Rectified.apply(picture, weight, bias, settings, low, high)
+    return output
 
 
 class _Rectified(torch.autograd.Function):
-    """Gives the gradient of the picture alone: drawing leaves the weights as they are."""
+    """Computes the gradient of the picture only: drawing does not change the weights."""
 
     @staticmethod
-    def forward(ctx: Any, picture: Tensor, weight: Tensor, bias: Any, how: Any, low: float, high: Any) -> Tensor:
-        stride, padding, dilation, groups = how
+    def forward(ctx: Any, picture: Tensor, weight: Tensor, bias: Any, settings: Any, low: float, high: Any) -> Tensor:
+        stride, padding, dilation, groups = settings
         rule = ("relu", []) if high is None else ("hardtanh", [low, high])
         out: Tensor = _onednn._convolution_pointwise(
             picture, weight, bias, padding, stride, dilation, groups, *rule, ""
         )
         ctx.save_for_backward(picture, weight, out)
-        ctx.how, ctx.low, ctx.high = how, low, high
+        ctx.settings, ctx.low, ctx.high = settings, low, high
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         picture, weight, out = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.how
+        stride, padding, dilation, groups = ctx.settings
         if ctx.high is None:
             passed = _aten.threshold_backward(gradients[0], out, ctx.low)
         else:
@@ -140,24 +142,24 @@ class _Rectified(torch.autograd.Function):
         return back[0], None, None, None, None, None
 
 
-def _agree(see: Any, traced: Any, pictures: Tensor) -> bool:
-    """Tell whether both give the same of the pictures and of others, and the same gradients."""
+def _outputs_match(forward: Any, traced: Any, pictures: Tensor) -> bool:
+    """Check that both return the same for the pictures and for random ones, gradients included."""
     others = torch.rand(pictures.shape, generator=torch.Generator().manual_seed(0))
     return all(
-        _close(here, there)
+        _close(expected, actual)
         for shown in (pictures, others)
-        for here, there in zip(_with_gradient(see, shown), _with_gradient(traced, shown), strict=True)
+        for expected, actual in zip(_with_gradient(forward, shown), _with_gradient(traced, shown), strict=True)
     )
 
 
-def _with_gradient(see: Any, pictures: Tensor) -> list[Tensor]:
+def _with_gradient(forward: Any, pictures: Tensor) -> list[Tensor]:
     with torch.enable_grad():
         leaf = pictures.detach().clone().requires_grad_()
-        seen = see(leaf)
-        total = torch.stack([maps.square().sum() for maps in seen.values()]).sum()
+        activations = forward(leaf)
+        total = torch.stack([maps.square().sum() for maps in activations.values()]).sum()
         (gradient,) = torch.autograd.grad(total, [leaf])
-    return [*(maps.detach() for maps in seen.values()), gradient]
+    return [*(maps.detach() for maps in activations.values()), gradient]
 
 
-def _close(here: Tensor, there: Tensor) -> bool:
-    return here.shape == there.shape and bool((here - there).abs().max() <= TOLERANCE * here.abs().max())
+def _close(expected: Tensor, actual: Tensor) -> bool:
+    return expected.shape == actual.shape and bool((expected - actual).abs().max() <= TOLERANCE * expected.abs().max())

@@ -1,4 +1,4 @@
-"""Draw the icons of a grid's cells, each with the proof that the model sees its cell in it."""
+"""Draw the icons of a grid's cells and measure the fidelity of each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Icons, Int, Layer
-from atlas.inversion.draws import start
-from atlas.inversion.fidelity import EPSILON, Proof, batches, plain_activations, prove
-from atlas.inversion.initial_colour import InitialColour, grounds
+from atlas.inversion.draws import start_draws
+from atlas.inversion.fidelity import EPSILON, Fidelity, batches, measure_fidelity, plain_activations
+from atlas.inversion.initial_colour import InitialColour, initial_colours
 from atlas.inversion.optimisers import adam
 from atlas.inversion.recipes import IconRecipe
-from atlas.inversion.render import Progress, See, device_of, frozen, look, render
+from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_forward, render
 from atlas.inversion.whitening import whitener
 from atlas.model.activations import Recordable
 
@@ -43,45 +43,48 @@ def icons(
     """Draw an icon for each cell mean of `targets` (`n c`), or for its rows `only`; ranks count among all n.
 
     `moment` is the second moment of the layer's samples; `seeds` has a number for each cell. Icons are `size` pixels
-    square, or the net's `own_size` (height, width) where it takes no other. Weak ones are drawn again with other
-    numbers, up to `tries` times in all, and the best is kept. `progress` is told of icons done and to do.
-    A try depends on its target, its seed, the size of the batch and on no other cell; whether there is a further try
-    depends on the rank. A layer that never fires, whose moment is 0, has nothing to draw: its icons are grey, and weak
-    after no try. Raise ValueError for targets that are not finite, and for a model in training mode.
+    square, or `own_size` (height, width) if the net accepts no other. Weak ones are redrawn from different random
+    numbers, up to `tries` times in all, and the best is returned. `progress` receives the icons done and their total.
+    A try depends on its target, its seed and the batch size, not on other cells; whether there is another try depends
+    on the rank. A layer that never fires, whose moment is 0, has nothing to draw: its icons are grey, and weak after 0
+    tries. Raises ValueError for targets that are not finite, and for a model in training mode.
     """
     targets = np.ascontiguousarray(targets, dtype=np.float32)
     rows = np.arange(len(targets)) if only is None else np.asarray(only, dtype=np.int64)
     numbers = np.asarray(seeds, dtype=np.int64)
     _check(targets, numbers, rows, tries)
     with frozen(model):
-        see, device = look(model, [layer], mean, std), device_of(model)
-        shape = usable_size(see, (size, size), own_size, len(mean), device)
+        forward, device = layer_forward(model, [layer], mean, std), device_of(model)
+        shape = usable_size(forward, (size, size), own_size, len(mean), device)
         fixed = None if shape == (size, size) else shape
         if not len(rows) or not np.any(moment):
-            return _blank(len(rows), len(targets), shape)
+            return _grey_icons(len(rows), len(targets), shape)
         metric = recipe.metric(moment)
-        ground = _ground(see, layer.name, targets, recipe, metric, shape, len(mean), batch, device)
-        drawer = _Drawer(see, layer.name, recipe, metric, ground, shape, fixed, len(mean), batch, device)
+        initial = _initial_colours(forward, layer.name, targets, recipe, metric, shape, len(mean), batch, device)
+        drawer = _Drawer(forward, layer.name, recipe, metric, initial, shape, fixed, len(mean), batch, device)
         whiten = whitener(moment, EPSILON).numpy()
 
-        def draw(cells: Int, attempt: int, tell: Progress) -> Byte:
-            return drawer.draw(targets, cells, numbers[cells], attempt, tell)
+        def draw(cells: Int, attempt: int, report: Progress) -> Byte:
+            return drawer.draw(targets, cells, numbers[cells], attempt, report)
 
-        def judge(pictures: Byte, cells: Int) -> Proof:
-            return prove(
-                plain_activations(see, layer.name, pictures[..., : len(mean)], batch, device), targets, cells, whiten
+        def judge(pictures: Byte, cells: Int) -> Fidelity:
+            return measure_fidelity(
+                plain_activations(forward, layer.name, pictures[..., : len(mean)], batch, device),
+                targets,
+                cells,
+                whiten,
             )
 
-        return _best_of(draw, judge, rows, tries, progress or (lambda done, total: None))
+        return _draw_with_retries(draw, judge, rows, tries, progress or (lambda done, total: None))
 
 
-def usable_size(see: See, asked: Size, own: Size, channels: int, device: torch.device) -> Size:
-    """Give the size asked for if the net takes pictures of it, else its own; raise ValueError if it takes neither."""
+def usable_size(forward: Forward, preferred: Size, own: Size, channels: int, device: torch.device) -> Size:
+    """Return the preferred size if the net accepts it, else its own; raises ValueError if it accepts neither."""
     refusals: list[str] = []
-    for size in (asked, own):
+    for size in (preferred, own):
         try:
             with torch.no_grad():
-                see(torch.full((2, channels, *size), 0.5, device=device))
+                forward(torch.full((2, channels, *size), 0.5, device=device))
         except (RuntimeError, ValueError, AssertionError) as error:
             refusals.append(f"{size[0]}×{size[1]}: {error}")
         else:
@@ -99,44 +102,44 @@ def as_bytes(pictures: Tensor) -> Byte:
 class _Drawer:
     """Draws plain icons by a recipe, in batches of one size."""
 
-    see: See
+    forward: Forward
     layer: str
     recipe: IconRecipe
     metric: Tensor
-    ground: InitialColour | None
+    initial: InitialColour | None
     shape: Size
     fixed: Size | None
     channels: int
     batch: int
     device: torch.device
 
-    def draw(self, targets: Float, cells: Int, seeds: Int, attempt: int, tell: Progress) -> Byte:
-        """Give an icon `h w 3` for each of the cells, rows of `targets`; `tell` counts them by the steps done."""
-        done: list[Byte] = []
+    def draw(self, targets: Float, cells: Int, seeds: Int, attempt: int, report: Progress) -> Byte:
+        """Draw an icon `h w 3` for each of the cells, rows of `targets`; `report` receives those done, by steps."""
+        drawn: list[Byte] = []
         for number, chosen in enumerate(batches(len(cells), self.batch)):
             first, width = number * self.batch, min(self.batch, len(cells) - number * self.batch)
-            ground = None if self.ground is None else self.ground.at(cells[chosen])
+            initial = None if self.initial is None else self.initial.select(cells[chosen])
 
             def tick(step: int, steps: int, first: int = first, width: int = width) -> None:
-                tell(first + width * step // steps, len(cells))
+                report(first + width * step // steps, len(cells))
 
             pictures = render(
-                self.see,
+                self.forward,
                 self.recipe.objective(self.layer, torch.from_numpy(targets[cells[chosen]]), self.metric),
-                self.recipe.parameterisation(*self.shape, self.channels, ground, attempt),
-                start(seeds[chosen], attempt),
+                self.recipe.parameterisation(*self.shape, self.channels, initial, attempt),
+                start_draws(seeds[chosen], attempt),
                 steps=self.recipe.steps,
-                ascent=adam(self.recipe.rate),
-                transform=self.recipe.moves(self.fixed),
+                optimiser=adam(self.recipe.rate),
+                transform=self.recipe.build_transform(self.fixed),
                 device=self.device,
                 progress=tick,
             )
-            done.append(as_bytes(pictures)[:width])
-        return np.concatenate(done)
+            drawn.append(as_bytes(pictures)[:width])
+        return np.concatenate(drawn)
 
 
-def _ground(
-    see: See,
+def _initial_colours(
+    forward: Forward,
     layer: str,
     targets: Float,
     recipe: IconRecipe,
@@ -148,36 +151,44 @@ def _ground(
 ) -> InitialColour | None:
     if recipe.calm is None or recipe.window is None:
         return None
-    return grounds(
-        see, layer, targets, metric, shape=shape, channels=channels, window=recipe.window, batch=batch, device=device
+    return initial_colours(
+        forward,
+        layer,
+        targets,
+        metric,
+        shape=shape,
+        channels=channels,
+        window=recipe.window,
+        batch=batch,
+        device=device,
     )
 
 
-def _best_of(
+def _draw_with_retries(
     draw: Callable[[Int, int, Progress], Byte],
-    judge: Callable[[Byte, Int], Proof],
+    judge: Callable[[Byte, Int], Fidelity],
     rows: Int,
     tries: int,
-    tell: Progress,
+    report: Progress,
 ) -> Icons:
-    """Draw all cells, then again those that are weak, and keep the best of each."""
+    """Draw all cells, redraw the weak ones, and return the best icon of each."""
     total = len(rows)
-    pictures = draw(rows, 0, tell)
-    proof, taken = judge(pictures, rows), np.ones(total, dtype=np.int64)
+    pictures = draw(rows, 0, report)
+    fidelity, tries_used = judge(pictures, rows), np.ones(total, dtype=np.int64)
     for attempt in range(1, tries):
-        todo = np.flatnonzero(proof.weak())
-        if not len(todo):
+        weak = np.flatnonzero(fidelity.weak())
+        if not len(weak):
             break
-        before, total = total, total + len(todo)
-        drawn = draw(rows[todo], attempt, _shifted(tell, before, total))
-        found = judge(drawn, rows[todo])
-        won = found.better(proof.at(todo))
-        pictures[todo[won]] = drawn[won]
-        proof, taken[todo] = proof.replaced(todo[won], found.at(won)), attempt + 1
-    return Icons(pictures=pictures, cosine=proof.cosine, rank=proof.rank, tries=taken, weak=proof.weak())
+        before, total = total, total + len(weak)
+        drawn = draw(rows[weak], attempt, _offset_progress(report, before, total))
+        retried = judge(drawn, rows[weak])
+        better = retried.better(fidelity.select(weak))
+        pictures[weak[better]] = drawn[better]
+        fidelity, tries_used[weak] = fidelity.with_rows(weak[better], retried.select(better)), attempt + 1
+    return Icons(pictures=pictures, cosine=fidelity.cosine, rank=fidelity.rank, tries=tries_used, weak=fidelity.weak())
 
 
-def _blank(count: int, cells: int, shape: Size) -> Icons:
+def _grey_icons(count: int, cells: int, shape: Size) -> Icons:
     return Icons(
         pictures=np.full((count, *shape, 3), 128, np.uint8),
         cosine=np.zeros(count, np.float32),
@@ -187,8 +198,8 @@ def _blank(count: int, cells: int, shape: Size) -> Icons:
     )
 
 
-def _shifted(tell: Progress, before: int, total: int) -> Progress:
-    return lambda done, _: tell(before + done, total)
+def _offset_progress(report: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: report(before + done, total)
 
 
 def _check(targets: Float, seeds: Int, rows: Int, tries: int) -> None:

@@ -1,10 +1,10 @@
-"""Start a picture from the one colour that looks most like its target, where one does.
+"""Start a picture from the plain colour most similar to its target, if one is similar enough.
 
 Every net has cells of plain sky, wall or paper. Left to itself the optimiser fills them with texture on grey, since
 texture excites most: on the 16 plainest of 75 cells of `_blocks.10` the transfer check found the icon's own cell at a
-mean reciprocal rank of 0.06; starting from the colour, with little contrast, at 0.33. (The constants below were chosen
-on those same cells, one seed each, so the second figure flatters.) No photo is needed for it: the net is shown pictures
-of one colour each, and the whitened cosine of what they give to the target tells how plain the target is.
+mean reciprocal rank of 0.06; starting from the colour, with low contrast, at 0.33. (The constants below were chosen
+on those same cells, one seed each, so the second figure flatters.) No photos are needed: the net is shown pictures of
+one colour each, and the whitened cosine of their activations to the target measures how plain the target is.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from atlas.arrays import Float, Int
 from atlas.inversion.objectives import windowed
-from atlas.inversion.render import See
+from atlas.inversion.render import Forward
 
 LEVELS = (0.03, 0.2, 0.4, 0.6, 0.8, 0.97)
-"""Of each channel; the outermost are as far as a sigmoid can well be moved back from."""
+"""Levels of each channel; the outermost are about as far as a sigmoid can still recover from."""
 
 MOST_CHANNELS = 3
-"""With more the palette would grow too large, and pictures start from grey."""
+"""Above this many channels the palette would be too large, and pictures start from grey."""
 
 SHARPNESS = 40.0
 """The colour is a mean over the palette, weighted by exp(SHARPNESS · cosine): close calls blend."""
@@ -33,23 +33,23 @@ COLOURED = (0.15, 0.30)
 """Cosines of the best colour below which pictures start from grey, and from which they start from the colour."""
 
 CALM = (0.2, 0.5)
-"""Cosines of the best colour below which pictures have their full contrast, and from which they are calm."""
+"""Cosines of the best colour below which pictures have full contrast, and from which they are calm."""
 
 
 @dataclass(frozen=True, slots=True)
 class InitialColour:
-    """For each picture a colour to start from, `n c` before the sigmoid, and how calm it is to be, `n` in 0..1."""
+    """The initial colour of each picture, `n c` before the sigmoid, and how calm it is to be, `n` in 0..1."""
 
     colour: Float
     calm: Float
 
-    def at(self, rows: Int) -> InitialColour:
-        """Give the grounds of some pictures."""
+    def select(self, rows: Int) -> InitialColour:
+        """Return the initial colours of some pictures."""
         return InitialColour(self.colour[rows], self.calm[rows])
 
 
-def grounds(
-    see: See,
+def initial_colours(
+    forward: Forward,
     layer: str,
     targets: Float,
     whiten: Tensor,
@@ -60,14 +60,14 @@ def grounds(
     batch: int,
     device: torch.device,
 ) -> InitialColour | None:
-    """Find the ground of each target `n c`; None where pictures have too many channels for a palette.
+    """Find the initial colour of each target `n c`; None if pictures have too many channels for a palette.
 
-    A target's ground depends on itself alone, not on the others.
+    A target's colour does not depend on the other targets.
     """
     if channels > MOST_CHANNELS:
         return None
     colours = palette(channels)
-    shown = _activations(see, layer, colours, shape, window, batch, device)
+    shown = _activations(forward, layer, colours, shape, window, batch, device)
     cosines = _cosines(targets, shown, whiten.cpu().double().numpy())
     weights = np.exp(SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
     mixed = np.stack([weight @ colours / weight.sum() for weight in weights])
@@ -77,12 +77,12 @@ def grounds(
 
 
 def palette(channels: int) -> NDArray[np.float64]:
-    """Give all colours of the LEVELS: `p c`."""
+    """Return all combinations of the LEVELS, `p c`."""
     return np.stack(np.meshgrid(*[LEVELS] * channels, indexing="ij"), axis=-1).reshape(-1, channels)
 
 
 def _activations(
-    see: See,
+    forward: Forward,
     layer: str,
     colours: NDArray[np.float64],
     shape: tuple[int, int],
@@ -90,20 +90,20 @@ def _activations(
     batch: int,
     device: torch.device,
 ) -> NDArray[np.float64]:
-    found = []
+    activations = []
     for first in range(0, len(colours), batch):
         plain = torch.from_numpy(colours[first : first + batch]).float().to(device)[:, :, None, None]
         with torch.no_grad():
-            found.append(windowed(see(plain.repeat(1, 1, *shape))[layer], window).cpu().double().numpy())
-    return np.concatenate(found)
+            activations.append(windowed(forward(plain.repeat(1, 1, *shape))[layer], window).cpu().double().numpy())
+    return np.concatenate(activations)
 
 
 def _cosines(targets: Float, shown: NDArray[np.float64], whiten: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give cosines `n p`, row by row, so that no target's last bits depend on how many there are."""
+    """Return the cosines `n p`, computed row by row so that their last bits do not depend on the number of targets."""
     white = shown @ whiten
     unit = white / np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-12)
-    aims = [target.astype(np.float64) @ whiten for target in targets]
-    return np.stack([unit @ (aim / max(float(np.linalg.norm(aim)), 1e-12)) for aim in aims])
+    whitened_targets = [target.astype(np.float64) @ whiten for target in targets]
+    return np.stack([unit @ (target / max(float(np.linalg.norm(target)), 1e-12)) for target in whitened_targets])
 
 
 def _ramp(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a picture is to achieve, as one number per picture that grows as it does."""
+"""Objectives to maximise: one value per picture."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-Seen = Mapping[str, Tensor]
+Activations = Mapping[str, Tensor]
 """Activations `b c h w` by layer name, and the plain picture under PICTURE."""
 
 PICTURE = ":picture"
-"""Stands for the picture itself where an objective names a layer; no module has a name with a colon."""
+"""The name of the picture itself, in place of a layer's; no module has a name with a colon."""
 
 LOGITS = ":logits"
-"""Stands for the class scores, `b k 1 1`, where an objective names a layer."""
+"""The name of the class scores, `b k 1 1`, in place of a layer's."""
 
 Units = int | Sequence[int] | Tensor
 """One unit for all pictures, or one for each."""
@@ -27,16 +27,18 @@ class Objective:
     """A value per picture, `b`, from the layers it names; objectives add, subtract and scale."""
 
     layers: frozenset[str]
-    value: Callable[[Seen], Tensor]
+    value: Callable[[Activations], Tensor]
 
     def __add__(self, other: Objective) -> Objective:
-        return Objective(self.layers | other.layers, lambda seen: self.value(seen) + other.value(seen))
+        return Objective(
+            self.layers | other.layers, lambda activations: self.value(activations) + other.value(activations)
+        )
 
     def __sub__(self, other: Objective) -> Objective:
         return self + (-other)
 
     def __mul__(self, weight: float) -> Objective:
-        return Objective(self.layers, lambda seen: self.value(seen) * weight)
+        return Objective(self.layers, lambda activations: self.value(activations) * weight)
 
     __rmul__ = __mul__
 
@@ -45,14 +47,14 @@ class Objective:
 
 
 def of_layer(name: str, value: Callable[[Tensor], Tensor]) -> Objective:
-    """Make an objective of a function of one layer's activations, `b c h w` to `b`."""
-    return Objective(frozenset({name}), lambda seen: value(seen[name]))
+    """Make an objective from a function of one layer's activations, `b c h w` to `b`."""
+    return Objective(frozenset({name}), lambda activations: value(activations[name]))
 
 
 def neuron(layer: str, units: Units, y: int | None = None, x: int | None = None) -> Objective:
     """Excite a unit at one position; without one, at the centre (height // 2, width // 2).
 
-    Its value raises ValueError where a picture's map has no such position.
+    Its value raises ValueError if a picture's map has no such position.
     """
 
     def value(maps: Tensor) -> Tensor:
@@ -84,12 +86,15 @@ def class_probability(classes: Units) -> Objective:
     return of_layer(LOGITS, lambda scores: _of_units(scores.softmax(1), classes).mean((1, 2)))
 
 
-def each(objectives: Sequence[Objective]) -> Objective:
-    """Give every picture of a batch an objective of its own, in order."""
+def per_picture(objectives: Sequence[Objective]) -> Objective:
+    """Give every picture of a batch its own objective, in order."""
 
-    def value(seen: Seen) -> Tensor:
+    def value(activations: Activations) -> Tensor:
         return torch.cat(
-            [one.value({name: maps[i : i + 1] for name, maps in seen.items()}) for i, one in enumerate(objectives)]
+            [
+                one.value({name: maps[i : i + 1] for name, maps in activations.items()})
+                for i, one in enumerate(objectives)
+            ]
         )
 
     return Objective(frozenset().union(*(one.layers for one in objectives)), value)
@@ -137,7 +142,7 @@ def published_direction(layer: str, targets: Tensor, inverse_moment: Tensor, *, 
 
 @lru_cache(maxsize=64)
 def gaussian_window(height: int, width: int, share: float) -> Tensor:
-    """Give weights `h w` that sum to 1: a Gaussian about the middle, deviation `share` of the side on each axis."""
+    """Return weights `h w` that sum to 1: a centred Gaussian, its deviation `share` of the side on each axis."""
     down, across = (_bell(side, share) for side in (height, width))
     return down[:, None] * across[None, :]
 
@@ -149,14 +154,14 @@ def _bell(side: int, share: float) -> Tensor:
 
 
 def windowed(maps: Tensor, share: float) -> Tensor:
-    """Give the mean of maps `b c h w` under the Gaussian window: `b c`."""
+    """Return the mean of maps `b c h w` under the Gaussian window, `b c`."""
     weights = gaussian_window(maps.shape[2], maps.shape[3], share).to(maps)
     return (maps * weights).sum((2, 3))
 
 
-def _dot_cosine(found: Tensor, aim: Tensor, power: int, floor: float) -> Tensor:
-    dot = (found * aim).sum(1)
-    cosine = dot / torch.linalg.vector_norm(found, dim=1).clamp_min(1e-12)
+def _dot_cosine(activation: Tensor, aim: Tensor, power: int, floor: float) -> Tensor:
+    dot = (activation * aim).sum(1)
+    cosine = dot / torch.linalg.vector_norm(activation, dim=1).clamp_min(1e-12)
     return dot * torch.pow(cosine.clamp_min(floor), power)
 
 

@@ -9,43 +9,45 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Step = Callable[[Tensor], Tensor]
-"""Takes the gradient, in every step anew, to what is to be added to the numbers. It remembers, so use it once."""
+Optimiser = Callable[[Tensor], Tensor]
+"""Maps the gradient at each step to the update of the numbers. It has state: use it for one batch only."""
 
 
-def adam(rate: float, *, slow: float = 0.9, slower: float = 0.999, epsilon: float = 1e-8) -> Step:
-    """Start Adam (Kingma & Ba 2014) at a constant rate, uphill."""
+def adam(rate: float, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
+    """Start Adam (Kingma & Ba 2014) at a constant rate, as gradient ascent."""
     mean, square, steps = torch.zeros(()), torch.zeros(()), 0
 
     def step(gradient: Tensor) -> Tensor:
         nonlocal mean, square, steps
         steps += 1
-        mean = torch.lerp(gradient, mean.to(gradient), slow)
-        square = torch.lerp(gradient.square(), square.to(gradient), slower)
-        spread = (square / (1 - slower**steps)).sqrt_().add_(epsilon)
-        return (mean / spread).mul_(rate / (1 - slow**steps))
+        mean = torch.lerp(gradient, mean.to(gradient), beta1)
+        square = torch.lerp(gradient.square(), square.to(gradient), beta2)
+        spread = (square / (1 - beta2**steps)).sqrt_().add_(epsilon)
+        return (mean / spread).mul_(rate / (1 - beta1**steps))
 
     return step
 
 
-def nadam(rate: float, *, slow: float = 0.9, slower: float = 0.999, epsilon: float = 1e-8, decay: float = 4e-3) -> Step:
-    """Start NAdam (Dozat 2016) uphill, with the momentum schedule of torch.optim.NAdam."""
+def nadam(
+    rate: float, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, decay: float = 4e-3
+) -> Optimiser:
+    """Start NAdam (Dozat 2016) with the momentum schedule of torch.optim.NAdam, as gradient ascent."""
     mean, square, steps, product = torch.zeros(()), torch.zeros(()), 0, 1.0
 
     def step(gradient: Tensor) -> Tensor:
         nonlocal mean, square, steps, product
         steps += 1
-        now, later = (slow * (1 - 0.5 * 0.96 ** (at * decay)) for at in (steps, steps + 1))
+        now, later = (beta1 * (1 - 0.5 * 0.96 ** (at * decay)) for at in (steps, steps + 1))
         product *= now
-        mean = torch.lerp(gradient, mean.to(gradient), slow)
-        square = torch.lerp(gradient.square(), square.to(gradient), slower)
-        spread = (square / (1 - slower**steps)).sqrt_().add_(epsilon)
+        mean = torch.lerp(gradient, mean.to(gradient), beta1)
+        square = torch.lerp(gradient.square(), square.to(gradient), beta2)
+        spread = (square / (1 - beta2**steps)).sqrt_().add_(epsilon)
         ahead: Tensor = gradient * ((1 - now) / (1 - product)) + mean * (later / (1 - product * later))
         return (ahead / spread).mul_(rate)
 
     return step
 
 
-def plain(rate: float) -> Step:
+def plain(rate: float) -> Optimiser:
     """Follow the gradient itself, at a constant rate."""
     return lambda gradient: rate * gradient

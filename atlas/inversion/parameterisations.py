@@ -1,4 +1,4 @@
-"""What is optimised instead of a picture: numbers, and the maps that make a picture of them."""
+"""Parameterise pictures: the numbers to optimise, and the maps from numbers to a picture."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from atlas.arrays import Float
 from atlas.inversion.draws import Draws, normal
 
 Map = Callable[[Tensor], Tensor]
-"""Takes `b c h w` to `b c h w`, each picture on its own."""
+"""Maps `b c h w` to `b c h w`, each picture by itself."""
 
 DEVIATION = 0.01
-"""Of the first numbers (lucid, `optvis/param/spatial.py`)."""
+"""Deviation of the initial numbers (lucid, `optvis/param/spatial.py`)."""
 
 _MAGIC = 4.0  # lucid divides its inverse transform by this "to reduce saturation"
 _COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
@@ -38,16 +38,16 @@ class Parameterisation:
         """Pass the picture through further maps, in the order given."""
 
         def picture(numbers: Tensor) -> Tensor:
-            made = self.picture(numbers)
+            result = self.picture(numbers)
             for apply in maps:
-                made = apply(made)
-            return made
+                result = apply(result)
+            return result
 
         return Parameterisation(self.initial, picture)
 
 
 def pixels(height: int, width: int, channels: int = 3) -> Parameterisation:
-    """Take the pixels themselves as the numbers."""
+    """Optimise the pixels themselves."""
     return Parameterisation(
         lambda draws: DEVIATION * normal(draws, (channels, height, width)),
         lambda numbers: numbers,
@@ -55,7 +55,7 @@ def pixels(height: int, width: int, channels: int = 3) -> Parameterisation:
 
 
 def fourier(gain: Float, height: int, width: int, channels: int = 3) -> Parameterisation:
-    """Take real and imaginary parts of a scaled spectrum, `b c rows columns 2`, as the numbers.
+    """Optimise the real and imaginary parts of a scaled spectrum, `b c rows columns 2`.
 
     `gain` is `rows columns` (see `lucid_gain`). Source: lucid, `optvis/param/spatial.py`, fft_image.
     """
@@ -72,27 +72,27 @@ def fourier(gain: Float, height: int, width: int, channels: int = 3) -> Paramete
 
 
 def frequencies(height: int, width: int) -> Float:
-    """Give the frequencies of a half spectrum, in cycles per pixel: `height columns`."""
+    """Return the frequencies of a half spectrum, in cycles per pixel, `height columns`."""
     columns = width // 2 + (2 if width % 2 else 1)
     across = np.fft.fftfreq(width)[:columns]
     return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], across[None, :]), dtype=np.float32)
 
 
 def lucid_gain(height: int, width: int, decay: float = 1.0) -> Float:
-    """Scale a spectrum as 1 / f^decay, level below one cycle per picture, in lucid's units."""
+    """Return the gain 1 / f^decay, constant below one cycle per picture, in lucid's units."""
     floor = 1.0 / max(height, width)
     falling = np.maximum(frequencies(height, width).astype(np.float64), floor) ** -decay
     return np.asarray(np.sqrt(height * width) * falling, dtype=np.float32)
 
 
 def level_gain(height: int, width: int, decay: float) -> Float:
-    """Scale a spectrum as 1 / f^decay with the mean gain of decay 1, so that one rate of learning suits every decay."""
+    """Return the gain 1 / f^decay with the mean gain of decay 1, so that one learning rate suits every decay."""
     gain = lucid_gain(height, width, decay)
     return np.asarray(gain * (lucid_gain(height, width).mean() / gain.mean()), dtype=np.float32)
 
 
 def colour(picture: Tensor) -> Tensor:
-    """Mix three uncorrelated channels into RGB; pictures with another number of channels pass as they are."""
+    """Mix three uncorrelated channels into RGB; other numbers of channels are returned unchanged."""
     if picture.shape[1] != len(COLOUR):
         return picture
     mixing = torch.from_numpy(COLOUR).to(picture)
@@ -100,17 +100,17 @@ def colour(picture: Tensor) -> Tensor:
 
 
 def fixed_contrast(deviation: float | Tensor) -> Map:
-    """Make a map that gives every picture a contrast of its own, or all the same, before the sigmoid.
+    """Make a map that sets the contrast of pictures before the sigmoid, to one value or one per picture.
 
-    Each channel keeps its own mean; the deviations from it get the root mean square `deviation` (one, or `b`) over all
-    pixels and channels of their picture. It frees the rate of learning from the contrast.
+    Each channel keeps its mean; the deviations from it are scaled to the root mean square `deviation` (one, or `b`) over
+    all pixels and channels of their picture. This makes the learning rate independent of the contrast.
     """
     wanted = deviation[:, None, None, None] if isinstance(deviation, Tensor) else torch.tensor(deviation)
 
     def apply(picture: Tensor) -> Tensor:
         mean = picture.mean((2, 3), keepdim=True)
         free = picture - mean
-        # The addend keeps the gradient of an even picture finite.
+        # The addend keeps the gradient of a uniform picture finite.
         spread = (free.square().mean((1, 2, 3), keepdim=True) + 1e-12).sqrt()
         return mean + free * (wanted.to(picture) / spread)
 
@@ -118,7 +118,7 @@ def fixed_contrast(deviation: float | Tensor) -> Map:
 
 
 def tinted(colours: Tensor) -> Map:
-    """Make a map that adds to each picture a colour of its own, `b c`."""
+    """Make a map that adds its own colour, `b c`, to each picture."""
     return lambda picture: picture + colours.to(picture)[:, :, None, None]
 
 

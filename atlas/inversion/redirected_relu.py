@@ -1,9 +1,9 @@
-"""Let the gradient through rectifiers that stop all of it, for a picture's first steps.
+"""Redirect the gradient through rectifiers that block all of it, in a picture's first steps.
 
-The first picture may not excite a rectified unit at all. Then nothing tells it what to become, and it stays as it is.
+The initial picture may not excite a rectified unit at all. Then the gradient is zero and the picture never changes.
 Source: lucid, `misc/redirected_relu_grad.py`. As there, a rectifier's gradient is replaced only for those pictures for
-which it would be zero altogether, and only by what pushes its input back into the range where it lets through. (At
-the ends of the range torch's rectifiers let nothing through, TensorFlow's do.)
+which it would be zero everywhere, and only by the part that pushes its input back into the active range. (At the ends
+of the range torch's rectifiers pass nothing, TensorFlow's do.)
 """
 
 from __future__ import annotations
@@ -14,69 +14,71 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.attribution.relu_rules import name_of, rectifies
-from atlas.inversion.objectives import Seen
-from atlas.inversion.render import See
+from atlas.attribution.relu_rules import is_rectifier, operator_name
+from atlas.inversion.objectives import Activations
+from atlas.inversion.render import Forward
 
 STEPS = 16
-"""How long; lucid's number."""
+"""Number of redirected steps, as in lucid."""
 
 
-def redirecting(see: See, steps: int = STEPS, then: See | None = None) -> See:
-    """Show pictures as `see` does, with redirected gradients for the first so many calls; after that as `then` does.
+def redirecting(forward: Forward, steps: int = STEPS, afterwards: Forward | None = None) -> Forward:
+    """Wrap `forward` to redirect gradients in the first `steps` calls; later calls go to `afterwards`.
 
-    Make a new one per batch. Rectifiers are found on autograd's record of the pass, so it reaches modules and functions
-    alike; but not those that `see` does in one with other operations: only `then` may be so clever.
+    Make a new one per batch. Rectifiers are found on autograd's graph of the pass, so modules and functions are covered
+    alike, but not rectifiers that are fused with other operators: only `afterwards` may fuse them.
     """
-    left = steps
-    held: list[Any] = []
+    remaining = steps
+    nodes: list[Any] = []
 
-    def look(pictures: Tensor) -> Seen:
-        nonlocal left
-        held.clear()
-        if left <= 0:
-            return (then or see)(pictures)
-        seen = see(pictures)
+    def redirected(pictures: Tensor) -> Activations:
+        nonlocal remaining
+        nodes.clear()
+        if remaining <= 0:
+            return (afterwards or forward)(pictures)
+        activations = forward(pictures)
         if torch.is_grad_enabled():
-            left -= 1
-            # All nodes are held until the next step: autograd forgets the hook of one that Python no longer knows.
-            held.extend(_nodes(seen.values()))
-            for node in held:
-                if rectifies(node):
+            remaining -= 1
+            # All nodes are held until the next step: autograd drops the hooks of a node that Python has released.
+            nodes.extend(_nodes(activations.values()))
+            for node in nodes:
+                if is_rectifier(node):
                     node.register_hook(_rule(node))
-        return seen
+        return activations
 
-    return look
+    return redirected
 
 
 def _rule(node: Any) -> Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    """Give what goes on backwards from a rectifier. Gradients point uphill here: lucid's have the other sign."""
+    """Return the hook that redirects a rectifier's gradient. Gradients are of ascent here; lucid's have the other sign."""
     limit = _limit(node)
-    over = None if limit is None else node._saved_self >= limit
+    above = None if limit is None else node._saved_self >= limit
 
     def rule(by_input: tuple[Tensor, ...], by_output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        plain, coming = by_input[0], by_output[0]
+        plain, incoming = by_input[0], by_output[0]
         stopped = ~plain.flatten(1).any(1).view(-1, *[1] * (plain.ndim - 1))
-        # Where all of it is stopped, every place that something comes to is below the range or above it.
-        back = coming.clamp(min=0) if over is None else torch.where(over, coming.clamp(max=0), coming.clamp(min=0))
-        return (torch.where(stopped, back, plain), *by_input[1:])
+        # Where all of it is blocked, every element with an incoming gradient is below the range or above it.
+        redirected = (
+            incoming.clamp(min=0) if above is None else torch.where(above, incoming.clamp(max=0), incoming.clamp(min=0))
+        )
+        return (torch.where(stopped, redirected, plain), *by_input[1:])
 
     return rule
 
 
 def _limit(node: Any) -> float | None:
-    """Give the upper limit of a rectifier, as ReLU6 has one."""
-    limit = getattr(node, "_saved_max_val" if name_of(node) == "Hardtanh" else "_saved_max", None)
+    """Return a rectifier's upper limit (ReLU6), None if it has none."""
+    limit = getattr(node, "_saved_max_val" if operator_name(node) == "Hardtanh" else "_saved_max", None)
     return None if limit is None else float(limit)
 
 
 def _nodes(roots: Iterable[Tensor]) -> list[Any]:
-    """Return all operations that the tensors came from."""
+    """Return all nodes of the graph behind the tensors."""
     stack = [root.grad_fn for root in roots if root.grad_fn is not None]
-    found: dict[Any, None] = {}
+    nodes: dict[Any, None] = {}
     while stack:
         node = stack.pop()
-        if node not in found:
-            found[node] = None
+        if node not in nodes:
+            nodes[node] = None
             stack.extend(before for before, _ in node.next_functions if before is not None)
-    return list(found)
+    return list(nodes)

@@ -1,7 +1,7 @@
-"""What a picture is to be apart from exciting: like or unlike its neighbours, smooth, faint. lucid's formulas.
+"""Regularise pictures: like or unlike their neighbours, smooth, faint. The formulas are lucid's.
 
-Each gives one number per picture, whose mean over the batch is lucid's number where lucid sums over pairs of pictures.
-Penalties are taken with a negative weight: `channel(layer, 3) - 0.25 * total_variation()`.
+Each returns one value per picture; where lucid sums over pairs of pictures, the mean over the batch is lucid's value.
+Penalties take a negative weight: `channel(layer, 3) - 0.25 * total_variation()`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.inversion.objectives import PICTURE, Objective, Seen, of_layer
+from atlas.inversion.objectives import PICTURE, Activations, Objective, of_layer
 
 NEIGHBOURS = 4
-"""How far apart in the batch pictures still count as neighbours for `alignment`."""
+"""Largest distance in the batch at which pictures count as neighbours for `alignment`."""
 
 
 def diversity(layer: str) -> Objective:
-    """Measure how alike the pictures of a batch are: Σ over the others of ⟨Ĝᵢ, Ĝⱼ⟩, Ĝ the normalised Gram matrix.
+    """Measure the similarity of a batch's pictures: Σ over the others of ⟨Ĝᵢ, Ĝⱼ⟩, Ĝ the normalised Gram matrix.
 
-    It couples the pictures of a batch, so give those that belong together a batch of their own. Source: lucid,
+    It couples the pictures of a batch, so put only those that belong together into one batch. Source: lucid,
     `optvis/objectives.py`.
     """
 
@@ -36,38 +36,38 @@ def diversity(layer: str) -> Objective:
 
 
 def diverse(objective: Objective, layer: str, share: float) -> Objective:
-    """Let the pictures of a batch differ: objective − share · its value · the mean of ⟨Ĝᵢ, Ĝⱼ⟩ over the others.
+    """Make the pictures of a batch differ: objective − share · its value · the mean of ⟨Ĝᵢ, Ĝⱼ⟩ over the others.
 
-    lucid's weight of `diversity` suits the values of one net; this one goes with the value reached, kept fixed.
+    lucid's weight of `diversity` suits the values of one net; this one scales with the objective's value, detached.
     """
     alike = diversity(layer)
 
-    def value(seen: Seen) -> Tensor:
-        reached = objective.value(seen)
-        others = max(1, len(reached) - 1)
-        return reached - (share / others) * reached.detach().clamp(min=0) * alike.value(seen)
+    def value(activations: Activations) -> Tensor:
+        values = objective.value(activations)
+        others = max(1, len(values) - 1)
+        return values - (share / others) * values.detach().clamp(min=0) * alike.value(activations)
 
     return Objective(objective.layers | {layer}, value)
 
 
 def alignment(layer: str, decay_ratio: float = 2.0) -> Objective:
-    """Reward neighbours in the batch for being alike: −Σ mean|aᵢ − aᵢ₊d|² / decay_ratio^d for d from 1 to 4.
+    """Reward similar neighbours in the batch: −Σ mean|aᵢ − aᵢ₊d|² / decay_ratio^d for d from 1 to 4.
 
-    Each picture of a pair is given half. Source: lucid, `optvis/objectives.py`.
+    Each picture of a pair receives half. Source: lucid, `optvis/objectives.py`.
     """
 
     def value(maps: Tensor) -> Tensor:
         total = maps.new_zeros(len(maps))
         for distance in range(1, min(NEIGHBOURS, len(maps) - 1) + 1):
-            apart = (maps[:-distance] - maps[distance:]).square().mean((1, 2, 3)) / decay_ratio**distance
-            total = total - F.pad(apart, (0, distance)) - F.pad(apart, (distance, 0))
+            difference = (maps[:-distance] - maps[distance:]).square().mean((1, 2, 3)) / decay_ratio**distance
+            total = total - F.pad(difference, (0, distance)) - F.pad(difference, (distance, 0))
         return total * (len(maps) / 2)
 
     return of_layer(layer, value)
 
 
 def total_variation(layer: str = PICTURE) -> Objective:
-    """Sum the absolute differences of neighbours, downwards and sideways (`tf.image.total_variation`)."""
+    """Sum the absolute differences of vertical and horizontal neighbours (`tf.image.total_variation`)."""
 
     def value(maps: Tensor) -> Tensor:
         return sum(maps.diff(dim=axis).abs().sum((1, 2, 3)) for axis in (2, 3))  # type: ignore[return-value]
@@ -81,12 +81,12 @@ def l1(layer: str = PICTURE, constant: float = 0.0) -> Objective:
 
 
 def l2(layer: str = PICTURE, constant: float = 0.0, epsilon: float = 1e-6) -> Objective:
-    """Give the Euclidean distance to a constant, √(ε + Σ (x − constant)²)."""
+    """Return the Euclidean distance to a constant, √(ε + Σ (x − constant)²)."""
     return of_layer(layer, lambda maps: (epsilon + (maps - constant).square().sum((1, 2, 3))).sqrt())
 
 
 def blur(layer: str = PICTURE) -> Objective:
-    """Give ½ Σ (x − blurred x)², whose gradient, with the blurred kept fixed, is the step towards the blurred."""
+    """Return ½ Σ (x − blurred x)², the blurred x detached, so that its gradient is the step towards it."""
 
     def value(maps: Tensor) -> Tensor:
         return 0.5 * (maps - blurred(maps).detach()).square().sum((1, 2, 3))
@@ -95,9 +95,9 @@ def blur(layer: str = PICTURE) -> Objective:
 
 
 def boundary_complexity(width: int = 20, constant: float = 0.5, layer: str = PICTURE) -> Objective:
-    """Sum (blurred x − x)² + 0.8 (x − constant)² over a border of so many pixels.
+    """Sum (blurred x − x)² + 0.8 (x − constant)² over a border of `width` pixels.
 
-    lucid's `penalize_boundary_complexity` with the other sign, as the penalties here have it.
+    lucid's `penalize_boundary_complexity` with the opposite sign, like the other penalties here.
     """
 
     def value(maps: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def boundary_complexity(width: int = 20, constant: float = 0.5, layer: str = PIC
 
 
 def blurred(maps: Tensor, width: int = 3) -> Tensor:
-    """Average each value with its neighbours, which count half at the window's edge; what lies outside doesn't count."""
+    """Average each value with its neighbours, half-weighted at the window's edge; values outside the map don't count."""
     kernel = _kernel(width).to(maps)
     depth = maps.shape[1]
     summed = F.conv2d(maps, kernel.expand(depth, 1, -1, -1), padding=width // 2, groups=depth)

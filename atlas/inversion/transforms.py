@@ -1,4 +1,4 @@
-"""Moves that a picture must survive, drawn for each picture of a batch by itself."""
+"""Random transforms that a picture must be robust to, drawn separately for each picture of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from atlas.inversion.draws import Draws, choice, normal, uniform
 
 Transform = Callable[[Tensor, Draws], Tensor]
-"""Takes pictures `b c h w` and their draws to pictures `b c h' w'`."""
+"""Maps pictures `b c h w` and their draws to pictures `b c h' w'`."""
 
 
 def identity(pictures: Tensor, draws: Draws) -> Tensor:
@@ -35,10 +35,10 @@ def compose(*transforms: Transform) -> Transform:
 def resample(
     pictures: Tensor, turn: Tensor, shift: Tensor, size: tuple[int, int], padding: str = "reflection"
 ) -> Tensor:
-    """Read each picture at `turn · p + shift` for every pixel p of a canvas of `size` (height, width), bilinear.
+    """Sample each picture at `turn · p + shift` for every pixel p of a canvas of `size` (height, width), bilinearly.
 
-    Places p are (x, y) in pixels from the centre of the canvas, and are read from the centre of the picture; `turn`
-    is `b 2 2`, `shift` is `b 2`. Outside the picture, `padding` says what is read: `reflection`, `border`, `zeros`.
+    Pixels p are (x, y) from the centre of the canvas, sampled points (x, y) from the centre of the picture; `turn` is
+    `b 2 2`, `shift` is `b 2`. `padding` sets the values outside the picture: `reflection`, `border`, `zeros`.
     """
     half_in = pictures.new_tensor([pictures.shape[3] / 2, pictures.shape[2] / 2])
     half_out = pictures.new_tensor([size[1] / 2, size[0] / 2])
@@ -49,7 +49,7 @@ def resample(
 
 
 def affine(degrees: float, zoom: float, pixels: float) -> Transform:
-    """Turn, zoom and shift each picture by even draws up to ±degrees, 1 ± zoom and ±pixels; edges are mirrored."""
+    """Rotate, zoom and shift each picture by uniform draws up to ±degrees, 1 ± zoom and ±pixels; edges are mirrored."""
 
     def apply(pictures: Tensor, draws: Draws) -> Tensor:
         turn = _rotation(uniform(draws, -degrees, degrees)) / uniform(draws, 1 - zoom, 1 + zoom)[:, None, None]
@@ -59,10 +59,10 @@ def affine(degrees: float, zoom: float, pixels: float) -> Transform:
 
 
 def crop(smallest: float, largest: float = 1.0, stray: float = 0.7, shown: float = 1.0) -> Transform:
-    """Cut a share of each picture, its sides drawn even between the shares given, and stretch it to the size `shown`.
+    """Crop each picture, the crop's side uniform between `smallest` and `largest`, and stretch it to the size `shown`.
 
-    That size is a share of the picture's. The cut's centre strays from the middle by at most `stray` of what its side
-    leaves free.
+    All three are shares of the picture's size. The crop's centre is off the middle by at most `stray` of the free
+    margin.
     """
 
     def apply(pictures: Tensor, draws: Draws) -> Tensor:
@@ -82,7 +82,7 @@ def noise(deviation: float) -> Transform:
 
 
 def resize(height: int, width: int) -> Transform:
-    """Stretch pictures to a size, for nets that take no other."""
+    """Stretch pictures to a size, for nets that accept no other."""
 
     def apply(pictures: Tensor, draws: Draws) -> Tensor:
         if _size(pictures) == (height, width):
@@ -99,29 +99,29 @@ class Pad:
     pixels: int
 
     def side(self, side: int) -> int:
-        """Give the side of the canvas after the step."""
+        """Return the side of the canvas after the step."""
         return side + 2 * self.pixels
 
     def draw(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Give where each place of the new canvas comes from, as `turn` and `shift` of `resample`."""
-        return _still(draws)
+        """Draw the map from the new canvas to the old, as `turn` and `shift` for `resample`."""
+        return _no_motion(draws)
 
 
 @dataclass(frozen=True, slots=True)
 class Jitter:
-    """Cut so many pixels off the canvas in each direction, at a random place (lucid's way; lucent shifts instead)."""
+    """Crop the canvas by so many pixels in each direction, at a random offset (as lucid does; lucent shifts instead)."""
 
     pixels: int
 
     def side(self, side: int) -> int:
-        """Give the side of the canvas after the step."""
+        """Return the side of the canvas after the step."""
         return side - self.pixels
 
     def draw(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Give where each place of the new canvas comes from, as `turn` and `shift` of `resample`."""
+        """Draw the map from the new canvas to the old, as `turn` and `shift` for `resample`."""
         places = range(self.pixels + 1)
         offset = torch.stack([choice(draws, places), choice(draws, places)], dim=1)
-        return _still(draws)[0], offset - self.pixels / 2
+        return _no_motion(draws)[0], offset - self.pixels / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,48 +131,48 @@ class Scale:
     factors: tuple[float, ...]
 
     def side(self, side: int) -> int:
-        """Give the side of the canvas after the step."""
+        """Return the side of the canvas after the step."""
         return side
 
     def draw(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Give where each place of the new canvas comes from, as `turn` and `shift` of `resample`."""
-        turn, shift = _still(draws)
+        """Draw the map from the new canvas to the old, as `turn` and `shift` for `resample`."""
+        turn, shift = _no_motion(draws)
         return turn / choice(draws, self.factors)[:, None, None], shift
 
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """Turn about the centre by one of the angles, in degrees; the canvas keeps its size."""
+    """Rotate about the centre by one of the angles, in degrees; the canvas keeps its size."""
 
     degrees: tuple[float, ...]
 
     def side(self, side: int) -> int:
-        """Give the side of the canvas after the step."""
+        """Return the side of the canvas after the step."""
         return side
 
     def draw(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Give where each place of the new canvas comes from, as `turn` and `shift` of `resample`."""
-        return _rotation(choice(draws, self.degrees)), _still(draws)[1]
+        """Draw the map from the new canvas to the old, as `turn` and `shift` for `resample`."""
+        return _rotation(choice(draws, self.degrees)), _no_motion(draws)[1]
 
 
 Step = Pad | Jitter | Scale | Rotate
 
 
-def warp(steps: Sequence[Step], ground: float) -> Transform:
-    """Apply a list of steps by one resampling; what lies outside the picture is `ground`.
+def warp(steps: Sequence[Step], background: float) -> Transform:
+    """Apply a list of steps by a single resampling; outside the picture is `background`.
 
-    The published code resamples at each step and fills what a rotation uncovers with zeros.
+    The published code resamples at each step and fills the areas a rotation uncovers with zeros.
     """
 
     def apply(pictures: Tensor, draws: Draws) -> Tensor:
-        turn, shift = _still(draws)
+        turn, shift = _no_motion(draws)
         height, width = _size(pictures)
         for step in steps:
-            further, offset = step.draw(draws)
+            step_turn, offset = step.draw(draws)
             shift = shift + (turn @ offset[..., None])[..., 0]
-            turn = turn @ further
+            turn = turn @ step_turn
             height, width = step.side(height), step.side(width)
-        return resample(pictures - ground, turn, shift, (height, width), "zeros") + ground
+        return resample(pictures - background, turn, shift, (height, width), "zeros") + background
 
     return apply
 
@@ -181,7 +181,7 @@ def _size(pictures: Tensor) -> tuple[int, int]:
     return pictures.shape[2], pictures.shape[3]
 
 
-def _still(draws: Draws) -> tuple[Tensor, Tensor]:
+def _no_motion(draws: Draws) -> tuple[Tensor, Tensor]:
     return torch.eye(2).repeat(len(draws), 1, 1), torch.zeros(len(draws), 2)
 
 
@@ -198,7 +198,7 @@ LUCID_STEPS: tuple[Step, ...] = (
     Rotate((*range(-10, 11), *[0] * 5)),
     Jitter(4),
 )
-"""lucid, `optvis/transform.py`, standard_transforms; its ground is 0.5."""
+"""lucid, `optvis/transform.py`, standard_transforms; its background is 0.5."""
 
 ATLAS_STEPS: tuple[Step, ...] = (
     Pad(2),
@@ -211,12 +211,12 @@ ATLAS_STEPS: tuple[Step, ...] = (
     Rotate((*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5)),
     Jitter(2),
 )
-"""lucid, notebook activation-atlas-simple; its ground is 1.0."""
+"""lucid, notebook activation-atlas-simple; its background is 1.0."""
 
 PRESETS: dict[str, Transform] = {
     "none": identity,
     "affine": affine(degrees=10, zoom=0.1, pixels=8),
-    "lucid": warp(LUCID_STEPS, ground=0.5),
-    "atlas": warp(ATLAS_STEPS, ground=1.0),
+    "lucid": warp(LUCID_STEPS, background=0.5),
+    "atlas": warp(ATLAS_STEPS, background=1.0),
 }
-"""`affine` is the icons' own; the other two have the ranges of the published code."""
+"""`affine` is for our icon recipes; `lucid` and `atlas` have the ranges of the published code."""

@@ -1,1 +1,1 @@
-"""From activations to points in the unit square: neighbours, reduction, alignment, placement of further points."""
+"""Lay activations out in the unit square: neighbours, reduction, alignment, out-of-sample placement."""

@@ -1,4 +1,4 @@
-"""Lay activations out on a plane, so that like lies by like."""
+"""Lay activations out on a plane, similar ones close together."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from numpy.typing import NDArray
 
 from atlas import sampling
 from atlas.arrays import Float, Int
-from atlas.layout.alignment import Plane, follow, orient, register, to_square
-from atlas.layout.methods import FEWEST, METHODS, Settings, principal
+from atlas.layout.alignment import Plane, match_quantiles, orient, register, to_square
+from atlas.layout.methods import METHODS, MIN_DISTINCT, Settings, principal
 from atlas.layout.neighbours import Index, one_thread
-from atlas.layout.out_of_sample import Plan
+from atlas.layout.out_of_sample import Anchors
 from atlas.layout.vectors import Vectors, vectors
 
 ANCHORS = 20_000
-"""Most vectors that the method itself draws; the others are placed among them."""
+"""Most vectors that the method itself lays out; the others are placed among them."""
 
 NEIGHBOURS = {"umap": 30, "tsne": 91, "pca": 1}
-"""With the point itself; for t-SNE three times the usual perplexity of 30.
+"""Including the point itself; for t-SNE three times the usual perplexity of 30.
 
 The published atlases use 50 with a minimum distance of 0.05 and umap-learn's repulsion of 1. On `_blocks.10` of 10,000
-photographs that keeps a trustworthiness of 0.87 and fills 199 of 20 × 20 cells; these, with the distance and repulsion
-below, 0.92 and 214, in less time (the even frame of `atlas.layout.alignment` makes that 269).
+photographs that gives a trustworthiness of 0.87 and fills 199 of 20 × 20 cells; these, with the distance and repulsion
+below, 0.92 and 214, in less time (269 after the evening-out of `atlas.layout.alignment`).
 """
 
 MIN_DIST = 0.3
 
 REPULSION = 12.0
-"""Weight of UMAP's negative samples: more of it costs no time, and parts what only lies near by accident."""
+"""Weight of UMAP's negative samples: a higher one costs no time and separates points that are close by accident."""
 
-WIDE = 256
-"""Vectors of more dimensions than this are first projected on their `NARROW` principal axes."""
+MAX_DIMENSIONS = 256
+"""Vectors of more dimensions than this are first projected onto their `PRINCIPAL_AXES` principal axes."""
 
-NARROW = 128
+PRINCIPAL_AXES = 128
 
-JUDGED = 3_000
-"""Most samples that the trustworthiness is computed from: its memory is their number squared."""
+TRUSTWORTHINESS_SAMPLES = 3_000
+"""Most samples for computing the trustworthiness: its memory grows with their square."""
 
-JUDGING_NEIGHBOURS = 15
+TRUSTWORTHINESS_NEIGHBOURS = 15
 
 Keys = NDArray[np.int64] | NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where each sample lies, `n 2` (x, y) in the unit square, and how well that keeps neighbours.
+    """The points of the samples, `n 2` (x, y) in the unit square, and how well they preserve neighbours.
 
-    `anchors` are the rows that the method drew itself, ascending; `notes` say in words what was not done as asked.
+    `anchors` are the rows that the method itself laid out, ascending; `notes` name deviations from the settings.
     """
 
     points: Float
@@ -73,43 +73,43 @@ def layout(
 ) -> Layout:
     """Lay the vectors `n c` out by "umap", "tsne" or "pca"; `activations` may be a memmap and is read by chunks.
 
-    At most `anchors` of them are drawn by the method: those with the smallest hash of seed and key, a sample that new
-    data change little; `anchors_seed` is that seed where it is another one. `keys` name the vectors (by default their
-    row numbers do). The others lie among the nearest anchors; equal vectors share a place. With distinct keys a vector's
-    place does not depend on the order of the rows, and the same call gives the same bytes in any process on one machine.
+    At most `anchors` of them are laid out by the method: those with the smallest hash of seed and key, a sample that new
+    data change little; `anchors_seed` overrides that seed. `keys` identify the vectors (by default their row numbers).
+    The others are placed among the nearest anchors; equal vectors share a point. With distinct keys a vector's point
+    does not depend on the order of the rows, and the same call gives the same bytes in any process on one machine.
 
     `metric` is "cosine" or "euclidean". `start`, `n 2`, is an earlier layout of the same vectors in the unit square
-    (NaN for new ones): the drawing begins there, and is moved, turned, scaled and bent back onto it.
+    (NaN for new ones): the method starts from it, and its result is translated, rotated, scaled and bent to match it.
 
     Raises ValueError for vectors with NaN or infinities, naming the first.
     """
     _check(activations, method, metric, anchors, neighbours, keys, start)
-    given = vectors(activations, cosine=metric == "cosine")
-    names = np.arange(given.n) if keys is None else keys
-    if not given.n:
+    prepared = vectors(activations, cosine=metric == "cosine")
+    row_keys = np.arange(prepared.n) if keys is None else keys
+    if not prepared.n:
         return Layout(
             points=np.zeros((0, 2), np.float32), trustworthiness=None, anchors=np.zeros(0, np.int64), notes=()
         )
     with one_thread():
-        order = mix(names, seed if anchors_seed is None else anchors_seed)
-        chosen = _choose(given, np.argsort(order, kind="stable")[:anchors])
-        enough = len(chosen.base) >= FEWEST
+        order = hash_keys(row_keys, seed if anchors_seed is None else anchors_seed)
+        distinct = _distinct(prepared, np.argsort(order, kind="stable")[:anchors])
+        enough = len(distinct.base) >= MIN_DISTINCT
         settings = Settings(
             neighbours=neighbours or NEIGHBOURS[method],
             min_dist=min_dist,
             repulsion=repulsion,
-            cosine=given.cosine,
-            again=start is not None,
+            cosine=prepared.cosine,
+            restart=start is not None,
             seed=seed & 0xFFFFFFFF,
         )
-        everywhere = _draw(chosen, method if enough else "pca", settings, start)
-        points = to_square(everywhere) if start is None else _back_onto(start, everywhere)
-        score = _judge(given, points, mix(names, seed + 1)) if enough else None
-    few = () if enough or method == "pca" else (f"only {len(chosen.base)} different vectors: laid out by PCA",)
-    return Layout(points=points, trustworthiness=score, anchors=np.sort(chosen.rows), notes=(*chosen.notes, *few))
+        drawn_points = _draw(distinct, method if enough else "pca", settings, start)
+        points = to_square(drawn_points) if start is None else _align_with_start(start, drawn_points)
+        score = _trustworthiness(prepared, points, hash_keys(row_keys, seed + 1)) if enough else None
+    few = () if enough or method == "pca" else (f"only {len(distinct.base)} different vectors: laid out by PCA",)
+    return Layout(points=points, trustworthiness=score, anchors=np.sort(distinct.rows), notes=(*distinct.notes, *few))
 
 
-def mix(keys: Keys, seed: int) -> NDArray[np.uint64]:
+def hash_keys(keys: Keys, seed: int) -> NDArray[np.uint64]:
     """Hash each key with the seed to 64 bits."""
     with np.errstate(over="ignore"):
         return sampling.mix(
@@ -118,8 +118,8 @@ def mix(keys: Keys, seed: int) -> NDArray[np.uint64]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Chosen:
-    """The different vectors among the anchors, `a c`, in the order of their hash, with the rows they stand in."""
+class _Distinct:
+    """The distinct vectors among the anchors, `a c`, in the order of their hash, with their rows."""
 
     vectors: Vectors
     rows: Int
@@ -127,66 +127,66 @@ class _Chosen:
     notes: tuple[str, ...]
 
 
-def _choose(given: Vectors, rows: Int) -> _Chosen:
-    """Take each different vector among those rows once, projected where they have more than `WIDE` dimensions."""
+def _distinct(prepared: Vectors, rows: Int) -> _Distinct:
+    """Take each distinct vector among those rows once, projected if they have more than `MAX_DIMENSIONS`."""
     notes: tuple[str, ...] = ()
-    base = given.take(rows)
-    if base.shape[1] > WIDE:
-        mean, directions, held = principal(base, NARROW)
-        given = given.along(mean, directions)
-        base = given.take(rows)
-        notes = (f"neighbours on the first {NARROW} principal axes, which hold {held:.1%} of the variance",)
+    base = prepared.take(rows)
+    if base.shape[1] > MAX_DIMENSIONS:
+        mean, directions, held = principal(base, PRINCIPAL_AXES)
+        prepared = prepared.along(mean, directions)
+        base = prepared.take(rows)
+        notes = (f"neighbours on the first {PRINCIPAL_AXES} principal axes, which hold {held:.1%} of the variance",)
     first = np.sort(np.unique(base, axis=0, return_index=True)[1])
-    return _Chosen(vectors=given, rows=rows[first], base=base[first], notes=notes)
+    return _Distinct(vectors=prepared, rows=rows[first], base=base[first], notes=notes)
 
 
-def _draw(chosen: _Chosen, method: str, settings: Settings, start: Float | None) -> Plane:
-    """Draw the anchors, then put every vector in its place, `n 2`, in no particular frame."""
-    mean, directions, _ = principal(chosen.base)
-    axes = (chosen.base - mean) @ directions.T
-    begin = axes if start is None else _begin(chosen.base, axes, start[chosen.rows])
+def _draw(distinct: _Distinct, method: str, settings: Settings, start: Float | None) -> Plane:
+    """Lay out the anchors, then place every vector, `n 2`, in an arbitrary frame."""
+    mean, directions, _ = principal(distinct.base)
+    axes = (distinct.base - mean) @ directions.T
+    begin = axes if start is None else _initial_points(distinct.base, axes, start[distinct.rows])
     if method == "pca":
-        return np.concatenate([(chunk - mean) @ directions.T for chunk in chosen.vectors.chunks()])
-    drawn = METHODS[method](chosen.base, begin, settings)
+        return np.concatenate([(chunk - mean) @ directions.T for chunk in distinct.vectors.chunks()])
+    drawn = METHODS[method](distinct.base, begin, settings)
     drawn = orient(drawn, axes) if start is None else drawn
-    plan = Plan(index=Index(chosen.base), places=drawn)
-    everywhere = np.concatenate(list(plan.place(chosen.vectors.chunks())))
-    everywhere[chosen.rows] = drawn
-    return everywhere
+    anchors = Anchors(index=Index(distinct.base), places=drawn)
+    drawn_points = np.concatenate(list(anchors.place(distinct.vectors.chunks())))
+    drawn_points[distinct.rows] = drawn
+    return drawn_points
 
 
-def _begin(base: Float, axes: Plane, start: Float) -> Plane:
-    """Begin where an earlier layout says, and put what it does not know among what it does."""
+def _initial_points(base: Float, axes: Plane, start: Float) -> Plane:
+    """Start from an earlier layout, and place vectors it lacks among those it has."""
     known = np.isfinite(start).all(axis=1)
     if not known.any():
         return axes
     begin = start.astype(np.float64)
     if not known.all():
-        plan = Plan(index=Index(base[known]), places=begin[known])
-        begin[~known] = np.concatenate(list(plan.place(iter([base[~known]]))))
+        anchors = Anchors(index=Index(base[known]), places=begin[known])
+        begin[~known] = np.concatenate(list(anchors.place(iter([base[~known]]))))
     return begin
 
 
-def _back_onto(start: Float, everywhere: Plane) -> Float:
-    """Bring a layout back onto an earlier one by the vectors that both have."""
+def _align_with_start(start: Float, drawn_points: Plane) -> Float:
+    """Align a layout with an earlier one by the vectors in both."""
     known = np.isfinite(start).all(axis=1)
     if not known.any():
-        return to_square(everywhere)
+        return to_square(drawn_points)
     onto = start[known].astype(np.float64)
-    moved = register(everywhere[known], onto, everywhere)
-    return np.clip(follow(moved[known], onto, moved), 0, 1).astype(np.float32)
+    moved = register(drawn_points[known], onto, drawn_points)
+    return np.clip(match_quantiles(moved[known], onto, moved), 0, 1).astype(np.float32)
 
 
-def _judge(given: Vectors, points: Float, order: NDArray[np.uint64]) -> float | None:
+def _trustworthiness(prepared: Vectors, points: Float, order: NDArray[np.uint64]) -> float | None:
     """Compute the trustworthiness of a layout by scikit-learn, on at most `JUDGED` of its points, by hash."""
     from sklearn.manifold import trustworthiness
 
-    rows = np.argsort(order, kind="stable")[:JUDGED]
-    k = min(JUDGING_NEIGHBOURS, (len(rows) - 1) // 2)
+    rows = np.argsort(order, kind="stable")[:TRUSTWORTHINESS_SAMPLES]
+    k = min(TRUSTWORTHINESS_NEIGHBOURS, (len(rows) - 1) // 2)
     if k < 1:
         return None
-    # Of unit vectors the Euclidean order is the cosine's.
-    return float(trustworthiness(given.take(rows), points[rows], n_neighbors=k))
+    # For unit vectors, Euclidean and cosine order are the same.
+    return float(trustworthiness(prepared.take(rows), points[rows], n_neighbors=k))
 
 
 def _check(

@@ -1,4 +1,4 @@
-"""Where further vectors would lie on a layout that is there already."""
+"""Locate further vectors on an existing layout."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from atlas.arrays import Float
 from atlas.layout.neighbours import Index, one_thread
-from atlas.layout.out_of_sample import Plan
+from atlas.layout.out_of_sample import Anchors
 from atlas.layout.vectors import vectors
 
-__all__ = ["Plan", "locate", "plan"]
+__all__ = ["Anchors", "anchors", "locate"]
 
 
-def plan(samples: Iterable[Float], points: Float) -> Plan:
-    """Prepare to place vectors among samples, which come in chunks `m c` and lie at `points`, `n 2`.
+def anchors(samples: Iterable[Float], points: Float) -> Anchors:
+    """Make anchors of samples, which come in chunks `m c` and lie at `points`, `n 2`.
 
-    The samples are held as unit vectors: nearness is the cosine's. Raises ValueError where they are not as many as the
-    points.
+    The samples are stored as unit vectors, so neighbours are by cosine. Raises ValueError if their number differs from
+    that of the points.
     """
     base, filled = np.zeros((0, 0), np.float32), 0
     for chunk in samples:
@@ -32,16 +32,16 @@ def plan(samples: Iterable[Float], points: Float) -> Plan:
     if filled != len(points):
         raise ValueError(f"{filled} samples for a layout of {len(points)} points")
     with one_thread():
-        return Plan(index=Index(base), places=points.astype(np.float64))
+        return Anchors(index=Index(base), places=points.astype(np.float64))
 
 
-def locate(among: Plan, further: Float) -> Float:
-    """Return places `m 2` in the unit square for vectors `m c`.
+def locate(anchors: Anchors, queries: Float) -> Float:
+    """Return points `m 2` in the unit square for vectors `m c`.
 
-    The rule is the one that places the samples beyond a layout's anchors: the vote of the nearest (FAISS). A vector
-    equal to a sample lies exactly on it.
+    The rule is the one for a layout's samples that are not anchors: the vote of the nearest (FAISS). A vector equal to
+    a sample lies exactly on it.
     """
     with one_thread():
-        placed = np.concatenate(list(among.place(vectors(further, cosine=True).chunks())))
-    inside: Float = np.clip(placed, 0, 1).astype(np.float32)
+        points = np.concatenate(list(anchors.place(vectors(queries, cosine=True).chunks())))
+    inside: Float = np.clip(points, 0, 1).astype(np.float32)
     return inside

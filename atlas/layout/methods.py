@@ -1,4 +1,4 @@
-"""Draw a limited number of vectors in the plane: UMAP, t-SNE or PCA, seeded and in one thread."""
+"""Lay a limited number of vectors out in the plane: UMAP, t-SNE or PCA, seeded and in one thread."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from numpy.typing import NDArray
 from atlas.arrays import Float
 from atlas.layout.neighbours import Neighbours, graph
 
-FEWEST = 12
-"""Below this many different vectors there is no neighbourhood to keep, and every method draws the PCA."""
+MIN_DISTINCT = 12
+"""Below this many distinct vectors there are no neighbourhoods to preserve, and every method returns the PCA."""
 
-CALM = 0.1
-"""UMAP's learning rate from an earlier layout: laid out again with 5 % of noise, 2,000 real samples then move by 0.02
-of the square in the median (0.05 at the usual rate of 1; 0.2 without the earlier layout), as trustworthy as before."""
+RESTART_LEARNING_RATE = 0.1
+"""UMAP's learning rate when starting from an earlier layout: with 5 % of noise added, 2,000 real samples then move by
+0.02 of the square in the median (0.05 at the usual rate of 1; 0.2 without the earlier layout), as trustworthy as before."""
 
 PERPLEXITY = 3
-"""Neighbours per unit of t-SNE's perplexity, as van der Maaten's implementation has it."""
+"""Neighbours per unit of t-SNE's perplexity, as in van der Maaten's implementation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a reducer may be told; `neighbours` counts the point itself, as UMAP does.
+    """The settings of a method; `neighbours` counts the point itself, as UMAP does.
 
-    `again`: the start is an earlier layout that shall be kept as far as it is right.
+    `restart`: the start is an earlier layout, to be preserved as far as it is still right.
     """
 
     neighbours: int
     min_dist: float
     repulsion: float
     cosine: bool
-    again: bool
+    restart: bool
     seed: int
 
 
 def umap(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
-    """Draw `vectors`, `n c`, by UMAP from the places `start`, `n 2` (McInnes et al. 2018)."""
+    """Lay `vectors`, `n c`, out by UMAP from the points `start`, `n 2` (McInnes et al. 2018)."""
     from umap import UMAP
 
-    found = _graph(vectors, settings)
+    neighbours = _graph(vectors, settings)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says at length that a seed means one thread, which is what is wanted
+        warnings.simplefilter("ignore")  # it warns that a seed forces one thread, which is intended
         model = UMAP(
-            n_neighbors=found.rows.shape[1],
+            n_neighbors=neighbours.rows.shape[1],
             min_dist=settings.min_dist,
             repulsion_strength=settings.repulsion,
-            learning_rate=CALM if settings.again else 1.0,
+            learning_rate=RESTART_LEARNING_RATE if settings.restart else 1.0,
             metric="euclidean",  # never computed: the neighbours are given
-            precomputed_knn=(found.rows.astype(np.int32), found.distances),
+            precomputed_knn=(neighbours.rows.astype(np.int32), neighbours.distances),
             disconnection_distance=np.inf,
             init=_spread(start, 10.0, settings.seed),
             random_state=settings.seed,
@@ -62,17 +62,17 @@ def umap(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDAr
 
 
 def tsne(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
-    """Draw `vectors`, `n c`, by t-SNE from the places `start`, `n 2`, made small (openTSNE's defaults)."""
+    """Lay `vectors`, `n c`, out by t-SNE from the points `start`, `n 2`, scaled down (openTSNE's defaults)."""
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    found = _graph(vectors, settings)
-    others = found.rows.shape[1] - 1
+    neighbours = _graph(vectors, settings)
+    others = neighbours.rows.shape[1] - 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         affinities = PerplexityBasedNN(
-            knn_index=PrecomputedNeighbors(found.rows[:, 1:], found.distances[:, 1:].astype(np.float64)),
+            knn_index=PrecomputedNeighbors(neighbours.rows[:, 1:], neighbours.distances[:, 1:].astype(np.float64)),
             perplexity=max(1.0, others / PERPLEXITY),
             n_jobs=1,
         )
@@ -83,7 +83,7 @@ def tsne(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDAr
 
 
 def pca(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
-    """Draw the principal axes: the start itself."""
+    """Return the start itself: the coordinates on the principal axes."""
     return start
 
 
@@ -97,7 +97,7 @@ METHODS: dict[str, Callable[[Float, NDArray[np.float64], Settings], NDArray[np.f
 def principal(vectors: Float, axes: int = 2) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Find the principal axes of `vectors`, `n c`: mean `c`, directions `axes c`, share of the variance they hold.
 
-    Each direction's loading of largest size is positive. Axes that the data does not have are zero.
+    Each direction's loading of largest magnitude is positive. Axes that the data lack are zero.
     """
     from sklearn.decomposition import PCA
 
@@ -115,17 +115,17 @@ def principal(vectors: Float, axes: int = 2) -> tuple[NDArray[np.float64], NDArr
 
 
 def _graph(vectors: Float, settings: Settings) -> Neighbours:
-    """Find the neighbours of every vector; of unit vectors, half the squared distance is one minus the cosine."""
-    found = graph(vectors, settings.neighbours, seed=settings.seed)
+    """Find the neighbours of every vector; for unit vectors, half the squared distance is one minus the cosine."""
+    neighbours = graph(vectors, settings.neighbours, seed=settings.seed)
     if not settings.cosine:
-        return found
-    return Neighbours(rows=found.rows, distances=(found.distances**2 / 2).astype(np.float32))
+        return neighbours
+    return Neighbours(rows=neighbours.rows, distances=(neighbours.distances**2 / 2).astype(np.float32))
 
 
 def _spread(start: NDArray[np.float64], size: float, seed: int) -> Float:
-    """Scale places so that the largest coordinate is `size`, and shake them by 1e-5 of it, as umap-learn does.
+    """Scale points so that the largest coordinate is `size`, and add noise of 1e-5 of it, as umap-learn does.
 
-    The noise parts equals and gives width to an axis without any, by whose width umap-learn divides.
+    The noise separates equal points and gives a flat axis some width, which umap-learn divides by.
     """
     largest = np.abs(start).max()
     noise = np.random.default_rng(seed).normal(0, 1e-5 * size, start.shape)

@@ -1,4 +1,4 @@
-"""Nearest neighbours by FAISS, put in an order that does not depend on rounding."""
+"""Find nearest neighbours by FAISS, in an order that does not depend on rounding."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from numpy.typing import NDArray
 from atlas.arrays import Float, Int
 
 EXACT = 65_536
-"""Up to this many base vectors every query is compared with all of them; above, an inverted file looks at a part."""
+"""Up to this many base vectors every query is compared with all; above, an inverted file searches a part."""
 
 SPARE = 8
-"""Candidates asked for beyond k: FAISS finds them in float32, and the exact distance decides which k stay."""
+"""Candidates requested beyond k: FAISS finds them in float32, and the exact distance selects the k."""
 
 BYTES = 1 << 26
-"""Memory for the vectors of the candidates that are compared exactly at a time."""
+"""Memory for the candidate vectors compared exactly at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """The k nearest base rows of each query, `m k`, nearest first; equal distances in the order of the rows."""
+    """The k nearest base rows of each query, `m k`, nearest first; ties in row order."""
 
     rows: Int
     distances: Float
 
 
 class Index:
-    """Euclidean neighbours among the rows of `base`, `n c`, with distances computed exactly for those found.
+    """Searches Euclidean neighbours among the rows of `base`, `n c`, with exact distances for those returned.
 
-    FAISS gives squared distances from ‖a‖² + ‖b‖² − 2ab in float32, which cannot tell near duplicates apart, and
-    leaves the order of equals to chance; so it only proposes. The same vectors give the same answer at any n.
+    FAISS computes squared distances as ‖a‖² + ‖b‖² − 2ab in float32, which cannot distinguish near duplicates and leaves
+    the order of ties to chance; so it only proposes candidates. The same vectors give the same answer at any n.
     """
 
     def __init__(self, base: Float, *, exact_up_to: int = EXACT, seed: int = 0) -> None:
         if base.ndim != 2 or not base.size:
             raise ValueError(f"neighbours need vectors of shape (n, c) with n and c ≥ 1, not {base.shape}")
         self.base = np.ascontiguousarray(base, dtype=np.float32)
-        self._found = _flat(self.base) if len(base) <= exact_up_to else _inverted(self.base, seed)
+        self._index = _flat(self.base) if len(base) <= exact_up_to else _inverted(self.base, seed)
 
     def search(self, queries: Float, k: int) -> Neighbours:
-        """Find the `min(k, n)` nearest base rows of each query `m c`; distances, not their squares."""
+        """Find the `min(k, n)` nearest base rows of each query `m c`; distances are not squared."""
         k = min(k, len(self.base))
         rows, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         step = max(1, BYTES // (4 * self.base.shape[1] * (k + SPARE)))
@@ -55,9 +55,9 @@ class Index:
 
     def _search(self, queries: Float, k: int) -> tuple[Int, NDArray[np.float64]]:
         wanted = min(k + SPARE, len(self.base))
-        rows = self._found.search(queries, wanted)[1]
+        rows = self._index.search(queries, wanted)[1]
         short = np.flatnonzero((rows < 0).any(axis=1))
-        if len(short):  # an inverted file may look at fewer than `wanted` vectors
+        if len(short):  # an inverted file may search fewer than `wanted` vectors
             rows[short] = _flat(self.base).search(queries[short], wanted)[1]
         rows.sort(axis=1)
         exact = _distances(self.base[rows], queries)
@@ -68,23 +68,23 @@ class Index:
 def graph(points: Float, k: int, *, exact_up_to: int = EXACT, seed: int = 0) -> Neighbours:
     """Find the k nearest rows of each row of `points`, `n c`: itself always first, at distance 0.
 
-    With more than k equal rows the others are among the equals of lowest row.
+    With more than k equal rows, the others are the equals with the lowest row numbers.
     """
-    found = Index(points, exact_up_to=exact_up_to, seed=seed).search(points, k)
+    neighbours = Index(points, exact_up_to=exact_up_to, seed=seed).search(points, k)
     own = np.arange(len(points))[:, None]
-    # Where k equals of lower rows hide a vector from itself, it takes the last one's place, at distance 0 as well.
-    hidden = ~(found.rows == own).any(axis=1)
-    found.rows[hidden, -1] = own[hidden, 0]
-    order = np.argsort(found.rows != own, axis=1, kind="stable")
+    # If k equals with lower rows displace a vector from its own list, it replaces the last, also at distance 0.
+    hidden = ~(neighbours.rows == own).any(axis=1)
+    neighbours.rows[hidden, -1] = own[hidden, 0]
+    order = np.argsort(neighbours.rows != own, axis=1, kind="stable")
     return Neighbours(
-        rows=np.take_along_axis(found.rows, order, axis=1),
-        distances=np.take_along_axis(found.distances, order, axis=1),
+        rows=np.take_along_axis(neighbours.rows, order, axis=1),
+        distances=np.take_along_axis(neighbours.distances, order, axis=1),
     )
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute in one thread of FAISS, numba, BLAS and OpenMP, and give back what was set before."""
+    """Limit FAISS, numba, BLAS and OpenMP to one thread, and restore their settings afterwards."""
     import faiss
     import numba
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
@@ -116,7 +116,7 @@ def _flat(base: Float) -> Any:
 
 
 def _inverted(base: Float, seed: int) -> Any:
-    """Build an inverted file of about 4√n lists, of which a sixteenth is looked at for each query."""
+    """Build an inverted file of about 4√n lists, a sixteenth of which is searched per query."""
     import faiss
 
     lists = int(4 * len(base) ** 0.5)

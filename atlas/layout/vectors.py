@@ -1,4 +1,4 @@
-"""Read sampled activations by chunks, made comparable: finite, of sane size, of a bounded number of dimensions."""
+"""Read sampled activations by chunks, made comparable: finite, scaled, with a bounded number of dimensions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHUNK = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vectors:
-    """The rows of `activations`, `n c`, as unit vectors (zero stays zero) or in parts of the largest size there is.
+    """The rows of `activations`, `n c`, as unit vectors (zero stays zero) or divided by the largest magnitude.
 
-    Euclidean distances between unit vectors order pairs as the cosine does. `directions`, `d c`, if there are any,
-    replace a vector by its coordinates along them.
+    Euclidean distances between unit vectors order pairs as the cosine does. If `directions`, `d c`, are given, a vector
+    is replaced by its coordinates along them.
     """
 
     activations: Float
@@ -34,16 +34,16 @@ class Vectors:
         return len(self.activations)
 
     def take(self, rows: Int) -> Float:
-        """Prepare the vectors of these rows."""
+        """Return the prepared vectors of these rows."""
         return self._prepare(self.activations[rows])
 
     def chunks(self) -> Iterator[Float]:
-        """Prepare all vectors, in order, some at a time."""
+        """Yield all prepared vectors in order, a chunk at a time."""
         for first in range(0, self.n, CHUNK):
             yield self._prepare(self.activations[first : first + CHUNK])
 
     def along(self, mean: NDArray[np.float64], directions: NDArray[np.float64]) -> Vectors:
-        """Give the same vectors, centred and projected on `directions`, `d c`."""
+        """Return the same vectors, centred and projected on `directions`, `d c`."""
         return replace(self, mean=mean, directions=directions)
 
     def _prepare(self, values: Float) -> Float:

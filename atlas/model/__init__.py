@@ -1,1 +1,1 @@
-"""A torch module seen from outside: layers, axes, activations, fingerprints, receptive fields."""
+"""Inspect a torch module from outside: layers, axes, activations, fingerprints, receptive fields."""

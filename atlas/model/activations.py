@@ -1,4 +1,4 @@
-"""Record named layers while a model runs, and see what they give as `b c h w`."""
+"""Record named layers while a model runs, and view their outputs as `b c h w`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class UnknownLayerError(LookupError):
 
 
 class Recordable(Protocol):
-    """A module whose layers named in `beside` are to be computed from their own input (see atlas.model.folding)."""
+    """A module, and the unfolded layers to record in place of those of the same name (see atlas.model.folding)."""
 
     @property
     def module(self) -> nn.Module: ...
     @property
-    def beside(self) -> Mapping[str, nn.Module]: ...
+    def unfolded(self) -> Mapping[str, nn.Module]: ...
 
 
 def probe(
@@ -41,38 +41,38 @@ def probe(
     *,
     axes: Mapping[str, str] | None = None,
 ) -> dict[str, Layer]:
-    """Return the layers named, or all whose axes can be told, in the order in which they finish.
+    """Return the layers named, or all whose axes can be inferred, in the order in which they finish.
 
-    `example` is one input `c h w`; `axes` says what the user said of a layer (`bchw`, `bhwc`, `btc`, `bc`). A module
-    that is called more than once gives `name@0`, `name@1`, …
+    `example` is one input `c h w`; `axes` holds the user's axes by layer (`bchw`, `bhwc`, `btc`, `bc`). A module that
+    is called more than once yields `name@0`, `name@1`, …
 
     Raises UnknownLayerError with the nearest names, AmbiguousAxesError with the candidates.
     """
     if module.training:
         raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
     axes = dict(axes or {})
-    seen = observe(module, example)
-    known = [one.name for one in seen]
+    outputs = observe(module, example)
+    known = [output.name for output in outputs]
     for name in [*(names or ()), *axes]:
-        _check(name, known, module)
-    found = axis_rules.read(seen, (example.shape[1], example.shape[2]), axes)
+        _check_known(name, known, module)
+    layers = axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), axes)
     wanted = set(known if names is None else names)
     for name in wanted if names is not None else ():
-        if isinstance(error := found[name], AmbiguousAxesError):
+        if isinstance(error := layers[name], AmbiguousAxesError):
             raise error
-    return {name: layer for name, layer in found.items() if isinstance(layer, Layer) and name in wanted}
+    return {name: layer for name, layer in layers.items() if isinstance(layer, Layer) and name in wanted}
 
 
 def list_layers(module: nn.Module, example: Tensor) -> list[Layer]:
-    """Return every layer that can be named without saying its axes, in the order in which they finish."""
+    """Return every layer whose axes can be inferred, in the order in which they finish."""
     return list(probe(module, example).values())
 
 
 def view(raw: Any, layer: Layer) -> Tensor:
     """Return a layer's raw output as `b c h w`, sharing its memory.
 
-    The first tensor of a tuple, list or dict counts. The batch and, but for tokens, the grid may be other than the
-    probe's; tokens of another count are laid on a grid of the same proportions.
+    The first tensor of a tuple, list or dict counts. The batch size and, except for tokens, the grid may differ from
+    the probe's; a different number of tokens is laid out on a grid of the same proportions.
     """
     tensor = first_tensor(raw)
     if tensor is None:
@@ -97,13 +97,13 @@ def recording(
     stop: bool = False,
     clone: bool | None = None,
 ) -> Iterator[Callable[..., Any]]:
-    """Call `visit(name, activation b c h w)` whenever a layer finishes in this block; yield what runs the model.
+    """Call `visit(name, activation b c h w)` whenever a layer finishes in this block; yield a function to run the model.
 
-    What is visited shares memory with the model, where a later in-place operation may overwrite it; `clone` gives a
-    copy. By default it is copied where gradients are recorded, since then it is likely kept; they flow through it.
-    With `stop` a pass ends after the last layer, and the runner returns None.
+    Activations share memory with the model, where a later in-place operation may overwrite them; `clone` passes a copy
+    instead. By default those that require gradients are copied, since they are likely to be stored; gradients flow
+    through the copy. With `stop` a pass ends after the last layer, and the function returns None.
     """
-    module, beside = (target, {}) if isinstance(target, nn.Module) else (target.module, target.beside)
+    module, unfolded = (target, {}) if isinstance(target, nn.Module) else (target.module, target.unfolded)
     recorder = _Recorder(layers, visit, stop, clone)
 
     def run(*args: Any) -> Any:
@@ -114,7 +114,7 @@ def recording(
 
     with ExitStack() as stack:
         stack.enter_context(slow_attention())
-        for handle in recorder.install(module, beside):
+        for handle in recorder.install(module, unfolded):
             stack.callback(handle.remove)
         try:
             yield run
@@ -136,7 +136,7 @@ def run_to(
 
 
 class _Stopped(BaseException):
-    """The last wanted layer has finished. No Exception, so that a model's own `except Exception` lets it through."""
+    """The last wanted layer has finished. A BaseException, so that a model's own `except Exception` misses it."""
 
 
 class _Recorder:
@@ -147,34 +147,34 @@ class _Recorder:
         self.calls: Counter[str] = Counter()
         self.left = set(layers)
 
-    def install(self, module: nn.Module, beside: Mapping[str, nn.Module]) -> Iterator[Any]:
+    def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
-        yield module.register_forward_pre_hook(self._begin)
+        yield module.register_forward_pre_hook(self._reset)
         for base in dict.fromkeys(_base(name) for name in self.layers):
             if base not in modules:
                 raise UnknownLayerError(_unknown(base, list(modules)))
-            if base in beside:
-                yield modules[base].register_forward_pre_hook(self._before(base, beside[base]))
+            if base in unfolded:
+                yield modules[base].register_forward_pre_hook(self._before(base, unfolded[base]))
             else:
                 yield modules[base].register_forward_hook(self._after(base))
 
-    def _begin(self, module: nn.Module, args: Any) -> None:
+    def _reset(self, module: nn.Module, args: Any) -> None:
         self.calls.clear()
         self.left = set(self.layers)
 
     def _before(self, base: str, unfolded: nn.Module) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-            self._finished(base, unfolded(*args))
+            self._visit(base, unfolded(*args))
 
         return hook
 
     def _after(self, base: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._finished(base, output)
+            self._visit(base, output)
 
         return hook
 
-    def _finished(self, base: str, output: Any) -> None:
+    def _visit(self, base: str, output: Any) -> None:
         call = self.calls[base]
         self.calls[base] += 1
         name = base if base in self.layers else f"{base}@{call}"
@@ -188,7 +188,7 @@ class _Recorder:
             raise _Stopped
 
 
-def _check(name: str, known: list[str], module: nn.Module) -> None:
+def _check_known(name: str, known: list[str], module: nn.Module) -> None:
     if name in known:
         return
     calls = [other for other in known if _base(other) == _base(name)]
@@ -207,9 +207,14 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0))
 
 
-def _base(name: str) -> str:
+def split_call(name: str) -> tuple[str, int | None]:
+    """Split `layer@call` into the module's name and the number of the call, None if no call is named."""
     head, _, call = name.rpartition("@")
-    return head if head and call.isdigit() else name
+    return (head, int(call)) if head and call.isdigit() else (name, None)
+
+
+def _base(name: str) -> str:
+    return split_call(name)[0]
 
 
 def _token_grid(count: int, layer: Layer) -> tuple[int, int]:

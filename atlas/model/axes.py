@@ -1,7 +1,7 @@
-"""Tell which axis of a layer's raw output is what, from its shapes for one input size or two.
+"""Infer the axes of a layer's raw output from its shapes for one or two input sizes.
 
-The probe runs 3 images, so that the batch axis is unmistakable, and, where the model takes them, 2 images that are 64
-pixels higher and 32 wider: an axis of places grows twice as much downwards as sideways, an axis of units does not grow.
+The probe runs 3 images, so that the batch axis is unmistakable, and, where the model accepts them, 2 images that are 64
+pixels taller and 32 wider: spatial axes grow twice as much vertically as horizontally, the unit axis does not grow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from atlas.arrays import Layer
 BATCH, OTHER_BATCH = 3, 2
 TALLER, WIDER = 64, 32
 MAX_PREFIX = 16
-"""Class, distillation and register tokens that models put before the grid; more are taken for a coincidence."""
+"""Most class, distillation and register tokens expected before the grid; more are taken for a coincidence."""
 
 READINGS = ("bchw", "bhwc", "btc", "bc")
 _SHRINKS = (1, 2, 4, 8, 16, 32)
@@ -24,82 +24,90 @@ Grid = tuple[int, int]
 
 
 class AmbiguousAxesError(ValueError):
-    """The axes of a layer's output can't be told; `--axes LAYER=bhwc` says them."""
+    """The axes of a layer's output can't be inferred; `--axes LAYER=bhwc` sets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A layer's output as the probe saw it: its shape, its shape for the other input size if there is one.
+class LayerOutput:
+    """The shape of a layer's output in the probe, and its shape for the larger input if there is one.
 
-    `units` is the axis of units where the kind of module settles it: 1 for what gives `b c h w` (convolution, pooling),
-    −1 for what works on the last axis (linear layer, layer norm), else 0.
+    `units` is the unit axis where the kind of module settles it: 1 for those that return `b c h w` (convolution,
+    pooling), −1 for those that work on the last axis (linear layer, layer norm), else 0.
     """
 
     name: str
     shape: Shape
-    other: Shape | None
+    larger: Shape | None
     units: int = 0
 
 
-def read(seen: Iterable[Seen], size: Grid, axes: dict[str, str]) -> dict[str, Layer | AmbiguousAxesError]:
-    """Return every layer as the rules tell it, or the error to raise when somebody names it.
+def infer_layers(
+    outputs: Iterable[LayerOutput], size: Grid, axes: dict[str, str]
+) -> dict[str, Layer | AmbiguousAxesError]:
+    """Return each layer with its inferred axes, or the error to raise when that layer is requested.
 
-    `size` is the height and width of the input; `axes` says what the user said, by name.
+    `size` is the height and width of the input; `axes` holds the user's choices by layer name.
     """
-    seen = list(seen)
+    outputs = list(outputs)
     evidence = _Evidence(size=size)
-    for one in seen:
-        if one.units:
-            evidence.settled.setdefault(one.shape, set()).add(one.units)
-    found: dict[str, Layer | AmbiguousAxesError] = {}
-    for one in seen:
-        layers = list(_readings(one, evidence, axes.get(one.name)))
-        found[one.name] = layers[0] if _agree(layers) else _error(one, layers, axes.get(one.name))
-        if one.units == 1 and len(one.shape) == 4:
-            evidence.grids.append((_last_two(one.shape), None if one.other is None else _last_two(one.other)))
-    return found
+    for output in outputs:
+        if output.units:
+            evidence.settled.setdefault(output.shape, set()).add(output.units)
+    result: dict[str, Layer | AmbiguousAxesError] = {}
+    for output in outputs:
+        layers = list(_readings(output, evidence, axes.get(output.name)))
+        result[output.name] = layers[0] if _same_grid(layers) else _error(output, layers, axes.get(output.name))
+        if output.units == 1 and len(output.shape) == 4:
+            evidence.grids.append(
+                (_last_two(output.shape), None if output.larger is None else _last_two(output.larger))
+            )
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    """What the layers so far tell: grids of convolutions (for both sizes), and by shape where the units are."""
+    """Evidence from the layers so far: grids of convolutions (for both sizes), and unit axes by shape."""
 
     size: Grid
     grids: list[tuple[Grid, Grid | None]] = field(default_factory=list)
     settled: dict[Shape, set[int]] = field(default_factory=dict)
 
-    def units(self, seen: Seen) -> int:
-        """Return 1 or −1 where the layer's kind settles it, or that of all others of its shape; else 0."""
-        others = self.settled.get(seen.shape, set())
-        return seen.units or (next(iter(others)) if len(others) == 1 else 0)
+    def units(self, output: LayerOutput) -> int:
+        """Return the unit axis, 1 or −1, settled by the layer's kind or by all layers of its shape; else 0."""
+        others = self.settled.get(output.shape, set())
+        return output.units or (next(iter(others)) if len(others) == 1 else 0)
 
 
-def _readings(seen: Seen, evidence: _Evidence, said: str | None) -> Iterator[Layer]:
-    shape, other = seen.shape, seen.other
-    if not shape or shape[0] != BATCH or (other is not None and (len(other) != len(shape) or other[0] != OTHER_BATCH)):
+def _readings(output: LayerOutput, evidence: _Evidence, chosen: str | None) -> Iterator[Layer]:
+    shape, larger = output.shape, output.larger
+    if (
+        not shape
+        or shape[0] != BATCH
+        or (larger is not None and (len(larger) != len(shape) or larger[0] != OTHER_BATCH))
+    ):
         return
-    if said is not None and len(said) != len(shape):
+    if chosen is not None and len(chosen) != len(shape):
         return
     if len(shape) == 2:
-        yield Layer(name=seen.name, units=shape[1], height=1, width=1, axes="bc")
+        yield Layer(name=output.name, units=shape[1], height=1, width=1, axes="bc")
     elif len(shape) == 3:
-        yield from _tokens(seen, evidence, said is not None)
+        yield from _tokens(output, evidence, chosen is not None)
     elif len(shape) == 4:
         for axes, c, y, x in (("bchw", 1, 2, 3), ("bhwc", 3, 1, 2)):
-            if axes == said or (said is None and _is_grid(seen, evidence, c, y, x)):
-                yield Layer(name=seen.name, units=shape[c], height=shape[y], width=shape[x], axes=axes)
+            if axes == chosen or (chosen is None and _is_grid(output, evidence, c, y, x)):
+                yield Layer(name=output.name, units=shape[c], height=shape[y], width=shape[x], axes=axes)
 
 
-def _is_grid(seen: Seen, evidence: _Evidence, c: int, y: int, x: int) -> bool:
-    """Say whether axes y and x can be the grid and c the units."""
-    shape, other, units = seen.shape, seen.other, evidence.units(seen)
+def _is_grid(output: LayerOutput, evidence: _Evidence, c: int, y: int, x: int) -> bool:
+    """Check whether axes y and x can be the grid and c the units."""
+    shape, larger, units = output.shape, output.larger, evidence.units(output)
     if units and c != units % 4:
         return False
     if units == 1:
         return True
-    if other is not None:
-        down, sideways = other[y] - shape[y], other[x] - shape[x]
-        if other[c] != shape[c] or down < 0 or sideways < 0:
+    if larger is not None:
+        down, sideways = larger[y] - shape[y], larger[x] - shape[x]
+        if larger[c] != shape[c] or down < 0 or sideways < 0:
             return False
         if down or sideways:
             return abs(down - sideways * TALLER // WIDER) <= 3  # each axis rounds by one
@@ -107,18 +115,18 @@ def _is_grid(seen: Seen, evidence: _Evidence, c: int, y: int, x: int) -> bool:
     return here == (1, 1) or any(here == small for grid, _ in evidence.grids for small, _ in _shrunk(grid, None))
 
 
-def _tokens(seen: Seen, evidence: _Evidence, said: bool) -> Iterator[Layer]:
-    """Read `b t c`; nothing where `b c t` would do as well, unless the user or the kind of layer says which."""
-    as_tokens, as_units = (_grid_of(seen, evidence, t=t) for t in (1, 2))
-    if as_tokens is not None and (as_units is None or said or evidence.units(seen) == -1):
+def _tokens(output: LayerOutput, evidence: _Evidence, chosen: bool) -> Iterator[Layer]:
+    """Yield the reading `b t c`, unless `b c t` fits as well and neither the user nor the layer's kind decides."""
+    as_tokens, as_units = (_grid_of(output, evidence, t=t) for t in (1, 2))
+    if as_tokens is not None and (as_units is None or chosen or evidence.units(output) == -1):
         prefix, (height, width) = as_tokens
-        yield Layer(name=seen.name, units=seen.shape[2], height=height, width=width, axes="btc", prefix=prefix)
+        yield Layer(name=output.name, units=output.shape[2], height=height, width=width, axes="btc", prefix=prefix)
 
 
-def _grid_of(seen: Seen, evidence: _Evidence, t: int) -> tuple[int, Grid] | None:
-    """Return how many tokens of axis t stand before the grid, and the grid; None if axis t can't be tokens."""
-    count, more = seen.shape[t], seen.other[t] if seen.other is not None else None
-    if more is not None and seen.other is not None and seen.other[3 - t] != seen.shape[3 - t]:
+def _grid_of(output: LayerOutput, evidence: _Evidence, t: int) -> tuple[int, Grid] | None:
+    """Return the number of tokens on axis t before the grid, and the grid; None if axis t can't be tokens."""
+    count, more = output.shape[t], output.larger[t] if output.larger is not None else None
+    if more is not None and output.larger is not None and output.larger[3 - t] != output.shape[3 - t]:
         return None
     if count == 1 and more in (None, 1):
         return (0, (1, 1)) if t == 1 else None
@@ -130,12 +138,16 @@ def _grid_of(seen: Seen, evidence: _Evidence, t: int) -> tuple[int, Grid] | None
             if same and 0 <= prefix <= (1 if shrink else MAX_PREFIX):
                 fits.append((prefix, (height, width)))
     if not evidence.grids:
-        fits = [(p, like) for p in range(MAX_PREFIX + 1) if (like := _like(count - p, evidence.size)) is not None]
+        fits = [
+            (p, likely)
+            for p in range(MAX_PREFIX + 1)
+            if (likely := _proportional_grid(count - p, evidence.size)) is not None
+        ]
     return min(fits, key=lambda fit: fit[0], default=None)
 
 
 def _shrunk(grid: Grid, larger: Grid | None) -> Iterator[tuple[Grid, Grid | None]]:
-    """Yield the grid, then what merging neighbours by 2, 4, … makes of it (Swin merges without a convolution)."""
+    """Yield the grid, then those left after merging neighbours by 2, 4, … (Swin merges without a convolution)."""
     for by in _SHRINKS:
         wide = (-(-larger[0] // by), -(-larger[1] // by)) if larger is not None else None
         yield (-(-grid[0] // by), -(-grid[1] // by)), wide
@@ -145,31 +157,31 @@ def _last_two(shape: Shape) -> Grid:
     return shape[2], shape[3]
 
 
-def _like(count: int, size: Grid) -> Grid | None:
-    """Return the grid of `count` places with the input's proportions, if there is one."""
+def _proportional_grid(count: int, size: Grid) -> Grid | None:
+    """Return the grid of `count` positions with the input's proportions, if there is one."""
     height = round((max(count, 0) * size[0] / size[1]) ** 0.5)
     if height < 1 or count % height or height * size[1] != (count // height) * size[0]:
         return None
     return height, count // height
 
 
-def _agree(layers: list[Layer]) -> bool:
+def _same_grid(layers: list[Layer]) -> bool:
     return len({(layer.units, layer.height, layer.width) for layer in layers}) == 1
 
 
-def _error(seen: Seen, layers: list[Layer], said: str | None) -> AmbiguousAxesError:
-    shape = " × ".join(map(str, seen.shape)) or "nothing that is a tensor of numbers"
-    if said is not None:
-        reason = f"its output for {BATCH} images is {shape}, which can't be read as {said}"
-        return AmbiguousAxesError(f"layer {seen.name}: {reason}; name another layer or other axes ({_known()})")
-    if seen.shape and seen.shape[0] == BATCH and len(seen.shape) in (3, 4):
-        could = [layer.axes for layer in layers] or [axes for axes in READINGS if len(axes) == len(seen.shape)]
+def _error(output: LayerOutput, layers: list[Layer], chosen: str | None) -> AmbiguousAxesError:
+    shape = " × ".join(map(str, output.shape)) or "nothing that is a tensor of numbers"
+    if chosen is not None:
+        reason = f"its output for {BATCH} images is {shape}, which can't be read as {chosen}"
+        return AmbiguousAxesError(f"layer {output.name}: {reason}; name another layer or other axes ({_known()})")
+    if output.shape and output.shape[0] == BATCH and len(output.shape) in (3, 4):
+        could = [layer.axes for layer in layers] or [axes for axes in READINGS if len(axes) == len(output.shape)]
         return AmbiguousAxesError(
-            f"layer {seen.name}: the axes of its output, {shape} for {BATCH} images, can't be told "
-            f"(candidates: {', '.join(could)}); say which with --axes {seen.name}={could[-1]}"
+            f"layer {output.name}: the axes of its output, {shape} for {BATCH} images, can't be told "
+            f"(candidates: {', '.join(could)}); say which with --axes {output.name}={could[-1]}"
         )
     reason = f"its output for {BATCH} images is {shape}, with no axis of images first or no places to read"
-    return AmbiguousAxesError(f"layer {seen.name}: {reason}; name the layer around it")
+    return AmbiguousAxesError(f"layer {output.name}: {reason}; name the layer around it")
 
 
 def _known() -> str:

@@ -1,4 +1,4 @@
-"""What a model's run is made of: every operation, below modules and functions, and the tensors in what they give."""
+"""Trace every operator that a model executes, and the tensors it returns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Calls `operation(name, args, kwargs, run)`, which runs it by `run()` and returns what that gave."""
+    """Calls `operation(name, args, kwargs, run)` for every operator; it executes `run()` and returns the result."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # True (the default) imports the compiler, more than a second, only to keep out of its way.
+        # True, the default, imports the compiler (over a second) only to disable it.
         return False
 
     def operation(self, name: str, args: Any, kwargs: dict[str, Any], run: Any) -> Any:
@@ -32,7 +32,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """Return the tensors in an operation's arguments or results, in order."""
+    """Return the tensors in an operator's arguments or results, in order."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
@@ -55,7 +55,7 @@ def first_tensor(output: Any) -> Tensor | None:
 
 @contextmanager
 def slow_attention() -> Iterator[None]:
-    """Turn torch's fused transformer path off: it skips submodules, and is taken only where gradients are off."""
+    """Disable torch's fused transformer path, which skips submodules and is taken only where gradients are off."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,9 +1,9 @@
-"""Fingerprint every layer by all that can reach it: the operations up to it, their constants, every tensor they touch.
+"""Fingerprint every layer by all that can affect it: the operators up to it, their constants, every tensor they touch.
 
 A probe runs the model once under a `TorchDispatchMode`, below modules and hooks, where class tokens, positional
-embeddings, attention's projections and bias tables all show as arguments of operations. A layer's fingerprint is the
-hash of the execution up to the moment it finishes: that may cover what a parallel branch did earlier, never less than
-what the layer depends on.
+embeddings, attention's projections and bias tables all appear as arguments of operators. A layer's fingerprint is the
+hash of the execution up to the moment it finishes: it may cover earlier operators of a parallel branch, but never less
+than the layer depends on.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from atlas.model.dispatch import Operations, first_tensor, slow_attention, tenso
 VERSION = 1
 
 Digests = MutableMapping[Tensor, tuple[int, bytes]]
-"""Content digests by tensor and its in-place version: given to several calls, only what changed is hashed again.
-A change through `.data` or numpy raises no version and is not seen."""
+"""Content digests by tensor and in-place version: share one between calls to hash only tensors that changed.
+A change through `.data` or numpy leaves the version as it is and goes unnoticed."""
 
 _READS_VALUES = (
     "aten._local_scalar_dense",
@@ -37,7 +37,7 @@ _READS_VALUES = (
     "aten.unique",
     "aten.repeat_interleave",
 )
-"""Operations by which a model's control flow or shapes may depend on the image (with indexing by a mask)."""
+"""Operators by which a model's control flow or shapes may depend on the image (so does indexing by a mask)."""
 
 
 def fingerprints(
@@ -45,23 +45,23 @@ def fingerprints(
 ) -> dict[str, str]:
     """Return 64 hex digits per layer; the same model gives the same in any process.
 
-    `example` is one input `c h w`; `extra` is what happens before the model (the preprocessing). A `layer@k` is the
-    k-th call of a module. From an operation on that reads values which depend on the image, the path taken may be
-    another for another image: from there on every parameter and buffer of the model counts.
+    `example` is one input `c h w`; `extra` describes the preprocessing before the model. A `layer@k` is the k-th call
+    of a module. Once an operator reads values that depend on the image, another image may take another path: from there
+    on every parameter and buffer of the model counts.
 
-    Raises UnknownLayerError where a layer never finishes.
+    Raises UnknownLayerError if a layer never finishes.
     """
     trace = _Trace(module, extra, digests if digests is not None else new_digests())
     x = example[None].clone()
     trace.start(x)
-    wanted, found = set(names), dict[str, str]()
+    wanted, result = set(names), dict[str, str]()
     calls: Counter[str] = Counter()
 
     def hook_of(base: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             for name in (base, f"{base}@{calls[base]}"):
                 if name in wanted:
-                    found[name] = trace.up_to(output)
+                    result[name] = trace.fingerprint(output)
             calls[base] += 1
 
         return hook
@@ -72,9 +72,9 @@ def fingerprints(
             stack.callback(child.register_forward_hook(hook_of(base)).remove)
         with trace:
             module(x)
-    if wanted - found.keys():
-        raise UnknownLayerError(f"never run by the model: {', '.join(sorted(wanted - found.keys()))}")
-    return found
+    if wanted - result.keys():
+        raise UnknownLayerError(f"never run by the model: {', '.join(sorted(wanted - result.keys()))}")
+    return result
 
 
 def new_digests() -> Digests:
@@ -84,20 +84,20 @@ def new_digests() -> Digests:
 
 
 class _Trace(Operations):  # type: ignore[no-untyped-call]
-    """Hashes each operation as it runs. Tensors made by one of them are numbered, all others are hashed by content."""
+    """Hashes each operator as it runs; tensors that operators return are numbered, all others hashed by content."""
 
     def __init__(self, module: nn.Module, extra: str, digests: Digests) -> None:
         super().__init__()
         self.hash = hashlib.sha256(f"{VERSION}\n{extra}\n".encode())
         self.module, self.digests = module, digests
         self.numbers: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
-        self.made = 0
+        self.count = 0
         self.covers_all = False
 
     def start(self, x: Tensor) -> None:
         self._number(x)
 
-    def up_to(self, output: Any) -> str:
+    def fingerprint(self, output: Any) -> str:
         """Return the fingerprint of a layer that has just finished with `output`."""
         here = self.hash.copy()
         here.update(f"-> {self._describe(first_tensor(output))}".encode())
@@ -115,9 +115,9 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
         return outputs
 
     def _number(self, tensor: Tensor) -> None:
-        if tensor not in self.numbers:  # an in-place operation returns a tensor that has its number
-            self.numbers[tensor] = f"#{self.made} {tensor.dtype} {tuple(tensor.shape)}"
-            self.made += 1
+        if tensor not in self.numbers:  # an in-place operator returns a tensor already numbered
+            self.numbers[tensor] = f"#{self.count} {tensor.dtype} {tuple(tensor.shape)}"
+            self.count += 1
 
     def _cover_all(self) -> None:
         for name, tensor in [*self.module.named_parameters(), *self.module.named_buffers()]:
@@ -133,17 +133,17 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
             return f"{{{', '.join(f'{key}: {self._describe(item)}' for key, item in value.items())}}}"
         if value is None or isinstance(value, _PLAIN):
             return repr(value)
-        return type(value).__qualname__  # a generator or the like: its address must not enter
+        return type(value).__qualname__  # a generator or the like: its address must not be hashed
 
     def _content(self, tensor: Tensor) -> str:
-        """Hash a tensor that comes from outside: a parameter, a buffer, a constant, or a view of one."""
+        """Hash a tensor from outside the trace: a parameter, a buffer, a constant, or a view of one."""
         version = -1 if tensor.is_inference() else tensor._version
-        known = self.digests.get(tensor)
-        if known is None or known[0] != version or version < 0:
+        cached = self.digests.get(tensor)
+        if cached is None or cached[0] != version or version < 0:
             raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-            known = (version, hashlib.sha256(raw.data).digest())
-            self.digests[tensor] = known
-        return f"{tensor.dtype} {tuple(tensor.shape)} {known[1].hex()}"
+            cached = (version, hashlib.sha256(raw.data).digest())
+            self.digests[tensor] = cached
+        return f"{tensor.dtype} {tuple(tensor.shape)} {cached[1].hex()}"
 
 
 _PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)

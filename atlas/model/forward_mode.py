@@ -1,8 +1,8 @@
-"""Forward mode: move a layer's activation along a direction, and read off in one pass how all that follows moves.
+"""Forward mode: move a layer's activation along a direction and read the change of all later values in one pass.
 
-A tangent that is the activation's own value at one position, and zero elsewhere, gives h·∂f/∂h for every output f at
-once: the linear attribution of the Activation Atlas (Carter et al., Distill 2019) for all classes, where gradients would
-take a pass per class.
+A tangent that equals the activation at one position, and is zero elsewhere, gives h·∂f/∂h for every output f at once:
+the linear attribution of the Activation Atlas (Carter et al., Distill 2019) for all classes, where gradients would take
+a pass per class.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from atlas.arrays import Layer
-from atlas.model.activations import UnknownLayerError, run_to, view
+from atlas.model.activations import UnknownLayerError, run_to, split_call, view
 from atlas.model.dispatch import first_tensor, slow_attention
 
 Direction = Callable[[Tensor], Tensor]
-"""From an activation `b c h w` to the tangent it is moved by, of the same shape."""
+"""Maps an activation `b c h w` to its tangent, of the same shape."""
 
 
 class NoTangentError(ValueError):
-    """What was to be moved does not reach what was to be read, or an operation on the way has no forward mode."""
+    """The moved layer does not reach the output that is read, or an operator in between has no forward mode."""
 
 
 def attribution(
@@ -35,50 +35,50 @@ def attribution(
 ) -> Tensor:
     """Return the linear attribution h·∂logit/∂h of one position `y`, `x` per image to every class, `b k`.
 
-    `logits` finds the class scores `b k` in the module's output. At the last linear layer's input, the attributions of
+    `logits` extracts the class scores `b k` from the module's output. At the last linear layer's input, those of
     all positions add up to logit − bias.
 
     Raises NoTangentError where the layer's output does not reach the scores.
     """
-    return to_output(module, images, layer, own_value(y, x), logits)
+    return output_tangent(module, images, layer, own_value(y, x), logits)
 
 
 def own_value(y: Tensor, x: Tensor, unit: Tensor | None = None) -> Direction:
-    """Return the direction that is the activation itself at a position per image (of one unit, if given), else zero."""
+    """Return the direction that equals the activation at one position per image (of one unit, if given), else zero."""
 
     def direction(activation: Tensor) -> Tensor:
         place = (torch.arange(len(activation), device=activation.device), slice(None) if unit is None else unit, y, x)
-        moved = torch.zeros_like(activation)
-        moved[place] = activation[place]
-        return moved
+        tangent = torch.zeros_like(activation)
+        tangent[place] = activation[place]
+        return tangent
 
     return direction
 
 
-def to_output(
+def output_tangent(
     module: nn.Module, images: Tensor, layer: Layer, direction: Direction, read: Callable[[Any], Tensor]
 ) -> Tensor:
-    """Return how `read(output)` moves when the layer's activation moves along `direction`."""
-    with _moving(module, layer, direction):
+    """Return the derivative of `read(output)` as the layer's activation moves along `direction`."""
+    with _tangent_level(module, layer, direction):
         return _tangent(read(module(images)), layer, "the class scores")
 
 
-def to_layer(module: nn.Module, images: Tensor, layer: Layer, direction: Direction, later: Layer) -> Tensor:
-    """Return how a later layer's activation `b c h w` moves when the layer's moves along `direction`."""
-    moved: list[Tensor] = []
+def layer_tangent(module: nn.Module, images: Tensor, layer: Layer, direction: Direction, later: Layer) -> Tensor:
+    """Return the derivative of a later activation, `b c h w`, as the layer's moves along `direction`."""
+    tangents: list[Tensor] = []
 
     def visit(_: str, activation: Tensor) -> None:
-        moved.append(_tangent(activation, layer, f"layer {later.name}"))
+        tangents.append(_tangent(activation, layer, f"layer {later.name}"))
 
-    with _moving(module, layer, direction):
+    with _tangent_level(module, layer, direction):
         run_to(module, images, {later.name: later}, visit)
-    return moved[0]
+    return tangents[0]
 
 
 @contextmanager
 def replacing(module: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """In this block, let what follows the layer see `change(raw output)` in place of its raw output."""
-    base, call = _call(layer.name)
+    """Within this block, pass `change(raw output)` on in place of the layer's raw output."""
+    base, call = split_call(layer.name)
     child = dict(module.named_modules()).get(base)
     if child is None:
         raise UnknownLayerError(f"the model has no layer {layer.name!r}")
@@ -92,7 +92,7 @@ def replacing(module: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor
         nonlocal calls
         calls += 1
         raw = first_tensor(output) if call in (None, calls - 1) else None
-        return None if raw is None else _with_first(output, change(raw))
+        return None if raw is None else _replace_first_tensor(output, change(raw))
 
     with ExitStack() as stack:
         stack.callback(module.register_forward_pre_hook(begin).remove)
@@ -101,17 +101,17 @@ def replacing(module: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor
 
 
 @contextmanager
-def _moving(module: nn.Module, layer: Layer, direction: Direction) -> Iterator[None]:
+def _tangent_level(module: nn.Module, layer: Layer, direction: Direction) -> Iterator[None]:
     """Open one level of forward mode in which the layer's activation moves along `direction`.
 
-    Gradients are off, but not by inference mode, under which tangents vanish in silence; so do those of fused attention.
+    Gradients are off by `no_grad`, not by inference mode, under which tangents silently vanish, as in fused attention.
     """
 
     def change(raw: Tensor) -> Tensor:
         tangent = torch.zeros_like(raw)
         view(tangent, layer).copy_(direction(view(raw, layer)))
-        moving: Tensor = forward_ad.make_dual(raw, tangent)  # type: ignore[no-untyped-call]
-        return moving
+        dual: Tensor = forward_ad.make_dual(raw, tangent)  # type: ignore[no-untyped-call]
+        return dual
 
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -126,8 +126,8 @@ def _moving(module: nn.Module, layer: Layer, direction: Direction) -> Iterator[N
             ) from None
 
 
-def _tangent(moved: Tensor, layer: Layer, what: str) -> Tensor:
-    tangent: Tensor | None = forward_ad.unpack_dual(moved).tangent  # type: ignore[no-untyped-call]
+def _tangent(output: Tensor, layer: Layer, what: str) -> Tensor:
+    tangent: Tensor | None = forward_ad.unpack_dual(output).tangent  # type: ignore[no-untyped-call]
     if tangent is None:
         raise NoTangentError(
             f"layer {layer.name} does not reach {what}: they branch apart, or the layer's output is dropped or detached"
@@ -135,20 +135,14 @@ def _tangent(moved: Tensor, layer: Layer, what: str) -> Tensor:
     return tangent
 
 
-def _call(name: str) -> tuple[str, int | None]:
-    """Return the module of `layer@call`, and which of its calls is meant."""
-    head, _, call = name.rpartition("@")
-    return (head, int(call)) if head and call.isdigit() else (name, None)
-
-
-def _with_first(output: Any, new: Tensor) -> Any:
-    """Return a layer's output with its first tensor replaced, the same one that `first_tensor` finds."""
+def _replace_first_tensor(output: Any, new: Tensor) -> Any:
+    """Return a layer's output with its first tensor, as `first_tensor` finds it, replaced."""
     if isinstance(output, Tensor):
         return new
     fields = isinstance(output, Mapping) or dataclasses.is_dataclass(output)
     items = list((output if isinstance(output, Mapping) else vars(output)).items() if fields else enumerate(output))
     key, inner = next((key, item) for key, item in items if first_tensor(item) is not None)
-    replaced = _with_first(inner, new)
+    replaced = _replace_first_tensor(inner, new)
     if not fields:
         values = [replaced if number == key else item for number, item in items]
         return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)

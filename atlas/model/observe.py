@@ -1,4 +1,4 @@
-"""Run a model on two input sizes and note the shape of what every layer gives."""
+"""Run a model at two input sizes and record the shape of every layer's output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import conv, pooling
 
-from atlas.model.axes import BATCH, OTHER_BATCH, TALLER, WIDER, Seen
+from atlas.model.axes import BATCH, OTHER_BATCH, TALLER, WIDER, LayerOutput
 from atlas.model.dispatch import first_tensor, slow_attention
 
 _UNITS_FIRST = (
@@ -24,32 +24,32 @@ _UNITS_FIRST = (
     nn.BatchNorm2d,
 )
 _UNITS_LAST = (nn.Linear.forward, nn.LayerNorm.forward)
-"""By what they run, since subclasses turn the axes (torchvision's LayerNorm2d)."""
+"""Matched by `forward`, since subclasses may permute the axes (torchvision's LayerNorm2d)."""
 
 
-def observe(module: nn.Module, example: Tensor) -> list[Seen]:
-    """Run both sizes and return what every layer gave, in the order in which they finish."""
+def observe(module: nn.Module, example: Tensor) -> list[LayerOutput]:
+    """Run both sizes and return every layer's output shapes, in the order in which layers finish."""
     height, width = example.shape[1:]
     larger = torch.zeros(OTHER_BATCH, len(example), height + TALLER, width + WIDER, dtype=example.dtype)
-    # The larger one first: what a module may remember of its last input is then the size it will see.
-    other = {one.name: one.shape for one in _calls(module, larger.to(example.device), may_fail=True)}
-    seen = _calls(module, example.expand(BATCH, -1, -1, -1).contiguous(), may_fail=False)
-    return [dataclasses.replace(one, other=other.get(one.name) or None) for one in seen]
+    # The larger one first, so that any state a module keeps of its last input matches the size it is used at.
+    larger_shapes = {output.name: output.shape for output in _outputs(module, larger.to(example.device), may_fail=True)}
+    outputs = _outputs(module, example.expand(BATCH, -1, -1, -1).contiguous(), may_fail=False)
+    return [dataclasses.replace(output, larger=larger_shapes.get(output.name) or None) for output in outputs]
 
 
-def _calls(module: nn.Module, x: Tensor, may_fail: bool) -> list[Seen]:
-    """Return every call of a module: the shape of its first tensor, empty if there is none of numbers.
+def _outputs(module: nn.Module, x: Tensor, may_fail: bool) -> list[LayerOutput]:
+    """Return the output of every module call: the shape of its first tensor, empty unless it is floating point.
 
-    A model that does not take the size may fail halfway: what ran before counts.
+    A model that does not accept the size may fail halfway; the calls before the failure count.
     """
-    calls: list[Seen] = []
+    calls: list[LayerOutput] = []
 
     def hook_of(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             tensor = first_tensor(output)
             shape = tuple(tensor.shape) if tensor is not None and tensor.is_floating_point() else ()
             units = 1 if isinstance(module, _UNITS_FIRST) else -1 if type(module).forward in _UNITS_LAST else 0
-            calls.append(Seen(name=name, shape=shape, other=None, units=units))
+            calls.append(LayerOutput(name=name, shape=shape, larger=None, units=units))
 
         return hook
 
@@ -63,15 +63,15 @@ def _calls(module: nn.Module, x: Tensor, may_fail: bool) -> list[Seen]:
         except Exception:
             if not may_fail:
                 raise
-    return _numbered(calls)
+    return _number_calls(calls)
 
 
-def _numbered(calls: list[Seen]) -> list[Seen]:
-    """Name the calls: `layer`, or `layer@call` where there are several."""
-    total, so_far = Counter(one.name for one in calls), Counter[str]()
+def _number_calls(calls: list[LayerOutput]) -> list[LayerOutput]:
+    """Name the calls: `layer`, or `layer@call` if there are several."""
+    total, so_far = Counter(output.name for output in calls), Counter[str]()
     named = []
-    for one in calls:
-        name = one.name if total[one.name] == 1 else f"{one.name}@{so_far[one.name]}"
-        named.append(dataclasses.replace(one, name=name))
-        so_far[one.name] += 1
+    for output in calls:
+        name = output.name if total[output.name] == 1 else f"{output.name}@{so_far[output.name]}"
+        named.append(dataclasses.replace(output, name=name))
+        so_far[output.name] += 1
     return named

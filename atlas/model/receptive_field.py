@@ -1,8 +1,8 @@
-"""What a position of a layer sees: its reach, exactly, and its focus, where 90 % of its gradient lies.
+"""Measure the input that a position of a layer sees: its reach, exactly, and its focus, with 90 % of its gradient.
 
-Reach: put NaN into one row (column) of the input and see which rows (columns) of the output turn NaN. That holds for any
-feed-forward model: whatever arithmetic touches a NaN gives one. Models are taken on the CPU, whose convolutions mix no
-neighbours, as transformed ones (Winograd's, Fourier's) on other devices do.
+Reach: set one row (column) of the input to NaN and see which rows (columns) of the output turn NaN. This holds for any
+feed-forward model, since arithmetic propagates NaN. Models run on the CPU, whose convolutions do not mix neighbours, as
+transform-based ones (Winograd, Fourier) on other devices do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from atlas.boxes import centre
 from atlas.model.activations import run_to
 
 SHARE = 0.9
-"""Part of the gradient that a focus holds."""
+"""Share of the gradient that a focus holds."""
 
 Rows = NDArray[np.int32]
 
@@ -28,18 +28,18 @@ Rows = NDArray[np.int32]
 def reach(
     module: nn.Module, layers: Mapping[str, Layer], input_shape: tuple[int, ...], batch: int = 16
 ) -> dict[str, Reach]:
-    """Return the reach of every layer in one pass over all rows and columns of the input `c h w`.
+    """Return the reach of every layer in one sweep over all rows and columns of the input `c h w`.
 
     Lines are tried from the borders inwards. A layer is done when each of its lines has been reached from both sides;
-    the passes that follow end at the last layer that is not done.
+    later passes end at the last layer that is not done.
     """
     height, width = input_shape[-2:]
-    lines = _inwards(height, width)
+    lines = _lines_inwards(height, width)
     spans = {name: _Spans(layer, height, width) for name, layer in layers.items()}
     left, start = dict(layers), 0
     while left and start < len(lines):
-        stop = start + batch if start else 4  # the borders alone tell the layers that see everything
-        _spread(module, left, input_shape, lines[start:stop], spans)
+        stop = start + batch if start else 4  # the borders alone identify layers that see everything
+        _propagate_nans(module, left, input_shape, lines[start:stop], spans)
         left = {name: layer for name, layer in left.items() if not spans[name].done(lines[:stop])}
         start = stop
     return {name: span.reach() for name, span in spans.items()}
@@ -50,30 +50,30 @@ def focus(
 ) -> dict[str, float]:
     """Return each layer's focus: the side, in input pixels, of the window that a position mostly sees.
 
-    That is the median, over the images `n c h w` with one position each that depends on (seed, layer, row of the
+    This is the median, over the images `n c h w` with one position each that depends on (seed, layer, row of the
     image), of the side of the smallest square around the position that holds 90 % of |∂‖h‖²/∂x| summed over colours;
-    what lies outside the image counts for nothing. Positions without a gradient (dead units all) are left out; without
-    any, the focus is the layer's stride.
+    the area outside the image counts as zero. Positions without a gradient (all units dead) are left out; if none
+    remain, the focus is the layer's stride.
     """
     height, width = images.shape[-2:]
     places = {name: _places(layer, len(images), seed) for name, layer in layers.items()}
     sides: dict[str, list[float]] = {name: [] for name in layers}
     for start in range(0, len(images), batch):
         rows = slice(start, start + batch)
-        for name, slopes in _slopes(module, layers, images[rows], {n: p[rows] for n, p in places.items()}):
+        for name, slopes in _gradients(module, layers, images[rows], {n: p[rows] for n, p in places.items()}):
             for slope, (y, x) in zip(slopes, places[name][rows].tolist(), strict=True):
                 side = side_holding(slope, centre(layers[name], y, x, (height, width)))
                 sides[name] += [side] if side is not None else []
     strides = {name: max(height / layer.height, width / layer.width) for name, layer in layers.items()}
-    return {name: float(np.median(found)) if found else strides[name] for name, found in sides.items()}
+    return {name: float(np.median(lengths)) if lengths else strides[name] for name, lengths in sides.items()}
 
 
 def side_holding(
     slope: NDArray[np.floating], middle: tuple[NDArray[np.float64], ...], share: float = SHARE
 ) -> float | None:
-    """Return the whole number of pixels of the smallest square around `middle` that holds `share` of a map `h w`.
+    """Return the side, in whole pixels, of the smallest square around `middle` that holds `share` of a map `h w`.
 
-    A pixel is held when all of it is. None where the map is zero everywhere.
+    A pixel counts only if all of it lies inside. None if the map is zero everywhere.
     """
     y, x = (np.abs(np.arange(n) + 0.5 - m) for n, m in zip(slope.shape, middle, strict=True))
     # A pixel's centre is this far off, its outer edge half a pixel more; the 1e-9 keeps rounding from adding a pixel.
@@ -83,7 +83,7 @@ def side_holding(
 
 
 class _Spans:
-    """First and last row and column of the input seen to change each row and column of one layer."""
+    """The first and last input row and column found to change each row and column of one layer."""
 
     def __init__(self, layer: Layer, height: int, width: int) -> None:
         self.size = {"y": height, "x": width}
@@ -92,13 +92,13 @@ class _Spans:
         self.last = {axis: np.full(n, -1, np.int32) for axis, n in cells.items()}
 
     def add(self, axis: str, index: int, changed: NDArray[np.bool_]) -> None:
-        """Take in which rows (`h w` is True where a position changed) the input's row `index` changes."""
+        """Record the effect of the input line `index`: `changed`, `h w`, is True where a position changed."""
         hit = changed.any(axis=1 if axis == "y" else 0)
         self.first[axis][hit] = np.minimum(self.first[axis][hit], index)
         self.last[axis][hit] = np.maximum(self.last[axis][hit], index)
 
     def done(self, tried: list[tuple[str, int]]) -> bool:
-        """Say whether no line further inwards than those tried can be the first or last of any."""
+        """Check that no line further in than those tried can be the first or last of any."""
         for axis, size in self.size.items():
             depth = {index for one, index in tried if one == axis}
             inwards = next(i for i in range(size + 1) if i not in depth or size - 1 - i not in depth)
@@ -112,21 +112,21 @@ class _Spans:
         return Reach(top=first["y"], bottom=after["y"], left=first["x"], right=after["x"])
 
 
-def _inwards(height: int, width: int) -> list[tuple[str, int]]:
-    """Return all rows and columns from the borders to the middle."""
+def _lines_inwards(height: int, width: int) -> list[tuple[str, int]]:
+    """Return all rows and columns, from the borders to the middle."""
     sizes = {"y": height, "x": width}
     pairs = [(axis, index) for i in range(max(sizes.values())) for axis in sizes for index in (i, sizes[axis] - 1 - i)]
     return list(dict.fromkeys((axis, index) for axis, index in pairs if 0 <= index < sizes[axis]))
 
 
-def _spread(
+def _propagate_nans(
     module: nn.Module,
     layers: Mapping[str, Layer],
     shape: tuple[int, ...],
     lines: list[tuple[str, int]],
     spans: Mapping[str, _Spans],
 ) -> None:
-    """Run images with NaN in one line each, and note what turned NaN."""
+    """Run images with NaN in one line each, and record the positions that turn NaN."""
     generator = torch.Generator().manual_seed(0)
     x = (
         torch.randn(1, *shape, generator=generator)
@@ -147,10 +147,10 @@ def _spread(
         run_to(module, x, layers, visit)
 
 
-def _slopes(
+def _gradients(
     module: nn.Module, layers: Mapping[str, Layer], images: Tensor, places: Mapping[str, Int]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield per layer |∂‖h‖²/∂x| summed over colours, `b h w`, of the vector h at each image's position."""
+    """Yield per layer |∂‖h‖²/∂x| summed over colours, `b h w`, for the vector h at each image's position."""
     energy: dict[str, Tensor] = {}
 
     def visit(name: str, activation: Tensor) -> None:

@@ -1,1 +1,1 @@
-"""Building blocks of one image: what a layer sees in it, where, and what that speaks for (Olah et al., Distill 2018)."""
+"""Explain one image by a layer's building blocks: what it detects, where, and its effect (Olah et al., Distill 2018)."""

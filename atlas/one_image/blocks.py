@@ -1,4 +1,4 @@
-"""Gather a layer's positions into blocks, so that a large grid can be looked at."""
+"""Group a layer's positions into blocks, so that a large grid can be displayed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Double = NDArray[np.float64]
 class Blocks:
     """Positions `h w` cut into rows and columns of blocks; `top` and `left` are the first position of each, and the end.
 
-    Every position is in one block, so what is added up over blocks is what is added up over positions.
+    Every position is in exactly one block, so a sum over blocks equals the sum over positions.
     """
 
     top: Int
@@ -36,25 +36,25 @@ class Blocks:
         return np.asarray(self.sums(maps) / np.outer(np.diff(self.top), np.diff(self.left)))
 
     def mask(self, number: int) -> NDArray[np.bool_]:
-        """Tell which positions `h w` are in a block, counted along the rows."""
+        """Return a mask `h w` of the positions in a block, blocks numbered along the rows."""
         row, col = divmod(number, self.shape[1])
         inside = np.zeros((int(self.top[-1]), int(self.left[-1])), dtype=bool)
         inside[self.top[row] : self.top[row + 1], self.left[col] : self.left[col + 1]] = True
         return inside
 
 
-def blocks(height: int, width: int, most: int) -> Blocks:
-    """Cut a grid into at most `most` blocks a side, as equal as can be; each position is a block where there is room.
+def blocks(height: int, width: int, max_side: int) -> Blocks:
+    """Cut a grid into at most `max_side` blocks a side, as equal as possible; small grids have one block per position.
 
     Raises ValueError for less than one block.
     """
-    if most < 1:
-        raise ValueError(f"a grid is shown in at least 1 block a side, not {most}")
-    return Blocks(top=_edges(height, min(height, most)), left=_edges(width, min(width, most)))
+    if max_side < 1:
+        raise ValueError(f"a grid is shown in at least 1 block a side, not {max_side}")
+    return Blocks(top=_edges(height, min(height, max_side)), left=_edges(width, min(width, max_side)))
 
 
-def sides(norm: Double | Float) -> Double:
-    """Return how long an icon's side is drawn, 0 … 1: its area is as the norm, the largest fills its place.
+def icon_sides(norm: Double | Float) -> Double:
+    """Return the relative side of each icon, 0 … 1: its area is proportional to the norm, and the largest has side 1.
 
     Olah et al. 2018 scale the area of a cell by the magnitude of its activation.
     """

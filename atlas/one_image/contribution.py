@@ -1,4 +1,4 @@
-"""What each neuron of a layer adds to a score: its value times how the score moves with it."""
+"""Compute the contribution of each neuron of a layer to a score: its value times the score's gradient."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from atlas.model.forward_mode import replacing
 def sensitivity(module: nn.Module, image: Tensor, layer: Layer, score: Score) -> tuple[Tensor, Tensor, float]:
     """Return the layer's activation h and ∂score/∂h, both `b c h w`, and the score, by one backward pass.
 
-    h·∂score/∂h, added up over units or positions, is the spatial or channel attribution of Olah et al. 2018. At the
-    input of the last linear layer all of it adds up to logit − bias.
+    h·∂score/∂h, summed over units or positions, is the spatial or channel attribution of Olah et al. 2018. At the input
+    of the last linear layer its total is logit − bias.
 
-    Raises ValueError where the score does not depend on the layer by any gradient.
+    Raises ValueError if the score has no gradient with respect to the layer.
     """
-    caught: list[Tensor] = []
+    captured: list[Tensor] = []
 
-    def cut(raw: Tensor) -> Tensor:
-        # A leaf: nothing before it is differentiated. The copy lets what follows work in place.
-        caught.append(raw.detach().clone().requires_grad_())
-        return caught[-1].clone()
+    def replace_by_leaf(raw: Tensor) -> Tensor:
+        # A leaf: nothing before it is differentiated. The copy allows later operators to work in place.
+        captured.append(raw.detach().clone().requires_grad_())
+        return captured[-1].clone()
 
-    with torch.enable_grad(), replacing(module, layer, cut):
-        found = values(module, score, image.detach())
-        moved = found.requires_grad and caught
-        by_raw = torch.autograd.grad(found.sum(), caught[-1], allow_unused=True)[0] if moved else None
+    with torch.enable_grad(), replacing(module, layer, replace_by_leaf):
+        scores = values(module, score, image.detach())
+        depends = scores.requires_grad and captured
+        by_raw = torch.autograd.grad(scores.sum(), captured[-1], allow_unused=True)[0] if depends else None
     if by_raw is None:
         raise ValueError(f"the score does not depend on layer {layer.name} by any gradient; choose one before it")
-    return view(caught[-1].detach(), layer), view(by_raw, layer), float(found.detach().sum())
+    return view(captured[-1].detach(), layer), view(by_raw, layer), float(scores.detach().sum())
 
 
 def difference(first: Score, second: Score) -> Score:
-    """Score one class against another: first − second, read from the same output."""
+    """Score the difference of two classes: first − second, read from the same output."""
     return Score(read=lambda scores: first.read(scores) - second.read(scores), logits=first.logits)

@@ -1,8 +1,9 @@
-"""Groups: a layer's activations on one image as a sum of few patterns, each a map over positions and a direction.
+"""Factor a layer's activations on one image into groups: a sum of few patterns, each a map times a unit direction.
 
-Non-negative matrix factorisation of the positions × units matrix (Olah et al., Building Blocks, 2018). It knows no
-negative values; where a layer has them, its positive and negative parts are factored side by side and each direction is
-the difference of the two, so that a group may hold units that are silent together (one-sided factorisation).
+Non-negative matrix factorisation of the positions × units matrix (Olah et al., Building Blocks, 2018). It needs
+non-negative values; if a layer has negative ones, its positive and negative parts are factored side by side and each
+direction is the difference of the two, so that a group may contain units that are negative together (one-sided
+factorisation).
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from numpy.typing import NDArray
 from atlas.arrays import Float
 
 STEPS = 400
-"""Coordinate descent's; what still moves then does so in the third digit of the reconstruction, and is let be."""
+"""Steps of coordinate descent; further ones change only the third digit of the reconstruction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """Maps `k h w` (not negative) and unit directions `k c`; group k is their outer product, largest first.
+    """Maps `k h w` (not negative) and directions `k c` of length 1; group k is their outer product, largest first.
 
-    `share` is the part of the activation's square that is lost if the group is left out of the reconstruction, `k`;
-    `explained` what part all of them explain; `signed` whether the layer had negative values.
+    `share` is the share of the activation's sum of squares that is lost if the group is left out of the reconstruction,
+    `k`; `explained` the share that all groups explain; `signed` whether the layer had negative values.
     """
 
     maps: Float
@@ -34,7 +35,7 @@ class Groups:
     signed: bool
 
     def patterns(self) -> Float:
-        """Return what each group stands for in the activation, `k c h w`."""
+        """Return each group's part of the activation, `k c h w`."""
         return np.asarray(self.directions[:, :, None, None] * self.maps[:, None], dtype=np.float32)
 
 
@@ -77,24 +78,24 @@ def _ordered(
     grid: tuple[int, int],
     signed: bool,
 ) -> Groups:
-    """Order the groups by what is lost without them."""
+    """Order the groups by the loss without them."""
     square = max(float((rows**2).sum()), 1e-300)
-    missing = rows - maps @ directions
-    without = [((missing + np.outer(maps[:, k], directions[k])) ** 2).sum() for k in range(len(directions))]
-    share = (np.array(without) - (missing**2).sum()) / square
+    residual = rows - maps @ directions
+    losses = [((residual + np.outer(maps[:, k], directions[k])) ** 2).sum() for k in range(len(directions))]
+    share = (np.array(losses) - (residual**2).sum()) / square
     order = np.argsort(-share, kind="stable")
     return Groups(
         maps=maps.T[order].reshape(-1, *grid).astype(np.float32),
         directions=directions[order].astype(np.float32),
         share=share[order].astype(np.float32),
-        explained=1 - float((missing**2).sum()) / square,
+        explained=1 - float((residual**2).sum()) / square,
         signed=signed,
     )
 
 
-def attributed(found: Groups, by_activation: Float) -> Float:
-    """Return what each group adds to a score at each position, `k h w`, from ∂score/∂h `c h w`.
+def group_attribution(factors: Groups, by_activation: Float) -> Float:
+    """Return the contribution of each group to a score at each position, `k h w`, from ∂score/∂h `c h w`.
 
-    With what the groups leave unexplained, times the same gradient, it adds up to the whole attribution.
+    Together with the unexplained residual times the same gradient, it sums to the whole attribution.
     """
-    return np.asarray(found.maps * np.einsum("kc,chw->khw", found.directions, by_activation), dtype=np.float32)
+    return np.asarray(factors.maps * np.einsum("kc,chw->khw", factors.directions, by_activation), dtype=np.float32)

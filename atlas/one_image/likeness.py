@@ -1,4 +1,4 @@
-"""Which of the vectors that there are pictures of is most like another one."""
+"""Find the vector most similar to another among those that have pictures; pick the strongest positions of a map."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from atlas.inversion.whitening import whitener
 
 
 def nearest(vectors: Float, means: Float, moment: NDArray[np.floating]) -> tuple[Int, Float]:
-    """Return for each vector `n c` the row of `means` `m c` that is most like it, and how like: the whitened cosine.
+    """Return for each vector `n c` the most similar row of `means` `m c`, and the similarity: the whitened cosine.
 
-    It is the measure of an icon's proof. Equals go to the first row.
+    It is the measure of an icon's fidelity. Ties go to the first row.
     """
     cosine = whitened_cosines(vectors, means, whitener(moment, EPSILON).numpy())
     best = cosine.argmax(axis=1)
@@ -23,22 +23,24 @@ def nearest(vectors: Float, means: Float, moment: NDArray[np.floating]) -> tuple
 
 
 def strongest(values: NDArray[np.floating], count: int) -> Int:
-    """Return the places of the `count` largest of the last axis, best first; equals in their order."""
+    """Return the indices of the `count` largest values along the last axis, best first; ties in order."""
     return np.argsort(-np.asarray(values, dtype=np.float64), axis=-1, kind="stable")[..., :count].astype(np.int64)
 
 
-def apart(strength: NDArray[np.floating], count: int, beside: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
-    """Return up to `count` places (row, column) of a map `r q` where it is above 0, strongest first.
+def separate_peaks(
+    strength: NDArray[np.floating], count: int, avoid: Sequence[tuple[int, int]] = ()
+) -> list[tuple[int, int]]:
+    """Return up to `count` positions (row, column) of a map `r q` where it is above 0, strongest first.
 
-    None is next to another, nor to those it is `beside`.
+    No two are adjacent, and none is adjacent to a position in `avoid`.
     """
-    found: list[tuple[int, int]] = []
+    peaks: list[tuple[int, int]] = []
     for number in strongest(strength.ravel(), strength.size).tolist():
         row, col = divmod(number, strength.shape[1])
-        taken = [*beside, *found]
-        if len(found) < count and strength[row, col] > 0 and _far(row, col, taken):
-            found.append((row, col))
-    return found
+        taken = [*avoid, *peaks]
+        if len(peaks) < count and strength[row, col] > 0 and _far(row, col, taken):
+            peaks.append((row, col))
+    return peaks
 
 
 def _far(row: int, col: int, places: Sequence[tuple[int, int]]) -> bool:

@@ -78,7 +78,7 @@ def _displacement(step: Step) -> dict[str, Any]:
         **_quantiles(step.moved),
         "noise_median": None if noise is None else _quantiles(noise)["median"],
         "noise_q95": None if noise is None else _quantiles(noise)["q95"],
-        "beyond_noise": None if noise is None else motion.beyond(step.moved, noise),
+        "beyond_noise": None if noise is None else motion.share_beyond(step.moved, noise),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from atlas.arrays import Float, Samples
-from atlas.comparing.motion import bring_over
+from atlas.comparing.motion import align
 from atlas.layout import layout as layouts
 from flows import progress, registry
 from flows.stages import listing
@@ -55,7 +55,7 @@ def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) ->
             samples.activations, method=method, seed=seed, anchors_seed=seed - 1, keys=keys, start=start
         )
         advance(len(before))
-    return made.points if framed else bring_over(made.points, before, made.points)
+    return made.points if framed else align(made.points, before, made.points)
 
 
 def _keep(run: Run, key: str, points: Float) -> None:

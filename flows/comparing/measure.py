@@ -81,7 +81,7 @@ def _still(pair: Pair, layer: str) -> np.ndarray:
     points = layout_noise.lay_out_again(before.run, layer, before.samples, framed=pair.one_frame)
     drawn = before.run.layout(layer)
     if not np.array_equal(drawn, before.points):  # further on in a series, the older layout was itself brought over
-        points = motion.bring_over(drawn, before.points, points)
+        points = motion.align(drawn, before.points, points)
     return points[pair.rows[0]]
 
 
@@ -99,11 +99,11 @@ def _grid(pair: Pair, values: tuple[np.ndarray, np.ndarray], still: np.ndarray |
     first, second = (old, values[0]), (new, values[1])
     made = motion.cell_changes(first, second, pair.label, grid=grid, min_count=least)
     if still is None:
-        return GridChange(changes=made, changed=motion.changed(made, None), noise=None, noise_changed=None)
+        return GridChange(changes=made, changed=motion.changed_cells(made, None), noise=None, noise_changed=None)
     alone = motion.cell_changes(first, (still, values[0]), pair.label, grid=grid, min_count=least)
     return GridChange(
         changes=made,
-        changed=motion.changed(made, alone),
+        changed=motion.changed_cells(made, alone),
         noise=alone,
-        noise_changed=motion.changed(alone, alone),
+        noise_changed=motion.changed_cells(alone, alone),
     )

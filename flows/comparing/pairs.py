@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Float, Int, Samples
 from atlas.comparing import pairing
-from atlas.comparing.motion import bring_over
+from atlas.comparing.motion import align
 from atlas.comparing.pairing import Places
 from storage.artefacts import tables
 from storage.errors import ActlasError, UsageError
@@ -110,7 +110,7 @@ def pair(before: Laid, run: Run, layer: str, shared: Common) -> Pair:
     """
     samples, points, frame = run.samples(layer), run.layout(layer), frame_of(run, layer)
     _check_units(before, samples, run, layer)
-    rows = pairing.shared(_places(before.samples, shared.before), _places(samples, shared.after))
+    rows = pairing.shared_rows(_places(before.samples, shared.before), _places(samples, shared.after))
     if not len(rows[0]):
         raise UsageError(
             f"{_name(before.run)} and {_name(run)} have no sample of {layer} in common: they need images in common, "
@@ -118,7 +118,7 @@ def pair(before: Laid, run: Run, layer: str, shared: Common) -> Pair:
         )
     one_frame = before.frame == frame
     if not one_frame:
-        points = bring_over(points[rows[1]], before.points[rows[0]], points)
+        points = align(points[rows[1]], before.points[rows[0]], points)
     after = Laid(
         run=run, samples=samples, points=points, frame=before.frame if one_frame else f"{before.frame} {frame}"
     )

@@ -16,8 +16,8 @@ from atlas.arrays import Byte
 from atlas.inversion import dream as dreams
 from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import Objective
-from atlas.inversion.render import See, device_of, frozen
-from atlas.inversion.visualise import witness
+from atlas.inversion.render import Forward, device_of, frozen
+from atlas.inversion.visualise import unfused_forward
 from atlas.model import folding
 from flows import progress
 from flows.drawing import goals
@@ -67,7 +67,7 @@ def dream(
 ) -> tuple[dict[str, Any], Byte, Byte]:
     """Return the answer as a dict, and the picture `h w 3` before and after.
 
-    Without a target, what is dreamed of is the layer that `atlas.inversion.dream.middle` chooses. Raises UsageError
+    Without a target, what is dreamed of is the layer that `atlas.inversion.dream.default_layer` chooses. Raises UsageError
     or NotFound for what can't be done, before anything is.
     """
     how = how or Settings()
@@ -77,9 +77,11 @@ def dream(
     model = folding.fold(look.model.module, prepared.example(look.model)).to(device)
     logits = look.model.logits if goal.of_classes else None
     with frozen(model):
-        see = witness(model, [layers[name] for name in sorted(goal.layers)], look.model.mean, look.model.std, logits)
+        see = unfused_forward(
+            model, [layers[name] for name in sorted(goal.layers)], look.model.mean, look.model.std, logits
+        )
         aim = goal.aim if guide is None else _guided(look, see, goal, guide, device_of(model))
-        told, after = _dreamt(look, dreams.valued(see, aim), before, how, device_of(model))
+        told, after = _dreamt(look, dreams.value_of(see, aim), before, how, device_of(model))
     of = {"image": image, "model": look.model.spec, "run": None if look.run is None else look.run.name}
     return of | {"target": goal.text, "guide": guide} | told, before, after
 
@@ -111,12 +113,12 @@ def _dreamt(
 ) -> tuple[dict[str, Any], Byte]:
     """Dream, and return what is told of it and the picture."""
     tile, size = look.model.preprocess.size, (before.shape[0], before.shape[1])
-    octaves = how.octaves or dreams.enough_octaves(size, tile, how.scale)
+    octaves = how.octaves or dreams.default_octaves(size, tile, how.scale)
     asked: dict[str, Any] = {"scale": how.scale, "iterations": how.iterations, "seed": how.seed}
-    plan = dreams.course(size, tile, octaves, **asked)
+    plan = dreams.plan_octaves(size, tile, octaves, **asked)
     started, picture = time.monotonic(), _tensor(before, len(look.model.mean))
-    first = dreams.strength(value, picture, tile=tile, device=device)
-    with progress.current().bar("dream", dreams.tiles_of(plan), "tiles") as advance:
+    first = dreams.mean_value(value, picture, tile=tile, device=device)
+    with progress.current().bar("dream", dreams.count_tiles(plan), "tiles") as advance:
         dreamed = dreams.dream(
             value,
             picture,
@@ -128,7 +130,7 @@ def _dreamt(
             progress=lambda done, total: advance(done),
             **asked,
         )
-    last = dreams.strength(value, dreamed, tile=tile, device=device)
+    last = dreams.mean_value(value, dreamed, tile=tile, device=device)
     told = dataclasses.asdict(how) | {"size": size, "tile": tile, "octaves": [each for each, _ in plan]}
     seconds = round(time.monotonic() - started, 2)
     return told | {"value": {"before": first, "after": last}, "seconds": seconds}, as_bytes(dreamed[None])[0]
@@ -136,19 +138,19 @@ def _dreamt(
 
 def _middle(look: ModelContext) -> str:
     try:
-        return dreams.middle(list(look.layers().values())).name
+        return dreams.default_layer(list(look.layers().values())).name
     except ValueError as error:
         raise UsageError(f"model {look.model.spec}: {error}") from None
 
 
-def _guided(look: ModelContext, see: See, goal: Goal, guide: str, device: torch.device) -> Objective:
+def _guided(look: ModelContext, see: Forward, goal: Goal, guide: str, device: torch.device) -> Objective:
     """Return the objective that likens the wish's layer to an image, as the model is shown it."""
     if goal.only is None or goal.only.kind != "layer":
         raise UsageError(f"--guide {guide}: what is guided is a whole layer, not {goal.text}; name a layer")
     pixels = torch.from_numpy(look.model.preprocess.pixels(look.image(guide)).copy())
     with torch.no_grad():
         seen = see(pixels.permute(2, 0, 1)[None].to(device).float() / 255)[goal.only.layer]
-    return dreams.guided(goal.only.layer, seen[0])
+    return dreams.guided_objective(goal.only.layer, seen[0])
 
 
 def _tensor(picture: Byte, channels: int) -> Tensor:

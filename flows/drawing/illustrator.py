@@ -160,7 +160,7 @@ class Illustrator:
 
     def module(self, layers: Sequence[str]) -> nn.Module:
         """Return the model in which these layers can be moved where they stand: folded, where none is inside a pair."""
-        inside = {layer.split("@")[0] for layer in layers} & self._folded.beside.keys()
+        inside = {layer.split("@")[0] for layer in layers} & self._folded.unfolded.keys()
         return self.look.model.module if inside else self._folded.module
 
     @functools.cached_property
@@ -172,7 +172,7 @@ class Illustrator:
         return None if run is None else next((g for g in reversed(run.grids) if run.has("icons", layer, g)), None)
 
     def _measured(self, layer: Layer) -> NDArray[np.float64]:
-        found = whitening.nothing(layer.units)
+        found = whitening.empty_moment(layer.units)
         seen: dict[str, torch.Tensor] = {}
         for batch in _sample_inputs(self.look):
             with torch.no_grad():

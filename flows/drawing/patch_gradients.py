@@ -78,5 +78,7 @@ def _made(
     ):
         box = np.array([patch["focus"][side] for side in ("left", "top", "right", "bottom")])
         within = boxes.to_input(box[None], [preprocess.geometry(image.width, image.height)])[0]
-        pictures.append(maths.coloured(maths.cut(found.cpu().numpy(), within, maths.fitted(box, SIZE))))
+        pictures.append(
+            maths.gradient_picture(maths.cut_box(found.cpu().numpy(), within, maths.fitted_size(box, SIZE)))
+        )
     return method, pictures

@@ -17,7 +17,7 @@ from atlas.inversion import regularisers
 from atlas.inversion.objectives import Objective
 from atlas.inversion.recipes import PICTURE_RECIPES, PictureRecipe
 from atlas.inversion.render import Progress
-from atlas.inversion.visualise import Aims, singly, visualise
+from atlas.inversion.visualise import BatchObjective, objective_per_picture, visualise
 from atlas.model import folding
 from atlas.seeds import seeds
 from flows import progress
@@ -166,7 +166,7 @@ def _group(
     recipe, size = how.picture_recipe(of_classes), how.shape(of_classes, preprocess.size)
     shown = [goal for goal in group for _ in range(how.facets)]
     named = {name for goal in group for name in goal.layers}
-    aims = singly([_less(goal.aim, how.penalties) for goal in shown])
+    aims = objective_per_picture([_less(goal.aim, how.penalties) for goal in shown])
     if how.facets > 1:
         _check_facets(how.facets, recipe, size)
         apart = _apart(look, group[0], layers)
@@ -185,8 +185,8 @@ def _group(
             size=size,
             own_size=preprocess.size,
             logits=look.model.logits if of_classes else None,
-            judge=singly([goal.judge for goal in shown]),
-            told=singly([goal.aim for goal in shown]),
+            judge=objective_per_picture([goal.judge for goal in shown]),
+            metric=objective_per_picture([goal.aim for goal in shown]),
             spectrum=natural_spectrum.spectrum(look, *size) if recipe.canvas == "phase" else None,
             batch=len(shown) if how.facets > 1 else batch_of(len(shown), size),
             tries=TRIES if how.facets == 1 else 1,
@@ -255,7 +255,7 @@ def _suffix(facet: int) -> str:
     return f"/{facet}" if facet else ""
 
 
-def _differing(aims: Aims, layer: str) -> Aims:
+def _differing(aims: BatchObjective, layer: str) -> BatchObjective:
     return lambda rows: regularisers.diverse(aims(rows), layer, DIVERSE)
 
 

@@ -21,7 +21,7 @@ def choose(subj: PreparedModel, layer: str, asked: str | None) -> str:
     blank = subj.plain_input(torch.from_numpy(subj.model.preprocess.blank(1)))
     method = asked or PREFERRED
     try:
-        patch_gradients.check(subj.through([layer]), blank, subj.layers[layer], method)
+        patch_gradients.check_method(subj.through([layer]), blank, subj.layers[layer], method)
     except UndefinedMethodError as error:
         if asked is not None:
             raise UsageError(str(error)) from None

@@ -49,7 +49,7 @@ class PreparedModel:
 
         That is the folded one, unless a layer named stands inside a folded pair, where its output is not to be had.
         """
-        if {name.split("@")[0] for name in names} & self.folded.beside.keys():
+        if {name.split("@")[0] for name in names} & self.folded.unfolded.keys():
             return copy.deepcopy(self.model.module).to(self.device).to(memory_format=torch.channels_last)
         return self.drawing().module
 

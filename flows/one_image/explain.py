@@ -174,17 +174,17 @@ def _links(illustrator: Illustrator, x: Tensor, seen: LayerView, later: LayerVie
     units = _strongest_units(seen, told.units)
 
     def along(parts: between.Parts, reading: between.Reading) -> Any:
-        return between.along(module, x, seen.layer, later.layer, parts, reading)
+        return between.effects_on_layer(module, x, seen.layer, later.layer, parts, reading)
 
-    positions = along(between.of_positions(start, seen.parts), between.lengths(end, later.parts))
-    driven = along(between.of_units(start, units), between.sums)
+    positions = along(between.position_parts(start, seen.parts), between.read_lengths(end, later.parts))
+    driven = along(between.unit_parts(start, units), between.read_sums)
     return {
         "positions": positions.reshape(*seen.parts.shape, *later.parts.shape),
         "units": units,
         "unit_to_unit": driven,
         "drivers": _drivers(seen, later, units, driven),
         "group_to_group": along(
-            between.of_patterns(seen.groups.patterns()), between.projections(later.groups.patterns())
+            between.pattern_parts(seen.groups.patterns()), between.read_projections(later.groups.patterns())
         ),
     }
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from atlas.arrays import Float, Int, Layer
 from atlas.one_image import between, likeness
-from atlas.one_image.blocks import Blocks, sides
-from atlas.one_image.groups import Groups, attributed
+from atlas.one_image.blocks import Blocks, icon_sides
+from atlas.one_image.groups import Groups, group_attribution
 from flows.drawing.illustrator import Illustrator, Pictured
 
 CLASSES, PLACES, RANKED = 5, 4, 5
@@ -67,7 +67,7 @@ def describe(x: Tensor, seen: LayerView, illustrator: Illustrator, *, top: int, 
     names = [f"group {number}" for number in range(count)]
     of_groups = _icons(illustrator, seen.layer, seen.groups.directions, names, moment, seen.groups_source)
     grouped = _groups(seen) | _pictures(of_groups, (count,))
-    patterns = between.of_patterns(seen.groups.patterns())
+    patterns = between.pattern_parts(seen.groups.patterns())
     grouped |= _classes(x, seen, illustrator, patterns, (count,))
     layer = seen.layer
     return {
@@ -120,7 +120,7 @@ def _grid(seen: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict
         "top": seen.blocks.top,
         "left": seen.blocks.left,
         "norm": norm,
-        "side": sides(norm).astype(np.float32),
+        "side": icon_sides(norm).astype(np.float32),
         "units": best.reshape(*shape, -1),
         "values": values.reshape(*shape, -1),
     }
@@ -143,7 +143,7 @@ def _pictures(made: Pictured | None, shape: tuple[int, ...]) -> dict[str, Any]:
 
 def _parts(x: Tensor, seen: LayerView, illustrator: Illustrator) -> dict[str, Any]:
     """Return the classes that each part of the grid adds most to."""
-    parts = between.of_positions(torch.from_numpy(seen.activation), seen.parts)
+    parts = between.position_parts(torch.from_numpy(seen.activation), seen.parts)
     classes = _classes(x, seen, illustrator, parts, seen.parts.shape)
     return {"top": seen.parts.top, "left": seen.parts.left} | classes
 
@@ -153,7 +153,7 @@ def _classes(
 ) -> dict[str, Any]:
     """Return the classes that each part of the activation adds most to, and how much."""
     module, logits = illustrator.module([seen.layer.name]), illustrator.look.model.logits
-    moved = between.to_classes(module, x, seen.layer, parts, logits)
+    moved = between.effects_on_classes(module, x, seen.layer, parts, logits)
     best = likeness.strongest(moved, CLASSES)
     values = np.take_along_axis(moved, best, 1)
     return {"classes": best.reshape(*shape, -1), "class_values": values.reshape(*shape, -1)}
@@ -188,7 +188,7 @@ def _ranked(seen: LayerView, units: Float, chosen: Int) -> list[dict[str, Any]]:
 def _groups(seen: LayerView) -> dict[str, Any]:
     """Return the groups' maps, directions and strongest units, and what each adds to the score."""
     found = seen.groups
-    positions = attributed(found, seen.by_activation)
+    positions = group_attribution(found, seen.by_activation)
     best = likeness.strongest(found.directions, RANKED)
     attribution = positions.sum((1, 2))
     return {
@@ -211,10 +211,10 @@ def _places(seen: LayerView) -> list[dict[str, int]]:
     Where there are not so many, those that are strongest.
     """
     moved = seen.blocks.sums(seen.contribution.sum(0))
-    found = likeness.apart(moved, PLACES // 2)
-    found += likeness.apart(-moved, PLACES - len(found), found)
+    found = likeness.separate_peaks(moved, PLACES // 2)
+    found += likeness.separate_peaks(-moved, PLACES - len(found), found)
     norm = np.linalg.norm(seen.blocks.means(seen.activation), axis=0)
-    found += likeness.apart(norm, PLACES - len(found), found)
+    found += likeness.separate_peaks(norm, PLACES - len(found), found)
     return [{"row": row, "col": col} for row, col in found]
 
 

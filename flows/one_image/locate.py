@@ -38,8 +38,8 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
     units, height, width = activation.shape
     cells = run.cell_facts(layer, grid)
 
-    def compute() -> locating.Plan:
-        return locating.plan((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
+    def compute() -> locating.Anchors:
+        return locating.anchors((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
 
     plan = run.cache.get(("plan", layer), compute, lambda plan: plan.nbytes)
     points = locating.locate(plan, activation.reshape(units, -1).T)

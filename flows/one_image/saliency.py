@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from atlas.arrays import Byte, Float, Layer
-from atlas.attribution.grad_cam import moves
-from atlas.attribution.gradients import gap
+from atlas.attribution.grad_cam import has_gradient
+from atlas.attribution.gradients import completeness_gap
 from atlas.attribution.methods import METHODS, Attribution, Settings, attribute
 from atlas.attribution.scores import Score, values
 from flows.drawing import targets
@@ -108,7 +108,7 @@ def _cam_layer(
     spatial = [layer for layer in look.layers().values() if layer.height * layer.width > 1]
     if not spatial:
         raise NotFound(f"model {look.model.spec}: no layer has more than one position; grad-cam can't be drawn")
-    found = next((layer for layer in reversed(spatial) if moves(look.model.module, x, score, layer)), None)
+    found = next((layer for layer in reversed(spatial) if has_gradient(look.model.module, x, score, layer)), None)
     if found is None:
         raise NotFound(f"model {look.model.spec}: no layer with positions moves {target}; grad-cam can't be drawn")
     return found
@@ -123,7 +123,7 @@ def _baseline(look: ModelContext, name: str) -> Tensor | None:
 
 def _completeness(look: ModelContext, x: Tensor, score: Score, found: Attribution, told: Settings) -> dict[str, float]:
     """Return the sum of the shares, and how far it is from what the score rose by."""
-    missing = gap(look.model.module, x, score, found.raw, told.baseline)[0]
+    missing = completeness_gap(look.model.module, x, score, found.raw, told.baseline)[0]
     return {"sum": float(found.raw.sum()), "gap": float(missing)}
 
 

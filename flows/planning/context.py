@@ -100,5 +100,5 @@ def _grids(samples: int, config: RunConfig) -> list[int]:
     Too few samples for a single cell fill none.
     """
     filled = [grid for grid in config.grids if cells.can_fill(samples, grid, config.min_count)]
-    finest = cells.finest(samples, config.min_count)
+    finest = cells.finest_grid(samples, config.min_count)
     return filled or ([finest] if finest else [])

@@ -164,8 +164,8 @@ def _positions(run: Run, layer: str, samples: Samples, rows: Sequence[int]) -> l
 
 
 def _alike(shared: Shared, number: int) -> dict[str, list[dict[str, Any]]]:
-    by_mean = unit_facts.alike(shared.image_means, number, ALIKE)
-    by_image = unit_facts.sharing(shared.strongest, number, ALIKE)
+    by_mean = unit_facts.similar_units(shared.image_means, number, ALIKE)
+    by_image = unit_facts.units_sharing_images(shared.strongest, number, ALIKE)
     return {
         "activation": [{"unit": u, "cosine": c} for u, c in zip(*(found.tolist() for found in by_mean), strict=True)],
         "images": [{"unit": u, "shared": s} for u, s in zip(*(found.tolist() for found in by_image), strict=True)],
@@ -189,7 +189,7 @@ def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
         return None
     (cells, made), run = shared.attributed, shared.run
     used = made.used > 0
-    found = unit_facts.together(cells.mean[used, number], made.mean[used], cells.count[used])
+    found = unit_facts.weighted_correlation(cells.mean[used, number], made.mean[used], cells.count[used])
     order = np.argsort(-found, kind="stable")
     sides = {
         "for": [c for c in order[:CLASSES] if found[c] > 0],

@@ -152,13 +152,13 @@ def _motion(step: Step, side: int) -> Image.Image:
     old, new = step.pair.points
     _dots(large, old, 3, DOT)
     grid = max(1, min(ARROWS, math.isqrt(len(old) // BEHIND)))
-    start, end, _ = motion.arrows(old, new, grid=grid, least=max(1, len(old) // grid**2 // BEHIND))
-    noise = motion.FINEST if step.noise is None else motion.bar(step.noise)
+    start, end, _ = motion.arrows(old, new, grid=grid, min_count=max(1, len(old) // grid**2 // BEHIND))
+    noise = motion.MIN_DISPLACEMENT if step.noise is None else motion.threshold(step.noise)
     far = np.linalg.norm(end - start, axis=1)
     if not step.same_layout:
         write = ImageDraw.Draw(large, "RGBA")
         for number in np.argsort(far).tolist():
-            if far[number] >= motion.FINEST:
+            if far[number] >= motion.MIN_DISPLACEMENT:
                 colour = CHANGED if far[number] > noise else STILL
                 _comet(write, start[number] * large.width, end[number] * large.width, colour, TWICE)
     return large.resize((side, side), Image.Resampling.LANCZOS)

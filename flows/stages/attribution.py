@@ -39,7 +39,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     config, layer = RunConfig(**task.how["config"]), str(task.outputs[0].layer)
     samples = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", task.reads["collect"])))
     places = [_places(store, task.reads["cells"][str(output.grid)]) for output in task.outputs]
-    drawn = [class_cells.draw(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
+    drawn = [class_cells.choose_samples(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
     wanted = np.unique(np.concatenate([sample for _, sample in drawn]))
     _pass(

@@ -73,7 +73,7 @@ def _patches(result: Result) -> Columns:
     order = np.lexsort((found["rank"], found["unit"], found["image_id"]))
     found = {name: column[order] for name, column in found.items()}
     found["box"] = np.stack([found.pop(f"focus_{side}") for side in SIDES], axis=1)
-    shapes = np.array([patch_gradients.fitted(box, SIZE) for box in found["box"]]).reshape(-1, 2)
+    shapes = np.array([patch_gradients.fitted_size(box, SIZE) for box in found["box"]]).reshape(-1, 2)
     return found | {"height": shapes[:, 0].astype(np.int16), "width": shapes[:, 1].astype(np.int16)}
 
 
@@ -81,9 +81,9 @@ def _place(
     picture: NDArray[np.uint8], gradient: NDArray[np.float32], box: NDArray[np.int32], geometry: Geometry
 ) -> None:
     """Draw a patch's gradient into the upper left of its picture, as high and wide as its thumbnail."""
-    shape = patch_gradients.fitted(box, SIZE)
+    shape = patch_gradients.fitted_size(box, SIZE)
     within = boxes.to_input(box[None], [geometry])[0]
-    picture[: shape[0], : shape[1]] = patch_gradients.coloured(patch_gradients.cut(gradient, within, shape))
+    picture[: shape[0], : shape[1]] = patch_gradients.gradient_picture(patch_gradients.cut_box(gradient, within, shape))
 
 
 def plan(context: PlanContext) -> list[Task]:

@@ -12,7 +12,7 @@ from atlas.arrays import Float, Samples
 from atlas.comparing import pairing
 from atlas.comparing.pairing import Places
 from atlas.layout import layout as layouts
-from atlas.layout.methods import FEWEST
+from atlas.layout.methods import MIN_DISTINCT
 from atlas.layout.neighbours import one_thread
 from flows import progress
 from flows.config import RunConfig
@@ -99,8 +99,8 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
         return None
     before = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", frame["collect"])))
     keys = listing.key_hashes(store, frame["listing"], before["image_id"])
-    rows, old = pairing.shared(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
-    if len(rows) < FEWEST:
+    rows, old = pairing.shared_rows(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
+    if len(rows) < MIN_DISTINCT:
         return None
     start = np.full((len(now), 2), np.nan, np.float32)
     start[rows] = arrays.read_array(store.get("layout", frame["layout"]).path / "layout.zarr", "points")[old]

@@ -71,7 +71,7 @@ def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, ND
     joined: dict[str, NDArray[Any]] = {"nonfinite": a["nonfinite"] + b["nonfinite"]}
     for sign in SIGNS:
         both = [Extremes(part[f"{sign}_extreme"], part[f"{sign}_extreme_count"]) for part in (a, b)]
-        best = both[0].joined(both[1], sign)
+        best = both[0].merge(both[1], sign)
         joined |= {f"{sign}_extreme": best.value, f"{sign}_extreme_count": best.images}
     return joined
 

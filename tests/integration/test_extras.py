@@ -162,7 +162,7 @@ def test_influence_is_that_of_the_strongest_patches(finished: RunConfig) -> None
         for patch in patches:
             at = (torch.tensor([patch["y"]]), torch.tensor([patch["x"]]), torch.tensor([unit]))
             direction = forward_mode.own_value(*at)
-            moved = forward_mode.to_layer(
+            moved = forward_mode.layer_tangent(
                 subj.model.module, shown[patch["image_id"]], subj.layers[LAYER], direction, later
             )
             effects.append(moved[0].sum((1, 2)).numpy())

@@ -151,7 +151,7 @@ def test_more_images_are_laid_out_around_the_old_ones(images: Path, tmp_path: Pa
     old, new = open_run(tmp_path, "small@1"), open_run(tmp_path, "small@2")
     assert record(new, LATE)["kept"] == 100
     before, after = old.samples(LATE), new.samples(LATE)
-    rows, others = pairing.shared(*(places(s) for s in (before, after)))
+    rows, others = pairing.shared_rows(*(places(s) for s in (before, after)))
     assert len(rows) == 100
     moved = np.linalg.norm(new.layout(LATE)[others] - old.layout(LATE)[rows], axis=1)
     fresh = tmp_path / "fresh"

@@ -201,13 +201,13 @@ def test_samples_may_come_in_any_chunks() -> None:
     rng = np.random.default_rng(0)
     samples, points = rng.normal(size=(50, 4)).astype(np.float32), rng.random((50, 2)).astype(np.float32)
     further = rng.normal(size=(20, 4)).astype(np.float32)
-    whole = locating.locate(locating.plan([samples], points), further)
-    np.testing.assert_array_equal(locating.locate(locating.plan(np.split(samples, [1, 33]), points), further), whole)
+    whole = locating.locate(locating.anchors([samples], points), further)
+    np.testing.assert_array_equal(locating.locate(locating.anchors(np.split(samples, [1, 33]), points), further), whole)
     swapped = [samples[33:], samples[:33]]  # the mutant: shards out of their order
-    assert (locating.locate(locating.plan(swapped, points), further) != whole).any()
+    assert (locating.locate(locating.anchors(swapped, points), further) != whole).any()
     for wrong in ([samples[:-1]], [samples, samples[:1]]):
         with pytest.raises(ValueError, match="50 points"):
-            locating.plan(wrong, points)
+            locating.anchors(wrong, points)
 
 
 def show(store: Path, *more: str) -> str:

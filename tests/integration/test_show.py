@@ -348,7 +348,7 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
         (
             (f"{LAYER}:1", "--json", "--recipe", "distill", "--size", "16"),
             2,
-            "too small for the moves of style distill",
+            "too small for the transforms of recipe distill",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 from atlas.arrays import Layer
 from atlas.model import activations, axes
 from atlas.model.activations import AmbiguousAxesError, UnknownLayerError, probe, recording, run_to, view
-from atlas.model.axes import Seen
+from atlas.model.axes import LayerOutput
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def example(size: int = 32, channels: int = 3) -> Tensor:
     return torch.randn(channels, size, size, generator=torch.Generator().manual_seed(0))
 
 
-CONV = Seen(name="conv", shape=(3, 96, 14, 14), other=None, units=1)
+CONV = LayerOutput(name="conv", shape=(3, 96, 14, 14), larger=None, units=1)
 TOLD = [
     # convolutions in front, then: shape for 3 images of 224 × 224, for 2 of 288 × 256, kind → axes, units, grid, prefix
     ([], (3, 8, 56, 56), (2, 8, 72, 64), 0, ("bchw", 8, 56, 56, 0)),
@@ -64,9 +64,9 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("before", "shape", "other", "units", "expected"), TOLD)
-def test_axes(before: list[Seen], shape: Any, other: Any, units: int, expected: Any) -> None:
-    seen = [*before, Seen(name="it", shape=shape, other=other, units=units)]
-    found = axes.read(seen, (224, 224), {})["it"]
+def test_axes(before: list[LayerOutput], shape: Any, other: Any, units: int, expected: Any) -> None:
+    seen = [*before, LayerOutput(name="it", shape=shape, larger=other, units=units)]
+    found = axes.infer_layers(seen, (224, 224), {})["it"]
     if expected is None:
         assert isinstance(found, AmbiguousAxesError)
         assert "it" in str(found)
@@ -77,15 +77,15 @@ def test_axes(before: list[Seen], shape: Any, other: Any, units: int, expected: 
 
 
 def test_axes_that_were_said() -> None:
-    seen = [Seen(name="it", shape=(3, 14, 14, 14), other=None)]
-    message = str(axes.read(seen, (224, 224), {})["it"])
+    seen = [LayerOutput(name="it", shape=(3, 14, 14, 14), larger=None)]
+    message = str(axes.infer_layers(seen, (224, 224), {})["it"])
     assert "3 × 14 × 14 × 14" in message
     assert "bchw, bhwc" in message
     assert "--axes it=" in message
-    said = axes.read(seen, (224, 224), {"it": "bhwc"})["it"]
+    said = axes.infer_layers(seen, (224, 224), {"it": "bhwc"})["it"]
     assert isinstance(said, Layer)
     assert said.axes == "bhwc"
-    assert "can't be read as btc" in str(axes.read(seen, (224, 224), {"it": "btc"})["it"])
+    assert "can't be read as btc" in str(axes.infer_layers(seen, (224, 224), {"it": "btc"})["it"])
 
 
 def test_probe_on_residual_swin_and_vit(resnet: nn.Module) -> None:

@@ -12,7 +12,7 @@ from support.nets import W1, Chain, V, noise, pixel, seeded
 from torch import Tensor, nn
 
 from atlas.attribution.grad_cam import grad_cam
-from atlas.attribution.gradients import gap, gradient, gradient_x_input, integrated_gradients, smoothgrad
+from atlas.attribution.gradients import completeness_gap, gradient, gradient_x_input, integrated_gradients, smoothgrad
 from atlas.attribution.methods import METHODS, Settings, attribute
 from atlas.attribution.scores import Score, class_logit, class_probability, unit
 from atlas.model.activations import probe
@@ -137,7 +137,7 @@ def test_the_mean_of_a_unit_and_its_positions() -> None:
 
 
 def complete(net: nn.Module, x: Tensor, score: Score, found: Tensor, baseline: Tensor | None = None) -> bool:
-    return bool((gap(net, x, score, found, baseline).abs() < 1e-4).all())
+    return bool((completeness_gap(net, x, score, found, baseline).abs() < 1e-4).all())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -187,7 +187,7 @@ def test_works_under_no_grad() -> None:
         (lambda: gradient(SMALL, X, class_logit(3)), "no class 3; its classes are 0 to 2"),
         (lambda: unit(TWO, 4), "layer two has no unit 4; its units are 0 to 3"),
         (lambda: unit(TWO, 0, (5, 0)), "no position 5,0; its grid is 5 × 4"),
-        (lambda: attribute(SMALL, X, class_logit(0), "lime"), "'lime' is no method"),
+        (lambda: attribute(SMALL, X, class_logit(0), "lime"), "no attribution method 'lime'"),
         (lambda: gradient(nn.Sequential(nn.Flatten()).train(), X, class_logit(0)), "training mode"),
         (lambda: grad_cam(SMALL, X, unit(probe_one(), 0), TWO), "does not depend on layer two"),
         (lambda: smoothgrad(SMALL, X, class_logit(0), samples=0), "at least 1 sample"),
@@ -216,7 +216,7 @@ def test_mutant_grad_cam_without_a_copy_reads_what_came_after_in_place(monkeypat
         keep(output)
         return output
 
-    monkeypatch.setattr(module, "_swapped", uncopied)
+    monkeypatch.setattr(module, "_capture_first_tensor", uncopied)
     ours = grad_cam(SMALL, X, class_logit(0), TWO)
     assert (ours - by_captum("grad-cam", SMALL, X.clone().requires_grad_(), 0)).abs().max() > 1e-3
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from atlas import cells as module
 from atlas.arrays import Cells
-from atlas.cells import average, can_fill, cell_of, finest
+from atlas.cells import average, can_fill, cell_of, finest_grid
 
 
 def loops(points: np.ndarray, activations: np.ndarray, rows: list[int], grid: int, min_count: int) -> dict:
@@ -123,7 +123,7 @@ def test_a_grid_is_filled_when_its_cells_hold_the_minimum_on_average() -> None:
     assert can_fill(2000, 20, 5)
     assert not can_fill(1999, 20, 5)
     assert not can_fill(4, 1, 5)
-    assert [finest(n, 5) for n in (0, 4, 5, 19, 20, 10_000)] == [0, 0, 1, 1, 2, 44]
+    assert [finest_grid(n, 5) for n in (0, 4, 5, 19, 20, 10_000)] == [0, 0, 1, 1, 2, 44]
 
 
 def swapped_axes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ VECTORS = np.random.default_rng(0).normal(size=(20, CLASSES)).astype(np.float32)
 
 
 def made(pieces: list[Any], per_cell: int | None = None) -> CellClasses:
-    means = ClassMeans(CELLS, *class_cells.draw(OFFSETS, MEMBERS, per_cell))
+    means = ClassMeans(CELLS, *class_cells.choose_samples(OFFSETS, MEMBERS, per_cell))
     for piece in pieces:
         means.add(np.asarray(piece), VECTORS[piece])
     return means.finish()
@@ -62,14 +62,14 @@ def test_a_number_per_cell_is_drawn_from_each() -> None:
     found = made([list(range(20))], per_cell=3)
     assert found.used.tolist() == [3, 1, 3, 3]
     assert not wrong(found)
-    few, more = (set(class_cells.draw(OFFSETS, MEMBERS, n)[1].tolist()) for n in (2, 3))
+    few, more = (set(class_cells.choose_samples(OFFSETS, MEMBERS, n)[1].tolist()) for n in (2, 3))
     assert few < more
 
 
 def test_what_is_not_finite_is_counted_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = VECTORS.copy()
     vectors[[0, 9], 3] = np.nan
-    means = ClassMeans(CELLS, *class_cells.draw(OFFSETS, MEMBERS, None))
+    means = ClassMeans(CELLS, *class_cells.choose_samples(OFFSETS, MEMBERS, None))
     means.add(np.arange(20), vectors)
     found = means.finish()
     assert means.nonfinite == 2
@@ -87,7 +87,7 @@ def test_no_sample_at_all_is_no_error() -> None:
 
 
 def test_mutant_samples_given_to_the_next_cell_are_seen() -> None:
-    cell, sample = class_cells.draw(OFFSETS, MEMBERS, None)
+    cell, sample = class_cells.choose_samples(OFFSETS, MEMBERS, None)
     means = ClassMeans(CELLS, (cell + 1) % CELLS, sample)
     means.add(np.arange(20), VECTORS)
     assert wrong(means.finish())

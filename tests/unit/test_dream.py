@@ -31,7 +31,7 @@ def valued(channels: int = 3) -> dreams.Value:
     generator = torch.Generator().manual_seed(3)
     for parameter in net.requires_grad_(False).parameters():
         parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return dreams.valued(lambda pictures: {"layer": net((pictures - 0.5) / 0.25)}, deepdream("layer"))
+    return dreams.value_of(lambda pictures: {"layer": net((pictures - 0.5) / 0.25)}, deepdream("layer"))
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
@@ -63,7 +63,7 @@ def test_mutant_steps_are_told_from_the_published_one(monkeypatch: pytest.Monkey
     def by_deviation(picture: Tensor, slope: Tensor, rate: float) -> None:
         picture.add_(slope, alpha=rate / 255 / float(slope.std())).clamp_(0, 1)
 
-    monkeypatch.setattr(dreams, "climb", by_deviation)
+    monkeypatch.setattr(dreams, "step_uphill", by_deviation)
     ours = dreams.dream(value, picture, tile=(20, 24), iterations=5, rate=4.0, **ONE)
     assert (ours - dense(value, picture, 5, 4.0)).abs().max() > 1e-3
 
@@ -120,9 +120,9 @@ def test_every_pixel_lies_in_one_tile(size: tuple[int, int], tile: tuple[int, in
 
 
 def test_mirrored_by_hand() -> None:
-    assert dreams.mirrored(-4, 11, 3).tolist() == [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]
-    assert dreams.mirrored(-2, 4, 1).tolist() == [0, 0, 0, 0]
-    assert np.array_equal(dreams.mirrored(-3, 11, 5), np.pad(np.arange(5), 3, mode="symmetric"))
+    assert dreams.mirrored_indices(-4, 11, 3).tolist() == [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]
+    assert dreams.mirrored_indices(-2, 4, 1).tolist() == [0, 0, 0, 0]
+    assert np.array_equal(dreams.mirrored_indices(-3, 11, 5), np.pad(np.arange(5), 3, mode="symmetric"))
 
 
 def test_details_go_up_the_octaves_as_published() -> None:
@@ -134,7 +134,7 @@ def test_details_go_up_the_octaves_as_published() -> None:
     # One tile of the full size sees the small picture mirrored, so it is climbed by itself.
     dreamt = small.clone()
     for _ in range(3):
-        dreams.climb(dreamt, dreams.gradient(value, dreamt, dreams.tiles((20, 30), (28, 42))), 3.0)
+        dreams.step_uphill(dreamt, dreams.gradient(value, dreamt, dreams.tiles((20, 30), (28, 42))), 3.0)
     detail = F.interpolate((dreamt - small)[None], (28, 42), mode="bilinear")[0]
     torch.testing.assert_close(ours, dense(value, picture + detail, 3, 3.0), atol=1e-5, rtol=0)
     without = dense(value, picture, 3, 3.0)
@@ -144,8 +144,8 @@ def test_details_go_up_the_octaves_as_published() -> None:
 def test_octaves_by_hand() -> None:
     assert dreams.octave_sizes((280, 140), 3, 1.4) == [(143, 71), (200, 100), (280, 140)]
     assert dreams.octave_sizes((3, 1), 4, 1.4) == [(1, 1), (2, 1), (2, 1), (3, 1)]
-    assert dreams.enough_octaves((3000, 4000), (224, 224)) == 9  # 3000 / 1.4^8 is 203
-    assert dreams.enough_octaves((200, 300), (224, 224)) == 4
+    assert dreams.default_octaves((3000, 4000), (224, 224)) == 9  # 3000 / 1.4^8 is 203
+    assert dreams.default_octaves((200, 300), (224, 224)) == 4
 
 
 def test_same_seed_same_dream() -> None:
@@ -161,10 +161,10 @@ def test_same_seed_same_dream() -> None:
 
 
 def test_each_step_lies_elsewhere() -> None:
-    plan = dreams.course((64, 64), (16, 16), 2, iterations=8)
+    plan = dreams.plan_octaves((64, 64), (16, 16), 2, iterations=8)
     starts = {(over[0].top, over[0].left) for _, steps in plan for over in steps}
     assert len(starts) > 12
-    still = dreams.course((64, 64), (16, 16), 2, iterations=8, jitter=0.0)
+    still = dreams.plan_octaves((64, 64), (16, 16), 2, iterations=8, jitter=0.0)
     assert {(over[0].top, over[0].left) for _, steps in still for over in steps} == {(0, 0)}
 
 
@@ -179,7 +179,7 @@ def test_any_size_and_grey(size: tuple[int, int]) -> None:
 def test_dreaming_raises_the_value() -> None:
     value, picture = valued(), photo(40, 40)
     dreamt = dreams.dream(value, picture, tile=(16, 16), iterations=5)
-    before, after = (dreams.strength(value, shown, tile=(16, 16)) for shown in (picture, dreamt))
+    before, after = (dreams.mean_value(value, shown, tile=(16, 16)) for shown in (picture, dreamt))
     assert after > 1.5 * before
     flat = dreams.dream(lambda pictures: 0 * pictures.sum((1, 2, 3)), picture, tile=(16, 16), iterations=2)
     torch.testing.assert_close(flat, picture)  # no gradient, no change
@@ -187,7 +187,7 @@ def test_dreaming_raises_the_value() -> None:
 
 def test_strength_is_the_mean_over_tiles() -> None:
     picture = photo(8, 4)
-    assert dreams.strength(lambda p: p.mean((1, 2, 3)), picture, tile=(4, 4), batch=1) == pytest.approx(
+    assert dreams.mean_value(lambda p: p.mean((1, 2, 3)), picture, tile=(4, 4), batch=1) == pytest.approx(
         float(picture.mean()), rel=1e-6
     )
 
@@ -197,14 +197,14 @@ def test_evened_gives_coarse_and_fine_the_same_weight() -> None:
     fine = (-1.0) ** (rows[:, None] + rows[None, :])
     coarse = torch.cos(rows / 64 * 2 * torch.pi)[:, None].expand(64, 64)
     slope = (100 * fine + coarse)[None].expand(3, 64, 64).clone()
-    evened = dreams.evened(slope.clone(), 3)[0]
+    evened = dreams.normalise_levels(slope.clone(), 3)[0]
     shares = [float((evened * part).sum() / (part * part).sum()) for part in (fine, coarse)]
     assert shares[0] == pytest.approx(1.0, rel=0.05)
     # All three levels but the finest hold the cosine alone, and a cosine of root mean square 1 has the amplitude √2.
     assert 1.0 < shares[1] < 3 * 2**0.5
-    untouched = dreams.evened(slope.clone(), 0)
+    untouched = dreams.normalise_levels(slope.clone(), 0)
     assert torch.equal(untouched, slope)  # and so the mutant that evens nothing has 100 : 1
-    assert bool(torch.isfinite(dreams.evened(torch.zeros(3, 5, 1), 3)).all())
+    assert bool(torch.isfinite(dreams.normalise_levels(torch.zeros(3, 5, 1), 3)).all())
 
 
 def published_guide(x: Tensor, y: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def test_guided_gradient_is_the_published_one() -> None:
     generator = torch.Generator().manual_seed(0)
     x, guide = (torch.randn(6, 5, width, generator=generator) for width in (4, 7))
     maps = x[None].clone().requires_grad_()
-    (slope,) = torch.autograd.grad(dreams.guided("layer", guide).value({"layer": maps}).sum(), [maps])
+    (slope,) = torch.autograd.grad(dreams.guided_objective("layer", guide).value({"layer": maps}).sum(), [maps])
     torch.testing.assert_close(slope[0] * 20, published_guide(x, guide))  # a mean over 5 × 4 places
     assert not torch.allclose(slope[0] * 20, published_guide(x, -guide))
 
@@ -229,11 +229,11 @@ def layer(name: str, side: int = 7) -> Layer:
 
 def test_middle_is_the_block_near_six_tenths() -> None:
     names = [f"block{n}{part}" for n in range(10) for part in (".conv", ".norm", ".act", "")]
-    assert dreams.middle([layer(name) for name in names]).name == "block5"
-    assert dreams.middle([layer(name) for name in "abcdefghij"]).name == "f"
-    assert dreams.middle([layer("a"), layer("b", 1), layer("c", 1)]).name == "a"
+    assert dreams.default_layer([layer(name) for name in names]).name == "block5"
+    assert dreams.default_layer([layer(name) for name in "abcdefghij"]).name == "f"
+    assert dreams.default_layer([layer("a"), layer("b", 1), layer("c", 1)]).name == "a"
     with pytest.raises(ValueError, match="more than one position"):
-        dreams.middle([layer("head", 1)])
+        dreams.default_layer([layer("head", 1)])
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ FAULTS: dict[str, tuple[str, Any, Callable[[], None]]] = {
         lambda: test_each_step_lies_elsewhere(),
     ),
 }
-COURSE = dreams.course
+COURSE = dreams.plan_octaves
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -188,7 +188,7 @@ def test_a_norm_that_does_more_is_not_folded() -> None:
 def test_mutant_naming_gives_the_folded_convolution() -> None:
     module = small()
     layers, folded = probe(module, example(8)), folding.fold(module, example(8))
-    without = folding.Folded(module=folded.module, beside={}, pairs=folded.pairs)
+    without = folding.Folded(module=folded.module, unfolded={}, pairs=folded.pairs)
     worst, name = furthest(everything(module, example(8)[None], layers), everything(without, example(8)[None], layers))
     assert worst > 1e-2
     assert name in folded.pairs
@@ -208,6 +208,6 @@ def test_mutant_wrong_epsilon_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_moves_to_another_precision_whole() -> None:
     folded = folding.fold(small(), example(8)).to("cpu", torch.bfloat16)
-    parts = (folded.module, *folded.beside.values())
+    parts = (folded.module, *folded.unfolded.values())
     assert {p.dtype for part in parts for p in part.parameters()} == {torch.bfloat16}
     assert folded.module[0].weight.is_contiguous(memory_format=torch.channels_last)

@@ -236,7 +236,7 @@ def test_a_layer_that_does_not_reach_the_scores_is_refused() -> None:
         made_by(net)
     right = activations.probe(net[0], net[1][0], ["right"])["right"]
     with pytest.raises(NoTangentError, match="left does not reach layer right"):
-        forward_mode.to_layer(net[0], net[1], net[2], forward_mode.own_value(*places(net[2], 3)), right)
+        forward_mode.layer_tangent(net[0], net[1], net[2], forward_mode.own_value(*places(net[2], 3)), right)
 
 
 def test_mutant_no_hook_is_left_behind() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from atlas.inversion import fused
 from atlas.inversion.fused import Fused
-from atlas.inversion.render import frozen, look
+from atlas.inversion.render import frozen, layer_forward
 from atlas.model.activations import probe
 
 
@@ -61,7 +61,7 @@ PICTURES = torch.rand(4, 3, 20, 16, generator=torch.Generator().manual_seed(3))
 def seen_by(module: nn.Module, layer: str = "") -> Fused:
     name = layer or list(dict(module.named_children()))[-1]
     found = probe(module, torch.zeros(3, 20, 16), [name])[name]
-    see = look(module, [found], (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    see = layer_forward(module, [found], (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     assert isinstance(see, Fused)
     return see
 
@@ -89,7 +89,7 @@ def test_what_is_fused() -> None:
     targets = [node.target for node in graph.nodes if node.op == "call_function"]
     # The even border and two rectifiers go; the uneven border stays, and so does the rectifier of what is used twice.
     assert targets.count(torch.ops.aten.constant_pad_nd.default) == 1
-    assert targets.count(fused.rectified) == 2
+    assert targets.count(fused.convolve_rectified) == 2
     assert targets.count(torch.ops.aten.relu.default) == 1
 
 

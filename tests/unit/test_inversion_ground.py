@@ -12,10 +12,10 @@ from torch import nn
 from atlas.arrays import Layer
 from atlas.inversion import initial_colour as ground_module
 from atlas.inversion.icons import icons
-from atlas.inversion.initial_colour import LEVELS, InitialColour, grounds, palette
+from atlas.inversion.initial_colour import LEVELS, InitialColour, initial_colours, palette
 from atlas.inversion.parameterisations import coloured
 from atlas.inversion.recipes import BEST, DISTILL, FAST
-from atlas.inversion.render import look
+from atlas.inversion.render import layer_forward
 
 CPU = torch.device("cpu")
 
@@ -39,9 +39,9 @@ RED, BLACK, EDGE, BROWN = range(4)
 
 def found(targets: np.ndarray = TARGETS, channels: int = 3) -> InitialColour | None:
     net, layer = colour_net()
-    see = look(net, [layer], [0.0] * 3, [1.0] * 3)
+    see = layer_forward(net, [layer], [0.0] * 3, [1.0] * 3)
     whole = {"shape": (16, 16), "channels": channels, "window": 0.3, "batch": 50, "device": CPU}
-    return grounds(see, "0", targets, torch.eye(4), **whole)  # type: ignore[arg-type]
+    return initial_colours(see, "0", targets, torch.eye(4), **whole)  # type: ignore[arg-type]
 
 
 def wrong(got: InitialColour | None) -> set[int]:
@@ -77,7 +77,7 @@ def test_a_ground_depends_on_its_target_alone() -> None:
     assert together is not None
     assert alone is not None
     np.testing.assert_array_equal(together.colour[[BROWN]], alone.colour)
-    np.testing.assert_array_equal(together.at(np.array([BROWN])).calm, alone.calm)
+    np.testing.assert_array_equal(together.select(np.array([BROWN])).calm, alone.calm)
 
 
 def test_the_palette_has_every_colour_once() -> None:

@@ -13,13 +13,13 @@ from torch import nn
 from atlas.arrays import Byte, Icons, Layer
 from atlas.inversion import draws
 from atlas.inversion import icons as icons_module
-from atlas.inversion.fidelity import WEAK_COSINE, Proof, batches, prove, whitened_cosines
+from atlas.inversion.fidelity import WEAK_COSINE, Fidelity, batches, measure_fidelity, whitened_cosines
 from atlas.inversion.icons import as_bytes, icons, usable_size
 from atlas.inversion.objectives import PICTURE, neuron, of_layer
 from atlas.inversion.optimisers import adam
 from atlas.inversion.parameterisations import pixels
 from atlas.inversion.recipes import BEST, DISTILL, FAST, ICON_RECIPES, IconRecipe
-from atlas.inversion.render import frozen, look, render
+from atlas.inversion.render import frozen, layer_forward, render
 
 SHORT = dataclasses.replace(FAST, steps=8)
 FLAT = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
@@ -112,12 +112,12 @@ def test_the_optimum_of_a_linear_unit_is_its_own_weights() -> None:
     net = nn.Sequential(conv).eval()
     with frozen(net):
         got = render(
-            look(net, [layer], [0.0], [1.0]),
+            layer_forward(net, [layer], [0.0], [1.0]),
             neuron("0", 0) - norm,
             pixels(6, 6, 1),
-            draws.start([1, 2]),
+            draws.start_draws([1, 2]),
             steps=100,
-            ascent=adam(0.1),
+            optimiser=adam(0.1),
         )
     np.testing.assert_allclose(got, conv.weight.detach().expand(2, -1, -1, -1), atol=1e-2, rtol=0)
 
@@ -190,7 +190,7 @@ def test_mutant_proofs_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_ranks_tolerate_ties_and_count_strictly_better_cells() -> None:
     targets = np.array([[1, 0], [1, 1e-7], [0, 1], [1, 1]], dtype=np.float32)
     activations = np.array([[1, 0], [1, 0], [1, 0.9], [0.1, 1]], dtype=np.float32)
-    got = prove(activations, targets, np.array([0, 1, 0, 3]), np.eye(2))
+    got = measure_fidelity(activations, targets, np.array([0, 1, 0, 3]), np.eye(2))
     assert got.rank.tolist() == [1, 1, 2, 2]
     np.testing.assert_allclose(got.cosine[2], 1 / np.sqrt(1.81), rtol=1e-6)
 
@@ -201,7 +201,7 @@ def test_a_zero_activation_is_last_and_finite() -> None:
 
 
 def test_weak_is_a_lost_rank_or_a_low_cosine() -> None:
-    found = Proof(np.array([0.9, 0.9, WEAK_COSINE - 0.01, WEAK_COSINE + 0.01], np.float32), np.array([1, 2, 1, 1]))
+    found = Fidelity(np.array([0.9, 0.9, WEAK_COSINE - 0.01, WEAK_COSINE + 0.01], np.float32), np.array([1, 2, 1, 1]))
     assert found.weak().tolist() == [False, True, True, False]
 
 
@@ -215,9 +215,9 @@ def retries(judgements: list[list[tuple[float, int]]], monkeypatch: pytest.Monke
         drawn.append(attempt)
         return np.full((len(cells), 32, 32, 3), attempt, np.uint8)
 
-    def fake_prove(activations: np.ndarray, targets: np.ndarray, own: np.ndarray, whiten: object) -> Proof:
+    def fake_prove(activations: np.ndarray, targets: np.ndarray, own: np.ndarray, whiten: object) -> Fidelity:
         made_up = [judgements[drawn[-1]][cell] for cell in own]
-        return Proof(np.array([c for c, _ in made_up], np.float32), np.array([r for _, r in made_up]))
+        return Fidelity(np.array([c for c, _ in made_up], np.float32), np.array([r for _, r in made_up]))
 
     monkeypatch.setattr(icons_module._Drawer, "draw", fake_draw)
     monkeypatch.setattr(icons_module, "prove", fake_prove)
@@ -239,7 +239,7 @@ def test_weak_icons_are_tried_again_and_the_best_is_kept(monkeypatch: pytest.Mon
 
 
 def test_mutant_keeping_the_last_try_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Proof, "better", lambda self, other: np.ones(len(self.rank), np.bool_))
+    monkeypatch.setattr(Fidelity, "better", lambda self, other: np.ones(len(self.rank), np.bool_))
     with pytest.raises(AssertionError):
         test_weak_icons_are_tried_again_and_the_best_is_kept(monkeypatch)
 
@@ -354,7 +354,7 @@ def test_recipes_are_those_of_the_reference() -> None:
 
 def test_draws_are_alike_for_a_seed_and_differ_by_attempt() -> None:
     def numbers(seeds: Sequence[int], attempt: int = 0) -> np.ndarray:
-        return draws.uniform(draws.start(seeds, attempt), 0, 1, (4,)).numpy()
+        return draws.uniform(draws.start_draws(seeds, attempt), 0, 1, (4,)).numpy()
 
     np.testing.assert_array_equal(numbers([5, 7])[1], numbers([7])[0])
     assert (numbers([5]) != numbers([5], 1)).all()

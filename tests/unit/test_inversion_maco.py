@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from atlas.inversion import maco
-from atlas.inversion.draws import start
-from atlas.inversion.maco import boxes, natural_spectrum, phase, uncorrelated
+from atlas.inversion.draws import start_draws
+from atlas.inversion.maco import decorrelate, natural_spectrum, phase, random_boxes
 from atlas.inversion.parameterisations import colour
 
 RNG = np.random.default_rng(1)
@@ -45,16 +45,16 @@ def test_phase_is_the_published_formula(size: tuple[int, int]) -> None:
 
 
 def test_mutant_standardising_over_the_batch_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maco, "_standard", lambda values: (values - values.mean()) / (values.std() + 1e-5))
+    monkeypatch.setattr(maco, "_standardise", lambda values: (values - values.mean()) / (values.std() + 1e-5))
     assert phase_gap(8, 10) > 1e-2
 
 
 def test_the_spectrum_stays_what_it_is_given() -> None:
     """Before sigmoid and colour, the magnitudes of a picture are those given, up to one factor."""
     magnitude = RNG.random((3, 8, 5)).astype(np.float32) + 0.5
-    numbers = phase(magnitude, 8, 8).initial(start([3, 4]))
+    numbers = phase(magnitude, 8, 8).initial(start_draws([3, 4]))
     shown = phase(magnitude, 8, 8).picture(numbers).double()
-    flat = uncorrelated(torch.log(shown / (1 - shown)))
+    flat = decorrelate(torch.log(shown / (1 - shown)))
     # Of the first and the last column the transform keeps the even part only, and the standardised mean is zero.
     found = torch.fft.rfft2(flat).abs()[..., 1:4] / torch.from_numpy(magnitude).double()[..., 1:4]
     np.testing.assert_allclose(found / found.mean((1, 2, 3), keepdim=True), torch.ones_like(found), rtol=1e-3)
@@ -74,22 +74,22 @@ def test_the_spectrum_is_the_mean_magnitude_of_uncorrelated_colours() -> None:
 
 
 def test_mutant_correlated_colours_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maco, "uncorrelated", lambda pictures: pictures)
+    monkeypatch.setattr(maco, "decorrelate", lambda pictures: pictures)
     assert spectrum_gap() > 1e-2
 
 
 def test_uncorrelating_undoes_colour() -> None:
     pictures = torch.rand(2, 3, 4, 4, dtype=torch.float64)
-    np.testing.assert_allclose(uncorrelated(colour(pictures)), pictures, atol=1e-12)
+    np.testing.assert_allclose(decorrelate(colour(pictures)), pictures, atol=1e-12)
     grey = torch.rand(2, 1, 4, 4)
-    assert torch.equal(uncorrelated(grey), grey)
+    assert torch.equal(decorrelate(grey), grey)
 
 
 def test_boxes_shrink_as_published() -> None:
     """A ramp tells where each pixel came from, and so the box's side and centre."""
     ramp = torch.stack(torch.meshgrid(torch.arange(101.0), torch.arange(101.0), indexing="ij")) - 50
-    steps, draws = 20, start(range(64))
-    move, sides, centres = boxes(steps), [], []
+    steps, draws = 20, start_draws(range(64))
+    move, sides, centres = random_boxes(steps), [], []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maco, "NOISE", 0.0)
         patch.setattr(maco, "GREY", 0.0)
@@ -108,7 +108,7 @@ def test_boxes_shrink_as_published() -> None:
 
 
 def test_boxes_add_the_published_noise() -> None:
-    noise = boxes(1)(torch.full((32, 3, 64, 64), 0.5), start(range(32))) - 0.5
+    noise = random_boxes(1)(torch.full((32, 3, 64, 64), 0.5), start_draws(range(32))) - 0.5
     assert abs(float(noise.std()) - (0.04**2 + 0.04**2 / 12) ** 0.5) < 5e-4
 
 

@@ -21,7 +21,7 @@ from atlas.inversion.objectives import (
     peak,
     published_direction,
 )
-from atlas.inversion.whitening import inverse, nothing, second_moment, whitener
+from atlas.inversion.whitening import empty_moment, inverse, second_moment, whitener
 
 RNG = np.random.default_rng(4)
 MAPS = RNG.standard_normal((3, 5, 4, 6))
@@ -223,8 +223,11 @@ def test_a_unit_that_never_fires_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: nothing(3).add(np.array([[0, np.nan, 1], [1, 1, 1]])), "1 of 2 activation vectors are not finite"),
-        (lambda: nothing(3).mean(), "no activation vectors"),
+        (
+            lambda: empty_moment(3).add(np.array([[0, np.nan, 1], [1, 1, 1]])),
+            "1 of 2 activation vectors are not finite",
+        ),
+        (lambda: empty_moment(3).mean(), "no activation vectors"),
         (lambda: whitener(np.zeros((3, 3)), 0.1), "did the layer ever fire"),
     ],
 )

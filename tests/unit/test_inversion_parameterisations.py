@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from atlas.inversion import parameterisations
-from atlas.inversion.draws import start
+from atlas.inversion.draws import start_draws
 from atlas.inversion.parameterisations import (
     Map,
     colour,
@@ -65,7 +65,7 @@ def test_mutant_other_constants_are_not_lucids(fault: str, monkeypatch: pytest.M
 def whole_gap(tint: torch.Tensor | None = None, contrast: float | None = None) -> float:
     """How far the whole chain, in the numbers' own precision, is from lucid's picture through its sigmoid."""
     made = coloured(12, 9, decay=1.0, tint=tint, contrast=contrast)
-    numbers = 40 * made.initial(start([1, 2]))
+    numbers = 40 * made.initial(start_draws([1, 2]))
     wanted = 1 / (1 + np.exp(-lucid_picture(numbers.double().numpy(), 12, 9, 1.0)))
     return float(np.abs(made.picture(numbers).numpy() - wanted).max())
 
@@ -97,8 +97,8 @@ def test_mutant_a_tint_of_another_picture_is_seen() -> None:
 def test_pixels_are_the_picture_itself() -> None:
     numbers = torch.randn(2, 3, 5, 7)
     assert torch.equal(pixels(5, 7).picture(numbers), numbers)
-    first = pixels(5, 7).initial(start([3, 4]))
-    wanted = [0.01 * draw.standard_normal((3, 5, 7), dtype=np.float32) for draw in start([3, 4])]
+    first = pixels(5, 7).initial(start_draws([3, 4]))
+    wanted = [0.01 * draw.standard_normal((3, 5, 7), dtype=np.float32) for draw in start_draws([3, 4])]
     np.testing.assert_allclose(first, np.stack(wanted), rtol=1e-6)
 
 
@@ -116,10 +116,10 @@ def test_level_gain_is_lucids_at_decay_one_and_keeps_its_mean_at_others() -> Non
 
 
 def test_first_numbers_are_small_normal_ones() -> None:
-    numbers = fourier(lucid_gain(32, 32), 32, 32).initial(start([1, 2]))
+    numbers = fourier(lucid_gain(32, 32), 32, 32).initial(start_draws([1, 2]))
     assert numbers.shape == (2, 3, 32, 17, 2)
     assert abs(float(numbers.std()) - 0.01) < 5e-4
-    assert pixels(5, 7, 1).picture(pixels(5, 7, 1).initial(start([3]))).shape == (1, 1, 5, 7)
+    assert pixels(5, 7, 1).picture(pixels(5, 7, 1).initial(start_draws([3]))).shape == (1, 1, 5, 7)
 
 
 def contrast_fault(apply: Map, deviation: float) -> float:
@@ -159,7 +159,7 @@ def test_grey_pictures_are_not_mixed() -> None:
     grey = torch.rand(2, 1, 4, 4)
     assert torch.equal(colour(grey), grey)
     made = coloured(6, 9, decay=1.5, contrast=1.0, channels=1)
-    shown = made.picture(made.initial(start([5])))
+    shown = made.picture(made.initial(start_draws([5])))
     assert shown.shape == (1, 1, 6, 9)
     assert float(shown.min()) > 0
     assert float(shown.max()) < 1

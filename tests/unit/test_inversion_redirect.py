@@ -9,9 +9,9 @@ from support.nets import RECTIFIERS, W1, W2, Chain, V
 from torch import Tensor
 
 from atlas.inversion import redirected_relu
-from atlas.inversion.objectives import LOGITS, Seen
+from atlas.inversion.objectives import LOGITS, Activations
 from atlas.inversion.redirected_relu import redirecting
-from atlas.inversion.render import See
+from atlas.inversion.render import Forward
 
 PIXELS = 4 * np.random.default_rng(0).standard_normal((60, 2))
 LIMITED = ("relu6", "hardtanh", "of both")
@@ -37,16 +37,16 @@ def by_lucid(pixel: np.ndarray, limit: float) -> np.ndarray:
     return -(w1.T @ lucid_rule(first, w2.T @ grad, limit))
 
 
-def see_of(spelling: str, share: bool = False) -> See:
+def see_of(spelling: str, share: bool = False) -> Forward:
     net = Chain(RECTIFIERS[spelling], share=share)
 
-    def see(pictures: Tensor) -> Seen:
+    def see(pictures: Tensor) -> Activations:
         return {LOGITS: net(pictures * 1.0)[:, :, None, None]}
 
     return see
 
 
-def gradient(see: See, pixels: np.ndarray = PIXELS) -> np.ndarray:
+def gradient(see: Forward, pixels: np.ndarray = PIXELS) -> np.ndarray:
     x = torch.from_numpy(pixels).view(-1, 2, 1, 1).requires_grad_()
     (found,) = torch.autograd.grad(see(x)[LOGITS].sum(), [x])
     return found.view(-1, 2).numpy()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atlas.inversion import regularisers
-from atlas.inversion.objectives import PICTURE, Objective, Seen, channel, of_layer
+from atlas.inversion.objectives import PICTURE, Activations, Objective, channel, of_layer
 from atlas.inversion.regularisers import (
     alignment,
     blur,
@@ -160,7 +160,7 @@ def test_diverse_weighs_the_likeness_by_what_is_reached() -> None:
 
 def test_mutant_letting_the_weight_be_optimised_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def loose(objective: Objective, layer: str, share: float) -> Objective:
-        def of(seen: Seen) -> torch.Tensor:
+        def of(seen: Activations) -> torch.Tensor:
             reached = objective.value(seen)
             return reached - share / 5 * reached.clamp(min=0) * diversity(layer).value(seen)
 

@@ -10,8 +10,17 @@ import torch
 from torch import Tensor
 
 from atlas.inversion import maco, parameterisations, transforms
-from atlas.inversion.draws import start
-from atlas.inversion.objectives import LOGITS, Objective, channel, class_logit, class_probability, each, neuron, peak
+from atlas.inversion.draws import start_draws
+from atlas.inversion.objectives import (
+    LOGITS,
+    Objective,
+    channel,
+    class_logit,
+    class_probability,
+    neuron,
+    peak,
+    per_picture,
+)
 from atlas.inversion.parameterisations import Parameterisation, coloured, fourier, lucid_gain, pixels
 from atlas.inversion.recipes import SIMONYAN, TRANSFORMS
 from atlas.inversion.transforms import Jitter, Pad, Rotate, Scale, Step, Transform, resize, warp
@@ -36,7 +45,7 @@ STEPS: dict[str, Step] = {"pad": Pad(3), "jitter": Jitter(4), "scale": Scale((1.
 MOVES: dict[str, Callable[[], Transform]] = {
     **{name: lambda step=step: warp([step], 0.5) for name, step in STEPS.items()},
     **{name: lambda move=move: move for name, move in TRANSFORMS.items()},
-    "boxes": lambda: maco.boxes(3),
+    "boxes": lambda: maco.random_boxes(3),
     "resize": lambda: resize(30, 50),
 }
 
@@ -45,7 +54,7 @@ SCORES = {
     "class": class_logit([3, 1]),
     "probability": class_probability([3, 1]),
     "a class against another": class_logit([3, 1]) - 0.5 * class_logit(0),
-    "each its own": each([2.0 * neuron("a", 2), channel("a", 1) + class_probability(4)]),
+    "each its own": per_picture([2.0 * neuron("a", 2), channel("a", 1) + class_probability(4)]),
 }
 
 
@@ -71,13 +80,13 @@ def weighed(pictures: Tensor) -> Tensor:
 
 def canvas_gap(name: str) -> float:
     made = CANVASES[name]()
-    first = made.initial(start([1, 2]))
+    first = made.initial(start_draws([1, 2]))
     return gap(lambda numbers: weighed(made.picture(numbers)), first + 0.01)
 
 
 def move_gap(name: str) -> float:
     pictures = torch.rand(2, 3, 40, 36, generator=torch.Generator().manual_seed(3))
-    return gap(lambda shown: weighed(MOVES[name]()(shown, start([5, 6]))), pictures)
+    return gap(lambda shown: weighed(MOVES[name]()(shown, start_draws([5, 6]))), pictures)
 
 
 def score_gap(objective: Objective) -> float:
@@ -116,9 +125,9 @@ def test_mutant_a_spread_that_is_kept_fixed_is_seen(name: str, monkeypatch: pyte
 
 
 def test_mutant_a_phase_standardised_by_what_is_kept_fixed_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = maco._standard
+    real = maco._standardise
     monkeypatch.setattr(
-        maco, "_standard", lambda values: values * (real(values) / values).detach()
+        maco, "_standardise", lambda values: values * (real(values) / values).detach()
     )  # the same value, another slope
     assert canvas_gap("phase") > 1e-3
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from atlas.inversion import transforms
-from atlas.inversion.draws import start
+from atlas.inversion.draws import start_draws
 from atlas.inversion.transforms import (
     ATLAS_STEPS,
     LUCID_STEPS,
@@ -42,8 +42,8 @@ def moved(picture: torch.Tensor, turn: list[list[float]], shift: list[float], pa
 
 def test_no_move_changes_nothing() -> None:
     np.testing.assert_allclose(moved(PICTURE, [[1, 0], [0, 1]], [0, 0]), PICTURE, atol=1e-6, rtol=0)
-    np.testing.assert_allclose(affine(0, 0, 0)(PICTURE, start([1])), PICTURE, atol=1e-6, rtol=0)
-    assert torch.equal(compose(identity, identity)(PICTURE, start([1])), PICTURE)
+    np.testing.assert_allclose(affine(0, 0, 0)(PICTURE, start_draws([1])), PICTURE, atol=1e-6, rtol=0)
+    assert torch.equal(compose(identity, identity)(PICTURE, start_draws([1])), PICTURE)
 
 
 def shift_fault() -> float:
@@ -64,7 +64,7 @@ def test_mutant_corners_aligned_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_quarter_turn_is_rot90() -> None:
-    got = warp([Rotate((90,))], 0.0)(SQUARE, start([0]))
+    got = warp([Rotate((90,))], 0.0)(SQUARE, start_draws([0]))
     np.testing.assert_allclose(got, torch.rot90(SQUARE, 1, (2, 3)), atol=1e-5, rtol=0)
 
 
@@ -75,7 +75,7 @@ def test_reflection_mirrors_the_edge() -> None:
 
 
 def test_zoom_by_two_shows_the_middle_half() -> None:
-    got = warp([Scale((2.0,))], 0.0)(torch.ones(1, 1, 8, 8) * torch.arange(8.0), start([0]))
+    got = warp([Scale((2.0,))], 0.0)(torch.ones(1, 1, 8, 8) * torch.arange(8.0), start_draws([0]))
     np.testing.assert_allclose(got[0, 0, 3].numpy(), 1.75 + 0.5 * np.arange(8), atol=1e-5)
 
 
@@ -101,7 +101,7 @@ def turned_gap() -> float:
     cases = {(30.0, 1.0): [Rotate((30,))], (0.0, 1.3): [Scale((1.3,))], (-17.0, 0.8): [Rotate((-17,)), Scale((0.8,))]}
     found = []
     for (angle, factor), steps in cases.items():
-        got = warp(steps, 0.5)(PICTURE, start([0]))[0].numpy()
+        got = warp(steps, 0.5)(PICTURE, start_draws([0]))[0].numpy()
         wanted = [bilinear(channel, angle, factor, 0.5) for channel in PICTURE[0].double().numpy()]
         found.append(float(np.abs(got - wanted).max()))
     return max(found)
@@ -123,13 +123,13 @@ def test_mutant_turns_and_zooms_are_seen(fault: str, monkeypatch: pytest.MonkeyP
 
 
 def test_pad_widens_by_its_ground() -> None:
-    got = warp([Pad(2)], 0.5)(PICTURE, start([0]))
+    got = warp([Pad(2)], 0.5)(PICTURE, start_draws([0]))
     np.testing.assert_allclose(got, torch.nn.functional.pad(PICTURE, [2] * 4, value=0.5), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("pixels", [3, 4])
 def test_jitter_cuts_a_window_of_whole_pixels_and_reaches_all_of_them(pixels: int) -> None:
-    met, draws = set(), start([7])
+    met, draws = set(), start_draws([7])
     for _ in range(200):
         got = warp([Jitter(pixels)], 0.0)(SQUARE, draws)
         top, left = np.argwhere(np.isclose(SQUARE[0, 0], got[0, 0, 0, 0], atol=1e-5))[0]
@@ -142,8 +142,8 @@ def test_jitter_cuts_a_window_of_whole_pixels_and_reaches_all_of_them(pixels: in
 def test_steps_of_a_list_follow_one_another() -> None:
     """A list in one resampling equals the steps one by one where each moves whole pixels."""
     steps = [Pad(2), Rotate((90,)), Jitter(4), Rotate((180,))]
-    one = warp(steps, 0.25)(SQUARE, start([11]))
-    draws, by_one = start([11]), SQUARE
+    one = warp(steps, 0.25)(SQUARE, start_draws([11]))
+    draws, by_one = start_draws([11]), SQUARE
     for step in steps:
         by_one = warp([step], 0.25)(by_one, draws)
     np.testing.assert_allclose(one, by_one, atol=1e-5, rtol=0)
@@ -198,12 +198,12 @@ def test_mutant_another_number_in_a_preset_is_seen(fault: str, monkeypatch: pyte
 
 @pytest.mark.parametrize(("preset", "side"), [("none", 80), ("affine", 80), ("lucid", 92), ("atlas", 50)])
 def test_presets_give_the_published_canvas(preset: str, side: int) -> None:
-    assert PRESETS[preset](torch.rand(2, 3, 80, 80), start([1, 2])).shape == (2, 3, side, side)
+    assert PRESETS[preset](torch.rand(2, 3, 80, 80), start_draws([1, 2])).shape == (2, 3, side, side)
 
 
 @pytest.mark.parametrize(("preset", "ground"), [("lucid", 0.5), ("atlas", 1.0)])
 def test_presets_surround_pictures_with_the_published_ground(preset: str, ground: float) -> None:
-    draws = start(range(20))
+    draws = start_draws(range(20))
     got = torch.stack([PRESETS[preset](torch.full((20, 1, 32, 32), ground), draws) for _ in range(5)])
     np.testing.assert_allclose(got, torch.full_like(got, ground), atol=1e-6, rtol=0)
 
@@ -211,8 +211,8 @@ def test_presets_surround_pictures_with_the_published_ground(preset: str, ground
 @pytest.mark.parametrize("transform", [*PRESETS.values(), crop(0.5), noise(0.04)])
 def test_draws_are_per_picture(transform: transforms.Transform) -> None:
     same = torch.rand(1, 3, 48, 48).expand(3, -1, -1, -1)
-    together = transform(same, start([5, 6, 5]))
-    alone = transform(same[:1], start([6]))
+    together = transform(same, start_draws([5, 6, 5]))
+    alone = transform(same[:1], start_draws([6]))
     assert torch.equal(together[0], together[2])
     np.testing.assert_allclose(together[1:2], alone, atol=1e-6, rtol=0)
     assert transform is identity or not torch.allclose(together[0], together[1])
@@ -220,7 +220,7 @@ def test_draws_are_per_picture(transform: transforms.Transform) -> None:
 
 def test_mutant_one_draw_for_the_batch_is_seen() -> None:
     def shared(pictures: torch.Tensor, draws: object) -> torch.Tensor:
-        return PRESETS["affine"](pictures, start([5] * len(pictures)))
+        return PRESETS["affine"](pictures, start_draws([5] * len(pictures)))
 
     with pytest.raises(AssertionError):
         test_draws_are_per_picture(shared)
@@ -229,7 +229,7 @@ def test_mutant_one_draw_for_the_batch_is_seen() -> None:
 def test_affine_stays_within_its_ranges() -> None:
     """Undo what was drawn: three points tell the angle, the zoom and the shift."""
     ramp = torch.stack(torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij"))[None] - 32
-    draws, met = start([3]), []
+    draws, met = start_draws([3]), []
     for _ in range(300):
         got = affine(10, 0.1, 8)(ramp, draws)[0, :, 26:39, 26:39]
         across = (got[:, 6, 12] - got[:, 6, 0]) / 12
@@ -246,7 +246,7 @@ def test_affine_stays_within_its_ranges() -> None:
 def crop_sides(move: Transform) -> tuple[float, float, float]:
     """Give the narrowest and the widest cut as shares of the picture, and how far the furthest leaves it, in pixels."""
     ramp = torch.arange(40.0).expand(1, 1, 40, 40)
-    draws, sides, outside = start([2]), [], []
+    draws, sides, outside = start_draws([2]), [], []
     for _ in range(200):
         got = move(ramp, draws)[0, 0, 20]
         sides.append(float(got[21] - got[19]) / 2)
@@ -265,9 +265,9 @@ def test_crop_stays_inside_and_fills_the_canvas() -> None:
 def test_a_cut_is_shown_at_a_share_of_the_size() -> None:
     """A cut of half the side, shown at half of it, is the pixels themselves; beside the middle it strays as told."""
     ramp = torch.stack(torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij"))[None]
-    got = crop(0.5, 0.5, stray=0.0, shown=0.5)(ramp, start([0]))
+    got = crop(0.5, 0.5, stray=0.0, shown=0.5)(ramp, start_draws([0]))
     np.testing.assert_allclose(got, ramp[:, :, 2:6, 3:9], atol=1e-5)
-    wide = crop(0.5, shown=5 / 7)(torch.rand(1, 3, 224, 98), start([1]))
+    wide = crop(0.5, shown=5 / 7)(torch.rand(1, 3, 224, 98), start_draws([1]))
     assert wide.shape == (1, 3, 160, 70)
 
 
@@ -289,7 +289,7 @@ def test_mutant_other_cuts_are_seen(move: Transform, monkeypatch: pytest.MonkeyP
 def halved_gap(move: Transform) -> float:
     """How far halving a picture is from averaging each four pixels of a row, then of a column, by 1, 3, 3, 1."""
     rows = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(2))
-    got = move(rows, start([0]))[0, 0, 1:-1, 1:-1].numpy()
+    got = move(rows, start_draws([0]))[0, 0, 1:-1, 1:-1].numpy()
     weights = np.array([1, 3, 3, 1]) / 8
     wide = rows[0, 0].double().numpy()
     across = np.stack([wide[:, 2 * x - 1 : 2 * x + 3] @ weights for x in range(1, 5)], 1)
@@ -298,8 +298,8 @@ def halved_gap(move: Transform) -> float:
 
 
 def test_resize_only_where_needed_and_without_aliasing() -> None:
-    assert resize(7, 9)(PICTURE, start([0])) is PICTURE
-    assert resize(14, 18)(PICTURE, start([0])).shape == (1, 3, 14, 18)
+    assert resize(7, 9)(PICTURE, start_draws([0])) is PICTURE
+    assert resize(14, 18)(PICTURE, start_draws([0])).shape == (1, 3, 14, 18)
     assert halved_gap(resize(4, 6)) < 1e-6
 
 
@@ -310,12 +310,12 @@ def test_mutant_aliasing_is_seen() -> None:
 def noise_gap(move: Callable[[float], Transform]) -> float:
     """How far noise is from the draws of each picture's own generator, times the deviation."""
     shape = (3, 5, 4)
-    wanted = [0.25 + 0.04 * draw.standard_normal(shape, dtype=np.float32) for draw in start([1, 2])]
-    return float(np.abs(move(0.04)(torch.full((2, *shape), 0.25), start([1, 2])).numpy() - wanted).max())
+    wanted = [0.25 + 0.04 * draw.standard_normal(shape, dtype=np.float32) for draw in start_draws([1, 2])]
+    return float(np.abs(move(0.04)(torch.full((2, *shape), 0.25), start_draws([1, 2])).numpy() - wanted).max())
 
 
 def test_noise_by_hand() -> None:
-    got = noise(0.04)(torch.zeros(2, 3, 64, 64), start([1, 2]))
+    got = noise(0.04)(torch.zeros(2, 3, 64, 64), start_draws([1, 2]))
     assert abs(float(got.std()) - 0.04) < 1e-3
     assert noise_gap(noise) < 1e-6
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.layout import layout as module
-from atlas.layout.layout import layout, mix
+from atlas.layout.layout import hash_keys, layout
 
 RNG = np.random.default_rng
 
@@ -62,7 +62,7 @@ def test_groups_lie_apart_also_where_most_are_placed_among_anchors(method: str) 
     vectors, group = groups(400)
     made = layout(vectors, method=method, anchors=100, neighbours=10)
     assert len(made.anchors) == 100
-    assert made.anchors.tolist() == sorted(np.argsort(mix(np.arange(400), 0))[:100])
+    assert made.anchors.tolist() == sorted(np.argsort(hash_keys(np.arange(400), 0))[:100])
     apart = np.linalg.norm(made.points[:, None] - made.points[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (group[apart.argmin(axis=1)] == group).all()
@@ -93,7 +93,7 @@ def test_places_do_not_depend_on_the_order_of_the_samples(seed: int) -> None:
 
 
 def test_mutant_anchors_chosen_by_row_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "mix", lambda keys, seed: np.arange(len(keys)))
+    monkeypatch.setattr(module, "hash_keys", lambda keys, seed: np.arange(len(keys)))
     assert not permuted(1)
 
 
@@ -109,8 +109,8 @@ def test_another_seed_may_draw_the_same_anchors() -> None:
 
 
 def test_new_samples_replace_few_anchors() -> None:
-    old = set(np.argsort(mix(np.arange(1000), 3))[:100].tolist())
-    new = set(np.argsort(mix(np.arange(1100), 3))[:100].tolist())
+    old = set(np.argsort(hash_keys(np.arange(1000), 3))[:100].tolist())
+    new = set(np.argsort(hash_keys(np.arange(1100), 3))[:100].tolist())
     assert len(old & new) >= 80
 
 
@@ -127,8 +127,8 @@ def test_trustworthiness_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> No
     vectors, _ = groups(90)
     made = layout(vectors, method="pca")
     assert made.trustworthiness == pytest.approx(trustworthiness(vectors, made.points, n_neighbors=15, metric="cosine"))
-    monkeypatch.setattr(module, "JUDGED", 50)
-    part = np.argsort(mix(np.arange(90), 1))[:50]
+    monkeypatch.setattr(module, "TRUSTWORTHINESS_SAMPLES", 50)
+    part = np.argsort(hash_keys(np.arange(90), 1))[:50]
     right = trustworthiness(vectors[part], made.points[part], n_neighbors=15, metric="cosine")
     assert layout(vectors, method="pca").trustworthiness == pytest.approx(right)
     assert layout(vectors[:5]).trustworthiness is None

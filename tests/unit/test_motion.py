@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atlas.comparing import motion
-from atlas.comparing.motion import arrows, bar, beyond, bring_over, cell_changes, displacement, shifts
+from atlas.comparing.motion import align, arrows, cell_changes, displacement, share_beyond, shifts, threshold
 
 RNG = np.random.default_rng
 
@@ -28,7 +28,7 @@ def left_over(angle: float, scale: float = 0.8, mirrored: bool = False) -> float
     """Turn a layout, bring it over, and return how far the furthest sample is then from where it was."""
     points = square(400)
     moved = turned(points, angle, scale, mirrored)
-    return float(displacement(points, bring_over(moved, points, moved)).max())
+    return float(displacement(points, align(moved, points, moved)).max())
 
 
 @pytest.mark.parametrize(("angle", "scale", "mirrored"), [(0.7, 0.8, False), (2.5, 1.1, True), (-1.5, 0.5, True)])
@@ -47,17 +47,17 @@ def test_mutant_without_the_turn_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_samples_that_only_one_layout_has_are_brought_along() -> None:
     points = square(400)
     moved = turned(points, 0.7, 0.8, False)
-    others = displacement(points, bring_over(moved[:250], points[:250], moved))[250:]
+    others = displacement(points, align(moved[:250], points[:250], moved))[250:]
     assert np.quantile(others, 0.95) < 1e-6  # the rest lie beyond all that are shared, and come to lie on their edge
-    assert bring_over(moved[:0], points[:0], moved) is moved
+    assert align(moved[:0], points[:0], moved) is moved
 
 
 def test_one_in_twenty_of_the_noise_is_beyond_it() -> None:
     noise = RNG(1).rayleigh(0.01, 4000)
-    assert beyond(noise, noise) == pytest.approx(0.05, abs=0.002)
-    assert beyond(noise + 1, noise) == 1
-    assert bar(np.zeros(10)) == bar(np.zeros(0)) == motion.FINEST
-    assert beyond(np.zeros(0), noise) == 0
+    assert share_beyond(noise, noise) == pytest.approx(0.05, abs=0.002)
+    assert share_beyond(noise + 1, noise) == 1
+    assert threshold(np.zeros(10)) == threshold(np.zeros(0)) == motion.MIN_DISPLACEMENT
+    assert share_beyond(np.zeros(0), noise) == 0
 
 
 def test_displacement_and_shifts_by_hand() -> None:
@@ -150,10 +150,10 @@ def changes(cosine: list[float], mix: list[float]) -> motion.CellChanges:
 
 def test_cells_change_beyond_the_noise_only() -> None:
     made = changes([0.995, 0.95, 0.85, 0.995, np.nan], [0.0, 0.0, np.nan, 0.6, np.nan])
-    assert motion.changed(made, None).tolist() == [False, False, True, True, False]
+    assert motion.changed_cells(made, None).tolist() == [False, False, True, True, False]
     calm, wild = changes([1.0] * 50, [0.0] * 50), changes([0.5] * 50, [0.7] * 50)
-    assert motion.changed(made, calm).tolist() == [False, True, True, True, False]
-    assert not motion.changed(made, wild).any()
+    assert motion.changed_cells(made, calm).tolist() == [False, True, True, True, False]
+    assert not motion.changed_cells(made, wild).any()
 
 
 def test_arrows_are_the_mean_motion_of_old_cells() -> None:
@@ -163,4 +163,4 @@ def test_arrows_are_the_mean_motion_of_old_cells() -> None:
     np.testing.assert_allclose(start, [[0.15, 0.15], [0.9, 0.9]], atol=1e-6)
     np.testing.assert_allclose(end, [[0.35, 0.15], [0.9, 0.95]], atol=1e-6)
     assert count.tolist() == [2, 1]
-    assert len(arrows(a, b, grid=2, least=2)[0]) == 1
+    assert len(arrows(a, b, grid=2, min_count=2)[0]) == 1

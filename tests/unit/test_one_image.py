@@ -66,9 +66,9 @@ def test_sums_and_means_of_blocks_are_those_of_their_masks() -> None:
 
 
 def test_area_is_as_the_norm() -> None:
-    sides = blocks.sides(np.array([[4.0, 1.0], [0.0, 2.0]]))
+    sides = blocks.icon_sides(np.array([[4.0, 1.0], [0.0, 2.0]]))
     assert np.allclose(sides**2, [[1, 0.25], [0, 0.5]])
-    assert (blocks.sides(np.zeros((2, 2))) == 0).all()
+    assert (blocks.icon_sides(np.zeros((2, 2))) == 0).all()
 
 
 def test_no_block_and_no_group_are_refused() -> None:
@@ -131,8 +131,8 @@ def test_forward_mode_is_the_gradient_of_each_class(name: str) -> None:
     module = WHERE[name]()
     (layer,) = layers(module, name, axes={"last": "bhwc"} if name == "last" else None)
     cut = blocks.blocks(layer.height, layer.width, 2)
-    parts = between.of_positions(seen(module, layer), cut, batch=3)
-    made = between.to_classes(module, IMAGE, layer, parts, find_logits)
+    parts = between.position_parts(seen(module, layer), cut, batch=3)
+    made = between.effects_on_classes(module, IMAGE, layer, parts, find_logits)
     for number in range(made.shape[1]):
         score = class_logit(number, find_logits)
         activation, by_activation, _ = contribution.sensitivity(module, IMAGE, layer, score)
@@ -165,8 +165,8 @@ def test_position_to_position_is_the_whole_jacobian_read_by_hand() -> None:
     module, first, second = two_layers()
     h, later, whole = seen(module, first), seen(module, second), jacobian(module)
     before, after = blocks.blocks(SIDE, SIDE, 3), blocks.blocks(SIDE, SIDE, 4)
-    made = between.along(
-        module, IMAGE, first, second, between.of_positions(h, before, batch=4), between.lengths(later, after)
+    made = between.effects_on_layer(
+        module, IMAGE, first, second, between.position_parts(h, before, batch=4), between.read_lengths(later, after)
     )
     towards = later / later.norm(dim=0)
     all_pairs = torch.einsum("vyx,vyxuab,uab->abyx", towards, whole, h).numpy()
@@ -184,9 +184,9 @@ def test_mutant_a_reading_that_is_not_along_the_length_is_seen(monkeypatch: pyte
 
 
 def test_mutant_a_part_that_is_not_only_its_own_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = between.of_positions
+    whole = between.position_parts
     monkeypatch.setattr(
-        between, "of_positions", lambda h, cut, batch: (part + 0.01 * h for part in whole(h, cut, batch))
+        between, "position_parts", lambda h, cut, batch: (part + 0.01 * h for part in whole(h, cut, batch))
     )
     with pytest.raises(AssertionError):
         test_position_to_position_is_the_whole_jacobian_read_by_hand()
@@ -195,8 +195,8 @@ def test_mutant_a_part_that_is_not_only_its_own_is_seen(monkeypatch: pytest.Monk
 def test_unit_to_unit_is_the_weight_times_what_is_there() -> None:
     module, first, second = two_layers()
     h = seen(module, first)
-    parts = between.of_units(h, list(range(planted.UNITS)), batch=4)
-    made = between.along(module, IMAGE, first, second, parts, between.sums)
+    parts = between.unit_parts(h, list(range(planted.UNITS)), batch=4)
+    made = between.effects_on_layer(module, IMAGE, first, second, parts, between.read_sums)
     for unit, sides in planted.CONNECTIONS.items():
         for later, weight in [pair for side in sides for pair in side.items()]:
             assert made[unit, later] == pytest.approx(weight * float(h[unit].relu().sum()), rel=1e-5)
@@ -209,8 +209,8 @@ def test_group_to_group_is_what_a_small_step_does() -> None:
     module, first, second = two_layers()
     h, later = seen(module, first), seen(module, second)
     before, after = groups.groups(h.numpy(), 3), groups.groups(later.numpy(), 2)
-    parts = between.of_patterns(before.patterns())
-    made = between.along(module, IMAGE, first, second, parts, between.projections(after.patterns()))
+    parts = between.pattern_parts(before.patterns())
+    made = between.effects_on_layer(module, IMAGE, first, second, parts, between.read_projections(after.patterns()))
     for k, part in enumerate(before.patterns()):
         step = 1e-6
         moved = (module.second((h + step * torch.from_numpy(part))[None].relu())[0] - later) / step
@@ -223,8 +223,13 @@ def test_all_positions_together_are_the_length_without_the_bias() -> None:
     module, first, second = two_layers()
     h, later = seen(module, first), seen(module, second)
     one = blocks.blocks(SIDE, SIDE, 1)
-    made = between.along(
-        module, IMAGE, first, second, between.of_positions(h, one), between.lengths(later, blocks.blocks(SIDE, SIDE, 1))
+    made = between.effects_on_layer(
+        module,
+        IMAGE,
+        first,
+        second,
+        between.position_parts(h, one),
+        between.read_lengths(later, blocks.blocks(SIDE, SIDE, 1)),
     )
     bias = (later / later.norm(dim=0) * module.second.bias[:, None, None]).sum()
     assert made[0, 0] == pytest.approx(float(later.norm(dim=0).sum() - bias), rel=1e-5)
@@ -232,9 +237,9 @@ def test_all_positions_together_are_the_length_without_the_bias() -> None:
 
 def test_a_layer_that_does_not_come_before_is_said() -> None:
     module, first, second = two_layers()
-    parts = between.of_units(seen(module, second), [0])
+    parts = between.unit_parts(seen(module, second), [0])
     with pytest.raises(NoTangentError, match="layer second does not reach layer first"):
-        between.along(module, IMAGE, second, first, parts, between.sums)
+        between.effects_on_layer(module, IMAGE, second, first, parts, between.read_sums)
 
 
 # Groups
@@ -303,7 +308,7 @@ def test_groups_and_the_rest_add_up_to_the_whole_attribution() -> None:
     h, gradient = activation[0].numpy().astype(np.float32), by_activation[0].numpy().astype(np.float32)
     found = groups.groups(h, 3)
     rest = ((h - found.patterns().sum(0)) * gradient).sum()
-    assert groups.attributed(found, gradient).sum() + rest == pytest.approx((h * gradient).sum(), abs=1e-4)
+    assert groups.group_attribution(found, gradient).sum() + rest == pytest.approx((h * gradient).sum(), abs=1e-4)
 
 
 # Likeness
@@ -335,7 +340,7 @@ def test_mutant_a_plain_cosine_names_others() -> None:
 def test_strongest_and_apart() -> None:
     assert likeness.strongest(np.array([[1.0, 3.0, 3.0, 2.0]]), 3).tolist() == [[1, 2, 3]]
     strength = np.array([[9.0, 8.0, 1.0], [7.0, 2.0, 5.0], [3.0, 0.0, 6.0]])
-    assert likeness.apart(strength, 3) == [(0, 0), (2, 2), (2, 0)]
-    assert likeness.apart(strength, 9) == [(0, 0), (2, 2), (2, 0), (0, 2)]
-    assert likeness.apart(strength, 9, beside=[(0, 1)]) == [(2, 2), (2, 0)]
-    assert likeness.apart(-strength, 9) == []
+    assert likeness.separate_peaks(strength, 3) == [(0, 0), (2, 2), (2, 0)]
+    assert likeness.separate_peaks(strength, 9) == [(0, 0), (2, 2), (2, 0), (0, 2)]
+    assert likeness.separate_peaks(strength, 9, avoid=[(0, 1)]) == [(2, 2), (2, 0)]
+    assert likeness.separate_peaks(-strength, 9) == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.comparing import pairing
-from atlas.comparing.pairing import Places, shared
+from atlas.comparing.pairing import Places, shared_rows
 
 Row = tuple[int, int, int]
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)), max_size=30)
@@ -37,7 +37,7 @@ def brute(a: list[Row], b: list[Row]) -> list[tuple[int, int]]:
 
 
 def as_pairs(a: list[Row], b: list[Row]) -> list[tuple[int, int]]:
-    rows, others = shared(places(a), places(b))
+    rows, others = shared_rows(places(a), places(b))
     return list(zip(rows.tolist(), others.tolist(), strict=True))
 
 
@@ -55,5 +55,5 @@ def test_all_are_paired_with_themselves() -> None:
 
 def test_mutant_repeated_positions_unnumbered_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(0, 0, 0), (0, 0, 0), (1, 0, 0)]
-    monkeypatch.setattr(pairing, "_again", lambda places: np.zeros(len(places), np.int64))
+    monkeypatch.setattr(pairing, "_occurrences", lambda places: np.zeros(len(places), np.int64))
     assert as_pairs(rows, rows) != brute(rows, rows)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from atlas.layout import out_of_sample
-from atlas.layout.alignment import follow, orient, register, to_square
+from atlas.layout.alignment import match_quantiles, orient, register, to_square
 from atlas.layout.neighbours import Index, Neighbours
-from atlas.layout.out_of_sample import Plan, vote, weights
+from atlas.layout.out_of_sample import Anchors, vote, weights
 
 
 def found(*distances: float) -> Neighbours:
@@ -34,7 +34,7 @@ def test_vote_by_hand() -> None:
 
 def test_further_vectors_lie_where_a_hand_calculation_says() -> None:
     # Anchors on a line at 0, 1, 4 drawn at (0, 0), (0, 10), (30, 0).
-    plan = Plan(index=Index(np.array([[0], [1], [4]], np.float32)), places=np.array([[0, 0], [0, 10], [30.0, 0]]))
+    plan = Anchors(index=Index(np.array([[0], [1], [4]], np.float32)), places=np.array([[0, 0], [0, 10], [30.0, 0]]))
     width = (30 * 0.98 + 10 * 0.98) / 2  # percentiles 1 and 99 of 0, 0, 30 and 0, 0, 10: 0 and 0.98 of the last step
     assert plan.reach == pytest.approx(0.05 * width, rel=1e-6)
     queries = np.array([[1], [0.5], [3]], np.float32)
@@ -107,5 +107,5 @@ def test_follow_gives_the_shared_points_the_spread_they_had() -> None:
     rng = np.random.default_rng(3)
     drawn = rng.normal(size=(500, 2))
     onto = 1 / (1 + np.exp(-3 * drawn))  # an even frame, as `to_square` makes them
-    assert follow(drawn, onto, drawn) == pytest.approx(onto, abs=0.02)
-    assert follow(drawn, onto, drawn[:9] + 100) == pytest.approx(np.tile(onto.max(axis=0), (9, 1)))
+    assert match_quantiles(drawn, onto, drawn) == pytest.approx(onto, abs=0.02)
+    assert match_quantiles(drawn, onto, drawn[:9] + 100) == pytest.approx(np.tile(onto.max(axis=0), (9, 1)))

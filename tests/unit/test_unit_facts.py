@@ -114,21 +114,21 @@ def test_units_alike_equal_a_loop_over_all() -> None:
     means = RNG.normal(size=(30, 50)).astype(np.float32)
     means[7] = 3 * means[3] + 0.1 * means[8]
     for unit in range(30):
-        assert not wrong_alike(means, unit, unit_facts.alike(means, unit, 4))
-    assert unit_facts.alike(means, 3, 1)[0].tolist() == [7]
+        assert not wrong_alike(means, unit, unit_facts.similar_units(means, unit, 4))
+    assert unit_facts.similar_units(means, 3, 1)[0].tolist() == [7]
 
 
 def test_mutant_distance_in_place_of_the_angle_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     means = RNG.normal(size=(30, 50)).astype(np.float32) * np.linspace(0.2, 5, 30, dtype=np.float32)[:, None]
     monkeypatch.setattr(unit_facts.np.linalg, "norm", lambda rows, axis: np.ones(len(rows)))
-    assert any(wrong_alike(means, unit, unit_facts.alike(means, unit, 4)) for unit in range(30))
+    assert any(wrong_alike(means, unit, unit_facts.similar_units(means, unit, 4)) for unit in range(30))
 
 
 def test_a_dead_unit_is_like_no_other() -> None:
     means = RNG.normal(size=(5, 8)).astype(np.float32)
     means[2] = 0
-    assert len(unit_facts.alike(means, 2, 3)[0]) == 0
-    assert 2 not in unit_facts.alike(means, 0, 4)[0].tolist()
+    assert len(unit_facts.similar_units(means, 2, 3)[0]) == 0
+    assert 2 not in unit_facts.similar_units(means, 0, 4)[0].tolist()
 
 
 def wrong_sharing(image_id: np.ndarray, unit: int, found: tuple[Any, Any]) -> bool:
@@ -143,26 +143,28 @@ def test_shared_images_equal_sets() -> None:
     image_id[4, 6:] = -1
     image_id[5] = np.arange(100, 112)
     for unit in range(20):
-        assert not wrong_sharing(image_id, unit, unit_facts.sharing(image_id, unit, 4))
-    assert len(unit_facts.sharing(image_id, 5, 4)[0]) == 0
-    assert len(unit_facts.sharing(np.full((3, 4), -1), 1, 4)[0]) == 0
+        assert not wrong_sharing(image_id, unit, unit_facts.units_sharing_images(image_id, unit, 4))
+    assert len(unit_facts.units_sharing_images(image_id, 5, 4)[0]) == 0
+    assert len(unit_facts.units_sharing_images(np.full((3, 4), -1), 1, 4)[0]) == 0
 
 
 def test_mutant_empty_places_are_no_image_in_common() -> None:
     image_id = np.full((3, 6), -1)
     image_id[0, :2], image_id[1, :2], image_id[2] = (1, 2), (3, 4), (1, 5, 6, 7, 8, 9)
-    right = unit_facts.sharing(image_id, 0, 4)
+    right = unit_facts.units_sharing_images(image_id, 0, 4)
     assert not wrong_sharing(image_id, 0, right)
-    counted = unit_facts.sharing(image_id + 1, 0, 4)  # −1 would pass for an image
+    counted = unit_facts.units_sharing_images(image_id + 1, 0, 4)  # −1 would pass for an image
     assert wrong_sharing(image_id, 0, counted)
 
 
 def test_correlation_is_that_of_repeated_rows() -> None:
     values, others, weight = RNG.normal(size=9), RNG.normal(size=(9, 3)), RNG.integers(1, 6, 9)
     others[:, 2] = 4.0
-    found = unit_facts.together(values.astype(np.float32), others.astype(np.float32), weight)
+    found = unit_facts.weighted_correlation(values.astype(np.float32), others.astype(np.float32), weight)
     rows = np.repeat(np.arange(9), weight)
     expected = [np.corrcoef(values[rows], others[rows, column])[0, 1] for column in (0, 1)]
     np.testing.assert_allclose(found, [*expected, 0.0], atol=1e-5)
-    unweighted = unit_facts.together(values.astype(np.float32), others.astype(np.float32), np.ones(9, np.int64))
+    unweighted = unit_facts.weighted_correlation(
+        values.astype(np.float32), others.astype(np.float32), np.ones(9, np.int64)
+    )
     assert np.abs(unweighted[:2] - expected).max() > 0.01

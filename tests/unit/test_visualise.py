@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from atlas.arrays import Layer
 from atlas.inversion import recipes
 from atlas.inversion import visualise as drawing
-from atlas.inversion.draws import start
+from atlas.inversion.draws import start_draws
 from atlas.inversion.objectives import (
     PICTURE,
     Objective,
     channel,
     class_logit,
     class_probability,
-    each,
     neuron,
     of_layer,
     peak,
+    per_picture,
 )
 from atlas.inversion.recipes import CLASS, CROPS, CUTS, LUCID, MACO, PICTURE_RECIPES, SIMONYAN, PictureRecipe
-from atlas.inversion.visualise import Aims, Visualised, of_views, singly, visualise
+from atlas.inversion.visualise import BatchObjective, Visualised, objective_per_picture, of_views, visualise
 from atlas.model.activations import probe
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.25, 0.25)
@@ -66,14 +66,14 @@ def layer(name: str, net: nn.Module = NET) -> Layer:
 
 
 def draw(
-    aims: Aims, seeds: Sequence[int], recipe: PictureRecipe = QUICK, net: nn.Module = NET, **more: object
+    aims: BatchObjective, seeds: Sequence[int], recipe: PictureRecipe = QUICK, net: nn.Module = NET, **more: object
 ) -> Visualised:
     settings = {"mean": MEAN, "std": STD, "size": (16, 24), "own_size": (16, 16), "batch": 4} | more
     found = settings.pop("layers", [layer("relu", net)] if settings.get("logits") is None else [])
     return visualise(net, aims, found, recipe=recipe, seeds=seeds, **settings)  # type: ignore[arg-type]
 
 
-def of_units(units: Sequence[int]) -> Aims:
+def of_units(units: Sequence[int]) -> BatchObjective:
     return lambda rows: channel("relu", np.array(units)[rows])
 
 
@@ -208,7 +208,7 @@ def test_mutant_classes_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_sums_and_weights_and_positions() -> None:
     light, warm = channel("relu", 0), channel("relu", 2)
-    made = draw(singly([light + warm, 0.1 * light - 2.0 * warm, neuron("relu", 1, y=0, x=0)]), [1, 2, 3])
+    made = draw(objective_per_picture([light + warm, 0.1 * light - 2.0 * warm, neuron("relu", 1, y=0, x=0)]), [1, 2, 3])
     shown = made.pictures.astype(float)
     warmth = (shown[..., 0] - shown[..., 2]).mean((1, 2))
     assert warmth[0] > 5 + warmth[1]
@@ -220,8 +220,8 @@ def test_each_is_one_by_one() -> None:
     maps = torch.randn(3, 4, 5, 6)
     parts = [channel("a", 1), 2.0 * neuron("a", 2), channel("a", 3) - peak("a", 0)]
     wanted = [float(part.value({"a": maps[i : i + 1]})) for i, part in enumerate(parts)]
-    np.testing.assert_allclose(each(parts).value({"a": maps}), wanted, rtol=1e-6)
-    assert each(parts).layers == {"a"}
+    np.testing.assert_allclose(per_picture(parts).value({"a": maps}), wanted, rtol=1e-6)
+    assert per_picture(parts).layers == {"a"}
 
 
 def test_a_net_that_takes_one_size_is_shown_stretched_pictures() -> None:
@@ -256,7 +256,7 @@ def test_the_styles_of_classes_number_by_number() -> None:
     for recipe, steps, transform, side in ((CROPS, 192, "cropped", 224), (CUTS, 384, "cut small", 160)):
         assert (recipe.steps, recipe.transform) == (steps, transform)
         assert {name: getattr(recipe, name) for name in wanted} == wanted
-        assert recipe.moves()(torch.rand(1, 3, 224, 224), start([1])).shape == (1, 3, side, side)
+        assert recipe.build_transform()(torch.rand(1, 3, 224, 224), start_draws([1])).shape == (1, 3, side, side)
     assert dataclasses.replace(LUCID, name="class", steps=192) == CLASS
 
 
@@ -294,7 +294,7 @@ def test_mutant_another_number_in_a_style_is_seen(name: str, field: str, monkeyp
 
 def test_mutant_a_shrink_of_the_picture_as_it_is_seen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """|I|² is of the picture as the net is given it, not of its colours."""
-    monkeypatch.setattr(recipes, "_faint", lambda mean, std: -l2_squared())
+    monkeypatch.setattr(recipes, "_negative_energy", lambda mean, std: -l2_squared())
     with pytest.raises(AssertionError):
         test_simonyan_starts_from_the_mean_and_shrinks_towards_it()
 
@@ -348,9 +348,11 @@ def test_grey_nets() -> None:
 def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="no pictures to draw"):
         draw(of_units([0]), [])
-    with pytest.raises(ValueError, match="pictures of 16 × 24 pixels are too small for the moves of style distill"):
+    with pytest.raises(
+        ValueError, match="pictures of 16 × 24 pixels are too small for the transforms of recipe distill"
+    ):
         draw(of_units([0]), [1], PICTURE_RECIPES["distill"])
     with pytest.raises(ValueError, match="training mode"):
         draw(of_units([0]), [1], net=Rectified().train())
-    with pytest.raises(ValueError, match="style maco needs the spectrum of natural pictures"):
+    with pytest.raises(ValueError, match="recipe maco needs the spectrum of natural pictures"):
         draw(of_units([0]), [1], MACO)

@@ -119,9 +119,9 @@ def _arrows(step: Step, grid: int) -> dict[str, Any]:
     from atlas.comparing import motion
 
     old, new = step.pair.points
-    start, end, samples = motion.arrows(old, new, grid=grid, least=min(BEHIND, max(1, len(old) // grid**2)))
+    start, end, samples = motion.arrows(old, new, grid=grid, min_count=min(BEHIND, max(1, len(old) // grid**2)))
     far = np.linalg.norm(end - start, axis=1)
-    bar = motion.FINEST if step.noise is None else motion.bar(step.noise)
+    bar = motion.MIN_DISPLACEMENT if step.noise is None else motion.threshold(step.noise)
     return {
         "grid": grid,
         "start": [rounded(point, 4) for point in start],

@@ -138,7 +138,7 @@ def speaks(edition: OpenVersion, layer: str, of: str) -> dict[str, Any]:
     cells, made = shared.attributed
     index = classes.class_index(of, edition.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
     used = made.used > 0
-    found = unit_facts.together(made.mean[used, index], cells.mean[used], cells.count[used])
+    found = unit_facts.weighted_correlation(made.mean[used, index], cells.mean[used], cells.count[used])
     name = classes.class_name(edition.run, index)
     return {"layer": layer, "class": index, "name": name, "correlation": rounded(found, 3)}
 

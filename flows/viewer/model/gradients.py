@@ -79,5 +79,5 @@ def _picture(gradient: np.ndarray, focus: dict[str, int], geometry: Any, size: i
     """Return a patch's gradient in the patch's shape, as PNG in base64."""
     box = np.array([focus[side] for side in SIDES], np.int32)
     within = boxes.to_input(box[None], [geometry])[0]
-    part = drawing.cut(gradient, within, drawing.fitted(box, size))
-    return base64.b64encode(pictures.encode(drawing.coloured(part), ".png")).decode()
+    part = drawing.cut_box(gradient, within, drawing.fitted_size(box, size))
+    return base64.b64encode(pictures.encode(drawing.gradient_picture(part), ".png")).decode()
