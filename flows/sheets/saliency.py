@@ -11,22 +11,12 @@ from PIL import Image
 
 from atlas import colours
 from atlas.arrays import Byte, Float
-from flows.sheets import saliency as saliency_sheet
+from atlas.attribution.methods import METHODS
 from flows.sheets.canvas import QUIET, Canvas, signed
 from storage.errors import UsageError
 
 LEAST, MARGIN, GAP = 384, 32, 20
 """Longer side of a picture at least, in pixels."""
-
-SAYS = {
-    "gradient": "how much the score moves when a pixel does",
-    "gradient-x-input": "the gradient times the pixel: orange speaks for it, blue against",
-    "smoothgrad": "how much the score moves when a pixel does, averaged over noisy copies",
-    "integrated-gradients": "each pixel's share of the score: orange speaks for it, blue against",
-    "grad-cam": "the positions that speak for it",
-    "guided-backprop": "the gradient, of which each rectifier lets through only what is positive",
-    "deconvnet": "the signal sent back, clipped at 0 at each rectifier",
-}
 
 
 def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
@@ -39,7 +29,11 @@ def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
     remark = f"{answer['model']}: {answer['method']}; {_score(answer)}{takes}."
     below = page.lines(MARGIN, 62, remark, inner, 14)
     below += 12
-    shows = ("the image as the model takes it", f"heat map: {SAYS[answer['method']]}", "laid over the image")
+    shows = (
+        "the image as the model takes it",
+        f"heat map: {METHODS[answer['method']].sentence}",
+        "laid over the image",
+    )
     ends = []
     for number, (picture, words) in enumerate(zip(pictures, shows, strict=True)):
         x = MARGIN + number * (width + GAP)
@@ -71,18 +65,18 @@ VIEWS = ("sheet", "heat", "overlay")
 def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
     """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side.
 
-    Left out it is the picture's own, on a sheet at least `saliency_sheet.LEAST`.
+    Left out it is the picture's own, on a sheet at least `LEAST`.
     """
     check_view(view, size)
     height, width = picture.shape[:2]
-    least = saliency_sheet.LEAST if view == "sheet" else 1
+    least = LEAST if view == "sheet" else 1
     scale = (size or max(height, width, least)) / max(height, width)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     shown = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BICUBIC))
     strength = colours.scaled(map)
     enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
     views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
-    return views[view] if view != "sheet" else saliency_sheet.sheet(answer, [shown, views["heat"], views["overlay"]])
+    return views[view] if view != "sheet" else sheet(answer, [shown, views["heat"], views["overlay"]])
 
 
 def check_view(view: str, size: int | None) -> None:
