@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from atlas import tiles
 from atlas.arrays import Byte
 from atlas.comparing import motion
-from flows.comparing.pairs import Laid
+from flows.comparing.pairs import LayerLayout
 from flows.comparing.steps import Step
 from storage.run import Run
 
@@ -101,7 +101,7 @@ def _share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _atlas(laid: Laid, number: int, around: Sequence[Step], side: int) -> Image.Image:
+def _atlas(laid: LayerLayout, number: int, around: Sequence[Step], side: int) -> Image.Image:
     """Draw one run's atlas: icons where it has them, else a dot per sample; outlined what the steps beside it changed."""
     grid = max((g for g in around[-1].grids if side // g >= FINE), default=min(around[-1].grids))
     panel = Image.new("RGB", (side, side), PANEL)
@@ -116,7 +116,7 @@ def _atlas(laid: Laid, number: int, around: Sequence[Step], side: int) -> Image.
     return panel
 
 
-def _icons(panel: Image.Image, laid: Laid, layer: str, grid: int) -> None:
+def _icons(panel: Image.Image, laid: LayerLayout, layer: str, grid: int) -> None:
     """Draw the icons at their cells, or where the layout was brought over, at the mean place of their members."""
     cells, side = laid.run.cells(layer, grid), panel.width
     sizes = tiles.sides(cells.count, grid, side // grid)
