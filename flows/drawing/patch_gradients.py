@@ -74,7 +74,7 @@ def _made(
     at = torch.tensor([[unit, patch["y"], patch["x"]] for patch in patches], device=subj.device).unbind(1)
     score = maths.units_at(subj.layers[layer], at[0], at[1], at[2], answer["sign"])
     for patch, image, found in zip(
-        patches, images, maths.METHODS[method](subj.through([layer]), x, score), strict=True
+        patches, images, maths.METHODS[method](subj.module_exposing([layer]), x, score), strict=True
     ):
         box = np.array([patch["focus"][side] for side in ("left", "top", "right", "bottom")])
         within = boxes.to_input(box[None], [preprocess.geometry(image.width, image.height)])[0]
