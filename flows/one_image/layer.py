@@ -152,7 +152,7 @@ def _classes(
     x: Tensor, seen: LayerView, illustrator: Illustrator, parts: between.Parts, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """Return the classes that each part of the activation adds most to, and how much."""
-    module, logits = illustrator.module([seen.layer.name]), illustrator.look.model.logits
+    module, logits = illustrator.module([seen.layer.name]), illustrator.context.model.logits
     moved = between.to_classes(module, x, seen.layer, parts, logits)
     best = likeness.strongest(moved, CLASSES)
     values = np.take_along_axis(moved, best, 1)

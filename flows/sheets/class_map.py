@@ -9,7 +9,7 @@ import numpy as np
 from atlas import tiles
 from atlas.arrays import Byte
 from atlas.colours import BLUE, ORANGE
-from flows.drawing.unit_pictures import opened
+from flows.drawing.unit_pictures import decode
 from flows.sheets.canvas import FAINT, LINE, PAPER, QUIET, Canvas, signed
 from storage.artefacts.cells import RunCells
 from storage.run import Run
@@ -95,7 +95,7 @@ def _members(run: Run, answer: dict[str, Any], one: dict[str, Any]) -> list[Byte
     if not run.has("members", answer["layer"], answer["grid"]):
         return []
     members = run.members(answer["layer"], answer["grid"], one["row"], one["col"])
-    found = [opened(data) for data in members["picture"].to_pylist()[:MEMBERS]]
+    found = [decode(data) for data in members["picture"].to_pylist()[:MEMBERS]]
     return [picture for picture in found if picture is not None]
 
 
