@@ -21,7 +21,7 @@ from atlas.inversion import maco, visualise
 from atlas.model.activations import run_to
 from flows import cli
 from flows.drawing import drawn as drawn_
-from flows.drawing import goals, natural_spectrum, show
+from flows.drawing import facts, goals, natural_spectrum, show
 from flows.drawing.show import Settings
 from flows.model import context as model_context
 from flows.model import prepared
@@ -234,7 +234,7 @@ def test_the_gallery_says_the_seed_that_it_was_drawn_with(finished: Any) -> None
     look = model_context.open_context(finished.store, run="small")
     kept = show.every_unit(look, [LAYER], Settings())
     assert {one.seed for one in kept} == {finished.seed}
-    assert show.describe(look, kept, Settings())["seed"] == finished.seed
+    assert facts.describe(look, kept, Settings())["seed"] == finished.seed
 
 
 def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
