@@ -126,7 +126,7 @@ def salient(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _explained(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
     told = explaining.Question(target=asked["of"], versus=asked["against"], icons="atlas", cells=MOST_BLOCKS)
-    return explaining.explain(shown, "the image", asked["layer"], to=asked.get("to"), told=told)
+    return explaining.explain(shown, "the image", asked["layer"], to=asked.get("to"), question=told)
 
 
 @functools.lru_cache(maxsize=1)
