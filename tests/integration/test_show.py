@@ -238,7 +238,7 @@ def test_the_gallery_says_the_seed_that_it_was_drawn_with(finished: Any) -> None
 
 
 def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = model_context.subject.load
+    real = model_context.prepared.load
 
     def other(config: Any) -> Any:
         model = real(config)
@@ -246,7 +246,7 @@ def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: p
             next(model.module.parameters()).mul_(2)
         return model
 
-    monkeypatch.setattr(model_context.subject, "load", other)
+    monkeypatch.setattr(model_context.prepared, "load", other)
     with pytest.raises(ModelError, match=r"small@\d+ was made by another model: .* has changed up to features"):
         model_context.open_context(finished.store, run="small")
 
