@@ -1,4 +1,4 @@
-"""The sheet of `saliency`: the image, the heat map, and the one laid over the other."""
+"""The sheet of `saliency`: the image, the heat map, and the heat map over the image."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from flows.sheets.canvas import QUIET, Canvas, signed
 from storage.errors import UsageError
 
 LEAST, MARGIN, GAP = 384, 32, 20
-"""Longer side of a picture at least, in pixels."""
+"""Least longer side of a picture, margin and space between pictures, in pixels."""
 
 
 def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
-    """Draw the image, its heat map and its overlay of one size side by side, `h w 3`, and say what they are of."""
+    """Draw the image, its heat map and their overlay, of one size, side by side with captions, `h w 3`."""
     height, width = pictures[0].shape[:2]
     page, inner = Canvas(3 * width + 2 * GAP + 2 * MARGIN), 3 * width + 2 * GAP
-    page.text(MARGIN, 26, f"What {_named(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner)
+    page.text(
+        MARGIN, 26, f"What {_target_name(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner
+    )
     guesses = ", ".join(f"{c['name'] or c['index']} {c['probability']:.0%}" for c in answer["choices"][:3])
     takes = f". The model takes it for {guesses}" if guesses else ""
-    remark = f"{answer['model']}: {answer['method']}; {_score(answer)}{takes}."
+    remark = f"{answer['model']}: {answer['method']}; {_score_text(answer)}{takes}."
     below = page.lines(MARGIN, 62, remark, inner, 14)
     below += 12
     shows = (
@@ -42,14 +44,14 @@ def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
     return page.cut(round(max(ends)) + 24)
 
 
-def _named(target: dict[str, Any]) -> str:
+def _target_name(target: dict[str, Any]) -> str:
     if target["kind"] == "unit":
         return f"unit {target['text']}"
     name = target["name"] or f"class {target['index']}"
     return f'the probability of "{name}"' if target["kind"] == "probability" else f'"{name}"'
 
 
-def _score(answer: dict[str, Any]) -> str:
+def _score_text(answer: dict[str, Any]) -> str:
     score = {"class": "its logit", "probability": "its probability"}.get(answer["target"]["kind"], "its value")
     text = f"{score} is {signed(answer['score'])}"
     if "gap" not in answer:
@@ -63,9 +65,9 @@ VIEWS = ("sheet", "heat", "overlay")
 
 
 def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
-    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side.
+    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay, `h w 3`.
 
-    Left out it is the picture's own, on a sheet at least `LEAST`.
+    `size` is the longer side of a picture, by default its own, and on a sheet at least LEAST.
     """
     check_view(view, size)
     height, width = picture.shape[:2]
@@ -80,7 +82,7 @@ def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "shee
 
 
 def check_view(view: str, size: int | None) -> None:
-    """Raise UsageError for a view or a size that can't be drawn."""
+    """Raise UsageError for an unknown view or a size out of range."""
     if view not in VIEWS:
         raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
     if size is not None and not 16 <= size <= 4096:
