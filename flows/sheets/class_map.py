@@ -33,8 +33,8 @@ def draw(run: Run, answer: dict[str, Any]) -> Byte:
     bottom = _strongest(page, run, cells, answer, MARGIN + MAP + GAP, 126)
     says = (
         f"The more a cell speaks for {answer['name']}, the more opaque it is: the mean over its samples of "
-        "what their activation adds to the class's logit (h·∂logit/∂h). Framed: cells that speak for no other class as much. Underlined in blue: cells that "
-        "speak against it, by more than half of what the strongest for it does."
+        "what their activation adds to the class's logit (h·∂logit/∂h). Framed: cells that speak for no other "
+        "class as much. Underlined in blue: cells that speak against it, by more than half of what the strongest for it does."
     )
     return page.cut(round(max(bottom, page.lines(MARGIN, 126 + MAP + 12, says, MAP))) + 32)
 
