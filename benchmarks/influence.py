@@ -34,7 +34,7 @@ def sums(run: Run, config: RunConfig, subj: PreparedModel, names: tuple[str, str
     chosen = np.isin(patches["unit"], units)
     patches = {name: column[chosen] for name, column in patches.items()}
     rows = run.listing(np.unique(patches["image_id"]).tolist())
-    module, total = subj.through(names), np.zeros((2, layer.units, later.units))
+    module, total = subj.module_exposing(names), np.zeros((2, layer.units, later.units))
     for images, numbers in passes(subj, config, rows, patches["image_id"]):
         place = [fill(patches[name][numbers], subj.device) for name in ("unit", "y", "x")]
         for kind, measure in enumerate((influence.effects, influence.ablations)):

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from atlas.attribution.methods import METHODS, SIGNED, Settings, attribute
+from atlas.attribution.methods import METHODS, Settings, attribute
 from atlas.attribution.scores import class_logit
 from atlas.model.activations import probe
 from atlas.model.folding import fold
@@ -110,7 +110,7 @@ def one_picture(
     mask: Path,
     settings: Settings,
     curves: bool,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = tuple(METHODS),
 ) -> Numbers:
     """Measure every map of one picture: by method and measure. Empty where the crop has cut the object off."""
     picture = decode(image.read_bytes())
@@ -161,7 +161,7 @@ def maps(model: Model, x: Tensor, index: int, settings: Settings, methods: Seque
     for method in methods:
         map = attribute(model.module, x, class_logit(index, model.logits), method, settings).map[0].double().numpy()
         made[method] = map
-        if method in SIGNED:
+        if METHODS[method].signed:
             made[f"{method}, absolute"] = np.abs(map)
     return made | {"edge detector": edges(x), "centre": centre(x.shape[2], x.shape[3])}
 

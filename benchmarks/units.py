@@ -20,7 +20,7 @@ import torch
 from atlas.arrays import Byte, Float, Layer
 from atlas.model.activations import run_to
 from flows import cores
-from flows.drawing import goals, show
+from flows.drawing import facts, goals, show
 from flows.model import context as model_context
 from flows.sheets import shown as show_sheet
 from storage.artefacts import galleries, pictures, tables
@@ -91,7 +91,7 @@ def main() -> None:
     }
     print(json.dumps(answer), flush=True)
     if asked.sheet:
-        pictures.write_png(show_sheet.picture(show.describe(look, drawn, how), drawn), Path(asked.sheet))
+        pictures.write_png(show_sheet.picture(facts.describe(look, drawn, how), drawn), Path(asked.sheet))
 
 
 if __name__ == "__main__":

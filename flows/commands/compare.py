@@ -50,7 +50,7 @@ def compare(
     paths = {option: _free(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
     with progress.reporting(progress.for_stream(sys.stderr)):
         steps = measure.measure(store, names, layers=layer or (), noisy=noise)
-    answer = comparison_answer.describe(steps, asked=layer or ())
+    answer = comparison_answer.describe(steps, chosen=layer or ())
     answer["crossed"] = thresholds.crossings(answer, rules)
     _write(paths, answer, steps)
     if json:

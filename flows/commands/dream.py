@@ -84,7 +84,7 @@ def dream(
     seen = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
-        answer, before, after = dreaming.dream(seen, image, target, guide=guide, how=how)
+        answer, before, after = dreaming.dream(seen, image, target, guide=guide, settings=how)
     if path is not None:
         pictures.write_png(dream_sheet.draw(answer, before, after), path)
         printing.say(f"wrote {out}")

@@ -83,7 +83,7 @@ def explain(
     look = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
-        answer = explaining.explain(look, image, layer, to=to, told=told)
+        answer = explaining.explain(look, image, layer, to=to, question=told)
     if path is not None:
         pictures.write_png(image_sheet.draw(answer), path)
         printing.say(f"wrote {out}")

@@ -79,15 +79,18 @@ def top(
 
 
 def _draw_top(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+    from pathlib import Path
+
     from flows.drawing import patch_gradients
     from flows.model import images as model_images
     from flows.sheets import top_patches
+    from storage.artefacts import pictures
 
     images = model_images.images(run, answer["patches"])
     drawn = None
     if method:
         answer["method"], drawn = patch_gradients.of_patches(run, answer, method)
-    top_patches.top(run, answer, sheet, images, drawn)
+    pictures.write_png(top_patches.draw(run, answer, images, drawn), Path(sheet))
 
 
 def cell(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from atlas.attribution.methods import METHODS, taking
 from flows.commands import parsing, printing
 from flows.commands.model_options import (
     Axes,
@@ -22,13 +23,14 @@ from flows.commands.model_options import (
     look,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("saliency")(saliency)
+
+
+def _taking(setting: str) -> str:
+    return ", ".join(taking(setting))
 
 
 def saliency(
@@ -42,9 +44,7 @@ def saliency(
     ] = None,
     method: Annotated[
         str,
-        typer.Option(
-            help="gradient, gradient-x-input, smoothgrad, integrated-gradients, grad-cam, guided-backprop, deconvnet."
-        ),
+        typer.Option(help=f"{', '.join(METHODS)}."),
     ] = "gradient",
     run: RunName = None,
     model: ModelSpec = None,
@@ -57,10 +57,14 @@ def saliency(
     out: Out = None,
     view: Annotated[str, typer.Option(help="sheet, heat or overlay.")] = "sheet",
     size: Size = None,
-    layer: Annotated[str | None, typer.Option(help="The layer of grad-cam; by default the last with a grid.")] = None,
-    samples: Annotated[int, typer.Option(help="Noisy copies of smoothgrad.")] = 25,
-    steps: Annotated[int, typer.Option(help="Steps of integrated gradients.")] = 50,
-    baseline: Annotated[str, typer.Option(help="Where integrated gradients begin: mean (colour) or black.")] = "mean",
+    layer: Annotated[
+        str | None, typer.Option(help=f"The layer of {_taking('layer')}; by default the last with a grid.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help=f"Noisy copies of {_taking('samples')}.")] = 25,
+    steps: Annotated[int, typer.Option(help=f"Steps of {_taking('steps')}.")] = 50,
+    baseline: Annotated[
+        str, typer.Option(help=f"Where {_taking('baseline')} begins: mean (colour) or black.")
+    ] = "mean",
     seed: Seed = 0,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,

@@ -59,6 +59,7 @@ def show(
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
     from flows import cores, progress
+    from flows.drawing import facts
     from flows.drawing import show as showing
     from flows.sheets import shown as show_sheet
     from storage.artefacts import pictures
@@ -80,7 +81,7 @@ def show(
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         drawn = showing.every_unit(seen, targets, how) if every else showing.show(seen, targets, how)
-    answer = showing.describe(seen, drawn, how)
+    answer = facts.describe(seen, drawn, how)
     if path is not None:
         pictures.write_png(show_sheet.picture(answer, drawn), path)
         printing.say(f"wrote {out}")

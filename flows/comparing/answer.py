@@ -1,4 +1,4 @@
-"""A comparison as a plain dict, for the command line, Python and the viewer alike."""
+"""Describe a comparison as a plain dict, for the command line, Python and the viewer."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import numpy as np
 
 from atlas.comparing import motion
 from atlas.comparing.drift import Double
+from flows.comparing.pairs import version_name
 from flows.comparing.steps import GridChange, Step
 from storage.run import Run
 
 
-def describe(steps: Sequence[Sequence[Step]], *, asked: Sequence[str] = ()) -> dict[str, Any]:
+def describe(steps: Sequence[Sequence[Step]], *, chosen: Sequence[str] = ()) -> dict[str, Any]:
     """Return `runs`, `steps` and `left_out`; a step has its layers, with units, cells and labels, most changed first.
 
-    `left_out` are layers that only some of the runs were laid out for, unless the layers to compare were `asked` for.
+    `left_out` are the layers that only some of the runs have a layout of; none where the layers were `chosen`.
     """
     first = [step[0].pair.before.run for step in steps[:1]]
     runs = [*first, *(step[0].pair.after.run for step in steps)]
     return {
         "runs": [_run(run) for run in runs],
-        "left_out": [] if asked else _left_out(runs, {step.layer for step in steps[0]}),
+        "left_out": [] if chosen else _left_out(runs, {step.layer for step in steps[0]}),
         "steps": [
             {
-                "from": name(step[0].pair.before.run),
-                "to": name(step[0].pair.after.run),
-                "layers": [_layer(found) for found in step],
+                "from": version_name(step[0].pair.before.run),
+                "to": version_name(step[0].pair.after.run),
+                "layers": [_layer(layer) for layer in step],
             }
             for step in steps
         ],
@@ -35,17 +36,12 @@ def describe(steps: Sequence[Sequence[Step]], *, asked: Sequence[str] = ()) -> d
 
 
 def _left_out(runs: Sequence[Run], compared: set[str]) -> list[dict[str, Any]]:
-    """Return the layers not compared that some run was laid out for, and the runs that were not."""
-    laid = {name(run): [layer for layer in run.layers if run.has("layout", layer)] for run in runs}
+    """Return the layers that were not compared but that some run has a layout of, with the runs that lack one."""
+    laid = {version_name(run): [layer for layer in run.layers if run.has("layout", layer)] for run in runs}
     layers = dict.fromkeys(layer for have in laid.values() for layer in have if layer not in compared)
     return [
         {"layer": layer, "missing": [title for title, have in laid.items() if layer not in have]} for layer in layers
     ]
-
-
-def name(run: Run) -> str:
-    """Return NAME@VERSION."""
-    return f"{run.name}@{run.number}"
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -72,7 +68,7 @@ def _layer(step: Step) -> dict[str, Any]:
 
 
 def _displacement(step: Step) -> dict[str, Any]:
-    """Return the motion and the noise; where the layout is the same there is neither."""
+    """Return the quantiles of motion and of noise, both zero where the two runs share one layout."""
     noise = np.zeros(len(step.moved)) if step.same_layout else step.noise
     return {
         **_quantiles(step.moved),
@@ -83,31 +79,31 @@ def _displacement(step: Step) -> dict[str, Any]:
 
 
 def _grid(change: GridChange) -> dict[str, Any]:
-    made = change.changes
+    changes = change.changes
     old, new = states(change)
     columns = {
-        "row": made.row.tolist(),
-        "col": made.col.tolist(),
-        "old_samples": made.count[:, 0].tolist(),
-        "new_samples": made.count[:, 1].tolist(),
+        "row": changes.row.tolist(),
+        "col": changes.col.tolist(),
+        "old_samples": changes.count[:, 0].tolist(),
+        "new_samples": changes.count[:, 1].tolist(),
         "state": np.where(old & new, np.where(change.changed, "changed", "kept"), np.where(new, "appeared", "emptied")),
-        "stayed": _plain(made.overlap),
-        "cosine": _plain(made.cosine),
-        "label_change": _plain(made.mix),
+        "stayed": _plain(changes.overlap),
+        "cosine": _plain(changes.cosine),
+        "label_change": _plain(changes.mix),
     }
     cells = [dict(zip(columns, map(_python, row), strict=True)) for row in zip(*columns.values(), strict=True)]
-    return {**counts(change), "noise": _noise(change), "cells": cells}
+    return {**counts(change), "noise": _noise_counts(change), "cells": cells}
 
 
 def states(change: GridChange) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which cells are filled in the old layout, and which in the new."""
+    """Return masks of the cells filled in the old layout, and in the new."""
     filled = change.changes.both
     grew = change.changes.count[:, 1] > change.changes.count[:, 0]
     return filled | ~grew, filled | grew
 
 
 def counts(change: GridChange) -> dict[str, int]:
-    """Count a grid's cells by what became of them."""
+    """Count the cells of a grid by their state: kept, changed, appeared, emptied."""
     old, new = states(change)
     return {
         "kept": int((old & new & ~change.changed).sum()),
@@ -117,14 +113,14 @@ def counts(change: GridChange) -> dict[str, int]:
     }
 
 
-def _noise(change: GridChange) -> dict[str, int] | None:
+def _noise_counts(change: GridChange) -> dict[str, int] | None:
     if change.noise is None or change.noise_changed is None:
         return None
     return counts(GridChange(changes=change.noise, changed=change.noise_changed, noise=None, noise_changed=None))
 
 
 def _units(step: Step) -> list[dict[str, Any]]:
-    """Return the units, those that drifted most first; the dead ones last."""
+    """Return the units, largest drift first, dead units last."""
     units, names = step.units, step.pair.images.names
     order = np.lexsort((np.arange(len(units.drift)), -np.nan_to_num(units.drift, nan=-1)))
     columns = [_plain(column) for column in (units.drift, units.overlap, units.mix)]
@@ -134,36 +130,36 @@ def _units(step: Step) -> list[dict[str, Any]]:
             "drift": columns[0][unit],
             "overlap": columns[1][unit],
             "label_change": columns[2][unit],
-            "old_label": _name(names, units.top[unit, 0]),
-            "new_label": _name(names, units.top[unit, 1]),
+            "old_label": _label_name(names, units.top[unit, 0]),
+            "new_label": _label_name(names, units.top[unit, 1]),
         }
         for unit in order.tolist()
     ]
 
 
 def _labels(step: Step) -> list[dict[str, Any]]:
-    """Return the labels whose samples moved together furthest first."""
-    found = step.shifts
-    shift = np.linalg.norm(found.mean, axis=1)
+    """Return the labels, largest common shift of their samples first."""
+    shifts = step.shifts
+    shift = np.linalg.norm(shifts.mean, axis=1)
     return [
         {
-            "label": _name(step.pair.images.names, found.label[i]),
-            "samples": int(found.count[i]),
+            "label": _label_name(step.pair.images.names, shifts.label[i]),
+            "samples": int(shifts.count[i]),
             "shift": float(shift[i]),
-            "dx": float(found.mean[i, 0]),
-            "dy": float(found.mean[i, 1]),
-            "distance": float(found.distance[i]),
+            "dx": float(shifts.mean[i, 0]),
+            "dy": float(shifts.mean[i, 1]),
+            "distance": float(shifts.distance[i]),
         }
         for i in np.argsort(-shift, kind="stable").tolist()
     ]
 
 
-def _name(names: Sequence[str], number: Any) -> str | None:
+def _label_name(names: Sequence[str], number: Any) -> str | None:
     return names[int(number)] if number >= 0 else None
 
 
 def _quantiles(values: Double) -> dict[str, float | None]:
-    """Return median and 95 % quantile of what is known, None where nothing is."""
+    """Return the median and 95 % quantile of the finite values, None where there are none."""
     known = values[np.isfinite(values)]
     if not len(known):
         return {"median": None, "q95": None}

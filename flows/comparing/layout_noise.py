@@ -1,4 +1,4 @@
-"""How far a layer's samples move when nothing but the seed of the layout changes: what motion has to be held against."""
+"""Measure how far samples move when only the seed of the layout changes: the baseline to compare motion with."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from storage.store.store import stage_key
 
 
 def lay_out_again(run: Run, layer: str, samples: Samples, *, framed: bool) -> Float:
-    """Return the run's samples laid out with the next seed, `n 2`, in the frame of its layout, from the same anchors.
+    """Return a layout of the run's samples with the next seed, `n 2`, in the frame of its own layout.
 
-    A layout made after it draws those as well; others would move all samples, and motion would be held against too much.
+    The anchors stay the same, since the layout of a later run draws the same ones; other anchors would move every
+    sample and overstate the noise.
 
-    `framed`: as a framed layout is made, from the run's own layout as the start; else from nothing, and brought over.
-    The store keeps it as a result that no version names, until `actlas gc` takes it.
+    `framed` starts from the run's own layout, as a framed layout does; otherwise the layout starts from scratch and is
+    aligned afterwards. The store keeps the result, which no version names, until `actlas gc` removes it.
     """
-    found = stored_points(run, layer, framed=framed)
-    if found is not None:
-        return found
+    stored = stored_points(run, layer, framed=framed)
+    if stored is not None:
+        return stored
     seed, key = _seed_and_key(run, layer, framed)
     points = _lay_out(run, layer, samples, seed, framed)
-    _keep(run, key, points)
+    _store(run, key, points)
     return points
 
 
 def stored_points(run: Run, layer: str, *, framed: bool) -> Float | None:
-    """Return what `again` has kept, `n 2`, or None where it was not asked yet: for those who may not write."""
-    found = run.store.find("noise", _seed_and_key(run, layer, framed)[1])
-    return None if found is None else np.asarray(arrays.read_array(found.file("layout.zarr"), "points"))
+    """Return the stored result of `lay_out_again`, `n 2`, or None: for callers that may not write to the store."""
+    result = run.store.find("noise", _seed_and_key(run, layer, framed)[1])
+    return None if result is None else np.asarray(arrays.read_array(result.file("layout.zarr"), "points"))
 
 
 def _seed_and_key(run: Run, layer: str, framed: bool) -> tuple[int, str]:
@@ -51,15 +52,15 @@ def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) ->
     method = run.version.about["config"]["layout"]
     with progress.current().bar(f"noise of {layer}", len(before), "samples") as advance:
         start = before if framed else None
-        made = layouts.layout(
+        layout = layouts.layout(
             samples.activations, method=method, seed=seed, anchors_seed=seed - 1, keys=keys, start=start
         )
         advance(len(before))
-    return made.points if framed else align(made.points, before, made.points)
+    return layout.points if framed else align(layout.points, before, layout.points)
 
 
-def _keep(run: Run, key: str, points: Float) -> None:
-    """Keep the layout for the next comparison; a store that cannot be written to is no hindrance."""
+def _store(run: Run, key: str, points: Float) -> None:
+    """Store the layout for the next comparison; a read-only store is reported, not an error."""
     try:
         with run.store.writing(), run.store.draft("noise", key) as draft:
             arrays.write_group(draft.path / "layout.zarr", {"points": points})

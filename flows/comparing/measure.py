@@ -1,4 +1,4 @@
-"""What a model update moved: two versions or more that share images and a layer, step by step in one frame."""
+"""Measure what a model update moved: versions that share images and layers, step by step in one frame."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from storage.run import Run, open_run
 
 
 def measure(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noisy: bool = True) -> list[list[Step]]:
-    """Return the steps from each run to the next, layer by layer."""
+    """Return the steps from each run to the next, each a list of layers."""
     if len(names) < 2:
         raise UsageError("compare takes two runs or more, as in `actlas compare photos@1 photos`")
     runs = [open_run(store, name) for name in names]
     chosen = _shared_layers(runs, layers)
     shared = [pairs.common(*both) for both in pairwise([pairs.images(run) for run in runs])]
-    found = [_layer(runs, layer, shared, noisy) for layer in chosen]
-    return [list(steps) for steps in zip(*found, strict=True)]
+    by_layer = [_layer(runs, layer, shared, noisy) for layer in chosen]
+    return [list(steps) for steps in zip(*by_layer, strict=True)]
 
 
-def _shared_layers(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
-    """Return the layers to compare: those that all runs were laid out for, in the order of the first."""
+def _shared_layers(runs: Sequence[Run], chosen: Sequence[str]) -> list[str]:
+    """Return the layers to compare: those that every run has a layout of, in the order of the first run."""
     laid = [[layer for layer in run.layers if run.has("layout", layer)] for run in runs]
     for run, have in zip(runs, laid, strict=True):
-        for layer in asked:
+        for layer in chosen:
             if layer not in have:
                 there = ", ".join(have) or "none"
                 raise NotFound(f"{run.name}@{run.number} has no layout of {layer!r}; of its layers it has {there}")
-    layers = [layer for layer in asked or laid[0] if all(layer in have for have in laid)]
+    layers = [layer for layer in chosen or laid[0] if all(layer in have for have in laid)]
     if not layers:
         named = "; ".join(
             f"{run.name}@{run.number} has {', '.join(have) or 'none'}" for run, have in zip(runs, laid, strict=True)
@@ -45,7 +45,7 @@ def _shared_layers(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
 
 
 def _layer(runs: Sequence[Run], layer: str, shared: Sequence[Common], noisy: bool) -> list[Step]:
-    """Follow one layer from run to run, all places in the frame of the first."""
+    """Compare one layer from run to run, with all positions in the frame of the first."""
     progress.current().say(f"compare {layer}")
     steps = []
     before = pairs.first(runs[0], layer)
@@ -60,7 +60,7 @@ def _step(pair: Pair, layer: str, noisy: bool) -> Step:
     a, b = pair.before.run, pair.after.run
     same_layout = a.result("layout", layer).key == b.result("layout", layer).key
     points = pair.points
-    still = _still(pair, layer) if noisy and not same_layout else None
+    still = _seed_noise(pair, layer) if noisy and not same_layout else None
     values = pair.activations
     return Step(
         layer=layer,
@@ -75,12 +75,12 @@ def _step(pair: Pair, layer: str, noisy: bool) -> Step:
     )
 
 
-def _still(pair: Pair, layer: str) -> np.ndarray:
-    """Return where another seed puts the shared samples of the older run, in the frame that its places are in."""
+def _seed_noise(pair: Pair, layer: str) -> np.ndarray:
+    """Return where another seed puts the shared samples of the older run, `n 2`, in the frame of its positions."""
     before = pair.before
     points = layout_noise.lay_out_again(before.run, layer, before.samples, framed=pair.one_frame)
     drawn = before.run.layout(layer)
-    if not np.array_equal(drawn, before.points):  # further on in a series, the older layout was itself brought over
+    if not np.array_equal(drawn, before.points):  # later in a series, the older layout was itself aligned
         points = motion.align(drawn, before.points, points)
     return points[pair.rows[0]]
 
@@ -97,13 +97,13 @@ def _grid(pair: Pair, values: tuple[np.ndarray, np.ndarray], still: np.ndarray |
     least = int(pair.after.run.version.about["config"]["min_count"])
     old, new = pair.points
     first, second = (old, values[0]), (new, values[1])
-    made = motion.cell_changes(first, second, pair.label, grid=grid, min_count=least)
+    changes = motion.cell_changes(first, second, pair.label, grid=grid, min_count=least)
     if still is None:
-        return GridChange(changes=made, changed=motion.changed_cells(made, None), noise=None, noise_changed=None)
-    alone = motion.cell_changes(first, (still, values[0]), pair.label, grid=grid, min_count=least)
+        return GridChange(changes=changes, changed=motion.changed_cells(changes, None), noise=None, noise_changed=None)
+    by_seed = motion.cell_changes(first, (still, values[0]), pair.label, grid=grid, min_count=least)
     return GridChange(
-        changes=made,
-        changed=motion.changed_cells(made, alone),
-        noise=alone,
-        noise_changed=motion.changed_cells(alone, alone),
+        changes=changes,
+        changed=motion.changed_cells(changes, by_seed),
+        noise=by_seed,
+        noise_changed=motion.changed_cells(by_seed, by_seed),
     )

@@ -1,4 +1,4 @@
-"""What moved from one version to the next: a layer, and each of its grids."""
+"""Hold what moved from one version to the next: a layer, and each of its grids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.comparing.unit_changes import UnitChanges
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridChange:
-    """What became of a grid's cells; `noise` is what another seed of the layout alone makes of them."""
+    """The changes of the cells of a grid; `noise` holds the changes that another seed of the layout alone causes."""
 
     changes: CellChanges
     changed: np.ndarray
@@ -24,7 +24,7 @@ class GridChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What moved in a layer from one run to the next. `noise` is the displacement that another seed alone makes, `n`."""
+    """The changes of a layer from one run to the next. `noise` is the displacement that another seed alone causes, `n`."""
 
     layer: str
     pair: Pair

@@ -1,4 +1,4 @@
-"""A comparison as one Parquet table: a row for every unit, cell, label and sample of every step and layer."""
+"""Write a comparison as one Parquet table: a row per unit, cell, label and sample of every step and layer."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ COLUMNS = pa.schema(
         ("new_y", pa.float64()),
     ]
 )
-"""`what` says what a row is about: unit, cell, label or sample; the columns of the others are null there."""
+"""`what` is the kind of a row: unit, cell, label or sample; columns of other kinds are null."""
 
 
 def write(path: Path, answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> None:
-    """Write the table, replacing an older one."""
+    """Write the table, atomically replacing an older one."""
     table = pa.concat_tables(_parts(answer, steps))
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
@@ -67,21 +67,21 @@ def write(path: Path, answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -
 
 
 def _parts(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Iterator[pa.Table]:
-    for said, found in zip(answer["steps"], steps, strict=True):
-        for layer, step in zip(said["layers"], found, strict=True):
-            place = {"from": said["from"], "to": said["to"], "layer": layer["layer"]}
+    for described, layers in zip(answer["steps"], steps, strict=True):
+        for layer, step in zip(described["layers"], layers, strict=True):
+            place = {"from": described["from"], "to": described["to"], "layer": layer["layer"]}
             for what, rows in _rows(layer).items():
                 yield pa.Table.from_pylist([{"what": what, **place, **row} for row in rows], schema=COLUMNS)
             yield _samples(step, place)
 
 
 def _rows(layer: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    cells = [{"grid": int(grid), **cell} for grid, made in layer["cells"].items() for cell in made["cells"]]
+    cells = [{"grid": int(grid), **cell} for grid, changes in layer["cells"].items() for cell in changes["cells"]]
     return {"unit": layer["units"], "cell": cells, "label": layer["labels"]}
 
 
 def _samples(step: Step, place: dict[str, str]) -> pa.Table:
-    """Return a row per shared sample, by the newer run's image ids."""
+    """Return a row per shared sample, with the image ids of the newer run."""
     pair = step.pair
     (old, new), rows, samples = pair.points, pair.rows[1], pair.after.samples
     names = pa.array([*pair.images.names, None], pa.large_string())

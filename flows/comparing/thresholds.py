@@ -1,4 +1,4 @@
-"""Thresholds for `actlas compare --fail-if`: a comparison as a gate in a training pipeline."""
+"""Check thresholds of `actlas compare --fail-if`, which make a comparison a gate in a training pipeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from storage.errors import UsageError
 
 CROSSED = 5
-"""Exit code of a comparison that crossed a threshold."""
+"""Exit code of a comparison that crosses a threshold."""
 
 _RULE = re.compile(r"\s*([a-z]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -24,7 +24,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 
 def _share(state: str) -> Callable[[dict[str, Any]], float | None]:
-    """Return the function that gives the share of a layer's cells of all grids that are in a state."""
+    """Return a function for the share of a layer's cells, over all grids, that are in a state."""
 
     def share(layer: dict[str, Any]) -> float | None:
         cells = [cell["state"] for grid in layer["cells"].values() for cell in grid["cells"]]
@@ -43,12 +43,12 @@ METRICS: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "appeared": _share("appeared"),
     "emptied": _share("emptied"),
 }
-"""One number of a layer each: medians over its units or samples, or shares of its samples or cells."""
+"""By name, a number of a layer: a median over its units or samples, or a share of its samples or cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One threshold, as it was written, such as `drift>0.2`."""
+    """A threshold as the user wrote it, such as `drift>0.2`."""
 
     metric: str
     comparison: str
@@ -58,28 +58,28 @@ class Rule:
         return f"{self.metric}{self.comparison}{self.value:g}"
 
     def holds(self, layer: dict[str, Any]) -> bool:
-        """Tell whether a layer crosses it; one whose metric cannot be told does, since a gate must not pass unseen."""
-        found = METRICS[self.metric](layer)
-        return found is None or _OPERATORS[self.comparison](found, self.value)
+        """Tell whether a layer crosses the threshold; an unknown value does, since a gate must not pass unmeasured."""
+        value = METRICS[self.metric](layer)
+        return value is None or _OPERATORS[self.comparison](value, self.value)
 
 
 def parse(text: str) -> Rule:
-    """Read a threshold. Raises UsageError naming the metrics."""
-    found = _RULE.fullmatch(text)
+    """Parse a threshold. Raises UsageError naming the metrics."""
+    match = _RULE.fullmatch(text)
     metrics = ", ".join(METRICS)
-    if found is None or found[1] not in METRICS:
+    if match is None or match[1] not in METRICS:
         raise UsageError(f"--fail-if {text!r} is no threshold: write METRIC>NUMBER, with one of {metrics}")
     try:
-        value = float(found[3])
+        value = float(match[3])
     except ValueError:
-        raise UsageError(f"--fail-if {text!r}: {found[3]} is no number") from None
+        raise UsageError(f"--fail-if {text!r}: {match[3]} is no number") from None
     if not math.isfinite(value):
-        raise UsageError(f"--fail-if {text!r}: {found[3]} is larger than any number; nothing would cross it")
-    return Rule(metric=found[1], comparison=found[2], value=value)
+        raise UsageError(f"--fail-if {text!r}: {match[3]} is larger than any number; nothing would cross it")
+    return Rule(metric=match[1], comparison=match[2], value=value)
 
 
 def crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> list[dict[str, Any]]:
-    """Return where a comparison crosses thresholds: rule, runs, layer and value; each layer left out crosses them all."""
+    """Return the crossed thresholds: rule, runs, layer and value; a layer left out of the comparison crosses every one."""
     return list(_crossings(answer, rules))
 
 

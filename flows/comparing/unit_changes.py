@@ -1,4 +1,4 @@
-"""What became of a layer's units: their drift, and beside it what became of their strongest patches."""
+"""Compare the units of a layer: their drift, and the change of their strongest patches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from storage.artefacts import tables
 from storage.run import Run
 
 PATCHES = 16
-"""Strongest patches of a unit that are compared; only images that both runs have count."""
+"""Strongest patches compared per unit, counting only images that both runs have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitChanges:
-    """Drift of each of `u` units, and of its strongest patches the overlap and the change of the label mix.
+    """The drift of each of `u` units, with the overlap and the change of label mix of its strongest patches.
 
-    `top` is `u 2`: the commonest label of the old patches and of the new, −1 for none. NaN is what cannot be told.
+    `top` is `u 2`: the commonest label of the old patches and of the new, −1 for none. NaN marks unknown values.
     """
 
     drift: Double
@@ -48,7 +48,7 @@ def changes(pair: Pair, layer: str) -> UnitChanges:
 
 
 def _strongest(run: Run, layer: str, ids: Int, units: int) -> Int:
-    """Return the images of each unit's strongest patches, `u k`, best first, by the newer run's ids; −1 beyond them."""
+    """Return the images of each unit's strongest patches, `u k`, best first, by ids of the newer run; −1 pads the rows."""
     columns = ["unit", "sign", "rank", "image_id"]
     rows = tables.read_table(run.result("patches", layer).file("patches.parquet"), columns=columns)
     rows = rows.filter(pc.equal(rows["sign"], "positive"))
@@ -56,16 +56,16 @@ def _strongest(run: Run, layer: str, ids: Int, units: int) -> Int:
     unit, image = unit[image >= 0], image[image >= 0]
     first = np.searchsorted(unit, unit)  # rows are sorted by unit, then rank
     rank = np.arange(len(unit)) - first
-    found = np.full((units, PATCHES), -1, np.int64)
-    kept = rank < PATCHES
-    found[unit[kept], rank[kept]] = image[kept]
-    return found
+    images = np.full((units, PATCHES), -1, np.int64)
+    listed = rank < PATCHES
+    images[unit[listed], rank[listed]] = image[listed]
+    return images
 
 
 def _commonest(labels: Int) -> Int:
-    """Return the label that each row `u k` has most often, −1 where it has none; the first in order where two tie."""
-    found = np.full(len(labels), -1, np.int64)
+    """Return the commonest label of each row `u k`, −1 where it has none; ties go to the lowest index."""
+    commonest = np.full(len(labels), -1, np.int64)
     for row, numbers in enumerate(labels):
         if (numbers >= 0).any():
-            found[row] = np.bincount(numbers[numbers >= 0]).argmax()
-    return found
+            commonest[row] = np.bincount(numbers[numbers >= 0]).argmax()
+    return commonest

@@ -1,4 +1,4 @@
-"""A finished picture of `show`, with how it was drawn. Loads no torch, so that sheets can name it."""
+"""A finished picture of `show`, with its recipe. Loads no torch, so that sheets can name it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """One picture `h w 3` of a goal, the value it reaches (see `Visualised`), and how it was drawn."""
+    """A picture `h w 3` of a goal, the value it reaches (see `Visualised`), and its recipe, size and seed."""
 
     goal: Goal
     facet: int | None

@@ -1,4 +1,4 @@
-"""DeepDream of an image, or of noise: choose what to dream of, dream, draw the dream beside what it was."""
+"""Dream of an image, or of noise, by DeepDream: choose the objective, then ascend it over octaves and tiles."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from storage.errors import UsageError
 
 VIEWS = ("dream", "sheet")
 NOISE = "noise"
-"""Written for an image, a picture of noise."""
+"""In place of an image: start from noise."""
 
 SIDES = (8, 16384)
-"""Least and largest side of a picture."""
+"""Smallest and largest side of a picture, in pixels."""
 
 LEVEL, DEVIATION = 0.45, 0.02
-"""Of noise: near grey, as the published one is, or it would show through."""
+"""Mean and deviation of noise: near grey, as in the published pictures; stronger noise would show through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to dream. `octaves` none: as many as bring the picture down to the model's own size, and at least four.
+    """Settings of a dream. Without `octaves`: enough to shrink the picture to the model's own size, at least four.
 
-    `size` is a picture's longer side, or HEIGHTxWIDTH of noise.
+    `size` is the longer side of a picture, or HEIGHTxWIDTH of noise.
     """
 
     iterations: int = 10
@@ -63,33 +63,38 @@ class Settings:
 
 
 def dream(
-    look: ModelContext, image: str, target: str | None = None, *, guide: str | None = None, how: Settings | None = None
+    context: ModelContext,
+    image: str,
+    target: str | None = None,
+    *,
+    guide: str | None = None,
+    settings: Settings | None = None,
 ) -> tuple[dict[str, Any], Byte, Byte]:
     """Return the answer as a dict, and the picture `h w 3` before and after.
 
-    Without a target, what is dreamed of is the layer that `atlas.inversion.dream.default_layer` chooses. Raises UsageError
-    or NotFound for what can't be done, before anything is.
+    Without a target, the layer that `atlas.inversion.dream.default_layer` chooses is enhanced. Raises UsageError or NotFound
+    before any computation.
     """
-    how = how or Settings()
-    before = noise(look, how) if image == NOISE else photo(look, image, how.size)
-    (goal,), layers = goals.goals([target or _middle(look)], look)
+    settings = settings or Settings()
+    before = noise(context, settings) if image == NOISE else photo(context, image, settings.size)
+    (goal,), layers = goals.goals([target or _middle(context)], context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = folding.fold(look.model.module, prepared.example(look.model)).to(device)
-    logits = look.model.logits if goal.of_classes else None
+    model = folding.fold(context.model.module, prepared.example(context.model)).to(device)
+    logits = context.model.logits if goal.of_classes else None
     with frozen(model):
         see = unfused_forward(
-            model, [layers[name] for name in sorted(goal.layers)], look.model.mean, look.model.std, logits
+            model, [layers[name] for name in sorted(goal.layers)], context.model.mean, context.model.std, logits
         )
-        aim = goal.aim if guide is None else _guided(look, see, goal, guide, device_of(model))
-        told, after = _dreamt(look, dreams.value_of(see, aim), before, how, device_of(model))
-    of = {"image": image, "model": look.model.spec, "run": None if look.run is None else look.run.name}
-    return of | {"target": goal.text, "guide": guide} | told, before, after
+        aim = goal.aim if guide is None else _guided(context, see, goal, guide, device_of(model))
+        facts, after = _run_dream(context, dreams.value_of(see, aim), before, settings, device_of(model))
+    source = {"image": image, "model": context.model.spec, "run": None if context.run is None else context.run.name}
+    return source | {"target": goal.text, "guide": guide} | facts, before, after
 
 
-def photo(look: ModelContext, image: str, size: str | None) -> Byte:
-    """Return an image in its own size, or with a longer side of `size`: `h w 3`."""
+def photo(context: ModelContext, image: str, size: str | None) -> Byte:
+    """Return an image `h w 3` in its own size, or with a longer side of `size`."""
     side = None if size is None else _side(size, size)
-    opened = look.image(image)
+    opened = context.image(image)
     if side is not None:
         scale = side / max(opened.size)
         shape = (max(1, round(opened.width * scale)), max(1, round(opened.height * scale)))
@@ -97,26 +102,26 @@ def photo(look: ModelContext, image: str, size: str | None) -> Byte:
     return np.asarray(opened)
 
 
-def noise(look: ModelContext, how: Settings) -> Byte:
-    """Return noise `h w 3` of the size asked for, or of the model's own."""
-    height, width = look.model.preprocess.size
-    if how.size is not None:
-        first, _, second = how.size.lower().replace("×", "x").partition("x")
-        height, width = _side(first, how.size), _side(second or first, how.size)
-    draw = np.random.default_rng(how.seed & ((1 << 64) - 1))
+def noise(context: ModelContext, settings: Settings) -> Byte:
+    """Return noise `h w 3` of the size in the settings, or the model's own."""
+    height, width = context.model.preprocess.size
+    if settings.size is not None:
+        first, _, second = settings.size.lower().replace("×", "x").partition("x")
+        height, width = _side(first, settings.size), _side(second or first, settings.size)
+    draw = np.random.default_rng(settings.seed & ((1 << 64) - 1))
     drawn = LEVEL + DEVIATION * draw.standard_normal((height, width, 3), dtype=np.float32)
     return (drawn.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _dreamt(
-    look: ModelContext, value: dreams.Value, before: Byte, how: Settings, device: torch.device
+def _run_dream(
+    context: ModelContext, value: dreams.Value, before: Byte, settings: Settings, device: torch.device
 ) -> tuple[dict[str, Any], Byte]:
-    """Dream, and return what is told of it and the picture."""
-    tile, size = look.model.preprocess.size, (before.shape[0], before.shape[1])
-    octaves = how.octaves or dreams.default_octaves(size, tile, how.scale)
-    asked: dict[str, Any] = {"scale": how.scale, "iterations": how.iterations, "seed": how.seed}
-    plan = dreams.plan_octaves(size, tile, octaves, **asked)
-    started, picture = time.monotonic(), _tensor(before, len(look.model.mean))
+    """Dream; return the facts of the dream and the picture `h w 3`."""
+    tile, size = context.model.preprocess.size, (before.shape[0], before.shape[1])
+    octaves = settings.octaves or dreams.default_octaves(size, tile, settings.scale)
+    shared: dict[str, Any] = {"scale": settings.scale, "iterations": settings.iterations, "seed": settings.seed}
+    plan = dreams.plan_octaves(size, tile, octaves, **shared)
+    started, picture = time.monotonic(), _tensor(before, len(context.model.mean))
     first = dreams.mean_value(value, picture, tile=tile, device=device)
     with progress.current().bar("dream", dreams.count_tiles(plan), "tiles") as advance:
         dreamed = dreams.dream(
@@ -124,37 +129,37 @@ def _dreamt(
             picture,
             tile=tile,
             octaves=octaves,
-            rate=how.rate,
-            levels=how.levels,
+            rate=settings.rate,
+            levels=settings.levels,
             device=device,
             progress=lambda done, total: advance(done),
-            **asked,
+            **shared,
         )
     last = dreams.mean_value(value, dreamed, tile=tile, device=device)
-    told = dataclasses.asdict(how) | {"size": size, "tile": tile, "octaves": [each for each, _ in plan]}
+    facts = dataclasses.asdict(settings) | {"size": size, "tile": tile, "octaves": [each for each, _ in plan]}
     seconds = round(time.monotonic() - started, 2)
-    return told | {"value": {"before": first, "after": last}, "seconds": seconds}, as_bytes(dreamed[None])[0]
+    return facts | {"value": {"before": first, "after": last}, "seconds": seconds}, as_bytes(dreamed[None])[0]
 
 
-def _middle(look: ModelContext) -> str:
+def _middle(context: ModelContext) -> str:
     try:
-        return dreams.default_layer(list(look.layers().values())).name
+        return dreams.default_layer(list(context.layers().values())).name
     except ValueError as error:
-        raise UsageError(f"model {look.model.spec}: {error}") from None
+        raise UsageError(f"model {context.model.spec}: {error}") from None
 
 
-def _guided(look: ModelContext, see: Forward, goal: Goal, guide: str, device: torch.device) -> Objective:
-    """Return the objective that likens the wish's layer to an image, as the model is shown it."""
+def _guided(context: ModelContext, see: Forward, goal: Goal, guide: str, device: torch.device) -> Objective:
+    """Return the objective that draws the activations of the goal's layer towards those of a guide image."""
     if goal.only is None or goal.only.kind != "layer":
         raise UsageError(f"--guide {guide}: what is guided is a whole layer, not {goal.text}; name a layer")
-    pixels = torch.from_numpy(look.model.preprocess.pixels(look.image(guide)).copy())
+    pixels = torch.from_numpy(context.model.preprocess.pixels(context.image(guide)).copy())
     with torch.no_grad():
-        seen = see(pixels.permute(2, 0, 1)[None].to(device).float() / 255)[goal.only.layer]
-    return dreams.guided_objective(goal.only.layer, seen[0])
+        activations = see(pixels.permute(2, 0, 1)[None].to(device).float() / 255)[goal.only.layer]
+    return dreams.guided_objective(goal.only.layer, activations[0])
 
 
 def _tensor(picture: Byte, channels: int) -> Tensor:
-    """Return `c h w` in 0..1 as the model takes colours."""
+    """Return a picture as `c h w` in 0..1, with the model's number of channels."""
     array = picture if channels == 3 else np.asarray(Image.fromarray(picture).convert("L"))[..., None]
     return torch.from_numpy(array.copy()).permute(2, 0, 1).float().div_(255)
 

@@ -1,4 +1,4 @@
-"""What pictures are to show: from targets as they are written to objectives, with what judges the picture made."""
+"""Turn the targets that a user writes into objectives, and into the score of the finished picture."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from storage.artefacts import arrays
 from storage.errors import NotFound, UsageError
 
 EPSILON = 1e-2
-"""Of the metric in which a picture is turned towards a cell's mean, as for icons."""
+"""Regularises the whitening in which a picture is turned towards the mean of a cell, as for icons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One picture to be: what was written, its parts with their weights, the aim, and what the result is judged by.
+    """The goal of one picture: the text of its target, weighted parts, the objective to optimise and the one that scores.
 
-    A unit is judged by its largest value over positions, everything else by its aim.
+    The score of a unit is its largest value over positions; everything else is scored by its aim.
     """
 
     text: str
@@ -40,39 +40,39 @@ class Goal:
 
     @property
     def of_classes(self) -> bool:
-        """Whether the model must be run to its end."""
+        """Whether the goal reads class scores, so that the whole model must run."""
         return objectives.LOGITS in self.aim.layers
 
     @property
     def only(self) -> Target | None:
-        """The target, where it is one alone."""
+        """The target, where the goal is a single one of weight 1."""
         return self.parts[0][1] if len(self.parts) == 1 and self.parts[0][0] == 1 else None
 
 
-def goals(texts: Sequence[str], look: ModelContext) -> tuple[list[Goal], dict[str, Layer]]:
-    """Read targets; return the wishes and the layers that they name.
+def goals(texts: Sequence[str], context: ModelContext) -> tuple[list[Goal], dict[str, Layer]]:
+    """Parse targets; return the goals and the layers that they name.
 
-    Raises UsageError and NotFound for what isn't there, before anything is drawn.
+    Raises UsageError and NotFound before anything is drawn.
     """
-    modules = dict(look.model.module.named_modules()).keys() - {""}
-    parsed = [(text, targets.parse_sum(text, look.model.classes, modules)) for text in texts]
+    modules = dict(context.model.module.named_modules()).keys() - {""}
+    parsed = [(text, targets.parse_sum(text, context.model.classes, modules)) for text in texts]
     names = sorted({part.layer for _, parts in parsed for _, part in parts if part.layer})
-    layers = look.layers(names) if names else {}
-    return [_goal(text, parts, layers, look) for text, parts in parsed], layers
+    layers = context.layers(names) if names else {}
+    return [_goal(text, parts, layers, context) for text, parts in parsed], layers
 
 
 def unit_goals(layer: Layer, numbers: Sequence[int]) -> list[Goal]:
-    """Return the wishes for units of a layer."""
-    made = []
+    """Return a goal for each of some units of a layer."""
+    listed = []
     for number in numbers:
         target = Target(kind="unit", layer=layer.name, index=number)
         aim, judge = objectives.channel(layer.name, number), objectives.peak(layer.name, number)
-        made.append(Goal(text=str(target), parts=((1.0, target),), aim=aim, judge=judge))
-    return made
+        listed.append(Goal(text=str(target), parts=((1.0, target),), aim=aim, judge=judge))
+    return listed
 
 
-def _goal(text: str, parts: list[tuple[float, Target]], layers: dict[str, Layer], look: ModelContext) -> Goal:
-    aims = [weight * _aim(part, layers, look) for weight, part in parts]
+def _goal(text: str, parts: list[tuple[float, Target]], layers: dict[str, Layer], context: ModelContext) -> Goal:
+    aims = [weight * _aim(part, layers, context) for weight, part in parts]
     aim = functools.reduce(lambda a, b: a + b, aims)
     alone = parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else None
     judge = aim
@@ -81,9 +81,9 @@ def _goal(text: str, parts: list[tuple[float, Target]], layers: dict[str, Layer]
     return Goal(text=text if alone is None else str(alone), parts=tuple(parts), aim=aim, judge=judge)
 
 
-def _aim(target: Target, layers: dict[str, Layer], look: ModelContext) -> Objective:
+def _aim(target: Target, layers: dict[str, Layer], context: ModelContext) -> Objective:
     if target.kind in ("class", "probability"):
-        _check_class(target, look)
+        _check_class(target, context)
     if target.kind == "class":
         return objectives.class_logit(target.index)
     if target.kind == "probability":
@@ -91,7 +91,7 @@ def _aim(target: Target, layers: dict[str, Layer], look: ModelContext) -> Object
     if target.kind == "layer":
         return objectives.deepdream(target.layer)
     if target.kind == "cell":
-        return _of_cell(target, look)
+        return _cell_objective(target, context)
     layer = layers[target.layer]
     if not target.index < layer.units:
         raise NotFound(f"layer {layer.name} has no unit {target.index}; its units are 0 to {layer.units - 1}")
@@ -100,21 +100,21 @@ def _aim(target: Target, layers: dict[str, Layer], look: ModelContext) -> Object
     return objectives.neuron(layer.name, target.index, *target.position)
 
 
-def _check_class(target: Target, look: ModelContext) -> None:
-    """Without names of classes, only what the model gives tells how many there are."""
-    if not look.model.classes and target.index >= (count := count_classes(look.model)):
+def _check_class(target: Target, context: ModelContext) -> None:
+    """Raise NotFound for a class beyond the model's outputs, which count the classes where they have no names."""
+    if not context.model.classes and target.index >= (count := count_classes(context.model)):
         raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
 
 
-def _of_cell(target: Target, look: ModelContext) -> Objective:
-    """Turn towards the mean of a cell of the run's atlas."""
-    run = look.run
+def _cell_objective(target: Target, context: ModelContext) -> Objective:
+    """Return the objective that turns the activation towards the mean of a cell of the run's atlas."""
+    run = context.run
     if run is None or target.position is None:
-        raise UsageError(f"{target} is a cell of an atlas; say which run's by --run NAME")
+        raise UsageError(f"{target} is a cell of an atlas; name its run with --run NAME")
     cells = run.cells(target.layer, target.index)
     row, col = target.position
-    found = ((cells.row == row) & (cells.col == col)).nonzero()[0]
-    if not len(found):
+    matches = ((cells.row == row) & (cells.col == col)).nonzero()[0]
+    if not len(matches):
         raise NotFound(f"{run.name} has no cell {row},{col} in grid {target.index} of {target.layer}")
     moment = arrays.read_array(run.result("moment", target.layer).file("moment.zarr"), "moment")
-    return objectives.direction(target.layer, torch.from_numpy(cells.mean[found]), whitener(moment, EPSILON))
+    return objectives.direction(target.layer, torch.from_numpy(cells.mean[matches]), whitener(moment, EPSILON))

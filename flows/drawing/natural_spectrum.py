@@ -1,4 +1,4 @@
-"""The spectrum of natural pictures, measured on a run's images, or on the sample photos where there is no run."""
+"""Measure the spectrum of natural pictures, on a run's images or on the sample photos."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from storage.images.sources import open_source, read
 from storage.run import Run
 
 IMAGES = 256
-"""How many images are measured: the first in the order of their ids, which is that of a hash."""
+"""Images to measure: the first by id, which is the order of a hash."""
 
 
-def spectrum(look: ModelContext, height: int, width: int) -> Float:
-    """Return the mean magnitudes `c height width//2+1` of images scaled and cut to the size."""
-    mode = "RGB" if look.model.preprocess.channels == 3 else "L"
-    return maco.natural_spectrum(_batches(look, mode, height, width))
+def spectrum(context: ModelContext, height: int, width: int) -> Float:
+    """Return the mean magnitudes `c height width//2+1` of images scaled and cropped to the size."""
+    mode = "RGB" if context.model.preprocess.channels == 3 else "L"
+    return maco.natural_spectrum(_batches(context, mode, height, width))
 
 
-def _batches(look: ModelContext, mode: str, height: int, width: int) -> Iterator[Tensor]:
-    for data in _run_images(look.run) if look.run is not None else _sample_images():
+def _batches(context: ModelContext, mode: str, height: int, width: int) -> Iterator[Tensor]:
+    for data in _run_images(context.run) if context.run is not None else _sample_images():
         with suppress(Rejected):
             image = ImageOps.fit(decode(data).convert(mode), (width, height), Image.Resampling.BICUBIC)
             pixels = torch.from_numpy(np.array(image)).view(1, height, width, -1)

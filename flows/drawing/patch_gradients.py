@@ -1,4 +1,4 @@
-"""Gradients of a unit's patches, as pictures: those that the run has, or made now from its images and its model."""
+"""Draw the gradients of a unit's patches: those the run has stored, or computed now from its images and model."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from storage.run import Run
 
 METHODS = ("gradient", "guided-backprop", "deconvnet")
 SIZE = 144
-"""Longer side of a gradient that is made now."""
+"""Longer side of a gradient that is computed now, in pixels."""
 BATCH = 16
 
 
 def of_patches(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str, list[Byte | None]]:
-    """Return the method, and for each patch that `query.top` gave a picture of its gradient; None where it can't be made.
+    """Return the method, and a picture of the gradient of each patch in an answer of `patches.top`, None without its image.
 
-    Without a method, that of the run's own gradients, or else what suits the layer. On the negative side it is the
-    gradient of minus the unit. Raises UsageError where the method is not defined for the layer, NotFound where the run
-    has no gradients and all of the images are gone.
+    The default method is that of the run's own gradients, or else one that is defined for the layer. On the negative
+    side it is the gradient of minus the unit. Raises UsageError where the method is not defined for the layer, NotFound
+    where the run has no gradients and all of the images are missing.
     """
     if method not in (None, *METHODS):
         raise UsageError(f"--gradients {method} is not one of {', '.join(METHODS)}")
-    method, found = _kept(run, answer, method)
-    missing = [number for number, picture in enumerate(found) if picture is None]
+    method, gradients = _stored(run, answer, method)
+    missing = [number for number, picture in enumerate(gradients) if picture is None]
     for start in range(0, len(missing), BATCH):
         numbers = missing[start : start + BATCH]
         patches = [answer["patches"][number] for number in numbers]
         images = model_images.images(run, patches)
         there = [number for number, image in enumerate(images) if image is not None]
         if there:
-            method, made = _made(run, answer, method, [patches[i] for i in there], [images[i] for i in there])
-            for i, picture in zip(there, made, strict=True):
-                found[numbers[i]] = picture
-    if missing and all(picture is None for picture in found):
+            method, computed = _compute(run, answer, method, [patches[i] for i in there], [images[i] for i in there])
+            for i, picture in zip(there, computed, strict=True):
+                gradients[numbers[i]] = picture
+    if missing and all(picture is None for picture in gradients):
         raise NotFound(
             f"the images are no longer at {run.version.about['images']}, and {run.name}@{run.number} has no such "
             "gradients; a run made --with gradients keeps those of the nine strongest patches"
         )
-    return method or METHODS[0], found
+    return method or METHODS[0], gradients
 
 
-def _kept(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str | None, list[Byte | None]]:
-    """Return the pictures that the run has, if it has any by this method (or by some method, if none is named)."""
+def _stored(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str | None, list[Byte | None]]:
+    """Return the method and pictures that the run has stored, by the named method or by any if none is named."""
     nothing: list[Byte | None] = [None] * len(answer["patches"])
     if answer["sign"] != "positive" or not run.has("gradients", answer["layer"]):
         return method, nothing
@@ -57,9 +57,10 @@ def _kept(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str | N
     return stored.method, [by_rank.get(patch["rank"]) for patch in answer["patches"]]
 
 
-def _made(
+def _compute(
     run: Run, answer: dict[str, Any], method: str | None, patches: list[dict[str, Any]], images: list[Any]
 ) -> tuple[str, list[Byte]]:
+    """Compute the gradients of patches on their images; return the method and the pictures."""
     import torch
 
     from atlas import boxes
@@ -67,18 +68,18 @@ def _made(
     from flows.model import gradient_method, published
 
     layer, unit = answer["layer"], answer["unit"]
-    subj = published.prepared_model_of(run, layer)
-    method = gradient_method.choose(subj, layer, method)
-    preprocess, pictures = subj.model.preprocess, []
-    x = subj.plain_input(torch.from_numpy(np.stack([preprocess.pixels(image) for image in images])))
-    at = torch.tensor([[unit, patch["y"], patch["x"]] for patch in patches], device=subj.device).unbind(1)
-    score = maths.units_at(subj.layers[layer], at[0], at[1], at[2], answer["sign"])
-    for patch, image, found in zip(
-        patches, images, maths.METHODS[method](subj.through([layer]), x, score), strict=True
+    prepared = published.prepared_model_of(run, layer)
+    method = gradient_method.choose(prepared, layer, method)
+    preprocess, pictures = prepared.model.preprocess, []
+    x = prepared.plain_input(torch.from_numpy(np.stack([preprocess.pixels(image) for image in images])))
+    at = torch.tensor([[unit, patch["y"], patch["x"]] for patch in patches], device=prepared.device).unbind(1)
+    score = maths.units_at(prepared.layers[layer], at[0], at[1], at[2], answer["sign"])
+    for patch, image, gradient in zip(
+        patches, images, maths.METHODS[method](prepared.module_exposing([layer]), x, score), strict=True
     ):
         box = np.array([patch["focus"][side] for side in ("left", "top", "right", "bottom")])
         within = boxes.to_input(box[None], [preprocess.geometry(image.width, image.height)])[0]
         pictures.append(
-            maths.gradient_picture(maths.cut_box(found.cpu().numpy(), within, maths.fitted_size(box, SIZE)))
+            maths.gradient_picture(maths.cut_box(gradient.cpu().numpy(), within, maths.fitted_size(box, SIZE)))
         )
     return method, pictures

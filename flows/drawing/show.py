@@ -1,4 +1,4 @@
-"""Pictures of what units, layers and classes want to see: choose the way, draw them, say how they do."""
+"""Draw what units, layers and classes respond to: choose recipes, optimise pictures, describe the results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
-from atlas.arrays import Float, Layer
+from atlas.arrays import Layer
 from atlas.inversion import regularisers
 from atlas.inversion.objectives import Objective
 from atlas.inversion.recipes import PICTURE_RECIPES, PictureRecipe
@@ -30,29 +28,29 @@ from storage.artefacts import galleries
 from storage.errors import UsageError
 
 OF_UNITS, OF_CLASSES = "best", "class"
-"""Recipes taken where none is named."""
+"""Default recipes."""
 MOST_PIXELS, BATCH = 16 * 128 * 128, 16
-"""Of a batch, for the sake of memory."""
+"""Most pixels and pictures in a batch, to bound memory."""
 PENALTIES: dict[str, Objective] = {
     "tv": regularisers.total_variation(),
     "l1": regularisers.l1(constant=0.5),
     "l2": regularisers.l2(constant=0.5),
     "blur": regularisers.blur(),
 }
-"""Of the whole picture in 0..1: how rough it is, how far from grey by two measures, how far from its blurred self."""
+"""Penalties on the whole picture in 0..1: its roughness, two distances from grey, the distance from its own blur."""
 TRIES = 3
-"""How often a unit that nothing seems to excite is drawn before it is called dead."""
+"""How many times a unit is drawn without exciting it before it counts as dead."""
 DIVERSE = 1.0
-"""How much facets are to differ, as a share of what they reach."""
+"""Weight of the difference between facets, relative to the value they reach."""
 MOST_TOGETHER = 4 * MOST_PIXELS
-"""Of facets, which must be drawn in one batch."""
+"""Most pixels of the facets of one goal, which must share a batch."""
 GREY = 128
-"""What is shown of the dead: their pictures are of noise alone."""
+"""Plain picture of a dead unit, whose own would be noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How pictures are drawn: what is left out is chosen by what they are of."""
+    """Settings for pictures; what is left out depends on their targets."""
 
     recipe: str | None = None
     steps: int | None = None
@@ -60,7 +58,7 @@ class Settings:
     seed: int = 0
     facets: int = 1
     penalties: Mapping[str, float] = field(default_factory=dict)
-    """Weights of PENALTIES, which are taken from what is optimised, and not from what is told of it."""
+    """Weights of PENALTIES, which count in the optimisation but not in the reported value."""
 
     def __post_init__(self) -> None:
         for name, weight in self.penalties.items():
@@ -70,6 +68,7 @@ class Settings:
                 )
 
     def picture_recipe(self, of_classes: bool) -> PictureRecipe:
+        """Return the recipe, by default that of classes or of units, with its steps replaced if given."""
         name = self.recipe or (OF_CLASSES if of_classes else OF_UNITS)
         if name not in PICTURE_RECIPES:
             raise UsageError(f"--recipe {name} is not one of {', '.join(PICTURE_RECIPES)}")
@@ -80,13 +79,13 @@ class Settings:
         )
 
     def shape(self, of_classes: bool, own: Size) -> Size:
-        """Return height and width: what was asked for; else for classes the model's own size, else the recipe's."""
+        """Return height and width: as set, else for classes the model's own size, else the recipe's."""
         side = self.picture_recipe(of_classes).side
         return self.size or (own if of_classes else (side, side))
 
 
 def size_of(text: str | None) -> Size | None:
-    """Read a size: a side, or HEIGHTxWIDTH. Raises UsageError for what isn't one."""
+    """Parse a size: a side, or HEIGHTxWIDTH. Raises UsageError for anything else."""
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
@@ -95,101 +94,89 @@ def size_of(text: str | None) -> Size | None:
     return int(sides[0]), int(sides[-1])
 
 
-def show(look: ModelContext, texts: Sequence[str], how: Settings) -> list[Drawn]:
-    """Draw pictures of targets as they are written. Raises UsageError or NotFound where one can't be."""
-    wanted, layers = goals.goals(texts, look)
-    return draw(look, wanted, layers, how)
+def show(context: ModelContext, texts: Sequence[str], settings: Settings) -> list[Drawn]:
+    """Draw pictures of targets. Raises UsageError or NotFound before drawing any."""
+    wanted, layers = goals.goals(texts, context)
+    return draw(context, wanted, layers, settings)
 
 
-def every_unit(look: ModelContext, texts: Sequence[str], how: Settings) -> list[Drawn]:
-    """Draw all units of one layer, or take the run's gallery of it where nothing else is asked for."""
+def every_unit(context: ModelContext, texts: Sequence[str], settings: Settings) -> list[Drawn]:
+    """Draw all units of one layer, or return the run's gallery of it under default settings."""
     if len(texts) != 1 or ":" in texts[0]:
         raise UsageError(f"--all draws every unit of one layer; name a layer, not {' '.join(texts)}")
-    (layer,) = look.layers(texts).values()
+    (layer,) = context.layers(texts).values()
     wanted = goals.unit_goals(layer, range(layer.units))
-    run = look.run
-    if run is not None and run.has("gallery", layer.name) and how == Settings():
-        return _kept(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
-    return draw(look, wanted, {layer.name: layer}, how)
+    run = context.run
+    if run is not None and run.has("gallery", layer.name) and settings == Settings():
+        return _from_gallery(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
+    return draw(context, wanted, {layer.name: layer}, settings)
 
 
-def draw(look: ModelContext, wanted: Sequence[Goal], layers: dict[str, Layer], how: Settings) -> list[Drawn]:
-    """Draw a picture of each wish, or `facets` of each that differ; many in one batch.
+def draw(context: ModelContext, wanted: Sequence[Goal], layers: dict[str, Layer], settings: Settings) -> list[Drawn]:
+    """Draw a picture of each goal, or several different `facets` of each, many in one batch.
 
-    Raises UsageError where it can't be done as asked.
+    Raises UsageError where the settings do not fit the goals.
     """
-    model = folding.fold(look.model.module, prepared.example(look.model)).to(
+    model = folding.fold(context.model.module, prepared.example(context.model)).to(
         "cuda" if torch.cuda.is_available() else "cpu"
     )
-    found: list[Drawn] = []
-    with progress.current().bar("pictures", len(wanted) * how.facets, "pictures") as advance:
-        for group in _groups(wanted, how.facets):
-            before = len(found)
+    drawn: list[Drawn] = []
+    with progress.current().bar("pictures", len(wanted) * settings.facets, "pictures") as advance:
+        for group in _groups(wanted, settings.facets):
+            before = len(drawn)
 
             def tell(done: int, total: int, before: int = before) -> None:
                 advance(before + done)
 
-            found += _group(look, model, group, layers, how, tell)
+            drawn += _draw_group(context, model, group, layers, settings, tell)
     place = {id(goal): number for number, goal in enumerate(wanted)}
-    return sorted(found, key=lambda one: (place[id(one.goal)], one.facet or 0))
-
-
-def describe(look: ModelContext, drawn: Sequence[Drawn], how: Settings) -> dict[str, Any]:
-    """Return what is told of the pictures, as plain values."""
-    facts = _Facts(look)
-    return {
-        "model": look.model.spec,
-        "run": None if look.run is None else look.run.name,
-        "seed": drawn[0].seed if drawn else how.seed,
-        "penalties": dict(how.penalties),
-        "pictures": [_told(one) | facts.of(one) for one in drawn],
-    }
+    return sorted(drawn, key=lambda picture: (place[id(picture.goal)], picture.facet or 0))
 
 
 def _groups(wanted: Sequence[Goal], facets: int) -> list[list[Goal]]:
-    """Cut wishes into those that are drawn together: those of classes, which are drawn otherwise; each, with facets."""
+    """Group the goals drawn together: classes, which have another recipe, and the rest; with facets, each goal alone."""
     if facets > 1:
         return [[goal] for goal in wanted]
-    halves = ([goal for goal in wanted if goal.of_classes is told] for told in (False, True))
+    halves = ([goal for goal in wanted if goal.of_classes is of_classes] for of_classes in (False, True))
     return [half for half in halves if half]
 
 
-def _group(
-    look: ModelContext,
+def _draw_group(
+    context: ModelContext,
     model: folding.Folded,
     group: list[Goal],
     layers: dict[str, Layer],
-    how: Settings,
+    settings: Settings,
     tell: Progress,
 ) -> list[Drawn]:
-    of_classes, preprocess = group[0].of_classes, look.model.preprocess
-    recipe, size = how.picture_recipe(of_classes), how.shape(of_classes, preprocess.size)
-    shown = [goal for goal in group for _ in range(how.facets)]
+    of_classes, preprocess = group[0].of_classes, context.model.preprocess
+    recipe, size = settings.picture_recipe(of_classes), settings.shape(of_classes, preprocess.size)
+    shown = [goal for goal in group for _ in range(settings.facets)]
     named = {name for goal in group for name in goal.layers}
-    aims = objective_per_picture([_less(goal.aim, how.penalties) for goal in shown])
-    if how.facets > 1:
-        _check_facets(how.facets, recipe, size)
-        apart = _apart(look, group[0], layers)
-        named.add(apart.name)
-        layers = layers | {apart.name: apart}
-        aims = _differing(aims, apart.name)
+    aims = objective_per_picture([_penalised(goal.aim, settings.penalties) for goal in shown])
+    if settings.facets > 1:
+        _check_facets(settings.facets, recipe, size)
+        facet_layer = _facet_layer(context, group[0], layers)
+        named.add(facet_layer.name)
+        layers = layers | {facet_layer.name: facet_layer}
+        aims = _diverse(aims, facet_layer.name)
     try:
-        made = visualise(
+        results = visualise(
             model,
             aims,
             [layers[name] for name in sorted(named)],
             recipe=recipe,
-            seeds=seeds(how.seed, [f"{goal.text}{_suffix(n % how.facets)}" for n, goal in enumerate(shown)]),
-            mean=look.model.mean,
-            std=look.model.std,
+            seeds=seeds(settings.seed, [f"{goal.text}{_suffix(n % settings.facets)}" for n, goal in enumerate(shown)]),
+            mean=context.model.mean,
+            std=context.model.std,
             size=size,
             own_size=preprocess.size,
-            logits=look.model.logits if of_classes else None,
+            logits=context.model.logits if of_classes else None,
             judge=objective_per_picture([goal.judge for goal in shown]),
             metric=objective_per_picture([goal.aim for goal in shown]),
-            spectrum=natural_spectrum.spectrum(look, *size) if recipe.canvas == "phase" else None,
-            batch=len(shown) if how.facets > 1 else batch_of(len(shown), size),
-            tries=TRIES if how.facets == 1 else 1,
+            spectrum=natural_spectrum.spectrum(context, *size) if recipe.canvas == "phase" else None,
+            batch=len(shown) if settings.facets > 1 else batch_of(len(shown), size),
+            tries=TRIES if settings.facets == 1 else 1,
             progress=tell,
         )
     except ValueError as error:
@@ -197,20 +184,20 @@ def _group(
     return [
         Drawn(
             goal=goal,
-            facet=number % how.facets if how.facets > 1 else None,
-            picture=np.full_like(made.pictures[number], GREY) if made.dead[number] else made.pictures[number],
-            value=float(made.value[number]),
-            best=float(made.best[number]),
-            dead=bool(made.dead[number]),
+            facet=number % settings.facets if settings.facets > 1 else None,
+            picture=np.full_like(results.pictures[number], GREY) if results.dead[number] else results.pictures[number],
+            value=float(results.value[number]),
+            best=float(results.best[number]),
+            dead=bool(results.dead[number]),
             recipe=recipe,
             size=size,
-            seed=how.seed,
+            seed=settings.seed,
         )
         for number, goal in enumerate(shown)
     ]
 
 
-def _less(aim: Objective, penalties: Mapping[str, float]) -> Objective:
+def _penalised(aim: Objective, penalties: Mapping[str, float]) -> Objective:
     for name, weight in penalties.items():
         aim = aim - weight * PENALTIES[name]
     return aim
@@ -228,7 +215,7 @@ def _check_facets(facets: int, recipe: PictureRecipe, size: Size) -> None:
         )
 
 
-def _kept(gallery: galleries.Gallery, wanted: Sequence[Goal], seed: int) -> list[Drawn]:
+def _from_gallery(gallery: galleries.Gallery, wanted: Sequence[Goal], seed: int) -> list[Drawn]:
     recipe = PictureRecipe(**gallery.recipe)
     return [
         Drawn(
@@ -247,7 +234,7 @@ def _kept(gallery: galleries.Gallery, wanted: Sequence[Goal], seed: int) -> list
 
 
 def batch_of(count: int, size: Size) -> int:
-    """Return how many pictures are drawn together: a number that depends on their size, unless there are fewer."""
+    """Return how many pictures to draw together: all, up to a limit that depends on their size."""
     return max(1, min(count, BATCH, MOST_PIXELS // (size[0] * size[1])))
 
 
@@ -255,70 +242,17 @@ def _suffix(facet: int) -> str:
     return f"/{facet}" if facet else ""
 
 
-def _differing(aims: BatchObjective, layer: str) -> BatchObjective:
+def _diverse(aims: BatchObjective, layer: str) -> BatchObjective:
     return lambda rows: regularisers.diverse(aims(rows), layer, DIVERSE)
 
 
-def _apart(look: ModelContext, goal: Goal, layers: dict[str, Layer]) -> Layer:
-    """Return the layer at which facets are to differ: the wish's own, or for a class the last with a grid."""
+def _facet_layer(context: ModelContext, goal: Goal, layers: dict[str, Layer]) -> Layer:
+    """Return the layer at which facets are to differ: the goal's own, or for a class the last with a grid."""
     if goal.layers:
         return layers[sorted(goal.layers)[0]]
-    spatial = [layer for layer in look.layers().values() if layer.height * layer.width > 1]
+    spatial = [layer for layer in context.layers().values() if layer.height * layer.width > 1]
     if not spatial:
         raise UsageError(
-            f"--facets: no layer of {look.model.spec} has more than one position, where facets could differ"
+            f"--facets: no layer of {context.model.spec} has more than one position, where facets could differ"
         )
     return spatial[-1]
-
-
-def _told(one: Drawn) -> dict[str, Any]:
-    return {
-        "target": one.goal.text,
-        "kind": "sum" if one.goal.only is None else one.goal.only.kind,
-        "facet": one.facet,
-        "value": one.value,
-        "best": one.best,
-        "dead": one.dead,
-        "size": list(one.size),
-        "recipe": dataclasses.asdict(one.recipe),
-    }
-
-
-class _Facts:
-    """What else is known of a picture: how its unit's strongest patch does, how the model classes it."""
-
-    def __init__(self, look: ModelContext) -> None:
-        self.look = look
-        self._patches: dict[str, Float] = {}
-
-    def of(self, one: Drawn) -> dict[str, Any]:
-        only = one.goal.only
-        if only is not None and only.kind == "unit" and only.position is None:
-            return self._of_unit(one, only.layer, only.index)
-        if only is not None and only.kind in ("class", "probability"):
-            return self._of_class(one, only.index)
-        return {}
-
-    def _of_unit(self, one: Drawn, layer: str, unit: int) -> dict[str, Any]:
-        run = self.look.run
-        if run is None or not run.has("patches", layer):
-            return {}
-        if layer not in self._patches:
-            self._patches[layer] = galleries.strongest(run.result("patches", layer))
-        patch = float(self._patches[layer][unit])
-        return {"patch": patch, "ratio": one.best / patch if patch > 0 else None}
-
-    def _of_class(self, one: Drawn, wanted: int) -> dict[str, Any]:
-        """Show the model the picture, stretched to its input where it is of another size."""
-        model = self.look.model
-        height, width = model.preprocess.size
-        channels = 3 if model.preprocess.channels == 3 else 1
-        shown = torch.from_numpy(np.array(Image.fromarray(one.picture).resize((width, height))))[None, ..., :channels]
-        with torch.no_grad():
-            scores = model.logits(model.module(model.preprocess.normalise(shown)))[0].double()
-        first, shares = int(scores.argmax()), scores.softmax(0)
-        return {
-            "probability": float(shares[wanted]),
-            "logit": float(scores[wanted]),
-            "first": {"index": first, "name": model.classes[first] if first < len(model.classes) else ""},
-        }

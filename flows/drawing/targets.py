@@ -1,8 +1,8 @@
-"""What a picture is to show, as one writes it: the only place where targets are read.
+"""Parse targets, the classes, units, layers and cells that a user names; nothing else parses them.
 
 LAYER:UNIT · LAYER:UNIT@y,x · LAYER · class:NAME · class:INDEX · prob:NAME · prob:INDEX
 
-Where a picture is optimised, also LAYER@GRID:ROW,COL, a cell of a run's atlas, and sums such as 0.5*LAYER:3-LAYER:7.
+For pictures by optimisation, also LAYER@GRID:ROW,COL, a cell of a run's atlas, and sums such as 0.5*LAYER:3-LAYER:7.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _CLASS = re.compile(r"(class|prob):(.*)", re.DOTALL)
 _UNIT = re.compile(r"(?P<layer>.+):(?P<unit>\d+)(?:@(?P<y>\d+),(?P<x>\d+))?")
 _CELL = re.compile(r"(?P<layer>.+)@(?P<grid>\d+):(?P<row>\d+),(?P<col>\d+)")
 _PLACE = re.compile(r"(@\d+)?(:\d+(@\d+,\d+)?|@\d+:\d+,\d+)?")
-"""What may follow a module's name in a target: which call of it, and what of the layer."""
+"""What may follow the name of a module in a target: the call, and the unit or cell of the layer."""
 _WEIGHT = r"(?:\d+(?:\.\d*)?|\.\d+)\*"
 _TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?P<weight>{_WEIGHT})?(?P<target>.+)", re.DOTALL)
 _NEXT = re.compile(rf"(?=[+-]\s*(?:{_WEIGHT})?(?:class|prob):)|(?<=[\d\s])(?=[+-]\s*(?:{_WEIGHT})?[\w.@]+:\d)")
-"""Before a sign that a target follows: names of classes and layers may have hyphens, too."""
+"""The position before a sign that starts another target; names of classes and layers may contain hyphens too."""
 _KINDS: dict[str, Kind] = {"class": "class", "prob": "probability"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A class's logit (`class`) or probability, by index with its name if it has one; a unit; a whole layer; or a cell.
+    """The logit (`class`) or probability of a class, by index and name if it has one; a unit; a whole layer; or a cell.
 
-    A cell's `index` is its grid, its `position` row and column.
+    The `index` of a cell is its grid, its `position` the row and column.
     """
 
     kind: Kind
@@ -58,16 +58,16 @@ class Target:
 
 
 def parse(text: str, classes: Sequence[str] = ()) -> Target:
-    """Read a target; `classes` are the model's names, in the order of its logits.
+    """Parse a target; `classes` are the names of the model's classes, in the order of its logits.
 
-    Raises UsageError where it isn't written as one, NotFound for a class that isn't there.
+    Raises UsageError for text in no known form, NotFound for an unknown class.
     """
     if named := _CLASS.fullmatch(text):
         index = class_index(named[2], classes)
         return Target(kind=_KINDS[named[1]], index=index, name=_name(classes, index))
-    if found := _UNIT.fullmatch(text):
-        place = None if found["y"] is None else (int(found["y"]), int(found["x"]))
-        return Target(kind="unit", layer=found["layer"], index=int(found["unit"]), position=place)
+    if match := _UNIT.fullmatch(text):
+        place = None if match["y"] is None else (int(match["y"]), int(match["x"]))
+        return Target(kind="unit", layer=match["layer"], index=int(match["unit"]), position=place)
     if _CELL.fullmatch(text):
         raise UsageError(f"{text} is a cell of an atlas, which `actlas show` draws; write {FORMS}")
     if not text or ":" in text or any(char.isspace() for char in text):
@@ -76,22 +76,22 @@ def parse(text: str, classes: Sequence[str] = ()) -> Target:
 
 
 def parse_sum(text: str, classes: Sequence[str] = (), layers: Container[str] = ()) -> list[tuple[float, Target]]:
-    """Read what a picture is to show: a target or cell with weight 1, or a sum of weighted ones.
+    """Parse a target or cell (with weight 1), or a weighted sum of them.
 
-    `layers` are names of the model's modules: where whole layers are added, only they tell a sign from a hyphen.
+    `layers` are the names of the model's modules, which tell a sign from a hyphen where whole layers are added.
     Raises as `parse` does.
     """
     if any(text == f"{word}:{name}" for word in _KINDS for name in classes):
         return [(1.0, parse(text, classes))]
-    cut = [piece for part in _NEXT.split(text) for piece in _of_layers(part, layers)]
+    cut = [piece for part in _NEXT.split(text) for piece in _split_layers(part, layers)]
     parts = [_TERM.fullmatch(part.strip()) for part in cut if part.strip()]
     if not parts or None in parts:
         raise UsageError(f"{text!r} is no target; write {FORMS}, or a sum of such")
-    return [(_weight(part), _of_sum(part["target"].strip(), classes)) for part in parts if part]
+    return [(_weight(part), _parse_term(part["target"].strip(), classes)) for part in parts if part]
 
 
-def _of_layers(part: str, layers: Container[str]) -> list[str]:
-    """Cut a part of a sum at signs, where that gives layers that are there, or units of such."""
+def _split_layers(part: str, layers: Container[str]) -> list[str]:
+    """Split a part of a sum at signs, where each piece names an existing layer or a unit of one."""
     return _terms(part, layers) or [part]
 
 
@@ -108,10 +108,10 @@ def _terms(part: str, layers: Container[str]) -> list[str]:
     return []
 
 
-def _of_sum(text: str, classes: Sequence[str]) -> Target:
-    if found := _CELL.fullmatch(text):
-        place = (int(found["row"]), int(found["col"]))
-        return Target(kind="cell", layer=found["layer"], index=int(found["grid"]), position=place)
+def _parse_term(text: str, classes: Sequence[str]) -> Target:
+    if match := _CELL.fullmatch(text):
+        place = (int(match["row"]), int(match["col"]))
+        return Target(kind="cell", layer=match["layer"], index=int(match["grid"]), position=place)
     return parse(text, classes)
 
 
@@ -120,14 +120,14 @@ def _weight(part: re.Match[str]) -> float:
 
 
 def of_class(index: int, classes: Sequence[str]) -> Target:
-    """Return the target of a class's logit."""
+    """Return the target for the logit of a class."""
     return Target(kind="class", index=index, name=_name(classes, index))
 
 
 def score_of(target: Target, model: Model, layers: dict[str, Layer]) -> Score:
-    """Return what a saliency method explains: a class's or a unit's number. `layers` are the model's, probed.
+    """Return the score that a saliency method explains, of a class or a unit. `layers` are the model's, probed.
 
-    Raises UsageError for a whole layer, NotFound for a class, unit or position that isn't there.
+    Raises UsageError for a whole layer, NotFound for an unknown class, unit or position.
     """
     from atlas.attribution import scores
 

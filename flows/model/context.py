@@ -1,4 +1,4 @@
-"""What the drawing commands look at: the model of a run or of a spec, and an image."""
+"""Open the model of a run, or of a spec, for commands that explain or draw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flows.config import DEFAULT_MODEL
 from flows.model import images as model_images
 from flows.model import prepared, published
 from storage import models
-from storage.errors import AmbiguousAxes, ModelError, NotFound, Rejected, UnknownLayer, UsageError
+from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
 from storage.run import Run, open_run
 
@@ -26,18 +26,18 @@ CHOICES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelContext:
-    """A model, and the run it is of, if any."""
+    """A model, with the run that it belongs to, if any."""
 
     model: models.Model
     run: Run | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
-    """Of layers whose axes can't be told; a run has its own."""
+    """Axes of layers where they are ambiguous; a run records its own."""
 
     def layers(self, names: Sequence[str] | None = None) -> dict[str, Layer]:
-        """Return the layers named, or all whose axes can be told, in the order in which they finish."""
+        """Return the named layers, or all with unambiguous axes, in the order of their execution."""
         axes = self.axes if self.run is None else self.run.version.about["config"].get("axes") or {}
         try:
-            known = {name: how for name, how in axes.items() if names is None or name in names}
+            known = {name: spelled for name, spelled in axes.items() if names is None or name in names}
             return activations.probe(self.model.module, prepared.example(self.model), names, axes=known)
         except activations.UnknownLayerError as error:
             raise UnknownLayer(f"{error}; `actlas layers {self.model.spec}` lists all") from None
@@ -45,7 +45,7 @@ class ModelContext:
             raise AmbiguousAxes(str(error)) from None
 
     def choices(self, x: Tensor) -> list[dict[str, Any]]:
-        """Return the model's first choices for one input `1 c h w`: class, logit and probability."""
+        """Return the model's top classes for one input `1 c h w`, with logit and probability."""
         with torch.no_grad():
             logits = self.model.logits(self.model.module(x))[0].double()
         best = logits.argsort(descending=True, stable=True)[:CHOICES].tolist()
@@ -61,7 +61,7 @@ class ModelContext:
         ]
 
     def image(self, named: str) -> Image.Image:
-        """Return an image of the run by its id, or the image of a file."""
+        """Return an image of the run by its id, or an image file."""
         try:
             if self.run is not None:
                 return decode(model_images.read_image(self.run, named))
@@ -84,24 +84,24 @@ def open_context(
     std: Sequence[float] | None = None,
     axes: Mapping[str, str] | None = None,
 ) -> ModelContext:
-    """Load the model of a run, or of a spec; the default model if neither is named.
+    """Load the model of a run, or of a spec; without either, the default model.
 
-    Raises ModelError where the run's model has changed since.
+    Raises ModelError where the model has changed since the run.
     """
     if run is not None:
-        told: dict[str, object] = {
+        options: dict[str, object] = {
             "--model": model,
             "--weights": weights,
             "--input-size": input_size,
             "--classes": classes,
         }
-        told |= {"--mean": mean, "--std": std, "--axes": axes or None}
-        if doubled := [name for name, value in told.items() if value is not None]:
+        options |= {"--mean": mean, "--std": std, "--axes": axes or None}
+        if doubled := [name for name, value in options.items() if value is not None]:
             raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")
-        found = open_run(store, run)
-        look = ModelContext(model=prepared.load(published.config_of(found, store)), run=found)
-        check_model(look, found.layers)
-        return look
+        version = open_run(store, run)
+        context = ModelContext(model=prepared.load(published.config_of(version, store)), run=version)
+        check_model(context, version.layers)
+        return context
     loaded = models.load(
         model or DEFAULT_MODEL, weights=weights, input_size=input_size, mean=mean, std=std, classes=classes
     )
@@ -110,23 +110,20 @@ def open_context(
     return ModelContext(model=loaded, axes=axes or {})
 
 
-def check_model(look: ModelContext, layers: Iterable[str]) -> None:
-    """Raise ModelError where the model has changed up to one of the run's layers since the run was made."""
-    run, model = look.run, look.model
+def check_model(context: ModelContext, layers: Iterable[str]) -> None:
+    """Raise ModelError where the model up to one of the run's layers has changed since the run."""
+    run, model = context.run, context.model
     named = [] if run is None else [layer for layer in layers if layer in run.layers]
     if run is None or not named:
         return
-    found = fingerprint.fingerprints(model.module, prepared.example(model), named, model.preprocess.fingerprint())
-    for layer in named:
-        if found[layer] != run.model["fingerprints"][layer]:
-            raise ModelError(
-                f"{run.name}@{run.number} was made by another model: {model.spec} has changed up to {layer} since; "
-                "run it again, or load the weights it was made with"
-            )
+    fingerprints = fingerprint.fingerprints(
+        model.module, prepared.example(model), named, model.preprocess.fingerprint()
+    )
+    published.check_fingerprints(run, model.spec, fingerprints, named)
 
 
 def count_classes(model: models.Model) -> int:
-    """Return how many scores the model gives."""
+    """Return the number of class scores that the model outputs."""
     with torch.no_grad():
         return int(model.logits(model.module(prepared.example(model)[None])).shape[1])
 

@@ -1,4 +1,4 @@
-"""Choose the gradient method that a model allows."""
+"""Choose a gradient method that is defined for a model."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from flows.model.prepared import PreparedModel
 from storage.errors import UsageError
 
 PREFERRED = "guided-backprop"
-"""The method where none is asked for and the layer has a rule for it."""
+"""The default method, where it is defined for the layer."""
 
 
-def choose(subj: PreparedModel, layer: str, asked: str | None) -> str:
-    """Return the method for a layer: the one asked for, or else guided backpropagation where it is defined.
+def choose(prepared: PreparedModel, layer: str, requested: str | None) -> str:
+    """Return the requested method, or by default guided backpropagation where it is defined for the layer.
 
-    Raises UsageError where the one asked for is not defined.
+    Raises UsageError where the requested method is not defined.
     """
-    blank = subj.plain_input(torch.from_numpy(subj.model.preprocess.blank(1)))
-    method = asked or PREFERRED
+    blank = prepared.plain_input(torch.from_numpy(prepared.model.preprocess.blank(1)))
+    method = requested or PREFERRED
     try:
-        patch_gradients.check_method(subj.through([layer]), blank, subj.layers[layer], method)
+        patch_gradients.check_method(prepared.module_exposing([layer]), blank, prepared.layers[layer], method)
     except UndefinedMethodError as error:
-        if asked is not None:
+        if requested is not None:
             raise UsageError(str(error)) from None
         return "gradient"
     return method

@@ -1,4 +1,4 @@
-"""Images of a run or from a file, read again for the model."""
+"""Read images of a run, or image files, for the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.run import Run
 
 
 def read_image(run: Run, image: str) -> bytes:
-    """Read an image of the run by its id, or a file."""
+    """Read an image of the run by its id, or an image file."""
     if image.isdecimal():
         return image_of_run(run, int(image))
     try:
@@ -26,6 +26,7 @@ def read_image(run: Run, image: str) -> bytes:
 
 
 def image_of_run(run: Run, image_id: int) -> bytes:
+    """Read an image of the run from its source. Raises NotFound, or the error of the image itself."""
     rows = run.listing([image_id])
     if not len(rows):
         raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['ids'] - 1}")
@@ -37,14 +38,14 @@ def image_of_run(run: Run, image_id: int) -> bytes:
 
 
 def images(run: Run, patches: Sequence[dict[str, Any]]) -> list[Image.Image | None]:
-    """Return the source image of each patch, or None where one is gone."""
+    """Return the source image of each patch, or None where it is missing."""
     from storage.images.sources import open_source, read
 
     ids = sorted({patch["image_id"] for patch in patches})
-    found: dict[int, Image.Image] = {}
+    decoded: dict[int, Image.Image] = {}
     with suppress(NotFound, UsageError):
         for index, data in read(open_source(run.version.about["images"]), run.listing(ids)) if ids else ():
             with suppress(Rejected):
                 if isinstance(data, bytes):
-                    found[ids[index]] = decode(data)
-    return [found.get(patch["image_id"]) for patch in patches]
+                    decoded[ids[index]] = decode(data)
+    return [decoded.get(patch["image_id"]) for patch in patches]

@@ -1,4 +1,4 @@
-"""List a model's layers."""
+"""List the layers of a model."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from flows.model import prepared
 
 
 def layers(model: str, *, weights: str | None, input_size: int | None, reach: bool) -> list[dict[str, Any]]:
-    """Return one row per layer that can be named: units, grid, axes, and reach in rows of the input."""
+    """Return a row per layer that `--layer` takes: units, grid, axes, and receptive field in pixels of the input."""
     from atlas.model import activations, receptive_field
 
     config = RunConfig(images="", model=model, weights=weights, input_size=input_size)
     progress.current().say(f"model {model}: loading")
     loaded = prepared.load(config)
     sample = prepared.example(loaded)
-    found = {layer.name: layer for layer in activations.list_layers(loaded.module, sample)}
+    known = {layer.name: layer for layer in activations.list_layers(loaded.module, sample)}
     rows = [
         {"layer": layer.name, "units": layer.units, "grid": f"{layer.height} × {layer.width}", "axes": layer.axes}
-        for layer in found.values()
+        for layer in known.values()
     ]
     if reach:
         with progress.current().bar("reach", 1, "passes"):
-            measured = receptive_field.reach(loaded.module, found, tuple(sample.shape))
+            measured = receptive_field.reach(loaded.module, known, tuple(sample.shape))
         for row in rows:
             part = measured[str(row["layer"])]
             row["reach"] = f"{int((part.bottom - part.top).max())} × {int((part.right - part.left).max())} px"

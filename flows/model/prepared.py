@@ -1,4 +1,4 @@
-"""The model a run looks at: loaded once per process, probed, fingerprinted, folded, and put on its device."""
+"""Prepare the model of a run, once per process: load, probe, fingerprint, fold, and move it to its device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = {"cpu": 32, "cuda": 128}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedModel:
-    """A model with the layers of a run. `folded` is on the device in the run's precision; `model.module` stays as it was."""
+    """A model with the layers of a run. `folded` is on the device in the run's precision; `model.module` is unchanged."""
 
     model: models.Model
     layers: dict[str, Layer]
@@ -35,47 +35,48 @@ class PreparedModel:
     dtype: torch.dtype
 
     def drawing(self) -> folding.Folded:
-        """Return the model that pictures are optimised through: folded, in float32, on the device."""
+        """Return the model to optimise pictures through: folded, in float32, on the device."""
         return self.folded if self.dtype is torch.float32 else _folded(self.model, self.device)
 
     def input(self, pixels: Tensor) -> Tensor:
-        """Return what the model takes, `b c h w` on the device, from decoded pixels."""
+        """Normalise decoded pixels to the model's input, `b c h w` on the device."""
         return self.model.preprocess.normalise(pixels.to(self.device, non_blocking=True)).to(
             self.dtype, memory_format=torch.channels_last
         )
 
-    def through(self, names: Iterable[str]) -> nn.Module:
-        """Return the model in float32 on the device, in which these layers can be changed where they stand.
+    def module_exposing(self, names: Iterable[str]) -> nn.Module:
+        """Return the float32 model on the device, with the outputs of these layers exposed to be changed.
 
-        That is the folded one, unless a layer named stands inside a folded pair, where its output is not to be had.
+        That is the folded model, unless one of the layers is inside a folded pair, which hides its output.
         """
         if {name.split("@")[0] for name in names} & self.folded.unfolded.keys():
             return copy.deepcopy(self.model.module).to(self.device).to(memory_format=torch.channels_last)
         return self.drawing().module
 
     def plain_input(self, pixels: Tensor) -> Tensor:
-        """Return what `through`'s model takes, from decoded pixels: float32, whatever the run's precision."""
+        """Normalise decoded pixels for `module_exposing`: to float32, whatever the run's precision."""
         return self.model.preprocess.normalise(pixels.to(self.device)).to(memory_format=torch.channels_last)
 
     def visit(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> None:
-        """Run the model up to the last of the layers named, and show `visit` each one's activations `b c h w`."""
+        """Run the model up to the last of the named layers, calling `visit` with the activations `b c h w` of each."""
         layers = {name: self.layers[name] for name in names}
         with torch.inference_mode():
             activations.run_to(self.folded, self.input(pixels), layers, visit)
 
 
 def device_of(config: RunConfig) -> torch.device:
-    """Return the device asked for; `auto` is CUDA where there is one."""
-    found = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
-    return torch.device("cpu" if found == "auto" else found)
+    """Return the configured device; `auto` is CUDA where available."""
+    device = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
+    return torch.device("cpu" if device == "auto" else device)
 
 
 def batch_of(config: RunConfig) -> int:
+    """Return the configured batch size, or the default of the device."""
     return config.batch or BATCH[device_of(config).type]
 
 
 def load(config: RunConfig) -> models.Model:
-    """Load the model as the configuration describes it."""
+    """Load the model that the configuration describes."""
     return models.load(
         config.model,
         weights=config.weights,
@@ -94,35 +95,35 @@ def example(model: models.Model) -> Tensor:
 
 
 MODEL_SETTINGS = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
-"""The settings that decide what a subject is."""
+"""The settings that determine a prepared model."""
 
 
 def prepare(config: RunConfig, *, here: bool = True) -> PreparedModel:
-    """Return the run's subject; within a run, the same one for the same model, layers and device.
+    """Return the prepared model of a run, cached by model, layers and device.
 
-    Not `here` means that others compute: the device is what they have, and this process needs none, since it only plans.
-    Raises UnknownLayer and AmbiguousAxes before any image is read, and UsageError if the device isn't here.
+    With `here=False` other processes compute; this one only plans, so it needs no device. Raises UnknownLayer and
+    AmbiguousAxes before any image is read, and UsageError where this process lacks the device.
     """
-    asked = {name: getattr(config, name) for name in MODEL_SETTINGS} | {"layers": config.chosen_layers}
-    return _open(RunConfig(images="", **asked).model_dump_json(), _stamp(config.weights), here)
+    settings = {name: getattr(config, name) for name in MODEL_SETTINGS} | {"layers": config.chosen_layers}
+    return _prepare(RunConfig(images="", **settings).model_dump_json(), _stamp(config.weights), here)
 
 
 def forget() -> None:
-    """Forget the subject at the start of a run: weights or a factory's code may have changed under the same name."""
-    _open.cache_clear()
+    """Clear the cache at the start of a run: weights or a factory's code may have changed under the same name."""
+    _prepare.cache_clear()
 
 
 def _stamp(weights: str | None) -> tuple[int, ...]:
-    """Return what tells one weights file from another at the same path."""
+    """Return size and modification time of the weights file, which tell apart two files at one path."""
     try:
-        found = Path(weights).stat() if weights else None
+        status = Path(weights).stat() if weights else None
     except OSError:
         return ()
-    return (found.st_size, found.st_mtime_ns) if found else ()
+    return (status.st_size, status.st_mtime_ns) if status else ()
 
 
 @functools.lru_cache(maxsize=1)
-def _open(described: str, stamp: tuple[int, ...], here: bool) -> PreparedModel:
+def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedModel:
     config = RunConfig.model_validate_json(described)
     device, dtype = device_of(config), DTYPES[config.precision]
     if here and device.type == "cuda" and not torch.cuda.is_available():
@@ -141,7 +142,7 @@ def _open(described: str, stamp: tuple[int, ...], here: bool) -> PreparedModel:
 
 
 def _pin_cuda() -> None:
-    """Let float32 be float32 (TF32 keeps ten bits), and the same kernels be taken each time."""
+    """Disable TF32 (which keeps ten bits of float32) and select the same kernels in every run."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
 

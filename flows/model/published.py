@@ -1,6 +1,8 @@
-"""Locate: run one image through the run's model and find its positions on the atlas."""
+"""Load the model of a published run again, and run images through it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,26 +15,34 @@ from storage.run import Run
 
 
 def config_of(run: Run, store: str) -> RunConfig:
-    """Return the configuration that the version was made with."""
+    """Return the configuration of the version, with this store and the source of its images."""
     here = {"images": run.version.about["images"], "store": store, "name": run.name}
     return RunConfig(**(run.version.about["config"] | here))
 
 
 def prepared_model_of(run: Run, layer: str) -> prepared.PreparedModel:
-    """Load the model of a run; raises ModelError if it is not what the run's layer was made by."""
-    subj = prepared.prepare(config_of(run, str(run.store.root)))
-    if subj.fingerprints[layer] != run.model["fingerprints"][layer]:
-        raise ModelError(
-            f"{run.name}@{run.number} was made by another model: {subj.model.spec} has changed up to {layer} since; "
-            "run it again, or load the weights it was made with"
-        )
-    return subj
+    """Load and prepare the model of a run. Raises ModelError where it has changed up to the layer."""
+    model = prepared.prepare(config_of(run, str(run.store.root)))
+    check_fingerprints(run, model.model.spec, model.fingerprints, [layer])
+    return model
+
+
+def check_fingerprints(run: Run, spec: str, fingerprints: Mapping[str, str], layers: Iterable[str]) -> None:
+    """Raise ModelError where the model up to one of these layers of the run has changed since the run."""
+    for layer in layers:
+        if fingerprints[layer] != run.model["fingerprints"][layer]:
+            raise ModelError(
+                f"{run.name}@{run.number} was made by another model: {spec} has changed up to {layer} since; "
+                "run it again, or load the weights it was made with"
+            )
 
 
 def activation_of(run: Run, layer: str, data: bytes) -> Tensor:
     """Return the activation `c h w` of an encoded image at a layer of the run's model."""
-    subj = prepared_model_of(run, layer)
-    pixels = torch.from_numpy(subj.model.preprocess.pixels(decode(data)).copy())[None]
-    seen: dict[str, Tensor] = {}
-    subj.visit(pixels, [layer], lambda name, activation: seen.update({name: activation[0].float().cpu().clone()}))
-    return seen[layer]
+    model = prepared_model_of(run, layer)
+    pixels = torch.from_numpy(model.model.preprocess.pixels(decode(data)).copy())[None]
+    activations: dict[str, Tensor] = {}
+    model.visit(
+        pixels, [layer], lambda name, activation: activations.update({name: activation[0].float().cpu().clone()})
+    )
+    return activations[layer]

@@ -1,1 +1,1 @@
-"""One image taken apart: explain, saliency, locate."""
+"""Analyse one image: explain, saliency, locate."""

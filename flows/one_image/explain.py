@@ -1,4 +1,4 @@
-"""Building blocks of one image: what a layer sees in it and where, in which units and groups, and what speaks for a class.
+"""Explain one image by the building blocks of a layer: its grid, units and groups, and their effect on a class.
 
 Olah et al., The Building Blocks of Interpretability, Distill 2018.
 """
@@ -28,20 +28,20 @@ from storage.errors import UsageError
 
 ICONS = ("auto", "atlas", "drawn", "none")
 MOST_DRAWN, MOST_LOOKED_UP = 7, 14
-"""Blocks a side: where each icon is drawn, and where it is looked up in an atlas."""
+"""Most blocks per side: where icons are drawn, and where they are looked up in an atlas."""
 
 MOST_GROUPS = 8
 DRIVEN, DRIVERS = 4, 3
-"""Later units that are told what drives them, and how many units of each."""
+"""Later units whose drivers are listed, and the number of drivers of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What `explain` is asked: the class (NAME or INDEX; the model's first choice) and the one it is set against.
+    """What to explain: a class (NAME or INDEX, by default the model's first choice), and a class to set against it.
 
-    `cells` is how many blocks a side the grid has at most, and `parts` how many where each takes a pass of its own;
-    `groups` into how many the activation is factored; `top` how many units are told of each block; `units` how many are
-    followed to a later layer; `icons` where they are from.
+    `cells` is the most blocks per side of the grid, `parts` the most where each takes its own pass; `groups` the number
+    of factors of the activation; `top` the units listed per block; `units` the number followed to a later layer;
+    `icons` their source, one of ICONS.
     """
 
     target: str | None = None
@@ -55,7 +55,7 @@ class Question:
     drawing: Drawing = field(default_factory=Drawing)
 
     def check(self) -> None:
-        """Raise UsageError for what can't be."""
+        """Raise UsageError for a value out of range."""
         limits = {"cells": (1, 64), "parts": (1, 64), "groups": (1, MOST_GROUPS), "top": (1, 16), "units": (1, 4096)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -72,131 +72,135 @@ class Question:
 
 
 def explain(
-    look: ModelContext, image: str, layer: str, *, to: str | None = None, told: Question | None = None
+    context: ModelContext, image: str, layer: str, *, to: str | None = None, question: Question | None = None
 ) -> dict[str, Any]:
-    """Take one image apart at a layer; return plain numbers, lists and numpy arrays, as docs/explain.md lists them.
+    """Explain one image at a layer; return plain numbers, lists and numpy arrays, as docs/explain.md lists them.
 
-    With `to`, do so at that later layer too, and say how what is at the first moves what is there.
+    With `to`, also explain it at that later layer, and measure the effect of the first layer on it.
     Raises UsageError, NotFound or UnknownLayer.
     """
-    told = told or Question()
-    told.check()
-    model = look.model
-    pixels = model.preprocess.pixels(look.image(image))
+    question = question or Question()
+    question.check()
+    model = context.model
+    pixels = model.preprocess.pixels(context.image(image))
     x = model.preprocess.normalise(torch.from_numpy(pixels.copy())[None]).contiguous(memory_format=torch.channels_last)
     names = [layer] if to is None else [layer, to]
-    layers, choices = look.layers(names), look.choices(x)
-    target, versus, score = _question(look, told, choices)
-    illustrator = Illustrator(look, told.drawing)
+    layers, choices = context.layers(names), context.choices(x)
+    target, versus, score = _question(context, question, choices)
+    illustrator = Illustrator(context, question.drawing)
     try:
-        seen = [_see(look, x, layers[name], score, told, _sources(illustrator, told, name)) for name in names]
-        links = _links(illustrator, x, seen[0], seen[1], told) if to is not None else None
-        said = [describe(x, one, illustrator, top=told.top, later=one is not seen[0]) for one in seen]
+        views = [
+            _view(context, x, layers[name], score, question, _sources(illustrator, question, name)) for name in names
+        ]
+        links = _links(illustrator, x, views[0], views[1], question) if to is not None else None
+        described = [describe(x, view, illustrator, top=question.top, later=view is not views[0]) for view in views]
     except (NoTangentError, ValueError) as error:
         raise UsageError(str(error)) from None
-    for one, told_of in zip(seen, said, strict=True):
-        told_of |= _unit_pictures(illustrator, one, told_of, links)
+    for view, answer in zip(views, described, strict=True):
+        answer |= _unit_pictures(illustrator, view, answer, links)
     return {
         "image": image,
         "model": model.spec,
-        "run": None if look.run is None else f"{look.run.name}@{look.run.number}",
+        "run": None if context.run is None else f"{context.run.name}@{context.run.number}",
         "picture": _rgb(pixels),
         "choices": choices,
-        "target": _named(target) | {"score": seen[0].score},
-        "versus": None if versus is None else _named(versus),
-        "class_names": _class_names(model.classes, said),
-        "layer": said[0],
-        "later": said[1] if to is not None else None,
+        "target": _describe_class(target) | {"score": views[0].score},
+        "versus": None if versus is None else _describe_class(versus),
+        "class_names": _class_names(model.classes, described),
+        "layer": described[0],
+        "later": described[1] if to is not None else None,
         "between": links,
-        "parameters": _parameters(told),
+        "parameters": _parameters(question),
     }
 
 
 def _question(
-    look: ModelContext, told: Question, choices: list[dict[str, Any]]
+    context: ModelContext, question: Question, choices: list[dict[str, Any]]
 ) -> tuple[targets.Target, targets.Target | None, Score]:
-    """Return the class, the one it is set against, and the number that is attributed."""
-    classes, logits = look.model.classes, look.model.logits
-    named = choices[0]["index"] if told.target is None else _class(told.target, classes)
+    """Return the class, the class set against it, and the score to attribute."""
+    classes, logits = context.model.classes, context.model.logits
+    named = choices[0]["index"] if question.target is None else _class(question.target, classes)
     target, score = targets.of_class(named, classes), class_logit(named, logits)
-    if told.versus is None:
+    if question.versus is None:
         return target, None, score
-    other = _class(told.versus, classes)
-    if other == named:
-        raise UsageError(f"--versus {told.versus} is the class itself; name another")
-    return target, targets.of_class(other, classes), contribution.difference(score, class_logit(other, logits))
+    versus = _class(question.versus, classes)
+    if versus == named:
+        raise UsageError(f"--versus {question.versus} is the class itself; name another")
+    return target, targets.of_class(versus, classes), contribution.difference(score, class_logit(versus, logits))
 
 
 def _class(text: str, classes: tuple[str, ...]) -> int:
     if text.startswith("prob:"):
-        raise UsageError(f"{text}: what is explained is a class's logit; write {text.removeprefix('prob:')}")
+        raise UsageError(f"{text}: explain takes a class's logit; write {text.removeprefix('prob:')}")
     return class_answers.class_index(text.removeprefix("class:"), classes)
 
 
-def _sources(illustrator: Illustrator, told: Question, layer: str) -> tuple[str, str]:
-    """Say where the icons of a layer's blocks, and those of its groups, are to be from.
+def _sources(illustrator: Illustrator, question: Question, layer: str) -> tuple[str, str]:
+    """Return the source of the icons of a layer's blocks, and of its groups.
 
-    A group's direction is like no cell's mean, so its icon is drawn unless the atlas alone is wanted.
+    No cell's mean resembles the direction of a group, so its icon is drawn unless only the atlas is allowed.
     """
     has = illustrator.has_atlas(layer)
-    if told.icons == "atlas" and not has:
-        raise UsageError(f"--icons atlas: no run with icons of {layer} is named; --run NAME, or --icons drawn")
-    if told.icons == "auto":
+    if question.icons == "atlas" and not has:
+        raise UsageError(f"--icons atlas: no run with icons of {layer} is named; add --run NAME, or --icons drawn")
+    if question.icons == "auto":
         return "atlas" if has else "drawn", "drawn"
-    return told.icons, told.icons
+    return question.icons, question.icons
 
 
-def _see(
-    look: ModelContext, x: Tensor, layer: Layer, score: Score, told: Question, sources: tuple[str, str]
+def _view(
+    context: ModelContext, x: Tensor, layer: Layer, score: Score, question: Question, sources: tuple[str, str]
 ) -> LayerView:
-    """Run the image to the layer and the score back to it, and cut what is there into blocks and groups."""
-    found, by_found, value = contribution.sensitivity(look.model.module, x, layer, score)
-    activation, by_activation = found[0].float().numpy(), by_found[0].float().numpy()
+    """Compute the activation at the layer and the score's gradient there, and divide them into blocks and groups."""
+    activations, gradients, value = contribution.sensitivity(context.model.module, x, layer, score)
+    activation, by_activation = activations[0].float().numpy(), gradients[0].float().numpy()
     height, width = activation.shape[1:]
-    most = told.cells or (MOST_DRAWN if sources[0] == "drawn" else MOST_LOOKED_UP)
+    most = question.cells or (MOST_DRAWN if sources[0] == "drawn" else MOST_LOOKED_UP)
     return LayerView(
         layer=layer,
         activation=activation,
         by_activation=by_activation,
         score=value,
         blocks=blocks(height, width, most),
-        parts=blocks(height, width, min(most, told.parts)),
-        groups=groups(activation, told.groups, seed=told.drawing.seed),
+        parts=blocks(height, width, min(most, question.parts)),
+        groups=groups(activation, question.groups, seed=question.drawing.seed),
         source=sources[0],
         groups_source=sources[1],
     )
 
 
-def _links(illustrator: Illustrator, x: Tensor, seen: LayerView, later: LayerView, told: Question) -> dict[str, Any]:
-    """Return how parts of the grid, units and groups of one layer move those of a later one; rows are the earlier one's."""
-    start, end = torch.from_numpy(seen.activation), torch.from_numpy(later.activation)
-    module = illustrator.module([seen.layer.name, later.layer.name])
-    units = _strongest_units(seen, told.units)
+def _links(
+    illustrator: Illustrator, x: Tensor, view: LayerView, later: LayerView, question: Question
+) -> dict[str, Any]:
+    """Return the effects of parts, units and groups of one layer on those of a later one; rows are the earlier layer's."""
+    start, end = torch.from_numpy(view.activation), torch.from_numpy(later.activation)
+    module = illustrator.module([view.layer.name, later.layer.name])
+    units = _strongest_units(view, question.units)
 
     def along(parts: between.Parts, reading: between.Reading) -> Any:
-        return between.effects_on_layer(module, x, seen.layer, later.layer, parts, reading)
+        return between.effects_on_layer(module, x, view.layer, later.layer, parts, reading)
 
-    positions = along(between.position_parts(start, seen.parts), between.read_lengths(end, later.parts))
+    positions = along(between.position_parts(start, view.parts), between.read_lengths(end, later.parts))
     driven = along(between.unit_parts(start, units), between.read_sums)
     return {
-        "positions": positions.reshape(*seen.parts.shape, *later.parts.shape),
+        "positions": positions.reshape(*view.parts.shape, *later.parts.shape),
         "units": units,
         "unit_to_unit": driven,
-        "drivers": _drivers(seen, later, units, driven),
+        "drivers": _drivers(view, later, units, driven),
         "group_to_group": along(
-            between.pattern_parts(seen.groups.patterns()), between.read_projections(later.groups.patterns())
+            between.pattern_parts(view.groups.patterns()), between.read_projections(later.groups.patterns())
         ),
     }
 
 
-def _drivers(seen: LayerView, later: LayerView, units: Int, driven: Float) -> list[dict[str, Any]]:
-    """Return what drives the later units that speak most for the class, the strongest either way first."""
+def _drivers(view: LayerView, later: LayerView, units: Int, driven: Float) -> list[dict[str, Any]]:
+    """Return the drivers of the later units that speak most for the class, the strongest of either sign first."""
     speaking = likeness.strongest(later.contribution.sum((1, 2)), DRIVEN)
     rows = []
     for unit in speaking.tolist():
         best = likeness.strongest(np.abs(driven[:, unit]), DRIVERS)
         drivers = [
-            {"unit": int(units[row]), "side": seen.side(units[row]), "effect": float(driven[row, unit])}
+            {"unit": int(units[row]), "side": view.side(units[row]), "effect": float(driven[row, unit])}
             for row in best.tolist()
         ]
         rows.append({"unit": unit, "side": later.side(unit), "drivers": drivers})
@@ -204,41 +208,46 @@ def _drivers(seen: LayerView, later: LayerView, units: Int, driven: Float) -> li
 
 
 def _unit_pictures(
-    illustrator: Illustrator, seen: LayerView, told_of: dict[str, Any], links: dict[str, Any] | None
+    illustrator: Illustrator, view: LayerView, layer: dict[str, Any], links: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Return pictures of the units that are named: of the marked blocks, for and against, and between the layers."""
-    grid, attribution = told_of["grid"], told_of["attribution"]
+    """Return pictures of the units that the description names: for and against, at the places, and as drivers."""
+    grid, attribution = layer["grid"], layer["attribution"]
     named = [(row["unit"], row["side"]) for side in ("for", "against") for row in attribution[side]]
-    for place in told_of["places"]:
+    for place in layer["places"]:
         units, values = (grid[name][place["row"], place["col"]] for name in ("units", "values"))
         named += [(unit, side_of(value)) for unit, value in zip(units.tolist(), values.tolist(), strict=True)]
-    if links is not None and not told_of["later"]:
+    if links is not None and not layer["later"]:
         named += [(driver["unit"], driver["side"]) for row in links["drivers"] for driver in row["drivers"]]
-    found, source = illustrator.units(seen.layer, sorted(set(named)), draw=seen.source != "none")
-    return {"unit_pictures": found, "unit_pictures_from": source}
+    unit_pictures, source = illustrator.units(view.layer, sorted(set(named)), draw=view.source != "none")
+    return {"unit_pictures": unit_pictures, "unit_pictures_from": source}
 
 
-def _class_names(names: tuple[str, ...], said: list[dict[str, Any]]) -> dict[int, str]:
-    """Return the names of the classes that are told of by their numbers; none where the model has none."""
-    told = [part["classes"].ravel() for one in said for part in (one["groups"], one["parts"]) if "classes" in part]
-    return {int(index): names[index] for index in np.unique(np.concatenate(told)) if index < len(names)}
+def _class_names(names: tuple[str, ...], described: list[dict[str, Any]]) -> dict[int, str]:
+    """Return the names of the classes in the descriptions by index; none where the model has no names."""
+    listed = [
+        part["classes"].ravel()
+        for layer in described
+        for part in (layer["groups"], layer["parts"])
+        if "classes" in part
+    ]
+    return {int(index): names[index] for index in np.unique(np.concatenate(listed)) if index < len(names)}
 
 
-def _strongest_units(seen: LayerView, count: int) -> np.ndarray:
-    """Return the units that move the score most either way; where none does, those that are strongest."""
-    moved = np.abs(seen.contribution.sum((1, 2)))
-    return likeness.strongest(moved if moved.any() else np.abs(seen.activation).sum((1, 2)), count)
+def _strongest_units(view: LayerView, count: int) -> np.ndarray:
+    """Return the units with the largest contribution of either sign; where all are 0, the most active ones."""
+    contribution = np.abs(view.contribution.sum((1, 2)))
+    return likeness.strongest(contribution if contribution.any() else np.abs(view.activation).sum((1, 2)), count)
 
 
-def _parameters(told: Question) -> dict[str, Any]:
-    drawing = told.drawing
+def _parameters(question: Question) -> dict[str, Any]:
+    drawing = question.drawing
     return {
-        "cells": told.cells,
-        "parts": told.parts,
-        "groups": told.groups,
-        "top": told.top,
-        "units": told.units,
-        "icons": told.icons,
+        "cells": question.cells,
+        "parts": question.parts,
+        "groups": question.groups,
+        "top": question.top,
+        "units": question.units,
+        "icons": question.icons,
         "recipe": drawing.recipe,
         "steps": drawing.steps or ICON_RECIPES[drawing.recipe].steps,
         "size": drawing.size,
@@ -246,7 +255,7 @@ def _parameters(told: Question) -> dict[str, Any]:
     }
 
 
-def _named(target: targets.Target) -> dict[str, Any]:
+def _describe_class(target: targets.Target) -> dict[str, Any]:
     return {"text": str(target), "index": target.index, "name": target.name}
 
 

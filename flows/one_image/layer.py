@@ -1,4 +1,4 @@
-"""What one layer makes of one image, told in plain values: its grid, units, groups, and what they add to a score."""
+"""Describe one image at one layer in plain values: its grid, units, groups, and their contributions to a score."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from atlas.one_image.groups import Groups, group_attribution
 from flows.drawing.illustrator import Illustrator, Pictured
 
 CLASSES, PLACES, RANKED = 5, 4, 5
-"""Classes told of each block; blocks told more of; units told that speak for a class, and as many against."""
+"""Classes listed per block; blocks shown in detail; units listed for a class, and as many against it."""
 
 ZERO = 1e-5
-"""What is added up is zero, but for rounding, if it is this part or less of the sizes of what is added."""
+"""A sum counts as zero below this fraction of the summed magnitudes (rounding error)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerView:
-    """A layer's activation of the image and how the score moves with it, `c h w` each, cut into blocks and groups.
+    """A layer's activation of the image and the score's gradient there, `c h w` each, cut into blocks and groups.
 
-    Of `parts`, as fine as the blocks or coarser, each takes a pass of its own. `source` says where its icons are to be
-    from (atlas, drawn or none), `groups_source` those of its groups.
+    Each of the `parts`, as fine as the blocks or coarser, takes its own pass. `source` is the source of the icons
+    (atlas, drawn or none), `groups_source` that of the groups' icons.
     """
 
     layer: Layer
@@ -43,46 +43,46 @@ class LayerView:
 
     @property
     def contribution(self) -> Float:
-        """What each neuron adds to the score, `c h w`."""
+        """The contribution of each neuron to the score, `c h w`."""
         return np.asarray(self.activation * self.by_activation)
 
     def side(self, unit: int) -> str:
-        """Tell on which side a unit is active here: that of its value of largest size."""
+        """Return the side on which a unit is active here: that of its value of largest magnitude."""
         values = self.activation[unit].ravel()
         return side_of(float(values[np.abs(values).argmax()]))
 
 
 def side_of(value: float) -> str:
-    """Name the side of a value as patches do."""
+    """Return the side of a value, named as for patches."""
     return "negative" if value < 0 else "positive"
 
 
-def describe(x: Tensor, seen: LayerView, illustrator: Illustrator, *, top: int, later: bool = False) -> dict[str, Any]:
-    """Return all that is told of a layer; of a `later` one no icon of a block is drawn and no block's classes are."""
-    moment, measured = (None, None) if seen.source == "none" else illustrator.moment(seen.layer)
-    count = len(seen.groups.maps)
-    names = [f"{row},{col}" for row, col in np.ndindex(seen.blocks.shape)]
-    source = "none" if later and seen.source == "drawn" else seen.source
-    icons = _icons(illustrator, seen.layer, _vectors(seen), names, moment, source)
+def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, later: bool = False) -> dict[str, Any]:
+    """Describe a layer; for a `later` one, draw no icons of blocks and leave out the classes of parts."""
+    moment, measured = (None, None) if view.source == "none" else illustrator.moment(view.layer)
+    count = len(view.groups.maps)
+    names = [f"{row},{col}" for row, col in np.ndindex(view.blocks.shape)]
+    source = "none" if later and view.source == "drawn" else view.source
+    icons = _icons(illustrator, view.layer, _vectors(view), names, moment, source)
     names = [f"group {number}" for number in range(count)]
-    of_groups = _icons(illustrator, seen.layer, seen.groups.directions, names, moment, seen.groups_source)
-    grouped = _groups(seen) | _pictures(of_groups, (count,))
-    patterns = between.pattern_parts(seen.groups.patterns())
-    grouped |= _classes(x, seen, illustrator, patterns, (count,))
-    layer = seen.layer
+    of_groups = _icons(illustrator, view.layer, view.groups.directions, names, moment, view.groups_source)
+    grouped = _groups(view) | _pictures(of_groups, (count,))
+    patterns = between.pattern_parts(view.groups.patterns())
+    grouped |= _classes(x, view, illustrator, patterns, (count,))
+    layer = view.layer
     return {
         "name": layer.name,
         "units": layer.units,
-        "height": seen.activation.shape[1],
-        "width": seen.activation.shape[2],
+        "height": view.activation.shape[1],
+        "width": view.activation.shape[2],
         "later": later,
         "whitened_by": measured,
-        "grid": _grid(seen, top, moment) | _pictures(icons, seen.blocks.shape),
-        "parts": {} if later else _parts(x, seen, illustrator),
-        "places": _places(seen),
-        "attribution": _attribution(seen),
+        "grid": _grid(view, top, moment) | _pictures(icons, view.blocks.shape),
+        "parts": {} if later else _parts(x, view, illustrator),
+        "places": _places(view),
+        "attribution": _attribution(view),
         "groups": grouped,
-        "notes": _notes(seen),
+        "notes": _caveats(view),
     }
 
 
@@ -94,7 +94,7 @@ def _icons(
     moment: NDArray[np.float64] | None,
     source: str,
 ) -> Pictured | None:
-    """Return icons of vectors `n c`, from where they are to be from."""
+    """Return icons of vectors `n c` from a source; None for no icons."""
     if moment is None or source == "none":
         return None
     if source == "atlas":
@@ -102,23 +102,23 @@ def _icons(
     return illustrator.drawn(layer, vectors, names, moment)
 
 
-def _vectors(seen: LayerView) -> Float:
+def _vectors(view: LayerView) -> Float:
     """Return the mean vector of each block, `r·q c`."""
-    means = seen.blocks.means(seen.activation)
+    means = view.blocks.means(view.activation)
     return np.ascontiguousarray(means.reshape(len(means), -1).T, dtype=np.float32)
 
 
-def _grid(seen: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict[str, Any]:
-    """Return the blocks, the length of each one's mean vector, the size of its icon, and its strongest units."""
-    vectors, shape = _vectors(seen), seen.blocks.shape
+def _grid(view: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict[str, Any]:
+    """Return the blocks, with the norm of each mean vector, the size of its icon, and its strongest units."""
+    vectors, shape = _vectors(view), view.blocks.shape
     norm = np.linalg.norm(vectors, axis=1).reshape(shape).astype(np.float32)
     best = likeness.strongest(vectors, top)
     values = np.take_along_axis(vectors, best, 1)
-    told = {
+    grid = {
         "rows": shape[0],
         "cols": shape[1],
-        "top": seen.blocks.top,
-        "left": seen.blocks.left,
+        "top": view.blocks.top,
+        "left": view.blocks.left,
         "norm": norm,
         "side": icon_sides(norm).astype(np.float32),
         "units": best.reshape(*shape, -1),
@@ -126,102 +126,106 @@ def _grid(seen: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict
     }
     if moment is not None:
         usual = np.sqrt(np.maximum(np.diag(moment), 1e-12))
-        told["relative"] = (values / usual[best]).astype(np.float32).reshape(*shape, -1)
-    return told
+        grid["relative"] = (values / usual[best]).astype(np.float32).reshape(*shape, -1)
+    return grid
 
 
-def _pictures(made: Pictured | None, shape: tuple[int, ...]) -> dict[str, Any]:
-    if made is None:
+def _pictures(pictured: Pictured | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    if pictured is None:
         return {"pictures": None, "cosine": None, "icons_from": None}
-    told = {
-        "pictures": made.pictures.reshape(*shape, *made.pictures.shape[1:]),
-        "cosine": made.cosine.reshape(shape),
-        "icons_from": made.source,
+    pictures = {
+        "pictures": pictured.pictures.reshape(*shape, *pictured.pictures.shape[1:]),
+        "cosine": pictured.cosine.reshape(shape),
+        "icons_from": pictured.source,
     }
-    return told if made.cells is None else told | {"cells": made.cells.reshape(*shape, 2), "grid": made.grid}
+    return (
+        pictures
+        if pictured.cells is None
+        else pictures | {"cells": pictured.cells.reshape(*shape, 2), "grid": pictured.grid}
+    )
 
 
-def _parts(x: Tensor, seen: LayerView, illustrator: Illustrator) -> dict[str, Any]:
-    """Return the classes that each part of the grid adds most to."""
-    parts = between.position_parts(torch.from_numpy(seen.activation), seen.parts)
-    classes = _classes(x, seen, illustrator, parts, seen.parts.shape)
-    return {"top": seen.parts.top, "left": seen.parts.left} | classes
+def _parts(x: Tensor, view: LayerView, illustrator: Illustrator) -> dict[str, Any]:
+    """Return the classes that each part of the grid contributes most to."""
+    parts = between.position_parts(torch.from_numpy(view.activation), view.parts)
+    classes = _classes(x, view, illustrator, parts, view.parts.shape)
+    return {"top": view.parts.top, "left": view.parts.left} | classes
 
 
 def _classes(
-    x: Tensor, seen: LayerView, illustrator: Illustrator, parts: between.Parts, shape: tuple[int, ...]
+    x: Tensor, view: LayerView, illustrator: Illustrator, parts: between.Parts, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Return the classes that each part of the activation adds most to, and how much."""
-    module, logits = illustrator.module([seen.layer.name]), illustrator.look.model.logits
-    moved = between.effects_on_classes(module, x, seen.layer, parts, logits)
-    best = likeness.strongest(moved, CLASSES)
-    values = np.take_along_axis(moved, best, 1)
+    """Return the classes that each part of the activation contributes most to, with the contributions."""
+    module, logits = illustrator.module([view.layer.name]), illustrator.context.model.logits
+    contributions = between.effects_on_classes(module, x, view.layer, parts, logits)
+    best = likeness.strongest(contributions, CLASSES)
+    values = np.take_along_axis(contributions, best, 1)
     return {"classes": best.reshape(*shape, -1), "class_values": values.reshape(*shape, -1)}
 
 
-def _attribution(seen: LayerView) -> dict[str, Any]:
-    """Return the attribution added up over units (per position and block), over positions (per unit), and altogether."""
-    neurons = seen.contribution
+def _attribution(view: LayerView) -> dict[str, Any]:
+    """Return the attribution summed over units (per position and block), over positions (per unit), and in total."""
+    neurons = view.contribution
     units, positions = neurons.sum((1, 2)), neurons.sum(0)
     return {
         "total": float(neurons.sum()),
         "positions": positions,
-        "blocks": seen.blocks.sums(positions).astype(np.float32),
+        "blocks": view.blocks.sums(positions).astype(np.float32),
         "units": units,
-        "for": _ranked(seen, units, likeness.strongest(units, RANKED)),
-        "against": _ranked(seen, units, likeness.strongest(-units, RANKED)),
+        "for": _ranked(view, units, likeness.strongest(units, RANKED)),
+        "against": _ranked(view, units, likeness.strongest(-units, RANKED)),
     }
 
 
-def _ranked(seen: LayerView, units: Float, chosen: Int) -> list[dict[str, Any]]:
-    """Tell of units their attribution, and where it is largest."""
+def _ranked(view: LayerView, units: Float, chosen: Int) -> list[dict[str, Any]]:
+    """Return a row per unit: its attribution, and the position where that is largest."""
     rows = []
     for unit in chosen.tolist():
-        here = np.abs(seen.contribution[unit])
+        here = np.abs(view.contribution[unit])
         place = tuple(int(v) for v in np.unravel_index(int(here.argmax()), here.shape))
-        value = float(seen.activation[unit][place])
-        told = {"unit": unit, "side": side_of(value), "attribution": float(units[unit])}
-        rows.append(told | {"y": place[0], "x": place[1], "value": value})
+        value = float(view.activation[unit][place])
+        ranked = {"unit": unit, "side": side_of(value), "attribution": float(units[unit])}
+        rows.append(ranked | {"y": place[0], "x": place[1], "value": value})
     return rows
 
 
-def _groups(seen: LayerView) -> dict[str, Any]:
-    """Return the groups' maps, directions and strongest units, and what each adds to the score."""
-    found = seen.groups
-    positions = group_attribution(found, seen.by_activation)
-    best = likeness.strongest(found.directions, RANKED)
+def _groups(view: LayerView) -> dict[str, Any]:
+    """Return the groups' maps, directions and strongest units, and the contribution of each to the score."""
+    groups = view.groups
+    positions = group_attribution(groups, view.by_activation)
+    best = likeness.strongest(groups.directions, RANKED)
     attribution = positions.sum((1, 2))
     return {
-        "maps": found.maps,
-        "directions": found.directions,
-        "share": found.share,
-        "explained": found.explained,
-        "signed": found.signed,
+        "maps": groups.maps,
+        "directions": groups.directions,
+        "share": groups.share,
+        "explained": groups.explained,
+        "signed": groups.signed,
         "attribution": attribution,
         "positions": positions,
-        "rest": float(seen.contribution.sum() - attribution.sum()),
+        "rest": float(view.contribution.sum() - attribution.sum()),
         "units": best,
-        "weights": np.take_along_axis(found.directions, best, 1),
+        "weights": np.take_along_axis(groups.directions, best, 1),
     }
 
 
-def _places(seen: LayerView) -> list[dict[str, int]]:
-    """Return the blocks worth telling of, none beside another: two that speak most for the class, two most against.
+def _places(view: LayerView) -> list[dict[str, int]]:
+    """Return the blocks to show in detail, no two adjacent: two that speak most for the class, two most against.
 
-    Where there are not so many, those that are strongest.
+    The most active blocks fill up where there are fewer.
     """
-    moved = seen.blocks.sums(seen.contribution.sum(0))
-    found = likeness.separate_peaks(moved, PLACES // 2)
-    found += likeness.separate_peaks(-moved, PLACES - len(found), found)
-    norm = np.linalg.norm(seen.blocks.means(seen.activation), axis=0)
-    found += likeness.separate_peaks(norm, PLACES - len(found), found)
-    return [{"row": row, "col": col} for row, col in found]
+    contributions = view.blocks.sums(view.contribution.sum(0))
+    places = likeness.separate_peaks(contributions, PLACES // 2)
+    places += likeness.separate_peaks(-contributions, PLACES - len(places), places)
+    norm = np.linalg.norm(view.blocks.means(view.activation), axis=0)
+    places += likeness.separate_peaks(norm, PLACES - len(places), places)
+    return [{"row": row, "col": col} for row, col in places]
 
 
-def _notes(seen: LayerView) -> list[str]:
-    """Say what the numbers can't show."""
-    neurons, name = seen.contribution, seen.layer.name
-    if not np.abs(seen.by_activation).max() > 0:
+def _caveats(view: LayerView) -> list[str]:
+    """Return caveats on the numbers."""
+    neurons, name = view.contribution, view.layer.name
+    if not np.abs(view.by_activation).max() > 0:
         return [
             f"nothing at {name} moves the score: it is read from what has no place there (a class token), or is "
             "saturated; an earlier layer may show more"

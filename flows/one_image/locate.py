@@ -1,4 +1,4 @@
-"""Find the cells of the atlas that the positions of an image fall in."""
+"""Locate the positions of an image in the cells of an atlas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.run import Run, open_run
 
 
 def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> dict[str, Any]:
-    """Return the cells that the image's positions fall in; the image is a file, or an id of the run."""
+    """Return the cells of the positions of an image, given as a file or as an id of the run."""
     run = open_run(store, name)
     if layer not in run.layers:
         raise NotFound(f"{run.name} has no layer {layer!r}; it has {', '.join(run.layers)}")
@@ -28,9 +28,9 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
 
 
 def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str, Any]:
-    """Return the cell that each position of an image falls in; `activation` is that image's `c h w` at the layer.
+    """Return the cell of each position of an image; `activation` is that of the image at the layer, `c h w`.
 
-    A position is placed in the layout as the samples beyond the anchors are: among its nearest samples (FAISS).
+    A position is placed in the layout like the samples beyond the anchors: among its nearest samples (FAISS).
     """
     from atlas.cells import cell_of
     from atlas.layout import locate as locating
@@ -38,24 +38,24 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
     units, height, width = activation.shape
     cells = run.cell_facts(layer, grid)
 
-    def compute() -> locating.Anchors:
+    def plan_layer() -> locating.Anchors:
         return locating.anchors((part.activations for part in run.samples_by_shard(layer)), run.layout(layer))
 
-    plan = run.cache.get(("plan", layer), compute, lambda plan: plan.nbytes)
+    plan = run.cache.get(("plan", layer), plan_layer, lambda plan: plan.nbytes)
     points = locating.locate(plan, activation.reshape(units, -1).T)
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     positions = []
     for index, number in enumerate(cell_of(points, grid).tolist()):
-        found = divmod(number, grid)
+        cell = divmod(number, grid)
         positions.append(
             {
                 "y": index // width,
                 "x": index % width,
-                "cell": list(found) if found in known else None,
+                "cell": list(cell) if cell in known else None,
                 "point": [round(float(v), 4) for v in points[index]],
             }
         )
-    lit = Counter(tuple(p["cell"]) for p in positions if p["cell"])
+    counts = Counter(tuple(p["cell"]) for p in positions if p["cell"])
     return {
         "run": run.name,
         "version": run.number,
@@ -63,6 +63,6 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
         "grid": grid,
         "height": height,
         "width": width,
-        "cells": [{"row": row, "col": col, "positions": n} for (row, col), n in lit.most_common()],
+        "cells": [{"row": row, "col": col, "positions": n} for (row, col), n in counts.most_common()],
         "positions": positions,
     }

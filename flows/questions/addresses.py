@@ -6,7 +6,7 @@ from storage.errors import UsageError
 
 
 def parse_unit(text: str) -> tuple[str, int]:
-    """Return layer and unit of `LAYER:UNIT`."""
+    """Parse `LAYER:UNIT` into layer and unit."""
     layer, colon, unit = text.rpartition(":")
     if not colon or not unit.isdigit():
         raise UsageError(f"{text!r} is not a unit; write LAYER:UNIT, as in _blocks.10:37")
@@ -14,7 +14,7 @@ def parse_unit(text: str) -> tuple[str, int]:
 
 
 def parse_cell(text: str) -> tuple[int, int]:
-    """Return row and column of `ROW,COL`."""
+    """Parse `ROW,COL` into row and column."""
     row, comma, col = text.partition(",")
     if not comma or not row.isdigit() or not col.isdigit():
         raise UsageError(f"{text!r} is not a cell; write ROW,COL, as in 12,7")

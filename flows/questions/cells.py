@@ -1,4 +1,4 @@
-"""What is in a cell."""
+"""Describe one cell of an atlas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOP_UNITS = 8
 
 
 def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
-    """Return what is in a cell: counts, proof of the icon, units, labels, drawn members, neighbours."""
+    """Return the facts of a cell: counts, fidelity of its icon, units, labels, sampled members, neighbours."""
     cells = run.cell_facts(layer, grid)
     number = _find_cell(cells.row, cells.col, row, col)
     if max(row, col) >= grid:
@@ -54,15 +54,15 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
 
 
 def _labels(run: Run, cells: CellFacts, number: int) -> Counter[str | None]:
-    """Count the labels of the images that a cell's members are of."""
+    """Count the labels of the images that a cell's members come from."""
     images = np.unique(cells.image_id[cells.offsets[number] : cells.offsets[number + 1]])
-    names, of = run.labels
-    return Counter(names[i] for i in of[images].tolist())
+    names, label_of = run.labels
+    return Counter(names[i] for i in label_of[images].tolist())
 
 
 def _find_cell(rows: np.ndarray, cols: np.ndarray, row: int, col: int) -> int | None:
-    found = np.flatnonzero((rows == row) & (cols == col))
-    return int(found[0]) if len(found) else None
+    matches = np.flatnonzero((rows == row) & (cols == col))
+    return int(matches[0]) if len(matches) else None
 
 
 def _nearest(cells: CellFacts, row: int, col: int) -> str:

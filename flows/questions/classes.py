@@ -1,30 +1,26 @@
-"""Questions about what was made by `--with`: the classes of cells, the map of one class, what a unit drives."""
+"""Answer which classes a cell speaks for, and which cells speak for a class."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from flows.questions import classes
 from storage.artefacts.cells import CellFacts
 from storage.errors import NotFound, UsageError
 from storage.run import Run
 
-if TYPE_CHECKING:
-    pass
-
 
 def class_name(run: Run, index: int) -> str:
-    """Return a class's name, or its number where the model has no names."""
+    """Return the name of a class, or its number where the model has no names."""
     names = run.model["classes"]
     return str(names[index]) if index < len(names) else str(index)
 
 
 def cell_classes(run: Run, cells: CellFacts, number: int) -> list[dict[str, Any]]:
-    """Return the classes that a cell speaks for, best first; none where the run has no attribution."""
+    """Return the classes that a cell speaks for, strongest first; none where the run has no attribution."""
     columns = (cells.classes[number], cells.class_mean[number], cells.class_share[number])
     return [
         {"class": index, "name": class_name(run, index), "mean": float(mean), "share": round(float(share), 4)}
@@ -36,14 +32,14 @@ def cell_classes(run: Run, cells: CellFacts, number: int) -> list[dict[str, Any]
 def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
     """Return how strongly each cell of a grid speaks for one class, given by name or index.
 
-    `mean` is the mean attribution, `rank` (from 1) the class's place in the cell, `relative` the mean as a part of the
-    largest of the grid's cells.
+    `mean` is the mean attribution, `rank` (from 1) the rank of the class in the cell, `relative` the mean divided by
+    the largest mean of the grid.
     """
-    made, cells = run.attribution(layer, grid), run.cells(layer, grid)
-    names = run.model["classes"] or [str(number) for number in range(made.mean.shape[1])]
-    index = classes.class_index(wanted, names)
-    mean = made.mean[:, index]
-    rank = 1 + (made.mean > mean[:, None]).sum(axis=1)
+    attribution, cells = run.attribution(layer, grid), run.cells(layer, grid)
+    names = run.model["classes"] or [str(number) for number in range(attribution.mean.shape[1])]
+    index = class_index(wanted, names)
+    mean = attribution.mean[:, index]
+    rank = 1 + (attribution.mean > mean[:, None]).sum(axis=1)
     largest = float(np.nanmax(mean, initial=0.0))
     columns = (cells.row, cells.col, cells.count, mean, rank)
     return {
@@ -69,15 +65,15 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
 
 
 def class_index(text: str, classes: Sequence[str]) -> int:
-    """Return the class of an index or a name, whose capitals don't matter."""
+    """Return the index of a class given by index or name, ignoring case."""
     if text.isdecimal() and (not classes or int(text) < len(classes)):
         return int(text)
-    found = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         raise UsageError(
-            f"{len(found)} classes are called {text!r}; write one of class:{', class:'.join(map(str, found))}"
+            f"{len(matches)} classes are called {text!r}; write one of class:{', class:'.join(map(str, matches))}"
         )
     if text.isdecimal():
         raise NotFound(f"the model has no class {text}; its classes are 0 to {len(classes) - 1}")

@@ -1,4 +1,4 @@
-"""The strongest patches of a unit."""
+"""Answer with the strongest patches of a unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNS = ("positive", "negative")
 
 
 def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive") -> dict[str, Any]:
-    """Return the strongest patches of a unit, and a note where ties decide which they are."""
+    """Return the strongest patches of a unit, with a note where ties decide which are listed."""
     if sign not in SIGNS:
         raise UsageError(f"--sign is {sign!r}; it is positive or negative")
     if k < 1:
@@ -26,7 +26,7 @@ def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive")
         "layer": layer,
         "unit": unit,
         "sign": sign,
-        "note": _note(counted, sign, min(k, len(patches))),
+        "note": _caveat(counted, sign, min(k, len(patches))),
         "extreme": finite(counted[f"{sign}_extreme"]),
         "images_at_extreme": counted[f"{sign}_extreme_count"],
         "nonfinite": counted["nonfinite"],
@@ -34,8 +34,8 @@ def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive")
     }
 
 
-def _note(counted: dict[str, Any], sign: str, shown: int) -> str | None:
-    """Say in words what makes the list of patches less than it looks."""
+def _caveat(counted: dict[str, Any], sign: str, shown: int) -> str | None:
+    """Return a caveat on the list of patches, if there is one."""
     if not shown:
         return "no data: no finite value was seen"
     value, many = counted[f"{sign}_extreme"], counted[f"{sign}_extreme_count"]
@@ -51,6 +51,6 @@ def _note(counted: dict[str, Any], sign: str, shown: int) -> str | None:
 
 
 def finite(value: Any) -> float | None:
-    """Return a float that JSON can carry."""
+    """Return a float, or None where JSON has no number for it (NaN, infinity)."""
     value = float(value)
     return value if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""List the runs of a store, and describe one version."""
+"""List the runs of a store; describe one version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.store.store import Store
 
 
 def runs(store: str) -> list[dict[str, Any]]:
-    """Return one row per run: its versions, images, layers, model."""
+    """Return a row per run: its versions, images, layers and model."""
     opened = open_store(store)
     rows = []
     for name in opened.names():
@@ -33,19 +33,19 @@ def runs(store: str) -> list[dict[str, Any]]:
 
 
 def published(run: Run) -> str:
-    """Return when a version was published."""
+    """Return the time at which a version was published, in ISO 8601."""
     return _published(run.store, run.name, run.number)
 
 
 def _published(store: Store, name: str, number: int) -> str:
-    """Return when a version was published: the time of its file, since versions themselves hold no times."""
+    """Return the time of a version's file: versions themselves record no times."""
     file, copy = store.places.version(name, number), store.places.copy(name, number)
     moment = (file if file.exists() else copy).stat().st_mtime
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 def show_run(run: Run) -> dict[str, Any]:
-    """Return a version's provenance, what it holds, and of each layer how its samples and its layout are."""
+    """Return a version's provenance and contents, with facts of each layer's samples and layout."""
     stages: Counter[str] = Counter(entry.stage for entry in run.version.stages)
     return {
         "name": run.name,

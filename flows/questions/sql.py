@@ -1,7 +1,7 @@
-"""SQL over a run's tables: a DuckDB in memory that is given the tables a query names, and can reach no file at all.
+"""Run SQL over a run's tables in an in-memory DuckDB that holds only the tables a query names and can open no file.
 
-The tables are read by storage, which checks their checksums; DuckDB's own Parquet reader checks none, and with a folder
-allowed to it, it could also write there.
+Storage reads the tables and verifies their checksums. DuckDB's own Parquet reader verifies none, and a folder opened to
+it could also be written to.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ def ask(run: Run, query: str) -> list[dict[str, Any]]:
 
     Raises UsageError with DuckDB's own first line if the query is wrong, or is anything but one SELECT.
     """
-    makers = _makers(run)
+    readers = _readers(run)
     with duckdb.connect(":memory:") as base:
         base.execute("SET autoinstall_known_extensions = false")
-        for name in makers:
+        for name in readers:
             if re.search(rf"\b{name}\b", query, re.IGNORECASE):
-                base.register(name, makers[name]())
+                base.register(name, readers[name]())
         base.execute("SET enable_external_access = false")
         base.execute("SET lock_configuration = true")
         try:
             return _rows(base, query)
         except duckdb.Error as error:
-            raise UsageError(f"{str(error).splitlines()[0]} (tables: {', '.join(sorted(makers))})") from None
+            raise UsageError(f"{str(error).splitlines()[0]} (tables: {', '.join(sorted(readers))})") from None
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
@@ -48,22 +48,22 @@ def _rows(base: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Number the names that come again, so that no value is lost."""
+    """Number repeated column names, so that no value is lost."""
     return [name if name not in names[:i] else f"{name}_{names[:i].count(name) + 1}" for i, name in enumerate(names)]
 
 
-def _makers(run: Run) -> dict[str, Callable[[], pa.Table]]:
-    """Return, for each table the run has, how it is read."""
-    makers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
+def _readers(run: Run) -> dict[str, Callable[[], pa.Table]]:
+    """Return a reader for each table that the run has."""
+    readers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
     if run.has("images"):
-        makers["rejects"] = run.rejects
+        readers["rejects"] = run.rejects
     if run.has("model"):
-        makers["classes"] = lambda: _classes(run)
+        readers["classes"] = lambda: _classes(run)
     for name, (stage, file) in registry.tables().items():
         places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
         if places:
-            makers[name] = lambda stage=stage, file=file, places=places: _joined(run, stage, file, places)  # type: ignore[misc]
-    return makers
+            readers[name] = lambda stage=stage, file=file, places=places: _joined(run, stage, file, places)  # type: ignore[misc]
+    return readers
 
 
 def _classes(run: Run) -> pa.Table:
@@ -72,7 +72,7 @@ def _classes(run: Run) -> pa.Table:
 
 
 def _joined(run: Run, stage: str, file: str, places: list[tuple[str, int | None]]) -> pa.Table:
-    """Return the tables of all layers and grids as one, with columns that say which."""
+    """Concatenate the tables of all layers and grids, adding columns for layer and grid."""
     parts = []
     for layer, grid in places:
         part = tables.read_table(run.result(stage, layer, grid).file(file)).replace_schema_metadata(None)

@@ -1,4 +1,4 @@
-"""Everything a run knows of one unit, as a plain dict: for the unit card, Python and the viewer alike.
+"""Collect everything a run knows about one unit, as a plain dict: for the unit card, Python and the viewer.
 
 Importing this module loads neither torch nor prefect.
 """
@@ -28,7 +28,7 @@ SIDES = ("left", "top", "right", "bottom")
 
 
 class Shared:
-    """What all units of a layer are told by, read once: whoever asks for many of them hands it on."""
+    """Data that the answers for all units of a layer share, read once; pass it on when asking for many units."""
 
     def __init__(self, run: Run, layer: str) -> None:
         self.run, self.layer = run, layer
@@ -43,12 +43,12 @@ class Shared:
 
     @functools.cached_property
     def strongest(self) -> np.ndarray:
-        """The images of each unit's strongest patches."""
+        """The images of each unit's strongest patches, `units k`."""
         return _strongest_images(self.run, self.layer)
 
     @functools.cached_property
     def attributed(self) -> tuple[RunCells, CellClasses] | None:
-        """The cells of the finest grid that has an attribution, with it."""
+        """The cells of the finest grid with an attribution, and that attribution."""
         grids = [grid for grid in self.run.grids if self.run.has("attribution", self.layer, grid)]
         if not grids:
             return None
@@ -65,13 +65,13 @@ def unit(
     each: int = EACH,
     shared: Shared | None = None,
 ) -> dict[str, Any]:
-    """Return what is known of a unit; what the run was not made with is None.
+    """Return the facts of a unit; those of stages that the run lacks are None.
 
-    `positive` and `negative` are `query.top`'s answers; `labels` counts those of the strongest 64 patches;
-    `samples` tells how its sampled values are spread, and `intervals` cuts their range into equal `parts` with `each`
+    `positive` and `negative` are answers of `patches.top`; `labels` counts the labels of the strongest 64 patches;
+    `samples` is the distribution of its sampled values, and `intervals` cuts their range into equal `parts` with `each`
     examples; `alike` are units of the layer, by the cosine of their means over images and by the share of their
     strongest images that they have in common; `classes` those whose attribution rises and falls with the unit over the
-    cells of the finest grid; `drives` and `driven` units of the layers after and before.
+    cells of the finest grid; `drives` and `driven` are units of the next and previous layers.
     """
     top = {sign: patch_answers.top(run, layer, number, k=k, sign=sign) for sign in patch_answers.SIGNS}
     shared = shared or Shared(run, layer)
@@ -96,9 +96,9 @@ def unit(
 
 
 def _labels(run: Run, layer: str, number: int) -> dict[str, Any]:
-    """Count the labels of the strongest patches, most first, with the entropy of their shares in bits.
+    """Count the labels of the strongest patches, most frequent first, with the entropy of their shares in bits.
 
-    Patches of value 0, at which a rectified unit is off, are left out here and where images in common are counted.
+    Patches of value 0, where a rectified unit is off, are left out, as they are when counting images in common.
     """
     patches = run.patches(layer, number, CAPACITY)
     labels = [label for label in patches.filter(pc.not_equal(patches["value"], 0))["label"].to_pylist() if label]
@@ -111,7 +111,7 @@ def _labels(run: Run, layer: str, number: int) -> dict[str, Any]:
 
 
 def _spread(values: Float) -> dict[str, Any] | None:
-    """Return how a unit's samples are spread; None where there are none."""
+    """Return the distribution of a unit's sampled values; None where it has no samples."""
     if not len(values):
         return None
     counts, edges = unit_facts.histogram(values, BINS)
@@ -130,36 +130,40 @@ def _spread(values: Float) -> dict[str, Any] | None:
 
 
 def _intervals(run: Run, layer: str, samples: Samples, values: Float, parts: int, each: int) -> list[dict[str, Any]]:
-    """Return equal parts of the range of the samples, least first, with examples of each, strongest first."""
-    found = unit_facts.intervals(values, parts, each)
-    shown = iter(_positions(run, layer, samples, [row for rows in found.rows for row in rows.tolist()]))
+    """Cut the range of the samples into equal parts, lowest first, with examples of each, strongest first."""
+    intervals = unit_facts.intervals(values, parts, each)
+    positions = iter(_positions(run, layer, samples, [row for rows in intervals.rows for row in rows.tolist()]))
     return [
         {
             "from": low,
             "to": high,
             "count": count,
             "share": count / len(values),
-            "examples": [{"value": float(values[row]), **next(shown)} for row in rows.tolist()],
+            "examples": [{"value": float(values[row]), **next(positions)} for row in rows.tolist()],
         }
         for low, high, count, rows in zip(
-            found.edges[:-1].tolist(), found.edges[1:].tolist(), found.count.tolist(), found.rows, strict=True
+            intervals.edges[:-1].tolist(),
+            intervals.edges[1:].tolist(),
+            intervals.count.tolist(),
+            intervals.rows,
+            strict=True,
         )
     ]
 
 
 def _positions(run: Run, layer: str, samples: Samples, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Return image, label, place and focus of samples."""
-    chosen, seen = np.asarray(rows, np.int64), preprocessing.from_fingerprint(run.model["preprocessing"])
+    """Return the image, label, position and focus of each sample."""
+    chosen, preprocess = np.asarray(rows, np.int64), preprocessing.from_fingerprint(run.model["preprocessing"])
     ids, y, x = samples.image_id[chosen], samples.y[chosen], samples.x[chosen]
     images = {row["image_id"]: row for row in run.images(sorted(set(ids.tolist()))).to_pylist()} if len(ids) else {}
-    found = [{name: images[i][name] for name in ("image_id", "path", "label")} for i in ids.tolist()]
+    rows_of_images = [{name: images[i][name] for name in ("image_id", "path", "label")} for i in ids.tolist()]
     focus: list[dict[str, int]] = []
-    if found:
+    if rows_of_images:
         field = run.field(layer)
-        geometries = [seen.geometry(images[i]["width"], images[i]["height"]) for i in ids.tolist()]
+        geometries = [preprocess.geometry(images[i]["width"], images[i]["height"]) for i in ids.tolist()]
         within = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)
         focus = [dict(zip(SIDES, box, strict=True)) for box in boxes.to_source(within, geometries).tolist()]
-    places = zip(found, y.tolist(), x.tolist(), focus, strict=True)
+    places = zip(rows_of_images, y.tolist(), x.tolist(), focus, strict=True)
     return [{**image, "y": down, "x": across, "focus": box} for image, down, across, box in places]
 
 
@@ -167,8 +171,8 @@ def _alike(shared: Shared, number: int) -> dict[str, list[dict[str, Any]]]:
     by_mean = unit_facts.similar_units(shared.image_means, number, ALIKE)
     by_image = unit_facts.units_sharing_images(shared.strongest, number, ALIKE)
     return {
-        "activation": [{"unit": u, "cosine": c} for u, c in zip(*(found.tolist() for found in by_mean), strict=True)],
-        "images": [{"unit": u, "shared": s} for u, s in zip(*(found.tolist() for found in by_image), strict=True)],
+        "activation": [{"unit": u, "cosine": c} for u, c in zip(*(column.tolist() for column in by_mean), strict=True)],
+        "images": [{"unit": u, "shared": s} for u, s in zip(*(column.tolist() for column in by_image), strict=True)],
     }
 
 
@@ -178,33 +182,34 @@ def _strongest_images(run: Run, layer: str) -> np.ndarray:
     table = tables.read_table(result.file("patches.parquet"), ["unit", "sign", "rank", "value", "image_id"])
     table = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.not_equal(table["value"], 0)))
     unit, rank = table["unit"].to_numpy(), table["rank"].to_numpy()
-    found = np.full((result.counts["units"], int(rank.max(initial=-1)) + 1), -1, np.int64)
-    found[unit, rank] = table["image_id"].to_numpy()
-    return found
+    images = np.full((result.counts["units"], int(rank.max(initial=-1)) + 1), -1, np.int64)
+    images[unit, rank] = table["image_id"].to_numpy()
+    return images
 
 
 def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
-    """Return the classes that cells speak for the more, and the less, the stronger the unit is in them."""
+    """Return the classes whose attribution over cells correlates most, positively and negatively, with the unit."""
     if shared.attributed is None:
         return None
-    (cells, made), run = shared.attributed, shared.run
-    used = made.used > 0
-    found = unit_facts.weighted_correlation(cells.mean[used, number], made.mean[used], cells.count[used])
-    order = np.argsort(-found, kind="stable")
+    (cells, attribution), run = shared.attributed, shared.run
+    used = attribution.used > 0
+    correlation = unit_facts.weighted_correlation(cells.mean[used, number], attribution.mean[used], cells.count[used])
+    order = np.argsort(-correlation, kind="stable")
     sides = {
-        "for": [c for c in order[:CLASSES] if found[c] > 0],
-        "against": [c for c in order[::-1][:CLASSES] if found[c] < 0],
+        "for": [c for c in order[:CLASSES] if correlation[c] > 0],
+        "against": [c for c in order[::-1][:CLASSES] if correlation[c] < 0],
     }
     return {"grid": cells.grid, "cells": int(used.sum())} | {
         side: [
-            {"class": int(c), "name": classes.class_name(run, int(c)), "correlation": float(found[c])} for c in chosen
+            {"class": int(c), "name": classes.class_name(run, int(c)), "correlation": float(correlation[c])}
+            for c in chosen
         ]
         for side, chosen in sides.items()
     }
 
 
 def _driven(run: Run, layer: str, number: int) -> dict[str, Any] | None:
-    """Return the units of an earlier layer that have this one among those they excite or inhibit most."""
+    """Return the units of an earlier layer that list this one among the units they excite or inhibit most."""
     for earlier in run.layers:
         if not run.has("influence", earlier):
             continue

@@ -1,1 +1,1 @@
-"""Lay an answer out as a picture."""
+"""Sheets: lay an answer out as a picture."""

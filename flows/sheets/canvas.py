@@ -1,4 +1,4 @@
-"""A page to lay pictures and words on: text that fits, signs that Pillow's own font lacks, pictures, bars."""
+"""The one canvas of all sheets, with their fonts and greys: text fitted to a width, pictures, boxes, bars."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Colour = tuple[int, int, int]
 
 PAPER, INK, QUIET, LINE, FAINT = (255, 255, 255), (26, 26, 26), (112, 112, 112), (214, 214, 214), (240, 240, 240)
+NO_GRADIENT: Colour = (128, 128, 128)
+"""The grey of a gradient of 0."""
 FALLBACK = ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf")
-"""A package that carries a font of many more signs; captum needs it, so it is there."""
+"""A package with a font of many more characters; captum depends on it, so it is always installed."""
 
 TALLEST = 8000
+"""Height of a page whose content is not yet known, in pixels."""
 
 
 class Canvas:
-    """A white page of a width, as high as what is laid on it."""
+    """A white page of a width. Its height is cut to the content at the end, unless it is known at the start."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, height: int = TALLEST) -> None:
         self.width = width
-        self.image = Image.new("RGB", (width, TALLEST), PAPER)
+        self.image = Image.new("RGB", (width, height), PAPER)
         self._draw = ImageDraw.Draw(self.image)
 
     def cut(self, height: int) -> Byte:
-        """Return the page to a height, `h w 3`."""
+        """Return the page cropped to a height, `h w 3`."""
         return np.asarray(self.image.crop((0, 0, self.width, height)))
 
     def text(
@@ -44,7 +47,7 @@ class Canvas:
         most: float = 1e9,
         align: str = "left",
     ) -> None:
-        """Write a line whose top is y, shortened to `most` pixels; right-aligned it ends at x, centred it is about it."""
+        """Write a line with its top at y, shortened to `most` pixels; `align` says which end of it lies at x."""
         text = fitted(text, size, most)
         x -= {"left": 0.0, "centre": 0.5, "right": 1.0}[align] * length(text, size)
         base = y + size
@@ -53,20 +56,20 @@ class Canvas:
             x += font.getlength(run)
 
     def lines(self, x: float, y: float, text: str, most: float, size: int = 13, colour: Colour = QUIET) -> float:
-        """Write a text over several lines and return the y below it."""
+        """Write a text wrapped over several lines; return the y below it."""
         for line in wrapped(text, size, most):
             self.text(x, y, line, size, colour)
             y += round(size * 1.4)
         return y
 
     def picture(self, x: float, y: float, picture: Byte, side: float, height: float | None = None) -> None:
-        """Lay a picture into a square, or a box, at (x, y)."""
+        """Resize a picture to a square, or a box, at (x, y)."""
         size = (max(1, round(side)), max(1, round(height or side)))
         laid = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS)
         self.image.paste(laid, (round(x), round(y)))
 
     def fitted(self, x: float, y: float, picture: Byte | None, side: float, ground: Colour = FAINT) -> None:
-        """Lay a picture amid a square of `ground` without stretching it; none leaves the square plain."""
+        """Centre a picture in a square of `ground`, keeping its aspect ratio; None leaves the square plain."""
         self.box(x, y, side, side, ground if picture is not None else FAINT)
         if picture is None:
             return
@@ -75,7 +78,7 @@ class Canvas:
         self.picture(x + (side - wide) / 2, y + (side - high) / 2, picture, wide, high)
 
     def box(self, x: float, y: float, wide: float, high: float, colour: Colour, line: int = 0) -> None:
-        """Fill a box, or outline it by a line."""
+        """Fill a box, or outline it with a line of some width."""
         corners = (round(x), round(y), round(x + wide) - 1, round(y + high) - 1)
         if corners[2] >= corners[0] and corners[3] >= corners[1]:
             self._draw.rectangle(corners, **({"outline": colour, "width": line} if line else {"fill": colour}))
@@ -85,7 +88,7 @@ class Canvas:
         self.box(x, y, wide, 1, LINE)
 
     def bar(self, x: float, y: float, wide: float, share: float, high: int = 5) -> None:
-        """Draw a signed share of a width: orange to the right of the middle, blue and to the left if below 0."""
+        """Draw a signed share of a width: orange to the right of the middle, blue to the left below 0."""
         middle, long = x + wide / 2, wide / 2 * min(abs(share), 1)
         self.box(x, y, wide, high, FAINT)
         self.box(middle if share >= 0 else middle - long, y, long, high, ORANGE if share >= 0 else BLUE)
@@ -93,19 +96,19 @@ class Canvas:
 
 
 def signed(value: float) -> str:
-    """Write a number with its sign, to two places that matter."""
+    """Format a number with its sign, to two significant places."""
     digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     text = f"{abs(value):.{digits}f}"
     return text if not float(text) else ("+" if value > 0 else "−") + text
 
 
 def length(text: str, size: int) -> float:
-    """Return how long a line is in pixels."""
+    """Return the length of a line in pixels."""
     return sum(font.getlength(run) for run, font in _runs(text, size))
 
 
 def fitted(text: str, size: int, most: float) -> str:
-    """Shorten a line to a length in pixels."""
+    """Shorten a line to a length in pixels, ending in an ellipsis."""
     if length(text, size) <= most:
         return text
     while text and length(text + "…", size) > most:
@@ -114,7 +117,7 @@ def fitted(text: str, size: int, most: float) -> str:
 
 
 def wrapped(text: str, size: int, most: float) -> list[str]:
-    """Break a text into lines of at most a length in pixels, at its spaces."""
+    """Wrap a text at its spaces into lines of at most a length in pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -126,33 +129,33 @@ def wrapped(text: str, size: int, most: float) -> list[str]:
 
 
 def _runs(text: str, size: int) -> list[tuple[str, Font]]:
-    """Cut a text into runs of one font: Pillow's own where it has the signs, else the fallback."""
+    """Split a text into runs of one font: Pillow's own where it has the characters, else the fallback."""
     runs: list[tuple[str, Font]] = []
-    for sign in text:
-        font = _own(size) if _has(sign) else _other(size)
+    for character in text:
+        font = _default(size) if _has(character) else _fallback(size)
         if runs and runs[-1][1] is font:
-            runs[-1] = (runs[-1][0] + sign, font)
+            runs[-1] = (runs[-1][0] + character, font)
         else:
-            runs.append((sign, font))
+            runs.append((character, font))
     return runs
 
 
 @functools.lru_cache(maxsize=4096)
-def _has(sign: str) -> bool:
-    """Tell whether Pillow's own font draws a sign otherwise than one that it can't have."""
-    drawn, missing = (bytes(_own(24).getmask(one)) for one in (sign, "\uffff"))
+def _has(character: str) -> bool:
+    """Tell whether Pillow's own font has a character: whether it draws it unlike one that no font has."""
+    drawn, missing = (bytes(_default(24).getmask(text)) for text in (character, "\uffff"))
     return drawn != missing
 
 
 @functools.lru_cache(maxsize=64)
-def _own(size: int) -> Font:
+def _default(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
 @functools.lru_cache(maxsize=64)
-def _other(size: int) -> Font:
-    found = importlib.util.find_spec(FALLBACK[0])
-    for root in (found.submodule_search_locations or []) if found else []:
+def _fallback(size: int) -> Font:
+    package = importlib.util.find_spec(FALLBACK[0])
+    for root in (package.submodule_search_locations or []) if package else []:
         if (file := Path(root) / FALLBACK[1]).is_file():
             return ImageFont.truetype(str(file), round(size * 0.92))
-    return _own(size)
+    return _default(size)

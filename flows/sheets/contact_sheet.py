@@ -1,4 +1,4 @@
-"""Sheets of optimised pictures for people: a title, and below each picture what it is and how it does."""
+"""Contact sheets of optimised pictures: a title, and below each picture its name and a number."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from atlas.arrays import Byte
+from flows.sheets.canvas import FAINT, QUIET, Canvas, length
 
-GAP, MARGIN, LINE = 8, 20, 17
-GROUND, TILE, TEXT, QUIET = (24, 24, 24), (52, 52, 52), (236, 236, 236), (150, 150, 150)
+GAP, MARGIN, LINE, SIZE = 8, 24, 20, 12
+"""Space between tiles, margin of the sheet, height of the words below a tile, and their font size."""
+TITLE, REMARK = 20, 13
 LARGE, SMALL = 256, 96
-"""Longer side that few pictures are enlarged to, and that many are at least."""
+"""Longer side that few pictures are enlarged to, and the least one of many."""
 MANY, FEW = 60, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A picture `h w 3`, or none where there is none to show, with the words below it: to the left, and to the right."""
+    """A picture `h w 3`, or None for a dead unit, with the words below it, left and right."""
 
     picture: Byte | None
     left: str
@@ -33,30 +34,26 @@ def sheet(tiles: Sequence[Tile], title: str, remark: str = "", columns: int | No
     scale = _scale(len(tiles), max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     across = columns or _columns(len(tiles), size)
-    down = -(-len(tiles) // across)
-    step = (size[0] + GAP, size[1] + GAP + LINE)
-    top = MARGIN + 26 + (20 if remark else 0) + 10
-    wide = max(across * step[0] - GAP, _width(title, 18), _width(remark, 13)) + 2 * MARGIN
-    drawn = Image.new("RGB", (wide, top + down * step[1] - GAP + MARGIN), GROUND)
-    write = ImageDraw.Draw(drawn)
-    write.text((MARGIN, MARGIN), title, TEXT, _font(18))
-    write.text((MARGIN, MARGIN + 28), remark, QUIET, _font(13))
+    step, down = (size[0] + GAP, size[1] + GAP + LINE), -(-len(tiles) // across)
+    top = MARGIN + TITLE + (26 if remark else 8) + 12
+    inner = max(across * step[0] - GAP, math.ceil(length(title, TITLE)), math.ceil(length(remark, REMARK)))
+    page = Canvas(inner + 2 * MARGIN, top + down * step[1] - GAP + MARGIN)
+    page.text(MARGIN, MARGIN - 4, title, TITLE)
+    page.text(MARGIN, MARGIN + TITLE + 6, remark, REMARK, QUIET)
     for number, tile in enumerate(tiles):
-        _draw(drawn, tile, (MARGIN + number % across * step[0], top + number // across * step[1]), size)
-    return np.asarray(drawn)
+        _draw(page, tile, (MARGIN + number % across * step[0], top + number // across * step[1]), size)
+    return np.asarray(page.image)
 
 
-def _draw(drawn: Image.Image, tile: Tile, at: tuple[int, int], size: tuple[int, int]) -> None:
-    write, (x, y), (width, height) = ImageDraw.Draw(drawn), at, size
+def _draw(page: Canvas, tile: Tile, at: tuple[int, int], size: tuple[int, int]) -> None:
+    (x, y), (width, height) = at, size
     if tile.picture is None:
-        write.rectangle((x, y, x + width - 1, y + height - 1), fill=TILE)
-        write.text((x + width / 2, y + height / 2), "dead", QUIET, _font(13), anchor="mm")
+        page.box(x, y, width, height, FAINT)
+        page.text(x + width / 2, y + height / 2 - 8, "dead", REMARK, QUIET, align="centre")
     else:
-        picture = Image.fromarray(tile.picture)
-        drawn.paste(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC), at)
-    right = _width(tile.right, 11)
-    write.text((x, y + height + 3), _fitted(tile.left, width - right - 6), TEXT, _font(12))
-    write.text((x + width, y + height + 4), tile.right, QUIET, _font(11), anchor="ra")
+        page.picture(x, y, tile.picture, width, height)
+    page.text(x, y + height + 3, tile.left, SIZE, most=width - length(tile.right, SIZE) - 6)
+    page.text(x + width, y + height + 3, tile.right, SIZE, QUIET, align="right")
 
 
 def _scale(count: int, side: int) -> float:
@@ -70,20 +67,3 @@ def _columns(count: int, size: tuple[int, int]) -> int:
     if count <= 5:
         return max(1, count)
     return max(1, min(count, round(math.sqrt(1.5 * count * (size[1] + LINE) / size[0]))))
-
-
-def _fitted(text: str, width: float) -> str:
-    """Shorten a text to a width in pixels."""
-    if _width(text, 12) <= width:
-        return text
-    while text and _width(text + "…", 12) > width:
-        text = text[:-1]
-    return text + "…"
-
-
-def _width(text: str, size: int) -> int:
-    return math.ceil(_font(size).getlength(text))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -13,11 +13,11 @@ from flows.sheets import contact_sheet
 from flows.sheets.contact_sheet import Tile
 
 SHOWN = 800
-"""Longer side of a picture on the sheet, at most."""
+"""Most pixels of the longer side of a picture on the sheet."""
 
 
 def draw(answer: dict[str, Any], before: Byte, after: Byte) -> Byte:
-    """Return the dream itself, or as `view` says a sheet of the picture before and after."""
+    """Return the dream itself, or with `view` sheet the picture before and after, `h w 3`."""
     if answer["view"] == "dream":
         return after
     value = answer["value"]
@@ -28,9 +28,9 @@ def draw(answer: dict[str, Any], before: Byte, after: Byte) -> Byte:
     guide = f", guided by {Path(answer['guide']).name}" if answer["guide"] else ""
     height, width = answer["size"]
     course = f"{len(answer['octaves'])} octaves of {answer['iterations']} steps, seed {answer['seed']}"
-    remark = f"{answer['model']}  ·  {width} x {height} px  ·  {course}  ·  value: the mean over tiles of what grew"
-    of = Path(answer["image"]).name
-    return contact_sheet.sheet(shown, f"{of}, dreaming of {answer['target']}{guide}", remark, columns=2)
+    remark = f"{answer['model']}  ·  {width} x {height} px  ·  {course}  ·  value: the objective's mean over tiles"
+    image = Path(answer["image"]).name
+    return contact_sheet.sheet(shown, f"{image}, dreaming of {answer['target']}{guide}", remark, columns=2)
 
 
 def _short(value: float) -> str:

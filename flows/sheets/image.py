@@ -1,4 +1,4 @@
-"""The sheet of `explain`: the image, what a layer sees in it, what speaks for a class, groups, places, units."""
+"""The sheet of `explain`: the image, a layer's view of it, the attribution to a class, groups, places, units."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from flows.sheets.image_parts import (
 
 
 def draw(answer: dict[str, Any]) -> Byte:
-    """Draw the sheet of what `explaining.explain` returned, `h w 3`."""
+    """Draw an answer of `one_image.explain.explain`, `h w 3`."""
     page, layer = Canvas(WIDTH), answer["layer"]
     y = _head(page, answer)
     y = _panels(page, answer, y)
@@ -59,13 +59,15 @@ def _head(page: Canvas, answer: dict[str, Any]) -> int:
 
 
 def _panels(page: Canvas, answer: dict[str, Any], y: int) -> int:
-    """Draw the image with the places marked, what speaks for the class where, and beside them the grid of icons."""
+    """Draw the image with its places marked, the attribution by position, and beside them the grid of icons."""
     layer, picture = answer["layer"], answer["picture"]
     small = fit(picture, PANEL)
     page.picture(MARGIN, y, picture, *small)
     for letter, place in zip(LETTERS, layer["places"], strict=False):
         _mark(page, MARGIN, y, block_box(layer, place, small), letter)
-    page.text(MARGIN, y + small[1] + 8, "The image as the model takes it; A to D are told of below.", 13, QUIET, PANEL)
+    page.text(
+        MARGIN, y + small[1] + 8, "The image as the model takes it; A to D are described below.", 13, QUIET, PANEL
+    )
     second, right = y + small[1] + 38, MARGIN + PANEL + GAP
     page.picture(MARGIN, second, overlay(picture, layer["attribution"]["positions"], small), *small)
     large = fit(picture, 2 * PANEL + 38)
@@ -81,7 +83,7 @@ def _panels(page: Canvas, answer: dict[str, Any], y: int) -> int:
 
 def _icons_are(grid: dict[str, Any]) -> str:
     if grid["pictures"] is None:
-        return "no icons were asked for"
+        return "without icons"
     return f"{grid['icons_from']} (likeness {float(np.median(grid['cosine'])):.2f})"
 
 
@@ -89,9 +91,9 @@ def _mark(page: Canvas, left: float, top: float, box: tuple[float, float, float,
     x, y, wide, high = box
     page.box(left + x - 1, top + y - 1, wide + 2, high + 2, INK, 4)
     page.box(left + x, top + y, wide, high, PAPER, 2)
-    beside = 0.0 if wide >= 40 else wide + 1 if x < 18 else -18.0  # a small place would be hidden by its letter
-    page.box(left + x + beside, top + y, 17, 18, PAPER)
-    page.text(left + x + beside + 8, top + y + 2, letter, 14, align="centre")
+    offset = 0.0 if wide >= 40 else wide + 1 if x < 18 else -18.0  # a letter would hide a small place
+    page.box(left + x + offset, top + y, 17, 18, PAPER)
+    page.text(left + x + offset + 8, top + y + 2, letter, 14, align="centre")
 
 
 def _icon_grid(page: Canvas, left: float, top: float, grid: dict[str, Any], size: Size) -> None:

@@ -1,4 +1,4 @@
-"""Parts of the sheets that take an image apart: overlays, places, units, classes; and their measures."""
+"""Parts shared by the sheets of `explain`: overlays, places, units, classes, and the layout constants."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ LETTERS = "ABCD"
 GROUP_COLOURS: tuple[Colour, ...] = (
     (27, 158, 119), (117, 112, 179), (231, 41, 138), (230, 171, 2), (30, 136, 190), (102, 166, 30), (166, 86, 40), (110, 110, 110),
 )  # fmt: skip
-"""After ColorBrewer's Dark2, whose orange here means what speaks for a class."""
+"""ColorBrewer's Dark2 without its orange, which here means a contribution for a class."""
 
 
 def question(answer: dict[str, Any]) -> str:
-    """Name the class, or the two, whose score is attributed."""
+    """Name the class, or the two classes, whose score is attributed."""
     target = answer["target"]["name"] or f"class {answer['target']['index']}"
     versus = answer["versus"]
     return target if versus is None else f"{target} rather than {versus['name'] or versus['index']}"
 
 
 def heading(page: Canvas, y: float, title: str, remark: str = "") -> int:
-    """Write the heading of a part, with a remark below it; return the y below."""
+    """Write the heading of a section, with a remark below it; return the y below."""
     page.rule(MARGIN, y, INNER)
     page.text(MARGIN, y + 14, title, 19, most=INNER)
     below = page.lines(MARGIN, y + 44, remark, INNER) if remark else y + 38
@@ -42,12 +42,12 @@ Size = tuple[int, int]
 
 
 def fit(picture: Byte, wide: int) -> Size:
-    """Return the size of a picture at a width."""
+    """Return the size of a picture scaled to a width."""
     return wide, max(1, round(wide * picture.shape[0] / picture.shape[1]))
 
 
 def block_box(layer: dict[str, Any], place: dict[str, int], size: Size) -> tuple[float, float, float, float]:
-    """Return left, top, width and height of a block in a picture of a size."""
+    """Return left, top, width and height of a block, in pixels of a picture of a size."""
     grid = layer["grid"]
     lefts, tops = (
         np.asarray(grid[name]) * side / grid[name][-1] for name, side in zip(("left", "top"), size, strict=True)
@@ -57,7 +57,7 @@ def block_box(layer: dict[str, Any], place: dict[str, int], size: Size) -> tuple
 
 
 def overlay(picture: Byte, map: Float, size: Size) -> Byte:
-    """Lay a signed map over the picture gone pale, both at a size."""
+    """Overlay a signed map on the faded picture, both resized."""
     shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
     strength = Image.fromarray(colours.scaled(map)).resize(size, Image.Resampling.BICUBIC)
     laid: Byte = colours.overlay(shown, np.clip(np.asarray(strength), -1, 1))
@@ -65,7 +65,7 @@ def overlay(picture: Byte, map: Float, size: Size) -> Byte:
 
 
 def tinted(picture: Byte, map: Float, colour: Colour, size: Size) -> Byte:
-    """Show the picture where a map is strong, and a pale grey one with a tint of colour elsewhere."""
+    """Show the picture, with a tint of colour, where a map is strong, and fade it to pale grey elsewhere."""
     shown = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
     strength = np.asarray(map, dtype=np.float32) / max(float(np.percentile(map, 99)), 1e-12)
     large = Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)
@@ -77,7 +77,7 @@ def tinted(picture: Byte, map: Float, colour: Colour, size: Size) -> Byte:
 
 
 def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
-    """Cut a square of the image about a block, three times as wide as it and at least a fifth of the image."""
+    """Crop a square around a block, three times as wide as the block and at least a fifth of the image."""
     high, wide = picture.shape[:2]
     left, top, across, down = block_box(layer, place, (wide, high))
     half = min(max(3 * max(across, down), max(wide, high) / 5), wide, high) / 2
@@ -90,7 +90,7 @@ def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
 def classes(
     page: Canvas, answer: dict[str, Any], classes: Any, values: Any, x: float, y: float, wide: float, most: int = 3
 ) -> float:
-    """List the first classes that something adds to, with how much."""
+    """List the top classes with a positive contribution, and the contribution; return the y below."""
     for index, value in list(zip(classes, values, strict=True))[:most]:
         if value > 0:
             page.text(x, y, answer["class_names"].get(int(index)) or str(index), 13, most=wide - 44)
@@ -100,7 +100,7 @@ def classes(
 
 
 def part_of(layer: dict[str, Any], place: dict[str, int]) -> tuple[int, int]:
-    """Return the part, the coarser piece of the grid, that a block lies in."""
+    """Return row and column of the part, a coarser division of the grid, that a block lies in."""
     grid, parts = layer["grid"], layer["parts"]
     middle = (
         (grid[side][place[at]] + grid[side][place[at] + 1] - 1) // 2 for side, at in (("top", "row"), ("left", "col"))
@@ -116,7 +116,7 @@ def unit_name(unit: int, side: str) -> str:
 
 
 def unit_picture(page: Canvas, layer: dict[str, Any], unit: int, side: str, x: float, y: float, size: int) -> None:
-    """Draw the picture of a unit's side, or a blank where there is none."""
+    """Draw the picture of a unit's side, or a blank box."""
     if (picture := layer["unit_pictures"].get((unit, side))) is not None:
         page.picture(x, y, picture, size)
     else:

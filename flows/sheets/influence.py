@@ -20,7 +20,7 @@ THUMBS = 4
 
 
 def draw(run: Run, answer: dict[str, Any]) -> Byte:
-    """Draw what `questions.influence` answered, `h w 3`."""
+    """Draw an answer of `questions.influence.influence`, `h w 3`."""
     page, layer, unit, later = Canvas(WIDTH), answer["layer"], answer["unit"], answer["later_layer"]
     page.text(
         MARGIN, 40, f"What unit {unit} of {layer} drives in {later or 'the next layer'}", 28, most=WIDTH - 2 * MARGIN
@@ -39,8 +39,8 @@ def draw(run: Run, answer: dict[str, Any]) -> Byte:
     for number, row in enumerate(rows):
         _later(page, row, shown[row["unit"]], y + number * STEP, largest)
     says = (
-        "A number is the mean, over the patches, of what the later unit's sum over its positions would lose without this unit "
-        "there (forward mode: its value times the slope); agreement, the share of the patches in which it has the same sign. "
+        "A number is the mean, over the patches, of the loss in the later unit's sum over its positions without this unit "
+        "(forward mode: its value times the slope); agreement is the share of the patches in which it has the same sign. "
         "Orange excites, blue inhibits; a ribbon is as wide as the influence."
     )
     return page.cut(round(page.lines(MARGIN, y + high + 8, says, WIDTH - 2 * MARGIN)) + 32)
@@ -55,7 +55,7 @@ def _own(page: Canvas, pictures: list[Byte | None], y: float) -> None:
 
 
 def _ribbons(page: Canvas, rows: list[dict[str, Any]], y: int, high: float) -> None:
-    """Draw a ribbon from the middle of the unit's picture to each later unit's."""
+    """Draw a ribbon from the unit's picture to each later unit's."""
     ends = np.arange(len(rows)) * STEP + ICON / 2
     start = (high - OWN - 80) / 2 + OWN / 2
     values = np.array([row["influence"] for row in rows], np.float64)

@@ -1,4 +1,4 @@
-"""The part of `explain`'s sheet about two layers: which groups, positions and units drive those of the later one."""
+"""The section of `explain`'s sheet on two layers: the groups, positions and units that drive those of the later one."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ Numbers = NDArray[np.float64]
 ICON, STEP = 72, 92
 HALF = (INNER - 2 * GAP) // 2
 FAINTEST = 0.12
-"""Links weaker than this part of the strongest are left out."""
+"""Links below this fraction of the strongest are left out."""
 
 FINE = 3
-"""How many times finer ribbons are drawn than shown."""
+"""Supersampling of ribbons: drawn at this scale and reduced."""
 
 
 def draw(page: Canvas, answer: dict[str, Any], y: int) -> int:
-    """Draw what is between the two layers below y, and return the y below it."""
+    """Draw the links between the two layers from y down; return the y below."""
     first, later = answer["layer"]["name"], answer["later"]["name"]
     remark = (
-        "To first order, what would be lost there if a part here were not: orange strengthens, blue weakens. "
+        "To first order, the loss there without a part here: orange strengthens, blue weakens. "
         f"Left: groups of {first} and of {later}, and what those add to {question(answer)}. Right: where in {first} the "
         f"four places of {later} that speak most for it and against it rest."
     )
     y = heading(page, y, f"From {first} to {later}", remark)
-    below = max(_ribbons(page, answer, y), _rests(page, answer, MARGIN + HALF + 2 * GAP, y))
+    below = max(_ribbons(page, answer, y), _sources(page, answer, MARGIN + HALF + 2 * GAP, y))
     remark = (
         f"The units of {later} that speak most for {question(answer)}, and the units of {first} that strengthen or weaken "
         f"them most. Pictures: {answer['later']['unit_pictures_from']}."
@@ -56,14 +56,14 @@ def draw(page: Canvas, answer: dict[str, Any], y: int) -> int:
 
 
 def _ribbons(page: Canvas, answer: dict[str, Any], y: int) -> int:
-    """Draw the groups of both layers with ribbons as wide as what one gives to the other."""
+    """Draw the groups of both layers, joined by ribbons as wide as their effects; return the y below."""
     left, right, linked = answer["layer"], answer["later"], answer["between"]["group_to_group"]
     right_x = MARGIN + HALF - 300
     for layer, x in ((left, MARGIN), (right, right_x)):
         page.text(x, y, layer["name"], 13, QUIET)
     y += 26
     rows = int(max(linked.shape))
-    _lay_ribbons(page, linked, (MARGIN + ICON + 10, y), (right_x - MARGIN - ICON - 20, rows * STEP))
+    _group_ribbons(page, linked, (MARGIN + ICON + 10, y), (right_x - MARGIN - ICON - 20, rows * STEP))
     largest = max(float(np.abs(right["groups"]["attribution"]).max()), 1e-12)
     for layer, x in ((left, MARGIN), (right, right_x)):
         for number in range(len(layer["groups"]["maps"])):
@@ -78,7 +78,7 @@ def _ribbons(page: Canvas, answer: dict[str, Any], y: int) -> int:
 
 
 def _icon(page: Canvas, answer: dict[str, Any], groups: dict[str, Any], number: int, x: float, y: float) -> None:
-    """Draw a group's icon with its colour; without icons, its map."""
+    """Draw the icon of a group with its colour; without icons, its map."""
     if groups["pictures"] is not None:
         page.picture(x, y, groups["pictures"][number], ICON)
     else:
@@ -86,8 +86,8 @@ def _icon(page: Canvas, answer: dict[str, Any], groups: dict[str, Any], number: 
     page.box(x, y + ICON, ICON, 4, GROUP_COLOURS[number])
 
 
-def _lay_ribbons(page: Canvas, linked: Float, at: tuple[int, int], size: tuple[int, int]) -> None:
-    """Lay ribbons between the rows of icons on both sides."""
+def _group_ribbons(page: Canvas, linked: Float, at: tuple[int, int], size: tuple[int, int]) -> None:
+    """Draw ribbons between the rows of icons on both sides."""
     starts, ends = (places * STEP + ICON / 2 for places in np.indices(linked.shape))
     ribbons(page, linked.ravel().astype(np.float64), starts.ravel(), ends.ravel(), at, size)
 
@@ -100,7 +100,7 @@ def ribbons(
     at: tuple[int, int],
     size: tuple[int, int],
 ) -> None:
-    """Lay ribbons from the left edge of a box to its right, as wide as their values, strongest last."""
+    """Draw ribbons from the left edge of a box to its right, as wide as their values, the strongest on top."""
     canvas = Image.new("RGB", (size[0] * FINE, size[1] * FINE), PAPER)
     pen = ImageDraw.Draw(canvas, "RGBA")
     shares = values / max(float(np.abs(values).max()), 1e-12)
@@ -112,7 +112,7 @@ def ribbons(
 
 
 def _ribbon(pen: ImageDraw.ImageDraw, start: float, end: float, wide: float, share: float) -> None:
-    """Draw one ribbon: a curve level at both ends."""
+    """Draw one ribbon: a curve that is level at both ends."""
     along = np.linspace(0, 1, 60)
     middle = start + (end - start) * (3 * along**2 - 2 * along**3)
     half = 13 * FINE * abs(share) / 2 + FINE / 2
@@ -121,8 +121,8 @@ def _ribbon(pen: ImageDraw.ImageDraw, start: float, end: float, wide: float, sha
     pen.polygon(edge, fill=(*(ORANGE if share > 0 else BLUE), round(60 + 150 * abs(share))))
 
 
-def _rests(page: Canvas, answer: dict[str, Any], x: int, y: int) -> int:
-    """Draw for the later layer's places where in the earlier one they rest."""
+def _sources(page: Canvas, answer: dict[str, Any], x: int, y: int) -> int:
+    """Draw for each place of the later layer the earlier positions that it depends on; return the y below."""
     later, linked = answer["later"], answer["between"]["positions"]
     size = fit(answer["picture"], (HALF - GAP) // 2)
     for number, place in enumerate(later["places"]):
@@ -144,7 +144,7 @@ def _middle(layer: dict[str, Any], place: dict[str, int], parts: tuple[int, ...]
 
 
 def _drivers(page: Canvas, answer: dict[str, Any], y: int) -> int:
-    """Draw the later units that speak for the class, each with the earlier ones that drive it."""
+    """Draw the later units that speak for the class, each with its drivers; return the y below."""
     rows, wide = answer["between"]["drivers"], (INNER - 3 * GAP) // 4
     speaks = answer["later"]["attribution"]["units"]
     below = y

@@ -1,4 +1,4 @@
-"""The sheet of `saliency`: the image, the heat map, and the one laid over the other."""
+"""The sheet of `saliency`: the image, the heat map, and the heat map over the image."""
 
 from __future__ import annotations
 
@@ -11,35 +11,31 @@ from PIL import Image
 
 from atlas import colours
 from atlas.arrays import Byte, Float
-from flows.sheets import saliency as saliency_sheet
+from atlas.attribution.methods import METHODS
 from flows.sheets.canvas import QUIET, Canvas, signed
 from storage.errors import UsageError
 
 LEAST, MARGIN, GAP = 384, 32, 20
-"""Longer side of a picture at least, in pixels."""
-
-SAYS = {
-    "gradient": "how much the score moves when a pixel does",
-    "gradient-x-input": "the gradient times the pixel: orange speaks for it, blue against",
-    "smoothgrad": "how much the score moves when a pixel does, averaged over noisy copies",
-    "integrated-gradients": "each pixel's share of the score: orange speaks for it, blue against",
-    "grad-cam": "the positions that speak for it",
-    "guided-backprop": "the gradient, of which each rectifier lets through only what is positive",
-    "deconvnet": "the signal sent back, clipped at 0 at each rectifier",
-}
+"""Least longer side of a picture, margin and space between pictures, in pixels."""
 
 
 def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
-    """Draw the image, its heat map and its overlay of one size side by side, `h w 3`, and say what they are of."""
+    """Draw the image, its heat map and their overlay, of one size, side by side with captions, `h w 3`."""
     height, width = pictures[0].shape[:2]
     page, inner = Canvas(3 * width + 2 * GAP + 2 * MARGIN), 3 * width + 2 * GAP
-    page.text(MARGIN, 26, f"What {_named(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner)
+    page.text(
+        MARGIN, 26, f"What {_target_name(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner
+    )
     guesses = ", ".join(f"{c['name'] or c['index']} {c['probability']:.0%}" for c in answer["choices"][:3])
     takes = f". The model takes it for {guesses}" if guesses else ""
-    remark = f"{answer['model']}: {answer['method']}; {_score(answer)}{takes}."
+    remark = f"{answer['model']}: {answer['method']}; {_score_text(answer)}{takes}."
     below = page.lines(MARGIN, 62, remark, inner, 14)
     below += 12
-    shows = ("the image as the model takes it", f"heat map: {SAYS[answer['method']]}", "laid over the image")
+    shows = (
+        "the image as the model takes it",
+        f"heat map: {METHODS[answer['method']].sentence}",
+        "laid over the image",
+    )
     ends = []
     for number, (picture, words) in enumerate(zip(pictures, shows, strict=True)):
         x = MARGIN + number * (width + GAP)
@@ -48,14 +44,14 @@ def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
     return page.cut(round(max(ends)) + 24)
 
 
-def _named(target: dict[str, Any]) -> str:
+def _target_name(target: dict[str, Any]) -> str:
     if target["kind"] == "unit":
         return f"unit {target['text']}"
     name = target["name"] or f"class {target['index']}"
     return f'the probability of "{name}"' if target["kind"] == "probability" else f'"{name}"'
 
 
-def _score(answer: dict[str, Any]) -> str:
+def _score_text(answer: dict[str, Any]) -> str:
     score = {"class": "its logit", "probability": "its probability"}.get(answer["target"]["kind"], "its value")
     text = f"{score} is {signed(answer['score'])}"
     if "gap" not in answer:
@@ -69,24 +65,24 @@ VIEWS = ("sheet", "heat", "overlay")
 
 
 def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
-    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay; `size` is a picture's longer side.
+    """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay, `h w 3`.
 
-    Left out it is the picture's own, on a sheet at least `saliency_sheet.LEAST`.
+    `size` is the longer side of a picture, by default its own, and on a sheet at least LEAST.
     """
     check_view(view, size)
     height, width = picture.shape[:2]
-    least = saliency_sheet.LEAST if view == "sheet" else 1
+    least = LEAST if view == "sheet" else 1
     scale = (size or max(height, width, least)) / max(height, width)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     shown = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BICUBIC))
     strength = colours.scaled(map)
     enlarged = np.asarray(Image.fromarray(strength).resize(shape, Image.Resampling.BILINEAR))
     views = {"heat": colours.heat(enlarged), "overlay": colours.overlay(shown, enlarged)}
-    return views[view] if view != "sheet" else saliency_sheet.sheet(answer, [shown, views["heat"], views["overlay"]])
+    return views[view] if view != "sheet" else sheet(answer, [shown, views["heat"], views["overlay"]])
 
 
 def check_view(view: str, size: int | None) -> None:
-    """Raise UsageError for a view or a size that can't be drawn."""
+    """Raise UsageError for an unknown view or a size out of range."""
     if view not in VIEWS:
         raise UsageError(f"--view {view} is not one of {', '.join(VIEWS)}")
     if size is not None and not 16 <= size <= 4096:

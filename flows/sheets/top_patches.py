@@ -1,4 +1,4 @@
-"""Contact sheets for people: the patches of a unit in their images, labelled, the focus drawn."""
+"""The sheet of `top`: the strongest patches of a unit in their images, outlined and enlarged."""
 
 from __future__ import annotations
 
@@ -7,110 +7,89 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from PIL import Image
 
 from atlas.arrays import Byte
+from atlas.colours import ORANGE
+from flows.sheets.canvas import FAINT, NO_GRADIENT, PAPER, QUIET, Canvas
 from storage.run import Run
 
-SIDE, GAP, LINE, COLUMNS = 224, 16, 18, 4
-GROUND, TEXT, QUIET, ACCENT = (24, 24, 24), (236, 236, 236), (160, 160, 160), (255, 176, 32)
-
+SIDE, PATCH, BETWEEN = 224, 110, 4
+"""Longer side of an image, side of an enlarged patch, and the space between the two."""
+MARGIN, GAP, COLUMNS, FEWEST = 32, 24, 4, 2
+"""Patches in a row, and the fewest that the width of a sheet is made for."""
+ACROSS, DOWN = SIDE + BETWEEN + PATCH + GAP, SIDE + 48
 
 Images = Sequence[Image.Image | None]
 
 
-def top(
-    run: Run, answer: dict[str, Any], path: str, pictures: Images, gradients: Sequence[Byte | None] | None = None
-) -> None:
-    """Write a PNG of the patches that `query.top` gave: each whole image with its focus outlined, and the patch beside.
+def draw(run: Run, answer: dict[str, Any], images: Images, gradients: Sequence[Byte | None] | None = None) -> Byte:
+    """Draw an answer of `patches.top`, `h w 3`: each image with its focus outlined, the patch beside it.
 
-    `pictures` are the source images, None where one is gone; `gradients` go below the patches.
+    `images` are the source images of the patches, None for a missing one; `gradients` go below the patches.
     """
     patches = answer["patches"]
     columns = max(1, min(COLUMNS, len(patches)))
-    rows = max(1, -(-len(patches) // columns))
-    wide, tall = SIDE + SIDE // 2 + GAP, SIDE + 2 * LINE + GAP
-    sheet = Image.new("RGB", (columns * wide + GAP, rows * tall + 3 * GAP + LINE), GROUND)
-    draw = ImageDraw.Draw(sheet)
+    inner = max(columns, FEWEST) * ACROSS - GAP
+    page = Canvas(inner + 2 * MARGIN)
     side = "strongest" if answer["sign"] == "positive" else "most negative"
-    draw.text(
-        (GAP, GAP),
-        f"Unit {answer['unit']} of {answer['layer']}: its {side} patches in {run.name}@{run.number}",
-        TEXT,
-        _font(16),
-    )
-    draw.text((GAP, GAP + LINE + 2), " · ".join(_remarks(answer, gradients is not None)), QUIET, _font(12))
-    kept = run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
-    for place, (patch, picture) in enumerate(zip(patches, pictures, strict=True)):
-        left, up = GAP + (place % columns) * wide, 3 * GAP + LINE + (place // columns) * tall
-        _one(sheet, draw, patch, picture, kept[place] if place < len(kept) else b"", left, up)
+    title = f"Unit {answer['unit']} of {answer['layer']}: its {side} patches in {run.name}@{run.number}"
+    page.text(MARGIN, 26, title, 24, most=inner)
+    top = round(page.lines(MARGIN, 62, " · ".join(_remarks(answer, gradients is not None)), inner, 14)) + 14
+    stored = run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
+    for place, (patch, image) in enumerate(zip(patches, images, strict=True)):
+        x, y = MARGIN + place % columns * ACROSS, top + place // columns * DOWN
+        _image(page, patch, image, x, y)
+        page.fitted(x + SIDE + BETWEEN, y, _patch(patch, image, stored[place : place + 1]), PATCH)
         if gradients is not None:
-            _gradient(sheet, draw, gradients[place], left + SIDE + 2, up)
-    sheet.save(path, "PNG")
+            _gradient(page, gradients[place], x + SIDE + BETWEEN, y + PATCH + BETWEEN)
+    return page.cut(top + max(1, -(-len(patches) // columns)) * DOWN + 8)
 
 
 def _remarks(answer: dict[str, Any], gradients: bool) -> Iterator[str]:
-    yield "outlined: what the unit sees of the image, and beside it enlarged"
+    yield "outlined: the part of the image that the unit sees, enlarged beside it"
     if gradients:
         direction = "up" if answer["sign"] == "positive" else "down"
-        yield f"below that, what of it drives the unit {direction} ({answer['method']}; grey: nothing)"
+        yield f"below that, what drives the unit {direction} ({answer['method']}; grey: nothing)"
     if answer["note"]:
         yield answer["note"]
 
 
-def _gradient(sheet: Image.Image, draw: ImageDraw.ImageDraw, gradient: Byte | None, left: int, up: int) -> None:
-    if gradient is None:
-        draw.text((left, up + SIDE // 2), "no gradient:", QUIET, _font(12))
-        draw.text((left, up + SIDE // 2 + LINE), "the image is gone", QUIET, _font(12))
-        return
-    drawn = fit(Image.fromarray(gradient), SIDE // 2 - 2)
-    sheet.paste(drawn, (left, up + drawn.height + 4))  # as high as its patch, which is above
-
-
-def _one(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    patch: dict[str, Any],
-    picture: Image.Image | None,
-    kept: bytes,
-    left: int,
-    up: int,
-) -> None:
-    focus = tuple(patch["focus"][side] for side in ("left", "top", "right", "bottom"))
-    if picture is not None:
-        scale = SIDE / max(picture.size)
-        shown = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-        sheet.paste(shown, (left, up))
-        box = _within(left, up, [side * scale for side in focus])
-        draw.rectangle(box, outline=(0, 0, 0), width=3)
-        draw.rectangle(box, outline=ACCENT, width=2)
-        crop = fit(picture.crop(focus), SIDE // 2 - 2)
-        sheet.paste(crop, (left + SIDE + 2, up))
+def _image(page: Canvas, patch: dict[str, Any], image: Image.Image | None, x: int, y: int) -> None:
+    """Draw the image with the patch outlined, and value and label below it."""
+    if image is None:
+        page.box(x, y, SIDE, SIDE, FAINT)
+        page.lines(x + 16, y + SIDE / 2 - 18, "The image is missing; the patch was stored.", SIDE - 32)
     else:
-        draw.text((left, up), "the image is not there any more;", QUIET, _font(12))
-        draw.text((left, up + LINE), "its patch was kept", QUIET, _font(12))
-        if kept:
-            crop = fit(Image.open(io.BytesIO(kept)), SIDE // 2 - 2)
-            sheet.paste(crop, (left + SIDE + 2, up))
-    draw.text((left, up + SIDE + 3), f"{patch['value']:.3f}", TEXT, _font(13))
-    draw.text((left + 62, up + SIDE + 3), _short(patch["label"] or Path(patch["path"]).name, 30), QUIET, _font(13))
+        scale = SIDE / max(image.size)
+        page.picture(x, y, _pixels(image), image.width * scale, image.height * scale)
+        left, top, right, bottom = (edge * scale for edge in _focus(patch))
+        wide, high = max(2.0, right - left), max(2.0, bottom - top)
+        page.box(x + left, y + top, wide, high, PAPER, 3)
+        page.box(x + left, y + top, wide, high, ORANGE, 2)
+    page.text(x, y + SIDE + 6, f"{patch['value']:.3f}", 13)
+    label = patch["label"] or Path(patch["path"]).name
+    page.text(x + 66, y + SIDE + 6, label, 13, QUIET, SIDE + BETWEEN + PATCH - 66)
 
 
-def _within(left: int, up: int, sides: list[float]) -> list[float]:
-    """Return the outline of a box drawn at (left, up), at least one pixel each way."""
-    x, y = left + sides[0], up + sides[1]
-    return [x, y, max(x, left + sides[2] - 1), max(y, up + sides[3] - 1)]
+def _focus(patch: dict[str, Any]) -> tuple[int, int, int, int]:
+    focus = patch["focus"]
+    return focus["left"], focus["top"], focus["right"], focus["bottom"]
 
 
-def fit(picture: Image.Image, side: int) -> Image.Image:
-    """Enlarge or reduce a picture so that its longer side has `side` pixels."""
-    scale = side / max(picture.size)
-    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+def _patch(patch: dict[str, Any], image: Image.Image | None, stored: Sequence[bytes]) -> Byte | None:
+    """Crop the patch from its image, or decode the stored one; None where neither is there."""
+    if image is not None:
+        return _pixels(image.crop(_focus(patch)))
+    return _pixels(Image.open(io.BytesIO(stored[0]))) if stored and stored[0] else None
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def _gradient(page: Canvas, gradient: Byte | None, x: int, y: int) -> None:
+    page.fitted(x, y, gradient, PATCH, NO_GRADIENT)
+    if gradient is None:
+        page.lines(x + 10, y + PATCH / 2 - 26, "No gradient: the image is missing.", PATCH - 16, 12)
 
 
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _pixels(image: Image.Image) -> Byte:
+    return np.asarray(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""The card of a unit: a page with all that a run knows of it, for people who see one for the first time."""
+"""The card of a unit: everything that a run knows about it, on a page that needs no introduction."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from typing import Any
 from atlas.arrays import Byte
 from atlas.colours import BLUE, ORANGE
 from flows.drawing.unit_pictures import Pictures
-from flows.sheets.canvas import FAINT, INK, QUIET, Canvas, Colour, signed
+from flows.sheets.canvas import FAINT, INK, NO_GRADIENT, QUIET, Canvas, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
 INNER = WIDTH - 2 * MARGIN
 ASIDE = 264
-"""Width of the column of the unit's own picture and labels."""
+"""Width of the column with the unit's own picture and labels."""
 TILE, BETWEEN, ACROSS = 110, 9, 9
 """Side of a patch, space between two, patches in a row."""
 THUMB, ROW = 52, 64
 LABELS = 8
-GREY: Colour = (128, 128, 128)
-"""No gradient."""
 
 
 def draw(answer: dict[str, Any], pictures: Pictures) -> Byte:
-    """Draw what `units.unit` answered, `h w 3`."""
+    """Draw an answer of `questions.units.unit`, `h w 3`."""
     page = Canvas(WIDTH)
     y = _title(page, answer)
     below = _aside(page, answer, pictures, y)
@@ -44,7 +42,7 @@ def _title(page: Canvas, answer: dict[str, Any]) -> float:
 
 
 def sentence(answer: dict[str, Any]) -> str:
-    """Say in a line what the unit does."""
+    """Summarise the unit in a line."""
     if note := answer["positive"]["note"]:
         return str(note)
     parts = []
@@ -57,7 +55,7 @@ def sentence(answer: dict[str, Any]) -> str:
 
 
 def _aside(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
-    """Draw the column of the unit's own picture and of its labels; return the y below."""
+    """Draw the column with the unit's own picture and its labels; return the y below."""
     y = _heading(page, MARGIN, y, ASIDE, "Drawn to excite it")
     if pictures.own is None:
         page.box(MARGIN, y, ASIDE, ASIDE, FAINT)
@@ -87,7 +85,7 @@ def _labels(page: Canvas, labels: dict[str, Any], y: float) -> float:
 
 
 def _side(page: Canvas, answer: dict[str, Any], pictures: Pictures, sign: str, title: str, y: float) -> float:
-    """Draw the patches of a side with their gradients below them."""
+    """Draw the patches of a side, their gradients below them; return the y below."""
     left, wide = MARGIN + ASIDE + GAP * 1.5, INNER - ASIDE - GAP * 1.5
     method = pictures.methods.get(sign)
     drives = "drives it up" if sign == "positive" else "drives it down"
@@ -109,13 +107,13 @@ def _side(page: Canvas, answer: dict[str, Any], pictures: Pictures, sign: str, t
         x = left + number * step
         page.fitted(x, y, pictures.patches[sign][number], TILE)
         if number < len(gradients):
-            page.fitted(x, middle + 3, gradients[number], TILE, GREY)
+            page.fitted(x, middle + 3, gradients[number], TILE, NO_GRADIENT)
         page.text(x + TILE / 2, middle + (TILE + 9 if gradients else 6), signed(patch["value"]), 13, align="centre")
     return middle + (TILE + 46 if gradients else 44)
 
 
 def _values(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
-    """Draw the histogram of the samples, and below each tenth of the range examples of it."""
+    """Draw the histogram of the samples, with examples below each interval of the range; return the y below."""
     spread, intervals = answer["samples"], answer["intervals"]
     if spread is None:
         return y
@@ -136,7 +134,7 @@ def _values(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) 
 
 
 def _histogram(page: Canvas, histogram: dict[str, Any], y: float, high: float) -> float:
-    """Draw bars over the whole width, blue below 0 and orange above; return the y below."""
+    """Draw bars over the full width, blue below 0 and orange above; return the y below."""
     counts, edges = histogram["counts"], histogram["edges"]
     step, most = INNER / max(1, len(counts)), max(counts, default=1)
     for number, count in enumerate(counts):
@@ -152,7 +150,7 @@ def _histogram(page: Canvas, histogram: dict[str, Any], y: float, high: float) -
 
 
 def _others(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
-    """Draw four columns: units like it by two measures, those it drives or is driven by, classes."""
+    """Draw four columns: similar units by two measures, linked units, classes; return the y below."""
     wide = (INNER - 3 * GAP * 1.5) / 4
     x = [MARGIN + number * (wide + GAP * 1.5) for number in range(4)]
     alike, layer = answer["alike"], answer["layer"]
@@ -176,7 +174,7 @@ def _units(
     y: float,
     wide: float,
 ) -> float:
-    """List units with their pictures and a number each."""
+    """List units, each with its pictures and a number; return the y below."""
     y = _heading(page, x, y, wide, title, measure)
     if not rows:
         return page.lines(x, y, "none", wide)
@@ -191,11 +189,11 @@ def _units(
 
 def _links(page: Canvas, answer: dict[str, Any], pictures: Pictures, x: float, y: float, wide: float) -> float:
     for side, title in (("driven", "Driven by"), ("drives", "Drives")):
-        found = answer[side]
-        if found is None:
+        linked = answer[side]
+        if linked is None:
             continue
-        layer = found["layer"] if side == "driven" else found["later_layer"]
-        links = sorted(found["exciting"] + found["inhibiting"], key=lambda row: -abs(row["influence"]))
+        layer = linked["layer"] if side == "driven" else linked["later_layer"]
+        links = sorted(linked["exciting"] + linked["inhibiting"], key=lambda row: -abs(row["influence"]))
         largest = max((abs(row["influence"]) for row in links), default=1.0)
         y = _heading(page, x, y, wide, f"{title} {layer or ''}", "influence")
         for row in sorted(links[:6], key=lambda row: -row["influence"]):
@@ -213,23 +211,23 @@ def _links(page: Canvas, answer: dict[str, Any], pictures: Pictures, x: float, y
 
 
 def _classes(page: Canvas, answer: dict[str, Any], x: float, y: float, wide: float) -> float:
-    found = answer["classes"]
-    if found is None:
+    related = answer["classes"]
+    if related is None:
         y = _heading(page, x, y, wide, "Classes it speaks for")
         return page.lines(x, y, "Not known: run it again --with attribution.", wide)
     for side, title in (("for", "Classes it goes with"), ("against", "Classes it goes against")):
         y = _heading(page, x, y, wide, title, "correlation")
-        for row in found[side]:
+        for row in related[side]:
             page.text(x, y, row["name"], 13, most=wide - 50)
             page.text(x + wide, y, signed(row["correlation"]), 13, QUIET, align="right")
             page.bar(x, y + 20, wide, row["correlation"])
             y += 34
         y += 12
-    return page.lines(x, y - 4, f"over the {found['cells']} cells of the atlas", wide)
+    return page.lines(x, y - 4, f"over the {related['cells']} cells of the atlas", wide)
 
 
 def _heading(page: Canvas, x: float, y: float, wide: float, title: str, remark: str = "") -> float:
-    """Write a heading over a hairline, a remark at its right end; return the y below."""
+    """Write a heading above a hairline, with a remark at its right end; return the y below."""
     page.text(x, y, title, 15, most=wide)
     page.text(x + wide, y + 2, remark, 13, QUIET, align="right")
     page.rule(x, y + 24, wide)
@@ -244,5 +242,5 @@ def _number(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share."""
+    """Format a share as a percentage."""
     return f"{100 * share:.{0 if share >= 0.1 else 1 if share >= 0.001 else 2}f} %"

@@ -66,7 +66,7 @@ def _pass(
     means: list[ClassMeans],
 ) -> None:
     """Show every grid the attributions of the samples `wanted`, which stand in the order of their images."""
-    module, found = subj.through([layer]), subj.layers[layer]
+    module, found = subj.module_exposing([layer]), subj.layers[layer]
     image_id, done = samples["image_id"][wanted], 0
     with progress.current().bar(f"attribution {layer}", len(wanted), "samples") as advance:
         for images, numbers in passes(subj, config, rows, image_id):

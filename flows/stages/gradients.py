@@ -46,7 +46,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     geometries = PatchBoxes(store, task.reads["images"], config).geometries(found["image_id"])
     rows, done = listing.read(store, task.reads["listing"]), np.zeros(len(found["unit"]), np.bool_)
     pictures = np.full((len(done), SIZE, SIZE, 3), patch_gradients.GREY, np.uint8)
-    module = subj.through([layer.name])
+    module = subj.module_exposing([layer.name])
     with progress.current().bar(f"gradients {layer.name}", len(done), "patches") as advance:
         for images, numbers in passes(subj, config, rows, found["image_id"]):
             unit, y, x = (fill(found[name][numbers], subj.device) for name in ("unit", "y", "x"))

@@ -85,7 +85,7 @@ def _follow(
     patches: dict[str, Column],
     found: influence.Connections,
 ) -> None:
-    module, (layer, later) = subj.through(names), (subj.layers[name] for name in names)
+    module, (layer, later) = subj.module_exposing(names), (subj.layers[name] for name in names)
     done = 0
     with progress.current().bar(f"influence {layer.name}", len(patches["unit"]), "patches") as advance:
         for images, numbers in passes(subj, config, rows, patches["image_id"]):

@@ -228,6 +228,7 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
     import numpy as np
 
     from atlas import colours
+    from atlas.attribution.methods import METHODS
     from flows.model import context as model_context
     from flows.one_image import saliency
 
@@ -244,6 +245,8 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
     assert np.abs(sent / 127 - colours.scaled(other)).max() > 0.1
     wrong = httpx.post(f"{served.address}/api/1/runs/small/2/explain", params=asked | {"method": "tea leaves"})
     assert wrong.status_code == 400
+    offered = httpx.get(f"{served.address}/api/1/runs/small/2").json()["saliency"]
+    assert [row["name"] for row in offered] == list(METHODS)
 
 
 def test_units_go_with_a_class_as_their_cards_say(served: viewing.Served, page: viewing.Page) -> None:

@@ -305,6 +305,6 @@ def test_files_hold_what_was_found(
     assert len([r for r in rows if r["what"] == "label"]) == 12
     with Image.open(tmp_path / "c.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
-    assert {comparison_sheet.CHANGED, comparison_sheet.TEXT} <= colours
+    assert {comparison_sheet.CHANGED, comparison_sheet.INK} <= colours
     code, _, err = say(capsys, store, *runs, "--out", str(tmp_path / "no" / "c.png"))
     assert (code, "--out" in err) == (2, True)

@@ -43,7 +43,7 @@ def look(store: str) -> ModelContext:
 
 @pytest.fixture(scope="module")
 def answer(look: ModelContext) -> dict[str, Any]:
-    return explain.explain(look, "3", LAYER, to=LATER, told=Question(icons="atlas", cells=5, groups=3))
+    return explain.explain(look, "3", LAYER, to=LATER, question=Question(icons="atlas", cells=5, groups=3))
 
 
 def test_each_block_has_the_icon_of_the_likest_cell(look: ModelContext, answer: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ def test_each_block_has_the_icon_of_the_likest_cell(look: ModelContext, answer: 
     cells, samples = run.cells(LAYER, grid["grid"]), run.samples(LAYER).activations
     whiten = whitener(second_moment([samples], samples.shape[1]), EPSILON).numpy()
     told = Question(icons="none", cells=5, groups=3, top=16)
-    units = explain.explain(look, "3", LAYER, told=told)["layer"]["grid"]
+    units = explain.explain(look, "3", LAYER, question=told)["layer"]["grid"]
     for row, col in np.ndindex(5, 5):
         vector = np.zeros(samples.shape[1], np.float32)
         vector[units["units"][row, col]] = units["values"][row, col]
@@ -78,7 +78,7 @@ def test_what_is_usual_is_the_runs_and_so_are_the_units_pictures(look: ModelCont
 
 def test_by_itself_blocks_are_looked_up_and_groups_drawn(look: ModelContext) -> None:
     told = Question(groups=2, drawing=illustrator.Drawing(steps=1, size=32))
-    found = explain.explain(look, "3", LAYER, told=told)["layer"]
+    found = explain.explain(look, "3", LAYER, question=told)["layer"]
     assert found["grid"]["icons_from"].startswith("the nearest cell's icon of run small")
     assert found["groups"]["icons_from"] == "drawn, fast, 1 steps"
 
@@ -86,9 +86,9 @@ def test_by_itself_blocks_are_looked_up_and_groups_drawn(look: ModelContext) -> 
 def test_a_layer_that_the_run_lacks_has_no_atlas(look: ModelContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(illustrator, "SAMPLE_PHOTOS", 3)
     with pytest.raises(UsageError, match=r"no run with icons of features.3 is named"):
-        explain.explain(look, "3", "features.3", told=Question(icons="atlas"))
+        explain.explain(look, "3", "features.3", question=Question(icons="atlas"))
     told = Question(cells=1, groups=1, drawing=illustrator.Drawing(steps=1, size=32))
-    found = explain.explain(look, "3", "features.3", told=told)["layer"]
+    found = explain.explain(look, "3", "features.3", question=told)["layer"]
     assert (found["whitened_by"], found["grid"]["icons_from"]) == ("3 sample photos", "drawn, fast, 1 steps")
 
 
@@ -117,6 +117,6 @@ def test_mutant_the_cell_before_the_likest_is_seen(look: ModelContext, monkeypat
     monkeypatch.setattr(
         illustrator.likeness, "nearest", lambda *asked: (np.maximum(right(*asked)[0] - 1, 0), right(*asked)[1])
     )
-    found = explain.explain(look, "3", LAYER, told=Question(icons="atlas", cells=5, groups=3))
+    found = explain.explain(look, "3", LAYER, question=Question(icons="atlas", cells=5, groups=3))
     with pytest.raises(AssertionError):
         test_each_block_has_the_icon_of_the_likest_cell(look, found)

@@ -175,7 +175,7 @@ def inside(images: Path, model: str) -> float:
         for file in sorted((images / name).iterdir())[:3]:
             look = model_context.open_context("", model=f"support.detectors:{model}", input_size=detectors.SIDE)
             told = explain.Question(target=str(colour), icons="none", groups=2)
-            positions = explain.explain(look, str(file), "relu", told=told)["layer"]["attribution"]["positions"]
+            positions = explain.explain(look, str(file), "relu", question=told)["layer"]["attribution"]["positions"]
             y, x = (int(part) for part in file.stem.split("_")[1:])
             there = positions[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
             speaks = np.maximum(positions, 0).sum()

@@ -21,7 +21,7 @@ from atlas.inversion import maco, visualise
 from atlas.model.activations import run_to
 from flows import cli
 from flows.drawing import drawn as drawn_
-from flows.drawing import goals, natural_spectrum, show
+from flows.drawing import facts, goals, natural_spectrum, show
 from flows.drawing.show import Settings
 from flows.model import context as model_context
 from flows.model import prepared
@@ -234,11 +234,11 @@ def test_the_gallery_says_the_seed_that_it_was_drawn_with(finished: Any) -> None
     look = model_context.open_context(finished.store, run="small")
     kept = show.every_unit(look, [LAYER], Settings())
     assert {one.seed for one in kept} == {finished.seed}
-    assert show.describe(look, kept, Settings())["seed"] == finished.seed
+    assert facts.describe(look, kept, Settings())["seed"] == finished.seed
 
 
 def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = model_context.subject.load
+    real = model_context.prepared.load
 
     def other(config: Any) -> Any:
         model = real(config)
@@ -246,7 +246,7 @@ def test_a_model_that_is_not_the_runs_is_not_drawn(finished: Any, monkeypatch: p
             next(model.module.parameters()).mul_(2)
         return model
 
-    monkeypatch.setattr(model_context.subject, "load", other)
+    monkeypatch.setattr(model_context.prepared, "load", other)
     with pytest.raises(ModelError, match=r"small@\d+ was made by another model: .* has changed up to features"):
         model_context.open_context(finished.store, run="small")
 

@@ -401,7 +401,7 @@ def test_what_cannot_be_dreamed_is_one_line(
 
 
 def test_noise_is_seeded(folder: Path) -> None:
-    look = dream.Look(model=dream.subject.models.load("dreamnet3:make", input_size=24))
+    look = dream.ModelContext(model=dream.prepared.models.load("dreamnet3:make", input_size=24))
     first, again, other = (dream.noise(look, dream.Settings(seed=seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

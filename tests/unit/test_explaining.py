@@ -90,7 +90,7 @@ PLAIN = Question(icons="none", groups=3, cells=4, parts=2)
 
 @pytest.fixture(scope="module")
 def answer(look: ModelContext, image: str) -> dict[str, Any]:
-    return explain.explain(look, image, "first", to="second", told=PLAIN)
+    return explain.explain(look, image, "first", to="second", question=PLAIN)
 
 
 def test_everything_adds_up_to_the_same(answer: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ def test_classes_of_parts_agree_with_the_gradient_of_each(
     parts = answer["layer"]["parts"]
     for index, name in enumerate(CLASSES):
         told = Question(icons="none", groups=1, cells=2, parts=2, target=name)
-        by_class = explain.explain(look, image, "first", told=told)["layer"]["attribution"]["blocks"]
+        by_class = explain.explain(look, image, "first", question=told)["layer"]["attribution"]["blocks"]
         place = np.argmax(parts["classes"] == index, axis=2)
         values = np.take_along_axis(parts["class_values"], place[..., None], 2)[..., 0]
         assert np.allclose(values, by_class, atol=1e-4)
@@ -189,7 +189,7 @@ def test_units_are_followed_to_the_later_layer(look: ModelContext, answer: dict[
 
 def test_one_class_against_another(look: ModelContext, image: str) -> None:
     one, other, apart = (
-        explain.explain(look, image, "first", told=Question(icons="none", target=target, versus=versus, groups=1))
+        explain.explain(look, image, "first", question=Question(icons="none", target=target, versus=versus, groups=1))
         for target, versus in (("left", None), ("class:2", None), ("left", "both"))
     )
     parts = [answer["layer"]["attribution"]["positions"] for answer in (one, other, apart)]
@@ -198,7 +198,7 @@ def test_one_class_against_another(look: ModelContext, image: str) -> None:
 
 
 def test_the_same_again_and_groups_by_the_seed(look: ModelContext, image: str, answer: dict[str, Any]) -> None:
-    again = explain.explain(look, image, "first", to="second", told=PLAIN)
+    again = explain.explain(look, image, "first", to="second", question=PLAIN)
     assert (again["layer"]["groups"]["maps"] == answer["layer"]["groups"]["maps"]).all()
     assert (again["between"]["positions"] == answer["between"]["positions"]).all()
 
@@ -207,17 +207,17 @@ def test_a_class_token_that_reads_nothing_here_is_said(image: str) -> None:
     look = look_at(Classed())
     axes = look.layers(["block"])
     assert axes["block"].prefix == 1
-    found = explain.explain(look, image, "block", told=Question(icons="none", groups=2))
+    found = explain.explain(look, image, "block", question=Question(icons="none", groups=2))
     assert np.abs(found["layer"]["attribution"]["positions"]).max() == 0
     assert found["layer"]["notes"][0].startswith("nothing at block moves the score")
-    assert not explain.explain(look, image, "patch", told=Question(icons="none", groups=2))["layer"]["notes"]
+    assert not explain.explain(look, image, "patch", question=Question(icons="none", groups=2))["layer"]["notes"]
 
 
 def test_a_layer_read_through_layer_norm_is_said() -> None:
     cancels = np.stack([np.ones((3, 3)), -np.ones((3, 3))])
-    said = one_layer._notes(seen_as(cancels))
+    said = one_layer._caveats(seen_as(cancels))
     assert said[0].startswith("at every position of block what speaks for and against cancels")
-    assert one_layer._notes(seen_as(np.ones((2, 3, 3)))) == []
+    assert one_layer._caveats(seen_as(np.ones((2, 3, 3)))) == []
 
 
 # Pictures
@@ -225,14 +225,14 @@ def test_a_layer_read_through_layer_norm_is_said() -> None:
 
 def test_icons_are_drawn_of_blocks_and_groups(look: ModelContext, image: str) -> None:
     told = Question(cells=2, groups=2, drawing=Drawing(steps=2, size=32, seed=1))
-    found = explain.explain(look, image, "first", told=told)["layer"]
+    found = explain.explain(look, image, "first", question=told)["layer"]
     assert found["grid"]["pictures"].shape == (2, 2, 32, 32, 3)
     assert found["groups"]["pictures"].shape == (2, 32, 32, 3)
     assert found["grid"]["icons_from"] == "drawn, fast, 2 steps"
     assert found["whitened_by"] == "4 sample photos"
     assert found["unit_pictures_from"].startswith("drawn")
     assert {unit for unit, _ in found["unit_pictures"]} <= set(range(4))
-    again = explain.explain(look, image, "first", told=told)["layer"]
+    again = explain.explain(look, image, "first", question=told)["layer"]
     assert (again["grid"]["pictures"] == found["grid"]["pictures"]).all()
     usual = found["grid"]["values"] / found["grid"]["relative"]
     assert (usual > 0).all()
@@ -324,7 +324,7 @@ def test_what_cannot_be_is_said_in_a_line(
     look: ModelContext, image: str, layer: str, to: str | None, told: dict[str, Any], says: str
 ) -> None:
     with pytest.raises((UsageError, NotFound, UnknownLayer), match=says) as error:
-        explain.explain(look, image, layer, to=to, told=Question(**{"icons": "none", **told}))
+        explain.explain(look, image, layer, to=to, question=Question(**{"icons": "none", **told}))
     assert "\n" not in str(error.value)
 
 

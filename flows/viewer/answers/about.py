@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from atlas.attribution.methods import METHODS
 from flows import registry
 from flows.questions import runs
 from flows.viewer.answers import reproduce
@@ -39,7 +40,16 @@ def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
         "commands": _commands(run),
         "settings": reproduce.settings_only_in_file(run),
         "cite": _cite(run),
+        "saliency": saliency_methods(),
     }
+
+
+def saliency_methods() -> list[dict[str, Any]]:
+    """Return the saliency methods that an image can be explained by, in the order to list them."""
+    return [
+        {"name": row.name, "title": row.title, "sentence": row.sentence, "signed": row.signed}
+        for row in METHODS.values()
+    ]
 
 
 def _fingerprints(edition: OpenVersion) -> dict[str, str]:

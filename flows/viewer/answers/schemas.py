@@ -55,6 +55,13 @@ class Published(TypedDict):
     images: int
 
 
+class SaliencyMethod(TypedDict):
+    name: str
+    title: str
+    sentence: str
+    signed: bool
+
+
 class About(TypedDict):
     name: str
     version: int
@@ -82,6 +89,7 @@ class About(TypedDict):
     commands: dict[str, str]
     settings: dict[str, Any]
     cite: dict[str, str]
+    saliency: list[SaliencyMethod]
     uploads: bool
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from atlas import colours
-from atlas.attribution.methods import SIGNED
+from atlas.attribution.methods import METHODS
 from flows.model import context as model_context
 from flows.model import images as model_images
 from flows.model import published
@@ -117,7 +117,7 @@ def salient(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
         "method": asked["method"],
         "score": plain(answer["score"]),
         "target": answer["target"],
-        "signed": asked["method"] in SIGNED,
+        "signed": METHODS[asked["method"]].signed,
         "rows": strength.shape[0],
         "cols": strength.shape[1],
         "map": base64.b64encode(strength.tobytes()).decode(),
@@ -126,7 +126,7 @@ def salient(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _explained(shown: Shown, asked: dict[str, Any]) -> dict[str, Any]:
     told = explaining.Question(target=asked["of"], versus=asked["against"], icons="atlas", cells=MOST_BLOCKS)
-    return explaining.explain(shown, "the image", asked["layer"], to=asked.get("to"), told=told)
+    return explaining.explain(shown, "the image", asked["layer"], to=asked.get("to"), question=told)
 
 
 @functools.lru_cache(maxsize=1)

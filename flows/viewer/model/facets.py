@@ -6,7 +6,7 @@ import base64
 import time
 from typing import Any
 
-from flows.drawing import show
+from flows.drawing import facts, show
 from flows.model import context as model_context
 from flows.model import published
 from flows.viewer.answers.rounding import plain
@@ -27,7 +27,7 @@ def facets(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
         show.Settings(recipe=RECIPE, size=SIZE, facets=FACETS),
     )
     drawn = show.show(look, [f"{layer}:{unit}"], how)
-    told = show.describe(look, drawn, how)
+    told = facts.describe(look, drawn, how)
     return {
         "layer": layer,
         "unit": unit,

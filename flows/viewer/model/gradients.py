@@ -39,7 +39,7 @@ def gradients(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
         images = subj.plain_input(torch.from_numpy(np.stack([pixels for _, pixels, _ in batch])))
         unit, y, x = (_filled(batch, subj, name, asked) for name in ("unit", "y", "x"))
         score = drawing.units_at(subj.layers[layer], unit, y, x, "negative" if side == "negative" else "positive")
-        found = drawing.METHODS[method](subj.through([layer]), images, score).cpu().numpy()
+        found = drawing.METHODS[method](subj.module_exposing([layer]), images, score).cpu().numpy()
         drawn += [
             {"number": place["number"], "picture": _picture(gradient, place["focus"], geometry, size)}
             for gradient, (place, _, geometry) in zip(found, batch, strict=True)

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
+from atlas.attribution.methods import METHODS
 from flows.viewer.answers import schemas
 from flows.viewer.answers.errors import Busy, Full
 from flows.viewer.answers.open_runs import OpenRuns
@@ -30,7 +31,9 @@ ImageId = Annotated[
     int | None, Query(ge=0, le=2**31 - 1, description="An image of the run, instead of one that is sent.")
 ]
 ClassName = Annotated[str | None, Query(max_length=200, description="A class by its name or number.")]
-Method = Annotated[str | None, Query(max_length=40, description="A method of `actlas saliency`: the pixels' part.")]
+Method = Annotated[
+    str | None, Query(max_length=40, description=f"Saliency of the pixels instead, by {', '.join(METHODS)}.")
+]
 BODY = {
     "requestBody": {
         "required": False,

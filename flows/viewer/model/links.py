@@ -62,6 +62,6 @@ def _effects(
         return np.zeros((0, later.units))
     y, x = (torch.tensor([patch[name] for patch in patches], device=subj.device) for name in ("y", "x"))
     images = subj.plain_input(torch.from_numpy(np.stack(pixels)))
-    found = influence.effects(subj.through(names), images, layer, later, torch.full_like(y, unit), y, x)
+    found = influence.effects(subj.module_exposing(names), images, layer, later, torch.full_like(y, unit), y, x)
     effects: np.ndarray = found.cpu().double().numpy()
     return effects
