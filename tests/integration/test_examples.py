@@ -18,7 +18,10 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-SMALLER = {"first_atlas": 'limit, layer = 24, "_blocks.2"', "own_model": "count, epochs = 120, 2"}
+SMALLER = {
+    "first_atlas": 'limit, layer, layout = 24, "_blocks.1", "pca"',
+    "own_model": 'count, epochs, layout = 90, 1, "pca"',
+}
 """What stands in the cell of parameters when the notebooks are tested."""
 LARGEST = 500_000
 
