@@ -31,16 +31,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[tuple[Any, Any]]:
+    """The one browser of the session, and the event loop that its calls run."""
     with viewing.browser() as running:
-        yield running
+        loop = asyncio.get_running_loop()  # playwright leaves it marked as running
+        asyncio._set_running_loop(None)
+        yield running, loop
+        asyncio._set_running_loop(loop)
 
 
 @pytest.fixture(scope="module")
-def chromium(browser: Any) -> Iterator[Any]:
-    """The one browser of the session. Its event loop counts as running: not in modules that run loops of their own."""
-    yield browser
-    asyncio._set_running_loop(None)  # playwright's next call sets it again
+def chromium(browser: tuple[Any, Any]) -> Iterator[Any]:
+    """That browser. Its loop is marked as running for these tests alone, since no other could run meanwhile."""
+    running, loop = browser
+    asyncio._set_running_loop(loop)
+    yield running
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -100,15 +100,19 @@ def obstacle(record: dict[str, Any], level: str) -> str:
     return ", ".join(differing)
 
 
+REMEDY = "write the record of the commit before with `make golden`, that of your change likewise, and compare them"
+
+
 @pytest.mark.parametrize("level", processors.LEVELS)
 def test_bytes_change_only_with_the_code_version(level: str) -> None:
     record = json.loads(RECORD.read_text())
     if why := obstacle(record, level):
-        loudly_skip(
-            f"bytes at {level} are not compared: {why}; run `make golden` before a change here, and `git diff` after"
-        )
+        loudly_skip(f"bytes at {level} are not compared: {why}; to be sure, {REMEDY}")
     changed = unannounced(record["stages"][level], held_to(level), registry.codes())
-    assert not changed, f"raise the code of {changed} in flows/registry.py, then run `make golden`"
+    assert not changed, (
+        f"raise the code of {changed} in flows/registry.py, then run `make golden`; "
+        f"if you doubt that it is the code and not the processor, {REMEDY}"
+    )
 
 
 def loudly_skip(why: str) -> None:
@@ -145,6 +149,9 @@ def main(levels: list[str]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             print(json.dumps(digests(Path(scratch))))
         return
+    _, flags = processors.here()
+    if missing := {flag for level in processors.LEVELS for flag in processors.FLAGS[level]} - flags:
+        sys.exit(f"this processor has no {', '.join(sorted(missing))}; write the record where they are")
     stages = {
         level: {
             stage: {"code": registry.stage(stage).code, "digest": digest} for stage, digest in held_to(level).items()
