@@ -1,20 +1,23 @@
-"""The run's source of images, opened once: finding out what kind a path is may mean walking a tree."""
+"""What a task reads beside stage results: the source of images and the model, each opened once per process."""
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from flows.config import RunConfig
-from flows.model.prepared import PreparedModel, prepare
 from flows.planning.tasks import Task
 from storage.errors import BadWeights
 from storage.images.contract import Source
 from storage.images.sources import open_source
 
+if TYPE_CHECKING:
+    from flows.model.prepared import PreparedModel
+
 
 @functools.lru_cache(maxsize=1)
 def source_of(images: str) -> Source:
-    """Return the source; the same one all through a run."""
+    """Return the source, the same one throughout a run: telling what kind a path is may mean walking a tree."""
     return open_source(images)
 
 
@@ -24,16 +27,15 @@ def forget() -> None:
 
 
 def prepared_model(task: Task) -> PreparedModel:
-    """Return the subject of a task. Raises BadWeights if it is not the one that the task's keys were made from.
+    """Return the model of a task. Raises BadWeights if it is not the one that the task's keys were made from.
 
-    A weights file may be written over while a run goes on, and another machine may have another one.
+    A weights file may be overwritten during a run, and another machine may have another one.
     """
+    from flows.model.prepared import prepare  # loads torch, which the comparison of layouts does without
+
     config = RunConfig(**task.how["config"])
-    found, planned = prepare(config), task.how.get("model")
-    if planned not in (None, found.whole):
-        raise BadWeights(f"{_what(config)} changed while the run went on, or differs between machines; run again")
-    return found
-
-
-def _what(config: RunConfig) -> str:
-    return f"weights {config.weights}" if config.weights else f"model {config.model}"
+    model, planned = prepare(config), task.how.get("model")
+    if planned not in (None, model.whole):
+        changed = f"weights {config.weights}" if config.weights else f"model {config.model}"
+        raise BadWeights(f"{changed} changed while the run went on, or differs between machines; run again")
+    return model

@@ -261,7 +261,7 @@ def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
 
 SETTINGS_SEEN = """
 import os
-from flows import prefect_server
+from flows.scheduling import server as prefect_server
 import httpx
 from prefect.settings import get_current_settings
 from starlette.applications import Starlette

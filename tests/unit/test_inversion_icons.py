@@ -380,6 +380,6 @@ def test_adam_is_the_papers() -> None:
 
 def test_mutant_adam_without_its_correction_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "atlas.inversion.ascent.torch.lerp", lambda new, old, share: share * old + (1 - share) * new * 1.1
+        "atlas.inversion.optimisers.torch.lerp", lambda new, old, share: share * old + (1 - share) * new * 1.1
     )
     assert adam_gap() > 1e-12
