@@ -62,8 +62,11 @@ format: setup
 	test ! -e tests/data/format$(FORMAT)/store.tar.xz
 	$(BIN)/python tests/data/make_format.py tests/data/format$(FORMAT)
 
+# The main job on the photos that come with the installation. A handful proves that it works; for an atlas worth exploring
+# give it ten thousand.
 demo: setup
-	$(BIN)/python -m flows.demo
+	$(BIN)/actlas run --images sample-photos --store demo --name demo --grids 8 --samples-per-image 2
+	@echo "Look at it: $(BIN)/actlas view demo --store demo"
 
 # docs/gallery.md and its pictures, all of the photos that come with the installation
 gallery: setup
