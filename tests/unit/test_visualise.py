@@ -239,8 +239,8 @@ def test_a_net_that_stumbles_over_moved_pictures_only_is_shown_its_own_size() ->
     assert draw(of_units([1]), [1], recipe, net, size=(16, 16)).pictures.shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize("style", PICTURE_RECIPES.values(), ids=PICTURE_RECIPES)
-def test_every_style_raises_what_it_aims_at(recipe: PictureRecipe) -> None:
+@pytest.mark.parametrize("recipe", PICTURE_RECIPES.values(), ids=PICTURE_RECIPES)
+def test_every_recipe_raises_what_it_aims_at(recipe: PictureRecipe) -> None:
     few = dataclasses.replace(recipe, steps=12, views=min(recipe.views, 2))
     settings = {"spectrum": np.ones((3, 48, 29), np.float32), "layers": [layer("units")], "size": (48, 56)}
     made, none = (
@@ -250,7 +250,7 @@ def test_every_style_raises_what_it_aims_at(recipe: PictureRecipe) -> None:
     assert (made.value > none.value).all()
 
 
-def test_the_styles_of_classes_number_by_number() -> None:
+def test_the_recipes_of_classes_number_by_number() -> None:
     """The reference's recipe; its cuts shown smaller, for longer; and the default, lucid's but for the steps."""
     wanted = {"rate": 0.02, "canvas": "fourier", "decay": 1.5, "contrast": 1.0, "climb": "adam", "views": 1}
     for recipe, steps, transform, side in ((CROPS, 192, "cropped", 224), (CUTS, 384, "cut small", 160)):
@@ -262,15 +262,15 @@ def test_the_styles_of_classes_number_by_number() -> None:
 
 @pytest.mark.parametrize("planted", [{"steps": 96}, {"decay": 1.25}, {"contrast": None}, {"transform": "affine"}])
 @pytest.mark.parametrize("name", ["CROPS", "CUTS"])
-def test_mutant_another_number_in_the_styles_of_classes_is_seen(
+def test_mutant_another_number_in_the_recipes_of_classes_is_seen(
     name: str, planted: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), name, dataclasses.replace(globals()[name], **planted))
     with pytest.raises(AssertionError):
-        test_the_styles_of_classes_number_by_number()
+        test_the_recipes_of_classes_number_by_number()
 
 
-def test_the_published_styles_number_by_number() -> None:
+def test_the_published_recipes_number_by_number() -> None:
     assert (LUCID.steps, LUCID.rate, LUCID.decay, LUCID.contrast, LUCID.transform) == (512, 0.05, 1.0, None, "lucid")
     assert (LUCID.climb, LUCID.redirect, LUCID.views) == ("adam", 16, 1)
     assert (MACO.steps, MACO.rate, MACO.climb, MACO.transform) == (256, 1.0, "nadam", "boxes")
@@ -286,10 +286,10 @@ PLANTED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in PLANTED.items() for field in fields])
-def test_mutant_another_number_in_a_style_is_seen(name: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_another_number_in_a_recipe_is_seen(name: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), name, dataclasses.replace(globals()[name], **{field: PLANTED[name][field]}))
     with pytest.raises(AssertionError):
-        test_the_published_styles_number_by_number()
+        test_the_published_recipes_number_by_number()
 
 
 def test_mutant_a_shrink_of_the_picture_as_it_is_seen_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
