@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.artefacts import cells, tables
-from storage.errors import UsageError
+from storage.errors import UsageError, first_line
 from storage.run import Run
 
 FILES = {
@@ -46,7 +46,7 @@ def ask(run: Run, query: str) -> list[dict[str, Any]]:
         try:
             return _rows(base, query)
         except duckdb.Error as error:
-            raise UsageError(f"{str(error).splitlines()[0]} (tables: {', '.join(sorted(readers))})") from None
+            raise UsageError(f"{first_line(error)} (tables: {', '.join(sorted(readers))})") from None
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:

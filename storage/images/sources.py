@@ -63,6 +63,11 @@ def read(source: Source, rows: pa.Table) -> Iterator[tuple[int, Read]]:
     return source.read(rows, about(rows).containers)
 
 
+def read_one(source: Source, rows: pa.Table) -> Read | None:
+    """Return the encoded bytes of the first image of a listing, or its error; None where it was removed."""
+    return next((data for _, data in read(source, rows)), None)
+
+
 def path(source: Source, rows: pa.Table, index: int = 0) -> str:
     """Give the file a person can open for one row of a listing: the image's own, or its tar's or Parquet file's."""
     number = rows["container"][index].as_py()
