@@ -261,7 +261,7 @@ def test_the_query_loads_no_torch(finished: RunConfig) -> None:
     import sys
 
     code = (
-        "import sys\nfrom flows import query, units\n"
+        "import sys\nfrom flows.questions import units\nfrom storage.run import open_run\n"
         f"units.unit(open_run({finished.store!r}, 'small'), {LATER!r}, 3)\n"
         "print([m for m in ('torch', 'prefect') if m in sys.modules])"
     )
