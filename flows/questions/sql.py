@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from flows import registry
 from storage.artefacts import cells, tables
-from storage.errors import UsageError
+from storage.errors import UsageError, first_line
 from storage.run import Run
 
 
@@ -35,7 +35,7 @@ def ask(run: Run, query: str) -> list[dict[str, Any]]:
         try:
             return _rows(base, query)
         except duckdb.Error as error:
-            raise UsageError(f"{str(error).splitlines()[0]} (tables: {', '.join(sorted(readers))})") from None
+            raise UsageError(f"{first_line(error)} (tables: {', '.join(sorted(readers))})") from None
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:

@@ -181,7 +181,7 @@ def source_bytes(edition: OpenVersion, image_id: int) -> bytes:
     run, listed = edition.run, edition.run.version.about
     if not 0 <= image_id < listed["ids"]:
         raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {listed['ids'] - 1}")
-    for _, data in sources.read(sources.open_source(listed["images"]), run.listing([image_id])):
-        if isinstance(data, bytes):
-            return data
+    data = sources.read_one(sources.open_source(listed["images"]), run.listing([image_id]))
+    if isinstance(data, bytes):
+        return data
     raise NotFound(f"image {image_id} is no longer where it was when the run was made")
