@@ -55,16 +55,16 @@ class Atlas:
         from storage.run import open_run
 
         self.store = store
-        self.edition: OpenVersion = OpenVersion(open_run(store, name))
+        self.version: OpenVersion = OpenVersion(open_run(store, name))
 
     @property
     def name(self) -> str:
-        return f"{self.edition.run.name}@{self.edition.run.number}"
+        return f"{self.version.run.name}@{self.version.run.number}"
 
     @property
     def layers(self) -> list[str]:
         """The layers from shallow to deep."""
-        return list(self.edition.layers)
+        return list(self.version.layers)
 
     def map(self, layer: str | None = None, grid: int | None = None) -> Picture:
         """Return the map of a layer (the middle one), by its finest grid or another."""
@@ -72,7 +72,7 @@ class Atlas:
 
         layer = self._layer(layer)
         grid = self._grid(layer, grid)
-        pixels = notebook_pictures.map_of(self.edition, layer, grid)
+        pixels = notebook_pictures.map_of(self.version, layer, grid)
         return Picture(pixels, f"atlas of {layer}, grid {grid}, of {self.name}", {"layer": layer, "grid": grid})
 
     def cell(self, layer: str, grid: int, row: int, col: int) -> Picture:
@@ -80,8 +80,8 @@ class Atlas:
         from flows.notebook import pictures as notebook_pictures
         from flows.viewer.answers import cells
 
-        answer = cells.one(self.edition, self.edition.layer(layer), self._grid(layer, grid), row, col)
-        return Picture(notebook_pictures.cell(self.edition, answer), f"cell {row},{col} of {layer}", answer)
+        answer = cells.one(self.version, self.version.layer(layer), self._grid(layer, grid), row, col)
+        return Picture(notebook_pictures.cell(self.version, answer), f"cell {row},{col} of {layer}", answer)
 
     def unit(self, layer: str, unit: int) -> Picture:
         """Return a unit's card."""
@@ -89,8 +89,8 @@ class Atlas:
         from flows.questions import units
         from flows.sheets import unit_card
 
-        answer = units.unit(self.edition.run, self.edition.layer(layer), unit)
-        made = unit_pictures.gather(self.edition.run, answer, draw=False)
+        answer = units.unit(self.version.run, self.version.layer(layer), unit)
+        made = unit_pictures.gather(self.version.run, answer, draw=False)
         return Picture(unit_card.draw(answer, made), f"unit {layer}:{unit}", answer)
 
     def image(self, image_id: int) -> Picture:
@@ -98,8 +98,8 @@ class Atlas:
         from flows.viewer.answers import images, pictures
         from storage.artefacts import pictures as encoded
 
-        answer = images.one(self.edition, image_id)
-        return Picture(encoded.decode(pictures.photo(self.edition, image_id).data), f"image {image_id}", answer)
+        answer = images.one(self.version, image_id)
+        return Picture(encoded.decode(pictures.photo(self.version, image_id).data), f"image {image_id}", answer)
 
     def view(self, layer: str | None = None, *, height: int = 720, **query: str | int) -> Viewer:
         """Return the viewer as a widget, at a layer's map. `query` is what an address has: grid=20, cell="9,12".
@@ -113,10 +113,10 @@ class Atlas:
         return Viewer(self.store, self.name, self._layer(layer), height=height, query=query)
 
     def _layer(self, layer: str | None) -> str:
-        return self.layers[len(self.layers) // 2] if layer is None else self.edition.layer(layer)
+        return self.layers[len(self.layers) // 2] if layer is None else self.version.layer(layer)
 
     def _grid(self, layer: str, grid: int | None) -> int:
-        has = [known for known in self.edition.run.grids if self.edition.run.has("cells", layer, known)]
+        has = [known for known in self.version.run.grids if self.version.run.has("cells", layer, known)]
         if not has or (grid is not None and grid not in has):
             raise NotFound(f"{self.name} has no grid {grid or 'at all'} of {layer}; it has {has or 'none'}")
         return max(has) if grid is None else grid
@@ -126,7 +126,7 @@ class Atlas:
 
     def _repr_html_(self) -> str:
         """Return the map of the middle layer, with what it is of; names are somebody else's words, and escaped."""
-        about = self.edition.run.version.about
+        about = self.version.run.version.about
         words = f"{about['model']}, {about['listed']:,} images, layers {', '.join(self.layers)}"
         try:
             data = base64.b64encode(self.map()._repr_png_()).decode()

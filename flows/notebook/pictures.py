@@ -20,12 +20,12 @@ WIDTH, MARGIN, ICON, PATCH, GAP = 760, 24, 224, 71, 5
 ROWS = 8
 
 
-def map_of(edition: OpenVersion, layer: str, grid: int) -> Byte:
+def map_of(version: OpenVersion, layer: str, grid: int) -> Byte:
     """Return the map of a grid, put together from its tiles. Raises NotFound where it has none."""
-    if not edition.run.has("tiles", layer, grid):
-        raise NotFound(f"{edition.run.name} has no pictures of {layer}, grid {grid} yet: run it without --until")
-    result = edition.result("tiles", layer, grid)
-    full = grid * (edition.icon_side(layer, grid) + 1)
+    if not version.run.has("tiles", layer, grid):
+        raise NotFound(f"{version.run.name} has no pictures of {layer}, grid {grid} yet: run it without --until")
+    result = version.result("tiles", layer, grid)
+    full = grid * (version.icon_side(layer, grid) + 1)
     last = int(np.ceil(np.log2(full)))
     level = next(level for level in range(last, -1, -1) if _side(full, last - level) <= LARGEST)
     side = _side(full, last - level)
@@ -41,33 +41,33 @@ def _side(full: int, halvings: int) -> int:
     return int(-(-full // 2**halvings))
 
 
-def cell(edition: OpenVersion, answer: dict[str, Any]) -> Byte:
+def cell(version: OpenVersion, answer: dict[str, Any]) -> Byte:
     """Draw what `cells.one` answered: the icon, nine real patches, the units that make it, labels or classes."""
     page, top = Canvas(WIDTH), 76
     where = tuple(answer[name] for name in ("layer", "grid", "row", "col"))
     page.text(MARGIN, MARGIN, f"Cell {answer['row']},{answer['col']} of {answer['layer']}", 22)
     told = f"grid {answer['grid']} · {answer['count']:,} samples"
     page.text(MARGIN, MARGIN + 28, told, 13, QUIET)
-    page.text(WIDTH - MARGIN, MARGIN + 4, f"{edition.run.name}@{edition.run.number}", 13, align="right")
+    page.text(WIDTH - MARGIN, MARGIN + 4, f"{version.run.name}@{version.run.number}", 13, align="right")
     if answer["icon"]:
-        page.picture(MARGIN, top, _icon(edition, *where), ICON)
-    _members(page, edition, where, top)
+        page.picture(MARGIN, top, _icon(version, *where), ICON)
+    _members(page, version, where, top)
     _rows(page, answer, MARGIN + 2 * (ICON + MARGIN), top)
     return page.cut(top + ICON + MARGIN)
 
 
-def _icon(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> Byte:
+def _icon(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> Byte:
     from flows.viewer.answers import cells
 
-    number = cells.number_of(edition, layer, grid, row, col)
-    found: Byte = edition.rows("icons", layer, grid, "pictures", np.array([number]))[0]
+    number = cells.number_of(version, layer, grid, row, col)
+    found: Byte = version.rows("icons", layer, grid, "pictures", np.array([number]))[0]
     return found
 
 
-def _members(page: Canvas, edition: OpenVersion, where: tuple[str, int, int, int], top: int) -> None:
-    if not edition.run.has("members", *where[:2]):
+def _members(page: Canvas, version: OpenVersion, where: tuple[str, int, int, int], top: int) -> None:
+    if not version.run.has("members", *where[:2]):
         return
-    stored = edition.members(*where)["picture"].to_pylist()[:9]
+    stored = version.members(*where)["picture"].to_pylist()[:9]
     for place, data in enumerate(stored):
         left, down = (PATCH + GAP) * (place % 3), (PATCH + GAP) * (place // 3)
         page.fitted(MARGIN + ICON + MARGIN + left, top + down, pictures.decode(data), PATCH)

@@ -38,8 +38,8 @@ Name = Annotated[str, Path(description="A run.", max_length=64)]
 VersionOf = Annotated[str, Path(description="`current`, a number, or number and hash as in 7-c902a294.", max_length=32)]
 
 
-def make(shelf: OpenRuns, assets: Assets, rules: Rules, desk: ModelWorker | None) -> ASGIApp:
-    """Return the application over a store; without a desk, what needs the model is refused."""
+def make(runs: OpenRuns, assets: Assets, rules: Rules, worker: ModelWorker | None) -> ASGIApp:
+    """Return the application over a store; without a worker, what needs the model is refused."""
     app = FastAPI(
         title="actlas viewer",
         version=installed("actlas"),
@@ -53,29 +53,30 @@ def make(shelf: OpenRuns, assets: Assets, rules: Rules, desk: ModelWorker | None
         },
     )
     _add_errors(app)
-    _add_runs(app, shelf)
+    _add_runs(app, runs)
     for kind, told in catalogue.ANSWERS.items():
-        _add_answer(app, shelf, kind, told)
+        _add_answer(app, runs, kind, told)
     for kind, told in catalogue.PICTURES.items():
-        _add_picture(app, shelf, kind, told)
+        _add_picture(app, runs, kind, told)
     waiting = Requests()
-    image_routes.add_to(app, RUN, shelf, desk, waiting)
-    unit_routes.add_to(app, RUN, shelf, desk, waiting)
-    page_routes.add_to(app, shelf, assets)
+    image_routes.add_to(app, RUN, runs, worker, waiting)
+    unit_routes.add_to(app, RUN, runs, worker, waiting)
+    page_routes.add_to(app, runs, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
     return SecurityMiddleware(zipped, rules, (*image_routes.NAMES, *unit_routes.NAMES))
 
 
-def _add_runs(app: FastAPI, shelf: OpenRuns) -> None:
+def _add_runs(app: FastAPI, runs: OpenRuns) -> None:
     @app.get(
         f"{API}/runs",
+        name="runs",
         response_model=None,
         responses=_told(schemas.Runs),
         tags=["runs"],
         summary="The runs of the store.",
     )
-    def runs() -> Response:
-        return _json({"runs": [_without_paths(row) for row in run_answers.runs(shelf.store)]})
+    def list_runs() -> Response:
+        return _json({"runs": [_without_paths(row) for row in run_answers.runs(runs.store)]})
 
     @app.get(
         RUN,
@@ -85,9 +86,9 @@ def _add_runs(app: FastAPI, shelf: OpenRuns) -> None:
         summary="A version of a run: provenance, layers, commands.",
     )
     def run(name: Name, version: VersionOf, request: Request) -> Response:
-        edition = shelf.edition(name, version)
-        found = about.about(edition, shelf.numbers(name)) | {"uploads": image_routes.open_for(app)}
-        return _json(found, _headers(shelf, edition, version, lasts=False))
+        opened = runs.version(name, version)
+        found = about.about(opened, runs.numbers(name)) | {"uploads": image_routes.open_for(app)}
+        return _json(found, _headers(runs, opened, version, lasts=False))
 
 
 def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
@@ -97,15 +98,15 @@ def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_answer(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) -> None:
+def _add_answer(app: FastAPI, runs: OpenRuns, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
-        edition = shelf.edition(name, version)
+        opened = runs.version(name, version)
 
         def made() -> bytes:
-            return _encoded(catalogue.answer(edition, kind, parameters))
+            return _encoded(catalogue.answer(opened, kind, parameters))
 
-        data = edition.keep((kind, *parameters.values()), made) if kind in catalogue.WHOLE else made()
-        return _unless_known(request, data, "application/json", _headers(shelf, edition, version, lasts=told.lasts))
+        data = opened.keep((kind, *parameters.values()), made) if kind in catalogue.WHOLE else made()
+        return _unless_known(request, data, "application/json", _headers(runs, opened, version, lasts=told.lasts))
 
     _sign(endpoint, told)
     app.get(
@@ -118,11 +119,11 @@ def _add_answer(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) 
     )(endpoint)
 
 
-def _add_picture(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) -> None:
+def _add_picture(app: FastAPI, runs: OpenRuns, kind: str, told: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
-        edition = shelf.edition(name, version)
-        found = catalogue.picture(edition, kind, parameters)
-        return _unless_known(request, found.data, found.kind, _headers(shelf, edition, version, lasts=told.lasts))
+        opened = runs.version(name, version)
+        found = catalogue.picture(opened, kind, parameters)
+        return _unless_known(request, found.data, found.kind, _headers(runs, opened, version, lasts=told.lasts))
 
     _sign(endpoint, told)
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -157,12 +158,12 @@ def _bounded(kind: type) -> Any:
     return Annotated[int, Query(ge=0, le=LARGEST)] if kind is int else Annotated[str, Query(max_length=300)]
 
 
-def _headers(shelf: OpenRuns, edition: OpenVersion, version: str, *, lasts: bool = True) -> dict[str, str]:
+def _headers(runs: OpenRuns, opened: OpenVersion, version: str, *, lasts: bool = True) -> dict[str, str]:
     """Answers asked for by number, hash and software last for ever; what `current` or a number means is asked again."""
     return {
-        "Cache-Control": FOREVER if lasts and version == edition.address else "no-cache",
-        "Actlas-Version": edition.tag,
-        "Actlas-Current": str(shelf.numbers(edition.run.name)[-1]),
+        "Cache-Control": FOREVER if lasts and version == opened.address else "no-cache",
+        "Actlas-Version": opened.tag,
+        "Actlas-Current": str(runs.numbers(opened.run.name)[-1]),
     }
 
 

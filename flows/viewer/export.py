@@ -57,8 +57,8 @@ class Piece:
 class Exporter:
     """Lists the files of an export and writes them."""
 
-    def __init__(self, edition: OpenVersion, page: Assets) -> None:
-        self.edition, self.page = edition, page
+    def __init__(self, version: OpenVersion, page: Assets) -> None:
+        self.version, self.page = version, page
 
     def pieces(self) -> Iterator[Piece]:
         """Yield every file."""
@@ -70,28 +70,28 @@ class Exporter:
         yield self._answers("classes", [("classes", {})], change=self._only_mapped)
         yield self._answers("rejects", [("rejects", {})])
         yield self._answers("libraries", [("libraries", {})])
-        for start in range(0, self.edition.run.version.about["ids"], TOGETHER):
+        for start in range(0, self.version.run.version.about["ids"], TOGETHER):
             yield self._images(start)
-        for layer in self.edition.layers:
+        for layer in self.version.layers:
             yield from self._of_layer(layer)
 
     def _of_layer(self, layer: str) -> Iterator[Piece]:
-        run = self.edition.run
+        run = self.version.run
         for grid in [grid for grid in run.grids if run.has("cells", layer, grid)]:
             yield from self._of_grid(layer, grid)
         if run.has("patches", layer):
             yield self._answers(self._key("units", layer=layer), [("units", {"layer": layer})])
-            for unit in range(self.edition.units(layer)):
+            for unit in range(self.version.units(layer)):
                 yield self._unit(layer, unit)
             if any(run.has("attribution", layer, grid) for grid in run.grids):
                 yield from (self._speaks(layer, index) for index in self._mapped())
-            for block in range(-(-self.edition.units(layer) // FACES)):
+            for block in range(-(-self.version.units(layer) // FACES)):
                 yield self._picture("faces", {"layer": layer, "block": block})
 
     def _of_grid(self, layer: str, grid: int) -> Iterator[Piece]:
-        run, place = self.edition.run, {"layer": layer, "grid": grid}
+        run, place = self.version.run, {"layer": layer, "grid": grid}
         yield self._answers(self._key("cells", **place), [(kind, place) for kind in ("cells", "details", "labels")])
-        rows, cols = (self.edition.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
+        rows, cols = (self.version.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
         for row, col in zip(rows, cols, strict=True):
             yield self._cell({**place, "row": row, "col": col})
         if run.has("attribution", layer, grid):
@@ -120,13 +120,13 @@ class Exporter:
         place = {"layer": layer, "unit": unit}
 
         def make() -> bytes:
-            run = self.edition.run
-            found = units.one(self.edition, layer, unit)
+            run = self.version.run
+            found = units.one(self.version, layer, unit)
             answers = {self._key("unit", **place): found}
-            answers[self._key("card", **place)] = units.card(self.edition, layer, unit, each=0)
+            answers[self._key("card", **place)] = units.card(self.version, layer, unit, each=0)
             for grid in [grid for grid in run.grids if run.has("cells", layer, grid)]:
                 asked = {"layer": layer, "grid": grid, "unit": unit}
-                answers[self._key("map", **asked)] = units.on_map(self.edition, layer, grid, unit)
+                answers[self._key("map", **asked)] = units.on_map(self.version, layer, grid, unit)
             wanted: list[tuple[str, dict[str, Any]]] = [
                 ("patch", {**place, "sign": sign, "rank": rank})
                 for sign in SIGNS
@@ -142,7 +142,7 @@ class Exporter:
         """One script for a cell: its answer and the pictures of its members."""
 
         def make() -> bytes:
-            found = catalogue.answer(self.edition, "cell", place)
+            found = catalogue.answer(self.version, "cell", place)
             wanted = [("member", {**place, "index": index}) for index in range(len(found["members"]))]
             return self._script({self._key("cell", **place): found}, wanted)
 
@@ -152,7 +152,7 @@ class Exporter:
         """One script for the facts of five hundred images."""
 
         def make() -> bytes:
-            found = images.many(self.edition, start, TOGETHER)
+            found = images.many(self.version, start, TOGETHER)
             return self._script({self._key("image", id=i): facts for i, facts in found.items()}, [])
 
         return Piece(f"data/images/{start // TOGETHER}.js", make)
@@ -161,19 +161,19 @@ class Exporter:
         self, name: str, asked: list[tuple[str, dict[str, Any]]], change: Callable[[Any], Any] = lambda answer: answer
     ) -> Piece:
         def make() -> bytes:
-            found = {self._key(k, **p): change(catalogue.answer(self.edition, k, p)) for k, p in asked}
+            found = {self._key(k, **p): change(catalogue.answer(self.version, k, p)) for k, p in asked}
             return self._script(found, [])
 
         return Piece(f"data/{name}.js", make)
 
     def _picture(self, kind: str, place: dict[str, Any]) -> Piece:
         return Piece(
-            f"pictures/{self._key(kind, **place)}.webp", lambda: catalogue.picture(self.edition, kind, place).data
+            f"pictures/{self._key(kind, **place)}.webp", lambda: catalogue.picture(self.version, kind, place).data
         )
 
     def _script(self, answers: dict[str, Any], wanted: list[tuple[str, dict[str, Any]]]) -> bytes:
         """Return a script that puts answers, and pictures as data, where the page looks for them."""
-        drawn = {self._key(kind, **place): catalogue.picture(self.edition, kind, place) for kind, place in wanted}
+        drawn = {self._key(kind, **place): catalogue.picture(self.version, kind, place) for kind, place in wanted}
         data = {
             key: f"data:{found.kind};base64,{base64.b64encode(found.data).decode()}" for key, found in drawn.items()
         }
@@ -181,28 +181,28 @@ class Exporter:
 
     def _key(self, kind: str, **place: Any) -> str:
         """Return what the page calls a question: layers by their number, since their names are anybody's."""
-        values = [str(self.edition.layers.index(v)) if name == "layer" else str(v) for name, v in place.items()]
+        values = [str(self.version.layers.index(v)) if name == "layer" else str(v) for name, v in place.items()]
         return "/".join([kind, *values])
 
     def _run(self) -> bytes:
-        run = self.edition.run
-        told = about.about(self.edition, [run.number]) | {"uploads": False}
+        run = self.version.run
+        told = about.about(self.version, [run.number]) | {"uploads": False}
         return f"var ACTLAS={_text({'name': run.name, 'version': run.number, 'about': told, 'mapped': self._mapped()})};\n".encode()
 
     def _mapped(self) -> list[int]:
         """Return the classes that are among the first of some cell: only these have a map in an export."""
 
         def find() -> list[int]:
-            run = self.edition.run
+            run = self.version.run
             first = [
-                self.edition.array("attribution", layer, grid, "classes")
-                for layer in self.edition.layers
+                self.version.array("attribution", layer, grid, "classes")
+                for layer in self.version.layers
                 for grid in run.grids
                 if run.has("attribution", layer, grid)
             ]
             return sorted({int(c) for found in first for c in found.ravel().tolist() if c >= 0})
 
-        return self.edition.keep(("mapped",), find)
+        return self.version.keep(("mapped",), find)
 
     def _only_mapped(self, answer: dict[str, Any]) -> dict[str, Any]:
         known = set(self._mapped())
@@ -259,11 +259,11 @@ def check_place(folder: Path) -> None:
         raise UsageError(f"{folder} is there and is no export of actlas; name a new folder")
 
 
-def pieces(edition: OpenVersion) -> list[Piece]:
+def pieces(version: OpenVersion) -> list[Piece]:
     """Return the files of an export. Raises Incomplete where the page is not built."""
-    return list(Exporter(edition, assets.load()).pieces())
+    return list(Exporter(version, assets.load()).pieces())
 
 
-def made_from(edition: OpenVersion) -> dict[str, Any]:
+def made_from(version: OpenVersion) -> dict[str, Any]:
     """Return what an export says of itself."""
-    return {"actlas": installed("actlas"), "run": edition.run.name, "version": edition.tag}
+    return {"actlas": installed("actlas"), "run": version.run.name, "version": version.tag}

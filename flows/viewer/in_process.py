@@ -34,16 +34,16 @@ class InProcessViewer:
     """The application over a store. The process with the model is started by the first question that needs it."""
 
     def __init__(self, store: str, *, uploads: bool = True) -> None:
-        self.desk = ModelWorker(store) if uploads else None
-        self.app: ASGIApp = app.make(OpenRuns(store), assets.load(), Rules(hosts=(HOST,)), self.desk)
+        self.worker = ModelWorker(store) if uploads else None
+        self.app: ASGIApp = app.make(OpenRuns(store), assets.load(), Rules(hosts=(HOST,)), self.worker)
 
     def ask(self, address: str, method: str = "GET", body: bytes = b"") -> Answer:
         """Ask what a browser would ask a server, by the path and query of its address."""
         return asyncio.run(_asked(self.app, address, method, body))
 
     def close(self) -> None:
-        if self.desk is not None:
-            self.desk.close()
+        if self.worker is not None:
+            self.worker.close()
 
 
 async def _asked(application: ASGIApp, address: str, method: str, body: bytes) -> Answer:

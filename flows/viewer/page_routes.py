@@ -23,7 +23,7 @@ DATA = ("/api/", "/pictures/", "/assets/")
 OURS = ("", "/", "/api", "/help")
 
 
-def add_to(app: FastAPI, shelf: OpenRuns, assets: Assets) -> None:
+def add_to(app: FastAPI, runs: OpenRuns, assets: Assets) -> None:
     """Add the page and its files. Addresses of what is not there get the page with 404; it says so itself."""
     page = assets.page()
 
@@ -41,24 +41,24 @@ def add_to(app: FastAPI, shelf: OpenRuns, assets: Assets) -> None:
     @app.get("/{path:path}", include_in_schema=False)
     def document(request: Request) -> Response:
         raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
-        status = 200 if is_there(shelf, raw) else 404
+        status = 200 if is_there(runs, raw) else 404
         if status == 404 and raw.startswith(DATA):
             raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
 
 
-def is_there(shelf: OpenRuns, path: str) -> bool:
+def is_there(runs: OpenRuns, path: str) -> bool:
     """Tell whether an address of the page leads to something."""
     if path in OURS:
         return True
     compared = COMPARE.fullmatch(path)
     both = _parted(compared["both"]) if compared else None
     if both:
-        return all(_has_run(shelf, one["name"], one["version"]) for one in both)
+        return all(_has_run(runs, one["name"], one["version"]) for one in both)
     found = PLACES.fullmatch(path)
-    if not found or not _has_run(shelf, found["name"], found["version"]):
+    if not found or not _has_run(runs, found["name"], found["version"]):
         return False
-    return found["what"] is None or _has(shelf, found)
+    return found["what"] is None or _has(runs, found)
 
 
 def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
@@ -70,20 +70,20 @@ def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
     return None
 
 
-def _has_run(shelf: OpenRuns, name: str, version: str | None) -> bool:
+def _has_run(runs: OpenRuns, name: str, version: str | None) -> bool:
     try:
-        shelf.edition(name, version or "current")
+        runs.version(name, version or "current")
     except ActlasError:
         return False
     return True
 
 
-def _has(shelf: OpenRuns, found: re.Match[str]) -> bool:
-    edition, what = shelf.edition(found["name"], found["version"] or "current"), unquote(found["what"])
+def _has(runs: OpenRuns, found: re.Match[str]) -> bool:
+    version, what = runs.version(found["name"], found["version"] or "current"), unquote(found["what"])
     if found["place"] == "image":
-        return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < edition.run.version.about["ids"]
+        return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < version.run.version.about["ids"]
     if found["place"] == "unit":
         layer, _, unit = what.rpartition(":")
-        known = layer in edition.run.layers and unit.isascii() and unit.isdigit() and len(unit) < 10
-        return known and int(unit) < edition.units(layer)
-    return found["place"] in ("atlas", "units") and what in edition.run.layers
+        known = layer in version.run.layers and unit.isascii() and unit.isdigit() and len(unit) < 10
+        return known and int(unit) < version.units(layer)
+    return found["place"] in ("atlas", "units") and what in version.run.layers

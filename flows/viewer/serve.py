@@ -37,15 +37,15 @@ class Options:
 
 def serve(store: str, name: str | None, options: Options, opened: Callable[[str], None]) -> None:
     """Answer until interrupted; `opened` is told the address as soon as it answers."""
-    shelf = OpenRuns(store)
+    runs = OpenRuns(store)
     if name:
         run, _, version = name.partition("@")
-        shelf.edition(run, version or "current")
+        runs.version(run, version or "current")
     page, rules = assets.load(), rules_of(options)
-    desk = ModelWorker(store, options.seconds) if options.uploads else None
+    worker = ModelWorker(store, options.seconds) if options.uploads else None
     with listening(options) as sock:
         port = sock.getsockname()[1]
-        application = app.make(shelf, page, rules, desk)
+        application = app.make(runs, page, rules, worker)
         config = uvicorn.Config(
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOPS
         )
@@ -56,8 +56,8 @@ def serve(store: str, name: str | None, options: Options, opened: Callable[[str]
         try:
             server.run(sockets=[sock])
         finally:
-            if desk is not None:
-                desk.close()
+            if worker is not None:
+                worker.close()
 
 
 def _tell(server: uvicorn.Server, where: str, opened: Callable[[str], None]) -> None:

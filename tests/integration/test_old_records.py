@@ -57,7 +57,7 @@ def followed(store: str) -> dict[str, Any]:
 
 def drawn(store: str, name: str) -> list[np.ndarray]:
     """Return the pictures that the viewer draws of a unit's strongest patches."""
-    places = units.places(OpenRuns(store).edition(name), LAYER, UNIT, "positive")
+    places = units.places(OpenRuns(store).version(name), LAYER, UNIT, "positive")
     asked = {"run": name, "layer": LAYER, "unit": UNIT, "side": "positive", "places": places}
     told = gradients.gradients(store, asked, b"")["gradients"]
     pictures = [Image.open(io.BytesIO(base64.b64decode(one["picture"]))) for one in told]

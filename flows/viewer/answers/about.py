@@ -18,21 +18,21 @@ THUMBNAIL = 8
 """The level of a pyramid that is one tile: at most 2^8 = 256 pixels."""
 
 
-def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
+def about(version: OpenVersion, numbers: list[int]) -> dict[str, Any]:
     """Return provenance, layers, what each of them has, and commands."""
-    run = edition.run
+    run = version.run
     return runs.show_run(run) | {
-        "tag": edition.tag,
-        "address": edition.address,
+        "tag": version.tag,
+        "address": version.address,
         "versions": numbers,
         "published": runs.published(run),
-        "fingerprints": _fingerprints(edition),
+        "fingerprints": _fingerprints(version),
         "history": _history(run),
-        "labels": len(set(labels(edition)) - {""}),
+        "labels": len(set(labels(version)) - {""}),
         "ids": run.version.about["ids"],
         "classes": len(run.model["classes"]) if run.has("model") else 0,
         "input": run.model["input"] if run.has("model") else None,
-        "layers": [_layer(edition, index, name) for index, name in enumerate(edition.layers)],
+        "layers": [_layer(version, index, name) for index, name in enumerate(version.layers)],
         "missing": {stage: reproduce.run_command(run, (stage,)) for stage in EXTRAS if not _has_any(run, stage)},
         "commands": _commands(run),
         "settings": reproduce.settings_only_in_file(run),
@@ -40,10 +40,10 @@ def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
     }
 
 
-def _fingerprints(edition: OpenVersion) -> dict[str, str]:
+def _fingerprints(version: OpenVersion) -> dict[str, str]:
     """Return by layer the hash of all weights that it depends on, and of the way images are prepared."""
-    known = edition.run.model["fingerprints"] if edition.run.has("model") else {}
-    return {name: known[name] for name in edition.layers if name in known}
+    known = version.run.model["fingerprints"] if version.run.has("model") else {}
+    return {name: known[name] for name in version.layers if name in known}
 
 
 def _history(run: Run) -> list[dict[str, Any]]:
@@ -57,37 +57,37 @@ def _history(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def libraries(edition: OpenVersion) -> dict[str, Any]:
+def libraries(version: OpenVersion) -> dict[str, Any]:
     """Return the versions of each library that the run's results were made with, and how many do not say."""
 
     def read() -> dict[str, Any]:
-        found: dict[str, set[str]] = {}
-        told = [_made_with(edition.run, entry) for entry in edition.run.version.stages]
-        for name, version in (item for row in told for item in row.items()):
-            found.setdefault(name, set()).add(version)
-        versions = {name: sorted(known) for name, known in sorted(found.items())}
-        return {"versions": versions, "results": len(told), "unrecorded": sum(not row for row in told)}
+        installed: dict[str, set[str]] = {}
+        records = [_libraries_of(version.run, entry) for entry in version.run.version.stages]
+        for name, number in (item for record in records for item in record.items()):
+            installed.setdefault(name, set()).add(number)
+        versions = {name: sorted(numbers) for name, numbers in sorted(installed.items())}
+        return {"versions": versions, "results": len(records), "unrecorded": sum(not record for record in records)}
 
-    return edition.keep(("libraries",), read)
+    return version.keep(("libraries",), read)
 
 
-def _made_with(run: Run, entry: Entry) -> dict[str, str]:
+def _libraries_of(run: Run, entry: Entry) -> dict[str, str]:
     try:
         return dict(run.store.get(entry.stage, entry.key, entry.manifest).happened().get("libraries", {}))
     except Damaged:
         return {}
 
 
-def labels(edition: OpenVersion) -> list[str]:
+def labels(version: OpenVersion) -> list[str]:
     """Return the label of every image, by its id."""
-    run = edition.run
+    run = version.run
 
     def read() -> list[str]:
         from storage.artefacts import tables
 
         return ["" if label is None else str(label) for label in _column(tables, run)]
 
-    return edition.keep(("labels",), read)
+    return version.keep(("labels",), read)
 
 
 def _column(tables: Any, run: Run) -> list[Any]:
@@ -96,8 +96,8 @@ def _column(tables: Any, run: Run) -> list[Any]:
     return list(tables.read_table(run.result("labels").file("labels.parquet"), ["label"])["label"].to_pylist())
 
 
-def _layer(edition: OpenVersion, index: int, name: str) -> dict[str, Any]:
-    run = edition.run
+def _layer(version: OpenVersion, index: int, name: str) -> dict[str, Any]:
+    run = version.run
     known = next(layer for layer in run.model["layers"] if layer["name"] == name)
     return {
         "name": name,
@@ -106,20 +106,20 @@ def _layer(edition: OpenVersion, index: int, name: str) -> dict[str, Any]:
         "height": known["height"],
         "width": known["width"],
         "focus": run.field(name).focus if run.has("field", name) else None,
-        "grids": [grid_facts(edition, name, grid) for grid in run.grids if run.has("cells", name, grid)],
+        "grids": [grid_facts(version, name, grid) for grid in run.grids if run.has("cells", name, grid)],
         "has": [stage for stage in ("patches", "gradients", "gallery", "influence") if run.has(stage, name)],
     }
 
 
-def grid_facts(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
+def grid_facts(version: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
     """Return how many cells a grid has and what its tiles are like."""
-    run = edition.run
+    run = version.run
     counts = run.result("cells", layer, grid).counts
     return {
         "grid": grid,
         "cells": counts["cells"],
         "samples": counts["samples"],
-        "icon": edition.icon_side(layer, grid),
+        "icon": version.icon_side(layer, grid),
         "tile": TILE,
         "has": [stage for stage in ("icons", "tiles", "members", "attribution") if run.has(stage, layer, grid)],
     }
@@ -141,7 +141,7 @@ def _commands(run: Run) -> dict[str, str]:
 
 def _cite(run: Run) -> dict[str, str]:
     about, counted = run.version.about, Counter(run.version.about["rejected"])
-    made = _made_with(run, run.version.stages[0]).get("actlas")
+    made = _libraries_of(run, run.version.stages[0]).get("actlas")
     used = about["listed"] - sum(counted.values())
     return {
         "text": (

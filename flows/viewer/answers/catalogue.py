@@ -70,12 +70,12 @@ PICTURES: dict[str, Kind] = {
 }
 
 
-def answer(edition: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Any:
+def answer(version: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Any:
     """Answer one question of `ANSWERS`."""
-    return ANSWERS[kind].answer(edition, **parameters)
+    return ANSWERS[kind].answer(version, **parameters)
 
 
-def picture(edition: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Picture:
+def picture(version: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Picture:
     """Return one picture of `PICTURES`."""
-    found: Picture = PICTURES[kind].answer(edition, **parameters)
+    found: Picture = PICTURES[kind].answer(version, **parameters)
     return found

@@ -30,45 +30,45 @@ BEHIND = 4
 STATES = ("kept", "changed", "appeared", "emptied")
 
 
-def answer(edition: OpenVersion, layer: str, since: str) -> dict[str, Any]:
+def answer(version: OpenVersion, layer: str, since: str) -> dict[str, Any]:
     """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound, Full."""
-    edition.layer(layer)
-    before = _before(edition, since)
-    known = _noise_known(before, edition.run, layer)
+    version.layer(layer)
+    before = _before(version, since)
+    known = _noise_known(before, version.run, layer)
     if not WAITING.acquire(blocking=False):
         raise Full("too many comparisons at once; try again in a moment")
     try:
         with ONE_AT_A_TIME:
-            return edition.recent(
-                ("moved", layer, since, known), lambda: _measured(edition, before, layer, since, known)
+            return version.recent(
+                ("moved", layer, since, known), lambda: _measured(version, before, layer, since, known)
             )
     finally:
         WAITING.release()
 
 
-def _before(edition: OpenVersion, since: str) -> Run:
+def _before(version: OpenVersion, since: str) -> Run:
     """Open the version that is compared with: by its hash too, so that the answer never means another."""
     named = SINCE.fullmatch(since)
     if not named:
         raise NotFound(
-            f"{since!r} is no version to compare with: write NAME@TAG, as in {edition.run.name}@{edition.tag}"
+            f"{since!r} is no version to compare with: write NAME@TAG, as in {version.run.name}@{version.tag}"
         )
-    store, name, number = edition.run.store, named[1], int(named[2])
+    store, name, number = version.run.store, named[1], int(named[2])
     try:
-        version = store.version(name, number)
+        earlier = store.version(name, number)
     except ActlasError:
         raise NotFound(f"there is no {name}@{number} in this store") from None
-    if version.sha256[:8] != named[3]:
-        raise NotFound(f"{name}@{number} is no longer the one of {named[3]}; it is {version.sha256[:8]}")
-    return Run(store, version)
+    if earlier.sha256[:8] != named[3]:
+        raise NotFound(f"{name}@{number} is no longer the one of {named[3]}; it is {earlier.sha256[:8]}")
+    return Run(store, earlier)
 
 
-def _measured(edition: OpenVersion, before: Run, layer: str, since: str, known: bool) -> dict[str, Any]:
+def _measured(version: OpenVersion, before: Run, layer: str, since: str, known: bool) -> dict[str, Any]:
     from flows.comparing import answer as comparison_answer
     from flows.comparing import measure
 
-    names = [f"{run.name}@{run.number}" for run in (before, edition.run)]
-    [[step]] = measure.measure(str(edition.run.store.root), names, layers=[layer], noisy=known)
+    names = [f"{run.name}@{run.number}" for run in (before, version.run)]
+    [[step]] = measure.measure(str(version.run.store.root), names, layers=[layer], noisy=known)
     told = comparison_answer.describe([[step]])["steps"][0]["layers"][0]
     kept = ("layer", "samples", "same_layout", "same_frame", "drift", "overlap", "label_change", "displacement")
     return {

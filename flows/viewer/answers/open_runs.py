@@ -168,25 +168,25 @@ class OpenRuns:
             raise NotFound(f"no run {name!r} here; runs here: {', '.join(store.names()) or 'none yet'}")
         return found
 
-    def edition(self, name: str, version: str = "current") -> OpenVersion:
+    def version(self, name: str, version: str = "current") -> OpenVersion:
         """Return a version by `current`, its number, or number and hash, and whatever software after it. Raises NotFound."""
         numbers = self.numbers(name)
-        asked = VERSION.fullmatch(version)
-        if version != "current" and not asked:
+        parsed = VERSION.fullmatch(version)
+        if version != "current" and not parsed:
             raise NotFound(f"{version!r} is no version: write current, or a number as in {numbers[-1]}")
-        edition = self._edition(name, int(asked[1]) if asked else numbers[-1])
-        if asked and asked[2] and edition.tag != f"{asked[1]}-{asked[2]}":
-            raise NotFound(f"{name}@{version} is no longer in this store; its version {asked[1]} is {edition.tag}")
-        return edition
+        opened = self._open_version(name, int(parsed[1]) if parsed else numbers[-1])
+        if parsed and parsed[2] and opened.tag != f"{parsed[1]}-{parsed[2]}":
+            raise NotFound(f"{name}@{version} is no longer in this store; its version {parsed[1]} is {opened.tag}")
+        return opened
 
-    def _edition(self, name: str, number: int) -> OpenVersion:
+    def _open_version(self, name: str, number: int) -> OpenVersion:
         store: Store = open_store(self.store)
         version = store.version(name, number)
         with self._lock:
-            found = self._open.get((name, number))
-            if found is None or found.run.version.sha256 != version.sha256:
-                found = self._open[name, number] = OpenVersion(Run(store, version))
+            opened = self._open.get((name, number))
+            if opened is None or opened.run.version.sha256 != version.sha256:
+                opened = self._open[name, number] = OpenVersion(Run(store, version))
             self._open.move_to_end((name, number))
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
-            return found
+            return opened

@@ -34,22 +34,22 @@ class Picture:
     kind: str
 
 
-def tile(edition: OpenVersion, layer: str, grid: int, level: int, x: int, y: int) -> Picture:
+def tile(version: OpenVersion, layer: str, grid: int, level: int, x: int, y: int) -> Picture:
     """Return a tile of a grid's pyramid: a file that the manifest knows, or NotFound."""
-    result = edition.result("tiles", layer, grid)
+    result = version.result("tiles", layer, grid)
     name = f"atlas_files/{level}/{x}_{y}.webp"
     if name not in result.manifest["files"]:
         raise NotFound(f"{layer} grid {grid} has no tile {level}/{x}_{y}")
     return Picture(result.file(name).read_bytes(), WEBP)
 
 
-def icons(edition: OpenVersion, layer: str, grid: int, y: int, x: int) -> Picture:
+def icons(version: OpenVersion, layer: str, grid: int, y: int, x: int) -> Picture:
     """Return the icons of a block of 8 × 8 cells at full size, where there are cells, and grey between."""
-    rows, cols = (edition.array("cells", layer, grid, name) for name in ("row", "col"))
+    rows, cols = (version.array("cells", layer, grid, name) for name in ("row", "col"))
     inside = np.flatnonzero((rows // BLOCK == y) & (cols // BLOCK == x))
     if not len(inside):
         raise NotFound(f"{layer} grid {grid} has no cell in block {y},{x}")
-    drawn = edition.rows("icons", layer, grid, "pictures", inside)
+    drawn = version.rows("icons", layer, grid, "pictures", inside)
     side = drawn.shape[1]
     sheet = np.full((BLOCK * side, BLOCK * side, 3), GREY, np.uint8)
     for picture, row, col in zip(drawn, (rows[inside] % BLOCK).tolist(), (cols[inside] % BLOCK).tolist(), strict=True):
@@ -57,18 +57,18 @@ def icons(edition: OpenVersion, layer: str, grid: int, y: int, x: int) -> Pictur
     return Picture(pictures.encode(sheet, ".webp"), WEBP)
 
 
-def icon(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> Picture:
+def icon(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> Picture:
     """Return one cell's icon without loss."""
-    number = cells.number_of(edition, layer, grid, row, col)
-    return Picture(pictures.encode(edition.rows("icons", layer, grid, "pictures", np.array([number]))[0], ".png"), PNG)
+    number = cells.number_of(version, layer, grid, row, col)
+    return Picture(pictures.encode(version.rows("icons", layer, grid, "pictures", np.array([number]))[0], ".png"), PNG)
 
 
-def faces(edition: OpenVersion, layer: str, block: int) -> Picture:
+def faces(version: OpenVersion, layer: str, block: int) -> Picture:
     """Return a small picture of each of 64 units: the gallery's, or else the strongest patch's middle."""
-    numbers = range(block * FACES, min((block + 1) * FACES, edition.units(layer)))
+    numbers = range(block * FACES, min((block + 1) * FACES, version.units(layer)))
     if not len(numbers):
         raise NotFound(f"{layer} has no units from {block * FACES}")
-    drawn = _drawn(edition, layer, numbers) if edition.run.has("gallery", layer) else _patches(edition, layer, numbers)
+    drawn = _drawn(version, layer, numbers) if version.run.has("gallery", layer) else _patches(version, layer, numbers)
     sheet = np.full((FACE * -(-len(drawn) // BLOCK), FACE * BLOCK, 3), GREY, np.uint8)
     for place, picture in enumerate(drawn):
         top, left = FACE * (place // BLOCK), FACE * (place % BLOCK)
@@ -76,14 +76,14 @@ def faces(edition: OpenVersion, layer: str, block: int) -> Picture:
     return Picture(pictures.encode(sheet, ".webp"), WEBP)
 
 
-def _drawn(edition: OpenVersion, layer: str, numbers: range) -> list[Byte]:
-    made = edition.rows("gallery", layer, None, "pictures", slice(numbers.start, numbers.stop))
+def _drawn(version: OpenVersion, layer: str, numbers: range) -> list[Byte]:
+    made = version.rows("gallery", layer, None, "pictures", slice(numbers.start, numbers.stop))
     return [_square(picture) for picture in made]
 
 
-def _patches(edition: OpenVersion, layer: str, numbers: range) -> list[Byte]:
+def _patches(version: OpenVersion, layer: str, numbers: range) -> list[Byte]:
     grey = np.full((FACE, FACE, 3), GREY, np.uint8)
-    first = [edition.run.thumbnails(layer, unit)[:1] for unit in numbers]
+    first = [version.run.thumbnails(layer, unit)[:1] for unit in numbers]
     return [_square(pictures.decode(found[0])) if found else grey for found in first]
 
 
@@ -100,85 +100,85 @@ def _square(picture: Byte) -> Byte:
     return np.asarray(Image.fromarray(square).resize((FACE, FACE), Image.Resampling.LANCZOS))
 
 
-def patch(edition: OpenVersion, layer: str, unit: int, sign: str, rank: int) -> Picture:
+def patch(version: OpenVersion, layer: str, unit: int, sign: str, rank: int) -> Picture:
     """Return the thumbnail of one of a unit's strongest patches."""
     if sign not in patches.SIGNS:
         raise NotFound(f"there is no side {sign!r}; positive or negative")
-    units.check(edition, layer, unit)
-    stored = edition.thumbnails(layer, unit, sign)
+    units.check(version, layer, unit)
+    stored = version.thumbnails(layer, unit, sign)
     if not 0 <= rank < len(stored):
         raise NotFound(f"{layer}:{unit} has {len(stored)} {sign} patches with a picture, none of rank {rank}")
     return Picture(stored[rank], JPEG)
 
 
-def gradient(edition: OpenVersion, layer: str, unit: int, rank: int) -> Picture:
+def gradient(version: OpenVersion, layer: str, unit: int, rank: int) -> Picture:
     """Return what drives a unit in one of its strongest patches."""
-    units.check(edition, layer, unit)
-    found = edition.gradients(layer, unit)
+    units.check(version, layer, unit)
+    found = version.gradients(layer, unit)
     place = np.flatnonzero(found.rank == rank)
     if not len(place):
         raise NotFound(f"{layer}:{unit} has no gradient of the patch of rank {rank}")
     return Picture(pictures.encode(found.pictures[int(place[0])], ".png"), PNG)
 
 
-def synthetic(edition: OpenVersion, layer: str, unit: int) -> Picture:
+def synthetic(version: OpenVersion, layer: str, unit: int) -> Picture:
     """Return the gallery's picture of a unit at full size."""
-    units.check(edition, layer, unit)
+    units.check(version, layer, unit)
     return Picture(
-        pictures.encode(edition.rows("gallery", layer, None, "pictures", slice(unit, unit + 1))[0], ".png"), PNG
+        pictures.encode(version.rows("gallery", layer, None, "pictures", slice(unit, unit + 1))[0], ".png"), PNG
     )
 
 
-def member(edition: OpenVersion, layer: str, grid: int, row: int, col: int, index: int) -> Picture:
+def member(version: OpenVersion, layer: str, grid: int, row: int, col: int, index: int) -> Picture:
     """Return the thumbnail of one of the drawn members of a cell."""
-    cells.number_of(edition, layer, grid, row, col)
-    stored = edition.members(layer, grid, row, col)["picture"]
+    cells.number_of(version, layer, grid, row, col)
+    stored = version.members(layer, grid, row, col)["picture"]
     if not 0 <= index < len(stored):
         raise NotFound(f"cell {row},{col} has {len(stored)} members drawn, none of number {index}")
     return Picture(stored[index].as_py(), JPEG)
 
 
-def crop(edition: OpenVersion, layer: str, unit: int, part: int, example: int) -> Picture:
+def crop(version: OpenVersion, layer: str, unit: int, part: int, example: int) -> Picture:
     """Return one of the examples of a part of a unit's range, cut from its image."""
     from PIL import Image
 
     from storage.images.decode import decode
 
-    intervals = edition.keep(("intervals", layer, unit), lambda: units.card(edition, layer, unit)["intervals"])
+    intervals = version.keep(("intervals", layer, unit), lambda: units.card(version, layer, unit)["intervals"])
     shown = intervals[part]["examples"] if part < len(intervals) else []
     if example >= len(shown):
         raise NotFound(f"{layer}:{unit} has no example {example} in part {part} of its range")
-    image, box = decode(source_bytes(edition, shown[example]["image_id"])).convert("RGB"), shown[example]["focus"]
+    image, box = decode(source_bytes(version, shown[example]["image_id"])).convert("RGB"), shown[example]["focus"]
     cut = image.crop((box["left"], box["top"], box["right"], box["bottom"])) if box else image
     cut.thumbnail((FACE * 2, FACE * 2), Image.Resampling.LANCZOS)
     return Picture(pictures.encode(np.asarray(cut), ".webp"), WEBP)
 
 
-def photo(edition: OpenVersion, id: int) -> Picture:
+def photo(version: OpenVersion, id: int) -> Picture:
     """Return an image of the run, read from its source, at most 1024 pixels wide and high."""
-    return _read(edition, id, LONGEST)
+    return _read(version, id, LONGEST)
 
 
-def thumbnail(edition: OpenVersion, id: int) -> Picture:
+def thumbnail(version: OpenVersion, id: int) -> Picture:
     """Return the same, small."""
-    return _read(edition, id, SMALL)
+    return _read(version, id, SMALL)
 
 
-def _read(edition: OpenVersion, id: int, longest: int) -> Picture:
+def _read(version: OpenVersion, id: int, longest: int) -> Picture:
     from PIL import Image
 
     from storage.images.decode import decode
 
-    image = decode(source_bytes(edition, id))
+    image = decode(source_bytes(version, id))
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return Picture(pictures.encode(np.asarray(image.convert("RGB")), ".webp"), WEBP)
 
 
-def source_bytes(edition: OpenVersion, image_id: int) -> bytes:
+def source_bytes(version: OpenVersion, image_id: int) -> bytes:
     """Read an image of the run where it was found. Raises NotFound where it is no longer there."""
     from storage.images import sources
 
-    run, listed = edition.run, edition.run.version.about
+    run, listed = version.run, version.run.version.about
     if not 0 <= image_id < listed["ids"]:
         raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {listed['ids'] - 1}")
     for _, data in sources.read(sources.open_source(listed["images"]), run.listing([image_id])):

@@ -22,11 +22,11 @@ SHARED = 16
 TOP_LABELS, STRONG_CELLS = 3, 12
 
 
-def columns(edition: OpenVersion, layer: str) -> dict[str, Any]:
+def columns(version: OpenVersion, layer: str) -> dict[str, Any]:
     """Return the units of a layer as columns: extremes, labels of the strongest patches, and the gallery's ratio."""
-    run = edition.run
-    counted = tables.read_table(edition.result("patches", layer).file("units.parquet"))
-    names, rows = _top_labels(edition, layer)
+    run = version.run
+    counted = tables.read_table(version.result("patches", layer).file("units.parquet"))
+    names, rows = _top_labels(version, layer)
     return {
         "layer": layer,
         "units": len(counted),
@@ -39,14 +39,14 @@ def columns(edition: OpenVersion, layer: str) -> dict[str, Any]:
     }
 
 
-def _top_labels(edition: OpenVersion, layer: str) -> tuple[list[str], list[dict[int, int]]]:
+def _top_labels(version: OpenVersion, layer: str) -> tuple[list[str], list[dict[int, int]]]:
     """Return the labels there are, and for each unit those of its strongest patches with their number, most first."""
-    names, number = np.unique(np.asarray(labels(edition), dtype=object).astype(str), return_inverse=True)
-    path = edition.result("patches", layer).file("patches.parquet")
+    names, number = np.unique(np.asarray(labels(version), dtype=object).astype(str), return_inverse=True)
+    path = version.result("patches", layer).file("patches.parquet")
     table = tables.read_table(path, ["unit", "sign", "rank", "image_id"])
     columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
     kept = (columns["sign"] == "positive") & (columns["rank"] < SHARED)
-    units = edition.units(layer)
+    units = version.units(layer)
     found = np.zeros((units, len(names)), np.int64)
     np.add.at(found, (columns["unit"][kept], number[columns["image_id"][kept]]), 1)
     order = np.argsort(-found, axis=1, kind="stable")
@@ -55,32 +55,32 @@ def _top_labels(edition: OpenVersion, layer: str) -> tuple[list[str], list[dict[
     ]
 
 
-def one(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+def one(version: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     """Return everything that is known of one unit."""
-    check(edition, layer, unit)
-    sides = {sign: _side(edition, layer, unit, sign) for sign in patch_answers.SIGNS}
+    check(version, layer, unit)
+    sides = {sign: _side(version, layer, unit, sign) for sign in patch_answers.SIGNS}
     return {
         "layer": layer,
         "unit": unit,
-        "units": edition.units(layer),
+        "units": version.units(layer),
         "positive": sides["positive"],
         "negative": sides["negative"],
-        "cells": _cells(edition, layer, unit),
-        "gallery": _gallery(edition, layer, unit),
-        "gradients": _gradients(edition, layer, unit),
+        "cells": _cells(version, layer, unit),
+        "gallery": _gallery(version, layer, unit),
+        "gradients": _gradients(version, layer, unit),
     }
 
 
-def check(edition: OpenVersion, layer: str, unit: int) -> None:
-    units = edition.units(layer)
+def check(version: OpenVersion, layer: str, unit: int) -> None:
+    units = version.units(layer)
     if not 0 <= unit < units:
         raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
 
 
-def _side(edition: OpenVersion, layer: str, unit: int, sign: str) -> dict[str, Any]:
+def _side(version: OpenVersion, layer: str, unit: int, sign: str) -> dict[str, Any]:
     """Return the strongest patches of one side; the pictures are at their own addresses."""
-    answer = patch_answers.top(edition.run, layer, unit, k=16, sign=sign)
-    drawn = len(edition.thumbnails(layer, unit, sign))
+    answer = patch_answers.top(version.run, layer, unit, k=16, sign=sign)
+    drawn = len(version.thumbnails(layer, unit, sign))
     kept = ("rank", "value", "image_id", "label", "y", "x", "focus")
     patches = [{name: patch[name] for name in kept} | {"value": plain(patch["value"])} for patch in answer["patches"]]
     return {name: answer[name] for name in ("note", "extreme", "images_at_extreme")} | {
@@ -89,24 +89,24 @@ def _side(edition: OpenVersion, layer: str, unit: int, sign: str) -> dict[str, A
     }
 
 
-def _finest(edition: OpenVersion, layer: str) -> int | None:
-    grids = [grid for grid in edition.run.grids if edition.run.has("cells", layer, grid)]
+def _finest(version: OpenVersion, layer: str) -> int | None:
+    grids = [grid for grid in version.run.grids if version.run.has("cells", layer, grid)]
     return max(grids, default=None)
 
 
-def on_map(edition: OpenVersion, layer: str, grid: int, unit: int) -> dict[str, Any]:
+def on_map(version: OpenVersion, layer: str, grid: int, unit: int) -> dict[str, Any]:
     """Return the unit's mean in each cell of a grid, in the order of the cells."""
-    check(edition, layer, unit)
-    mean = edition.array("cells", layer, grid, "mean")
+    check(version, layer, unit)
+    mean = version.array("cells", layer, grid, "mean")
     return {"layer": layer, "grid": grid, "unit": unit, "mean": rounded(mean[:, unit], 4)}
 
 
-def _cells(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
+def _cells(version: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
     """Return the cells of the finest grid where the unit's mean is largest."""
-    grid = _finest(edition, layer)
+    grid = _finest(version, layer)
     if grid is None:
         return None
-    mean, rows, cols = (edition.array("cells", layer, grid, name) for name in ("mean", "row", "col"))
+    mean, rows, cols = (version.array("cells", layer, grid, name) for name in ("mean", "row", "col"))
     best = np.argsort(-mean[:, unit], kind="stable")[:STRONG_CELLS].tolist()
     return {
         "grid": grid,
@@ -114,13 +114,13 @@ def _cells(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None
     }
 
 
-def likeness(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+def likeness(version: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     """Return how each unit's means over the cells of the finest grid correlate with this one's."""
-    check(edition, layer, unit)
-    grid = _finest(edition, layer)
+    check(version, layer, unit)
+    grid = _finest(version, layer)
     if grid is None:
         raise NotFound(f"{layer} has no cells to compare units by")
-    mean = edition.array("cells", layer, grid, "mean").astype(np.float64)
+    mean = version.array("cells", layer, grid, "mean").astype(np.float64)
     centred = mean - mean.mean(axis=0)
     length = np.linalg.norm(centred, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -128,43 +128,43 @@ def likeness(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     return {"layer": layer, "unit": unit, "correlation": rounded(found, 3)}
 
 
-def speaks(edition: OpenVersion, layer: str, of: str) -> dict[str, Any]:
+def speaks(version: OpenVersion, layer: str, of: str) -> dict[str, Any]:
     """Return how each unit's means over the cells correlate with what the cells say for a class, as a card has it."""
-    shared = edition.shared(edition.layer(layer))
+    shared = version.shared(version.layer(layer))
     if shared.attributed is None:
         raise NotFound(
-            f"{edition.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
+            f"{version.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
         )
     cells, made = shared.attributed
-    index = classes.class_index(of, edition.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
+    index = classes.class_index(of, version.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
     used = made.used > 0
     found = unit_facts.together(made.mean[used, index], cells.mean[used], cells.count[used])
-    name = classes.class_name(edition.run, index)
+    name = classes.class_name(version.run, index)
     return {"layer": layer, "class": index, "name": name, "correlation": rounded(found, 3)}
 
 
-def _gallery(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
-    if not edition.run.has("gallery", layer):
+def _gallery(version: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
+    if not version.run.has("gallery", layer):
         return None
-    known = {name: edition.rows("gallery", layer, None, name, slice(unit, unit + 1))[0] for name in GALLERY}
+    known = {name: version.rows("gallery", layer, None, name, slice(unit, unit + 1))[0] for name in GALLERY}
     return {name: bool(value) if name == "dead" else plain(value) for name, value in known.items()}
 
 
 GALLERY = ("value", "best", "patch", "dead")
 
 
-def _gradients(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
+def _gradients(version: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
     """Return the method, and the ranks of the patches whose gradient is there."""
-    if not edition.run.has("gradients", layer):
+    if not version.run.has("gradients", layer):
         return None
-    found = edition.gradients(layer, unit)
+    found = version.gradients(layer, unit)
     return {"method": found.method, "ranks": found.rank.tolist()}
 
 
-def card(edition: OpenVersion, layer: str, unit: int, each: int = facts.EACH) -> dict[str, Any]:
+def card(version: OpenVersion, layer: str, unit: int, each: int = facts.EACH) -> dict[str, Any]:
     """Return what takes longer: how its samples are spread, labels, classes, units like it, influence in and out."""
-    check(edition, layer, unit)
-    found = facts.unit(edition.run, layer, unit, k=1, each=each, shared=edition.shared(layer))
+    check(version, layer, unit)
+    found = facts.unit(version.run, layer, unit, k=1, each=each, shared=version.shared(layer))
     kept = ("labels", "samples", "intervals", "alike", "classes", "drives", "driven")
     return {"layer": layer, "unit": unit} | {name: without_paths(found[name]) for name in kept}
 
@@ -178,11 +178,11 @@ def without_paths(value: Any) -> Any:
     return plain(value) if isinstance(value, float) else value
 
 
-def places(edition: OpenVersion, layer: str, unit: int, side: str) -> list[dict[str, Any]]:
+def places(version: OpenVersion, layer: str, unit: int, side: str) -> list[dict[str, Any]]:
     """Return where the patches of a side lie that the page shows, with their rank or, over the range, their number."""
     if side == "range":
-        shown = [one for part in card(edition, layer, unit)["intervals"] for one in part["examples"]]
+        shown = [one for part in card(version, layer, unit)["intervals"] for one in part["examples"]]
     else:
-        shown = edition.run.patches(layer, unit, len(edition.thumbnails(layer, unit, side)), sign=side).to_pylist()
+        shown = version.run.patches(layer, unit, len(version.thumbnails(layer, unit, side)), sign=side).to_pylist()
     kept = ("image_id", "y", "x", "focus")
     return [{"number": number} | {name: row[name] for name in kept} for number, row in enumerate(shown)]

@@ -42,20 +42,20 @@ BODY = {
 
 def open_for(app: FastAPI) -> bool:
     """Tell whether pictures are taken."""
-    return getattr(app.state, "desk", None) is not None
+    return getattr(app.state, "worker", None) is not None
 
 
-def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, waiting: Requests) -> None:
+def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, waiting: Requests) -> None:
     """Add the two questions."""
-    app.state.desk = desk
+    app.state.worker = worker
     reading = asyncio.Semaphore(READ_AT_ONCE)
 
     async def ask(question: str, asked: dict[str, Any], request: Request) -> Response:
-        if desk is None:
+        if worker is None:
             return JSONResponse({"error": OFF}, status_code=403)
         data = await _picture(asked, request, reading)
         return answered(
-            await waiting.ask(object(), lambda left: encoded(desk.ask(question, asked, data, left)), request)
+            await waiting.ask(object(), lambda left: encoded(worker.ask(question, asked, data, left)), request)
         )
 
     @app.post(
@@ -74,11 +74,11 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
         request: Request,
         id: ImageId = None,
     ) -> Response:
-        edition = shelf.edition(name, version)
-        edition.layer(layer)
-        if grid not in edition.run.grids:
-            raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, edition.run.grids))}")
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid, "id": id}
+        opened = runs.version(name, version)
+        opened.layer(layer)
+        if grid not in opened.run.grids:
+            raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, opened.run.grids))}")
+        asked = {"run": f"{name}@{opened.run.number}", "layer": layer, "grid": grid, "id": id}
         return await ask("locate", asked, request)
 
     @app.post(
@@ -100,12 +100,12 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
         to: Annotated[str | None, Query(max_length=300, description="A later layer: what moves what is there.")] = None,
         id: ImageId = None,
     ) -> Response:
-        edition = shelf.edition(name, version)
+        opened = runs.version(name, version)
         for named in (layer, to):
             if named is not None:
-                edition.layer(named)
+                opened.layer(named)
         words = {"of": of, "against": against, "method": method, "to": to, "id": id}
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer} | words
+        asked = {"run": f"{name}@{opened.run.number}", "layer": layer} | words
         return await ask("explain", asked, request)
 
 

@@ -21,7 +21,7 @@ Side = Annotated[Literal["positive", "negative", "range"], Query(description="Wh
 Unit = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
-def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, waiting: Requests) -> None:
+def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, waiting: Requests) -> None:
     """Add the three questions."""
 
     @app.post(
@@ -32,11 +32,11 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
         summary="How strongly each of a unit's strongest patches drives the later units that it drives most.",
     )
     async def links(name: Name, version: VersionOf, layer: Layer, unit: Unit, request: Request) -> Response:
-        edition = shelf.edition(name, version)
-        units.check(edition, layer, unit)
-        edition.result("influence", layer)
-        asked = _asked(edition, layer, unit)
-        return await _kept(edition, ("links", layer, unit), lambda: asked, request, desk)
+        opened = runs.version(name, version)
+        units.check(opened, layer, unit)
+        opened.result("influence", layer)
+        asked = _asked(opened, layer, unit)
+        return await _kept(opened, ("links", layer, unit), lambda: asked, request, worker)
 
     @app.post(
         f"{root}/facets",
@@ -46,10 +46,10 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
         summary="Four pictures, optimised to excite a unit, that differ; not waiting any longer ends it.",
     )
     async def facets(name: Name, version: VersionOf, layer: Layer, unit: Unit, request: Request) -> Response:
-        edition = shelf.edition(name, version)
-        units.check(edition, layer, unit)
-        asked = _asked(edition, layer, unit)
-        return await _kept(edition, ("facets", layer, unit), lambda: asked, request, desk and desk.drawing)
+        opened = runs.version(name, version)
+        units.check(opened, layer, unit)
+        asked = _asked(opened, layer, unit)
+        return await _kept(opened, ("facets", layer, unit), lambda: asked, request, worker and worker.drawing)
 
     @app.post(
         f"{root}/gradients",
@@ -61,30 +61,30 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
     async def gradients_of(
         name: Name, version: VersionOf, layer: Layer, unit: Unit, side: Side, request: Request
     ) -> Response:
-        edition = shelf.edition(name, version)
-        units.check(edition, layer, unit)
+        opened = runs.version(name, version)
+        units.check(opened, layer, unit)
 
         def asked() -> dict[str, Any]:
-            shown = units.places(edition, layer, unit, side)
-            return _asked(edition, layer, unit) | {"side": side, "places": shown}
+            shown = units.places(opened, layer, unit, side)
+            return _asked(opened, layer, unit) | {"side": side, "places": shown}
 
-        return await _kept(edition, ("gradients", layer, unit, side), asked, request, desk)
+        return await _kept(opened, ("gradients", layer, unit, side), asked, request, worker)
 
     async def _kept(
-        edition: OpenVersion,
+        opened: OpenVersion,
         key: tuple[Any, ...],
         asked: Callable[[], dict[str, Any]],
         request: Request,
-        desk: ModelWorker | None,
+        worker: ModelWorker | None,
     ) -> Response:
-        if desk is None:
+        if worker is None:
             return JSONResponse({"error": OFF}, status_code=403)
 
         def work(left: threading.Event) -> bytes:
-            return edition.keep(key, lambda: encoded(desk.ask(key[0], asked(), b"", left)))
+            return opened.keep(key, lambda: encoded(worker.ask(key[0], asked(), b"", left)))
 
-        return answered(await waiting.ask((edition.run.name, edition.tag, *key), work, request))
+        return answered(await waiting.ask((opened.run.name, opened.tag, *key), work, request))
 
 
-def _asked(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
-    return {"run": f"{edition.run.name}@{edition.run.number}", "layer": layer, "unit": unit}
+def _asked(opened: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+    return {"run": f"{opened.run.name}@{opened.run.number}", "layer": layer, "unit": unit}
