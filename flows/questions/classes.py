@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from flows.questions import classes
 from storage.artefacts.cells import CellFacts
 from storage.errors import NotFound, UsageError
 from storage.run import Run
-
-if TYPE_CHECKING:
-    pass
 
 
 def class_name(run: Run, index: int) -> str:
@@ -39,11 +35,8 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
     `mean` is the mean attribution, `rank` (from 1) the class's place in the cell, `relative` the mean as a part of the
     largest of the grid's cells.
     """
-    made, cells = run.attribution(layer, grid), run.cells(layer, grid)
-    names = run.model["classes"] or [str(number) for number in range(made.mean.shape[1])]
-    index = classes.class_index(wanted, names)
-    mean = made.mean[:, index]
-    rank = 1 + (made.mean > mean[:, None]).sum(axis=1)
+    cells = run.cells(layer, grid)
+    index, mean, rank = class_column(run, run.attribution(layer, grid).mean, wanted)
     largest = float(np.nanmax(mean, initial=0.0))
     columns = (cells.row, cells.col, cells.count, mean, rank)
     return {
@@ -66,6 +59,14 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
             if np.isfinite(value)
         ],
     }
+
+
+def class_column(run: Run, mean: np.ndarray, wanted: str) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return a class's number, its mean attribution in each cell, and its rank there, of the means `cells classes`."""
+    names = run.model["classes"] or [str(number) for number in range(mean.shape[1])]
+    index = class_index(wanted, names)
+    column = mean[:, index]
+    return index, column, 1 + (mean > column[:, None]).sum(axis=1)
 
 
 def class_index(text: str, classes: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from flows.questions import metric_tables
 from storage.artefacts import cells, tables
 from storage.errors import UsageError
 from storage.run import Run
@@ -35,7 +36,7 @@ def ask(run: Run, query: str) -> list[dict[str, Any]]:
 
     Raises UsageError with DuckDB's own first line if the query is wrong, or is anything but one SELECT.
     """
-    makers = _makers(run)
+    makers = _makers(run, query)
     with duckdb.connect(":memory:") as base:
         base.execute("SET autoinstall_known_extensions = false")
         for name in makers:
@@ -63,13 +64,17 @@ def _distinct(names: list[str]) -> list[str]:
     return [name if name not in names[:i] else f"{name}_{names[:i].count(name) + 1}" for i, name in enumerate(names)]
 
 
-def _makers(run: Run) -> dict[str, Callable[[], pa.Table]]:
+def _makers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
     """Return, for each table the run has, how it is read."""
     makers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
     if run.has("images"):
         makers["rejects"] = run.rejects
     if run.has("model"):
         makers["classes"] = lambda: _classes(run)
+    if any(entry.stage == "cells" for entry in run.version.stages):
+        makers["cell_metrics"] = lambda: metric_tables.of_cells(run, query)
+    if any(entry.stage == "patches" for entry in run.version.stages):
+        makers["unit_metrics"] = lambda: metric_tables.of_units(run, query)
     for name, (stage, file) in FILES.items():
         places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
         if places:
