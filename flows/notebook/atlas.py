@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlas.arrays import Byte
@@ -24,9 +25,9 @@ STORE = "actlas-store"
 
 
 class Picture:
-    """A picture, `h w 3`, that a notebook shows as PNG, and the numbers behind it."""
+    """A picture `h w 3`, which a notebook shows as PNG, with its title and the answer it shows."""
 
-    def __init__(self, pixels: Byte, title: str, answer: dict[str, Any]) -> None:
+    def __init__(self, pixels: Byte, title: str, answer: Mapping[str, Any]) -> None:
         self.pixels, self.title, self.answer = pixels, title, answer
 
     def __repr__(self) -> str:
@@ -48,7 +49,7 @@ class Picture:
 
 
 class Atlas:
-    """A version of a run (NAME or NAME@VERSION) to look at. Raises NotFound where it is not in the store."""
+    """A version of a run, by NAME or NAME@VERSION. Raises NotFound unless it is in the store."""
 
     def __init__(self, name: str, store: str = STORE) -> None:
         from flows.viewer.answers.open_runs import OpenVersion
@@ -63,11 +64,11 @@ class Atlas:
 
     @property
     def layers(self) -> list[str]:
-        """The layers from shallow to deep."""
+        """The layers, from shallow to deep."""
         return list(self.version.layers)
 
     def map(self, layer: str | None = None, grid: int | None = None) -> Picture:
-        """Return the map of a layer (the middle one), by its finest grid or another."""
+        """Return the map of a layer (by default the middle one) on a grid (by default the finest)."""
         from flows.notebook import pictures as notebook_pictures
 
         layer = self._layer(layer)
@@ -90,8 +91,8 @@ class Atlas:
         from flows.sheets import unit_card
 
         answer = units.unit(self.version.run, self.version.layer(layer), unit)
-        made = unit_pictures.gather(self.version.run, answer, draw=False)
-        return Picture(unit_card.draw(answer, made), f"unit {layer}:{unit}", answer)
+        drawn = unit_pictures.gather(self.version.run, answer, draw=False)
+        return Picture(unit_card.draw(answer, drawn), f"unit {layer}:{unit}", answer)
 
     def image(self, image_id: int) -> Picture:
         """Return an image of the run."""
@@ -102,7 +103,7 @@ class Atlas:
         return Picture(encoded.decode(pictures.photo(self.version, image_id).data), f"image {image_id}", answer)
 
     def view(self, layer: str | None = None, *, height: int = 720, **query: str | int) -> Viewer:
-        """Return the viewer as a widget, at a layer's map. `query` is what an address has: grid=20, cell="9,12".
+        """Return the viewer as a widget, at a layer's map. `query` is that of an address: grid=20, cell="9,12".
 
         Raises Incomplete where anywidget is not installed.
         """
@@ -116,16 +117,16 @@ class Atlas:
         return self.layers[len(self.layers) // 2] if layer is None else self.version.layer(layer)
 
     def _grid(self, layer: str, grid: int | None) -> int:
-        has = [known for known in self.version.run.grids if self.version.run.has("cells", layer, known)]
-        if not has or (grid is not None and grid not in has):
-            raise NotFound(f"{self.name} has no grid {grid or 'at all'} of {layer}; it has {has or 'none'}")
-        return max(has) if grid is None else grid
+        grids = [size for size in self.version.run.grids if self.version.run.has("cells", layer, size)]
+        if not grids or (grid is not None and grid not in grids):
+            raise NotFound(f"{self.name} has no grid {grid or 'at all'} of {layer}; it has {grids or 'none'}")
+        return max(grids) if grid is None else grid
 
     def __repr__(self) -> str:
         return f"<atlas {self.name} of {', '.join(self.layers)}>"
 
     def _repr_html_(self) -> str:
-        """Return the map of the middle layer, with what it is of; names are somebody else's words, and escaped."""
+        """Return the map of the middle layer with the run's model and layers; names are untrusted, so they are escaped."""
         about = self.version.run.version.about
         words = f"{about['model']}, {about['listed']:,} images, layers {', '.join(self.layers)}"
         try:

@@ -18,8 +18,9 @@ from support import viewing
 
 from flows import notebook
 from flows.notebook import pictures as notebook_pictures
+from flows.questions import metric_values
 from flows.viewer import assets, in_process
-from flows.viewer.answers import catalogue, cells, units
+from flows.viewer.answers import catalogue, cells
 from storage.errors import Incomplete, NotFound
 
 LAYER = "features.5"
@@ -187,8 +188,9 @@ SHOWN |= {"image": "/small/image/3?layer={layer}"}
 
 def test_hostile_names_are_words_in_a_notebook_too(atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook's page has no policy that would stop them: what is taken for markup there runs."""
-    for module in (cells, units):
-        monkeypatch.setattr(module, "labels", lambda version: [viewing.HOSTILE] * version.run.version.about["ids"])
+    monkeypatch.setattr(cells, "labels", lambda version: [viewing.HOSTILE] * version.run.version.about["ids"])
+    hostile = [viewing.HOSTILE], np.zeros(atlas.version.run.version.about["ids"], np.int64)
+    monkeypatch.setattr(metric_values, "_labels", lambda run: hostile)
     image = catalogue.ANSWERS["image"]
     facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
     monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda version, id: facts, ""))

@@ -74,9 +74,9 @@ def test_a_comparison_is_made_anew_once_the_noise_is_known(
     version = OpenRuns(str(served.store)).version("small")
     asked = {"layer": LAYER, "since": f"small@{OpenRuns(str(served.store)).version('small', '1').tag}"}
     made = []
-    monkeypatch.setattr(moved, "_measured", lambda *what: made.append(what[-1]) or {"known": what[-1]})
+    monkeypatch.setattr(moved, "_measure", lambda *what: made.append(what[-1]) or {"known": what[-1]})
     for known in (False, False, True, True):
-        monkeypatch.setattr(moved, "_noise_known", lambda *_, now=known: now)
+        monkeypatch.setattr(moved, "_has_noise", lambda *_, now=known: now)
         assert catalogue.answer(version, "moved", asked) == {"known": known}
     assert made == [False, True]
 

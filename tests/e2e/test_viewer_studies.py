@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from support import viewing
 
+from flows.questions import contrast
 from flows.viewer.answers import about, cells
 from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.model import child
@@ -130,7 +131,7 @@ def test_the_contrast_of_a_cell_is_that_of_its_patches(served: viewing.Served, m
     told = cells.one(version, **place)
     assert told["contrast"] == pytest.approx(np.median(by_hand), abs=5e-3)
     for limit, flat in ((told["contrast"] * 1.1, True), (told["contrast"] * 0.9, False)):
-        monkeypatch.setattr(cells, "FLAT", limit)
+        monkeypatch.setattr(contrast, "FLAT", limit)
         assert cells.one(version, **place)["flat"] is flat
 
 
@@ -174,7 +175,7 @@ def test_intensity_fades_the_others_more_or_less(page: viewing.Page) -> None:
 def test_a_cell_of_flat_patches_is_called_flat(
     page: viewing.Page, monkeypatch: pytest.MonkeyPatch, limit: float, flat: bool
 ) -> None:
-    monkeypatch.setattr(cells, "FLAT", limit)
+    monkeypatch.setattr(contrast, "FLAT", limit)
     page.goto(f"/small/atlas/{LAYER}?grid=4")
     page.settle()
     page.focus(".stage")

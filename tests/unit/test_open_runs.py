@@ -63,11 +63,11 @@ def test_what_fails_leaves_nothing_behind_and_is_tried_again() -> None:
         with pytest.raises(KeyError):
             version.keep(("bad",), lambda: {}["none"])
     assert version.keep(("bad",), lambda: 3) == 3
-    assert version._making == {}
+    assert version._pending == {}
 
 
 def test_the_oldest_go_where_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_runs, "KEPT", 3000)
+    monkeypatch.setattr(open_runs, "CACHED", 3000)
     version, made = OpenVersion(None), []  # type: ignore[arg-type]
     for name in ("a", "b", "a", "c", "d", "a", "b"):
         version.keep((name,), lambda name=name: made.append(name) or np.zeros(1000, np.uint8))

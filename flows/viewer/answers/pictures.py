@@ -1,4 +1,4 @@
-"""The pictures of a version as bytes: tiles as they are stored, sprites of icons and units, patches, photos."""
+"""The pictures of a version as encoded bytes: stored tiles, sheets of icons and of units, patches, photos."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from atlas.arrays import Byte
 from flows.questions import patches
-from flows.viewer.answers import cells, units
+from flows.viewer.answers import cards, cells, units
 from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts import pictures
 from storage.errors import NotFound
 
 BLOCK = 8
-"""Side of a block of the grid whose icons are one picture."""
+"""Cells per side of the block whose icons share a picture."""
 
 FACES, FACE = 64, 72
-"""Units whose pictures are one, eight in a row, and the side of each in pixels."""
+"""Units that share a picture, eight in a row, and the side of each in pixels."""
 
 LONGEST, SMALL = 1024, 192
-"""Longer side of a photo in pixels, and of a small one."""
+"""Longer side of a photo and of a thumbnail, in pixels."""
 
 GREY = 128
 WEBP, JPEG, PNG = "image/webp", "image/jpeg", "image/png"
@@ -35,7 +35,7 @@ class Picture:
 
 
 def tile(version: OpenVersion, layer: str, grid: int, level: int, x: int, y: int) -> Picture:
-    """Return a tile of a grid's pyramid: a file that the manifest knows, or NotFound."""
+    """Return a tile of a grid's pyramid. Raises NotFound unless the manifest lists it."""
     result = version.result("tiles", layer, grid)
     name = f"atlas_files/{level}/{x}_{y}.webp"
     if name not in result.manifest["files"]:
@@ -44,7 +44,7 @@ def tile(version: OpenVersion, layer: str, grid: int, level: int, x: int, y: int
 
 
 def icons(version: OpenVersion, layer: str, grid: int, y: int, x: int) -> Picture:
-    """Return the icons of a block of 8 × 8 cells at full size, where there are cells, and grey between."""
+    """Return the icons of a block of 8 × 8 cells at full size, with grey for missing cells."""
     rows, cols = (version.array("cells", layer, grid, name) for name in ("row", "col"))
     inside = np.flatnonzero((rows // BLOCK == y) & (cols // BLOCK == x))
     if not len(inside):
@@ -58,33 +58,34 @@ def icons(version: OpenVersion, layer: str, grid: int, y: int, x: int) -> Pictur
 
 
 def icon(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> Picture:
-    """Return one cell's icon without loss."""
+    """Return one cell's icon, losslessly encoded."""
     number = cells.number_of(version, layer, grid, row, col)
     return Picture(pictures.encode(version.rows("icons", layer, grid, "pictures", np.array([number]))[0], ".png"), PNG)
 
 
 def faces(version: OpenVersion, layer: str, block: int) -> Picture:
-    """Return a small picture of each of 64 units: the gallery's, or else the strongest patch's middle."""
+    """Return a small picture of each of 64 units: from the gallery, or else the middle of its strongest patch."""
     numbers = range(block * FACES, min((block + 1) * FACES, version.units(layer)))
     if not len(numbers):
         raise NotFound(f"{layer} has no units from {block * FACES}")
-    drawn = _drawn(version, layer, numbers) if version.run.has("gallery", layer) else _patches(version, layer, numbers)
-    sheet = np.full((FACE * -(-len(drawn) // BLOCK), FACE * BLOCK, 3), GREY, np.uint8)
-    for place, picture in enumerate(drawn):
+    square = _gallery_squares if version.run.has("gallery", layer) else _patch_squares
+    squares = square(version, layer, numbers)
+    sheet = np.full((FACE * -(-len(squares) // BLOCK), FACE * BLOCK, 3), GREY, np.uint8)
+    for place, picture in enumerate(squares):
         top, left = FACE * (place // BLOCK), FACE * (place % BLOCK)
         sheet[top : top + FACE, left : left + FACE] = picture
     return Picture(pictures.encode(sheet, ".webp"), WEBP)
 
 
-def _drawn(version: OpenVersion, layer: str, numbers: range) -> list[Byte]:
-    made = version.rows("gallery", layer, None, "pictures", slice(numbers.start, numbers.stop))
-    return [_square(picture) for picture in made]
+def _gallery_squares(version: OpenVersion, layer: str, numbers: range) -> list[Byte]:
+    gallery = version.rows("gallery", layer, None, "pictures", slice(numbers.start, numbers.stop))
+    return [_square(picture) for picture in gallery]
 
 
-def _patches(version: OpenVersion, layer: str, numbers: range) -> list[Byte]:
+def _patch_squares(version: OpenVersion, layer: str, numbers: range) -> list[Byte]:
     grey = np.full((FACE, FACE, 3), GREY, np.uint8)
-    first = [version.run.thumbnails(layer, unit)[:1] for unit in numbers]
-    return [_square(pictures.decode(found[0])) if found else grey for found in first]
+    strongest = [version.run.thumbnails(layer, unit)[:1] for unit in numbers]
+    return [_square(pictures.decode(encoded[0])) if encoded else grey for encoded in strongest]
 
 
 def _square(picture: Byte) -> Byte:
@@ -112,13 +113,13 @@ def patch(version: OpenVersion, layer: str, unit: int, sign: str, rank: int) -> 
 
 
 def gradient(version: OpenVersion, layer: str, unit: int, rank: int) -> Picture:
-    """Return what drives a unit in one of its strongest patches."""
+    """Return the stored gradient of a unit in one of its strongest patches."""
     units.check(version, layer, unit)
-    found = version.gradients(layer, unit)
-    place = np.flatnonzero(found.rank == rank)
+    stored = version.gradients(layer, unit)
+    place = np.flatnonzero(stored.rank == rank)
     if not len(place):
         raise NotFound(f"{layer}:{unit} has no gradient of the patch of rank {rank}")
-    return Picture(pictures.encode(found.pictures[int(place[0])], ".png"), PNG)
+    return Picture(pictures.encode(stored.pictures[int(place[0])], ".png"), PNG)
 
 
 def synthetic(version: OpenVersion, layer: str, unit: int) -> Picture:
@@ -139,16 +140,16 @@ def member(version: OpenVersion, layer: str, grid: int, row: int, col: int, inde
 
 
 def crop(version: OpenVersion, layer: str, unit: int, part: int, example: int) -> Picture:
-    """Return one of the examples of a part of a unit's range, cut from its image."""
+    """Return one example from a part of a unit's range, cut from its image."""
     from PIL import Image
 
     from storage.images.decode import decode
 
-    intervals = version.keep(("intervals", layer, unit), lambda: units.card(version, layer, unit)["intervals"])
-    shown = intervals[part]["examples"] if part < len(intervals) else []
-    if example >= len(shown):
+    intervals = version.keep(("intervals", layer, unit), lambda: cards.one(version, layer, unit)["intervals"])
+    examples = intervals[part]["examples"] if part < len(intervals) else []
+    if example >= len(examples):
         raise NotFound(f"{layer}:{unit} has no example {example} in part {part} of its range")
-    image, box = decode(source_bytes(version, shown[example]["image_id"])).convert("RGB"), shown[example]["focus"]
+    image, box = decode(source_bytes(version, examples[example]["image_id"])).convert("RGB"), examples[example]["focus"]
     cut = image.crop((box["left"], box["top"], box["right"], box["bottom"])) if box else image
     cut.thumbnail((FACE * 2, FACE * 2), Image.Resampling.LANCZOS)
     return Picture(pictures.encode(np.asarray(cut), ".webp"), WEBP)
@@ -160,7 +161,7 @@ def photo(version: OpenVersion, id: int) -> Picture:
 
 
 def thumbnail(version: OpenVersion, id: int) -> Picture:
-    """Return the same, small."""
+    """Return an image of the run, at most 192 pixels wide and high."""
     return _read(version, id, SMALL)
 
 
@@ -175,13 +176,13 @@ def _read(version: OpenVersion, id: int, longest: int) -> Picture:
 
 
 def source_bytes(version: OpenVersion, image_id: int) -> bytes:
-    """Read an image of the run where it was found. Raises NotFound where it is no longer there."""
+    """Read an image of the run from its source. Raises NotFound where it is gone."""
     from storage.images import sources
 
-    run, listed = version.run, version.run.version.about
-    if not 0 <= image_id < listed["ids"]:
-        raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {listed['ids'] - 1}")
-    for _, data in sources.read(sources.open_source(listed["images"]), run.listing([image_id])):
+    run, about = version.run, version.run.version.about
+    if not 0 <= image_id < about["ids"]:
+        raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {about['ids'] - 1}")
+    for _, data in sources.read(sources.open_source(about["images"]), run.listing([image_id])):
         if isinstance(data, bytes):
             return data
     raise NotFound(f"image {image_id} is no longer where it was when the run was made")

@@ -1,4 +1,4 @@
-"""What is asked of the model about one unit, links, gradients and facets: answers are kept, and leaving ends the long one."""
+"""The model's routes for one unit, links, gradients and facets; their answers are cached."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from flows.viewer.answers import schemas, units
+from flows.viewer.answers import cards, units
+from flows.viewer.answers.encoding import encode
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
-from flows.viewer.model.image_routes import Layer, Name, VersionOf, answered, encoded, told
+from flows.viewer.model.answers import DrawnGradients, Facets, Links
+from flows.viewer.model.image_routes import Layer, Name, VersionOf, responses, uncached
 from flows.viewer.model.requests import Requests
 from flows.viewer.model.worker import ModelWorker
 
@@ -21,12 +23,12 @@ Side = Annotated[Literal["positive", "negative", "range"], Query(description="Wh
 Unit = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
-def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, waiting: Requests) -> None:
-    """Add the three questions."""
+def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, requests: Requests) -> None:
+    """Add the three routes."""
 
     @app.post(
         f"{root}/links",
-        responses=told(schemas.Links),
+        responses=responses(Links),
         response_model=None,
         tags=["units"],
         summary="How strongly each of a unit's strongest patches drives the later units that it drives most.",
@@ -35,25 +37,24 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         opened = runs.version(name, version)
         units.check(opened, layer, unit)
         opened.result("influence", layer)
-        asked = _asked(opened, layer, unit)
-        return await _kept(opened, ("links", layer, unit), lambda: asked, request, worker)
+        return await ask(opened, ("links", layer, unit), lambda: _question(opened, layer, unit), request, worker)
 
     @app.post(
         f"{root}/facets",
-        responses=told(schemas.Facets),
+        responses=responses(Facets),
         response_model=None,
         tags=["units"],
-        summary="Four pictures, optimised to excite a unit, that differ; not waiting any longer ends it.",
+        summary="Four different pictures, each optimised to excite a unit; disconnecting cancels it.",
     )
     async def facets(name: Name, version: VersionOf, layer: Layer, unit: Unit, request: Request) -> Response:
         opened = runs.version(name, version)
         units.check(opened, layer, unit)
-        asked = _asked(opened, layer, unit)
-        return await _kept(opened, ("facets", layer, unit), lambda: asked, request, worker and worker.drawing)
+        drawing = worker and worker.drawing
+        return await ask(opened, ("facets", layer, unit), lambda: _question(opened, layer, unit), request, drawing)
 
     @app.post(
         f"{root}/gradients",
-        responses=told(schemas.DrawnGradients),
+        responses=responses(DrawnGradients),
         response_model=None,
         tags=["units"],
         summary="What drives a unit in each of its strongest or most negative patches, or of those over its range.",
@@ -64,27 +65,27 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         opened = runs.version(name, version)
         units.check(opened, layer, unit)
 
-        def asked() -> dict[str, Any]:
-            shown = units.places(opened, layer, unit, side)
-            return _asked(opened, layer, unit) | {"side": side, "places": shown}
+        def question() -> dict[str, Any]:
+            positions = cards.positions(opened, layer, unit, side)
+            return _question(opened, layer, unit) | {"side": side, "places": positions}
 
-        return await _kept(opened, ("gradients", layer, unit, side), asked, request, worker)
+        return await ask(opened, ("gradients", layer, unit, side), question, request, worker)
 
-    async def _kept(
+    async def ask(
         opened: OpenVersion,
         key: tuple[Any, ...],
-        asked: Callable[[], dict[str, Any]],
+        question: Callable[[], dict[str, Any]],
         request: Request,
         worker: ModelWorker | None,
     ) -> Response:
         if worker is None:
             return JSONResponse({"error": OFF}, status_code=403)
 
-        def work(left: threading.Event) -> bytes:
-            return opened.keep(key, lambda: encoded(worker.ask(key[0], asked(), b"", left)))
+        def job(left: threading.Event) -> bytes:
+            return opened.keep(key, lambda: encode(worker.ask(key[0], question(), b"", left)))
 
-        return answered(await waiting.ask((opened.run.name, opened.tag, *key), work, request))
+        return uncached(await requests.ask((opened.run.name, opened.tag, *key), job, request))
 
 
-def _asked(opened: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+def _question(opened: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
     return {"run": f"{opened.run.name}@{opened.run.number}", "layer": layer, "unit": unit}
