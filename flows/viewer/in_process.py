@@ -95,13 +95,13 @@ def widget(page: assets.Assets | None = None) -> str:
     return (page or assets.load()).files[WIDGET].decode()
 
 
-def _with_fonts(page: assets.Assets, style: str) -> str:
+def _with_fonts(page: assets.Assets, css: str) -> str:
     """Return a style sheet with its fonts as data URLs."""
 
     def data_url(match: re.Match[str]) -> str:
         return f"url(data:font/woff2;base64,{base64.b64encode(page.files[match[1]]).decode()})"
 
-    return ASSET.sub(data_url, style)
+    return ASSET.sub(data_url, css)
 
 
 def _escape(script: str) -> str:

@@ -112,10 +112,10 @@ class SecurityMiddleware:
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = dict(query).get("token", "")
-        if self._is_token(given):
+        token = dict(query).get("token", "")
+        if self._is_token(token):
             answer = RedirectResponse(_without_token(scope, query), status_code=303)
-            answer.set_cookie(_cookie_name(scope), given, httponly=True, samesite="lax", path="/")
+            answer.set_cookie(_cookie_name(scope), token, httponly=True, samesite="lax", path="/")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if self._is_token(bearer) or self._is_token(_cookie(scope, headers)):
@@ -125,8 +125,8 @@ class SecurityMiddleware:
             HTMLResponse(PAGE.format(why=why), 401) if "text/html" in headers.get("accept", "") else _refusal(401, why)
         )
 
-    def _is_token(self, given: str) -> bool:
-        return bool(given) and hmac.compare_digest(given.encode(), str(self.rules.token).encode())
+    def _is_token(self, token: str) -> bool:
+        return bool(token) and hmac.compare_digest(token.encode(), str(self.rules.token).encode())
 
 
 def _without_token(scope: Scope, query: list[tuple[str, str]]) -> str:

@@ -114,8 +114,8 @@ def listening(options: Options) -> socket.socket:
 
 def address(host: str, port: int, name: str | None, token: str | None) -> str:
     """Return the address that opens the page."""
-    shown = LOOPBACK if host in ANY else host
-    base = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+    name_or_ip = LOOPBACK if host in ANY else host
+    base = f"http://{f'[{name_or_ip}]' if ':' in name_or_ip else name_or_ip}:{port}/"
     return base + (name or "") + (f"?token={token}" if token else "")
 
 

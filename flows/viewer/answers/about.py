@@ -108,8 +108,8 @@ def about(version: OpenVersion, numbers: list[int]) -> VersionFacts:
 
 def _fingerprints(version: OpenVersion) -> dict[str, str]:
     """Return, by layer, the hash of the weights it depends on and of the preprocessing."""
-    known = version.run.model["fingerprints"] if version.run.has("model") else {}
-    return {name: known[name] for name in version.layers if name in known}
+    stored = version.run.model["fingerprints"] if version.run.has("model") else {}
+    return {name: stored[name] for name in version.layers if name in stored}
 
 
 def _history(run: Run) -> list[Published]:
@@ -197,11 +197,11 @@ def _has_any(run: Run, stage: str) -> bool:
 
 
 def _commands(run: Run) -> dict[str, str]:
-    here = f"{run.name}@{run.number}"
+    name = f"{run.name}@{run.number}"
     return {
         "run": reproduce.run_command(run),
-        "view": f"actlas view {here}",
-        "export": f"actlas export {here} {run.name}-atlas",
+        "view": f"actlas view {name}",
+        "export": f"actlas export {name} {run.name}-atlas",
         "verify": f"actlas verify {run.name}",
     }
 

@@ -26,14 +26,14 @@ def handlers() -> dict[str, Handler]:
 
 def serve(store: str, pipe: Connection) -> None:
     """Answer requests until the other end of the pipe closes."""
-    known = handlers()
+    by_kind = handlers()
     while True:
         try:
             kind, request, data = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            pipe.send((True, known[kind](store, request, data)))
+            pipe.send((True, by_kind[kind](store, request, data)))
         except ActlasError as error:
             pipe.send((False, error))
         except Exception as error:

@@ -115,11 +115,11 @@ class ModelWorker:
         """Return the pipe to the child process, which is started unless it runs."""
         if self._child is None or not self._child[0].is_alive():
             self._end()
-            here, there = START.Pipe()
-            process = START.Process(target=self._serve, args=(self.store, there), daemon=True)
+            own_end, child_end = START.Pipe()
+            process = START.Process(target=self._serve, args=(self.store, child_end), daemon=True)
             process.start()
-            there.close()
-            self._child = (process, here)
+            child_end.close()
+            self._child = (process, own_end)
         return self._child[1]
 
     def _end(self) -> None:
