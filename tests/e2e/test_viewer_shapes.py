@@ -16,6 +16,7 @@ from support import viewing
 
 from flows.viewer import app, build, typescript
 from flows.viewer.answers import catalogue
+from flows.viewer.answers.encoding import encode
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from storage.store.store import Contents, Store
 
@@ -91,13 +92,14 @@ def test_answers_of_a_run_without_extras_have_their_shape(served: viewing.Served
     version, description = OpenRuns(str(store)).version("bare"), strict(app.description())
     for kind, parameters in requests_of(version).items():
         if kind not in ("class", "speaks", "moved"):
-            assert faults(description, kind, catalogue.answer(version, kind, parameters)) == [], kind
+            answer = json.loads(encode(catalogue.answer(version, kind, parameters)))
+            assert faults(description, kind, answer) == [], kind
 
 
 @pytest.mark.parametrize("path", [("icon", "cosine"), ("labels", 0, "share"), ("flat",), ("layer",)])
 def test_mutant_a_key_missing_or_added_at_any_depth_is_seen(served: viewing.Served, path: tuple[Any, ...]) -> None:
     version, description = OpenRuns(str(served.store)).version("small"), strict(app.description())
-    answer: Any = json.loads(json.dumps(catalogue.answer(version, "cell", requests_of(version)["cell"])))
+    answer: Any = json.loads(encode(catalogue.answer(version, "cell", requests_of(version)["cell"])))
     assert faults(description, "cell", answer) == []
     for change in ("missing", "added"):
         inner = mutant = copy.deepcopy(answer)

@@ -19,8 +19,8 @@ from flows.one_image import explain as explaining
 from flows.one_image import locate as locating
 from flows.one_image import saliency
 from flows.viewer.answers.rounding import plain
+from flows.viewer.model import limits
 from flows.viewer.model.answers import Box, Driven, Explained, Linked, Located, Salient, Size
-from flows.viewer.model.limits import PIXELS_MOST
 from storage.errors import ImageError, NotFound, Rejected, UsageError
 from storage.images.decode import decode
 from storage.models import preprocessing
@@ -63,7 +63,7 @@ def visible_part(run: Run, width: int, height: int) -> Box:
 def _size(data: bytes, request: dict[str, Any]) -> Size:
     """Return an image's width and height. Raises UsageError for an unusable upload, NotFound for an image of the run."""
     try:
-        return decode(data, max_pixels=PIXELS_MOST).size
+        return decode(data, max_pixels=limits.PIXELS_MOST).size
     except Rejected as error:
         if request.get("id") is None:
             raise UsageError(f"this image can't be used: {error.detail or error.reason}") from None
@@ -77,7 +77,7 @@ class ImageContext(model_context.ModelContext):
     data: bytes
 
     def image(self, named: str) -> Image.Image:
-        return decode(self.data, max_pixels=PIXELS_MOST)
+        return decode(self.data, max_pixels=limits.PIXELS_MOST)
 
 
 def explain(store: str, request: dict[str, Any], data: bytes) -> Explained | Salient | Linked:

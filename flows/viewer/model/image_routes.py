@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from flows.viewer.answers.encoding import RefusedRequest, encode
 from flows.viewer.answers.errors import Busy, Full
 from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model import limits
 from flows.viewer.model.answers import Explained, Linked, Located, Salient
-from flows.viewer.model.limits import ARRIVES, LARGEST, READ_AT_ONCE, TOO_LARGE
 from flows.viewer.model.requests import Requests
 from flows.viewer.model.worker import ModelWorker
 from storage.errors import NotFound, Rejected, UsageError
@@ -46,7 +46,7 @@ def takes_uploads(app: FastAPI) -> bool:
 def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, requests: Requests) -> None:
     """Add the two routes."""
     app.state.worker = worker
-    reading = asyncio.Semaphore(READ_AT_ONCE)
+    reading = asyncio.Semaphore(limits.READ_AT_ONCE)
 
     async def ask(kind: str, question: dict[str, Any], request: Request) -> Response:
         if worker is None:
@@ -113,9 +113,9 @@ async def _picture(question: dict[str, Any], request: Request, reading: asyncio.
         raise Full("too many pictures at once; try again in a moment")
     try:
         async with reading:
-            data = await asyncio.wait_for(_body(request), ARRIVES)
+            data = await asyncio.wait_for(_body(request), limits.ARRIVES)
     except TimeoutError:
-        raise UsageError(f"the picture did not arrive within {ARRIVES:g} s; send a smaller one") from None
+        raise UsageError(f"the picture did not arrive within {limits.ARRIVES:g} s; send a smaller one") from None
     except ClientDisconnect:
         raise Busy("the client has disconnected") from None
     if question.get("id") is None:
@@ -127,13 +127,13 @@ async def _picture(question: dict[str, Any], request: Request, reading: asyncio.
 
 async def _body(request: Request) -> bytes:
     """Read the body up to the size limit. Raises UsageError beyond it."""
-    if int(request.headers.get("content-length") or 0) > LARGEST:
-        raise UsageError(TOO_LARGE)
+    if int(request.headers.get("content-length") or 0) > limits.LARGEST:
+        raise UsageError(limits.TOO_LARGE)
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > LARGEST:
-            raise UsageError(TOO_LARGE)
+        if size > limits.LARGEST:
+            raise UsageError(limits.TOO_LARGE)
         parts.append(part)
     return b"".join(parts)
 
