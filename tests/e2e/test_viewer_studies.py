@@ -96,7 +96,7 @@ def test_facets_are_pictures_that_differ_and_are_kept(served: viewing.Served) ->
 def test_leaving_ends_a_drawing_and_no_other_answer_waits_for_it(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "serve_behind", viewing.serve_never)
+    monkeypatch.setattr(child, "serve_at_low_priority", viewing.serve_never)
     with viewing.serving(served.store, seconds=240) as address:
         before = len(multiprocessing.active_children())
         study(address, "links", FIRST, 1)
