@@ -17,7 +17,7 @@ from flows.config import RunConfig
 from flows.viewer import build
 from storage.images.decode import REASONS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 WORDS = (
