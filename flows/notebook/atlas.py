@@ -59,6 +59,7 @@ class Atlas:
 
     @property
     def name(self) -> str:
+        """The run and the number of its version, NAME@VERSION."""
         return f"{self.edition.run.name}@{self.edition.run.number}"
 
     @property
