@@ -18,7 +18,7 @@ setup: .venv/ready $(PAGE)
 # The page of the viewer, by npm. Where npm's registry can't be reached a line says so, and all else works.
 page: $(PAGE)
 
-$(PAGE): .venv/ready flows/glossary.py $(wildcard flows/viewer/web/package*.json flows/viewer/web/tsconfig.json flows/viewer/web/build.mjs) $(shell find flows/viewer/web/src -type f)
+$(PAGE): .venv/ready flows/glossary.py $(wildcard flows/questions/*.py flows/viewer/*.py flows/viewer/answers/*.py flows/viewer/model/*.py) $(wildcard flows/viewer/web/package*.json flows/viewer/web/tsconfig.json flows/viewer/web/build.mjs) $(shell find flows/viewer/web/src -type f)
 	$(BIN)/python -m flows.viewer.build
 
 # The wheel carries the built page.
@@ -62,8 +62,11 @@ format: setup
 	test ! -e tests/data/format$(FORMAT)/store.tar.xz
 	$(BIN)/python tests/data/make_format.py tests/data/format$(FORMAT)
 
+# The main job on the photos that come with the installation. A handful proves that it works; for an atlas worth exploring
+# give it ten thousand.
 demo: setup
-	$(BIN)/python -m flows.demo
+	$(BIN)/actlas run --images sample-photos --store demo --name demo --grids 8 --samples-per-image 2
+	@echo "Look at it: $(BIN)/actlas view demo --store demo"
 
 # docs/gallery.md and its pictures, all of the photos that come with the installation
 gallery: setup

@@ -1,4 +1,6 @@
-"""The words of actlas, for the README and the help of the viewer: plain rows that both are made from."""
+"""The words of actlas, for the README and the help of the viewer; both are made from these rows."""
+
+from flows.questions import metrics
 
 WORDS: tuple[tuple[str, str], ...] = (
     ("image", "a row of the dataset listing; image_id is its number there, given once"),
@@ -14,13 +16,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("patch", "the part of an image in a position’s focus"),
     ("layout", "where each sample lies in the unit square"),
     ("cell", "a square of the grid over the layout: its samples, their count and their mean"),
-    ("coherence", "the mean cosine of a cell’s samples to their mean; 1 = all alike"),
     ("icon", "a picture optimised so that the model’s activation for it points along a cell’s mean"),
-    (
-        "fidelity",
-        "the whitened cosine of an icon’s activation to its cell’s mean: 1 at best; real patches of a cell reach about 0.25",
-    ),
-    ("flat", "of a cell: its real patches are one plain colour, or nearly"),
+    *metrics.words(),
     ("attribution", "how much of a class’s score a cell accounts for, to first order"),
     ("influence", "how much a unit moves a unit of the next layer, over its strongest patches"),
     ("facets", "several pictures of one unit, made to differ"),

@@ -118,3 +118,8 @@ class AmbiguousAxes(ModelError):
 
 class BadWeights(ModelError):
     """The weights file is invalid or doesn't fit the model."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

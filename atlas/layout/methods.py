@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.arrays import Float
+from atlas.layout.compiled import compiled_once
 from atlas.layout.neighbours import Neighbours, graph
 
 MIN_DISTINCT = 12
@@ -40,7 +41,8 @@ class Settings:
 
 def umap(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
     """Lay `vectors`, `n c`, out by UMAP from the points `start`, `n 2` (McInnes et al. 2018)."""
-    from umap import UMAP
+    with compiled_once():
+        from umap import UMAP
 
     neighbours = _graph(vectors, settings)
     with warnings.catch_warnings():

@@ -28,7 +28,7 @@ from flows.cluster.worker import RunFacts
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.planning.tasks import Outcome, Task
-from storage.errors import ActlasError, UsageError
+from storage.errors import ActlasError, UsageError, first_line
 from storage.images.samples import SAMPLE_PHOTOS
 from storage.store.drafts import scratch
 from storage.store.store import Store
@@ -212,7 +212,7 @@ def _client(cluster: Any, spec: str) -> Iterator[distributed.Client]:
         client = distributed.Client(cluster, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterLost(
-            f"no Dask scheduler answers at {spec} ({_first_line(error)}); start one by `dask scheduler`"
+            f"no Dask scheduler answers at {spec} ({first_line(error)}); start one by `dask scheduler`"
         ) from None
     with client:
         try:
@@ -241,7 +241,7 @@ def _said(answer: Exception, worker: str) -> ActlasError:
     if isinstance(answer, ActlasError):
         return answer
     return ClusterLost(
-        f"the worker {worker} can't do actlas's tasks ({_first_line(answer)}): give all machines the same environment"
+        f"the worker {worker} can't do actlas's tasks ({first_line(answer)}): give all machines the same environment"
     )
 
 
@@ -249,7 +249,3 @@ def _say_who_died(event: tuple[float, Any]) -> None:
     told = event[1]
     if isinstance(told, dict) and told.get("action") == "remove-worker" and not told.get("expected"):
         progress.current().say(f"  the worker {told['worker']} was lost; its task is done again")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -161,7 +161,7 @@ def sql(
     json: printing.Json = False,
 ) -> None:
     """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, icons, members, classes, attribution,
-    influence, gallery, rejects.
+    influence, gallery, rejects, cell_metrics, unit_metrics.
 
     Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
     where layer = '_blocks.10' and unit = 37 group by label order by n desc"

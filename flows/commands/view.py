@@ -74,15 +74,15 @@ def export(
     run, _, version = name.partition("@")
     place = Path(folder).absolute()
     exporting.check_place(place)
-    edition = OpenRuns(store).edition(run, version or "current")
-    pieces = exporting.pieces(edition)
-    files, size = exporting.estimate(pieces)
+    opened = OpenRuns(store).version(run, version or "current")
+    export_files = exporting.files_of(opened)
+    files, size = exporting.estimate(export_files)
     printing.say(
-        f"{run}@{edition.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.here(str(place))}"
+        f"{run}@{opened.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.here(str(place))}"
     )
     if dry_run:
         return
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("export", files, "files") as advance:
-        written = exporting.write(pieces, place, exporting.made_from(edition), size, advance)
+        written = exporting.write(export_files, place, exporting.record_of(opened), size, advance)
     print(place / "index.html")
     printing.say(f"{written / 1e6:,.1f} MB; open it by a double click, or put the folder on a file server")

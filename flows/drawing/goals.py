@@ -15,6 +15,7 @@ from atlas.inversion.whitening import whitener
 from flows.drawing import targets
 from flows.drawing.targets import Target
 from flows.model.context import ModelContext, count_classes
+from flows.questions.cells import find_cell
 from storage.artefacts import arrays
 from storage.errors import NotFound, UsageError
 
@@ -113,8 +114,8 @@ def _cell_objective(target: Target, context: ModelContext) -> Objective:
         raise UsageError(f"{target} is a cell of an atlas; name its run with --run NAME")
     cells = run.cells(target.layer, target.index)
     row, col = target.position
-    matches = ((cells.row == row) & (cells.col == col)).nonzero()[0]
-    if not len(matches):
+    number = find_cell(cells.row, cells.col, row, col)
+    if number is None:
         raise NotFound(f"{run.name} has no cell {row},{col} in grid {target.index} of {target.layer}")
     moment = arrays.read_array(run.result("moment", target.layer).file("moment.zarr"), "moment")
-    return objectives.direction(target.layer, torch.from_numpy(cells.mean[matches]), whitener(moment, EPSILON))
+    return objectives.direction(target.layer, torch.from_numpy(cells.mean[[number]]), whitener(moment, EPSILON))

@@ -30,21 +30,22 @@ def image_of_run(run: Run, image_id: int) -> bytes:
     rows = run.listing([image_id])
     if not len(rows):
         raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['ids'] - 1}")
-    for _, data in sources.read(sources.open_source(run.version.about["images"]), rows):
-        if isinstance(data, bytes):
-            return data
+    data = sources.read_one(sources.open_source(run.version.about["images"]), rows)
+    if data is None:
+        raise NotFound(f"image {image_id} is no longer at {run.version.about['images']}")
+    if not isinstance(data, bytes):
         raise data
-    raise NotFound(f"image {image_id} is no longer at {run.version.about['images']}")
+    return data
 
 
 def images(run: Run, patches: Sequence[dict[str, Any]]) -> list[Image.Image | None]:
     """Return the source image of each patch, or None where it is missing."""
-    from storage.images.sources import open_source, read
-
     ids = sorted({patch["image_id"] for patch in patches})
     decoded: dict[int, Image.Image] = {}
     with suppress(NotFound, UsageError):
-        for index, data in read(open_source(run.version.about["images"]), run.listing(ids)) if ids else ():
+        for index, data in (
+            sources.read(sources.open_source(run.version.about["images"]), run.listing(ids)) if ids else ()
+        ):
             with suppress(Rejected):
                 if isinstance(data, bytes):
                     decoded[ids[index]] = decode(data)

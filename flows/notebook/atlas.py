@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlas.arrays import Byte
@@ -24,9 +25,9 @@ STORE = "actlas-store"
 
 
 class Picture:
-    """A picture, `h w 3`, that a notebook shows as PNG, and the numbers behind it."""
+    """A picture `h w 3`, which a notebook shows as PNG, with its title and the answer it shows."""
 
-    def __init__(self, pixels: Byte, title: str, answer: dict[str, Any]) -> None:
+    def __init__(self, pixels: Byte, title: str, answer: Mapping[str, Any]) -> None:
         self.pixels, self.title, self.answer = pixels, title, answer
 
     def __repr__(self) -> str:
@@ -48,32 +49,32 @@ class Picture:
 
 
 class Atlas:
-    """A version of a run (NAME or NAME@VERSION) to look at. Raises NotFound where it is not in the store."""
+    """A version of a run, by NAME or NAME@VERSION. Raises NotFound unless it is in the store."""
 
     def __init__(self, name: str, store: str = STORE) -> None:
         from flows.viewer.answers.open_runs import OpenVersion
         from storage.run import open_run
 
         self.store = store
-        self.edition: OpenVersion = OpenVersion(open_run(store, name))
+        self.version: OpenVersion = OpenVersion(open_run(store, name))
 
     @property
     def name(self) -> str:
         """The run and the number of its version, NAME@VERSION."""
-        return f"{self.edition.run.name}@{self.edition.run.number}"
+        return f"{self.version.run.name}@{self.version.run.number}"
 
     @property
     def layers(self) -> list[str]:
-        """The layers from shallow to deep."""
-        return list(self.edition.layers)
+        """The layers, from shallow to deep."""
+        return list(self.version.layers)
 
     def map(self, layer: str | None = None, grid: int | None = None) -> Picture:
-        """Return the map of a layer (the middle one), by its finest grid or another."""
+        """Return the map of a layer (by default the middle one) on a grid (by default the finest)."""
         from flows.notebook import pictures as notebook_pictures
 
         layer = self._layer(layer)
         grid = self._grid(layer, grid)
-        pixels = notebook_pictures.map_of(self.edition, layer, grid)
+        pixels = notebook_pictures.map_of(self.version, layer, grid)
         return Picture(pixels, f"atlas of {layer}, grid {grid}, of {self.name}", {"layer": layer, "grid": grid})
 
     def cell(self, layer: str, grid: int, row: int, col: int) -> Picture:
@@ -81,8 +82,8 @@ class Atlas:
         from flows.notebook import pictures as notebook_pictures
         from flows.viewer.answers import cells
 
-        answer = cells.one(self.edition, self.edition.layer(layer), self._grid(layer, grid), row, col)
-        return Picture(notebook_pictures.cell(self.edition, answer), f"cell {row},{col} of {layer}", answer)
+        answer = cells.one(self.version, self.version.layer(layer), self._grid(layer, grid), row, col)
+        return Picture(notebook_pictures.cell(self.version, answer), f"cell {row},{col} of {layer}", answer)
 
     def unit(self, layer: str, unit: int) -> Picture:
         """Return a unit's card."""
@@ -90,20 +91,20 @@ class Atlas:
         from flows.questions import units
         from flows.sheets import unit_card
 
-        answer = units.unit(self.edition.run, self.edition.layer(layer), unit)
-        made = unit_pictures.gather(self.edition.run, answer, draw=False)
-        return Picture(unit_card.draw(answer, made), f"unit {layer}:{unit}", answer)
+        answer = units.unit(self.version.run, self.version.layer(layer), unit)
+        drawn = unit_pictures.gather(self.version.run, answer, draw=False)
+        return Picture(unit_card.draw(answer, drawn), f"unit {layer}:{unit}", answer)
 
     def image(self, image_id: int) -> Picture:
         """Return an image of the run."""
         from flows.viewer.answers import images, pictures
         from storage.artefacts import pictures as encoded
 
-        answer = images.one(self.edition, image_id)
-        return Picture(encoded.decode(pictures.photo(self.edition, image_id).data), f"image {image_id}", answer)
+        answer = images.one(self.version, image_id)
+        return Picture(encoded.decode(pictures.photo(self.version, image_id).data), f"image {image_id}", answer)
 
     def view(self, layer: str | None = None, *, height: int = 720, **query: str | int) -> Viewer:
-        """Return the viewer as a widget, at a layer's map. `query` is what an address has: grid=20, cell="9,12".
+        """Return the viewer as a widget, at a layer's map. `query` is that of an address: grid=20, cell="9,12".
 
         Raises Incomplete where anywidget is not installed.
         """
@@ -114,20 +115,20 @@ class Atlas:
         return Viewer(self.store, self.name, self._layer(layer), height=height, query=query)
 
     def _layer(self, layer: str | None) -> str:
-        return self.layers[len(self.layers) // 2] if layer is None else self.edition.layer(layer)
+        return self.layers[len(self.layers) // 2] if layer is None else self.version.layer(layer)
 
     def _grid(self, layer: str, grid: int | None) -> int:
-        has = [known for known in self.edition.run.grids if self.edition.run.has("cells", layer, known)]
-        if not has or (grid is not None and grid not in has):
-            raise NotFound(f"{self.name} has no grid {grid or 'at all'} of {layer}; it has {has or 'none'}")
-        return max(has) if grid is None else grid
+        grids = [size for size in self.version.run.grids if self.version.run.has("cells", layer, size)]
+        if not grids or (grid is not None and grid not in grids):
+            raise NotFound(f"{self.name} has no grid {grid or 'at all'} of {layer}; it has {grids or 'none'}")
+        return max(grids) if grid is None else grid
 
     def __repr__(self) -> str:
         return f"<atlas {self.name} of {', '.join(self.layers)}>"
 
     def _repr_html_(self) -> str:
-        """Return the map of the middle layer, with what it is of; names are somebody else's words, and escaped."""
-        about = self.edition.run.version.about
+        """Return the map of the middle layer with the run's model and layers; names are untrusted, so they are escaped."""
+        about = self.version.run.version.about
         words = f"{about['model']}, {about['listed']:,} images, layers {', '.join(self.layers)}"
         try:
             data = base64.b64encode(self.map()._repr_png_()).decode()

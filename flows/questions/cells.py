@@ -19,7 +19,7 @@ TOP_UNITS = 8
 def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
     """Return the facts of a cell: counts, fidelity of its icon, units, labels, sampled members, neighbours."""
     cells = run.cell_facts(layer, grid)
-    number = _find_cell(cells.row, cells.col, row, col)
+    number = find_cell(cells.row, cells.col, row, col)
     if max(row, col) >= grid:
         raise NotFound(f"{row},{col} is outside {layer}'s grid {grid}: its rows and columns are 0 to {grid - 1}")
     if number is None:
@@ -60,7 +60,8 @@ def _labels(run: Run, cells: CellFacts, number: int) -> Counter[str | None]:
     return Counter(names[i] for i in label_of[images].tolist())
 
 
-def _find_cell(rows: np.ndarray, cols: np.ndarray, row: int, col: int) -> int | None:
+def find_cell(rows: np.ndarray, cols: np.ndarray, row: int, col: int) -> int | None:
+    """Return the number of the cell at a row and column; None where there is none."""
     matches = np.flatnonzero((rows == row) & (cols == col))
     return int(matches[0]) if len(matches) else None
 

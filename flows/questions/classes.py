@@ -35,11 +35,8 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
     `mean` is the mean attribution, `rank` (from 1) the rank of the class in the cell, `relative` the mean divided by
     the largest mean of the grid.
     """
-    attribution, cells = run.attribution(layer, grid), run.cells(layer, grid)
-    names = run.model["classes"] or [str(number) for number in range(attribution.mean.shape[1])]
-    index = class_index(wanted, names)
-    mean = attribution.mean[:, index]
-    rank = 1 + (attribution.mean > mean[:, None]).sum(axis=1)
+    cells = run.cells(layer, grid)
+    index, mean, rank = class_column(run, run.attribution(layer, grid).mean, wanted)
     largest = float(np.nanmax(mean, initial=0.0))
     columns = (cells.row, cells.col, cells.count, mean, rank)
     return {
@@ -62,6 +59,14 @@ def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
             if np.isfinite(value)
         ],
     }
+
+
+def class_column(run: Run, mean: np.ndarray, wanted: str) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return a class's number, its mean attribution in each cell, and its rank there, of the means `cells classes`."""
+    names = run.model["classes"] or [str(number) for number in range(mean.shape[1])]
+    index = class_index(wanted, names)
+    column = mean[:, index]
+    return index, column, 1 + (mean > column[:, None]).sum(axis=1)
 
 
 def class_index(text: str, classes: Sequence[str]) -> int:

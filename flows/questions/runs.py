@@ -4,16 +4,64 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from storage.run import Run, open_store
 from storage.store.store import Store
 
 
-def runs(store: str) -> list[dict[str, Any]]:
-    """Return a row per run: its versions, images, layers and model."""
+class RunRow(TypedDict):
+    """The current version of a run; `published` is in ISO 8601, `rejected` counts the images that could not be used."""
+
+    name: str
+    version: int
+    published: str
+    versions: list[int]
+    model: str
+    images: int
+    rejected: int
+    layers: list[str]
+
+
+class Provenance(TypedDict):
+    """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
+
+    `weights` and `frames` are those of models that followed an earlier version.
+    """
+
+    name: str
+    version: int
+    previous: str | None
+    sha256: str
+    stages: dict[str, int]
+    images: str
+    root: str
+    kind: str
+    containers: list[str]
+    listed: int
+    ids: int
+    rejected: dict[str, int]
+    model: str
+    grids: list[int]
+    config: dict[str, Any]
+    weights: NotRequired[dict[str, Any]]
+    frames: NotRequired[dict[str, dict[str, Any]]]
+    samples: dict[str, dict[str, int | None]]
+    layouts: dict[str, dict[str, Any]]
+
+
+class RunFacts(Provenance):
+    """The same with the names of the layers."""
+
+    layers: list[str]
+
+
+def runs(store: str) -> list[RunRow]:
+    """Return one row per run: its versions, images, layers, model."""
     opened = open_store(store)
-    rows = []
+    rows: list[RunRow] = []
     for name in opened.names():
         versions = opened.versions(name)
         about = opened.version(name).about
@@ -44,10 +92,10 @@ def _published(store: Store, name: str, number: int) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
-def show_run(run: Run) -> dict[str, Any]:
-    """Return a version's provenance and contents, with facts of each layer's samples and layout."""
+def show_run(run: Run) -> RunFacts:
+    """Return a version's provenance, what it holds, and of each layer how its samples and its layout are."""
     stages: Counter[str] = Counter(entry.stage for entry in run.version.stages)
-    return {
+    facts = {
         "name": run.name,
         "version": run.number,
         "previous": run.version.previous,
@@ -57,3 +105,4 @@ def show_run(run: Run) -> dict[str, Any]:
         "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has("collect", layer)},
         "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},
     }
+    return cast(RunFacts, facts)

@@ -14,8 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from flows import registry
+from flows.questions import metric_tables
 from storage.artefacts import cells, tables
-from storage.errors import UsageError
+from storage.errors import UsageError, first_line
 from storage.run import Run
 
 
@@ -24,7 +25,7 @@ def ask(run: Run, query: str) -> list[dict[str, Any]]:
 
     Raises UsageError with DuckDB's own first line if the query is wrong, or is anything but one SELECT.
     """
-    readers = _readers(run)
+    readers = _readers(run, query)
     with duckdb.connect(":memory:") as base:
         base.execute("SET autoinstall_known_extensions = false")
         for name in readers:
@@ -35,7 +36,7 @@ def ask(run: Run, query: str) -> list[dict[str, Any]]:
         try:
             return _rows(base, query)
         except duckdb.Error as error:
-            raise UsageError(f"{str(error).splitlines()[0]} (tables: {', '.join(sorted(readers))})") from None
+            raise UsageError(f"{first_line(error)} (tables: {', '.join(sorted(readers))})") from None
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
@@ -52,13 +53,17 @@ def _distinct(names: list[str]) -> list[str]:
     return [name if name not in names[:i] else f"{name}_{names[:i].count(name) + 1}" for i, name in enumerate(names)]
 
 
-def _readers(run: Run) -> dict[str, Callable[[], pa.Table]]:
+def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
     """Return a reader for each table that the run has."""
     readers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
     if run.has("images"):
         readers["rejects"] = run.rejects
     if run.has("model"):
         readers["classes"] = lambda: _classes(run)
+    if any(entry.stage == "cells" for entry in run.version.stages):
+        readers["cell_metrics"] = lambda: metric_tables.of_cells(run, query)
+    if any(entry.stage == "patches" for entry in run.version.stages):
+        readers["unit_metrics"] = lambda: metric_tables.of_units(run, query)
     for name, (stage, file) in registry.tables().items():
         places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
         if places:

@@ -33,7 +33,7 @@ from flows.planning.tasks import Outcome, Output, Task
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
 from flows.stages.execute import execute
-from storage.errors import Locked
+from storage.errors import Locked, first_line
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
 """What Prefect's own RuntimeErrors about its server say. CUDA's speak of "API calls" as well."""
@@ -60,7 +60,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
         # Prefect's own failure to reach or start its server; what the pipeline raises is an ActlasError, or a bug.
         if not ("prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or SERVER.search(str(error))):
             raise
-        what = str(error).splitlines()[0]
+        what = first_line(error)
         if _published:
             progress.current().say(f"Prefect's server was lost ({what}); the version is published all the same")
             return _published[0]

@@ -32,6 +32,7 @@ from prefect.runtime import flow_run
 
 from flows import progress
 from storage.artefacts import pictures
+from storage.errors import first_line
 
 PICTURE = 512
 """Side of the overview in the artifact: it lives in Prefect's database, so it is small."""
@@ -104,7 +105,7 @@ class RunReport:
             return say()
         except Exception as error:  # whatever Prefect's client raises: a page that is not drawn undoes nothing
             self._lost = True
-            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            what = first_line(error)
             progress.current().say(f"Prefect's page is not told any more: {what}")
             return None
 

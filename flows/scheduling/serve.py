@@ -33,7 +33,7 @@ from flows.scheduling import crashed_runs, prefect_flow, states, update_events
 from flows.scheduling import server as prefect_server
 from flows.scheduling.run_report import TAG
 from flows.scheduling.states import ServerUnreachable
-from storage.errors import BadWeights, UsageError
+from storage.errors import BadWeights, UsageError, first_line
 from storage.store.places import checked_name
 from storage.store.store import Store
 
@@ -95,7 +95,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
         except KeyboardInterrupt:
             progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
         except (httpx.HTTPError, RuntimeError) as error:
-            raise ServerUnreachable(f"Prefect's server at {address} was lost: {_line(error)}") from None
+            raise ServerUnreachable(f"Prefect's server at {address} was lost: {first_line(error)}") from None
         crashed_runs.mark_crashed(store, config.run_name, ids)
 
 
@@ -196,7 +196,3 @@ def prepare(gpus: int) -> None:
     with get_client(sync_client=True) as client:
         client.create_concurrency_limit(tag=states.GPU_TAG, concurrency_limit=gpus)
         crashed_runs.mark_silent_as_crashed(client)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

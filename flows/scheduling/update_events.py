@@ -11,6 +11,7 @@ from prefect.events.schemas.automations import Automation, EventTrigger, Posture
 
 from flows.pipeline.model_updates import EVENT, RESOURCE, Update
 from flows.scheduling.states import ServerUnreachable
+from storage.errors import first_line
 
 SHORTEST = timedelta(seconds=10)
 """Prefect waits at least this long for what does not come."""
@@ -33,7 +34,7 @@ def emit(update: Update) -> list[str]:
             client.request("POST", "/events", json=[event.model_dump(mode="json")])
             return sorted(waiting)
     except httpx.HTTPError as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        what = first_line(error)
         raise ServerUnreachable(
             f"nobody was told: Prefect's server did not answer ({what}); start `actlas serve`, or check PREFECT_API_URL"
         ) from None

@@ -22,7 +22,7 @@ WIDTH, LARGEST, SMALLEST = 2000, 560, 260
 """Width that a row of panels is fitted to, and the bounds of a panel's side, in pixels."""
 MARGIN, GAP, LINE = 28, 18, 20
 EMPTIED, APPEARED, CHANGED, STILL = (214, 39, 70), (34, 150, 70), (230, 130, 0), (92, 118, 156)
-DOT = (196, 196, 196)
+DOT = (170, 170, 170)
 FINE = 16
 """Least side of a cell in pixels: the finest grid with cells as large is drawn."""
 ARROWS, BEHIND = 24, 4

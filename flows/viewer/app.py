@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed
 from typing import Annotated, Any
@@ -15,10 +14,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
+from typing_extensions import TypedDict
 
 from flows.questions import runs as run_answers
 from flows.viewer import page_routes
-from flows.viewer.answers import about, catalogue, schemas
+from flows.viewer.answers import about, catalogue
+from flows.viewer.answers.encoding import RefusedRequest, encode
 from flows.viewer.answers.errors import Busy, Full
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from flows.viewer.assets import Assets
@@ -38,170 +39,185 @@ Name = Annotated[str, Path(description="A run.", max_length=64)]
 VersionOf = Annotated[str, Path(description="`current`, a number, or number and hash as in 7-c902a294.", max_length=32)]
 
 
-def make(shelf: OpenRuns, assets: Assets, rules: Rules, desk: ModelWorker | None) -> ASGIApp:
-    """Return the application over a store; without a desk, what needs the model is refused."""
-    app = FastAPI(
-        title="actlas viewer",
-        version=installed("actlas"),
-        description="The JSON behind each view of the viewer. Versions of a run never change; answers that are asked for by its "
-        "`address` may be kept for ever.",
-        openapi_url=f"{API}/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        responses={
-            "4XX": {"model": schemas.Error, "description": "What was asked for is not there, or not understood."}
-        },
-    )
-    _add_errors(app)
-    _add_runs(app, shelf)
-    for kind, told in catalogue.ANSWERS.items():
-        _add_answer(app, shelf, kind, told)
-    for kind, told in catalogue.PICTURES.items():
-        _add_picture(app, shelf, kind, told)
-    waiting = Requests()
-    image_routes.add_to(app, RUN, shelf, desk, waiting)
-    unit_routes.add_to(app, RUN, shelf, desk, waiting)
-    page_routes.add_to(app, shelf, assets)
+class Runs(TypedDict):
+    """The runs of the store, each with its current version."""
+
+    runs: list[run_answers.RunRow]
+
+
+def make(runs: OpenRuns, assets: Assets, rules: Rules, worker: ModelWorker | None) -> ASGIApp:
+    """Return the application over a store; without a worker, requests that need the model are refused."""
+    app = _interface(runs, worker)
+    page_routes.add_to(app, runs, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
     return SecurityMiddleware(zipped, rules, (*image_routes.NAMES, *unit_routes.NAMES))
 
 
-def _add_runs(app: FastAPI, shelf: OpenRuns) -> None:
+def description() -> dict[str, Any]:
+    """Return the OpenAPI description of the interface, which is the same over every store."""
+    return _interface(OpenRuns(""), None).openapi()
+
+
+def _interface(runs: OpenRuns, worker: ModelWorker | None) -> FastAPI:
+    app = FastAPI(
+        title="actlas viewer",
+        version=installed("actlas"),
+        description="The JSON behind each view of the viewer. Versions of a run never change; answers requested by a version's "
+        "`address` may be cached for ever.",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses={
+            "4XX": {
+                "model": RefusedRequest,
+                "description": "The request names something that does not exist, or is invalid.",
+            }
+        },
+    )
+    _add_errors(app)
+    _add_runs(app, runs)
+    for name, kind in catalogue.ANSWERS.items():
+        _add_answer(app, runs, name, kind)
+    for name, kind in catalogue.PICTURES.items():
+        _add_picture(app, runs, name, kind)
+    requests = Requests()
+    image_routes.add_to(app, RUN, runs, worker, requests)
+    unit_routes.add_to(app, RUN, runs, worker, requests)
+    return app
+
+
+def _add_runs(app: FastAPI, runs: OpenRuns) -> None:
     @app.get(
         f"{API}/runs",
+        name="runs",
         response_model=None,
-        responses=_told(schemas.Runs),
+        responses=_responses(Runs),
         tags=["runs"],
         summary="The runs of the store.",
     )
-    def runs() -> Response:
-        return _json({"runs": [_without_paths(row) for row in run_answers.runs(shelf.store)]})
+    def list_runs() -> Response:
+        return _json(Runs(runs=run_answers.runs(runs.store)))
 
     @app.get(
         RUN,
         response_model=None,
-        responses=_told(schemas.About),
+        responses=_responses(about.About),
         tags=["runs"],
         summary="A version of a run: provenance, layers, commands.",
     )
     def run(name: Name, version: VersionOf, request: Request) -> Response:
-        edition = shelf.edition(name, version)
-        found = about.about(edition, shelf.numbers(name)) | {"uploads": image_routes.open_for(app)}
-        return _json(found, _headers(shelf, edition, version, lasts=False))
+        opened = runs.version(name, version)
+        answer: about.About = {
+            **about.about(opened, runs.numbers(name)),
+            "uploads": image_routes.takes_uploads(app),
+        }
+        return _json(answer, _headers(runs, opened, version, lasts=False))
 
 
-def _without_paths(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: row[name]
-        for name in ("name", "version", "published", "versions", "model", "images", "rejected", "layers")
-    }
-
-
-def _add_answer(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) -> None:
+def _add_answer(app: FastAPI, runs: OpenRuns, name_of_kind: str, kind: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
-        edition = shelf.edition(name, version)
+        opened = runs.version(name, version)
 
-        def made() -> bytes:
-            return _encoded(catalogue.answer(edition, kind, parameters))
+        def answer() -> bytes:
+            return encode(catalogue.answer(opened, name_of_kind, parameters))
 
-        data = edition.keep((kind, *parameters.values()), made) if kind in catalogue.WHOLE else made()
-        return _unless_known(request, data, "application/json", _headers(shelf, edition, version, lasts=told.lasts))
+        whole = name_of_kind in catalogue.WHOLE
+        data = opened.keep((name_of_kind, *parameters.values()), answer) if whole else answer()
+        return _unless_cached(request, data, "application/json", _headers(runs, opened, version, lasts=kind.lasts))
 
-    _sign(endpoint, told)
+    _sign(endpoint, kind)
     app.get(
-        f"{RUN}/{kind}",
-        name=kind,
+        f"{RUN}/{name_of_kind}",
+        name=name_of_kind,
         response_model=None,
-        responses=_told(schemas.ANSWERS[kind]),
+        responses=_responses(catalogue.shape(name_of_kind)),
         tags=["answers"],
-        summary=told.about,
+        summary=kind.about,
     )(endpoint)
 
 
-def _add_picture(app: FastAPI, shelf: OpenRuns, kind: str, told: catalogue.Kind) -> None:
+def _add_picture(app: FastAPI, runs: OpenRuns, name_of_kind: str, kind: catalogue.Kind) -> None:
     def endpoint(name: str, version: str, request: Request, **parameters: Any) -> Response:
-        edition = shelf.edition(name, version)
-        found = catalogue.picture(edition, kind, parameters)
-        return _unless_known(request, found.data, found.kind, _headers(shelf, edition, version, lasts=told.lasts))
+        opened = runs.version(name, version)
+        picture = catalogue.picture(opened, name_of_kind, parameters)
+        return _unless_cached(request, picture.data, picture.kind, _headers(runs, opened, version, lasts=kind.lasts))
 
-    _sign(endpoint, told)
+    _sign(endpoint, kind)
     binary = {"schema": {"type": "string", "format": "binary"}}
     content = dict.fromkeys(("image/webp", "image/jpeg", "image/png"), binary)
     app.get(
-        f"{PICTURES}/{kind}",
-        name=f"picture_{kind}",
+        f"{PICTURES}/{name_of_kind}",
+        name=f"picture_{name_of_kind}",
         response_class=Response,
         response_model=None,
-        responses={200: {"content": content, "description": told.about}},
+        responses={200: {"content": content, "description": kind.about}},
         tags=["pictures"],
-        summary=told.about,
+        summary=kind.about,
     )(endpoint)
 
 
-def _sign(endpoint: Callable[..., Any], told: catalogue.Kind) -> None:
-    """Give an endpoint the parameters of its question, from which FastAPI checks and describes them."""
-    known = [
-        inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, annotation=Name),
-        inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=VersionOf),
-        inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request),
+def _sign(endpoint: Callable[..., Any], kind: catalogue.Kind) -> None:
+    """Give an endpoint a signature of the kind's parameters, from which FastAPI validates and describes them."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("name", keyword, annotation=Name),
+        inspect.Parameter("version", keyword, annotation=VersionOf),
+        inspect.Parameter("request", keyword, annotation=Request),
+        *(inspect.Parameter(name, keyword, annotation=_bounded(type_)) for name, type_ in kind.parameters.items()),
     ]
-    asked = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=_bounded(kind))
-        for name, kind in told.parameters.items()
-    ]
-    endpoint.__signature__ = inspect.Signature([*known, *asked])  # type: ignore[attr-defined]
-    endpoint.__annotations__ = {parameter.name: parameter.annotation for parameter in (*known, *asked)}
+    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    endpoint.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
 
 
 def _bounded(kind: type) -> Any:
     return Annotated[int, Query(ge=0, le=LARGEST)] if kind is int else Annotated[str, Query(max_length=300)]
 
 
-def _headers(shelf: OpenRuns, edition: OpenVersion, version: str, *, lasts: bool = True) -> dict[str, str]:
-    """Answers asked for by number, hash and software last for ever; what `current` or a number means is asked again."""
+def _headers(runs: OpenRuns, opened: OpenVersion, version: str, *, lasts: bool = True) -> dict[str, str]:
+    """Let answers by full address be cached for ever; those by `current` or a number must be revalidated."""
     return {
-        "Cache-Control": FOREVER if lasts and version == edition.address else "no-cache",
-        "Actlas-Version": edition.tag,
-        "Actlas-Current": str(shelf.numbers(edition.run.name)[-1]),
+        "Cache-Control": FOREVER if lasts and version == opened.address else "no-cache",
+        "Actlas-Version": opened.tag,
+        "Actlas-Current": str(runs.numbers(opened.run.name)[-1]),
     }
 
 
-def _unless_known(request: Request, data: bytes, kind: str, headers: dict[str, str]) -> Response:
-    """Return an answer; without its body where the one who asks has the very same already."""
+def _unless_cached(request: Request, data: bytes, kind: str, headers: dict[str, str]) -> Response:
+    """Return an answer, or 304 if the client has it cached."""
     headers["ETag"] = f'"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
-    known = {word.strip().removeprefix("W/") for word in request.headers.get("if-none-match", "").split(",")}
-    if headers["ETag"] in known:
+    cached = {word.strip().removeprefix("W/") for word in request.headers.get("if-none-match", "").split(",")}
+    if headers["ETag"] in cached:
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=kind, headers=headers)
 
 
 def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(_encoded(value), media_type="application/json", headers=headers or {"Cache-Control": "no-cache"})
+    return Response(encode(value), media_type="application/json", headers=headers or {"Cache-Control": "no-cache"})
 
 
-def _encoded(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _told(model: Any) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": model, "description": "The answer."}}
+def _responses(shape: Any) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": shape, "description": "The answer."}}
 
 
 def _add_errors(app: FastAPI) -> None:
     Handler = Callable[[Request, Any], Awaitable[Response]]
 
-    async def ours(request: Request, error: ActlasError) -> Response:
+    async def refuse(request: Request, error: ActlasError) -> Response:
         headers = {"Cache-Control": "no-store"} | ({"Retry-After": "1"} if isinstance(error, Full) else {})
         return JSONResponse({"error": str(error)}, status_code=_status(error), headers=headers)
 
-    async def misunderstood(request: Request, error: RequestValidationError) -> Response:
+    async def reject_parameters(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, status_code=400)
 
-    async def plain(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         return JSONResponse({"error": str(error.detail)}, status_code=error.status_code, headers=error.headers)
 
-    handlers: dict[Any, Handler] = {ActlasError: ours, RequestValidationError: misunderstood, HTTPException: plain}
+    handlers: dict[Any, Handler] = {
+        ActlasError: refuse,
+        RequestValidationError: reject_parameters,
+        HTTPException: http_error,
+    }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
 

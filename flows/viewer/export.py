@@ -1,4 +1,4 @@
-"""The page as files: the same page with its data as scripts, for a file server or a double click."""
+"""Export the page as files, with its data as scripts, for a file server or a double click."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from typing import Any
 
 from atlas.arrays import SIGNS
 from flows.viewer import assets
-from flows.viewer.answers import about, catalogue, images, units
+from flows.viewer.answers import about, cards, catalogue, images, units
+from flows.viewer.answers.class_maps import Classes
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
 from flows.viewer.assets import Assets
 from storage.errors import NoSpace, UsageError
 
 MARK = "actlas-export.json"
-"""Tells an export, which may be replaced, from a folder that holds something else."""
+"""Marks a folder as an export, which may be replaced."""
 
 SAMPLED = 3
-"""Units and cells that are measured to say how large an export will be."""
+"""Files of each kind that are measured to estimate the size of an export."""
 
 TOGETHER = 500
-"""Images whose facts are one script."""
+"""Images whose facts share a script."""
 
 POLICY = "; ".join(
     (
@@ -41,63 +42,64 @@ POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-"""What files may load: one another and nothing else. Pictures that lie with their answers are data."""
+"""Files may load one another and nothing else. Pictures stored with their answers are data URLs."""
 
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One file of the export, made when it is its turn."""
+class ExportFile:
+    """One file of the export, and the function that computes its bytes."""
 
     path: str
-    make: Callable[[], bytes]
+    render: Callable[[], bytes]
 
 
 class Exporter:
     """Lists the files of an export and writes them."""
 
-    def __init__(self, edition: OpenVersion, page: Assets) -> None:
-        self.edition, self.page = edition, page
+    def __init__(self, version: OpenVersion, page: Assets) -> None:
+        self.version, self.page = version, page
 
-    def pieces(self) -> Iterator[Piece]:
+    def all_files(self) -> Iterator[ExportFile]:
         """Yield every file."""
-        yield Piece("index.html", lambda: self.page.page("assets/", ("data/run.js",), POLICY).encode())
-        yield Piece("data/run.js", self._run)
+        yield ExportFile("index.html", lambda: self.page.page("assets/", ("data/run.js",), POLICY).encode())
+        yield ExportFile("data/run.js", self._run)
         yield from (
-            Piece(f"assets/{name}", functools.partial(self.page.files.__getitem__, name)) for name in self.page.files
+            ExportFile(f"assets/{name}", functools.partial(self.page.files.__getitem__, name))
+            for name in self.page.files
         )
         yield self._answers("classes", [("classes", {})], change=self._only_mapped)
         yield self._answers("rejects", [("rejects", {})])
         yield self._answers("libraries", [("libraries", {})])
-        for start in range(0, self.edition.run.version.about["ids"], TOGETHER):
+        for start in range(0, self.version.run.version.about["ids"], TOGETHER):
             yield self._images(start)
-        for layer in self.edition.layers:
+        for layer in self.version.layers:
             yield from self._of_layer(layer)
 
-    def _of_layer(self, layer: str) -> Iterator[Piece]:
-        run = self.edition.run
+    def _of_layer(self, layer: str) -> Iterator[ExportFile]:
+        run = self.version.run
         for grid in [grid for grid in run.grids if run.has("cells", layer, grid)]:
             yield from self._of_grid(layer, grid)
         if run.has("patches", layer):
             yield self._answers(self._key("units", layer=layer), [("units", {"layer": layer})])
-            for unit in range(self.edition.units(layer)):
+            for unit in range(self.version.units(layer)):
                 yield self._unit(layer, unit)
             if any(run.has("attribution", layer, grid) for grid in run.grids):
                 yield from (self._speaks(layer, index) for index in self._mapped())
-            for block in range(-(-self.edition.units(layer) // FACES)):
+            for block in range(-(-self.version.units(layer) // FACES)):
                 yield self._picture("faces", {"layer": layer, "block": block})
 
-    def _of_grid(self, layer: str, grid: int) -> Iterator[Piece]:
-        run, place = self.edition.run, {"layer": layer, "grid": grid}
+    def _of_grid(self, layer: str, grid: int) -> Iterator[ExportFile]:
+        run, place = self.version.run, {"layer": layer, "grid": grid}
         yield self._answers(self._key("cells", **place), [(kind, place) for kind in ("cells", "details", "labels")])
-        rows, cols = (self.edition.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
+        rows, cols = (self.version.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
         for row, col in zip(rows, cols, strict=True):
             yield self._cell({**place, "row": row, "col": col})
         if run.has("attribution", layer, grid):
             for index in self._mapped():
-                asked = {**place, "of": str(index)}
-                yield self._answers(self._key("class", **asked), [("class", asked)])
+                parameters = {**place, "of": str(index)}
+                yield self._answers(self._key("class", **parameters), [("class", parameters)])
         if run.has("tiles", layer, grid):
             for name in run.result("tiles", layer, grid).files:
                 yield from self._tile(place, name)
@@ -105,131 +107,141 @@ class Exporter:
             for y, x in sorted({(row // BLOCK, col // BLOCK) for row, col in zip(rows, cols, strict=True)}):
                 yield self._picture("icons", {**place, "y": y, "x": x})
 
-    def _speaks(self, layer: str, index: int) -> Piece:
-        asked = {"layer": layer, "of": str(index)}
-        return self._answers(self._key("speaks", **asked), [("speaks", asked)])
+    def _speaks(self, layer: str, index: int) -> ExportFile:
+        parameters = {"layer": layer, "of": str(index)}
+        return self._answers(self._key("speaks", **parameters), [("speaks", parameters)])
 
-    def _tile(self, place: dict[str, Any], name: str) -> Iterator[Piece]:
+    def _tile(self, place: dict[str, Any], name: str) -> Iterator[ExportFile]:
         parts = name.removesuffix(".webp").split("/")
         if parts[0] == "atlas_files" and name.endswith(".webp"):
             x, y = parts[2].split("_")
             yield self._picture("tile", {**place, "level": int(parts[1]), "x": int(x), "y": int(y)})
 
-    def _unit(self, layer: str, unit: int) -> Piece:
-        """One script for a unit: its answers, its place on every grid, its pictures."""
-        place = {"layer": layer, "unit": unit}
+    def _unit(self, layer: str, unit: int) -> ExportFile:
+        """Return the script of a unit: its answers, its mean on every grid, its pictures."""
+        place: dict[str, Any] = {"layer": layer, "unit": unit}
 
-        def make() -> bytes:
-            run = self.edition.run
-            found = units.one(self.edition, layer, unit)
-            answers = {self._key("unit", **place): found}
-            answers[self._key("card", **place)] = units.card(self.edition, layer, unit, each=0)
+        def render() -> bytes:
+            run, answer = self.version.run, units.one(self.version, layer, unit)
+            answers: dict[str, Any] = {self._key("unit", **place): answer}
+            answers[self._key("card", **place)] = cards.one(self.version, layer, unit, each=0)
             for grid in [grid for grid in run.grids if run.has("cells", layer, grid)]:
-                asked = {"layer": layer, "grid": grid, "unit": unit}
-                answers[self._key("map", **asked)] = units.on_map(self.edition, layer, grid, unit)
-            wanted: list[tuple[str, dict[str, Any]]] = [
-                ("patch", {**place, "sign": sign, "rank": rank})
-                for sign in SIGNS
-                for rank in range(min(found[sign]["pictures"], len(found[sign]["patches"])))
-            ]
-            wanted += [("gradient", {**place, "rank": rank}) for rank in (found["gradients"] or {"ranks": []})["ranks"]]
-            wanted += [("synthetic", place)] if found["gallery"] else []
-            return self._script(answers, wanted)
+                key = self._key("map", layer=layer, grid=grid, unit=unit)
+                answers[key] = units.on_map(self.version, layer, grid, unit)
+            return self._script(answers, _pictures_of_unit(answer, place))
 
-        return Piece(f"data/{self._key('unit', **place)}.js", make)
+        return ExportFile(f"data/{self._key('unit', **place)}.js", render)
 
-    def _cell(self, place: dict[str, Any]) -> Piece:
-        """One script for a cell: its answer and the pictures of its members."""
+    def _cell(self, place: dict[str, Any]) -> ExportFile:
+        """Return the script of a cell: its answer and the pictures of its members."""
 
-        def make() -> bytes:
-            found = catalogue.answer(self.edition, "cell", place)
-            wanted = [("member", {**place, "index": index}) for index in range(len(found["members"]))]
-            return self._script({self._key("cell", **place): found}, wanted)
+        def render() -> bytes:
+            answer = catalogue.answer(self.version, "cell", place)
+            members = [("member", {**place, "index": index}) for index in range(len(answer["members"]))]
+            return self._script({self._key("cell", **place): answer}, members)
 
-        return Piece(f"data/{self._key('cell', **place)}.js", make)
+        return ExportFile(f"data/{self._key('cell', **place)}.js", render)
 
-    def _images(self, start: int) -> Piece:
-        """One script for the facts of five hundred images."""
+    def _images(self, start: int) -> ExportFile:
+        """Return the script with the facts of five hundred images."""
 
-        def make() -> bytes:
-            found = images.many(self.edition, start, TOGETHER)
-            return self._script({self._key("image", id=i): facts for i, facts in found.items()}, [])
+        def render() -> bytes:
+            batch = images.many(self.version, start, TOGETHER)
+            return self._script({self._key("image", id=i): facts for i, facts in batch.items()}, [])
 
-        return Piece(f"data/images/{start // TOGETHER}.js", make)
+        return ExportFile(f"data/images/{start // TOGETHER}.js", render)
 
     def _answers(
-        self, name: str, asked: list[tuple[str, dict[str, Any]]], change: Callable[[Any], Any] = lambda answer: answer
-    ) -> Piece:
-        def make() -> bytes:
-            found = {self._key(k, **p): change(catalogue.answer(self.edition, k, p)) for k, p in asked}
-            return self._script(found, [])
+        self,
+        name: str,
+        requests: list[tuple[str, dict[str, Any]]],
+        change: Callable[[Any], Any] = lambda answer: answer,
+    ) -> ExportFile:
+        def render() -> bytes:
+            answers = {self._key(k, **p): change(catalogue.answer(self.version, k, p)) for k, p in requests}
+            return self._script(answers, [])
 
-        return Piece(f"data/{name}.js", make)
+        return ExportFile(f"data/{name}.js", render)
 
-    def _picture(self, kind: str, place: dict[str, Any]) -> Piece:
-        return Piece(
-            f"pictures/{self._key(kind, **place)}.webp", lambda: catalogue.picture(self.edition, kind, place).data
+    def _picture(self, kind: str, place: dict[str, Any]) -> ExportFile:
+        return ExportFile(
+            f"pictures/{self._key(kind, **place)}.webp", lambda: catalogue.picture(self.version, kind, place).data
         )
 
-    def _script(self, answers: dict[str, Any], wanted: list[tuple[str, dict[str, Any]]]) -> bytes:
-        """Return a script that puts answers, and pictures as data, where the page looks for them."""
-        drawn = {self._key(kind, **place): catalogue.picture(self.edition, kind, place) for kind, place in wanted}
+    def _script(self, answers: dict[str, Any], pictures: list[tuple[str, dict[str, Any]]]) -> bytes:
+        """Return a script that hands the page answers, and pictures as data URLs."""
+        drawn = {self._key(kind, **place): catalogue.picture(self.version, kind, place) for kind, place in pictures}
         data = {
-            key: f"data:{found.kind};base64,{base64.b64encode(found.data).decode()}" for key, found in drawn.items()
+            key: f"data:{picture.kind};base64,{base64.b64encode(picture.data).decode()}"
+            for key, picture in drawn.items()
         }
         return f"actlas({_text(answers)},{_text(data)});\n".encode()
 
     def _key(self, kind: str, **place: Any) -> str:
-        """Return what the page calls a question: layers by their number, since their names are anybody's."""
-        values = [str(self.edition.layers.index(v)) if name == "layer" else str(v) for name, v in place.items()]
+        """Return the page's key of a request; it holds layers by number, since their names may be any text."""
+        values = [str(self.version.layers.index(v)) if name == "layer" else str(v) for name, v in place.items()]
         return "/".join([kind, *values])
 
     def _run(self) -> bytes:
-        run = self.edition.run
-        told = about.about(self.edition, [run.number]) | {"uploads": False}
-        return f"var ACTLAS={_text({'name': run.name, 'version': run.number, 'about': told, 'mapped': self._mapped()})};\n".encode()
+        run = self.version.run
+        facts: about.About = {**about.about(self.version, [run.number]), "uploads": False}
+        exported = {"name": run.name, "version": run.number, "about": facts, "mapped": self._mapped()}
+        return f"var ACTLAS={_text(exported)};\n".encode()
 
     def _mapped(self) -> list[int]:
-        """Return the classes that are among the first of some cell: only these have a map in an export."""
+        """Return the classes among the first of any cell: only these have a map in an export."""
 
-        def find() -> list[int]:
-            run = self.edition.run
+        def read() -> list[int]:
+            run = self.version.run
             first = [
-                self.edition.array("attribution", layer, grid, "classes")
-                for layer in self.edition.layers
+                self.version.array("attribution", layer, grid, "classes")
+                for layer in self.version.layers
                 for grid in run.grids
                 if run.has("attribution", layer, grid)
             ]
-            return sorted({int(c) for found in first for c in found.ravel().tolist() if c >= 0})
+            return sorted({int(c) for of_grid in first for c in of_grid.ravel().tolist() if c >= 0})
 
-        return self.edition.keep(("mapped",), find)
+        return self.version.keep(("mapped",), read)
 
-    def _only_mapped(self, answer: dict[str, Any]) -> dict[str, Any]:
-        known = set(self._mapped())
-        return {"names": [name if index in known else "" for index, name in enumerate(answer["names"])]}
+    def _only_mapped(self, answer: Classes) -> Classes:
+        mapped = set(self._mapped())
+        return {"names": [name if index in mapped else "" for index, name in enumerate(answer["names"])]}
+
+
+def _pictures_of_unit(answer: units.Unit, place: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the requests for a unit's stored pictures: patches, gradients, and its own."""
+    sides = {"positive": answer["positive"], "negative": answer["negative"]}
+    patches = [
+        ("patch", {**place, "sign": sign, "rank": rank})
+        for sign in SIGNS
+        for rank in range(min(sides[sign]["pictures"], len(sides[sign]["patches"])))
+    ]
+    ranks = answer["gradients"]["ranks"] if answer["gradients"] else []
+    gradients = [("gradient", {**place, "rank": rank}) for rank in ranks]
+    return patches + gradients + ([("synthetic", place)] if answer["gallery"] else [])
 
 
 def _text(value: Any) -> str:
-    """Return a value as a script can hold it: no line separators, and no way out of the script."""
+    """Return a value as JSON that is safe inside a script element."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
-def estimate(pieces: list[Piece]) -> tuple[int, int]:
-    """Return how many files an export has and about how many bytes: of each kind, some are made and measured."""
-    kinds: dict[str, list[Piece]] = {}
-    for piece in pieces:
-        kinds.setdefault("/".join(piece.path.split("/")[:3]), []).append(piece)
+def estimate(files: list[ExportFile]) -> tuple[int, int]:
+    """Return an export's number of files and approximate bytes, from a sample of each kind."""
+    kinds: dict[str, list[ExportFile]] = {}
+    for file in files:
+        kinds.setdefault("/".join(file.path.split("/")[:3]), []).append(file)
     total = 0
-    for found in kinds.values():
-        step = max(1, len(found) // SAMPLED)
-        chosen = found[::step][:SAMPLED] if len(found) > SAMPLED else found
-        total += sum(len(piece.make()) for piece in chosen) * len(found) // len(chosen)
-    return len(pieces), total
+    for alike in kinds.values():
+        step = max(1, len(alike) // SAMPLED)
+        chosen = alike[::step][:SAMPLED] if len(alike) > SAMPLED else alike
+        total += sum(len(file.render()) for file in chosen) * len(alike) // len(chosen)
+    return len(files), total
 
 
-def write(pieces: list[Piece], folder: Path, made_from: dict[str, Any], needed: int, advance: Advance) -> int:
-    """Write an export beside its place and move it there when it is whole; return its bytes."""
+def write(files: list[ExportFile], folder: Path, record: dict[str, Any], needed: int, advance: Advance) -> int:
+    """Write an export beside its destination, move it there once complete, and return its bytes."""
     check_place(folder)
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
@@ -237,14 +249,14 @@ def write(pieces: list[Piece], folder: Path, made_from: dict[str, Any], needed: 
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         fresh = Path(scratch) / "export"
         size = 0
-        for done, piece in enumerate(pieces, 1):
-            path = fresh / piece.path
+        for done, file in enumerate(files, 1):
+            path = fresh / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            data = piece.make()
+            data = file.render()
             path.write_bytes(data)
             size += len(data)
             advance(done)
-        (fresh / MARK).write_text(json.dumps(made_from) + "\n")
+        (fresh / MARK).write_text(json.dumps(record) + "\n")
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -252,18 +264,18 @@ def write(pieces: list[Piece], folder: Path, made_from: dict[str, Any], needed: 
 
 
 def check_place(folder: Path) -> None:
-    """Raise UsageError where something is that is no export."""
+    """Raise UsageError where the folder exists and is not an export."""
     if not folder.parent.is_dir():
         raise UsageError(f"there is no folder {folder.parent} to export into")
     if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there and is no export of actlas; name a new folder")
 
 
-def pieces(edition: OpenVersion) -> list[Piece]:
+def files_of(version: OpenVersion) -> list[ExportFile]:
     """Return the files of an export. Raises Incomplete where the page is not built."""
-    return list(Exporter(edition, assets.load()).pieces())
+    return list(Exporter(version, assets.load()).all_files())
 
 
-def made_from(edition: OpenVersion) -> dict[str, Any]:
-    """Return what an export says of itself."""
-    return {"actlas": installed("actlas"), "run": edition.run.name, "version": edition.tag}
+def record_of(version: OpenVersion) -> dict[str, Any]:
+    """Return the record that an export holds: software, run and version."""
+    return {"actlas": installed("actlas"), "run": version.run.name, "version": version.tag}

@@ -1,4 +1,4 @@
-"""The viewer without a socket: its application asked in this process, and its page as one document, for notebooks."""
+"""The viewer without a socket, for notebooks: its application called in this process, its page as one document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ASSET = re.compile(r"url\([\"']?(?:\./)?([A-Za-z0-9_.-]+\.woff2)[\"']?\)")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the application answered."""
+    """A response of the application."""
 
     status: int
     headers: dict[str, str]
@@ -31,22 +31,23 @@ class Answer:
 
 
 class InProcessViewer:
-    """The application over a store. The process with the model is started by the first question that needs it."""
+    """The application over a store. The model worker starts with the first request that needs it."""
 
     def __init__(self, store: str, *, uploads: bool = True) -> None:
-        self.desk = ModelWorker(store) if uploads else None
-        self.app: ASGIApp = app.make(OpenRuns(store), assets.load(), Rules(hosts=(HOST,)), self.desk)
+        self.worker = ModelWorker(store) if uploads else None
+        self.app: ASGIApp = app.make(OpenRuns(store), assets.load(), Rules(hosts=(HOST,)), self.worker)
 
     def ask(self, address: str, method: str = "GET", body: bytes = b"") -> Answer:
-        """Ask what a browser would ask a server, by the path and query of its address."""
-        return asyncio.run(_asked(self.app, address, method, body))
+        """Return the response to a request, by the path and query of its address."""
+        return asyncio.run(_call(self.app, address, method, body))
 
     def close(self) -> None:
-        if self.desk is not None:
-            self.desk.close()
+        """End the model worker."""
+        if self.worker is not None:
+            self.worker.close()
 
 
-async def _asked(application: ASGIApp, address: str, method: str, body: bytes) -> Answer:
+async def _call(application: ASGIApp, address: str, method: str, body: bytes) -> Answer:
     parts = urlsplit(address)
     scope: dict[str, Any] = {
         "type": "http",
@@ -62,43 +63,47 @@ async def _asked(application: ASGIApp, address: str, method: str, body: bytes) -
         "client": None,
         "server": (HOST, 80),
     }
-    told: dict[str, Any] = {"status": 500, "headers": {}, "parts": []}
+    status, headers = 500, dict[str, str]()
+    chunks: list[bytes] = []
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
+        nonlocal status, headers
         if message["type"] == "http.response.start":
-            told["status"] = message["status"]
-            told["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            status = message["status"]
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
         else:
-            told["parts"].append(message.get("body", b""))
+            chunks.append(message.get("body", b""))
 
     await application(scope, receive, send)
-    return Answer(told["status"], told["headers"], b"".join(told["parts"]))
+    return Answer(status, headers, b"".join(chunks))
 
 
 def document(page: assets.Assets | None = None) -> str:
-    """Return the page with its scripts, styles and fonts in it, for a frame that can load nothing."""
+    """Return the page with its scripts, styles and fonts inlined, for a frame that can load nothing."""
     page = page or assets.load()
     styles = "".join(f"<style>{_with_fonts(page, page.files[name].decode())}</style>" for name in page.styles)
-    scripts = "".join(f"<script>{_inside(page.files[name].decode())}</script>" for name in page.scripts)
+    scripts = "".join(f"<script>{_escape(page.files[name].decode())}</script>" for name in page.scripts)
     head, tail = assets.PAGE.format(rules="", icon="data:,", styles=styles, scripts="").split("</body>")
     return f"{head}{scripts}</body>{tail}"
 
 
 def widget(page: assets.Assets | None = None) -> str:
-    """Return the module that puts the document into a notebook."""
+    """Return the JavaScript module that shows the document in a notebook."""
     return (page or assets.load()).files[WIDGET].decode()
 
 
-def _with_fonts(page: assets.Assets, style: str) -> str:
-    def fetched(found: re.Match[str]) -> str:
-        return f"url(data:font/woff2;base64,{base64.b64encode(page.files[found[1]]).decode()})"
+def _with_fonts(page: assets.Assets, css: str) -> str:
+    """Return a style sheet with its fonts as data URLs."""
 
-    return ASSET.sub(fetched, style)
+    def data_url(match: re.Match[str]) -> str:
+        return f"url(data:font/woff2;base64,{base64.b64encode(page.files[match[1]]).decode()})"
+
+    return ASSET.sub(data_url, css)
 
 
-def _inside(script: str) -> str:
-    """Return a script as an element can hold it: nothing in it ends the element, or begins a comment of the page."""
+def _escape(script: str) -> str:
+    """Return a script that can be inlined: nothing in it ends its element or begins a comment of the page."""
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,4 +1,4 @@
-"""The page's own addresses: each state of the page is one, and each answers with the same document."""
+"""The page's addresses: every state of the page has one, and all return the same document."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ONE = re.compile(RUN, re.ASCII)
 COMPARE = re.compile(r"/compare/(?P<both>[^/]+)(?:/[^/]+)?/?", re.ASCII)
 ASSET = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 DATA = ("/api/", "/pictures/", "/assets/")
-"""Under these, what is not there is said to a program, not to a reader."""
+"""Prefixes under which a missing address is reported as JSON, not as a page."""
 
 OURS = ("", "/", "/api", "/help")
 
 
-def add_to(app: FastAPI, shelf: OpenRuns, assets: Assets) -> None:
-    """Add the page and its files. Addresses of what is not there get the page with 404; it says so itself."""
+def add_to(app: FastAPI, runs: OpenRuns, assets: Assets) -> None:
+    """Add the page and its files. Missing addresses get the page with status 404, and the page says so."""
     page = assets.page()
 
     @app.get("/assets/{name}", include_in_schema=False)
@@ -41,28 +41,28 @@ def add_to(app: FastAPI, shelf: OpenRuns, assets: Assets) -> None:
     @app.get("/{path:path}", include_in_schema=False)
     def document(request: Request) -> Response:
         raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
-        status = 200 if is_there(shelf, raw) else 404
+        status = 200 if exists(runs, raw) else 404
         if status == 404 and raw.startswith(DATA):
             raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
 
 
-def is_there(shelf: OpenRuns, path: str) -> bool:
-    """Tell whether an address of the page leads to something."""
+def exists(runs: OpenRuns, path: str) -> bool:
+    """Tell whether an address of the page exists."""
     if path in OURS:
         return True
     compared = COMPARE.fullmatch(path)
-    both = _parted(compared["both"]) if compared else None
+    both = _split(compared["both"]) if compared else None
     if both:
-        return all(_has_run(shelf, one["name"], one["version"]) for one in both)
-    found = PLACES.fullmatch(path)
-    if not found or not _has_run(shelf, found["name"], found["version"]):
+        return all(_has_run(runs, one["name"], one["version"]) for one in both)
+    match = PLACES.fullmatch(path)
+    if not match or not _has_run(runs, match["name"], match["version"]):
         return False
-    return found["what"] is None or _has(shelf, found)
+    return match["what"] is None or _has(runs, match)
 
 
-def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
-    """Return two runs that are compared: parted by the first `..` with a run's name on both sides, as the page has it."""
+def _split(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
+    """Return the two runs of a comparison, split as the page does at the first `..` with a run's name on both sides."""
     for at in (dots.start() for dots in re.finditer(r"(?=\.\.)", both)):
         one, other = ONE.fullmatch(unquote(both[:at])), ONE.fullmatch(unquote(both[at + 2 :]))
         if one and other:
@@ -70,20 +70,20 @@ def _parted(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
     return None
 
 
-def _has_run(shelf: OpenRuns, name: str, version: str | None) -> bool:
+def _has_run(runs: OpenRuns, name: str, version: str | None) -> bool:
     try:
-        shelf.edition(name, version or "current")
+        runs.version(name, version or "current")
     except ActlasError:
         return False
     return True
 
 
-def _has(shelf: OpenRuns, found: re.Match[str]) -> bool:
-    edition, what = shelf.edition(found["name"], found["version"] or "current"), unquote(found["what"])
-    if found["place"] == "image":
-        return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < edition.run.version.about["ids"]
-    if found["place"] == "unit":
+def _has(runs: OpenRuns, match: re.Match[str]) -> bool:
+    version, what = runs.version(match["name"], match["version"] or "current"), unquote(match["what"])
+    if match["place"] == "image":
+        return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < version.run.version.about["ids"]
+    if match["place"] == "unit":
         layer, _, unit = what.rpartition(":")
-        known = layer in edition.run.layers and unit.isascii() and unit.isdigit() and len(unit) < 10
-        return known and int(unit) < edition.units(layer)
-    return found["place"] in ("atlas", "units") and what in edition.run.layers
+        valid = layer in version.run.layers and unit.isascii() and unit.isdigit() and len(unit) < 10
+        return valid and int(unit) < version.units(layer)
+    return match["place"] in ("atlas", "units") and what in version.run.layers

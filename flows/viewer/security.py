@@ -1,4 +1,4 @@
-"""What every request must pass and every answer carries: methods, host, token, and the headers that keep pages apart."""
+"""Check the method, host, origin and token of every request, and add security headers to every response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "actlas"
-"""With the port after it: cookies know no ports, and two viewers of one machine would put each other's out."""
+"""The cookie's name, before the port: cookies ignore ports, so two viewers on one machine would overwrite each other's."""
 
 POLICY = "; ".join(
     (
@@ -50,14 +50,14 @@ PAGE = """<!doctype html>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Who may ask: `hosts` are the names that the address may have (None: any address of numbers, or one of `named`)."""
+    """Access rules: `hosts` are the accepted host names; None accepts any numeric address and the names in `named`."""
 
     hosts: Sequence[str] | None
     named: Sequence[str] = ()
     token: str | None = None
 
     def knows(self, host: str) -> bool:
-        """Tell whether a Host header names us: a page of another name must not reach us by a trick of its DNS."""
+        """Tell whether a Host header names this server, which prevents DNS rebinding."""
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
         name = name.strip("[]").lower()
         if self.hosts is not None:
@@ -74,10 +74,10 @@ def _is_address(name: str) -> bool:
 
 
 class SecurityMiddleware:
-    """Wraps the application: refuses what the rules do not allow, and adds the headers to every answer."""
+    """Wraps the application: refuses requests that the rules forbid, and adds the headers to every response."""
 
     def __init__(self, app: ASGIApp, rules: Rules, uploads: Sequence[str]) -> None:
-        """`uploads` are the ends of the addresses that are posted to."""
+        """Wrap `app`; `uploads` are the path suffixes that accept POST."""
         self.app, self.rules, self.uploads = app, rules, tuple(uploads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +86,7 @@ class SecurityMiddleware:
             return
         head = scope["method"] == "HEAD"
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             elif head and message["type"] == "http.response.body":
@@ -95,42 +95,44 @@ class SecurityMiddleware:
 
         refusal = self._refuse(scope)
         inner = {**scope, "method": "GET"} if head else scope
-        await (refusal or self.app)(inner, receive, guarded)
+        await (refusal or self.app)(inner, receive, send_with_headers)
 
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if not self.rules.knows(headers.get("host", "")):
-            return _no(400, "this address is not one that the viewer was started for")
+            return _refusal(400, "this address is not one that the viewer was started for")
         upload = scope["path"].endswith(self.uploads) and scope["path"].startswith("/api/")
         if upload and scope["method"] == "POST" and not _same_origin(headers):
-            return _no(403, "another page may not ask this")
+            return _refusal(403, "another page may not ask this")
         allowed = ("POST",) if upload else ("GET", "HEAD")
         if scope["method"] not in allowed:
-            said = f"{scope['method']} is not understood here; {' and '.join(allowed)} {'are' if len(allowed) > 1 else 'is'}"
-            return _no(405, said, {"Allow": ", ".join(allowed)})
+            message = f"{scope['method']} is not understood here; {' and '.join(allowed)} {'are' if len(allowed) > 1 else 'is'}"
+            return _refusal(405, message, {"Allow": ", ".join(allowed)})
         return self._check_token(scope, headers) if self.rules.token else None
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
-        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = dict(asked).get("token", "")
-        if self._is_token(given):
-            answer = RedirectResponse(_without_token(scope, asked), status_code=303)
-            answer.set_cookie(_cookie_name(scope), given, httponly=True, samesite="lax", path="/")
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        token = dict(query).get("token", "")
+        if self._is_token(token):
+            answer = RedirectResponse(_without_token(scope, query), status_code=303)
+            answer.set_cookie(_cookie_name(scope), token, httponly=True, samesite="lax", path="/")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if self._is_token(bearer) or self._is_token(_cookie(scope, headers)):
             return None
         why = "the viewer was started with a token: open the address that it printed"
-        return HTMLResponse(PAGE.format(why=why), 401) if "text/html" in headers.get("accept", "") else _no(401, why)
+        return (
+            HTMLResponse(PAGE.format(why=why), 401) if "text/html" in headers.get("accept", "") else _refusal(401, why)
+        )
 
-    def _is_token(self, given: str) -> bool:
-        return bool(given) and hmac.compare_digest(given.encode(), str(self.rules.token).encode())
+    def _is_token(self, token: str) -> bool:
+        return bool(token) and hmac.compare_digest(token.encode(), str(self.rules.token).encode())
 
 
-def _without_token(scope: Scope, asked: list[tuple[str, str]]) -> str:
-    """Return the same address without the token; one slash before it, since two would name another host."""
+def _without_token(scope: Scope, query: list[tuple[str, str]]) -> str:
+    """Return the address without the token, with a single leading slash, since two would name another host."""
     path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0].lstrip("/\\")
-    rest = urlencode([(name, value) for name, value in asked if name != "token"], safe=",:@/")
+    rest = urlencode([(name, value) for name, value in query if name != "token"], safe=",:@/")
     return f"{path}?{rest}" if rest else path
 
 
@@ -140,17 +142,17 @@ def _cookie_name(scope: Scope) -> str:
 
 def _cookie(scope: Scope, headers: Headers) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
+        morsel = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
     except CookieError:
         return ""
-    return found.value if found else ""
+    return morsel.value if morsel else ""
 
 
 def _same_origin(headers: Headers) -> bool:
-    """Tell whether a page of ours sends this, or no page at all."""
+    """Tell whether a request comes from the viewer's own page, or from no page."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
     return site in ("same-origin", "none") and (origin is None or origin.partition("://")[2] == headers.get("host"))
 
 
-def _no(status: int, why: str, headers: dict[str, str] | None = None) -> Response:
+def _refusal(status: int, why: str, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"error": why}, status_code=status, headers=headers)

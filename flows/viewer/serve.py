@@ -1,4 +1,4 @@
-"""Serve the viewer: find a port, print the address, open the browser, and answer until interrupted."""
+"""Serve the viewer: find a port, report the address, and answer until interrupted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOPS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where to listen, and what is allowed."""
+    """Where to listen, and what to allow; `seconds` is the time limit of a model request."""
 
     host: str = LOOPBACK
     port: int | None = None
@@ -36,40 +36,41 @@ class Options:
 
 
 def serve(store: str, name: str | None, options: Options, opened: Callable[[str], None]) -> None:
-    """Answer until interrupted; `opened` is told the address as soon as it answers."""
-    shelf = OpenRuns(store)
+    """Answer until interrupted; call `opened` with the address once the server is up."""
+    runs = OpenRuns(store)
     if name:
         run, _, version = name.partition("@")
-        shelf.edition(run, version or "current")
+        runs.version(run, version or "current")
     page, rules = assets.load(), rules_of(options)
-    desk = ModelWorker(store, options.seconds) if options.uploads else None
+    worker = ModelWorker(store, options.seconds) if options.uploads else None
     with listening(options) as sock:
         port = sock.getsockname()[1]
-        application = app.make(shelf, page, rules, desk)
+        application = app.make(runs, page, rules, worker)
         config = uvicorn.Config(
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOPS
         )
         server = uvicorn.Server(config)
         threading.Thread(
-            target=_tell, args=(server, address(options.host, port, name, rules.token), opened), daemon=True
+            target=_report, args=(server, address(options.host, port, name, rules.token), opened), daemon=True
         ).start()
         try:
             server.run(sockets=[sock])
         finally:
-            if desk is not None:
-                desk.close()
+            if worker is not None:
+                worker.close()
 
 
-def _tell(server: uvicorn.Server, where: str, opened: Callable[[str], None]) -> None:
-    waiting = threading.Event()
+def _report(server: uvicorn.Server, url: str, opened: Callable[[str], None]) -> None:
+    """Wait for the server to start, then call `opened`."""
+    pause = threading.Event()
     while not server.started and not server.should_exit:
-        waiting.wait(0.02)
+        pause.wait(0.02)
     if server.started:
-        opened(where)
+        opened(url)
 
 
 def rules_of(options: Options) -> Rules:
-    """Return who may ask. Beyond this machine only those who have the token may; one is made where none is given."""
+    """Return the access rules. Beyond this machine a token is required; one is generated unless given."""
     if is_loopback(options.host):
         return Rules(hosts=("127.0.0.1", "localhost", "::1", options.host.lower()), token=options.token)
     token = options.token or secrets.token_urlsafe(24)
@@ -81,6 +82,7 @@ def rules_of(options: Options) -> Rules:
 
 
 def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's loopback."""
     if host.lower() == "localhost":
         return True
     try:
@@ -90,9 +92,9 @@ def is_loopback(host: str) -> bool:
 
 
 def listening(options: Options) -> socket.socket:
-    """Listen on the port asked for, or a free one. Raises UsageError where it is taken."""
+    """Listen on the given port, or a free one. Raises UsageError where it is taken."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    # Named, or asyncio does not see that it is TCP and leaves Nagle's algorithm on: 40 ms for each answer.
+    # Without the protocol, asyncio does not recognise TCP and leaves Nagle's algorithm on: 40 ms per answer.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -101,32 +103,32 @@ def listening(options: Options) -> socket.socket:
     except OSError as error:
         sock.close()
         if options.port and not isinstance(error, socket.gaierror):
-            said = f"--port {options.port}: {error.strerror}; leave --port out and a free one is taken"
+            message = f"--port {options.port}: {error.strerror}; leave --port out and a free one is taken"
         else:
-            said = (
+            message = (
                 f"--host {options.host}: {error.strerror}; name an address of this machine, or 0.0.0.0 for all of them"
             )
-        raise UsageError(said) from None
+        raise UsageError(message) from None
     return sock
 
 
 def address(host: str, port: int, name: str | None, token: str | None) -> str:
     """Return the address that opens the page."""
-    shown = LOOPBACK if host in ANY else host
-    where = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
-    return where + (name or "") + (f"?token={token}" if token else "")
+    name_or_ip = LOOPBACK if host in ANY else host
+    base = f"http://{f'[{name_or_ip}]' if ':' in name_or_ip else name_or_ip}:{port}/"
+    return base + (name or "") + (f"?token={token}" if token else "")
 
 
-def elsewhere(where: str) -> str:
-    """Return an address of this machine as others name it."""
-    return where.replace(f"//{LOOPBACK}:", f"//{socket.gethostname()}:", 1)
+def elsewhere(url: str) -> str:
+    """Return a loopback address with this machine's host name, for use from other machines."""
+    return url.replace(f"//{LOOPBACK}:", f"//{socket.gethostname()}:", 1)
 
 
-def open_browser(where: str) -> None:
+def open_browser(url: str) -> None:
     """Open the address in a browser, if there is one."""
     if sys.platform.startswith("linux") and not _has_display():
         return
-    webbrowser.open(where)
+    webbrowser.open(url)
 
 
 def _has_display() -> bool:

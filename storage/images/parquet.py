@@ -45,7 +45,7 @@ class Parquet:
                 with self.files.opened(name) as file:
                     _scan_one(file, number, name, place, scan)
             except (pa.ArrowException, OSError) as error:
-                raise errors.UsageError(f"cannot list {place}: {_first_line(error)}") from error
+                raise errors.UsageError(f"cannot list {place}: {errors.first_line(error)}") from error
         return scan
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
@@ -158,7 +158,7 @@ def _read_run(files: Files, name: str, run: list[tuple[int, int, int]]) -> Itera
                         yield run[done][0], content
                         done += 1
     except (pa.ArrowException, OSError) as error:
-        failed = errors.Unreadable(f"cannot read {place}: {_first_line(error)}")
+        failed = errors.Unreadable(f"cannot read {place}: {errors.first_line(error)}")
         yield from ((index, failed) for index, *_ in run[done:])
 
 
@@ -208,7 +208,3 @@ def _image_bytes(value: pa.Scalar) -> Read:
         return b""
     buffer = value.as_buffer()
     return too_large(buffer.size) if buffer.size > MAX_BYTES else buffer.to_pybytes()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -63,6 +63,11 @@ def read(source: Source, rows: pa.Table) -> Iterator[tuple[int, Read]]:
     return source.read(rows, about(rows).containers)
 
 
+def read_one(source: Source, rows: pa.Table) -> Read | None:
+    """Return the encoded bytes of the first image of a listing, or its error; None where it was removed."""
+    return next((data for _, data in read(source, rows)), None)
+
+
 def path(source: Source, rows: pa.Table, index: int = 0) -> str:
     """Return the path of a file to open for a row of a listing: the image, or its tar or Parquet file."""
     number = rows["container"][index].as_py()

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from storage.errors import BadWeights
+from storage.errors import BadWeights, first_line
 
 RANDOM, DOWNLOAD = "random", "download"
 
@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Tensor]:
             "save module.state_dict() instead"
         ) from None
     except Exception as error:
-        raise BadWeights(f"weights {path}: not a safetensors file or state dict ({_first_line(error)})") from None
+        raise BadWeights(f"weights {path}: not a safetensors file or state dict ({first_line(error)[:160]})") from None
     return _find_state_dict(loaded, path)
 
 
@@ -122,7 +122,3 @@ def _nearest(name: str, others: Iterable[str]) -> str:
 
 def _size(shape: torch.Size) -> str:
     return " × ".join(map(str, shape)) or "one number"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

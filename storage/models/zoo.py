@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from storage.errors import BadWeights, ModelError, UsageError
+from storage.errors import BadWeights, ModelError, UsageError, first_line
 from storage.models import weights as files
 from storage.models.preprocessing import Preprocess, from_timm, from_torchvision
 from storage.models.weights import DOWNLOAD, RANDOM
@@ -236,7 +236,7 @@ def _download(spec: str, fetch: Callable[[], Any]) -> Any:
     try:
         return fetch()
     except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise BadWeights(
             f"model {spec}: its weights could not be downloaded ({reason}); give --weights FILE or --weights {RANDOM}"
         ) from error

@@ -109,14 +109,14 @@ def serve_faults(store: str, pipe: Any) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("planted in /home/somebody")
 
-    child.QUESTIONS["locate"] = fail  # in a process of its own
-    child.serve_questions(store, pipe)
+    child.handlers = lambda: {"locate": fail}  # in a process of its own
+    child.serve(store, pipe)
 
 
 def test_a_model_that_fails_is_a_fault_of_the_server(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], spawned: None
 ) -> None:
-    monkeypatch.setattr(child, "serve_questions", serve_faults)
+    monkeypatch.setattr(child, "serve", serve_faults)
     with viewing.serving(served.store) as address:
         answer = locate(address, id=3)
     assert (answer.status_code, "failed" in answer.json()["error"]) == (500, True)
@@ -174,7 +174,7 @@ def test_who_leaves_frees_the_place_if_nobody_else_waits(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five may be there: six who leave, one after another, would otherwise leave no place for the seventh."""
-    monkeypatch.setattr(child, "serve_questions", serve_slowly)
+    monkeypatch.setattr(child, "serve", serve_slowly)
     with viewing.serving(served.store) as address:
         for _ in range(6):
             with pytest.raises(httpx.ReadTimeout):
@@ -200,7 +200,7 @@ def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() 
                     asked.ask("slow", {}, b"", late)
             assert process is not None
             assert process.is_alive() is kept
-            with pytest.raises(errors.Busy, match="nobody"):
+            with pytest.raises(errors.Busy, match="disconnected"):
                 asked.ask("first", {}, b"", left)
         finally:
             asked.close()

@@ -228,8 +228,8 @@ def test_names_of_files_are_numbers(exported: Path) -> None:
 
 
 def test_every_picture_and_answer_is_what_the_server_gives(exported: Path) -> None:
-    edition = OpenRuns(str(exported.parent / "store")).edition("small")
-    pieces: dict[str, Any] = {piece.path: piece for piece in export.Exporter(edition, viewing.page()).pieces()}
+    version = OpenRuns(str(exported.parent / "store")).version("small")
+    files: dict[str, Any] = {file.path: file for file in export.Exporter(version, viewing.page()).all_files()}
     there = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()} - {export.MARK}
-    assert there == set(pieces)
+    assert there == set(files)
     assert (exported / "pictures/faces/1/0.webp").read_bytes()[:4] == b"RIFF"

@@ -18,8 +18,9 @@ from support import viewing
 
 from flows import notebook
 from flows.notebook import pictures as notebook_pictures
+from flows.questions import metric_values
 from flows.viewer import assets, in_process
-from flows.viewer.answers import catalogue, cells, units
+from flows.viewer.answers import catalogue, cells
 from storage.errors import Incomplete, NotFound
 
 LAYER = "features.5"
@@ -41,9 +42,9 @@ def png(picture: notebook.Picture) -> np.ndarray:
 
 def icons_apart(atlas: notebook.Atlas, grid: int) -> float:
     """Return how far the icons that are drawn at full size lie from those that the run holds, in levels of 255."""
-    edition, drawn = atlas.edition, png(atlas.map(LAYER, grid)).astype(int)
-    icons = edition.array("icons", LAYER, grid, "pictures")
-    place = [edition.array("cells", LAYER, grid, name) for name in ("row", "col", "count")]
+    version, drawn = atlas.version, png(atlas.map(LAYER, grid)).astype(int)
+    icons = version.array("icons", LAYER, grid, "pictures")
+    place = [version.array("cells", LAYER, grid, name) for name in ("row", "col", "count")]
     side, far = icons.shape[1], []
     for icon, row, col, count in zip(icons, *(column.tolist() for column in place), strict=True):
         if count >= place[2].sum() / grid**2:
@@ -60,7 +61,7 @@ def test_a_map_is_made_of_the_icons(atlas: notebook.Atlas, monkeypatch: pytest.M
 
 
 def test_cells_units_and_images_show_themselves(atlas: notebook.Atlas) -> None:
-    cells = atlas.edition.array("cells", LAYER, 4, "row"), atlas.edition.array("cells", LAYER, 4, "col")
+    cells = atlas.version.array("cells", LAYER, 4, "row"), atlas.version.array("cells", LAYER, 4, "col")
     cell = atlas.cell(LAYER, 4, int(cells[0][0]), int(cells[1][0]))
     assert png(cell).shape[1] == notebook_pictures.WIDTH
     assert cell.answer["members"]
@@ -75,7 +76,7 @@ def test_an_atlas_shows_its_map_and_names_are_words(atlas: notebook.Atlas, monke
     shown = atlas._repr_html_()
     assert "data:image/png;base64," in shown
     assert "small@1" in shown
-    monkeypatch.setitem(atlas.edition.run.version.about, "model", viewing.HOSTILE)
+    monkeypatch.setitem(atlas.version.run.version.about, "model", viewing.HOSTILE)
     assert viewing.HOSTILE not in atlas._repr_html_()
 
 
@@ -189,13 +190,14 @@ def test_hostile_names_are_words_in_a_notebook_too(
     chromium: Any, atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notebook's page has no policy that would stop them: what is taken for markup there runs."""
-    for module in (cells, units):
-        monkeypatch.setattr(module, "labels", lambda edition: [viewing.HOSTILE] * edition.run.version.about["ids"])
+    monkeypatch.setattr(cells, "labels", lambda version: [viewing.HOSTILE] * version.run.version.about["ids"])
+    hostile = [viewing.HOSTILE], np.zeros(atlas.version.run.version.about["ids"], np.int64)
+    monkeypatch.setattr(metric_values, "_labels", lambda run: hostile)
     image = catalogue.ANSWERS["image"]
     facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
-    monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda edition, id: facts, ""))
-    place = {name: int(atlas.edition.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
-    with in_notebook(chromium, atlas, cell=viewing.HOSTILE) as (page, inner, _):
+    monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda version, id: facts, ""))
+    place = {name: int(atlas.version.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
+    with in_notebook(atlas, cell=viewing.HOSTILE) as (page, inner, _):
         page.expose("hacked")
         inner.locator(".stage canvas").first.wait_for()
         for name, address in SHOWN.items():

@@ -30,8 +30,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
 
 def told_and_columns(store: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what `actlas compare` says of the layer, and what the viewer does."""
-    shelf = OpenRuns(str(store))
-    old, new = shelf.edition("small", "1"), shelf.edition("small", "2")
+    runs = OpenRuns(str(store))
+    old, new = runs.version("small", "1"), runs.version("small", "2")
     columns = catalogue.answer(new, "moved", {"layer": LAYER, "since": f"small@{old.tag}"})
     answer = compare.compare(str(store), ["small@1", "small@2"], layers=[LAYER], noisy=False)
     return answer["steps"][0]["layers"][0], columns
@@ -58,26 +58,26 @@ def test_what_moved_is_what_compare_says(served: viewing.Served, monkeypatch: py
 
 
 def test_a_comparison_is_asked_for_by_hash(served: viewing.Served) -> None:
-    edition = OpenRuns(str(served.store)).edition("small")
+    version = OpenRuns(str(served.store)).version("small")
     for since in ("small@1", "small@1-00000000", "small@9-00000000", "../x@1-00000000"):
         with pytest.raises(NotFound):
-            catalogue.answer(edition, "moved", {"layer": LAYER, "since": since})
+            catalogue.answer(version, "moved", {"layer": LAYER, "since": since})
     known = httpx.get(f"{served.address}/api/1/runs/small/1").json()["tag"]
     asked = {"layer": LAYER, "since": f"small@{known}"}
-    answer = httpx.get(f"{served.address}/api/1/runs/small/{edition.address}/moved", params=asked)
+    answer = httpx.get(f"{served.address}/api/1/runs/small/{version.address}/moved", params=asked)
     assert answer.status_code == 200
 
 
 def test_a_comparison_is_made_anew_once_the_noise_is_known(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edition = OpenRuns(str(served.store)).edition("small")
-    asked = {"layer": LAYER, "since": f"small@{OpenRuns(str(served.store)).edition('small', '1').tag}"}
+    version = OpenRuns(str(served.store)).version("small")
+    asked = {"layer": LAYER, "since": f"small@{OpenRuns(str(served.store)).version('small', '1').tag}"}
     made = []
-    monkeypatch.setattr(moved, "_measured", lambda *what: made.append(what[-1]) or {"known": what[-1]})
+    monkeypatch.setattr(moved, "_measure", lambda *what: made.append(what[-1]) or {"known": what[-1]})
     for known in (False, False, True, True):
-        monkeypatch.setattr(moved, "_noise_known", lambda *_, now=known: now)
-        assert catalogue.answer(edition, "moved", asked) == {"known": known}
+        monkeypatch.setattr(moved, "_has_noise", lambda *_, now=known: now)
+        assert catalogue.answer(version, "moved", asked) == {"known": known}
     assert made == [False, True]
 
 
@@ -250,10 +250,10 @@ def test_saliency_is_what_the_command_gives(served: viewing.Served) -> None:
 
 
 def test_units_go_with_a_class_as_their_cards_say(served: viewing.Served, page: viewing.Page) -> None:
-    edition = OpenRuns(str(served.store)).edition("small", "1")
-    told = catalogue.answer(edition, "speaks", {"layer": LAYER, "of": "1"})["correlation"]
+    version = OpenRuns(str(served.store)).version("small", "1")
+    told = catalogue.answer(version, "speaks", {"layer": LAYER, "of": "1"})["correlation"]
     for unit in (0, 5, 11):
-        card = catalogue.answer(edition, "card", {"layer": LAYER, "unit": unit})["classes"]
+        card = catalogue.answer(version, "card", {"layer": LAYER, "unit": unit})["classes"]
         said = {row["class"]: row["correlation"] for row in card["for"] + card["against"]}
         assert 1 not in said or said[1] == pytest.approx(told[unit], abs=2e-3)
         assert 0 not in said or said[0] != pytest.approx(told[unit], abs=2e-3)  # another class is another number

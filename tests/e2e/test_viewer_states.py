@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from support import slow_desk, viewing
+from support import slow_worker, viewing
 
 from flows.viewer.model import child, limits
 from storage.store.store import Contents, Store
@@ -62,7 +62,7 @@ def test_too_many_pixels_or_bytes_are_refused_in_one_line(served: viewing.Served
 def test_what_takes_too_long_is_ended_and_the_next_question_is_answered(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "serve_questions", slow_desk.serve)
+    monkeypatch.setattr(child, "serve", slow_worker.serve)
     with viewing.serving(served.store, seconds=2.5) as address:
         late = post(address, "explain", plain(8, 8))
         said = "no answer within 2.5 s; try a smaller picture, or a shallower layer"

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from support import viewing
 
+from flows.questions import contrast
 from flows.viewer.answers import about, cells
 from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.model import child
@@ -95,7 +96,7 @@ def test_facets_are_pictures_that_differ_and_are_kept(served: viewing.Served) ->
 def test_leaving_ends_a_drawing_and_no_other_answer_waits_for_it(
     served: viewing.Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "serve_behind", viewing.serve_never)
+    monkeypatch.setattr(child, "serve_at_low_priority", viewing.serve_never)
     with viewing.serving(served.store, seconds=240) as address:
         before = len(multiprocessing.active_children())
         study(address, "links", FIRST, 1)
@@ -126,12 +127,12 @@ def test_the_contrast_of_a_cell_is_that_of_its_patches(served: viewing.Served, m
     place = {"layer": LAYER, "grid": 4, "row": int(known.row[0]), "col": int(known.col[0])}
     stored = run.members(*place.values())["picture"].to_pylist()
     by_hand = [np.asarray(Image.open(io.BytesIO(data)), np.float64).std(axis=(0, 1)).mean() / 255 for data in stored]
-    edition = OpenRuns(str(served.store)).edition("small")
-    told = cells.one(edition, **place)
+    version = OpenRuns(str(served.store)).version("small")
+    told = cells.one(version, **place)
     assert told["contrast"] == pytest.approx(np.median(by_hand), abs=5e-3)
     for limit, flat in ((told["contrast"] * 1.1, True), (told["contrast"] * 0.9, False)):
-        monkeypatch.setattr(cells, "FLAT", limit)
-        assert cells.one(edition, **place)["flat"] is flat
+        monkeypatch.setattr(contrast, "FLAT", limit)
+        assert cells.one(version, **place)["flat"] is flat
 
 
 def test_a_run_remembers_its_libraries(served: viewing.Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +141,8 @@ def test_a_run_remembers_its_libraries(served: viewing.Served, monkeypatch: pyte
     assert told["versions"]["actlas"] == [installed("actlas")]
     assert (told["unrecorded"], told["results"]) == (0, len(open_run(served.store, "small").version.stages))
     monkeypatch.setattr(Result, "happened", lambda result: {})
-    edition = OpenRuns(str(served.store)).edition("small")
-    assert about.libraries(edition) == {"versions": {}, "results": told["results"], "unrecorded": told["results"]}
+    version = OpenRuns(str(served.store)).version("small")
+    assert about.libraries(version) == {"versions": {}, "results": told["results"], "unrecorded": told["results"]}
 
 
 def test_intensity_fades_the_others_more_or_less(page: viewing.Page) -> None:
@@ -174,7 +175,7 @@ def test_intensity_fades_the_others_more_or_less(page: viewing.Page) -> None:
 def test_a_cell_of_flat_patches_is_called_flat(
     page: viewing.Page, monkeypatch: pytest.MonkeyPatch, limit: float, flat: bool
 ) -> None:
-    monkeypatch.setattr(cells, "FLAT", limit)
+    monkeypatch.setattr(contrast, "FLAT", limit)
     page.goto(f"/small/atlas/{LAYER}?grid=4")
     page.settle()
     page.focus(".stage")

@@ -84,14 +84,14 @@ def coherences(run: Run) -> np.ndarray:
 
 def agree_on_coherence(run: Run) -> bool:
     """Do arrays, answers, SQL and the viewer hand on the coherence of each cell?"""
-    edition = OpenVersion(run)
+    opened = OpenVersion(run)
     rows = sql.ask(run, f"select coherence from cells where layer = '{LAYER}' and grid = {GRID} order by row, col")
     told = [
         run.cells(LAYER, GRID).coherence,
         [answer["coherence"] for answer in every_cell(run)],
         [row["coherence"] for row in rows],
-        viewer.details(edition, LAYER, GRID)["coherence"],
-        [viewer.one(edition, LAYER, GRID, a["row"], a["col"])["coherence"] for a in every_cell(run)],
+        viewer.details(opened, LAYER, GRID)["coherence"],
+        [viewer.one(opened, LAYER, GRID, a["row"], a["col"])["coherence"] for a in every_cell(run)],
     ]
     return all(np.allclose(values, coherences(run), atol=1e-3) for values in told)
 
@@ -139,10 +139,10 @@ def test_a_cell_is_told_without_vectors_and_pictures(run: Run, monkeypatch: pyte
     forbid(monkeypatch)
     fresh = Run(run.store, run.version)
     assert every_cell(fresh) == whole
-    edition = OpenVersion(fresh)
-    told = viewer.cell_labels(edition, LAYER, GRID)
+    opened = OpenVersion(fresh)
+    told = viewer.cell_labels(opened, LAYER, GRID)
     for number, answer in enumerate(whole):
-        assert viewer.one(edition, LAYER, GRID, answer["row"], answer["col"])["labels"]
+        assert viewer.one(opened, LAYER, GRID, answer["row"], answer["col"])["labels"]
         assert told["cells"][number]
 
 

@@ -166,14 +166,14 @@ def another_version(store: Path, name: str = "small") -> int:
 def serving(store: Path, *, uploads: bool = True, seconds: float = 60.0, **options: Any) -> Iterator[str]:
     """Serve a store from a thread and give the address."""
     chosen = serve.Options(uploads=uploads, **options)
-    desk = ModelWorker(str(store), seconds) if uploads else None
-    application = app.make(OpenRuns(str(store)), page(), serve.rules_of(chosen), desk)
+    worker = ModelWorker(str(store), seconds) if uploads else None
+    application = app.make(OpenRuns(str(store)), page(), serve.rules_of(chosen), worker)
     try:
         with running(application, chosen) as address:
             yield address
     finally:
-        if desk is not None:
-            desk.close()
+        if worker is not None:
+            worker.close()
 
 
 @contextmanager

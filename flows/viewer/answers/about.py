@@ -1,9 +1,10 @@
-"""What the page says of a run: what it is made of, what it has, and the commands that make the rest."""
+"""A run's version: provenance, layers, libraries, and the commands that make it and what it lacks."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+from typing import Any, cast
+
+from typing_extensions import TypedDict
 
 from atlas.attribution.methods import METHODS
 from flows import registry
@@ -15,25 +16,99 @@ from storage.errors import Damaged
 from storage.run import Run
 from storage.store.store import Entry
 
-THUMBNAIL = 8
-"""The level of a pyramid that is one tile: at most 2^8 = 256 pixels."""
+
+class GridFacts(TypedDict):
+    """One grid of a layer; `icon` and `tile` are sides in pixels, `has` the stages it has."""
+
+    grid: int
+    cells: int
+    samples: int
+    icon: int
+    tile: int
+    has: list[str]
 
 
-def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
-    """Return provenance, layers, what each of them has, and commands."""
-    run = edition.run
-    return runs.show_run(run) | {
-        "tag": edition.tag,
-        "address": edition.address,
+class LayerFacts(TypedDict):
+    """One layer; `focus` is the side of its focus in pixels of the model's input, `has` the stages it has."""
+
+    name: str
+    index: int
+    units: int
+    height: int
+    width: int
+    focus: float | None
+    grids: list[GridFacts]
+    has: list[str]
+
+
+class Published(TypedDict):
+    """One version in a run's history."""
+
+    version: int
+    published: str
+    weights: str | None
+    images: int
+
+
+class SaliencyMethod(TypedDict):
+    """A saliency method; the numbers of a `signed` one are shares of the score, for it or against it."""
+
+    name: str
+    title: str
+    sentence: str
+    signed: bool
+
+
+class VersionFacts(runs.Provenance):
+    """A version of a run: provenance, layers, commands. `missing` is the command that makes each extra it lacks."""
+
+    tag: str
+    address: str
+    versions: list[int]
+    published: str
+    fingerprints: dict[str, str]
+    history: list[Published]
+    labels: int
+    classes: int
+    input: list[int] | None
+    layers: list[LayerFacts]
+    missing: dict[str, str]
+    commands: dict[str, str]
+    settings: dict[str, Any]
+    cite: dict[str, str]
+    saliency: list[SaliencyMethod]
+
+
+class About(VersionFacts):
+    """A version of a run: provenance, layers, commands, and whether the server takes uploads."""
+
+    uploads: bool
+
+
+class Libraries(TypedDict):
+    """The versions of each library that made the run's results; `unrecorded` results do not say."""
+
+    versions: dict[str, list[str]]
+    results: int
+    unrecorded: int
+
+
+def about(version: OpenVersion, numbers: list[int]) -> VersionFacts:
+    """Return provenance, layers with the stages of each, and commands; `numbers` are the run's versions."""
+    run = version.run
+    facts = {
+        **runs.show_run(run),
+        "tag": version.tag,
+        "address": version.address,
         "versions": numbers,
         "published": runs.published(run),
-        "fingerprints": _fingerprints(edition),
+        "fingerprints": _fingerprints(version),
         "history": _history(run),
-        "labels": len(set(labels(edition)) - {""}),
+        "labels": len(set(labels(version)) - {""}),
         "ids": run.version.about["ids"],
         "classes": len(run.model["classes"]) if run.has("model") else 0,
         "input": run.model["input"] if run.has("model") else None,
-        "layers": [_layer(edition, index, name) for index, name in enumerate(edition.layers)],
+        "layers": [_layer(version, index, name) for index, name in enumerate(version.layers)],
         "missing": {
             stage: reproduce.run_command(run, (stage,)) for stage in registry.extras() if not _has_any(run, stage)
         },
@@ -42,9 +117,10 @@ def about(edition: OpenVersion, numbers: list[int]) -> dict[str, Any]:
         "cite": _cite(run),
         "saliency": saliency_methods(),
     }
+    return cast(VersionFacts, facts)
 
 
-def saliency_methods() -> list[dict[str, Any]]:
+def saliency_methods() -> list[SaliencyMethod]:
     """Return the saliency methods that an image can be explained by, in the order to list them."""
     return [
         {"name": row.name, "title": row.title, "sentence": row.sentence, "signed": row.signed}
@@ -52,86 +128,87 @@ def saliency_methods() -> list[dict[str, Any]]:
     ]
 
 
-def _fingerprints(edition: OpenVersion) -> dict[str, str]:
-    """Return by layer the hash of all weights that it depends on, and of the way images are prepared."""
-    known = edition.run.model["fingerprints"] if edition.run.has("model") else {}
-    return {name: known[name] for name in edition.layers if name in known}
+def _fingerprints(version: OpenVersion) -> dict[str, str]:
+    """Return, by layer, the hash of the weights it depends on and of the preprocessing."""
+    stored = version.run.model["fingerprints"] if version.run.has("model") else {}
+    return {name: stored[name] for name in version.layers if name in stored}
 
 
-def _history(run: Run) -> list[dict[str, Any]]:
-    """Return the run's versions, the latest first, with what of them there is to say."""
-    found = []
+def _history(run: Run) -> list[Published]:
+    """Return the run's versions, latest first."""
+    history: list[Published] = []
     for number in reversed(run.store.versions(run.name)):
         version = run.store.version(run.name, number)
         weights = version.about["config"].get("weights")
-        told = {"version": number, "published": runs.published(Run(run.store, version)), "weights": weights}
-        found.append(told | {"images": version.about["listed"]})
-    return found
+        published = runs.published(Run(run.store, version))
+        history.append(
+            {"version": number, "published": published, "weights": weights, "images": version.about["listed"]}
+        )
+    return history
 
 
-def libraries(edition: OpenVersion) -> dict[str, Any]:
-    """Return the versions of each library that the run's results were made with, and how many do not say."""
+def libraries(version: OpenVersion) -> Libraries:
+    """Return the versions of each library that made the run's results, and how many results do not record them."""
 
-    def read() -> dict[str, Any]:
-        found: dict[str, set[str]] = {}
-        told = [_made_with(edition.run, entry) for entry in edition.run.version.stages]
-        for name, version in (item for row in told for item in row.items()):
-            found.setdefault(name, set()).add(version)
-        versions = {name: sorted(known) for name, known in sorted(found.items())}
-        return {"versions": versions, "results": len(told), "unrecorded": sum(not row for row in told)}
+    def read() -> Libraries:
+        installed: dict[str, set[str]] = {}
+        records = [_libraries_of(version.run, entry) for entry in version.run.version.stages]
+        for name, number in (item for record in records for item in record.items()):
+            installed.setdefault(name, set()).add(number)
+        versions = {name: sorted(numbers) for name, numbers in sorted(installed.items())}
+        return {"versions": versions, "results": len(records), "unrecorded": sum(not record for record in records)}
 
-    return edition.keep(("libraries",), read)
+    return version.keep(("libraries",), read)
 
 
-def _made_with(run: Run, entry: Entry) -> dict[str, str]:
+def _libraries_of(run: Run, entry: Entry) -> dict[str, str]:
     try:
         return dict(run.store.get(entry.stage, entry.key, entry.manifest).happened().get("libraries", {}))
     except Damaged:
         return {}
 
 
-def labels(edition: OpenVersion) -> list[str]:
-    """Return the label of every image, by its id."""
-    run = edition.run
+def labels(version: OpenVersion) -> list[str]:
+    """Return each image's label, by image id; "" for none."""
 
     def read() -> list[str]:
-        from storage.artefacts import tables
+        return ["" if label is None else str(label) for label in _stored_labels(version.run)]
 
-        return ["" if label is None else str(label) for label in _column(tables, run)]
-
-    return edition.keep(("labels",), read)
+    return version.keep(("labels",), read)
 
 
-def _column(tables: Any, run: Run) -> list[Any]:
+def _stored_labels(run: Run) -> list[Any]:
+    from storage.artefacts import tables
+
     if not run.has("labels"):
         return []
     return list(tables.read_table(run.result("labels").file("labels.parquet"), ["label"])["label"].to_pylist())
 
 
-def _layer(edition: OpenVersion, index: int, name: str) -> dict[str, Any]:
-    run = edition.run
-    known = next(layer for layer in run.model["layers"] if layer["name"] == name)
+def _layer(version: OpenVersion, index: int, name: str) -> LayerFacts:
+    run = version.run
+    layer = next(record for record in run.model["layers"] if record["name"] == name)
     return {
         "name": name,
         "index": index,
-        "units": known["units"],
-        "height": known["height"],
-        "width": known["width"],
+        "units": layer["units"],
+        "height": layer["height"],
+        "width": layer["width"],
         "focus": run.field(name).focus if run.has("field", name) else None,
-        "grids": [grid_facts(edition, name, grid) for grid in run.grids if run.has("cells", name, grid)],
+        "grids": [grid_facts(version, name, grid) for grid in run.grids if run.has("cells", name, grid)],
         "has": [stage for stage in ("patches", "gradients", "gallery", "influence") if run.has(stage, name)],
     }
 
 
-def grid_facts(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
-    """Return how many cells a grid has and what its tiles are like."""
-    run = edition.run
+def grid_facts(version: OpenVersion, layer: str, grid: int) -> GridFacts:
+    """Return a grid's number of cells and samples, the size of its icons and tiles, and its stages."""
+    run = version.run
     counts = run.result("cells", layer, grid).counts
     return {
         "grid": grid,
         "cells": counts["cells"],
         "samples": counts["samples"],
-        "icon": edition.icon_side(layer, grid),
+        "icon": version.icon_side(layer, grid),
         "tile": TILE,
         "has": [stage for stage in ("icons", "tiles", "members", "attribution") if run.has(stage, layer, grid)],
     }
@@ -142,23 +219,22 @@ def _has_any(run: Run, stage: str) -> bool:
 
 
 def _commands(run: Run) -> dict[str, str]:
-    here = f"{run.name}@{run.number}"
+    name = f"{run.name}@{run.number}"
     return {
         "run": reproduce.run_command(run),
-        "view": f"actlas view {here}",
-        "export": f"actlas export {here} {run.name}-atlas",
+        "view": f"actlas view {name}",
+        "export": f"actlas export {name} {run.name}-atlas",
         "verify": f"actlas verify {run.name}",
     }
 
 
 def _cite(run: Run) -> dict[str, str]:
-    about, counted = run.version.about, Counter(run.version.about["rejected"])
-    made = _made_with(run, run.version.stages[0]).get("actlas")
-    used = about["listed"] - sum(counted.values())
+    about, release = run.version.about, _libraries_of(run, run.version.stages[0]).get("actlas")
+    used = about["listed"] - sum(about["rejected"].values())
     return {
         "text": (
             f"Activation atlas {run.name}@{run.number} (sha256 {run.version.sha256[:16]}) of {about['model']}, "
-            f"{used:,} images{f', made with actlas {made}' if made else ', made with actlas'}."
+            f"{used:,} images, made with actlas{f' {release}' if release else ''}."
         ),
         "method": (
             "Carter, Armstrong, Schubert, Johnson & Olah (2019). Activation Atlas. Distill. "

@@ -1,4 +1,4 @@
-"""Which software answers: what never changes of a version is only what the same code makes of it."""
+"""Identify the software that answers: an answer may be cached for ever only for the same version and the same code."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PACKAGES = ("atlas", "flows", "storage")
 
 @functools.cache
 def digest() -> str:
-    """Return eight letters that are others as soon as a line of the code is: part of the addresses that last for ever."""
-    told = hashlib.sha256(installed("actlas").encode())
+    """Return an eight-character hash of the source code; any edit changes it."""
+    code = hashlib.sha256(installed("actlas").encode())
     for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
-        told.update(path.relative_to(ROOT).as_posix().encode())
-        told.update(path.read_bytes())
-    return told.hexdigest()[:8]
+        code.update(path.relative_to(ROOT).as_posix().encode())
+        code.update(path.read_bytes())
+    return code.hexdigest()[:8]

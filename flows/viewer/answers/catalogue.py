@@ -1,19 +1,25 @@
-"""Everything that can be asked of a version, by kind and parameters: the table that server and export both go by."""
+"""Every answer and picture of a version, by kind and parameters: the table that server and export share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
-from flows.viewer.answers import about, cells, images, moved, pictures, units
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from flows.questions import metrics
+from flows.questions.metrics import Metric
+from flows.viewer.answers import about, cards, cells, class_maps, images, moved, pictures, units
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import Picture
+from flows.viewer.answers.rounding import Number
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A question: its parameters with their types, in order, the function that answers it, and whether the answer lasts."""
+    """A kind of request: its parameters in order, with their types, and its function; `lasts`: may be cached for ever."""
 
     parameters: Mapping[str, type]
     answer: Callable[..., Any]
@@ -27,33 +33,35 @@ UNIT: dict[str, type] = {"layer": str, "unit": int}
 
 ANSWERS = {
     "cells": Kind(GRID, cells.columns, "The cells of a grid as columns, in row-major order."),
-    "details": Kind(GRID, cells.details, "The coherence of each cell, how far to trust its icon, its first classes."),
+    "details": Kind(GRID, cells.details, "The metrics of each cell and its first classes."),
     "labels": Kind(GRID, cells.cell_labels, "The most frequent labels of each cell of a grid."),
     "cell": Kind(CELL, cells.one, "One cell: units, labels, classes, nearest cells, members."),
-    "class": Kind(GRID | {"of": str}, cells.class_map, "What each cell says for one class, by its name or number."),
-    "classes": Kind({}, cells.class_names, "The names of the model's classes."),
+    "class": Kind(GRID | {"of": str}, class_maps.one, "A class's attribution in each cell, by its name or number."),
+    "classes": Kind({}, class_maps.names, "The names of the model's classes."),
     "units": Kind({"layer": str}, units.columns, "The units of a layer as columns."),
     "unit": Kind(UNIT, units.one, "One unit: its strongest patches, its cells, its picture."),
-    "card": Kind(UNIT, units.card, "One unit: how its samples are spread, labels, classes, units like it, influence."),
+    "card": Kind(UNIT, cards.one, "One unit: how its samples are spread, labels, classes, units like it, influence."),
     "map": Kind(GRID | {"unit": int}, units.on_map, "A unit's mean in each cell of a grid."),
-    "likeness": Kind(UNIT, units.likeness, "How like a unit every other of its layer is."),
+    "likeness": Kind(UNIT, units.likeness, "The similarity of each unit of a layer to one of them."),
     "speaks": Kind(
-        {"layer": str, "of": str}, units.speaks, "How each unit of a layer goes with what speaks for a class."
+        {"layer": str, "of": str}, units.speaks, "The correlation of each unit of a layer with a class's attribution."
     ),
     "moved": Kind(
         {"layer": str, "since": str},
         moved.answer,
         "What moved since NAME@TAG: cells, arrows, units, labels.",
-        lasts=False,  # whoever may write measures the noise later
+        lasts=False,  # the layout noise may be measured later
     ),
-    "image": Kind({"id": int}, images.one, "What is known of one image of the run."),
-    "images": Kind({"start": int, "text": str}, images.found, "Sixty of the images whose file or label has a text."),
+    "image": Kind({"id": int}, images.one, "One image of the run: key, label, size."),
+    "images": Kind(
+        {"start": int, "text": str}, images.search, "Sixty of the images with a text in their file or label."
+    ),
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
     "libraries": Kind({}, about.libraries, "The versions of libraries that the run's results were made with."),
 }
 
 WHOLE = ("cells", "details", "labels", "units")
-"""Answers about all of a grid or layer, which everybody asks for: they are kept as they are sent."""
+"""Answers about a whole grid or layer, which are cached as encoded."""
 
 PICTURES: dict[str, Kind] = {
     "tile": Kind(GRID | {"level": int, "x": int, "y": int}, pictures.tile, "A tile of a grid's pyramid."),
@@ -70,12 +78,35 @@ PICTURES: dict[str, Kind] = {
 }
 
 
-def answer(edition: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Any:
-    """Answer one question of `ANSWERS`."""
-    return ANSWERS[kind].answer(edition, **parameters)
+def answer(version: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Any:
+    """Return one answer of `ANSWERS`."""
+    return ANSWERS[kind].answer(version, **parameters)
 
 
-def picture(edition: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Picture:
+def picture(version: OpenVersion, kind: str, parameters: Mapping[str, Any]) -> Picture:
     """Return one picture of `PICTURES`."""
-    found: Picture = PICTURES[kind].answer(edition, **parameters)
-    return found
+    drawn: Picture = PICTURES[kind].answer(version, **parameters)
+    return drawn
+
+
+def shape(kind: str) -> Any:
+    """Return the type of an answer: the one its function declares, with a column for each metric that it holds."""
+    declared = get_type_hints(ANSWERS[kind].answer).get("return", Any)
+    if kind == "details":
+        return _with_metrics(declared, metrics.columns(metrics.CELL, kind), "cells")
+    if kind == "units":
+        return _with_metrics(declared, metrics.columns(metrics.UNIT, kind), "patches")
+    return declared
+
+
+def _with_metrics(declared: Any, rows: Sequence[Metric], stage: str) -> Any:
+    """Return a TypedDict with a field for each metric; one is null where the run may lack its stage."""
+    create: Any = TypedDict
+    fields = get_type_hints(declared, include_extras=True)
+    for row in rows:
+        values: Any = list[Number] if row.kind == "number" else list[int]
+        words = f"{row.words}, {row.unit}" if row.unit else row.words
+        fields[row.key] = Annotated[values if row.stage == stage else values | None, Field(description=words)]
+    extended = create(declared.__name__, fields)
+    extended.__doc__ = declared.__doc__
+    return extended

@@ -1,175 +1,261 @@
-"""What the atlas shows of its cells: columns for all of a grid, and everything of one."""
+"""The cells of a grid: columns for drawing, details for hover and lists, and everything about one cell."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from typing_extensions import TypedDict
 
-from flows.questions import classes
+from flows.questions import classes, contrast, metric_values, metrics
 from flows.viewer.answers.about import labels
 from flows.viewer.answers.open_runs import OpenVersion
-from flows.viewer.answers.rounding import plain, rounded
-from storage.artefacts import cells, pictures
+from flows.viewer.answers.rounding import Number, plain, rounded
+from storage.artefacts import cells
 from storage.errors import NotFound
 
 TOP_CLASSES, TOP_LABELS, TOP_UNITS, NEAREST = 3, 3, 8, 6
 LABELS_OF_ONE = 8
-FLAT = 0.05
-"""Contrast of a cell's patches under which they are flat: a plain colour or a soft gradient."""
+FirstClass = tuple[int, float, float]
+"""A class, its mean attribution, and the share of the cell's samples whose first class it is."""
 
 
-def columns(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
-    """Return the cells of a grid as columns, in row-major order: what drawing needs and no more."""
-    columns = {name: _cells(edition, layer, grid, name).tolist() for name in ("row", "col", "count")}
-    return {"layer": layer, "grid": grid} | columns
+class CellColumns(TypedDict):
+    """The cells of a grid as columns, in row-major order."""
+
+    layer: str
+    grid: int
+    row: list[int]
+    col: list[int]
+    count: list[int]
 
 
-def details(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
-    """Return what hover, shading and names tell of each cell, in the order of `columns`."""
-    run = edition.run
-    answer = {
-        "layer": layer,
-        "grid": grid,
-        "coherence": rounded(_cells(edition, layer, grid, "coherence")),
-        "cosine": None,
-        "rank": None,
-        "weak": None,
-        "classes": None,
-        "names": {},
-    }
-    if run.has("icons", layer, grid):
-        cosine, rank, weak = (edition.array("icons", layer, grid, name) for name in ("cosine", "rank", "weak"))
-        answer |= {"cosine": rounded(cosine), "rank": rank.tolist(), "weak": weak.astype(int).tolist()}
-    if run.has("attribution", layer, grid):
-        answer |= _first_classes(edition, layer, grid)
-    return answer
+class CellDetails(TypedDict):
+    """A column for each metric of cells that is in the details, and each cell's first classes.
 
-
-def _cells(edition: OpenVersion, layer: str, grid: int, name: str) -> np.ndarray:
-    return edition.keep(("cells", layer, grid, name), lambda: cells.array(edition.result("cells", layer, grid), name))
-
-
-def _first_classes(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
-    """Return each cell's first classes as rows `[class, mean attribution, share]`, and the names of those that occur.
-
-    `share` is the part of the cell's samples whose own first class it is.
+    A class is [class, mean attribution, share of samples whose first class it is]; `names` has the classes' names.
     """
-    first = edition.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
-    mean = edition.array("attribution", layer, grid, "mean")
+
+    layer: str
+    grid: int
+    classes: list[list[FirstClass]] | None
+    names: dict[str, str]
+
+
+class CellLabels(TypedDict):
+    """The most frequent labels of each cell as [index into `labels`, share]."""
+
+    layer: str
+    grid: int
+    labels: list[str]
+    cells: list[list[tuple[int, float]]]
+
+
+class IconFidelity(TypedDict):
+    """How well a cell's icon fits it: `cosine` is its fidelity, `rank` the cell's among all by how well it fits each."""
+
+    cosine: Number
+    rank: int
+    tries: int
+    weak: bool
+
+
+class UnitMean(TypedDict):
+    """A unit and its mean in the cell."""
+
+    unit: int
+    mean: Number
+
+
+class LabelShare(TypedDict):
+    """A label, and how many of the cell's samples have it."""
+
+    label: str
+    samples: int
+    share: float
+
+
+ClassShare = TypedDict("ClassShare", {"class": int, "name": str, "share": float, "mean": Number})
+"""A class, its mean attribution, and the share of the cell's samples whose first class it is."""
+
+
+class NearCell(TypedDict):
+    """Another cell, and the cosine of the two cells' means."""
+
+    row: int
+    col: int
+    cosine: Number
+
+
+class Member(TypedDict):
+    """A sample of the cell, drawn at random."""
+
+    image_id: int
+    y: int
+    x: int
+    label: str
+
+
+class Cell(TypedDict):
+    """One cell: metrics, units, labels, classes, the cells most like it, and members."""
+
+    layer: str
+    grid: int
+    row: int
+    col: int
+    count: int
+    coherence: Number
+    icon: IconFidelity | None
+    units: list[UnitMean]
+    labels: list[LabelShare]
+    classes: list[ClassShare] | None
+    nearest: list[NearCell]
+    members: list[Member]
+    contrast: Number
+    flat: bool | None
+
+
+def columns(version: OpenVersion, layer: str, grid: int) -> CellColumns:
+    """Return the columns that drawing a grid needs, in row-major order."""
+    row, col, count = (_cells(version, layer, grid, name).tolist() for name in ("row", "col", "count"))
+    return {"layer": layer, "grid": grid, "row": row, "col": col, "count": count}
+
+
+def details(version: OpenVersion, layer: str, grid: int) -> CellDetails:
+    """Return the metrics and first classes of each cell, in the order of `columns`."""
+    version.result("cells", layer, grid)
+    answer: dict[str, Any] = {"layer": layer, "grid": grid, "classes": None, "names": {}}
+    for metric in metrics.columns(metrics.CELL, "details"):
+        answer[metric.key] = _metric(version, layer, grid, metric)
+    if version.run.has("attribution", layer, grid):
+        answer["classes"], answer["names"] = _first_classes(version, layer, grid)
+    return cast(CellDetails, answer)
+
+
+def _metric(version: OpenVersion, layer: str, grid: int, metric: metrics.Metric) -> list[Any] | None:
+    key = ("metric", layer, grid, metric.name)
+    values = version.keep(key, lambda: metric_values.of_cells(version.run, layer, grid, metric))
+    if values is None:
+        return None
+    return rounded(values, metric.digits) if metric.kind == "number" else values.astype(np.int64).tolist()
+
+
+def _cells(version: OpenVersion, layer: str, grid: int, name: str) -> np.ndarray:
+    return version.keep(("cells", layer, grid, name), lambda: cells.array(version.result("cells", layer, grid), name))
+
+
+def _first_classes(version: OpenVersion, layer: str, grid: int) -> tuple[list[list[FirstClass]], dict[str, str]]:
+    """Return each cell's first classes, and the names of those classes by their numbers."""
+    first = version.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
+    mean = version.array("attribution", layer, grid, "mean")
     strength = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), axis=1)
-    share = edition.array("attribution", layer, grid, "share")[:, :TOP_CLASSES]
-    told = zip(rounded(strength.ravel(), 3), rounded(share.ravel(), 3), strict=True)
-    rows = [[[c, *next(told)] for c in cs] for cs in first.tolist()]
+    share = version.array("attribution", layer, grid, "share")[:, :TOP_CLASSES]
+    pairs = zip(rounded(strength.ravel(), 3), rounded(share.ravel(), 3), strict=True)
+    rows: list[list[Any]] = [[(c, *next(pairs)) for c in of_cell] for of_cell in first.tolist()]
     rows = [[row for row in of_cell if row[0] >= 0] for of_cell in rows]
-    known = edition.run.model["classes"]
-    seen = sorted({int(c) for c in np.unique(first) if c >= 0})
-    return {"classes": rows, "names": {str(c): str(known[c]) if c < len(known) else str(c) for c in seen}}
+    occurring = sorted({int(c) for c in np.unique(first) if c >= 0})
+    return rows, {str(c): classes.class_name(version.run, c) for c in occurring}
 
 
-def cell_labels(edition: OpenVersion, layer: str, grid: int) -> dict[str, Any]:
-    """Return the labels that are most frequent in each cell, `[label, share]`, with the list of labels."""
-    names, number = _numbered(edition)
-    facts = edition.run.cell_facts(edition.layer(layer), grid)
+def cell_labels(version: OpenVersion, layer: str, grid: int) -> CellLabels:
+    """Return the most frequent labels of each cell, with the list of all labels."""
+    names, label_of = _label_indices(version)
+    facts = version.run.cell_facts(version.layer(layer), grid)
     images, offsets = facts.image_id, facts.offsets
-    rows = []
+    rows: list[list[tuple[int, float]]] = []
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        found = np.bincount(number[images[start:stop]], minlength=1)
-        best = np.argsort(-found, kind="stable")[:TOP_LABELS].tolist()
-        rows.append([[i, round(int(found[i]) / max(stop - start, 1), 3)] for i in best if found[i]])
+        counts = np.bincount(label_of[images[start:stop]], minlength=1)
+        best = np.argsort(-counts, kind="stable")[:TOP_LABELS].tolist()
+        rows.append([(i, round(int(counts[i]) / max(stop - start, 1), 3)) for i in best if counts[i]])
     return {"layer": layer, "grid": grid, "labels": names, "cells": rows}
 
 
-def _numbered(edition: OpenVersion) -> tuple[list[str], np.ndarray]:
-    """Return the labels there are, sorted, and each image's place among them."""
+def _label_indices(version: OpenVersion) -> tuple[list[str], np.ndarray]:
+    """Return the labels, sorted, and each image's index among them."""
 
-    def make() -> tuple[list[str], np.ndarray]:
-        names, number = np.unique(np.asarray(labels(edition), dtype=object).astype(str), return_inverse=True)
-        return [str(name) for name in names.tolist()], number.astype(np.int64)
+    def read() -> tuple[list[str], np.ndarray]:
+        names, index = np.unique(np.asarray(labels(version), dtype=object).astype(str), return_inverse=True)
+        return [str(name) for name in names.tolist()], index.astype(np.int64)
 
-    return edition.keep(("numbered",), make)
+    return version.keep(("label_indices",), read)
 
 
-def number_of(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> int:
+def number_of(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> int:
     """Return a cell's number in its grid. Raises NotFound."""
-    rows, cols = (_cells(edition, layer, grid, name) for name in ("row", "col"))
-    found = np.flatnonzero((rows == row) & (cols == col))
-    if not len(found):
+    rows, cols = (_cells(version, layer, grid, name) for name in ("row", "col"))
+    numbers = np.flatnonzero((rows == row) & (cols == col))
+    if not len(numbers):
         raise NotFound(f"{layer} grid {grid} has no cell {row},{col}: too few samples fall there")
-    return int(found[0])
+    return int(numbers[0])
 
 
-def one(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
+def one(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> Cell:
     """Return everything that is known of one cell."""
-    number = number_of(edition, layer, grid, row, col)
-    mean = edition.rows("cells", layer, grid, "mean", slice(number, number + 1))[0]
+    number = number_of(version, layer, grid, row, col)
+    mean = version.rows("cells", layer, grid, "mean", slice(number, number + 1))[0]
     order = np.argsort(-mean, kind="stable")[:TOP_UNITS]
-    contrast = _contrast(edition, layer, grid, row, col)
+    value = _contrast(version, layer, grid, row, col)
     return {
         "layer": layer,
         "grid": grid,
         "row": row,
         "col": col,
-        "count": int(_cells(edition, layer, grid, "count")[number]),
-        "coherence": plain(_cells(edition, layer, grid, "coherence")[number]),
-        "icon": _proof(edition, layer, grid, number),
+        "count": int(_cells(version, layer, grid, "count")[number]),
+        "coherence": plain(_cells(version, layer, grid, "coherence")[number]),
+        "icon": _fidelity(version, layer, grid, number),
         "units": [{"unit": int(unit), "mean": plain(mean[unit])} for unit in order],
-        "labels": _labels_of(edition, layer, grid, number),
-        "classes": _classes_of(edition, layer, grid, number),
-        "nearest": _nearest(edition, layer, grid, number),
-        "members": _members(edition, layer, grid, row, col),
-        "contrast": None if contrast is None else plain(contrast, 3),
-        "flat": None if contrast is None else contrast < FLAT,
+        "labels": _labels(version, layer, grid, number),
+        "classes": _classes(version, layer, grid, number),
+        "nearest": _nearest(version, layer, grid, number),
+        "members": _members(version, layer, grid, row, col),
+        "contrast": None if value is None else plain(value, 3),
+        "flat": None if value is None else value < contrast.FLAT,
     }
 
 
-def _proof(edition: OpenVersion, layer: str, grid: int, number: int) -> dict[str, Any] | None:
-    if not edition.run.has("icons", layer, grid):
+def _fidelity(version: OpenVersion, layer: str, grid: int, number: int) -> IconFidelity | None:
+    if not version.run.has("icons", layer, grid):
         return None
-    known = {name: edition.array("icons", layer, grid, name)[number] for name in ("cosine", "rank", "tries", "weak")}
-    return {
-        "cosine": plain(known["cosine"]),
-        "rank": int(known["rank"]),
-        "tries": int(known["tries"]),
-        "weak": bool(known["weak"]),
-    }
+    cosine, rank, tries, weak = (
+        version.array("icons", layer, grid, name)[number] for name in ("cosine", "rank", "tries", "weak")
+    )
+    return {"cosine": plain(cosine), "rank": int(rank), "tries": int(tries), "weak": bool(weak)}
 
 
-def _labels_of(edition: OpenVersion, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
-    names, label = _numbered(edition)
-    facts = edition.run.cell_facts(layer, grid)
+def _labels(version: OpenVersion, layer: str, grid: int, number: int) -> list[LabelShare]:
+    names, label_of = _label_indices(version)
+    facts = version.run.cell_facts(layer, grid)
     images = facts.image_id[facts.offsets[number] : facts.offsets[number + 1]]
-    counted = Counter(label[images].tolist())
+    counts = Counter(label_of[images].tolist())
     return [
         {"label": names[i], "samples": n, "share": round(n / max(len(images), 1), 4)}
-        for i, n in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:LABELS_OF_ONE]
+        for i, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:LABELS_OF_ONE]
         if names[i]
     ]
 
 
-def _classes_of(edition: OpenVersion, layer: str, grid: int, number: int) -> list[dict[str, Any]] | None:
-    if not edition.run.has("attribution", layer, grid):
+def _classes(version: OpenVersion, layer: str, grid: int, number: int) -> list[ClassShare] | None:
+    if not version.run.has("attribution", layer, grid):
         return None
-    known = edition.run.model["classes"]
     first, share, mean = (
-        edition.array("attribution", layer, grid, name)[number] for name in ("classes", "share", "mean")
+        version.array("attribution", layer, grid, name)[number] for name in ("classes", "share", "mean")
     )
     return [
-        {"class": c, "name": str(known[c]) if c < len(known) else str(c), "share": round(s, 4), "mean": plain(mean[c])}
+        {"class": c, "name": classes.class_name(version.run, c), "share": round(s, 4), "mean": plain(mean[c])}
         for c, s in zip(first.tolist(), share.tolist(), strict=True)
         if c >= 0
     ]
 
 
-def _nearest(edition: OpenVersion, layer: str, grid: int, number: int) -> list[dict[str, Any]]:
-    """Return the cells whose means point most nearly the same way, wherever on the map they lie."""
-    mean = edition.array("cells", layer, grid, "mean")
+def _nearest(version: OpenVersion, layer: str, grid: int, number: int) -> list[NearCell]:
+    """Return the cells whose means are most like this one's by cosine, wherever on the map they lie."""
+    mean = version.array("cells", layer, grid, "mean")
     length = np.linalg.norm(mean, axis=1)
     likeness = (mean @ mean[number]) / np.maximum(length * length[number], 1e-30)
     likeness[number] = -np.inf
     best = np.argsort(-likeness, kind="stable")[:NEAREST]
-    rows, cols = (_cells(edition, layer, grid, name) for name in ("row", "col"))
+    rows, cols = (_cells(version, layer, grid, name) for name in ("row", "col"))
     return [
         {"row": int(rows[i]), "col": int(cols[i]), "cosine": plain(likeness[i])}
         for i in best.tolist()
@@ -177,38 +263,18 @@ def _nearest(edition: OpenVersion, layer: str, grid: int, number: int) -> list[d
     ]
 
 
-def _members(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> list[dict[str, Any]]:
-    if not edition.run.has("members", layer, grid):
+def _members(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> list[Member]:
+    if not version.run.has("members", layer, grid):
         return []
-    table = edition.members(layer, grid, row, col).select(["image_id", "y", "x"])
-    names = labels(edition)
-    return [{**member, "label": names[member["image_id"]]} for member in table.to_pylist()]
+    table = version.members(layer, grid, row, col).select(["image_id", "y", "x"])
+    names = labels(version)
+    return [
+        {"image_id": member["image_id"], "y": member["y"], "x": member["x"], "label": names[member["image_id"]]}
+        for member in table.to_pylist()
+    ]
 
 
-def _contrast(edition: OpenVersion, layer: str, grid: int, row: int, col: int) -> float | None:
-    """Return how far the pixels of a cell's drawn patches lie from their mean, 0 to 1: the median of the patches."""
-    if not edition.run.has("members", layer, grid):
+def _contrast(version: OpenVersion, layer: str, grid: int, row: int, col: int) -> float | None:
+    if not version.run.has("members", layer, grid):
         return None
-    patches = [pictures.decode(data) for data in edition.members(layer, grid, row, col)["picture"].to_pylist()]
-    return float(np.median([patch.std(axis=(0, 1)).mean() / 255 for patch in patches])) if patches else None
-
-
-def class_map(edition: OpenVersion, layer: str, grid: int, of: str) -> dict[str, Any]:
-    """Return what each cell of a grid says for a class, `mean`, in the order of `columns`, and the class's rank there."""
-    mean = edition.array("attribution", layer, grid, "mean")
-    known = edition.run.model["classes"] or [str(number) for number in range(mean.shape[1])]
-    index = classes.class_index(of, known)
-    column = mean[:, index]
-    return {
-        "layer": layer,
-        "grid": grid,
-        "class": index,
-        "name": str(known[index]),
-        "mean": rounded(column),
-        "rank": (1 + (mean > column[:, None]).sum(axis=1)).tolist(),
-    }
-
-
-def class_names(edition: OpenVersion) -> dict[str, Any]:
-    """Return the names of the model's classes, in their order."""
-    return {"names": [str(name) for name in edition.run.model["classes"]]}
+    return contrast.of_patches(version.members(layer, grid, row, col)["picture"].to_pylist())

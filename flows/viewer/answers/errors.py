@@ -1,4 +1,4 @@
-"""Errors of the model worker, as the routes see them."""
+"""Errors of comparisons and of the model worker."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from storage.errors import ActlasError
 
 
 class Busy(ActlasError):
-    """Too many questions at once, one that took too long, or one that nobody waits for any more."""
+    """Too many requests, one that took too long, or one whose client has disconnected."""
 
 
 class Full(Busy):
-    """Too many questions at once: a moment later there is room."""
+    """Too many requests at once; a retry a moment later may succeed."""
 
 
 class Failed(ActlasError):
-    """The model, or our own code around it, failed: no fault of what was asked."""
+    """The model, or our code around it, failed; the request was valid."""

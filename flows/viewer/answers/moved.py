@@ -1,16 +1,17 @@
-"""What moved in a layer since an earlier version, or another run: what the map draws over itself, and Compare shows."""
+"""How a layer's cells, units and labels moved since another version: for the map's arrows and the comparison."""
 
 from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from flows.viewer.answers.errors import Full
 from flows.viewer.answers.open_runs import OpenVersion
-from flows.viewer.answers.rounding import plain, rounded
+from flows.viewer.answers.rounding import Number, plain, rounded
 from storage.errors import ActlasError, NotFound
 from storage.run import Run
 
@@ -19,76 +20,161 @@ if TYPE_CHECKING:
 
 SINCE = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})@([1-9][0-9]{0,8})-([0-9a-f]{8})", re.ASCII)
 ONE_AT_A_TIME = threading.Lock()
-"""A comparison reads the activations of both: two at once would take twice the memory, and be no sooner done."""
+"""A comparison reads the activations of both versions: two at once take twice the memory and finish no sooner."""
 
 WAITING = threading.BoundedSemaphore(5)
-"""Who may wait for it: the rest are told so at once, or they would hold every thread of the server."""
+"""Comparisons running or waiting; further ones are refused, or they would hold every thread of the server."""
 
 BEHIND = 4
-"""Samples that an arrow stands for, at least."""
+"""Samples an arrow stands for, at least."""
 
 STATES = ("kept", "changed", "appeared", "emptied")
 
 
-def answer(edition: OpenVersion, layer: str, since: str) -> dict[str, Any]:
-    """Return cells, arrows, units and labels by how they moved since `since`, which is NAME@TAG. Raises NotFound, Full."""
-    edition.layer(layer)
-    before = _before(edition, since)
-    known = _noise_known(before, edition.run, layer)
+class Drift(TypedDict):
+    """How far units drifted: median and 95 % quantile over the units that are not dead."""
+
+    median: Number
+    q95: Number
+    units: int
+    dead: int
+
+
+class Displacement(TypedDict):
+    """How far samples moved on the map, how far noise alone moves them, and the share that moved further."""
+
+    median: Number
+    q95: Number
+    noise_median: Number
+    noise_q95: Number
+    beyond_noise: Number
+
+
+class MovedCells(TypedDict):
+    """A grid's cells as columns, counted by state; a `state` is an index into kept, changed, appeared, emptied."""
+
+    grid: int
+    kept: int
+    changed: int
+    appeared: int
+    emptied: int
+    row: list[int]
+    col: list[int]
+    old_samples: list[int]
+    new_samples: list[int]
+    state: list[int]
+    stayed: list[Number]
+    cosine: list[Number]
+    label_change: list[Number]
+
+
+class Arrows(TypedDict):
+    """The motion as one arrow per cell of a grid, in the unit square; `beyond` marks those longer than the noise."""
+
+    grid: int
+    start: list[list[float]]
+    end: list[list[float]]
+    samples: list[int]
+    beyond: list[int]
+
+
+class MovedUnits(TypedDict):
+    """The units as columns, by number."""
+
+    drift: list[Number]
+    overlap: list[Number]
+    label_change: list[Number]
+    old_label: list[str | None]
+    new_label: list[str | None]
+
+
+class MovedLabel(TypedDict):
+    """A label, and the mean motion of its samples."""
+
+    label: str
+    samples: int
+    shift: Number
+    dx: Number
+    dy: Number
+
+
+class Moved(TypedDict):
+    """What moved in a layer since `since`, which is NAME@TAG."""
+
+    layer: str
+    since: str
+    samples: int
+    same_layout: bool
+    same_frame: bool
+    drift: Drift
+    overlap: Number
+    label_change: Number
+    displacement: Displacement
+    cells: list[MovedCells]
+    arrows: list[Arrows]
+    units: MovedUnits
+    labels: list[MovedLabel]
+
+
+def answer(version: OpenVersion, layer: str, since: str) -> Moved:
+    """Return how cells, units and labels moved since `since` (NAME@TAG). Raises NotFound, Full."""
+    version.layer(layer)
+    before = _before(version, since)
+    noisy = _has_noise(before, version.run, layer)
     if not WAITING.acquire(blocking=False):
         raise Full("too many comparisons at once; try again in a moment")
     try:
         with ONE_AT_A_TIME:
-            return edition.recent(
-                ("moved", layer, since, known), lambda: _measured(edition, before, layer, since, known)
+            return version.recent(
+                ("moved", layer, since, noisy), lambda: _measure(version, before, layer, since, noisy)
             )
     finally:
         WAITING.release()
 
 
-def _before(edition: OpenVersion, since: str) -> Run:
-    """Open the version that is compared with: by its hash too, so that the answer never means another."""
+def _before(version: OpenVersion, since: str) -> Run:
+    """Open the version to compare with; its hash is checked, so that the answer never means another version."""
     named = SINCE.fullmatch(since)
     if not named:
         raise NotFound(
-            f"{since!r} is no version to compare with: write NAME@TAG, as in {edition.run.name}@{edition.tag}"
+            f"{since!r} is no version to compare with: write NAME@TAG, as in {version.run.name}@{version.tag}"
         )
-    store, name, number = edition.run.store, named[1], int(named[2])
+    store, name, number = version.run.store, named[1], int(named[2])
     try:
-        version = store.version(name, number)
+        earlier = store.version(name, number)
     except ActlasError:
         raise NotFound(f"there is no {name}@{number} in this store") from None
-    if version.sha256[:8] != named[3]:
-        raise NotFound(f"{name}@{number} is no longer the one of {named[3]}; it is {version.sha256[:8]}")
-    return Run(store, version)
+    if earlier.sha256[:8] != named[3]:
+        raise NotFound(f"{name}@{number} is no longer the one of {named[3]}; it is {earlier.sha256[:8]}")
+    return Run(store, earlier)
 
 
-def _measured(edition: OpenVersion, before: Run, layer: str, since: str, known: bool) -> dict[str, Any]:
+def _measure(version: OpenVersion, before: Run, layer: str, since: str, noisy: bool) -> Moved:
     from flows.comparing import answer as comparison_answer
     from flows.comparing import measure
 
-    names = [f"{run.name}@{run.number}" for run in (before, edition.run)]
-    [[step]] = measure.measure(str(edition.run.store.root), names, layers=[layer], noisy=known)
-    told = comparison_answer.describe([[step]])["steps"][0]["layers"][0]
-    kept = ("layer", "samples", "same_layout", "same_frame", "drift", "overlap", "label_change", "displacement")
-    return {
-        **{name: told[name] for name in kept},
+    names = [f"{run.name}@{run.number}" for run in (before, version.run)]
+    [[step]] = measure.measure(str(version.run.store.root), names, layers=[layer], noisy=noisy)
+    facts = comparison_answer.describe([[step]])["steps"][0]["layers"][0]
+    whole = ("layer", "samples", "same_layout", "same_frame", "drift", "overlap", "label_change", "displacement")
+    moved = {
+        **{name: facts[name] for name in whole},
         "since": since,
-        "cells": [_cells(int(grid), cells) for grid, cells in told["cells"].items()],
+        "cells": [_cells(int(grid), cells) for grid, cells in facts["cells"].items()],
         "arrows": [_arrows(step, grid) for grid in step.grids],
-        "units": _units(told["units"]),
-        "labels": [
-            {name: plain(row[name], 4) if name in ("shift", "dx", "dy") else row[name] for name in LABEL}
-            for row in told["labels"]
-        ],
+        "units": _units(facts["units"]),
+        "labels": [_label(row) for row in facts["labels"]],
     }
+    return cast(Moved, moved)
 
 
-LABEL = ("label", "samples", "shift", "dx", "dy")
+def _label(row: dict[str, Any]) -> MovedLabel:
+    shift, dx, dy = (plain(row[name], 4) for name in ("shift", "dx", "dy"))
+    return {"label": row["label"], "samples": row["samples"], "shift": shift, "dx": dx, "dy": dy}
 
 
-def _noise_known(before: Run, after: Run, layer: str) -> bool:
-    """Tell whether the noise was measured by somebody who may write: the viewer only reads."""
+def _has_noise(before: Run, after: Run, layer: str) -> bool:
+    """Tell whether the layout noise is stored; the viewer never writes, so it cannot measure it."""
     from flows.comparing import layout_noise, pairs
 
     if not (before.has("layout", layer) and after.has("layout", layer)):
@@ -97,14 +183,13 @@ def _noise_known(before: Run, after: Run, layer: str) -> bool:
     return layout_noise.stored_points(before, layer, framed=framed) is not None
 
 
-def _cells(grid: int, told: dict[str, Any]) -> dict[str, Any]:
+def _cells(grid: int, facts: dict[str, Any]) -> MovedCells:
     """Return a grid's cells as columns."""
-    cells = told["cells"]
-    counted = {state: told[state] for state in STATES}
+    cells = facts["cells"]
     whole = ("row", "col", "old_samples", "new_samples")
-    return {
+    columns = {
         "grid": grid,
-        **counted,
+        **{state: facts[state] for state in STATES},
         **{name: [cell[name] for cell in cells] for name in whole},
         "state": [STATES.index(cell["state"]) for cell in cells],
         **{
@@ -112,30 +197,38 @@ def _cells(grid: int, told: dict[str, Any]) -> dict[str, Any]:
             for name in ("stayed", "cosine", "label_change")
         },
     }
+    return cast(MovedCells, columns)
 
 
-def _arrows(step: Step, grid: int) -> dict[str, Any]:
-    """Return the motion, thinned to an arrow a cell: old and new mean places, and which go further than the noise."""
+def _arrows(step: Step, grid: int) -> Arrows:
+    """Return the motion thinned to one arrow per cell, between the mean positions before and after."""
     from atlas.comparing import motion
 
     old, new = step.pair.points
     start, end, samples = motion.arrows(old, new, grid=grid, min_count=min(BEHIND, max(1, len(old) // grid**2)))
-    far = np.linalg.norm(end - start, axis=1)
+    length = np.linalg.norm(end - start, axis=1)
     bar = motion.MIN_DISPLACEMENT if step.noise is None else motion.threshold(step.noise)
-    return {
+    arrows = {
         "grid": grid,
         "start": [rounded(point, 4) for point in start],
         "end": [rounded(point, 4) for point in end],
         "samples": samples.tolist(),
-        "beyond": (far > bar).astype(int).tolist(),
+        "beyond": (length > bar).astype(int).tolist(),
     }
+    return cast(Arrows, arrows)  # positions are finite
 
 
-def _units(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the units as columns, by their number."""
+def _units(rows: list[dict[str, Any]]) -> MovedUnits:
+    """Return the units as columns, by number."""
     ordered = sorted(rows, key=lambda row: int(row["unit"]))
-    digits = {
-        name: [None if row[name] is None else plain(row[name], 3) for row in ordered]
+    drift, overlap, label_change = (
+        [None if row[name] is None else plain(row[name], 3) for row in ordered]
         for name in ("drift", "overlap", "label_change")
+    )
+    return {
+        "drift": drift,
+        "overlap": overlap,
+        "label_change": label_change,
+        "old_label": [row["old_label"] for row in ordered],
+        "new_label": [row["new_label"] for row in ordered],
     }
-    return digits | {name: [row[name] for row in ordered] for name in ("old_label", "new_label")}

@@ -1,112 +1,218 @@
-"""What the page shows of units: columns for all of a layer, and everything of one."""
+"""The units of a layer: columns for lists, and everything about one unit but what takes longer (`cards`)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from atlas import unit_facts
-from flows.questions import classes
+from flows.questions import classes, metric_values, metrics
 from flows.questions import patches as patch_answers
-from flows.questions import units as facts
-from flows.viewer.answers.about import labels
 from flows.viewer.answers.open_runs import OpenVersion
-from flows.viewer.answers.rounding import plain, rounded
-from storage.artefacts import tables
+from flows.viewer.answers.rounding import Number, plain, rounded
 from storage.errors import NotFound
-
-SHARED = 16
-"""Patches of a unit whose labels are counted."""
 
 TOP_LABELS, STRONG_CELLS = 3, 12
 
 
-def columns(edition: OpenVersion, layer: str) -> dict[str, Any]:
-    """Return the units of a layer as columns: extremes, labels of the strongest patches, and the gallery's ratio."""
-    run = edition.run
-    counted = tables.read_table(edition.result("patches", layer).file("units.parquet"))
-    names, rows = _top_labels(edition, layer)
-    return {
-        "layer": layer,
-        "units": len(counted),
-        "max": [plain(value) for value in counted["positive_extreme"].to_pylist()],
-        "min": [plain(value) for value in counted["negative_extreme"].to_pylist()],
-        "labels": names,
-        "top": [list(row.items())[:TOP_LABELS] for row in rows],
-        "different": [len(row) for row in rows],
-        "ratio": rounded(run.gallery(layer).ratio, 3) if run.has("gallery", layer) else None,
-    }
+class UnitColumns(TypedDict):
+    """A column for each metric of units; `top` has the labels of each unit's strongest patches as [index, patches]."""
+
+    layer: str
+    units: int
+    labels: list[str]
+    top: list[list[tuple[int, int]]]
 
 
-def _top_labels(edition: OpenVersion, layer: str) -> tuple[list[str], list[dict[int, int]]]:
-    """Return the labels there are, and for each unit those of its strongest patches with their number, most first."""
-    names, number = np.unique(np.asarray(labels(edition), dtype=object).astype(str), return_inverse=True)
-    path = edition.result("patches", layer).file("patches.parquet")
-    table = tables.read_table(path, ["unit", "sign", "rank", "image_id"])
-    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
-    kept = (columns["sign"] == "positive") & (columns["rank"] < SHARED)
-    units = edition.units(layer)
-    found = np.zeros((units, len(names)), np.int64)
-    np.add.at(found, (columns["unit"][kept], number[columns["image_id"][kept]]), 1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    return [str(name) for name in names], [
-        {int(i): int(found[unit, i]) for i in order[unit] if found[unit, i] and names[i]} for unit in range(units)
+class PixelBox(TypedDict):
+    """A box in pixels of the source image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class Patch(TypedDict):
+    """One of a unit's strongest patches."""
+
+    rank: int
+    value: Number
+    image_id: int
+    label: str | None
+    y: int
+    x: int
+    focus: PixelBox | None
+
+
+class Side(TypedDict):
+    """The strongest patches of one sign; `pictures` of them have a picture, at an address of its own."""
+
+    note: str | None
+    extreme: Number
+    images_at_extreme: int
+    patches: list[Patch]
+    pictures: int
+
+
+class StrongCell(TypedDict):
+    """A cell, and the unit's mean in it."""
+
+    row: int
+    col: int
+    mean: Number
+
+
+class StrongCells(TypedDict):
+    """The cells of a grid where the unit's mean is largest."""
+
+    grid: int
+    strongest: list[StrongCell]
+
+
+class GalleryFacts(TypedDict):
+    """The unit's value for its picture in the gallery, beside its strongest patch."""
+
+    value: Number
+    best: Number
+    patch: Number
+    dead: bool
+
+
+class StoredGradients(TypedDict):
+    """The method, and the ranks of the patches whose gradient is stored."""
+
+    method: str
+    ranks: list[int]
+
+
+class Unit(TypedDict):
+    """One unit: its strongest patches, its cells, its picture."""
+
+    layer: str
+    unit: int
+    units: int
+    positive: Side
+    negative: Side
+    cells: StrongCells | None
+    gallery: GalleryFacts | None
+    gradients: StoredGradients | None
+
+
+class UnitMap(TypedDict):
+    """A unit's mean in each cell of a grid."""
+
+    layer: str
+    grid: int
+    unit: int
+    mean: list[Number]
+
+
+class Likeness(TypedDict):
+    """The correlation of each unit of a layer with one of them, over the cells of the finest grid."""
+
+    layer: str
+    unit: int
+    correlation: list[Number]
+
+
+Speaks = TypedDict("Speaks", {"layer": str, "class": int, "name": str, "correlation": list[Number]})
+"""The correlation of each unit of a layer with a class's attribution, over the cells of the finest grid."""
+
+
+def columns(version: OpenVersion, layer: str) -> UnitColumns:
+    """Return the metrics and labels of the units of a layer as columns."""
+    counts = version.result("patches", layer).counts
+    names, top = _top_labels(version, layer)
+    answer: dict[str, Any] = {"layer": layer, "units": counts["units"], "labels": names, "top": top}
+    for metric in metrics.columns(metrics.UNIT, "units"):
+        answer[metric.key] = _metric(version, layer, metric)
+    return cast(UnitColumns, answer)
+
+
+def _metric(version: OpenVersion, layer: str, metric: metrics.Metric) -> list[Any] | None:
+    values = metric_values.of_units(version.run, layer, metric)
+    if values is None:
+        return None
+    return rounded(values, metric.digits) if metric.kind == "number" else values.astype(np.int64).tolist()
+
+
+def _top_labels(version: OpenVersion, layer: str) -> tuple[list[str], list[list[tuple[int, int]]]]:
+    """Return the labels, and those most frequent among each unit's strongest patches as (index, patches)."""
+    names, counts = metric_values.label_counts(version.run, layer)
+    order = np.argsort(-counts, axis=1, kind="stable").tolist()
+    rows = [
+        [(i, int(of_unit[i])) for i in best if of_unit[i] and names[i]]
+        for of_unit, best in zip(counts, order, strict=True)
     ]
+    return names, [row[:TOP_LABELS] for row in rows]
 
 
-def one(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+def one(version: OpenVersion, layer: str, unit: int) -> Unit:
     """Return everything that is known of one unit."""
-    check(edition, layer, unit)
-    sides = {sign: _side(edition, layer, unit, sign) for sign in patch_answers.SIGNS}
+    check(version, layer, unit)
     return {
         "layer": layer,
         "unit": unit,
-        "units": edition.units(layer),
-        "positive": sides["positive"],
-        "negative": sides["negative"],
-        "cells": _cells(edition, layer, unit),
-        "gallery": _gallery(edition, layer, unit),
-        "gradients": _gradients(edition, layer, unit),
+        "units": version.units(layer),
+        "positive": _side(version, layer, unit, "positive"),
+        "negative": _side(version, layer, unit, "negative"),
+        "cells": _cells(version, layer, unit),
+        "gallery": _gallery(version, layer, unit),
+        "gradients": _gradients(version, layer, unit),
     }
 
 
-def check(edition: OpenVersion, layer: str, unit: int) -> None:
-    units = edition.units(layer)
+def check(version: OpenVersion, layer: str, unit: int) -> None:
+    """Raise NotFound unless the layer has the unit."""
+    units = version.units(layer)
     if not 0 <= unit < units:
         raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
 
 
-def _side(edition: OpenVersion, layer: str, unit: int, sign: str) -> dict[str, Any]:
-    """Return the strongest patches of one side; the pictures are at their own addresses."""
-    answer = patch_answers.top(edition.run, layer, unit, k=16, sign=sign)
-    drawn = len(edition.thumbnails(layer, unit, sign))
-    kept = ("rank", "value", "image_id", "label", "y", "x", "focus")
-    patches = [{name: patch[name] for name in kept} | {"value": plain(patch["value"])} for patch in answer["patches"]]
-    return {name: answer[name] for name in ("note", "extreme", "images_at_extreme")} | {
-        "patches": patches,
-        "pictures": drawn,
+def _side(version: OpenVersion, layer: str, unit: int, sign: str) -> Side:
+    answer = patch_answers.top(version.run, layer, unit, k=16, sign=sign)
+    return {
+        "note": answer["note"],
+        "extreme": answer["extreme"],
+        "images_at_extreme": answer["images_at_extreme"],
+        "patches": [_patch(row) for row in answer["patches"]],
+        "pictures": len(version.thumbnails(layer, unit, sign)),
     }
 
 
-def _finest(edition: OpenVersion, layer: str) -> int | None:
-    grids = [grid for grid in edition.run.grids if edition.run.has("cells", layer, grid)]
+def _patch(row: dict[str, Any]) -> Patch:
+    return {
+        "rank": row["rank"],
+        "value": plain(row["value"]),
+        "image_id": row["image_id"],
+        "label": row["label"],
+        "y": row["y"],
+        "x": row["x"],
+        "focus": row["focus"],
+    }
+
+
+def _finest(version: OpenVersion, layer: str) -> int | None:
+    grids = [grid for grid in version.run.grids if version.run.has("cells", layer, grid)]
     return max(grids, default=None)
 
 
-def on_map(edition: OpenVersion, layer: str, grid: int, unit: int) -> dict[str, Any]:
+def on_map(version: OpenVersion, layer: str, grid: int, unit: int) -> UnitMap:
     """Return the unit's mean in each cell of a grid, in the order of the cells."""
-    check(edition, layer, unit)
-    mean = edition.array("cells", layer, grid, "mean")
+    check(version, layer, unit)
+    mean = version.array("cells", layer, grid, "mean")
     return {"layer": layer, "grid": grid, "unit": unit, "mean": rounded(mean[:, unit], 4)}
 
 
-def _cells(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
+def _cells(version: OpenVersion, layer: str, unit: int) -> StrongCells | None:
     """Return the cells of the finest grid where the unit's mean is largest."""
-    grid = _finest(edition, layer)
+    grid = _finest(version, layer)
     if grid is None:
         return None
-    mean, rows, cols = (edition.array("cells", layer, grid, name) for name in ("mean", "row", "col"))
+    mean, rows, cols = (version.array("cells", layer, grid, name) for name in ("mean", "row", "col"))
     best = np.argsort(-mean[:, unit], kind="stable")[:STRONG_CELLS].tolist()
     return {
         "grid": grid,
@@ -114,75 +220,47 @@ def _cells(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None
     }
 
 
-def likeness(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+def likeness(version: OpenVersion, layer: str, unit: int) -> Likeness:
     """Return how each unit's means over the cells of the finest grid correlate with this one's."""
-    check(edition, layer, unit)
-    grid = _finest(edition, layer)
+    check(version, layer, unit)
+    grid = _finest(version, layer)
     if grid is None:
         raise NotFound(f"{layer} has no cells to compare units by")
-    mean = edition.array("cells", layer, grid, "mean").astype(np.float64)
+    mean = version.array("cells", layer, grid, "mean").astype(np.float64)
     centred = mean - mean.mean(axis=0)
     length = np.linalg.norm(centred, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = (centred.T @ centred[:, unit]) / (length * length[unit])
-    return {"layer": layer, "unit": unit, "correlation": rounded(found, 3)}
+        correlation = (centred.T @ centred[:, unit]) / (length * length[unit])
+    return {"layer": layer, "unit": unit, "correlation": rounded(correlation, 3)}
 
 
-def speaks(edition: OpenVersion, layer: str, of: str) -> dict[str, Any]:
-    """Return how each unit's means over the cells correlate with what the cells say for a class, as a card has it."""
-    shared = edition.shared(edition.layer(layer))
+def speaks(version: OpenVersion, layer: str, of: str) -> Speaks:
+    """Return how each unit's means over the cells correlate with the cells' attribution to a class, as a card does."""
+    shared = version.shared(version.layer(layer))
     if shared.attributed is None:
         raise NotFound(
-            f"{edition.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
+            f"{version.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
         )
-    cells, made = shared.attributed
-    index = classes.class_index(of, edition.run.model["classes"] or [str(n) for n in range(made.mean.shape[1])])
-    used = made.used > 0
-    found = unit_facts.weighted_correlation(made.mean[used, index], cells.mean[used], cells.count[used])
-    name = classes.class_name(edition.run, index)
-    return {"layer": layer, "class": index, "name": name, "correlation": rounded(found, 3)}
+    cells, attribution = shared.attributed
+    index, mean, _ = classes.class_column(version.run, attribution.mean, of)
+    used = attribution.used > 0
+    correlation = unit_facts.weighted_correlation(mean[used], cells.mean[used], cells.count[used])
+    name = classes.class_name(version.run, index)
+    return {"layer": layer, "class": index, "name": name, "correlation": rounded(correlation, 3)}
 
 
-def _gallery(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
-    if not edition.run.has("gallery", layer):
+def _gallery(version: OpenVersion, layer: str, unit: int) -> GalleryFacts | None:
+    if not version.run.has("gallery", layer):
         return None
-    known = {name: edition.rows("gallery", layer, None, name, slice(unit, unit + 1))[0] for name in GALLERY}
-    return {name: bool(value) if name == "dead" else plain(value) for name, value in known.items()}
+    value, best, patch, dead = (
+        version.rows("gallery", layer, None, name, slice(unit, unit + 1))[0]
+        for name in ("value", "best", "patch", "dead")
+    )
+    return {"value": plain(value), "best": plain(best), "patch": plain(patch), "dead": bool(dead)}
 
 
-GALLERY = ("value", "best", "patch", "dead")
-
-
-def _gradients(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any] | None:
-    """Return the method, and the ranks of the patches whose gradient is there."""
-    if not edition.run.has("gradients", layer):
+def _gradients(version: OpenVersion, layer: str, unit: int) -> StoredGradients | None:
+    if not version.run.has("gradients", layer):
         return None
-    found = edition.gradients(layer, unit)
-    return {"method": found.method, "ranks": found.rank.tolist()}
-
-
-def card(edition: OpenVersion, layer: str, unit: int, each: int = facts.EACH) -> dict[str, Any]:
-    """Return what takes longer: how its samples are spread, labels, classes, units like it, influence in and out."""
-    check(edition, layer, unit)
-    found = facts.unit(edition.run, layer, unit, k=1, each=each, shared=edition.shared(layer))
-    kept = ("labels", "samples", "intervals", "alike", "classes", "drives", "driven")
-    return {"layer": layer, "unit": unit} | {name: without_paths(found[name]) for name in kept}
-
-
-def without_paths(value: Any) -> Any:
-    """Leave out where files lie, at any depth, and numbers that JSON has no words for."""
-    if isinstance(value, dict):
-        return {name: without_paths(item) for name, item in value.items() if name not in ("path", "run", "version")}
-    if isinstance(value, list):
-        return [without_paths(item) for item in value]
-    return plain(value) if isinstance(value, float) else value
-
-
-def places(edition: OpenVersion, layer: str, unit: int, side: str) -> list[dict[str, Any]]:
-    """Return where the patches of a side lie that the page shows, with their rank or, over the range, their number."""
-    if side == "range":
-        shown = [one for part in card(edition, layer, unit)["intervals"] for one in part["examples"]]
-    else:
-        shown = edition.run.patches(layer, unit, len(edition.thumbnails(layer, unit, side)), sign=side).to_pylist()
-    kept = ("image_id", "y", "x", "focus")
-    return [{"number": number} | {name: row[name] for name in kept} for number, row in enumerate(shown)]
+    stored = version.gradients(layer, unit)
+    return {"method": stored.method, "ranks": stored.rank.tolist()}

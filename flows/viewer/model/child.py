@@ -11,11 +11,11 @@ from typing import Any
 from flows.viewer.answers.errors import Failed
 from storage.errors import ActlasError
 
-Question = Callable[[str, dict[str, Any], bytes], Any]
+Handler = Callable[[str, dict[str, Any], bytes], Any]
 
 
-def questions() -> dict[str, Question]:
-    """Return what can be asked, by name. Imported here, in the child: the server itself loads no torch."""
+def handlers() -> dict[str, Handler]:
+    """Return the request handlers by name. They are imported here, in the child, so that the server loads no torch."""
     from flows.viewer.model.answer_image import explain, locate
     from flows.viewer.model.facets import facets
     from flows.viewer.model.gradients import gradients
@@ -24,25 +24,25 @@ def questions() -> dict[str, Question]:
     return {"locate": locate, "explain": explain, "links": links, "facets": facets, "gradients": gradients}
 
 
-def serve_questions(store: str, pipe: Connection) -> None:
-    """Answer questions until the other end is closed."""
-    known = questions()
+def serve(store: str, pipe: Connection) -> None:
+    """Answer requests until the other end of the pipe closes."""
+    by_kind = handlers()
     while True:
         try:
-            question, asked, data = pipe.recv()
+            kind, request, data = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            pipe.send((True, known[question](store, asked, data)))
+            pipe.send((True, by_kind[kind](store, request, data)))
         except ActlasError as error:
             pipe.send((False, error))
         except Exception as error:
             traceback.print_exc()
-            said = f"the model failed on this ({type(error).__name__}); where the viewer was started it says more"
-            pipe.send((False, Failed(said)))
+            message = f"the model failed on this ({type(error).__name__}); where the viewer was started it says more"
+            pipe.send((False, Failed(message)))
 
 
-def serve_behind(store: str, pipe: Connection) -> None:
-    """Do the same, and let others have the cores first."""
+def serve_at_low_priority(store: str, pipe: Connection) -> None:
+    """Answer requests at a lower priority than other processes."""
     os.nice(10)
-    serve_questions(store, pipe)
+    serve(store, pipe)

@@ -1,4 +1,4 @@
-"""Several pictures of one unit that differ: what else would excite it as much."""
+"""Draw several different pictures of one unit, each optimised to excite it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flows.drawing import facts, show
 from flows.model import context as model_context
 from flows.model import published
 from flows.viewer.answers.rounding import plain
+from flows.viewer.model.answers import Facets
 from storage.artefacts import pictures
 from storage.run import open_run
 
@@ -17,17 +18,15 @@ FACETS, RECIPE, SIDE = 4, "fast", 96
 SIZE = (SIDE, SIDE)
 
 
-def facets(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
-    """Draw four pictures of a unit, small and by the quick recipe."""
+def facets(store: str, request: dict[str, Any], _: bytes) -> Facets:
+    """Draw four small pictures of a unit with the fast recipe."""
     started = time.monotonic()
-    layer, unit = asked["layer"], asked["unit"]
-    published.prepared_model_of(open_run(store, asked["run"]), layer)
-    look, how = (
-        model_context.open_context(store, run=asked["run"]),
-        show.Settings(recipe=RECIPE, size=SIZE, facets=FACETS),
-    )
-    drawn = show.show(look, [f"{layer}:{unit}"], how)
-    told = facts.describe(look, drawn, how)
+    layer, unit = request["layer"], request["unit"]
+    published.prepared_model_of(open_run(store, request["run"]), layer)
+    context = model_context.open_context(store, run=request["run"])
+    settings = show.Settings(recipe=RECIPE, size=SIZE, facets=FACETS)
+    drawn = show.show(context, [f"{layer}:{unit}"], settings)
+    described = facts.describe(context, drawn, settings)
     return {
         "layer": layer,
         "unit": unit,
@@ -37,10 +36,10 @@ def facets(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "facets": [
             {
-                "picture": base64.b64encode(pictures.encode(one.picture, ".webp")).decode(),
-                "best": plain(one.best),
+                "picture": base64.b64encode(pictures.encode(picture.picture, ".webp")).decode(),
+                "best": plain(picture.best),
                 "ratio": None if fact.get("ratio") is None else plain(fact["ratio"], 3),
             }
-            for one, fact in zip(drawn, told["pictures"], strict=True)
+            for picture, fact in zip(drawn, described["pictures"], strict=True)
         ],
     }

@@ -1,4 +1,4 @@
-"""What in a unit's patches drives it, for those of which the run keeps no gradient: drawn when they are looked at."""
+"""Draw the gradients of a unit's patches that the run does not store, when they are viewed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from flows.model import images as model_images
 from flows.model import published
 from flows.model.gradient_method import choose
 from flows.model.prepared import PreparedModel
+from flows.viewer.model.answers import DrawnGradient, DrawnGradients
 from storage.artefacts import patch_gradients, pictures
 from storage.artefacts.patches import SIDES
 from storage.errors import ImageError, NotFound
@@ -24,59 +25,60 @@ from storage.run import Run, open_run
 
 BATCH = 16
 SIZE = 72
-"""Longer side of a picture, in pixels, where the run has none to go by."""
+"""Longer side of a picture in pixels, where the run has neither gradients nor thumbnails of the unit."""
 
 
-def gradients(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
-    """Draw the gradient of each of `asked["places"]` whose image is there."""
-    run, layer, side = open_run(store, asked["run"]), asked["layer"], asked["side"]
-    subj = published.prepared_model_of(run, layer)
-    method, size = _method(run, subj, layer), _size(run, layer, asked["unit"])
-    there = [(place, *seen) for place in asked["places"] if (seen := _seen(run, subj, place["image_id"])) is not None]
-    drawn = []
-    for start in range(0, len(there), BATCH):
-        batch = there[start : start + BATCH]
-        images = subj.plain_input(torch.from_numpy(np.stack([pixels for _, pixels, _ in batch])))
-        unit, y, x = (_filled(batch, subj, name, asked) for name in ("unit", "y", "x"))
-        score = drawing.units_at(subj.layers[layer], unit, y, x, "negative" if side == "negative" else "positive")
-        found = drawing.METHODS[method](subj.module_exposing([layer]), images, score).cpu().numpy()
+def gradients(store: str, request: dict[str, Any], _: bytes) -> DrawnGradients:
+    """Draw the gradient of each patch in `request["places"]` whose image can still be read."""
+    run, layer, unit, side = open_run(store, request["run"]), request["layer"], request["unit"], request["side"]
+    prepared = published.prepared_model_of(run, layer)
+    method, size = _method(run, prepared, layer), _size(run, layer, unit)
+    inputs = [(place, _input(run, prepared, place["image_id"])) for place in request["places"]]
+    readable = [(place, *image) for place, image in inputs if image is not None]
+    drawn: list[DrawnGradient] = []
+    for start in range(0, len(readable), BATCH):
+        batch = readable[start : start + BATCH]
+        images = prepared.plain_input(torch.from_numpy(np.stack([pixels for _, pixels, _ in batch])))
+        y, x = (_column(batch, prepared, name) for name in ("y", "x"))
+        sign = "negative" if side == "negative" else "positive"
+        score = drawing.units_at(prepared.layers[layer], torch.full_like(y, unit), y, x, sign)
+        batch_gradients = drawing.METHODS[method](prepared.module_exposing([layer]), images, score).cpu().numpy()
         drawn += [
             {"number": place["number"], "picture": _picture(gradient, place["focus"], geometry, size)}
-            for gradient, (place, _, geometry) in zip(found, batch, strict=True)
+            for gradient, (place, _, geometry) in zip(batch_gradients, batch, strict=True)
         ]
-    return {"layer": layer, "unit": asked["unit"], "side": side, "method": method, "gradients": drawn}
+    return {"layer": layer, "unit": unit, "side": side, "method": method, "gradients": drawn}
 
 
-def _method(run: Run, subj: PreparedModel, layer: str) -> str:
+def _method(run: Run, prepared: PreparedModel, layer: str) -> str:
     if run.has("gradients", layer):
         return patch_gradients.method_of(run.result("gradients", layer))
-    return choose(subj, layer, None)
+    return choose(prepared, layer, None)
 
 
 def _size(run: Run, layer: str, unit: int) -> int:
-    """Return the longer side of the run's own gradients, or else that of the thumbnails, which gradients lie over."""
+    """Return the longer side of the run's stored gradients, or of the thumbnails that gradients are laid over."""
     if run.has("gradients", layer):
         return patch_gradients.size_of(run.result("gradients", layer))
-    kept = [thumbnail for sign in SIGNS for thumbnail in run.thumbnails(layer, unit, sign) if thumbnail]
-    return max(pictures.decode(kept[0]).shape[:2]) if kept else SIZE
+    thumbnails = [thumbnail for sign in SIGNS for thumbnail in run.thumbnails(layer, unit, sign) if thumbnail]
+    return max(pictures.decode(thumbnails[0]).shape[:2]) if thumbnails else SIZE
 
 
-def _seen(run: Run, subj: PreparedModel, image_id: int) -> tuple[np.ndarray, Any] | None:
-    """Return what the model is given of an image, and where it lies in it; None where it is no longer there."""
+def _input(run: Run, prepared: PreparedModel, image_id: int) -> tuple[np.ndarray, Any] | None:
+    """Return an image's input pixels and their geometry; None where it can no longer be read."""
     try:
         image = decode(model_images.read_image(run, str(image_id)))
     except (ImageError, NotFound):
         return None
-    return subj.model.preprocess.pixels(image), subj.model.preprocess.geometry(*image.size)
+    return prepared.model.preprocess.pixels(image), prepared.model.preprocess.geometry(*image.size)
 
 
-def _filled(batch: list[Any], subj: PreparedModel, name: str, asked: dict[str, Any]) -> Tensor:
-    values = [asked["unit"] if name == "unit" else place[name] for place, _, _ in batch]
-    return torch.tensor(values, dtype=torch.int64, device=subj.device)
+def _column(batch: list[Any], prepared: PreparedModel, name: str) -> Tensor:
+    return torch.tensor([place[name] for place, _, _ in batch], dtype=torch.int64, device=prepared.device)
 
 
 def _picture(gradient: np.ndarray, focus: dict[str, int], geometry: Any, size: int) -> str:
-    """Return a patch's gradient in the patch's shape, as PNG in base64."""
+    """Return a patch's gradient, cut to the patch's shape, as PNG in base64."""
     box = np.array([focus[side] for side in SIDES], np.int32)
     within = boxes.to_input(box[None], [geometry])[0]
     part = drawing.cut_box(gradient, within, drawing.fitted_size(box, size))

@@ -1,20 +1,19 @@
-"""The two questions that bring a picture along, locate and explain: bounded in size, in number and in time."""
+"""The routes that take an uploaded picture, locate and explain, with limits on size, number and time."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from atlas.attribution.methods import METHODS
-from flows.viewer.answers import schemas
+from flows.viewer.answers.encoding import RefusedRequest, encode
 from flows.viewer.answers.errors import Busy, Full
 from flows.viewer.answers.open_runs import OpenRuns
-from flows.viewer.model.limits import ARRIVES, LARGEST, READ_AT_ONCE, TOO_LARGE
+from flows.viewer.model import limits
+from flows.viewer.model.answers import Explained, Linked, Located, Salient
 from flows.viewer.model.requests import Requests
 from flows.viewer.model.worker import ModelWorker
 from storage.errors import NotFound, Rejected, UsageError
@@ -27,13 +26,9 @@ OFF = "the viewer was started with --no-uploads: pictures are not taken"
 Name = Annotated[str, Path(max_length=64)]
 VersionOf = Annotated[str, Path(max_length=32)]
 Layer = Annotated[str, Query(max_length=300)]
-ImageId = Annotated[
-    int | None, Query(ge=0, le=2**31 - 1, description="An image of the run, instead of one that is sent.")
-]
+ImageId = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="An image of the run, instead of an upload.")]
 ClassName = Annotated[str | None, Query(max_length=200, description="A class by its name or number.")]
-Method = Annotated[
-    str | None, Query(max_length=40, description=f"Saliency of the pixels instead, by {', '.join(METHODS)}.")
-]
+Method = Annotated[str | None, Query(max_length=40, description="A method of `actlas saliency`, for the pixels.")]
 BODY = {
     "requestBody": {
         "required": False,
@@ -43,27 +38,27 @@ BODY = {
 }
 
 
-def open_for(app: FastAPI) -> bool:
-    """Tell whether pictures are taken."""
-    return getattr(app.state, "desk", None) is not None
+def takes_uploads(app: FastAPI) -> bool:
+    """Tell whether the application accepts uploads."""
+    return getattr(app.state, "worker", None) is not None
 
 
-def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, waiting: Requests) -> None:
-    """Add the two questions."""
-    app.state.desk = desk
-    reading = asyncio.Semaphore(READ_AT_ONCE)
+def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, requests: Requests) -> None:
+    """Add the two routes."""
+    app.state.worker = worker
+    reading = asyncio.Semaphore(limits.READ_AT_ONCE)
 
-    async def ask(question: str, asked: dict[str, Any], request: Request) -> Response:
-        if desk is None:
+    async def ask(kind: str, question: dict[str, Any], request: Request) -> Response:
+        if worker is None:
             return JSONResponse({"error": OFF}, status_code=403)
-        data = await _picture(asked, request, reading)
-        return answered(
-            await waiting.ask(object(), lambda left: encoded(desk.ask(question, asked, data, left)), request)
+        data = await _picture(question, request, reading)
+        return uncached(
+            await requests.ask(object(), lambda left: encode(worker.ask(kind, question, data, left)), request)
         )
 
     @app.post(
         f"{root}/locate",
-        responses=told(schemas.Located),
+        responses=responses(Located),
         response_model=None,
         openapi_extra=BODY,
         tags=["uploads"],
@@ -77,16 +72,16 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
         request: Request,
         id: ImageId = None,
     ) -> Response:
-        edition = shelf.edition(name, version)
-        edition.layer(layer)
-        if grid not in edition.run.grids:
-            raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, edition.run.grids))}")
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer, "grid": grid, "id": id}
-        return await ask("locate", asked, request)
+        opened = runs.version(name, version)
+        opened.layer(layer)
+        if grid not in opened.run.grids:
+            raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, opened.run.grids))}")
+        question = {"run": f"{name}@{opened.run.number}", "layer": layer, "grid": grid, "id": id}
+        return await ask("locate", question, request)
 
     @app.post(
         f"{root}/explain",
-        responses=told(schemas.Explained | schemas.Salient | schemas.Linked),
+        responses=responses(Explained | Salient | Linked),
         response_model=None,
         openapi_extra=BODY,
         tags=["uploads"],
@@ -100,30 +95,30 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
         of: ClassName = None,
         against: ClassName = None,
         method: Method = None,
-        to: Annotated[str | None, Query(max_length=300, description="A later layer: what moves what is there.")] = None,
+        to: Annotated[str | None, Query(max_length=300, description="A later layer: return the links to it.")] = None,
         id: ImageId = None,
     ) -> Response:
-        edition = shelf.edition(name, version)
+        opened = runs.version(name, version)
         for named in (layer, to):
             if named is not None:
-                edition.layer(named)
-        words = {"of": of, "against": against, "method": method, "to": to, "id": id}
-        asked = {"run": f"{name}@{edition.run.number}", "layer": layer} | words
-        return await ask("explain", asked, request)
+                opened.layer(named)
+        options = {"of": of, "against": against, "method": method, "to": to, "id": id}
+        question = {"run": f"{name}@{opened.run.number}", "layer": layer} | options
+        return await ask("explain", question, request)
 
 
-async def _picture(asked: dict[str, Any], request: Request, reading: asyncio.Semaphore) -> bytes:
-    """Read the picture that a question brings along; there is none where it names an image of the run."""
+async def _picture(question: dict[str, Any], request: Request, reading: asyncio.Semaphore) -> bytes:
+    """Read the uploaded picture; it is empty where the question names an image of the run."""
     if reading.locked():
         raise Full("too many pictures at once; try again in a moment")
     try:
         async with reading:
-            data = await asyncio.wait_for(_body(request), ARRIVES)
+            data = await asyncio.wait_for(_body(request), limits.ARRIVES)
     except TimeoutError:
-        raise UsageError(f"the picture did not arrive within {ARRIVES:g} s; send a smaller one") from None
+        raise UsageError(f"the picture did not arrive within {limits.ARRIVES:g} s; send a smaller one") from None
     except ClientDisconnect:
-        raise Busy("nobody waits for this any more") from None
-    if asked.get("id") is None:
+        raise Busy("the client has disconnected") from None
+    if question.get("id") is None:
         check(data)
     elif data:
         raise UsageError("send a picture, or name an image of the run by its id, not both")
@@ -131,20 +126,20 @@ async def _picture(asked: dict[str, Any], request: Request, reading: asyncio.Sem
 
 
 async def _body(request: Request) -> bytes:
-    """Read the body, and no more than is allowed of it."""
-    if int(request.headers.get("content-length") or 0) > LARGEST:
-        raise UsageError(TOO_LARGE)
+    """Read the body up to the size limit. Raises UsageError beyond it."""
+    if int(request.headers.get("content-length") or 0) > limits.LARGEST:
+        raise UsageError(limits.TOO_LARGE)
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > LARGEST:
-            raise UsageError(TOO_LARGE)
+        if size > limits.LARGEST:
+            raise UsageError(limits.TOO_LARGE)
         parts.append(part)
     return b"".join(parts)
 
 
 def check(data: bytes) -> None:
-    """Raise UsageError unless these bytes begin as an image does: what a name or a header says counts for nothing."""
+    """Raise UsageError unless the bytes start as an image does; names and headers prove nothing."""
     try:
         formats.sniff(data)
     except Exception as error:
@@ -152,17 +147,14 @@ def check(data: bytes) -> None:
         raise UsageError(f"this is not an image that can be read ({why}); send a JPEG, PNG or WebP") from None
 
 
-def encoded(answer: Any) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def answered(data: bytes) -> Response:
-    """Return what was asked of the model: nobody keeps it."""
+def uncached(data: bytes) -> Response:
+    """Return a model answer, which clients must not cache."""
     return Response(data, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def told(model: Any) -> dict[int | str, dict[str, Any]]:
+def responses(shape: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a model route, for the OpenAPI description."""
     return {
-        200: {"model": model, "description": "The answer."},
-        429: {"model": schemas.Error, "description": "Too busy."},
+        200: {"model": shape, "description": "The answer."},
+        429: {"model": RefusedRequest, "description": "Too busy."},
     }

@@ -1,4 +1,4 @@
-"""How strongly each of a unit's strongest patches carries its links: of what the run keeps the mean, the parts."""
+"""Compute the effect of each strongest patch of a unit on later units; the run stores only the mean over patches."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from flows.model import images as model_images
 from flows.model import published
 from flows.model.prepared import PreparedModel
 from flows.viewer.answers.rounding import rounded
+from flows.viewer.model.answers import Links, PatchPlace
 from storage.errors import NotFound, Rejected
 from storage.images.decode import decode
 from storage.run import Run, open_run
 
 
-def links(store: str, asked: dict[str, Any], _: bytes) -> dict[str, Any]:
-    """Return the effect of each of a unit's strongest patches on each later unit that it drives most."""
-    run, layer, unit = open_run(store, asked["run"]), asked["layer"], asked["unit"]
+def links(store: str, request: dict[str, Any], _: bytes) -> Links:
+    """Return the effect of each strongest patch of a unit on each later unit that it drives most."""
+    run, layer, unit = open_run(store, request["run"]), request["layer"], request["unit"]
     record = json.loads(run.result("influence", layer).data("influence.json"))
     later = str(record["later"])
     driven = sorted(set(run.influence(layer, unit)["later_unit"].to_pylist()))
-    subj = published.prepared_model_of(run, later)
-    patches, pixels = _patches(run, subj, layer, unit, int(record["patches"]))
-    effects = _effects(subj, (layer, later), unit, patches, pixels)[:, driven]
+    prepared = published.prepared_model_of(run, later)
+    patches, pixels = _patches(run, prepared, layer, unit, int(record["patches"]))
+    effects = _effects(prepared, (layer, later), unit, patches, pixels)[:, driven]
     return {
         "layer": layer,
         "unit": unit,
         "later_layer": later,
-        "patches": [{name: patch[name] for name in ("rank", "image_id", "y", "x")} for patch in patches],
+        "patches": patches,
         "links": [{"unit": v, "effects": rounded(effects[:, i], 4)} for i, v in enumerate(driven)],
     }
 
 
 def _patches(
-    run: Run, subj: PreparedModel, layer: str, unit: int, most: int
-) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Return the `most` strongest patches, with the model's input for each; patches of missing images are left out."""
-    patches, pixels = [], []
+    run: Run, prepared: PreparedModel, layer: str, unit: int, most: int
+) -> tuple[list[PatchPlace], list[np.ndarray]]:
+    """Return the `most` strongest patches with the model's input for each, without those of missing images."""
+    patches: list[PatchPlace] = []
+    pixels = []
     for patch in run.patches(layer, unit, most).to_pylist():
         if patch["value"] == 0:
             continue
@@ -48,20 +50,22 @@ def _patches(
             image = decode(model_images.read_image(run, str(patch["image_id"])))
         except (Rejected, NotFound):
             continue
-        patches.append(patch)
-        pixels.append(subj.model.preprocess.pixels(image))
+        patches.append({"rank": patch["rank"], "image_id": patch["image_id"], "y": patch["y"], "x": patch["x"]})
+        pixels.append(prepared.model.preprocess.pixels(image))
     return patches, pixels
 
 
 def _effects(
-    subj: PreparedModel, names: tuple[str, str], unit: int, patches: list[dict[str, Any]], pixels: list[np.ndarray]
+    prepared: PreparedModel, names: tuple[str, str], unit: int, patches: list[PatchPlace], pixels: list[np.ndarray]
 ) -> np.ndarray:
-    """Follow one unit from its patches into the later layer, `p v`, in one pass as the stage does."""
-    layer, later = (subj.layers[name] for name in names)
+    """Return the effect of each patch on each unit of the later layer, `p v`, in one pass as the stage does."""
+    layer, later = (prepared.layers[name] for name in names)
     if not patches:
         return np.zeros((0, later.units))
-    y, x = (torch.tensor([patch[name] for patch in patches], device=subj.device) for name in ("y", "x"))
-    images = subj.plain_input(torch.from_numpy(np.stack(pixels)))
-    found = influence.effects(subj.module_exposing(names), images, layer, later, torch.full_like(y, unit), y, x)
-    effects: np.ndarray = found.cpu().double().numpy()
-    return effects
+    y, x = (
+        torch.tensor(column, device=prepared.device)
+        for column in ([patch["y"] for patch in patches], [patch["x"] for patch in patches])
+    )
+    images = prepared.plain_input(torch.from_numpy(np.stack(pixels)))
+    effects = influence.effects(prepared.module_exposing(names), images, layer, later, torch.full_like(y, unit), y, x)
+    return np.asarray(effects.cpu().double().numpy())

@@ -1,4 +1,4 @@
-"""Questions on their way to the model: who asks the same waits for the same answer, and leaving gives it up."""
+"""Coalesce identical model requests; cancel one when its last client disconnects."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from fastapi import Request
 
 from flows.viewer.answers.errors import Busy
 
-LOOKS = 0.2
-"""Seconds after which it is looked whether somebody still waits."""
+POLL = 0.2
+"""Seconds between checks for disconnected clients."""
 
 THREADS = 12
-"""More than both processes let wait, so that one too many is told so at once."""
+"""More than both worker processes queue, so that a request too many reaches them and is refused at once."""
 
 Job = Callable[[threading.Event], bytes]
 
 
 @dataclass(slots=True)
 class Pending:
-    """A question on its way, how many wait for it, and the sign that nobody does any more."""
+    """A request in progress, the number of its clients, and the event set when the last has left."""
 
     answer: Future[bytes]
     left: threading.Event
-    waiting: int = field(default=0)
+    clients: int = field(default=0)
 
 
 class Requests:
-    """Lets each question be asked once however many wait, in threads of its own.
+    """Runs each request once, in its own threads, however many clients wait for it.
 
-    Those who wait may do so in event loops of their own: in a notebook each request has one.
+    Clients may wait in different event loops: in a notebook each request has one.
     """
 
     def __init__(self, threads: int = THREADS) -> None:
@@ -41,39 +41,39 @@ class Requests:
         self._running: dict[Hashable, Pending] = {}
         self._lock = threading.Lock()
 
-    async def ask(self, key: Hashable, work: Job, request: Request) -> bytes:
-        """Return what `work` makes, or what it is just making for somebody else. Raises Busy once the asker has left."""
-        asked = self._join(key, work)
+    async def ask(self, key: Hashable, job: Job, request: Request) -> bytes:
+        """Return the result of `job`, shared with other requests of the same key. Raises Busy if the client leaves."""
+        pending = self._join(key, job)
         try:
-            answer = asyncio.wrap_future(asked.answer)
-            answer.add_done_callback(_seen)
-            while not (await asyncio.wait({answer}, timeout=LOOKS))[0]:
+            answer = asyncio.wrap_future(pending.answer)
+            answer.add_done_callback(_retrieve_exception)
+            while not (await asyncio.wait({answer}, timeout=POLL))[0]:
                 if await request.is_disconnected():
-                    raise Busy("nobody waits for this any more")
+                    raise Busy("the client has disconnected")
             return answer.result()
         finally:
-            self._leave(key, asked)
+            self._leave(key, pending)
 
-    def _join(self, key: Hashable, work: Job) -> Pending:
+    def _join(self, key: Hashable, job: Job) -> Pending:
         with self._lock:
-            asked = self._running.get(key)
-            if asked is None:
+            pending = self._running.get(key)
+            if pending is None:
                 left = threading.Event()
-                asked = self._running[key] = Pending(self._pool.submit(work, left), left)
-            asked.waiting += 1
-            return asked
+                pending = self._running[key] = Pending(self._pool.submit(job, left), left)
+            pending.clients += 1
+            return pending
 
-    def _leave(self, key: Hashable, asked: Pending) -> None:
-        """Go; the last one takes the question along, so that who asks later begins anew."""
+    def _leave(self, key: Hashable, pending: Pending) -> None:
+        """Remove a client; the last one removes the request too, so that a later client starts a new one."""
         with self._lock:
-            asked.waiting -= 1
-            if not asked.waiting:
-                asked.left.set()
-                if self._running.get(key) is asked:
+            pending.clients -= 1
+            if not pending.clients:
+                pending.left.set()
+                if self._running.get(key) is pending:
                     del self._running[key]
 
 
-def _seen(answer: asyncio.Future[bytes]) -> None:
-    """Look at a fault, or Python tells of one that nobody waits for any more."""
+def _retrieve_exception(answer: asyncio.Future[bytes]) -> None:
+    """Retrieve the exception of an abandoned request, or asyncio logs that it never was."""
     if not answer.cancelled():
         answer.exception()

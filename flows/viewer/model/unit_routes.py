@@ -1,4 +1,4 @@
-"""What is asked of the model about one unit, links, gradients and facets: answers are kept, and leaving ends the long one."""
+"""The model's routes for one unit, links, gradients and facets; their answers are cached."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from flows.viewer.answers import schemas, units
+from flows.viewer.answers import cards, units
+from flows.viewer.answers.encoding import encode
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
-from flows.viewer.model.image_routes import Layer, Name, VersionOf, answered, encoded, told
+from flows.viewer.model.answers import DrawnGradients, Facets, Links
+from flows.viewer.model.image_routes import Layer, Name, VersionOf, responses, uncached
 from flows.viewer.model.requests import Requests
 from flows.viewer.model.worker import ModelWorker
 
@@ -21,39 +23,38 @@ Side = Annotated[Literal["positive", "negative", "range"], Query(description="Wh
 Unit = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
-def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, waiting: Requests) -> None:
-    """Add the three questions."""
+def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, requests: Requests) -> None:
+    """Add the three routes."""
 
     @app.post(
         f"{root}/links",
-        responses=told(schemas.Links),
+        responses=responses(Links),
         response_model=None,
         tags=["units"],
         summary="How strongly each of a unit's strongest patches drives the later units that it drives most.",
     )
     async def links(name: Name, version: VersionOf, layer: Layer, unit: Unit, request: Request) -> Response:
-        edition = shelf.edition(name, version)
-        units.check(edition, layer, unit)
-        edition.result("influence", layer)
-        asked = _asked(edition, layer, unit)
-        return await _kept(edition, ("links", layer, unit), lambda: asked, request, desk)
+        opened = runs.version(name, version)
+        units.check(opened, layer, unit)
+        opened.result("influence", layer)
+        return await ask(opened, ("links", layer, unit), lambda: _question(opened, layer, unit), request, worker)
 
     @app.post(
         f"{root}/facets",
-        responses=told(schemas.Facets),
+        responses=responses(Facets),
         response_model=None,
         tags=["units"],
-        summary="Four pictures, optimised to excite a unit, that differ; not waiting any longer ends it.",
+        summary="Four different pictures, each optimised to excite a unit; disconnecting cancels it.",
     )
     async def facets(name: Name, version: VersionOf, layer: Layer, unit: Unit, request: Request) -> Response:
-        edition = shelf.edition(name, version)
-        units.check(edition, layer, unit)
-        asked = _asked(edition, layer, unit)
-        return await _kept(edition, ("facets", layer, unit), lambda: asked, request, desk and desk.drawing)
+        opened = runs.version(name, version)
+        units.check(opened, layer, unit)
+        drawing = worker and worker.drawing
+        return await ask(opened, ("facets", layer, unit), lambda: _question(opened, layer, unit), request, drawing)
 
     @app.post(
         f"{root}/gradients",
-        responses=told(schemas.DrawnGradients),
+        responses=responses(DrawnGradients),
         response_model=None,
         tags=["units"],
         summary="What drives a unit in each of its strongest or most negative patches, or of those over its range.",
@@ -61,30 +62,30 @@ def add_to(app: FastAPI, root: str, shelf: OpenRuns, desk: ModelWorker | None, w
     async def gradients_of(
         name: Name, version: VersionOf, layer: Layer, unit: Unit, side: Side, request: Request
     ) -> Response:
-        edition = shelf.edition(name, version)
-        units.check(edition, layer, unit)
+        opened = runs.version(name, version)
+        units.check(opened, layer, unit)
 
-        def asked() -> dict[str, Any]:
-            shown = units.places(edition, layer, unit, side)
-            return _asked(edition, layer, unit) | {"side": side, "places": shown}
+        def question() -> dict[str, Any]:
+            positions = cards.positions(opened, layer, unit, side)
+            return _question(opened, layer, unit) | {"side": side, "places": positions}
 
-        return await _kept(edition, ("gradients", layer, unit, side), asked, request, desk)
+        return await ask(opened, ("gradients", layer, unit, side), question, request, worker)
 
-    async def _kept(
-        edition: OpenVersion,
+    async def ask(
+        opened: OpenVersion,
         key: tuple[Any, ...],
-        asked: Callable[[], dict[str, Any]],
+        question: Callable[[], dict[str, Any]],
         request: Request,
-        desk: ModelWorker | None,
+        worker: ModelWorker | None,
     ) -> Response:
-        if desk is None:
+        if worker is None:
             return JSONResponse({"error": OFF}, status_code=403)
 
-        def work(left: threading.Event) -> bytes:
-            return edition.keep(key, lambda: encoded(desk.ask(key[0], asked(), b"", left)))
+        def job(left: threading.Event) -> bytes:
+            return opened.keep(key, lambda: encode(worker.ask(key[0], question(), b"", left)))
 
-        return answered(await waiting.ask((edition.run.name, edition.tag, *key), work, request))
+        return uncached(await requests.ask((opened.run.name, opened.tag, *key), job, request))
 
 
-def _asked(edition: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
-    return {"run": f"{edition.run.name}@{edition.run.number}", "layer": layer, "unit": unit}
+def _question(opened: OpenVersion, layer: str, unit: int) -> dict[str, Any]:
+    return {"run": f"{opened.run.name}@{opened.run.number}", "layer": layer, "unit": unit}

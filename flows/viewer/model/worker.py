@@ -1,4 +1,4 @@
-"""A process of its own that answers what needs the model: one question at a time, few waiting, and none for long."""
+"""A worker process for requests that need the model: one at a time, with a short queue and a time limit."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from flows.viewer.answers.errors import Busy, Full
-from flows.viewer.model.child import serve_behind, serve_questions
+from flows.viewer.model import child
 
 WAITING = 4
-"""Questions that may wait; one more is turned away."""
+"""Requests that may wait; further ones are refused."""
 
 DRAWINGS = 2
 """Drawings that may wait."""
 
 SECONDS = 60.0
-"""Time for an answer, in which a model may have to be loaded; then the process is ended and a new one serves the next."""
+"""Time limit for an answer, which may include loading a model; past it the process is replaced."""
 
-STEP = 0.2
-"""Seconds after which it is looked whether an answer is still wanted."""
+POLL = 0.2
+"""Seconds between checks for disconnected clients."""
 
 GRACE = 10.0
-"""Seconds for which a quick question goes on that nobody waits for: to end its process costs the next one more."""
+"""Seconds an abandoned request may still run: a new process would have to load the model again."""
 
 START = multiprocessing.get_context("spawn")
 
 
 class ModelWorker:
-    """Asks a child process, so that neither memory nor time of the model is the server's."""
+    """Sends requests to a child process, so that the model takes neither memory nor time of the server's."""
 
     def __init__(
         self,
@@ -44,29 +44,29 @@ class ModelWorker:
         grace: float = GRACE,
     ) -> None:
         self.store, self.seconds, self.grace = store, seconds, grace
-        self._serve = serve or serve_questions
-        self._places, self._turn = threading.BoundedSemaphore(waiting + 1), threading.Lock()
+        self._serve = serve or child.serve
+        self._slots, self._turn = threading.BoundedSemaphore(waiting + 1), threading.Lock()
         self._closing = threading.Event()
         self._child: tuple[Any, Connection] | None = None
 
     @functools.cached_property
     def drawing(self) -> ModelWorker:
-        """A second process, for what takes long: no other answer waits for it, and others have the cores first."""
-        return ModelWorker(self.store, self.seconds, DRAWINGS, serve_behind, grace=0)
+        """A second process at low priority, for long drawings: other requests do not wait for it."""
+        return ModelWorker(self.store, self.seconds, DRAWINGS, child.serve_at_low_priority, grace=0)
 
-    def ask(self, question: str, asked: dict[str, Any], data: bytes, left: threading.Event | None = None) -> Any:
-        """Return the answer. Raises Busy, also once nobody waits for it any more, or what the child raised."""
-        if not self._places.acquire(blocking=False):
+    def ask(self, kind: str, request: dict[str, Any], data: bytes, left: threading.Event | None = None) -> Any:
+        """Return the answer. Raises Full or Busy, also once `left` is set, or what the child raised."""
+        if not self._slots.acquire(blocking=False):
             raise Full("too many questions at once; try again in a moment")
         try:
-            with self._my_turn(left):
-                return self._answer(question, asked, data, left)
+            with self._take_turn(left):
+                return self._exchange(kind, request, data, left)
         finally:
-            self._places.release()
+            self._slots.release()
 
     @contextmanager
-    def _my_turn(self, left: threading.Event | None) -> Iterator[None]:
-        while not self._turn.acquire(timeout=STEP):
+    def _take_turn(self, left: threading.Event | None) -> Iterator[None]:
+        while not self._turn.acquire(timeout=POLL):
             self._check(left)
         try:
             yield
@@ -74,51 +74,52 @@ class ModelWorker:
             self._turn.release()
 
     def close(self) -> None:
-        """End the child, if there is one, whatever it is at."""
+        """End the child process, if there is one, even in the middle of a request."""
         self._closing.set()
         with self._turn:
             self._end()
         if "drawing" in vars(self):
             self.drawing.close()
 
-    def _answer(self, question: str, asked: dict[str, Any], data: bytes, left: threading.Event | None) -> Any:
+    def _exchange(self, kind: str, request: dict[str, Any], data: bytes, left: threading.Event | None) -> Any:
         self._check(left)
-        pipe = self._started()
+        pipe = self._start()
         try:
-            pipe.send((question, asked, data))
+            pipe.send((kind, request, data))
             self._wait(pipe, left)
-            good, answer = pipe.recv()
+            success, answer = pipe.recv()
         except (EOFError, OSError):
             self._end()
             raise Busy("the process with the model has ended; try again") from None
         except Busy:
             self._end()
             raise
-        if not good:
+        if not success:
             raise answer
         return answer
 
     def _wait(self, pipe: Connection, left: threading.Event | None) -> None:
-        last = time.monotonic() + self.seconds
-        while not pipe.poll(max(0, min(STEP, last - time.monotonic()))):
+        deadline = time.monotonic() + self.seconds
+        while not pipe.poll(max(0, min(POLL, deadline - time.monotonic()))):
             if left is not None and left.is_set():
-                last, left = min(last, time.monotonic() + self.grace), None
+                deadline, left = min(deadline, time.monotonic() + self.grace), None
             self._check(None)
-            if time.monotonic() >= last:
+            if time.monotonic() >= deadline:
                 raise Busy(f"no answer within {self.seconds:g} s; try a smaller picture, or a shallower layer")
 
     def _check(self, left: threading.Event | None) -> None:
         if self._closing.is_set() or (left is not None and left.is_set()):
-            raise Busy("nobody waits for this any more")
+            raise Busy("the client has disconnected")
 
-    def _started(self) -> Connection:
+    def _start(self) -> Connection:
+        """Return the pipe to the child process, which is started unless it runs."""
         if self._child is None or not self._child[0].is_alive():
             self._end()
-            here, there = START.Pipe()
-            process = START.Process(target=self._serve, args=(self.store, there), daemon=True)
+            own_end, child_end = START.Pipe()
+            process = START.Process(target=self._serve, args=(self.store, child_end), daemon=True)
             process.start()
-            there.close()
-            self._child = (process, here)
+            child_end.close()
+            self._child = (process, own_end)
         return self._child[1]
 
     def _end(self) -> None:

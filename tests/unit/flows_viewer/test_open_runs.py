@@ -14,18 +14,18 @@ from flows.viewer.answers.open_runs import OpenVersion
 
 
 def test_what_is_kept_is_made_once_however_many_ask() -> None:
-    edition, made, start = OpenVersion(None), [], threading.Barrier(8)  # type: ignore[arg-type]
+    version, made, start = OpenVersion(None), [], threading.Barrier(8)  # type: ignore[arg-type]
 
     def ask(_: int) -> Any:
         start.wait()
-        return edition.keep(("a",), lambda: made.append(1) or "made")
+        return version.keep(("a",), lambda: made.append(1) or "made")
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(8))) == {"made"}
     assert made == [1]
 
 
-def waits(edition: Any) -> bool:
+def waits(version: Any) -> bool:
     """Tell whether one who asks for a key waits while another is made."""
     going, done = threading.Event(), threading.Event()
 
@@ -35,9 +35,9 @@ def waits(edition: Any) -> bool:
         return "slow"
 
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(edition.keep, ("slow",), slow)
+        pool.submit(version.keep, ("slow",), slow)
         going.wait(20)
-        quick = pool.submit(edition.keep, ("quick",), lambda: "quick")
+        quick = pool.submit(version.keep, ("quick",), lambda: "quick")
         threading.Event().wait(0.2)
         waited = not quick.done()
         done.set()
@@ -58,17 +58,17 @@ def test_mutant_one_lock_for_all() -> None:
 
 
 def test_what_fails_leaves_nothing_behind_and_is_tried_again() -> None:
-    edition = OpenVersion(None)  # type: ignore[arg-type]
+    version = OpenVersion(None)  # type: ignore[arg-type]
     for _ in range(2):
         with pytest.raises(KeyError):
-            edition.keep(("bad",), lambda: {}["none"])
-    assert edition.keep(("bad",), lambda: 3) == 3
-    assert edition._making == {}
+            version.keep(("bad",), lambda: {}["none"])
+    assert version.keep(("bad",), lambda: 3) == 3
+    assert version._pending == {}
 
 
 def test_the_oldest_go_where_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_runs, "KEPT", 3000)
-    edition, made = OpenVersion(None), []  # type: ignore[arg-type]
+    monkeypatch.setattr(open_runs, "CACHED", 3000)
+    version, made = OpenVersion(None), []  # type: ignore[arg-type]
     for name in ("a", "b", "a", "c", "d", "a", "b"):
-        edition.keep((name,), lambda name=name: made.append(name) or np.zeros(1000, np.uint8))
+        version.keep((name,), lambda name=name: made.append(name) or np.zeros(1000, np.uint8))
     assert "".join(made) == "abcdb"

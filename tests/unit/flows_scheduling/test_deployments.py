@@ -28,7 +28,7 @@ from flows.scheduling import crashed_runs, prefect_flow, run_report, serve, stat
 from storage.errors import BadWeights, Locked, NotFound, UsageError
 from storage.store.store import Contents, Store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLOWS = {"nightly": prefect_flow.activation_atlas, "model-updated": prefect_flow.regenerate}
 CONFIG = RunConfig(images="photos", name="photos", limit=100)
 

@@ -14,7 +14,7 @@ import pytest
 if os.environ.get("ACTLAS_DOCS") != "required":
     pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'actlas[docs]'")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOADS = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("video", "src"), ("object", "data")}
 LINKS = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 FOREIGN = re.compile(r"\s*(?:[a-z][a-z+.-]*:)?//", re.I)

@@ -17,7 +17,7 @@ from flows.config import RunConfig
 from flows.viewer import build
 from storage.images.decode import REASONS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 WORDS = (
@@ -100,7 +100,7 @@ def table_of_words(text: str) -> list[tuple[str, str]]:
 
 
 def test_the_readme_and_the_page_have_the_words_of_the_glossary(tmp_path: Path) -> None:
-    build.write_glossary(tmp_path / "generated" / "glossary.json")
+    build.write_data(tmp_path / "generated")
     page = json.loads((tmp_path / "generated" / "glossary.json").read_text())
     assert table_of_words(README) == list(glossary.WORDS) == [(row["word"], row["meaning"]) for row in page]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "flows" / "viewer" / "web" / "src"
+SOURCES = Path(__file__).parents[3] / "flows" / "viewer" / "web" / "src"
 LAYERS = ("data", "state", "ui", "map", "places", "app", "main.js")
 """Each may import those before it, and its own files."""
 

@@ -274,12 +274,12 @@ def forgetful(picture: Tensor, size: dreams.Size) -> Tensor:
 
 TILES, RESIZED = dreams.tiles, dreams.resized
 FAULTS: dict[str, tuple[str, Any, Callable[[], None]]] = {
-    "edges that are drawn out": ("mirrored", bordered, lambda: test_mirrored_by_hand()),
+    "edges that are drawn out": ("mirrored_indices", bordered, lambda: test_mirrored_by_hand()),
     "tiles with gaps": ("tiles", one_short, lambda: test_every_pixel_lies_in_one_tile((50, 61), (20, 25), (7, 3))),
-    "a guide place by place": ("guided", at_its_own, lambda: test_guided_gradient_is_the_published_one()),
+    "a guide place by place": ("guided_objective", at_its_own, lambda: test_guided_gradient_is_the_published_one()),
     "details forgotten": ("resized", forgetful, lambda: test_details_go_up_the_octaves_as_published()),
     "levels left as they are": (
-        "_scaled",
+        "_to_unit_rms",
         lambda slope: slope,
         lambda: test_evened_gives_coarse_and_fine_the_same_weight(),
     ),
@@ -289,7 +289,7 @@ FAULTS: dict[str, tuple[str, Any, Callable[[], None]]] = {
         lambda: test_octaves_by_hand(),
     ),
     "steps that lie where the first did": (
-        "course",
+        "plan_octaves",
         lambda *told, jitter=1.0, **more: COURSE(*told, jitter=0.0, **more),
         lambda: test_each_step_lies_elsewhere(),
     ),

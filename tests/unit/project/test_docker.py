@@ -21,7 +21,7 @@ from support import compose
 
 from flows.viewer import security
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
 FILES = sorted(DOCKER.glob("compose*.yaml"))
 SCHEMA = json.loads((ROOT / "tests" / "services" / "compose-spec.json").read_text())

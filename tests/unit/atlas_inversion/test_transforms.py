@@ -330,9 +330,9 @@ def test_mutant_jitter_of_half_pixels_and_a_ground_of_zeros_are_seen(monkeypatch
         patch.setattr(Jitter, "draw", lambda self, draws: (real(self, draws)[0], real(self, draws)[1] + 0.5))
         with pytest.raises((AssertionError, IndexError)):
             test_jitter_cuts_a_window_of_whole_pixels_and_reaches_all_of_them(4)
-    monkeypatch.setitem(globals(), "warp", lambda steps, ground: warp_of_zeros(steps))
+    monkeypatch.setitem(globals(), "warp", lambda steps, background: warp_of_zeros(steps))
     with pytest.raises(AssertionError):
         test_pad_widens_by_its_ground()
 
 
-warp_of_zeros = functools.partial(warp, ground=0.0)
+warp_of_zeros = functools.partial(warp, background=0.0)

@@ -62,8 +62,8 @@ def test_an_icon_does_not_depend_on_the_rest_of_the_grid() -> None:
 
 
 def test_mutant_seeds_by_place_in_the_batch_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = icons_module.start
-    monkeypatch.setattr(icons_module, "start", lambda seeds, attempt: real(range(len(seeds)), attempt))
+    real = icons_module.start_draws
+    monkeypatch.setattr(icons_module, "start_draws", lambda seeds, attempt: real(range(len(seeds)), attempt))
     with pytest.raises(AssertionError):
         test_an_icon_does_not_depend_on_what_shares_its_batch(FAST)
 
@@ -220,7 +220,7 @@ def retries(judgements: list[list[tuple[float, int]]], monkeypatch: pytest.Monke
         return Fidelity(np.array([c for c, _ in made_up], np.float32), np.array([r for _, r in made_up]))
 
     monkeypatch.setattr(icons_module._Drawer, "draw", fake_draw)
-    monkeypatch.setattr(icons_module, "prove", fake_prove)
+    monkeypatch.setattr(icons_module, "measure_fidelity", fake_prove)
     return draw(tries=tries)
 
 

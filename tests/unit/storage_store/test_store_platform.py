@@ -19,7 +19,7 @@ from storage.errors import Unsupported
 from storage.store import locks
 from storage.store.store import Store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Lacking = Callable[[pytest.MonkeyPatch], AbstractContextManager[str]]
 """Takes a feature away from the system for the length of a block, and gives what the refusal says."""
 

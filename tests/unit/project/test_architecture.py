@@ -180,3 +180,9 @@ def test_nothing_names_a_machine() -> None:
             and path.is_file()
         ):
             assert not any(prefix in path.read_text() for prefix in prefixes), name
+
+
+def test_unit_tests_mirror_the_rooms() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
+    rooms = {room.replace(".", "_") for room in house.ALLOWED} | {"flows_viewer"}
+    assert folders - {"atlas_core", "project"} <= rooms

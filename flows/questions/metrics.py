@@ -1,0 +1,207 @@
+"""The metrics of cells and units, one row each: answers, SQL, glossary and the page's lists and shades read them.
+
+Plain values, so that the glossary and the page are made without any library; `metric_values` reads the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A way to sort by a metric: its name in addresses, which end comes first, and its description."""
+
+    name: str
+    first: Literal["high", "low"]
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number of every cell of a grid, or of every unit of a layer.
+
+    `name` is its name for users and in SQL, `key` its key in answers, `words` what a legend says. `stage` is the stage
+    that a run needs for it; its values are that stage's stored `column`, or what `function`, a dotted path
+    MODULE:FUNCTION, returns of a run, layer (and grid). `answer` is the answer that holds it.
+    """
+
+    name: str
+    key: str
+    words: str
+    unit: str
+    stage: str
+    column: str = ""
+    function: str = ""
+    answer: Literal["cells", "details", "cell", "units"]
+    kind: Literal["number", "count", "flag"] = "number"
+    best: Literal["high", "low", ""] = ""
+    orders: tuple[Order, ...] = ()
+    shade: str = ""
+    card: bool = False
+    explained: str = ""
+    meaning: str = ""
+    digits: int = 5
+
+
+CELL: tuple[Metric, ...] = (
+    Metric(
+        name="samples",
+        key="count",
+        words="number of samples",
+        unit="samples",
+        stage="cells",
+        column="count",
+        answer="cells",
+        kind="count",
+        orders=(Order("samples", "high", "the fullest first"),),
+        shade="density",
+        card=True,
+    ),
+    Metric(
+        name="coherence",
+        key="coherence",
+        words="coherence",
+        unit="1 = all alike",
+        stage="cells",
+        column="coherence",
+        answer="details",
+        best="high",
+        orders=(Order("coherence", "low", "the least coherent first"),),
+        shade="coherence",
+        card=True,
+        explained="mean cosine of a cell’s samples to their mean; 1 = all alike",
+        meaning="the mean cosine of a cell’s samples to their mean; 1 = all alike",
+    ),
+    Metric(
+        name="fidelity",
+        key="cosine",
+        words="fidelity of icons",
+        unit="whitened cosine, 1 at best",
+        stage="icons",
+        column="cosine",
+        answer="details",
+        best="high",
+        orders=(Order("fidelity", "high", "the best icons first"),),
+        shade="fidelity",
+        card=True,
+        explained="the whitened cosine of icon and cell",
+        meaning="the whitened cosine of an icon’s activation to its cell’s mean: 1 at best; real patches of a cell reach "
+        "about 0.25",
+    ),
+    Metric(
+        name="rank",
+        key="rank",
+        words="rank of the icon",
+        unit="1 at best",
+        stage="icons",
+        column="rank",
+        answer="details",
+        kind="count",
+        best="low",
+        card=True,
+        explained="the cell’s rank among all cells of the grid, by how well the icon fits each",
+    ),
+    Metric(
+        name="weak",
+        key="weak",
+        words="weak icon",
+        unit="",
+        stage="icons",
+        column="weak",
+        answer="details",
+        kind="flag",
+        best="low",
+        explained="the icon fits another cell of the grid better",
+    ),
+    Metric(
+        name="contrast",
+        key="contrast",
+        words="contrast of the patches",
+        unit="0 to 1",
+        stage="members",
+        function="flows.questions.contrast:of_cells",
+        answer="cell",
+        card=True,
+        explained="how far pixels deviate from the mean of their patch, as a share of white: the median of the patches below. "
+        "Below 0.05 a cell is flat",
+        digits=3,
+    ),
+    Metric(
+        name="flat",
+        key="flat",
+        words="flat patches",
+        unit="",
+        stage="members",
+        function="flows.questions.contrast:flat",
+        answer="cell",
+        kind="flag",
+        best="low",
+        meaning="of a cell: its real patches are one plain colour, or nearly",
+    ),
+)
+
+UNIT: tuple[Metric, ...] = (
+    Metric(
+        name="strongest",
+        key="max",
+        words="strongest patch",
+        unit="activation",
+        stage="patches",
+        column="positive_extreme",
+        answer="units",
+        orders=(Order("max", "high", "strongest patch"),),
+    ),
+    Metric(
+        name="most_negative",
+        key="min",
+        words="most negative patch",
+        unit="activation",
+        stage="patches",
+        column="negative_extreme",
+        answer="units",
+    ),
+    Metric(
+        name="labels",
+        key="different",
+        words="labels of the strongest patches",
+        unit="labels",
+        stage="patches",
+        function="flows.questions.metric_values:labels_of_units",
+        answer="units",
+        kind="count",
+        orders=(Order("few", "low", "fewest labels"), Order("many", "high", "most labels")),
+    ),
+    Metric(
+        name="ratio",
+        key="ratio",
+        words="picture against patch",
+        unit="× the strongest patch",
+        stage="gallery",
+        column="ratio",
+        answer="units",
+        best="high",
+        orders=(Order("ratio", "high", "picture against patch"),),
+        digits=3,
+    ),
+)
+
+
+def columns(metrics: tuple[Metric, ...], answer: str) -> list[Metric]:
+    """Return the metrics whose columns an answer holds."""
+    return [metric for metric in metrics if metric.answer == answer]
+
+
+def words() -> tuple[tuple[str, str], ...]:
+    """Return the metrics that the glossary explains, with their meanings."""
+    return tuple((metric.name, metric.meaning) for metric in CELL + UNIT if metric.meaning)
+
+
+def table() -> dict[str, list[dict[str, Any]]]:
+    """Return the rows as the page imports them: what it shows, and not where the numbers are stored."""
+    inner = ("stage", "column", "function", "digits", "meaning")
+    return {
+        kind: [{name: value for name, value in asdict(row).items() if name not in inner} for row in rows]
+        for kind, rows in (("cell", CELL), ("unit", UNIT))
+    }

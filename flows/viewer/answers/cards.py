@@ -1,0 +1,174 @@
+"""What a unit's card shows beside its patches and takes longer: its samples, labels, classes, and related units."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from typing_extensions import TypedDict
+
+from flows.questions import units as unit_answers
+from flows.viewer.answers import units
+from flows.viewer.answers.open_runs import OpenVersion
+from flows.viewer.answers.rounding import plain
+from flows.viewer.answers.units import PixelBox
+
+
+class LabelCount(TypedDict):
+    """A label, and how many of the patches have it."""
+
+    label: str
+    patches: int
+
+
+class LabelCounts(TypedDict):
+    """The labels of a unit's strongest patches, most frequent first, with the entropy of their shares in bits."""
+
+    patches: int
+    entropy: float
+    counts: list[LabelCount]
+
+
+class Histogram(TypedDict):
+    """Counts between edges, of which there is one more."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Spread(TypedDict):
+    """How the unit's sampled values are spread."""
+
+    count: int
+    zeros: float
+    above_zero: float
+    least: float
+    largest: float
+    mean: float
+    deviation: float
+    quantiles: dict[str, float]
+    histogram: Histogram
+
+
+class Example(TypedDict):
+    """A sample of the unit, where it lies, and its value."""
+
+    value: float
+    image_id: int
+    label: str | None
+    y: int
+    x: int
+    focus: PixelBox
+
+
+Interval = TypedDict("Interval", {"from": float, "to": float, "count": int, "share": float, "examples": list[Example]})
+"""A part of the unit's range of values, with examples."""
+
+
+class UnitCosine(TypedDict):
+    """Another unit, and the cosine of both units' means over images."""
+
+    unit: int
+    cosine: float
+
+
+class UnitShared(TypedDict):
+    """Another unit, and the share of their strongest images that both have."""
+
+    unit: int
+    shared: float
+
+
+class Alike(TypedDict):
+    """The units of the layer most like this one, by activation and by strongest images."""
+
+    activation: list[UnitCosine]
+    images: list[UnitShared]
+
+
+ClassCorrelation = TypedDict("ClassCorrelation", {"class": int, "name": str, "correlation": float})
+"""A class, and the correlation of the unit with its attribution over the cells."""
+
+UnitClasses = TypedDict(
+    "UnitClasses",
+    {"grid": int, "cells": int, "for": list[ClassCorrelation], "against": list[ClassCorrelation]},
+)
+"""The classes whose attribution rises and falls with the unit over the cells of a grid."""
+
+
+class Effect(TypedDict):
+    """A unit that drives another, or is driven: mean effect, and the share of patches with the same sign."""
+
+    unit: int
+    influence: float
+    agreement: float
+
+
+class Effects(TypedDict):
+    """The units with the strongest influence either way, strongest first; `layer` is the unit's own or an earlier one."""
+
+    layer: str
+    exciting: list[Effect]
+    inhibiting: list[Effect]
+
+
+class Drives(Effects):
+    """The later units that a unit drives most."""
+
+    unit: int
+    later_layer: str
+    note: str | None
+    patches: int
+
+
+class Card(TypedDict):
+    """One unit: how its samples are spread, labels, classes, units like it, influence. What the run lacks is null."""
+
+    layer: str
+    unit: int
+    labels: LabelCounts
+    samples: Spread | None
+    intervals: list[Interval]
+    alike: Alike
+    classes: UnitClasses | None
+    drives: Drives | None
+    driven: Effects | None
+
+
+def one(version: OpenVersion, layer: str, unit: int, each: int = unit_answers.EACH) -> Card:
+    """Return a unit's card, with `each` examples in each part of its range."""
+    units.check(version, layer, unit)
+    facts = unit_answers.unit(version.run, layer, unit, k=1, each=each, shared=version.shared(layer))
+    parts = ("labels", "samples", "intervals", "alike", "classes", "drives", "driven")
+    return cast(Card, {"layer": layer, "unit": unit} | {name: without_paths(facts[name]) for name in parts})
+
+
+def without_paths(value: Any) -> Any:
+    """Return an answer without file paths, at any depth, and with numbers rounded for JSON."""
+    if isinstance(value, dict):
+        return {name: without_paths(item) for name, item in value.items() if name not in ("path", "run", "version")}
+    if isinstance(value, list):
+        return [without_paths(item) for item in value]
+    return plain(value) if isinstance(value, float) else value
+
+
+class PatchPosition(TypedDict):
+    """Where a patch lies, with its rank or, over the range, its number."""
+
+    number: int
+    image_id: int
+    y: int
+    x: int
+    focus: PixelBox
+
+
+def positions(version: OpenVersion, layer: str, unit: int, side: str) -> list[PatchPosition]:
+    """Return the positions of the patches that the page shows of one side, or over the unit's range."""
+    rows: list[Any]
+    if side == "range":
+        rows = [example for part in one(version, layer, unit)["intervals"] for example in part["examples"]]
+    else:
+        rows = version.run.patches(layer, unit, len(version.thumbnails(layer, unit, side)), sign=side).to_pylist()
+    return [
+        {"number": number, "image_id": row["image_id"], "y": row["y"], "x": row["x"], "focus": row["focus"]}
+        for number, row in enumerate(rows)
+    ]
