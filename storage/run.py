@@ -61,7 +61,10 @@ def open_store(store: str | os.PathLike[str]) -> Store:
 
 
 class Run:
-    """One version of a run: Arrow tables for images and patches, numpy for the rest, all read on demand."""
+    """One version of a run: Arrow tables for images and patches, numpy for the rest, all read on demand.
+
+    Methods raise NotFound for a layer, grid or unit that the run does not have, Incomplete for a stage it did not reach.
+    """
 
     def __init__(self, store: Store, version: Version) -> None:
         self.store, self.version, self.cache = store, version, MemoryCache(CACHE_BYTES)
@@ -72,10 +75,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The name of the run."""
         return self.version.name
 
     @property
     def number(self) -> int:
+        """The number of the version."""
         return self.version.number
 
     @property
@@ -85,6 +90,7 @@ class Run:
 
     @property
     def grids(self) -> list[int]:
+        """The sides of the run's grids, in cells."""
         return list(self.version.about["grids"])
 
     @functools.cached_property
@@ -106,9 +112,11 @@ class Run:
         return self._opened[place]
 
     def result(self, stage: str, layer: str | None = None, grid: int | None = None) -> Result:
+        """Return the only result of a stage, or its first shard. Raises as `results` does."""
         return self.results(stage, layer, grid)[0]
 
     def has(self, stage: str, layer: str | None = None, grid: int | None = None) -> bool:
+        """Tell whether the version has a result of the stage for a layer and grid."""
         return (stage, layer, grid) in self._by_place
 
     # Images
@@ -131,7 +139,7 @@ class Run:
 
     @functools.cached_property
     def labels(self) -> tuple[list[str | None], Int]:
-        """The distinct labels, None last, and the index of each image's label, by image_id."""
+        """The distinct labels, None last, and the index `n` of each image's label, by image_id."""
         return image_tables.read_labels(self.result("labels"))
 
     def listing(self, image_ids: Sequence[int]) -> pa.Table:

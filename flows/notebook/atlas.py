@@ -60,6 +60,7 @@ class Atlas:
 
     @property
     def name(self) -> str:
+        """The run and the number of its version, NAME@VERSION."""
         return f"{self.version.run.name}@{self.version.run.number}"
 
     @property

@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storage.models.loading import Model, find_logits, load
+    from storage.models.loading import Model, load
     from storage.models.preprocessing import Preprocess
 
-__all__ = ["Model", "Preprocess", "find_logits", "load"]
+__all__ = ["Model", "Preprocess", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -72,6 +72,7 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
+        """Channels of the model's input: three, or one for grey."""
         return len(self.mean)
 
     def blank(self, batch: int) -> NDArray[Any]:

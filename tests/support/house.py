@@ -40,7 +40,8 @@ ALLOWED = {
     "flows.viewer.answers": "flows.questions flows.comparing flows.config flows.registry flows.glossary",
     "flows.viewer.model": "flows.viewer.answers flows.one_image flows.drawing flows.model flows.questions",
     "flows.viewer": "flows.viewer.answers flows.viewer.model flows.questions flows.glossary",
-    "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.drawing flows.questions",
+    "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
+    "flows.scheduling flows.pipeline flows.model",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.cores",
     "flows.commands": "flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.progress flows.cores",

@@ -17,6 +17,7 @@ from atlas.arrays import Layer
 from atlas.model import activations, forward_mode
 from atlas.model.forward_mode import NoTangentError
 from storage import models
+from storage.models.loading import find_logits
 
 Net = tuple[nn.Module, Tensor, Layer, Callable[[Any], Tensor]]
 
@@ -25,7 +26,7 @@ def prepared(module: nn.Module, side: int, name: str, axes: str | None = None, s
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(3, 3, side, side, generator=generator)
     layer = activations.probe(module.eval(), images[0], [name], axes={name: axes} if axes else None)[name]
-    return module, images, layer, models.find_logits
+    return module, images, layer, find_logits
 
 
 def places(layer: Layer, count: int) -> tuple[Tensor, Tensor]:

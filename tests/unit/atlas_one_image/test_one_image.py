@@ -16,7 +16,7 @@ from atlas.model import activations
 from atlas.model.activations import run_to
 from atlas.model.forward_mode import NoTangentError
 from atlas.one_image import between, blocks, contribution, groups, likeness
-from storage.models import find_logits
+from storage.models.loading import find_logits
 
 SIDE = 12
 IMAGE = noise(1, 3, SIDE, SIDE)

@@ -136,6 +136,7 @@ WITHOUT_TORCH = (
     ),
     *(f"flows.drawing.{name}" for name in ("unit_pictures", "patch_gradients", "targets")),
     *(f"flows.viewer.{name}" for name in ("in_process", "page_routes", "model.unit_routes")),
+    *("storage", "storage.models", "flows.notebook"),
 )
 """Questions, sheets, and answers of the viewer: whatever answers from tables."""
 

@@ -19,6 +19,7 @@ from torchvision import models as library
 from storage import models
 from storage.errors import BadWeights, ModelError, UsageError
 from storage.models import weights, zoo
+from storage.models.loading import find_logits
 from storage.models.preprocessing import Preprocess
 
 
@@ -305,9 +306,9 @@ def test_logits_wherever_they_are() -> None:
         [scores],
         SimpleNamespace(logits=scores),
     ):
-        assert torch.equal(models.find_logits(output), scores)
+        assert torch.equal(find_logits(output), scores)
     with pytest.raises(ModelError, match=r"a tensor of \(2, 3, 4, 4\)"):
-        models.find_logits(features)
+        find_logits(features)
 
 
 def test_mutant_imagenets_scaling_disagrees_with_the_stem(lite0: models.Model) -> None:

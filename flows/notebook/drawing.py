@@ -1,0 +1,168 @@
+"""Draw pictures and explain images from Python, as the commands of the same names do.
+
+The model is that of a `run` (NAME or NAME@VERSION) in `store`, or `model`: a spec, or a loaded `storage.models.Model`. Without
+either it is the default model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flows.notebook.atlas import STORE, Picture
+from storage.errors import UsageError
+
+if TYPE_CHECKING:
+    from flows.model.context import ModelContext
+    from storage.models import Model
+
+Image = str | int | os.PathLike[str]
+"""An image file, or the id of an image of the run."""
+
+
+def show(
+    targets: str | Sequence[str],
+    *,
+    run: str | None = None,
+    model: str | Model | None = None,
+    store: str = STORE,
+    recipe: str | None = None,
+    steps: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    facets: int = 1,
+    penalties: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Picture:
+    """Draw what units, layers, classes or cells respond to: a picture `h w 3` of one target, a sheet of several.
+
+    A target is LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, prob:NAME, LAYER@GRID:ROW,COL (a cell of the run), or a
+    weighted sum of these. `size` is a side, or (height, width), in pixels; `recipe`, `steps` and `size` depend on the targets
+    by default. `facets` is the number of different pictures of each target; `penalties` are weights above 0 of tv, l1,
+    l2 or blur.
+
+    `.answer` has the recipe, the value reached, and what the model or the run knows of each target. Raises UsageError,
+    NotFound or UnknownLayer before drawing.
+    """
+    from flows.drawing import facts
+    from flows.drawing import show as pictures
+    from flows.sheets import shown
+
+    sides = None if size is None else pictures.size_of(f"{size}" if isinstance(size, int) else f"{size[0]}x{size[1]}")
+    settings = pictures.Settings(
+        recipe=recipe, steps=steps, size=sides, seed=seed, facets=facets, penalties=penalties or {}
+    )
+    texts = [targets] if isinstance(targets, str) else list(targets)
+    context = _context(run, model, store)
+    drawn = pictures.show(context, texts, settings)
+    answer = facts.describe(context, drawn, settings)
+    return Picture(shown.picture(answer, drawn), f"pictures of {', '.join(texts)}", answer)
+
+
+def dream(
+    image: Image,
+    target: str | None = None,
+    *,
+    run: str | None = None,
+    model: str | Model | None = None,
+    store: str = STORE,
+    guide: Image | None = None,
+    sheet: bool = False,
+    **settings: Any,
+) -> Picture:
+    """Amplify in an image, or in `noise`, what a layer, unit or class sees (DeepDream): a picture `h w 3` in its size.
+
+    `target` is written as for `show`; the default is a layer at 0.6 of the model's depth. `guide` is an image whose
+    activations the dream follows. With `sheet`, the picture has the image beside the dream. `settings` are `size` (the longer
+    side, or "HEIGHTxWIDTH" of noise), `iterations`, `octaves`, `scale`, `rate`, `levels` and `seed`.
+
+    `.answer` has the value before and after, and the octaves. Raises UsageError, NotFound or UnknownLayer before drawing.
+    """
+    from flows.drawing import dream as dreams
+    from flows.sheets import dream as dream_sheet
+
+    if settings.get("size") is not None:
+        settings["size"] = str(settings["size"])
+    chosen = dreams.Settings(**settings, view="sheet" if sheet else "dream")
+    guided = None if guide is None else _text(guide)
+    answer, before, after = dreams.dream(
+        _context(run, model, store), _text(image), target, guide=guided, settings=chosen
+    )
+    return Picture(dream_sheet.draw(answer, before, after), f"dream of {answer['target']}", answer)
+
+
+def saliency(
+    image: Image,
+    target: str | None = None,
+    *,
+    run: str | None = None,
+    model: str | Model | None = None,
+    store: str = STORE,
+    method: str = "gradient",
+    view: str = "sheet",
+    size: int | None = None,
+    **settings: Any,
+) -> Picture:
+    """Show which pixels of an image the score of a class or unit rests on: a picture `h w 3`.
+
+    `target` is class:NAME, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; the default is the model's first choice. `method` is a
+    name of `atlas.attribution.methods.METHODS`, `view` is sheet, heat or overlay, `size` the longer side of the picture in
+    pixels. `settings` are those that the method takes: `layer`, `samples`, `steps`, `baseline` and `seed`.
+
+    `.answer` has the score, the model's choices and the settings. Raises UsageError where the method or view does not
+    apply, NotFound or UnknownLayer for a missing image or target.
+    """
+    from flows.one_image import saliency as explaining
+    from flows.sheets import saliency as saliency_sheet
+
+    saliency_sheet.check_view(view, size)
+    answer, pixels, heat = explaining.explain(
+        _context(run, model, store), _text(image), target, method=method, **settings
+    )
+    pixels = saliency_sheet.draw(answer, pixels, heat, view=view, size=size)
+    return Picture(pixels, f"{method} of {answer['target']['text']}", answer)
+
+
+def explain(
+    image: Image,
+    layer: str,
+    *,
+    to: str | None = None,
+    target: str | None = None,
+    versus: str | None = None,
+    run: str | None = None,
+    model: str | Model | None = None,
+    store: str = STORE,
+    icons: str = "auto",
+    **settings: Any,
+) -> Picture:
+    """Explain an image at a layer by its positions, units and groups, and their effect on a class: a sheet `h w 3`.
+
+    `target` is the class (name or index, by default the model's first choice), `versus` a class to compare it with, `to`
+    a later layer to link to. `icons` are from the run's atlas (`atlas`), `drawn`, `none`, or `auto`. `settings` are the counts
+    `cells`, `parts`, `groups`, `top` and `units`.
+
+    `.answer` has plain numbers and numpy arrays, as docs/explain.md lists them. Raises UsageError, NotFound or
+    UnknownLayer.
+    """
+    from flows.one_image import explain as explaining
+    from flows.sheets import image as image_sheet
+
+    question = explaining.Question(target=target, versus=versus, icons=icons, **settings)
+    question.check()
+    answer = explaining.explain(_context(run, model, store), _text(image), layer, to=to, question=question)
+    return Picture(image_sheet.draw(answer), f"{layer} of {image}", answer)
+
+
+def _context(run: str | None, model: str | Model | None, store: str) -> ModelContext:
+    from flows.model import context
+
+    if model is None or isinstance(model, str):
+        return context.open_context(store, run=run, model=model)
+    if run is not None:
+        raise UsageError(f"run {run} has its own model; leave the model {model.spec or 'given'} out")
+    return context.ModelContext(model=model)
+
+
+def _text(image: Image) -> str:
+    return str(image) if isinstance(image, int) else os.fspath(image)
