@@ -41,17 +41,17 @@ def view(
 
     options = serve.Options(host=host, port=port, token=token, uploads=uploads, seconds=time_limit)
 
-    def opened(where: str) -> None:
-        print(where, flush=True)
+    def announce(address: str) -> None:
+        print(address, flush=True)
         if host in serve.ANY:
-            printing.say(f"from other machines: {serve.elsewhere(where)}")
+            printing.say(f"from other machines: {serve.elsewhere(address)}")
         if not Path(store).exists():
-            printing.say(f"there is no store at {printing.here(store)} yet: the page says how a run is made")
+            printing.say(f"there is no store at {printing.relative(store)} yet: the page says how a run is made")
         printing.say("ctrl-c ends it")
         if browser:
-            serve.open_browser(where)
+            serve.open_browser(address)
 
-    serve.serve(store, name, options, opened)
+    serve.serve(store, name, options, announce)
 
 
 def export(
@@ -74,15 +74,15 @@ def export(
     run, _, version = name.partition("@")
     place = Path(folder).absolute()
     exporting.check_place(place)
-    edition = OpenRuns(store).edition(run, version or "current")
-    pieces = exporting.pieces(edition)
+    opened = OpenRuns(store).edition(run, version or "current")
+    pieces = exporting.pieces(opened)
     files, size = exporting.estimate(pieces)
     printing.say(
-        f"{run}@{edition.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.here(str(place))}"
+        f"{run}@{opened.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.relative(str(place))}"
     )
     if dry_run:
         return
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("export", files, "files") as advance:
-        written = exporting.write(pieces, place, exporting.made_from(edition), size, advance)
+        written = exporting.write(pieces, place, exporting.made_from(opened), size, advance)
     print(place / "index.html")
     printing.say(f"{written / 1e6:,.1f} MB; open it by a double click, or put the folder on a file server")
