@@ -179,7 +179,7 @@ class OnDask:
             ) from None
 
     def _submit(self, client: distributed.Client, task: Task) -> Any:
-        on_gpu = registry.stage(task.stage).gpu and task.how["config"]["device"] == "cuda" and self.counts_gpus
+        on_gpu = registry.stage(task.stage).gpu and task.settings["config"]["device"] == "cuda" and self.counts_gpus
         return client.submit(
             cluster_worker.perform,
             task,
@@ -196,14 +196,16 @@ class OnDask:
 
 def portable(task: Task) -> Task:
     """Return the task as another machine can do it: whole paths, and the device its keys speak of."""
-    config = RunConfig(**task.how["config"])
+    config = RunConfig(**task.settings["config"])
     settled: dict[str, Any] = {"device": prepared.device_of(config).type, "store": str(Path(task.store).absolute())}
     if config.images != SAMPLE_PHOTOS and "://" not in config.images:
         settled["images"] = str(Path(config.images).absolute())
     for name in ("weights", "classes"):
         if (file := getattr(config, name)) and Path(file).is_file():
             settled[name] = str(Path(file).absolute())
-    return replace(task, store=settled["store"], how={**task.how, "config": {**task.how["config"], **settled}})
+    return replace(
+        task, store=settled["store"], settings={**task.settings, "config": {**task.settings["config"], **settled}}
+    )
 
 
 @contextmanager
@@ -233,7 +235,7 @@ def _nobody(spec: str) -> str:
 def _size(task: Task) -> int:
     """Count a task as its images where it reads a shard's, else as one; the model's own record is not counted."""
     if task.stage == "collect":
-        return int(task.how["stop"]) - int(task.how["first"])
+        return int(task.settings["stop"]) - int(task.settings["first"])
     return 0 if task.stage == "model" else 1
 
 

@@ -59,12 +59,12 @@ def run(
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
-        subj = prepared.prepare(config, here=engine.here)
+        model = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
         listed, table = retry(lambda: listing.list_images(store, config))
         labelled = retry(lambda: listing.list_labels(store, config, table))
-        planner = Planner(config, subj, listed.output.key, table, Frames(store, config))
+        planner = Planner(config, model, listed.output.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _do(store, engine, step)

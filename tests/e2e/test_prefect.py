@@ -83,7 +83,7 @@ def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
     execute = prefect_flow.execute
 
     def changed(task: Task) -> list[Outcome]:
-        return execute(replace(task, how=task.how | {"config": task.how["config"] | {"seed": 1}}))
+        return execute(replace(task, settings=task.settings | {"config": task.settings["config"] | {"seed": 1}}))
 
     pipeline.run(corpus.config(images, tmp_path / "inline", until="collect"), Inline())
     monkeypatch.setattr(prefect_flow, "execute", changed)
@@ -170,7 +170,7 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
     for failing, attempts in ((Unreadable, 3), (TimeoutError, 3), (Changed, 1), (ValueError, 1)):
         calls.clear()
         with pytest.raises(failing):
-            task({"stage": "cells", "store": "s", "makes": [], "reads": {}, "how": {}})
+            task({"stage": "cells", "store": "s", "makes": [], "reads": {}, "settings": {}})
         assert len(calls) == attempts
 
 
