@@ -64,7 +64,7 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
     planner = Planner(config, model, listed.key, table, Frames(store, config))
     steps = planner.steps() if config.until != "listing" else []
     outputs = [output for step in steps for task in step.tasks for output in task.outputs]
-    later = [output for step in planner.further() for task in step.tasks for output in task.outputs]
+    later = [output for step in planner.later_steps() for task in step.tasks for output in task.outputs]
     return planner, [listed, labelled, *outputs, *(output for output in later if store.find(output.stage, output.key))]
 
 

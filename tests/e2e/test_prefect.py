@@ -170,7 +170,7 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
     for failing, attempts in ((Unreadable, 3), (TimeoutError, 3), (Changed, 1), (ValueError, 1)):
         calls.clear()
         with pytest.raises(failing):
-            task({"stage": "cells", "store": "s", "makes": [], "reads": {}, "settings": {}})
+            task({"stage": "cells", "store": "s", "outputs": [], "reads": {}, "settings": {}})
         assert len(calls) == attempts
 
 
