@@ -272,7 +272,7 @@ def test_a_worker_with_another_model_is_refused(
 def test_a_worker_takes_one_task_at_a_time() -> None:
     told = cluster_worker.RunFacts(run="", beacon="", folder="", threads=1, environment="{}")
     with pytest.raises(cluster_worker.UnfitWorker, match="the worker tcp://w takes 4 tasks at once"):
-        cluster_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
+        cluster_worker.join_run(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
 
 
 def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
@@ -347,7 +347,7 @@ def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) 
     with ExitStack() as stack:
         engine = cluster_engine.OnDask(stack, "store", "tcp://h:1", None)
         engine._client = client  # type: ignore[assignment]
-        config = engine.settled(corpus.config(Path("i"), Path("s")))
+        config = engine.resolve_device(corpus.config(Path("i"), Path("s")))
         assert config.device == ("cuda" if declared else "auto")
         for device in ("cuda", "cpu"):
             for stage in ("collect", "layout"):
@@ -364,7 +364,7 @@ def test_a_task_for_a_gpu_waits_for_one_when_the_worker_that_had_it_is_gone() ->
     with ExitStack() as stack:
         engine = cluster_engine.OnDask(stack, "store", "tcp://h:1", None)
         engine._client = client  # type: ignore[assignment]
-        settled = engine.settled(corpus.config(Path("i"), Path("s")))
+        settled = engine.resolve_device(corpus.config(Path("i"), Path("s")))
         client.workers = {"the other": {"resources": {}}}
         make = Output(stage="collect", key="k")
         settings = {"config": {"device": settled.device}}
