@@ -69,7 +69,7 @@ def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, flo
             add(stage, layer, size_of(planner, units, images))
         for grid in config.grids if layer else ():
             for stage in BY_GRID:
-                add(stage, layer, size_of(planner, units, images, cells=laws.filled(images, grid)))
+                add(stage, layer, size_of(planner, units, images, cells=laws.filled_cells(images, grid)))
     return dict(found)
 
 

@@ -97,7 +97,7 @@ def test_a_damaged_listing_of_another_source_is_passed_over(
     flip(result.path / "source.json")
     with caplog.at_level(logging.WARNING):
         assert run(images, grown, name="other")["images"] == 28
-    assert "this listing is passed over" in caplog.text
+    assert "this listing is skipped" in caplog.text
     with pytest.raises(Damaged, match=r"source\.json is damaged; run `actlas verify --repair`"):
         run(grown.parent / "images", grown)
 
