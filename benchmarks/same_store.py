@@ -40,26 +40,27 @@ SMALL: dict[str, Any] = {
     "shard_size": 16,
     "samples_per_image": 2,
     "min_count": 1,
-    "grids": (2, 4),
+    "grids": (2, 3),
     "icon_size": 24,
+    "icon_tries": 1,
 }
 PHOTOS: dict[str, Any] = {
     "images": "sample-photos",
     "store": "store",
     "limit": 24,
     "layers": ("_blocks.4", "_conv_head"),
-    "grids": (3,),
+    "grids": (2,),
     "min_count": 1,
     "icon_size": 32,
     "icon_tries": 1,
 }
-ONE = SMALL | {"layers": ("2",), "grids": (2,), "icon_tries": 1}
+ONE = SMALL | {"layers": ("2",), "grids": (2,)}
 RUNS = (
     SMALL | {"name": "tiny", "with": EXTRAS},
     SMALL | {"name": "tiny", "with": EXTRAS, "weights": "later.pt"},
     ONE | {"name": "pca", "layout": "pca", "recipe": "best", "with": ("gradients",), "gradients_method": "gradient"},
     ONE | {"name": "tsne", "layout": "tsne", "recipe": "distill", "icon_size": 64},
-    PHOTOS | {"name": "photos", "with": ("gradients",)},
+    PHOTOS | {"name": "photos"},
 )
 
 

@@ -1,4 +1,4 @@
-"""The command `actlas`. What a command needs is imported when it runs, so that each answers at once."""
+"""The command `actlas`. Each command imports what it needs when it runs, so that the others start fast."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ serve.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; what a person can mend is one line on stderr."""
+    """Run the command line and exit with its code; an error that a user can mend is one line on stderr."""
     sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
 
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
-    # torch warns of its own scripts, which is nothing that a user of ours could act on.
+    # torch warns of its own scripts, which no user of ours can act on.
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
     try:
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
@@ -56,14 +56,14 @@ def invoke(arguments: list[str]) -> int:
             return 2
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        return _misused(error, arguments)
+        return _report_misuse(error, arguments)
     except typer.Abort:
         print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    except SystemExit as leaving:
-        if leaving.code == 130:
+    except SystemExit as leave:
+        if leave.code == 130:
             print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return leaving.code if isinstance(leaving.code, int) else 1
+        return leave.code if isinstance(leave.code, int) else 1
     except ActlasError as error:
         print(f"actlas: {error}", file=sys.stderr)
         return error.exit_code
@@ -75,19 +75,20 @@ def invoke(arguments: list[str]) -> int:
         return 1
 
 
-def _misused(error: typer.TyperException, arguments: list[str]) -> int:
-    """Say in one line what is wrong with the command as it was written."""
+def _report_misuse(error: typer.TyperException, arguments: list[str]) -> int:
+    """Print in one line what is wrong with the command; return the exit code of a misuse."""
     message = str(getattr(error, "format_message", error.__str__)())
     options = getattr(getattr(error, "param", None), "opts", [])
-    given = [value for option, value in itertools.pairwise(arguments) if option in options]
-    value = f" (it was {given[-1]})" if given else ""
+    values = [value for option, value in itertools.pairwise(arguments) if option in options]
+    value = f" (it was {values[-1]})" if values else ""
     context = getattr(error, "ctx", None)
-    help = f"; {context.command_path} --help says what there is" if context is not None else ""
-    print(f"actlas: {message.rstrip('.')}{value}{help}", file=sys.stderr)
+    hint = f"; {context.command_path} --help says what there is" if context is not None else ""
+    print(f"actlas: {message.rstrip('.')}{value}{hint}", file=sys.stderr)
     return 2
 
 
 def _reason(error: OSError) -> str:
+    """Return the system's reason, or the folder that is missing."""
     folder = os.path.dirname(str(error.filename or ""))
     if isinstance(error, FileNotFoundError) and folder and not os.path.isdir(folder):
         return f"there is no folder {folder}"
@@ -95,19 +96,20 @@ def _reason(error: OSError) -> str:
 
 
 SEVERAL = ("--layers", "--grids", "--axes", "--with")
+"""Options that take several values in a row."""
 
 
 def spread(arguments: list[str]) -> list[str]:
     """Let an option take several values in a row: `--layers a b` becomes `--layers a --layers b`."""
-    spelled: list[str] = []
+    expanded: list[str] = []
     option = None
     for argument in arguments:
         if argument.startswith("-"):
             option = argument if argument in SEVERAL else None
-        elif option is not None and spelled[-1] != option:
-            spelled.append(option)
-        spelled.append(argument)
-    return spelled
+        elif option is not None and expanded[-1] != option:
+            expanded.append(option)
+        expanded.append(argument)
+    return expanded
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One run's configuration: the only place where its settings are named, checked and given defaults."""
+"""Name, check and default the settings of a run; no other module does."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
 
 
-def _known(names: Callable[[], list[str]]) -> Callable[[str], str]:
-    """Return a check that a setting names one of these stages."""
+def _one_of(names: Callable[[], list[str]]) -> Callable[[str], str]:
+    """Return a validator: the setting names one of these stages."""
 
     def check(value: str) -> str:
         if value not in names():
@@ -29,16 +29,16 @@ def _known(names: Callable[[], list[str]]) -> Callable[[str], str]:
 
 
 Step = Annotated[
-    str, AfterValidator(_known(registry.steps)), WithJsonSchema({"type": "string", "enum": registry.steps()})
+    str, AfterValidator(_one_of(registry.steps)), WithJsonSchema({"type": "string", "enum": registry.steps()})
 ]
 Extra = Annotated[
-    str, AfterValidator(_known(registry.extras)), WithJsonSchema({"type": "string", "enum": registry.extras()})
+    str, AfterValidator(_one_of(registry.extras)), WithJsonSchema({"type": "string", "enum": registry.extras()})
 ]
-"""Names of stages. The schema lists them, so that Prefect's form offers a choice."""
+"""Stage names. The schema lists them, so that Prefect's form offers a choice."""
 
 
 class RunConfig(BaseModel):
-    """What to run: a source of images, a model, its layers, and how."""
+    """A run: its source of images, its model and layers, and its settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -113,7 +113,7 @@ class RunConfig(BaseModel):
 
     @property
     def chosen_layers(self) -> tuple[str, ...]:
-        """The layers asked for; the default model has a default choice, any other must be told."""
+        """The layers to analyse; only the default model has default layers."""
         if self.layers:
             return tuple(dict.fromkeys(self.layers))
         if self.model == DEFAULT_MODEL:
@@ -122,14 +122,14 @@ class RunConfig(BaseModel):
 
 
 def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:
-    """Return the configuration from a TOML file and settings that override it; raises UsageError naming what is wrong."""
+    """Return the configuration: settings override those of a TOML file. Raises UsageError naming the wrong setting."""
     merged = (_read(file) if file else {}) | {name: value for name, value in settings.items() if value is not None}
     if "images" not in merged:
         raise UsageError("--images is missing: a folder, WebDataset tars, Parquet, or sample-photos")
     try:
         return RunConfig(**merged)
     except ValidationError as error:
-        raise UsageError("; ".join(_sentence(item) for item in error.errors())) from None
+        raise UsageError("; ".join(_explain(item) for item in error.errors())) from None
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _read(file: str) -> dict[str, Any]:
         raise UsageError(f"--config {file} is not TOML: {error}") from None
 
 
-def _sentence(item: Any) -> str:
+def _explain(item: Any) -> str:
     option = "--" + str(item["loc"][0]).replace("_", "-")
     if item["type"] == "extra_forbidden":
         known = sorted(field.alias or name for name, field in RunConfig.model_fields.items())

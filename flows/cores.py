@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""Count and limit the processor cores of this process."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ _share: int | None = None
 
 
 def cores() -> int:
-    """Return the cores that this process may use: its share, or else all that it is allowed to run on."""
+    """Return the number of cores to use: this process's share, or else all that it may run on."""
     return _share or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def share(count: int) -> None:
-    """Leave the other cores to other processes: torch, decoding and cutting out keep to `count` from now on."""
+    """Limit torch, decoding and cropping to `count` cores from now on."""
     global _share
     _share = max(1, count)
 
 
 def share_cores() -> None:
-    """Let torch use all cores but no more; decoding threads wait for it, since idle OpenMP threads sleep."""
+    """Let torch use all cores, or OMP_NUM_THREADS of them; its idle threads sleep, so decoding gets the cores between passes."""
     import torch
 
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    torch.set_num_threads(int(asked) if asked.isdigit() and int(asked) else cores())
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    torch.set_num_threads(int(limit) if limit.isdigit() and int(limit) else cores())

@@ -1,4 +1,4 @@
-"""Start a run on the engine asked for, and list a model's layers: what the command line calls."""
+"""Start a run on the chosen engine, or estimate what it would take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
     check(engine, dask)
     share_cores()
     if engine == "inline":
-        return with_overviews(config, _inline(config, wait, dask))
+        return with_overviews(config, _run_inline(config, wait, dask))
     pipeline.check(config, here=dask is None)
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     from flows.scheduling import prefect_flow
@@ -30,7 +30,7 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
 
 
 def check(engine: str, dask: str | None) -> None:
-    """Raise UsageError if there is no such engine or no such cluster can be."""
+    """Raise UsageError if the engine is unknown or the cluster is not well written."""
     if engine not in ENGINES:
         raise UsageError(f"--engine is {engine!r}; it is {' or '.join(ENGINES)}")
     if dask is not None:
@@ -40,14 +40,14 @@ def check(engine: str, dask: str | None) -> None:
 
 
 def estimate(config: RunConfig) -> dict[str, Any]:
-    """Return what a run would compute and reuse, and what that would take; nothing is written into the store."""
+    """Return what a run would compute and reuse, and what that would take; write nothing into the store."""
     from flows.dry_run import estimate as estimates
 
     share_cores()
     return estimates.estimate(config)
 
 
-def _inline(config: RunConfig, wait: bool, dask: str | None) -> summary.Summary:
+def _run_inline(config: RunConfig, wait: bool, dask: str | None) -> summary.Summary:
     if dask is None:
         return pipeline.run(config, Inline(), wait=wait)
     from flows.cluster import engine as cluster_engine

@@ -1,4 +1,4 @@
-"""Progress on stderr: the stage, how far it is, its rate, and the time left; on a terminal a bar, elsewhere a line now and then."""
+"""Show progress on stderr, with rate and time left: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Protocol, TextIO
 
 
 class Bar(Protocol):
-    """Where a stage says how far it is."""
+    """Report how much of a stage is done."""
 
     def __call__(self, done: int) -> None: ...
 
 
 class Reporter:
-    """Say what happens, in plain lines. The base of the terminal's bars; also what logs and tests read."""
+    """Print progress as plain lines, for logs and tests; the base of the terminal's bars."""
 
     every = 5.0  # seconds between two lines of one stage
-    patience = 20.0  # seconds of silence after which a stage says that it is still at it
+    patience = 20.0  # seconds without progress after which a stage prints a line
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream or sys.stderr, clock
@@ -32,9 +32,9 @@ class Reporter:
     def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
         """Report a stage of `total` units; the value given to the bar is the number done so far."""
         started = last = self.clock()
-        reached, over = 0, threading.Event()
+        reached, finished = 0, threading.Event()
 
-        def tell() -> None:
+        def print_line() -> None:
             nonlocal last
             last = self.clock()
             self.say(f"  {title}: {reached} of {total} {unit}, {pace(reached, total, last - started, unit)}")
@@ -43,20 +43,23 @@ class Reporter:
             nonlocal reached
             reached = done
             if self.clock() - last >= self.every and done < total:
-                tell()
+                print_line()
 
-        def still_there() -> None:
-            while not over.wait(self.patience):
+        def print_when_silent() -> None:
+            while not finished.wait(self.patience):
                 if self.clock() - last >= self.patience:
-                    tell()
+                    print_line()
 
-        threading.Thread(target=still_there, daemon=True).start()
+        threading.Thread(target=print_when_silent, daemon=True).start()
         try:
             yield advance
         finally:
-            over.set()
-        took = self.clock() - started
-        self.say(f"  {title}: {total} {unit} in {took:.1f} s" + (f" ({rate(total, took, unit)})" if took > 1 else ""))
+            finished.set()
+        self._finish(title, total, unit, self.clock() - started)
+
+    def _finish(self, title: str, total: int, unit: str, seconds: float) -> None:
+        speed = f" ({rate(total, seconds, unit)})" if seconds > 1 else ""
+        self.say(f"  {title}: {total} {unit} in {seconds:.1f} s{speed}")
 
 
 class Quiet(Reporter):
@@ -67,7 +70,7 @@ class Quiet(Reporter):
 
 
 class Terminal(Reporter):
-    """Bars by rich, which redraw in place."""
+    """Draw bars with rich, redrawn in place."""
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
@@ -89,25 +92,25 @@ class Terminal(Reporter):
                 progress.update(task, completed=done, rate=rate(done, self.clock() - started, unit))
 
             yield advance
-        took = self.clock() - started
-        self.say(f"  {title}: {total} {unit} in {took:.1f} s" + (f" ({rate(total, took, unit)})" if took > 1 else ""))
+        self._finish(title, total, unit, self.clock() - started)
 
 
 def rate(done: int, seconds: float, unit: str) -> str:
-    """Say how fast it goes: units a second, or seconds a unit where that is slow."""
+    """Format the rate: units per second, or seconds per unit when slow."""
     if done and seconds > 2 * done:
         return f"{seconds / done:.0f} s each"
     return f"{done / max(seconds, 1e-9):.1f} {unit}/s"
 
 
 def pace(done: int, total: int, seconds: float, unit: str) -> str:
-    """Say how fast it goes and how long it will take, once that can be told."""
+    """Format the rate and the time left, or the time so far while nothing is done."""
     if not done:
         return f"{seconds:.0f} s so far"
     return f"{rate(done, seconds, unit)}, {left(done, total, seconds)} left"
 
 
 def left(done: int, total: int, seconds: float) -> str:
+    """Format the time left at the rate so far."""
     remaining = (total - done) * seconds / done
     return f"{remaining:.0f} s" if remaining < 90 else f"{remaining / 60:.0f} min"
 
@@ -122,7 +125,7 @@ def current() -> Reporter:
 
 @contextmanager
 def reporting(reporter: Reporter) -> Iterator[Reporter]:
-    """Make `reporter` this process's reporter for a while."""
+    """Make `reporter` this process's reporter for the length of the block."""
     global _current
     before, _current = _current, reporter
     try:

@@ -1,4 +1,4 @@
-"""`actlas compare`: what a model update moved, and whether it was too much."""
+"""`actlas compare`: measure what a model update moved, against thresholds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.commands import printing
 SHOWN = 15
 
 FEW = 30
-"""Shared samples below which a layer's numbers are remarked on: medians and correlations of fewer say little."""
+"""Shared samples below which a layer gets a remark: medians and correlations of fewer say little."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,16 +47,16 @@ def compare(
     from flows.comparing import measure, thresholds
 
     rules = [thresholds.parse(text) for text in fail_if or []]
-    paths = {option: _free(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
+    paths = {option: _output_file(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
     with progress.reporting(progress.for_stream(sys.stderr)):
         steps = measure.measure(store, names, layers=layer or (), noisy=noise)
     answer = comparison_answer.describe(steps, chosen=layer or ())
     answer["crossed"] = thresholds.crossings(answer, rules)
-    _write(paths, answer, steps)
+    _write_files(paths, answer, steps)
     if json:
         printing.as_json(answer)
     else:
-        _tell(answer, k)
+        _print_answer(answer, k)
     for left_out in answer["left_out"]:
         missing = ", ".join(left_out["missing"])
         printing.say(f"{left_out['layer']} is left out: {missing} has no layout of it; --layer names those to compare")
@@ -66,17 +66,17 @@ def compare(
     raise typer.Exit(thresholds.CROSSED if answer["crossed"] else 0)
 
 
-def _free(option: str, path: str) -> Path:
-    """Return where a file goes. Raises UsageError before anything is measured if it cannot go there."""
+def _output_file(option: str, path: str) -> Path:
+    """Return the path of an output file. Raises UsageError, before anything is measured, if it cannot be written there."""
     from storage.errors import UsageError
 
-    found = Path(path)
-    if found.is_dir() or not found.resolve().parent.is_dir():
+    file = Path(path)
+    if file.is_dir() or not file.resolve().parent.is_dir():
         raise UsageError(f"{option} {path}: write a file in a folder that is there")
-    return found
+    return file
 
 
-def _write(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> None:
+def _write_files(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> None:
     from flows.comparing import table as comparison_table
     from flows.sheets import comparison as comparison_sheet
     from storage.artefacts import pictures
@@ -89,16 +89,16 @@ def _write(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> None:
         printing.say(f"wrote {path}")
 
 
-def _tell(answer: dict[str, Any], k: int) -> None:
+def _print_answer(answer: dict[str, Any], k: int) -> None:
     for step in answer["steps"]:
         print(f"{step['from']} → {step['to']}")
-        printing.as_table(_layer(layer) for layer in step["layers"])
-        _list("units that drifted most", _units(step), k)
-        _list("labels that moved most", _labels(step), k)
+        printing.as_table(_layer_row(layer) for layer in step["layers"])
+        _print_ranking("units that drifted most", _unit_rows(step), k)
+        _print_ranking("labels that moved most", _label_rows(step), k)
         print()
 
 
-def _layer(layer: dict[str, Any]) -> dict[str, Any]:
+def _layer_row(layer: dict[str, Any]) -> dict[str, Any]:
     displacement, finest = layer["displacement"], next(reversed(layer["cells"]), None)
     row = {
         "layer": layer["layer"],
@@ -122,17 +122,17 @@ def _remark(layer: dict[str, Any]) -> str:
     return "; ".join([*([] if layer["same_frame"] else ["laid out apart: brought over"]), *few])
 
 
-def _units(step: dict[str, Any]) -> list[dict[str, Any]]:
+def _unit_rows(step: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [{"layer": layer["layer"], **unit} for layer in step["layers"] for unit in layer["units"]]
     return sorted((row for row in rows if row["drift"]), key=lambda row: -row["drift"])
 
 
-def _labels(step: dict[str, Any]) -> list[dict[str, Any]]:
+def _label_rows(step: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [{"layer": layer["layer"], **label} for layer in step["layers"] for label in layer["labels"]]
     return sorted((row for row in rows if row["shift"] > 0), key=lambda row: -row["shift"])
 
 
-def _list(title: str, rows: list[dict[str, Any]], k: int) -> None:
+def _print_ranking(title: str, rows: list[dict[str, Any]], k: int) -> None:
     if rows:
         print(f"\n{title}" + (f" ({k} of {len(rows)}; --k lists more)" if len(rows) > k else ""))
         printing.as_table(rows[:k])

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import model_options, parsing, printing
-from flows.commands.model_options import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Std, Weights
+from flows.commands import parsing, printing
+from flows.commands.model_options import ModelOptions, Out
+from flows.commands.option_groups import with_groups
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("dream")(dream)
+    app.command("dream")(with_groups(dream))
 
 
 def dream(
@@ -31,14 +32,8 @@ def dream(
     guide: Annotated[
         str | None, typer.Option(help="An image; what the layer saw in it is what the dream takes up.")
     ] = None,
-    run: RunName = None,
-    model: ModelSpec = None,
-    weights: Weights = None,
-    input_size: InputSize = None,
-    classes: Classes = None,
-    mean: Mean = None,
-    std: Std = None,
-    axes: Axes = None,
+    *,
+    options: ModelOptions,
     out: Out = None,
     view: Annotated[str, typer.Option(help="dream, or sheet: before and after.")] = "dream",
     size: Annotated[
@@ -71,7 +66,7 @@ def dream(
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for the numbers alone")
     path = parsing.png(out) if out is not None else None
-    how = dreaming.Settings(
+    settings = dreaming.Settings(
         iterations=iterations,
         octaves=octaves,
         scale=octave_scale,
@@ -81,10 +76,10 @@ def dream(
         size=size,
         view=view,
     )
-    seen = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    context = options.load(store)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
-        answer, before, after = dreaming.dream(seen, image, target, guide=guide, settings=how)
+        answer, before, after = dreaming.dream(context, image, target, guide=guide, settings=settings)
     if path is not None:
         pictures.write_png(dream_sheet.draw(answer, before, after), path)
         printing.say(f"wrote {out}")

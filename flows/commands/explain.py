@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import model_options, parsing, printing
-from flows.commands.model_options import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
+from flows.commands import parsing, printing
+from flows.commands.model_options import ModelOptions, Out, Seed
+from flows.commands.option_groups import with_groups
 
 PICTURES = ("picture", "pictures", "unit_pictures")
-"""What is not numbers, and stays out of the JSON."""
+"""Keys of pictures, which stay out of the JSON."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command("explain")(explain)
+    app.command("explain")(with_groups(explain))
 
 
 def explain(
@@ -27,14 +28,8 @@ def explain(
         str | None, typer.Option("--class", help="NAME or INDEX of the class to speak for; the model's first choice.")
     ] = None,
     versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to set against it.")] = None,
-    run: RunName = None,
-    model: ModelSpec = None,
-    weights: Weights = None,
-    input_size: InputSize = None,
-    classes: Classes = None,
-    mean: Mean = None,
-    std: Std = None,
-    axes: Axes = None,
+    *,
+    options: ModelOptions,
     out: Out = None,
     icons: Annotated[
         str | None,
@@ -68,7 +63,7 @@ def explain(
 
     path = parsing.png(out) if out is not None else None
     drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
-    told = explaining.Question(
+    question = explaining.Question(
         target=target,
         versus=versus,
         cells=cells,
@@ -79,11 +74,11 @@ def explain(
         icons=icons or ("none" if path is None else "auto"),
         drawing=drawing,
     )
-    told.check()
-    look = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    question.check()
+    context = options.load(store)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
-        answer = explaining.explain(look, image, layer, to=to, question=told)
+        answer = explaining.explain(context, image, layer, to=to, question=question)
     if path is not None:
         pictures.write_png(image_sheet.draw(answer), path)
         printing.say(f"wrote {out}")
@@ -94,7 +89,7 @@ def explain(
 
 
 def _print(answer: dict[str, Any]) -> None:
-    """Print what speaks most for and against: units, groups and places; and what can't be seen from numbers."""
+    """Print the strongest units and groups for and against the class, and the notes."""
     from flows.sheets.image_parts import question
 
     layer, names = answer["layer"], answer["class_names"]
@@ -108,8 +103,8 @@ def _print(answer: dict[str, Any]) -> None:
         )
     groups = layer["groups"]
     for number, value in enumerate(groups["attribution"]):
-        told = zip(groups["classes"][number], groups["class_values"][number], strict=True)
-        best = ", ".join(names.get(int(index)) or str(index) for index, added in list(told)[:3] if added > 0)
+        ranked_classes = zip(groups["classes"][number], groups["class_values"][number], strict=True)
+        best = ", ".join(names.get(int(index)) or str(index) for index, added in list(ranked_classes)[:3] if added > 0)
         units = ", ".join(map(str, groups["units"][number][:4]))
         print(f"  group {number + 1:<4} {value:+8.3f}  units {units}; adds most to {best or 'no class'}")
     for note in layer["notes"]:
@@ -117,7 +112,7 @@ def _print(answer: dict[str, Any]) -> None:
 
 
 def _numbers(value: Any) -> Any:
-    """Leave the pictures out, and name dictionary keys as JSON does."""
+    """Drop the pictures, and turn dictionary keys into text as JSON does."""
     if isinstance(value, dict):
         return {str(key): _numbers(item) for key, item in value.items() if key not in PICTURES}
     return [_numbers(item) for item in value] if isinstance(value, list) else value

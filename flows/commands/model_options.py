@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,45 +14,40 @@ if TYPE_CHECKING:
 
 
 Out = Annotated[str | None, typer.Option("--out", help="Write the picture, a PNG.")]
-RunName = Annotated[str | None, typer.Option("--run", help="Use the model of this run, NAME or NAME@VERSION.")]
-ModelSpec = Annotated[
-    str | None,
-    typer.Option("--model", help="efficientnet-lite0 (the default), torchvision:NAME, timm:NAME or module:factory."),
-]
-Weights = Annotated[
-    str | None, typer.Option("--weights", help="safetensors or a state dict; `random` for seeded random weights.")
-]
-InputSize = Annotated[int | None, typer.Option("--input-size", help="Side of the model's input in pixels.")]
-Classes = Annotated[str | None, typer.Option("--classes", help="A text file with one class name per line.")]
-Mean = Annotated[str | None, typer.Option("--mean", help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")]
-Std = Annotated[str | None, typer.Option("--std", help="Standard deviation per channel, likewise.")]
-Axes = Annotated[list[str] | None, typer.Option("--axes", help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")]
 Size = Annotated[int | None, typer.Option("--size", help="Longer side of a picture in pixels; the model's input's.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn by chance.")]
 
 
-def look(
-    store: str,
-    run: str | None,
-    model: str | None,
-    weights: str | None,
-    input_size: int | None,
-    classes: str | None,
-    mean: str | None,
-    std: str | None,
-    axes: list[str] | None,
-) -> ModelContext:
-    """Load what a drawing command is to look at."""
-    from flows.model import context as model_context
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """The model of a run, or one named by its spec, weights and preprocessing."""
 
-    return model_context.open_context(
-        store,
-        run=run,
-        model=model,
-        weights=weights,
-        input_size=input_size,
-        classes=classes,
-        mean=parsing.numbers("--mean", mean),
-        std=parsing.numbers("--std", std),
-        axes=parsing.pairs(axes),
-    )
+    run: Annotated[str | None, typer.Option(help="Use the model of this run, NAME or NAME@VERSION.")] = None
+    model: Annotated[
+        str | None,
+        typer.Option(help="efficientnet-lite0 (the default), torchvision:NAME, timm:NAME or module:factory."),
+    ] = None
+    weights: Annotated[
+        str | None, typer.Option(help="safetensors or a state dict; `random` for seeded random weights.")
+    ] = None
+    input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None
+    classes: Annotated[str | None, typer.Option(help="A text file with one class name per line.")] = None
+    mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
+    std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
+    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
+
+    def load(self, store: str) -> ModelContext:
+        """Load the model, with what `store` knows of it."""
+        from flows.model import context
+
+        return context.open_context(
+            store,
+            run=self.run,
+            model=self.model,
+            weights=self.weights,
+            input_size=self.input_size,
+            classes=self.classes,
+            mean=parsing.numbers("--mean", self.mean),
+            std=parsing.numbers("--std", self.std),
+            axes=parsing.pairs(self.axes),
+        )

@@ -1,4 +1,4 @@
-"""How commands read values that typer has no type for, and where pictures are to go."""
+"""Parse option values that typer has no type for, and check output paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from storage.errors import UsageError
 
 
 def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
-    """Read LAYER=AXES, several."""
+    """Parse a list of LAYER=AXES."""
     for pair in axes or []:
         if "=" not in pair:
             raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
@@ -17,7 +17,7 @@ def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """Read numbers with commas between them."""
+    """Parse comma-separated numbers."""
     try:
         return tuple(float(part) for part in text.split(",")) if text else None
     except ValueError:
@@ -25,7 +25,7 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 
 
 def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:
-    """Read NAME=WEIGHT, several."""
+    """Parse a list of NAME=WEIGHT."""
     try:
         return {text.rpartition("=")[0]: float(text.rpartition("=")[2]) for text in texts or []}
     except ValueError:
@@ -33,7 +33,7 @@ def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:
 
 
 def png(path: str, option: str = "--out") -> Path:
-    """Return where a PNG is to go; raises UsageError before anything is computed where it can't."""
+    """Return the path of a PNG. Raises UsageError, before anything is computed, if it cannot be written there."""
     out = Path(path)
     if out.suffix.lower() != ".png":
         raise UsageError(f"{option} {path}: pictures are written as PNG; let the name end in .png")

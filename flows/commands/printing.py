@@ -1,4 +1,4 @@
-"""How commands print: data on stdout, a table for people or JSON for machines."""
+"""Print data on stdout, as a table for people or as JSON, and remarks on stderr."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DEFAULT_STORE = "actlas-store"
 
 
 def program() -> str:
-    """Return how this program is called from here: by its name, or by its path where it is not on the PATH."""
-    beside = Path(sys.executable).with_name("actlas")
-    return "actlas" if shutil.which("actlas") or not beside.exists() else here(str(beside))
+    """Return the command that starts this program: its name, or its path where it is not on the PATH."""
+    script = Path(sys.executable).with_name("actlas")
+    return "actlas" if shutil.which("actlas") or not script.exists() else relative(str(script))
 
 
 def as_json(value: Any) -> None:
@@ -41,9 +41,9 @@ def as_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] | None = 
     cells = [[_text(row.get(name)) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     right = [all(isinstance(row.get(name), int | float) for row in rows) for name in names]
-    print("  ".join(_fit(name, widths[i], right[i]) for i, name in enumerate(names)).rstrip())
+    print("  ".join(_pad(name, widths[i], right[i]) for i, name in enumerate(names)).rstrip())
     for line in cells:
-        print("  ".join(_fit(text, widths[i], right[i]) for i, text in enumerate(line)).rstrip())
+        print("  ".join(_pad(text, widths[i], right[i]) for i, text in enumerate(line)).rstrip())
 
 
 def say(text: str) -> None:
@@ -51,14 +51,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def here(path: str) -> str:
-    """Return a path as short as it can be written from the working folder."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+def relative(path: str) -> str:
+    """Return a path relative to the working folder, or as it is where it lies outside."""
+    inside = os.path.relpath(path)
+    return path if inside.startswith("..") else inside
 
 
 def size(count: float) -> str:
-    """Return a number of bytes for people."""
+    """Format a number of bytes."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
@@ -67,13 +67,13 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people."""
+    """Format a duration."""
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _fit(text: str, width: int, right: bool) -> str:
+def _pad(text: str, width: int, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
@@ -88,7 +88,7 @@ def _text(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Replace NaN and infinities, which JSON has no words for, by null."""
+    """Replace NaN and infinities, which JSON cannot express, by null."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

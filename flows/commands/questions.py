@@ -1,4 +1,4 @@
-"""`actlas top`, `cell`, `map`, `influence`, `locate` and `sql`: questions to a published run."""
+"""`actlas top`, `cell`, `map`, `influence`, `locate` and `sql`: query a published run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows import registry
 from flows.commands import parsing, printing
 
 if TYPE_CHECKING:
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from storage.run import Run
 
 Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
+
+SQL_HELP = f"""Ask with SQL (DuckDB) over the run's tables: images, {", ".join(registry.tables())}, classes, rejects,
+cell_metrics, unit_metrics.
+
+Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
+where layer = '_blocks.10' and unit = 37 group by label order by n desc"
+"""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("map")(class_map)
     app.command("influence")(influence)
     app.command("locate")(locate)
-    app.command("sql")(sql)
+    app.command("sql", help=SQL_HELP)(sql)
 
 
 def top(
@@ -54,7 +62,7 @@ def top(
     run = open_run(store, name)
     answer = patches.top(run, *addresses.parse_unit(unit), k=k, sign=sign)
     if sheet:
-        _draw_top(run, answer, sheet, gradients)
+        _draw_patches(run, answer, sheet, gradients)
         printing.say(f"wrote {sheet}")
     if json:
         printing.as_json(answer)
@@ -71,14 +79,14 @@ def top(
             "value": p["value"],
             "label": p["label"],
             "y,x": f"{p['y']},{p['x']}",
-            "path": printing.here(p["path"]),
+            "path": printing.relative(p["path"]),
         }
         for p in answer["patches"]
     ]
     printing.as_table(rows)
 
 
-def _draw_top(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+def _draw_patches(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
     from pathlib import Path
 
     from flows.drawing import patch_gradients
@@ -101,7 +109,7 @@ def cell(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show what is in a cell: its count, coherence, icon's proof, units, labels and members.
+    """Show what is in a cell: its count, coherence, icon's fidelity, units, labels and members.
 
     Example:  actlas cell efficientnet-lite0 _blocks.10 20 12,7
     """
@@ -113,7 +121,7 @@ def cell(
         printing.as_json(answer)
         return
     icon = answer["icon"]
-    proof = (
+    fidelity = (
         "no icon yet"
         if icon["rank"] == 0
         else (
@@ -122,7 +130,7 @@ def cell(
         )
     )
     print(
-        f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, coherence {answer['coherence']:.2f}; {proof}"
+        f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, coherence {answer['coherence']:.2f}; {fidelity}"
     )
     printing.as_table({**row, "mean": f"{row['mean']:.4g}"} for row in answer["classes"])
     printing.as_table(answer["units"])
@@ -160,12 +168,7 @@ def sql(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Ask with SQL (DuckDB) over the run's tables: images, patches, units, cells, icons, members, classes, attribution,
-    influence, gallery, rejects, cell_metrics, unit_metrics.
-
-    Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
-    where layer = '_blocks.10' and unit = 37 group by label order by n desc"
-    """
+    """Ask with SQL (DuckDB) over the run's tables."""
     from flows.questions import sql as tables_sql
     from storage.run import open_run
 
@@ -200,7 +203,7 @@ def class_map(
     if sheet is not None:
         from flows.sheets import class_map as class_map_sheet
 
-        _write(class_map_sheet.draw, run, answer, sheet)
+        _write_sheet(class_map_sheet.draw, run, answer, sheet)
     if json:
         printing.as_json(answer)
         return
@@ -242,7 +245,7 @@ def influence(
     if sheet is not None:
         from flows.sheets import influence as influence_sheet
 
-        _write(influence_sheet.draw, run, answer, sheet)
+        _write_sheet(influence_sheet.draw, run, answer, sheet)
     if json:
         printing.as_json(answer)
         return
@@ -261,8 +264,8 @@ def influence(
     )
 
 
-def _write(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
-    """Draw a sheet of an answer into a PNG."""
+def _write_sheet(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
+    """Draw an answer as a sheet and write it as a PNG."""
     from storage.artefacts import pictures
 
     pictures.write_png(draw(run, answer), parsing.png(path, "--sheet"))

@@ -8,28 +8,16 @@ import typer
 
 from atlas.attribution.methods import METHODS, taking
 from flows.commands import parsing, printing
-from flows.commands.model_options import (
-    Axes,
-    Classes,
-    InputSize,
-    Mean,
-    ModelSpec,
-    Out,
-    RunName,
-    Seed,
-    Size,
-    Std,
-    Weights,
-    look,
-)
+from flows.commands.model_options import ModelOptions, Out, Seed, Size
+from flows.commands.option_groups import with_groups
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("saliency")(saliency)
+    app.command("saliency")(with_groups(saliency))
 
 
-def _taking(setting: str) -> str:
+def _methods_with(setting: str) -> str:
     return ", ".join(taking(setting))
 
 
@@ -46,24 +34,18 @@ def saliency(
         str,
         typer.Option(help=f"{', '.join(METHODS)}."),
     ] = "gradient",
-    run: RunName = None,
-    model: ModelSpec = None,
-    weights: Weights = None,
-    input_size: InputSize = None,
-    classes: Classes = None,
-    mean: Mean = None,
-    std: Std = None,
-    axes: Axes = None,
+    *,
+    options: ModelOptions,
     out: Out = None,
     view: Annotated[str, typer.Option(help="sheet, heat or overlay.")] = "sheet",
     size: Size = None,
     layer: Annotated[
-        str | None, typer.Option(help=f"The layer of {_taking('layer')}; by default the last with a grid.")
+        str | None, typer.Option(help=f"The layer of {_methods_with('layer')}; by default the last with a grid.")
     ] = None,
-    samples: Annotated[int, typer.Option(help=f"Noisy copies of {_taking('samples')}.")] = 25,
-    steps: Annotated[int, typer.Option(help=f"Steps of {_taking('steps')}.")] = 50,
+    samples: Annotated[int, typer.Option(help=f"Noisy copies of {_methods_with('samples')}.")] = 25,
+    steps: Annotated[int, typer.Option(help=f"Steps of {_methods_with('steps')}.")] = 50,
     baseline: Annotated[
-        str, typer.Option(help=f"Where {_taking('baseline')} begins: mean (colour) or black.")
+        str, typer.Option(help=f"Where {_methods_with('baseline')} begins: mean (colour) or black.")
     ] = "mean",
     seed: Seed = 0,
     store: printing.Store = printing.DEFAULT_STORE,
@@ -79,9 +61,9 @@ def saliency(
 
     path = parsing.png(out) if out is not None else None
     saliency_sheet.check_view(view, size)
-    seen = look(store, run, model, weights, input_size, classes, mean, std, axes)
+    context = options.load(store)
     answer, picture, map = explaining.explain(
-        seen, image, target, method=method, layer=layer, samples=samples, steps=steps, baseline=baseline, seed=seed
+        context, image, target, method=method, layer=layer, samples=samples, steps=steps, baseline=baseline, seed=seed
     )
     drawn = saliency_sheet.draw(answer, picture, map, view=view, size=size)
     if path is not None:

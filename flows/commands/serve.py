@@ -57,15 +57,16 @@ def serve(
     from flows import config as configuration
     from flows import progress
 
-    made = configuration.make(settings, config)
-    quiet, repeat = _seconds("--debounce", debounce, timedelta(0)), _seconds("--every", every, timedelta(seconds=1))
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # the log of a run that nobody watches is worth keeping
+    run_config = configuration.make(settings, config)
+    quiet = _duration("--debounce", debounce, timedelta(0)) or timedelta(0)
+    interval = _duration("--every", every, timedelta(seconds=1))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # an unattended run leaves its log
     from flows.scheduling import serve as serving
 
     with progress.reporting(progress.for_stream(sys.stderr)):
-        schedule = serving.schedule(cron, repeat, timezone)
-        served = serving.deployments(made, schedule, wait=wait, debounce=quiet or timedelta(0))
-        serving.serve(made, served, gpus=gpus, host=host, port=port)
+        schedule = serving.schedule(cron, interval, timezone)
+        deployments = serving.deployments(run_config, schedule, wait=wait, debounce=quiet)
+        serving.serve(run_config, deployments, gpus=gpus, host=host, port=port)
 
 
 @model.command("updated")
@@ -74,7 +75,7 @@ def updated(
     weights: Annotated[str, typer.Option(help="Safetensors or a state dict, at a path that the runs' machine sees.")],
     json: printing.Json = False,
 ) -> None:
-    """Announce new weights: whoever serves the run makes it anew, with its own settings and these weights.
+    """Announce new weights: a process that serves the run makes it again, with its own settings and these weights.
 
     Example:  actlas model updated photos --weights checkpoints/step-4000.safetensors
     """
@@ -84,28 +85,28 @@ def updated(
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     from flows.scheduling import serve as serving
 
-    told = serving.announce(update)
+    waiting = serving.announce(update)
     if json:
-        printing.as_json({**update.payload(), "waiting": told})
+        printing.as_json({**update.payload(), "waiting": waiting})
     else:
-        waiting = f"; waited for by {', '.join(told)}" if told else ""
-        print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{waiting}")
-    if not told:
+        receivers = f"; waited for by {', '.join(waiting)}" if waiting else ""
+        print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{receivers}")
+    if not waiting:
         printing.say(
             f"warning: nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
         )
 
 
-def _seconds(option: str, text: str | None, least: timedelta) -> timedelta | None:
+def _duration(option: str, text: str | None, least: timedelta) -> timedelta | None:
     from storage.errors import UsageError
 
     if text is None:
         return None
     units: dict[str, Any] = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     try:
-        found = timedelta(**{units[text[-1:]]: float(text[:-1])})
+        duration = timedelta(**{units[text[-1:]]: float(text[:-1])})
     except (KeyError, ValueError, OverflowError):
         raise UsageError(f"{option} {text}: write a number with s, m, h or d, as in 12h") from None
-    if found < least:
+    if duration < least:
         raise UsageError(f"{option} {text}: that is too short; at least {least.total_seconds():g} s")
-    return found
+    return duration

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import model_options, parsing, printing
-from flows.commands.model_options import Axes, Classes, InputSize, Mean, ModelSpec, Out, RunName, Seed, Std, Weights
+from flows.commands import parsing, printing
+from flows.commands.model_options import ModelOptions, Out, Seed
+from flows.commands.option_groups import with_groups
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("show")(show)
+    app.command("show")(with_groups(show))
 
 
 def show(
@@ -25,14 +26,8 @@ def show(
             show_default=False,
         ),
     ],
-    run: RunName = None,
-    model: ModelSpec = None,
-    weights: Weights = None,
-    input_size: InputSize = None,
-    classes: Classes = None,
-    mean: Mean = None,
-    std: Std = None,
-    axes: Axes = None,
+    *,
+    options: ModelOptions,
     out: Out = None,
     size: Annotated[
         str | None, typer.Option(help="A side in pixels, or HEIGHTxWIDTH; 128, and for classes the model's.")
@@ -69,7 +64,7 @@ def show(
         raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
 
     path = parsing.png(out) if out is not None else None
-    how = showing.Settings(
+    settings = showing.Settings(
         recipe=recipe,
         steps=steps,
         size=showing.size_of(size),
@@ -77,11 +72,11 @@ def show(
         facets=facets,
         penalties=parsing.weights("--penalty", penalty),
     )
-    seen = model_options.look(store, run, model, weights, input_size, classes, mean, std, axes)
+    context = options.load(store)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
-        drawn = showing.every_unit(seen, targets, how) if every else showing.show(seen, targets, how)
-    answer = facts.describe(seen, drawn, how)
+        drawn = (showing.every_unit if every else showing.show)(context, targets, settings)
+    answer = facts.describe(context, drawn, settings)
     if path is not None:
         pictures.write_png(show_sheet.picture(answer, drawn), path)
         printing.say(f"wrote {out}")

@@ -1,4 +1,4 @@
-"""`actlas runs`, `verify` and `gc`: what is in the store, whether it is whole, and what can go."""
+"""`actlas runs`, `verify` and `gc`: list, check and clean the store."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def show(
 
 
 def _in_words(value: Any) -> str:
-    """Write a value for people: `method umap, trustworthiness 0.92`."""
+    """Format a value as text: `method umap, trustworthiness 0.92`."""
     if isinstance(value, dict):
         unknown = {"not_finite": "not counted"}
         return ", ".join(
@@ -76,7 +76,7 @@ def rollback(
     version: Annotated[int, typer.Argument(help="The version to go back to.")],
     store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
-    """Publish an older version anew.
+    """Publish an older version again.
 
     Example:  actlas runs rollback photos 2
     """
@@ -99,7 +99,7 @@ def keep(
 
     Example:  actlas runs keep 3 --older-than 0 --dry-run
     """
-    _collect(store, _seconds(older_than), number, dry_run)
+    _collect_garbage(store, _seconds(older_than), number, dry_run)
 
 
 def verify(
@@ -122,24 +122,25 @@ def verify(
     opened = open_store(store)
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("verify", 100, "%") as advance:
         damages = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
-    again = repairs.repair(opened, damages) if repair and damages else []
-    left = [d for d in verifying.verify(opened, name) if (d.stage, d.key) not in again] if again or repair else damages
+    to_compute = repairs.repair(opened, damages) if repair and damages else []
+    remaining = verifying.verify(opened, name) if repair else damages
+    remaining = [damage for damage in remaining if (damage.stage, damage.key) not in to_compute]
     rows = [{"kind": d.kind, "path": d.path, "detail": d.detail} for d in damages]
     if json:
-        printing.as_json({"damages": rows, "to_compute": [{"stage": s, "key": k} for s, k in again]})
+        printing.as_json({"damages": rows, "to_compute": [{"stage": s, "key": k} for s, k in to_compute]})
     else:
         printing.as_table(rows)
-        _say_verdict(len(rows), again, repair)
-        for damage in left if repair else []:
+        _print_verdict(len(rows), len(to_compute), repair)
+        for damage in remaining if repair else []:
             printing.say(f"cannot be mended: {damage}")
-    raise typer.Exit(1 if left else 0)
+    raise typer.Exit(1 if remaining else 0)
 
 
-def _say_verdict(damages: int, again: list[Any], repaired: bool) -> None:
+def _print_verdict(damages: int, to_compute: int, repaired: bool) -> None:
     if not damages:
         printing.say("all is as it was committed")
     elif repaired:
-        rest = f"; run the same `actlas run` again to make {len(again)} results anew" if again else ""
+        rest = f"; run the same `actlas run` again to compute {to_compute} results again" if to_compute else ""
         printing.say(f"{damages} damages mended or set aside{rest}")
     else:
         printing.say(f"{damages} damages; `actlas verify --repair` sets them aside")
@@ -157,17 +158,17 @@ def gc(
 
     Example:  actlas gc --older-than 0 --keep 3
     """
-    _collect(store, _seconds(older_than), keep, dry_run)
+    _collect_garbage(store, _seconds(older_than), keep, dry_run)
 
 
-def _collect(store: str, older_than: float, keep: int | None, dry_run: bool) -> None:
+def _collect_garbage(store: str, older_than: float, keep: int | None, dry_run: bool) -> None:
     from storage.run import open_store
     from storage.store import gc as collecting
 
-    gone = collecting.gc(open_store(store), older_than=older_than, keep=keep, dry_run=dry_run)
-    for path in gone:
+    removed = collecting.gc(open_store(store), older_than=older_than, keep=keep, dry_run=dry_run)
+    for path in removed:
         print(path)
-    printing.say(f"{len(gone)} {'would go' if dry_run else 'removed'}")
+    printing.say(f"{len(removed)} {'would go' if dry_run else 'removed'}")
 
 
 def _seconds(text: str) -> float:

@@ -48,15 +48,15 @@ def unit(
     run = open_run(store, name)
     answer = units.unit(run, *addresses.parse_unit(unit))
     if sheet:
-        answer["method"] = _draw(run, answer, sheet, gradients, draw)
+        answer["method"] = _write_card(run, answer, sheet, gradients, draw)
         printing.say(f"wrote {sheet}")
     if json:
         printing.as_json(answer)
     else:
-        _tell(answer)
+        _print_answer(answer)
 
 
-def _draw(run: Run, answer: dict[str, Any], path: str, method: str | None, draw: bool) -> str | None:
+def _write_card(run: Run, answer: dict[str, Any], path: str, method: str | None, draw: bool) -> str | None:
     """Write the card; return the method of its gradients."""
     import sys
 
@@ -67,15 +67,15 @@ def _draw(run: Run, answer: dict[str, Any], path: str, method: str | None, draw:
 
     out = parsing.png(path, "--sheet")
     with progress.reporting(progress.for_stream(sys.stderr)):
-        made = unit_pictures.gather(run, answer, method=method, draw=draw)
-    for remark in made.remarks:
+        drawings = unit_pictures.gather(run, answer, method=method, draw=draw)
+    for remark in drawings.remarks:
         printing.say(remark)
-    pictures.write_png(unit_card.draw(answer, made), out)
-    return made.methods.get("positive")
+    pictures.write_png(unit_card.draw(answer, drawings), out)
+    return drawings.methods.get("positive")
 
 
-def _tell(answer: dict[str, Any]) -> None:
-    """Say the main things in a few lines and tables."""
+def _print_answer(answer: dict[str, Any]) -> None:
+    """Print the main facts in a few lines and tables."""
     from flows.sheets.unit_card import percent, sentence
 
     print(f"{answer['layer']}:{answer['unit']} of {answer['run']}@{answer['version']}: {sentence(answer)}")

@@ -41,17 +41,17 @@ def view(
 
     options = serve.Options(host=host, port=port, token=token, uploads=uploads, seconds=time_limit)
 
-    def opened(where: str) -> None:
-        print(where, flush=True)
+    def announce(address: str) -> None:
+        print(address, flush=True)
         if host in serve.ANY:
-            printing.say(f"from other machines: {serve.elsewhere(where)}")
+            printing.say(f"from other machines: {serve.elsewhere(address)}")
         if not Path(store).exists():
-            printing.say(f"there is no store at {printing.here(store)} yet: the page says how a run is made")
+            printing.say(f"there is no store at {printing.relative(store)} yet: the page says how a run is made")
         printing.say("ctrl-c ends it")
         if browser:
-            serve.open_browser(where)
+            serve.open_browser(address)
 
-    serve.serve(store, name, options, opened)
+    serve.serve(store, name, options, announce)
 
 
 def export(
@@ -78,7 +78,7 @@ def export(
     export_files = exporting.files_of(opened)
     files, size = exporting.estimate(export_files)
     printing.say(
-        f"{run}@{opened.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.here(str(place))}"
+        f"{run}@{opened.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.relative(str(place))}"
     )
     if dry_run:
         return

@@ -302,10 +302,10 @@ def test_mutant_samples_counted_by_their_place_alone(
 def test_the_closing_lines_say_what_was_left_out(
     overflown: tuple[Any, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.commands.run import _tell
+    from flows.commands.run import _print_summary
 
     _, summary = overflown
-    _tell(summary, "layout")
+    _print_summary(summary, "layout")
     row = next(row for row in summary["samples"] if row["layer"] == "some")
     said = capsys.readouterr().out
     assert f"some: {row['not_finite']} of {row['used'] + row['not_finite']} samples left out" in said

@@ -44,7 +44,8 @@ ALLOWED = {
     "flows.scheduling flows.pipeline flows.model",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.cores",
     "flows.commands": "flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
-    "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.progress flows.cores",
+    "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
+    "flows.cores",
     "flows.cli": "flows.commands",
     # storage/
     "storage.errors": "",

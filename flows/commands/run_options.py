@@ -1,0 +1,96 @@
+"""The settings of a run as options of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows import registry
+from flows.commands import parsing
+
+if TYPE_CHECKING:
+    from flows.config import RunConfig
+
+STEPS = registry.steps()[:-1]
+"""The steps that `--until` is of use for: stopping after the last is a whole run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The settings of a run, each None where it was not given; `config` is a file with more of them."""
+
+    images: Annotated[str | None, typer.Option(help="A folder, WebDataset tars, Parquet, or sample-photos.")] = None
+    model: Annotated[
+        str | None, typer.Option(help="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory.")
+    ] = None
+    weights: Annotated[
+        str | None, typer.Option(help="Safetensors or a state dict; `random` for seeded random ones.")
+    ] = None
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="One layer or more; `actlas layers MODEL` lists them."),
+    ] = None
+    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
+    input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None
+    mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
+    std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
+    classes: Annotated[str | None, typer.Option(help="A text file with a class name per line.")] = None
+    store: Annotated[
+        str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results (actlas-store).")
+    ] = None
+    name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None
+    config: Annotated[
+        str | None, typer.Option(help="A TOML file with any of these settings; options go before it.")
+    ] = None
+    limit: Annotated[
+        int | None, typer.Option(help="Use the first N images, in the order of their hash; all if left out.")
+    ] = None
+    labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None
+    grids: Annotated[
+        list[int] | None,
+        typer.Option(help="Cells per side, one number or more (10 20 40); a grid is made where the samples fill it."),
+    ] = None
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="How icons are rendered: fast (the default), best or distill."),
+    ] = None
+    layout: Annotated[str | None, typer.Option(help="umap (the default), tsne or pca.")] = None
+    until: Annotated[
+        str | None,
+        typer.Option(help=f"Stop after {', '.join(STEPS[:-1])} or {STEPS[-1]}, and publish what there is."),
+    ] = None
+    max_rejected: Annotated[
+        float | None, typer.Option(help="Share of broken images above which nothing is published (0.05).")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons (0).")] = None
+    shard_size: Annotated[
+        int | None, typer.Option(help="Images per shard, the unit of work and of resuming (1000).")
+    ] = None
+    samples_per_image: Annotated[int | None, typer.Option(help="Vectors sampled per image and layer (1).")] = None
+    batch: Annotated[int | None, typer.Option(help="Images per forward pass (32; 128 on CUDA).")] = None
+    device: Annotated[str | None, typer.Option(help="auto (the default), cpu or cuda.")] = None
+    precision: Annotated[str | None, typer.Option(help="fp32 (the default), bf16 or fp16.")] = None
+    min_count: Annotated[int | None, typer.Option(help="Samples a cell needs (5).")] = None
+    icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels (96).")] = None
+    extras: Annotated[
+        list[str] | None,
+        typer.Option("--with", help=f"{', '.join(registry.extras())}: made only when asked for."),
+    ] = None
+    gradients_method: Annotated[
+        str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
+    ] = None
+
+    def run_config(self) -> RunConfig:
+        """Return the run's configuration: the options, then the file, then the defaults. Raises UsageError."""
+        from flows import config as configuration
+
+        settings = vars(self) | {
+            "axes": parsing.pairs(self.axes),
+            "mean": parsing.numbers("--mean", self.mean),
+            "std": parsing.numbers("--std", self.std),
+            "with": self.extras,
+        }
+        del settings["extras"], settings["config"]
+        return configuration.make(settings, self.config)
