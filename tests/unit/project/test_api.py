@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-API = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+API = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 FACES = ("storage", "storage.models", "flows.notebook")
 NAMES = [f"{face}.{name}" for face in FACES for name in importlib.import_module(face).__all__]
 ARRAYS = re.compile(r"\b(?:Byte|Float|Int|Tensor|NDArray|Picture)\b")
