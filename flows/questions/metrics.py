@@ -199,8 +199,8 @@ def words() -> tuple[tuple[str, str], ...]:
 
 
 def table() -> dict[str, list[dict[str, Any]]]:
-    """Return the rows as the page imports them: what it shows, and not where the numbers are stored."""
-    inner = ("stage", "column", "function", "digits", "meaning")
+    """Return the rows as the page imports them, without the place where the numbers are stored."""
+    inner = ("column", "function", "digits", "meaning")
     return {
         kind: [{name: value for name, value in asdict(row).items() if name not in inner} for row in rows]
         for kind, rows in (("cell", CELL), ("unit", UNIT))
