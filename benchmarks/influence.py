@@ -23,7 +23,7 @@ from flows.config import RunConfig
 from flows.model import prepared, published
 from flows.model.prepared import PreparedModel
 from flows.stages.influence import CONNECTIONS, PATCHES, read_patches
-from flows.stages.passes import fill_batch, passes
+from flows.stages.shared.passes import fill_batch, passes
 from storage.run import Run, open_run
 
 

@@ -33,7 +33,7 @@ from atlas.arrays import Float, Samples
 from atlas.sampling import mix
 from flows.config import RunConfig
 from flows.planning.tasks import Output, Task
-from flows.stages.execute import execute
+from flows.stages.shared.execute import execute
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store, stage_key

@@ -25,7 +25,7 @@ from flows.model import prepared
 from flows.pipeline import engines
 from flows.planning import libraries
 from flows.planning.tasks import Outcome, Task
-from flows.stages import reading
+from flows.stages.shared import reading
 from storage.errors import ActlasError, BadWeights
 
 _one_at_a_time = threading.Lock()

@@ -18,7 +18,8 @@ from flows.pipeline.plan import Planner
 from flows.planning import costs
 from flows.planning.costs import Estimate, Probe, Size
 from flows.planning.tasks import Output
-from flows.stages import cells, listing, reading
+from flows.stages import cells, image_listing
+from flows.stages.shared import reading
 from storage.store.store import Store
 
 LAYING_OUT = 250 << 20
@@ -59,8 +60,8 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
     progress.current().say(f"model {config.model}: loading")
     model = prepared.prepare(config)
     progress.current().say(f"images {config.images}: listing")
-    listed, table = listing.plan_listing(store, config)
-    labelled, _ = listing.plan_labels(config, table)
+    listed, table = image_listing.plan_listing(store, config)
+    labelled, _ = image_listing.plan_labels(config, table)
     planner = Planner(config, model, listed.key, table, Frames(store, config))
     steps = planner.steps() if config.until != "listing" else []
     outputs = [output for step in steps for task in step.tasks for output in task.outputs]

@@ -24,9 +24,10 @@ from flows.model.prepared import PreparedModel
 from flows.pipeline.plan import Planner, Step
 from flows.planning.costs import Cost, Probe
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, reading
-from flows.stages.execute import execute
-from flows.stages.writing import drafting, outcome
+from flows.stages import image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.execute import execute
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.images import loader
 from storage.store.store import Store
@@ -87,7 +88,7 @@ def _run(
     config: RunConfig, model: PreparedModel, rows: pa.Table, missing: set[str], layers: Sequence[str]
 ) -> dict[tuple[str, str | None], Cost]:
     store, output = Store(Path(config.store)), Output(stage="listing", key="0" * 32)
-    listing.write(store, output, rows, reading.source_of(config.images))
+    image_listing.write(store, output, rows, reading.source_of(config.images))
     costs = {}
     for step in _needed(Planner(config, model, output.key, rows).steps(), missing):
         for task in step.tasks:

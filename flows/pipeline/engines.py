@@ -7,7 +7,7 @@ from typing import Protocol
 
 from flows.pipeline.retry import retry
 from flows.planning.tasks import Outcome, Task
-from flows.stages.execute import execute
+from flows.stages.shared.execute import execute
 
 
 class Engine(Protocol):

@@ -18,7 +18,8 @@ from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, reading
+from flows.stages import image_listing
+from flows.stages.shared import reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
@@ -62,8 +63,8 @@ def run(
         model = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = retry(lambda: listing.list_images(store, config))
-        labelled = retry(lambda: listing.list_labels(store, config, table))
+        listed, table = retry(lambda: image_listing.list_images(store, config))
+        labelled = retry(lambda: image_listing.list_labels(store, config, table))
         planner = Planner(config, model, listed.output.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:

@@ -32,7 +32,7 @@ from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
-from flows.stages.execute import execute
+from flows.stages.shared.execute import execute
 from storage.errors import Locked, first_line
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")

@@ -19,9 +19,10 @@ from flows.model import prepared
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, collect, listing, reading
-from flows.stages.passes import fill_batch, pass_settings, passes
-from flows.stages.writing import drafting, outcome
+from flows.stages import cells, collect, image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.passes import fill_batch, pass_settings, passes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.errors import ModelError
@@ -42,7 +43,15 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     chosen = [class_cells.choose_samples(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, chosen, strict=True)]
     used = np.unique(np.concatenate([sample for _, sample in chosen]))
-    _pass(reading.prepared_model(task), config, listing.read(store, task.reads["listing"]), layer, samples, used, means)
+    _pass(
+        reading.prepared_model(task),
+        config,
+        image_listing.read(store, task.reads["listing"]),
+        layer,
+        samples,
+        used,
+        means,
+    )
     return [
         _write(store, output, place, mean.finish(), mean.nonfinite)
         for output, place, mean in zip(task.outputs, places, means, strict=True)

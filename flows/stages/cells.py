@@ -11,7 +11,7 @@ from flows.config import RunConfig
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import collect, layout
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store

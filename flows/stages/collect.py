@@ -17,9 +17,10 @@ from flows.cores import cores
 from flows.model import prepared
 from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, reading
+from flows.stages import image_listing
 from flows.stages import model as model_stage
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.images import loader
 from storage.images.shards import Shard
@@ -33,7 +34,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     """Make the shard's `images` result and the `collect` results of the outputs' layers."""
     config = RunConfig(**task.settings["config"])
     model = reading.prepared_model(task)
-    rows = listing.read(store, task.reads["listing"], task.settings["first"], task.settings["stop"])
+    rows = image_listing.read(store, task.reads["listing"], task.settings["first"], task.settings["stop"])
     parts = [output for output in task.outputs if output.stage == "collect"]
     reductions = {str(output.layer): _start_reduction(model, str(output.layer), rows, config) for output in parts}
     facts, effective = _pass(model, rows, reductions, config)

@@ -18,8 +18,9 @@ from flows.model import prepared
 from flows.planning import costs, libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, reading
-from flows.stages.writing import drafting, outcome
+from flows.stages import image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
@@ -41,7 +42,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     config = RunConfig(**task.settings["config"])
     model = reading.prepared_model(task)
     layers = {str(output.layer): model.layers[str(output.layer)] for output in task.outputs}
-    rows = listing.read(store, task.reads["listing"], 0, task.settings["stop"])
+    rows = image_listing.read(store, task.reads["listing"], 0, task.settings["stop"])
     module, size = model.model.module, model.model.preprocess.size
     with progress.current().bar("receptive fields", 2, "measures") as advance:
         reach = receptive_field.reach(module, layers, (model.model.preprocess.channels, *size))

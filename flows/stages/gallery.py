@@ -18,8 +18,9 @@ from flows.model import prepared
 from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import icons, patches, reading
-from flows.stages.writing import drafting, outcome
+from flows.stages import icons, patches
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, galleries, tables
 from storage.store.store import Store
 

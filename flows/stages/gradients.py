@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlas import boxes
 from atlas.arrays import Geometry
-from atlas.attribution import patches as patch_gradients
+from atlas.attribution import patch_gradients
 from atlas.boxes import SIDES
 from flows import progress
 from flows.config import RunConfig
@@ -19,11 +19,12 @@ from flows.model import gradient_method
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import collect, listing, patches, reading
-from flows.stages.passes import fill_batch, pass_settings, passes
-from flows.stages.patch_boxes import PatchBoxes
+from flows.stages import collect, image_listing, patches
 from flows.stages.patches import SIZE
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.passes import fill_batch, pass_settings, passes
+from flows.stages.shared.patch_boxes import PatchBoxes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Result, Store
 
@@ -44,13 +45,15 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     layer, units = model.layers[str(output.layer)], model.layers[str(output.layer)].units
     columns = _patches(store.get("patches", task.reads["patches"]))
     geometries = PatchBoxes(store, task.reads["images"], config).geometries(columns["image_id"])
-    rows, done = listing.read(store, task.reads["listing"]), np.zeros(len(columns["unit"]), np.bool_)
+    rows, done = image_listing.read(store, task.reads["listing"]), np.zeros(len(columns["unit"]), np.bool_)
     pictures = np.full((len(done), SIZE, SIZE, 3), patch_gradients.GREY, np.uint8)
     module = model.module_exposing([layer.name])
     with progress.current().bar(f"gradients {layer.name}", len(done), "patches") as advance:
         for images, numbers in passes(model, config, rows, columns["image_id"]):
             unit, y, x = (fill_batch(columns[name][numbers], model.device) for name in ("unit", "y", "x"))
-            gradients = patch_gradients.METHODS[method](module, images, patch_gradients.units_at(layer, unit, y, x))
+            gradients = patch_gradients.PATCH_METHODS[method](
+                module, images, patch_gradients.units_at(layer, unit, y, x)
+            )
             for number, gradient in zip(numbers.tolist(), gradients.cpu().numpy(), strict=False):
                 _place(pictures[number], gradient, columns["box"][number], geometries[number])
             done[numbers] = True

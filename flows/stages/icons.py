@@ -16,8 +16,9 @@ from flows.config import RunConfig
 from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, layout, reading
-from flows.stages.writing import drafting, outcome
+from flows.stages import cells, layout
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Store
 

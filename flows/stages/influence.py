@@ -20,9 +20,10 @@ from flows.model import prepared
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, patches, reading
-from flows.stages.passes import fill_batch, pass_settings, passes
-from flows.stages.writing import drafting, outcome
+from flows.stages import image_listing, patches
+from flows.stages.shared import reading
+from flows.stages.shared.passes import fill_batch, pass_settings, passes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.store.store import Result, Store
 
@@ -49,7 +50,12 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     note = None
     try:
         _follow(
-            model, config, listing.read(store, task.reads["listing"]), (str(output.layer), later), patches, connections
+            model,
+            config,
+            image_listing.read(store, task.reads["listing"]),
+            (str(output.layer), later),
+            patches,
+            connections,
         )
     except NoTangentError as error:
         note = str(error)

@@ -19,8 +19,8 @@ from flows.config import RunConfig
 from flows.planning import costs, libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing
-from flows.stages.writing import ResultDraft, drafting, outcome
+from flows.stages import image_listing
+from flows.stages.shared.writing import ResultDraft, drafting, outcome
 from storage.artefacts import arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete
@@ -43,7 +43,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
             if output.stage == "moment":
                 _moment(draft, samples.activations)
             else:
-                keys = listing.key_hashes(store, task.reads["listing"], samples.image_id)
+                keys = image_listing.key_hashes(store, task.reads["listing"], samples.image_id)
                 start = _start(store, task.reads.get("frame"), Places(key_hash=keys, y=samples.y, x=samples.x))
                 _layout(draft, samples, sample_names(keys), config, start)
         outcomes.append(outcome(draft))
@@ -98,7 +98,7 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
     if frame is None:
         return None
     before = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", frame["collect"])))
-    keys = listing.key_hashes(store, frame["listing"], before["image_id"])
+    keys = image_listing.key_hashes(store, frame["listing"], before["image_id"])
     rows, old = pairing.shared_rows(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
     if len(rows) < MIN_DISTINCT:
         return None

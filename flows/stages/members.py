@@ -16,10 +16,11 @@ from flows.cores import cores
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, collect, field, listing, reading
-from flows.stages.patch_boxes import PatchBoxes
+from flows.stages import cells, collect, field, image_listing
 from flows.stages.patches import SIZE
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.patch_boxes import PatchBoxes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, receptive_fields, tables
 from storage.images import crops
 from storage.store.store import Store
@@ -44,7 +45,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
         field, columns["image_id"], columns["y"], columns["x"]
     )
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
-    rows = listing.read(store, task.reads["listing"])
+    rows = image_listing.read(store, task.reads["listing"])
     source, ids = reading.source_of(config.images), columns["image_id"]
     with progress.current().bar(f"members {output.layer} {output.grid}", len(np.unique(ids)), "images") as advance:
         thumbnails = crops.crops(source, rows, ids, focus, SIZE, threads=cores(), advance=advance)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import reading
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.store.store import Store
 
 if TYPE_CHECKING:

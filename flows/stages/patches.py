@@ -17,9 +17,10 @@ from flows.cores import cores
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import collect, field, listing, reading
-from flows.stages.patch_boxes import PatchBoxes
-from flows.stages.writing import drafting, outcome
+from flows.stages import collect, field, image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.patch_boxes import PatchBoxes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields, samples, tables
 from storage.images import crops
 from storage.store.store import Store
@@ -99,7 +100,7 @@ def _thumbnails(store: Store, task: Task, records: dict[str, pa.Table], config: 
     best = {layer: table.filter(pa.compute.less(table["rank"], THUMBNAILS)) for layer, table in records.items()}
     ids = np.concatenate([table["image_id"].to_numpy() for table in best.values()])
     boxes = np.concatenate([_focus(table) for table in best.values()])
-    rows = listing.read(store, task.reads["listing"])
+    rows = image_listing.read(store, task.reads["listing"])
     source = reading.source_of(config.images)
     with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
         thumbnails = crops.crops(source, rows, ids, boxes, SIZE, threads=cores(), advance=advance)

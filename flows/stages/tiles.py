@@ -10,7 +10,7 @@ from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import cells, icons
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, pictures
 from storage.store.store import Store
 

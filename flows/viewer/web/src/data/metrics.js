@@ -1,4 +1,4 @@
-// The metrics of cells and units, from the rows of flows/questions/metrics.py: columns, orders, shades and card rows.
+// The metrics of cells and units, from the rows of flows/metrics/metrics.py: columns, orders, shades and card rows.
 
 import rows from '../generated/metrics.json' with { type: 'json' };
 

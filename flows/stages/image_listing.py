@@ -18,8 +18,8 @@ from atlas.arrays import Int
 from flows import registry
 from flows.config import RunConfig
 from flows.planning.tasks import Outcome, Output
-from flows.stages import reading
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
 from storage.images import listing

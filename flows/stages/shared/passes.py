@@ -15,7 +15,7 @@ from flows.config import RunConfig
 from flows.cores import cores
 from flows.model.prepared import PreparedModel
 from flows.planning import libraries
-from flows.stages import reading
+from flows.stages.shared import reading
 from storage.images import loader
 
 if TYPE_CHECKING:
