@@ -2,7 +2,7 @@
 
 To add a stage, add a row and write its module. The module has `compute(store, task)`, which makes the results that a
 task names; `plan(context)`, which names its tasks by their keys; and the cost law that the row names, unless
-`flows.stages.costs` has it.
+`flows.planning.costs` has it.
 """
 
 from __future__ import annotations
