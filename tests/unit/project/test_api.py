@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
-API = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+ROOT = Path(__file__).parents[3]
+API = (ROOT / "docs" / "api.md").read_text()
+DOCUMENTS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 FACES = ("storage", "storage.models", "flows.notebook")
 NAMES = [f"{face}.{name}" for face in FACES for name in importlib.import_module(face).__all__]
 ARRAYS = re.compile(r"\b(?:Byte|Float|Int|Tensor|NDArray|Picture)\b")
@@ -96,3 +99,26 @@ def test_mutant_a_docstring_without_shape_or_errors_is_seen() -> None:
         "bare: errors",
         "Thing.undocumented: docstring",
     ]
+
+
+def gone(text: str) -> list[str]:
+    """Return the names that Python in a document imports and that do not exist."""
+    lines = re.findall(r"\bfrom ((?:atlas|flows|storage)[\w.]*) import ([\w, ]*\w)", text)
+    names = [(module, name.strip()) for module, listed in lines for name in listed.split(",")]
+    return [f"{module}.{name}" for module, name in names if not exists(module, name)]
+
+
+def exists(module: str, name: str) -> bool:
+    try:
+        return hasattr(importlib.import_module(module), name) or bool(importlib.util.find_spec(f"{module}.{name}"))
+    except ModuleNotFoundError:
+        return False
+
+
+def test_imports_in_the_documents_exist() -> None:
+    assert {name: names for name, text in DOCUMENTS.items() if (names := gone(text))} == {}
+
+
+def test_mutant_an_import_of_before_a_move_is_seen() -> None:
+    text = "from flows.drawing import show, moved\n    from flows.explaining import explain  # as it was"
+    assert gone(text) == ["flows.drawing.moved", "flows.explaining.explain"]
