@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from flows.stages.writing import drafting, outcome
 
 from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.registry import Stage
 from flows.stages import patches
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.store.store import Store
 
