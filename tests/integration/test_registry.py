@@ -131,7 +131,7 @@ def test_mutant_a_list_of_tables_kept_by_hand_forgets_it(
 
 def missing(store: Path, version: str) -> dict[str, str]:
     """Return the stages that a version lacks on the page, each with the command that makes it."""
-    commands: dict[str, str] = about.about(OpenRuns(str(store)).edition("small", version), [1, 2])["missing"]
+    commands: dict[str, str] = about.about(OpenRuns(str(store)).version("small", version), [1, 2])["missing"]
     return commands
 
 
