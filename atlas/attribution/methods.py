@@ -124,7 +124,7 @@ def attribute(module: nn.Module, x: Tensor, score: Score, method: str, settings:
     method has no rule for one of the model's operators.
     """
     if method not in METHODS:
-        raise ValueError(f"{method!r} is no method; they are {', '.join(METHODS)}")
+        raise ValueError(f"no attribution method {method!r}; there are {', '.join(METHODS)}")
     row, settings = METHODS[method], settings or Settings()
     chosen = {name: getattr(settings, name) for name in row.settings}
     if "layer" in chosen and chosen["layer"] is None:

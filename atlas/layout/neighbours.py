@@ -92,12 +92,12 @@ def one_thread() -> Iterator[None]:
     before = faiss.omp_get_max_threads(), numba.get_num_threads()
     try:
         with threadpool_limits(1):
-            faiss.omp_set_num_threads(1)
             numba.set_num_threads(1)
+            faiss.omp_set_num_threads(1)
             yield
     finally:
+        numba.set_num_threads(before[1])  # first, since numba sets OpenMP's number as well where that is its layer
         faiss.omp_set_num_threads(before[0])
-        numba.set_num_threads(before[1])
 
 
 def _distances(candidates: Float, queries: Float) -> NDArray[np.float64]:

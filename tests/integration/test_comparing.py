@@ -96,7 +96,7 @@ def test_drift_is_scipys_over_the_joined_samples(store: Path, answer: dict[str, 
 
 
 def test_mutant_samples_paired_by_row_are_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs.pairing, "shared", lambda a, b: (np.arange(220), np.arange(220)[::-1]))
+    monkeypatch.setattr(pairs.pairing, "shared_rows", lambda a, b: (np.arange(220), np.arange(220)[::-1]))
     assert wrong_drifts(store, compare.compare(str(store), ["small@1", "small@2"], layers=[LATE], noisy=False))
 
 

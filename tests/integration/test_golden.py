@@ -28,8 +28,8 @@ import pytest
 from support import corpus, processors
 
 from flows import registry
+from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.pipeline.run import run as pipeline
 from storage.store.store import Store
 
 ROOT = Path(__file__).parents[2]

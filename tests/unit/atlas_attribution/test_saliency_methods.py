@@ -102,8 +102,8 @@ def test_the_sheet_says_what_the_method_shows(model: Model, picture: str, monkey
 
 @pytest.mark.usefixtures("registered")
 def test_the_viewers_worker_answers_by_the_method(model: Model, picture: str) -> None:
-    shown = answer_image.Shown(model=model, data=Path(picture).read_bytes())
-    answer = answer_image.salient(shown, {"of": None, "method": NAME})
+    shown = answer_image.ImageContext(model=model, data=Path(picture).read_bytes())
+    answer = answer_image._salient(shown, {"of": None, "method": NAME})
     strength = np.frombuffer(base64.b64decode(answer["map"]), np.int8).reshape(answer["rows"], answer["cols"])
     assert (answer["method"], answer["signed"]) == (NAME, True)
     assert (strength[:, :8] == 127).all()
