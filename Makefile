@@ -18,7 +18,7 @@ setup: .venv/ready $(PAGE)
 # The page of the viewer, by npm. Where npm's registry can't be reached a line says so, and all else works.
 page: $(PAGE)
 
-$(PAGE): .venv/ready flows/glossary.py $(wildcard flows/questions/*.py flows/viewer/*.py flows/viewer/answers/*.py flows/viewer/model/*.py) $(wildcard flows/viewer/web/package*.json flows/viewer/web/tsconfig.json flows/viewer/web/build.mjs) $(shell find flows/viewer/web/src -type f)
+$(PAGE): .venv/ready flows/glossary.py $(wildcard flows/metrics/*.py flows/questions/*.py flows/viewer/*.py flows/viewer/answers/*.py flows/viewer/model/*.py) $(wildcard flows/viewer/web/package*.json flows/viewer/web/tsconfig.json flows/viewer/web/build.mjs) $(shell find flows/viewer/web/src -type f)
 	$(BIN)/python -m flows.viewer.build
 
 # The wheel carries the built page.

@@ -27,7 +27,7 @@ from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages import collect, listing
+from flows.stages import collect, image_listing
 from storage.images import loader, sources
 from storage.store.store import Store
 
@@ -36,7 +36,7 @@ def decoded(config: RunConfig, count: int) -> torch.Tensor:
     """Return the first images as uint8 `n h w c`."""
     subj = prepared.prepare(config)
     with tempfile.TemporaryDirectory() as folder:
-        _, table = listing.list_images(Store(Path(folder)), config)
+        _, table = image_listing.list_images(Store(Path(folder)), config)
     source = sources.open_source(config.images)
     batches = loader.load(source, table.slice(0, count), subj.model.preprocess, batch=32, threads=2)
     return torch.cat([torch.from_numpy(batch.pixels[batch.valid]) for batch in batches])

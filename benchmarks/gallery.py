@@ -50,51 +50,51 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
     "Units, layers, directions": (
         Shown(
             "units",
-            "What units of a middle layer want to see, from noise; below each, how many times as strong as its strongest patch.",
+            "What units of a middle layer respond to, drawn from noise; below each, its value relative to the strongest patch's.",
             "show _blocks.10:4 _blocks.10:22 _blocks.10:37 _blocks.10:53 _blocks.10:56 _blocks.10:61 _blocks.10:66 _blocks.10:84 "
             "_blocks.10:96 _blocks.10:102 --run samples",
         ),
         Shown(
             "facets",
-            "Five pictures of one unit, drawn together so that they differ: what else it answers to.",
+            "Five pictures of one unit, drawn together so that they differ: what else the unit responds to.",
             "show _blocks.10:84 --facets 5 --run samples",
         ),
         Shown(
             "targets",
-            "One engine, many targets: a unit, the same at one position, a whole layer, a sum of units, an atlas's cell.",
+            "One engine, many targets: a unit, the unit at one position, a whole layer, a sum of units, a cell of an atlas.",
             'show _blocks.10:56 _blocks.10:56@3,3 _blocks.10 "_blocks.10:56+_blocks.10:96" _blocks.10@10:0,2 --run samples',
         ),
         Shown(
             "maco",
-            "The same units by MACO: only phases are optimised, under the spectrum of the run's own photos.",
+            "The same units by MACO, which optimises only the phases and takes the spectrum of the run's own photos.",
             "show _blocks.10:56 _blocks.10:96 --recipe maco --run samples",
         ),
     ),
     "Classes": (
         Shown(
             "classes",
-            "What the model takes for a class: by its logit, and by its probability, which asks for what sets it apart; below "
-            "each, the probability that the model gives the picture.",
+            "What the model recognises as a class: by its logit, and by its probability, which favours what sets the class "
+            "apart; below each, the probability that the model gives the picture.",
             "show class:goldfish class:balloon prob:goldfish prob:balloon",
         ),
         Shown(
             "simonyan",
-            "The recipe of 2013: the score less λ times the square of the picture, from the mean colour.",
+            "The recipe of 2013: the score minus λ times the squared picture, starting from the mean colour.",
             "show class:goldfish class:balloon --recipe simonyan",
         ),
     ),
     "Dreams": (
         Shown(
             "dream",
-            "A photo made more of what a layer sees in it, before and after.",
+            "A photo with more of what a layer sees in it, before and after.",
             "dream china.png --view sheet",
         ),
         Shown(
             "guided",
-            "Guided by another photo, at an earlier layer: each place becomes more like the place of the guide that it is likest.",
+            "Guided by another photo, at an earlier layer: each place moves towards the most similar place of the guide.",
             "dream china.png _blocks.7 --guide flower.png --view sheet",
         ),
-        Shown("noise", "A dream of noise alone.", "dream noise _blocks.9 --size 240x640 --iterations 20"),
+        Shown("noise", "A dream that starts from noise.", "dream noise _blocks.9 --size 240x640 --iterations 20"),
     ),
     "Saliency": (
         Shown(
@@ -109,20 +109,20 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
         ),
         Shown(
             "grad-cam",
-            "The positions of the last layer that speak for a class, by Grad-CAM.",
+            "The positions of the last layer that support a class, by Grad-CAM.",
             'saliency rocket.png "class:missile" --method grad-cam',
         ),
     ),
     "Patches and units of a run": (
         Shown(
             "top",
-            "The strongest patches of a unit in their images, and what of each drives it.",
+            "The strongest patches of a unit in their images, and what drives the unit in each.",
             "top samples _blocks.14:41 -k 8 --gradients guided-backprop",
             "--sheet",
         ),
         Shown(
             "card",
-            "All that a run knows of a unit: [what each part is](units.md).",
+            "Everything a run knows about a unit: [what each part shows](units.md).",
             "unit samples _blocks.14:41",
             "--sheet",
         ),
@@ -136,20 +136,20 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
     "One image, taken apart": (
         Shown(
             "explain",
-            "What a layer sees in an image, where and in which groups of units, what speaks for a class, and what drives what at a "
-            "later layer: [what each number is](explain.md).",
+            "What a layer sees in an image, where, and in which groups of units; what supports a class; and what drives what at "
+            "a later layer: [what each number means](explain.md).",
             "explain coffee.png --layer _blocks.10 --to _blocks.14 --class espresso --run samples",
         ),
         Shown(
             "versus",
-            "The same, of what speaks for one class rather than another.",
+            "The same, for what supports one class rather than another.",
             'explain chelsea.png --layer _blocks.14 --class "tiger cat" --versus lynx --run samples',
         ),
     ),
     "The atlas": (
         Shown(
             "map",
-            "The atlas of a late layer; a cell is as clear as it speaks for one class.",
+            "The atlas of a late layer; a cell is as opaque as it supports one class.",
             "map samples _blocks.14 10 mushroom",
             "--sheet",
         ),
@@ -158,14 +158,14 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
 
 HEAD = """# Gallery
 
-Every kind of picture that actlas makes, each with its command, on the default model; made by `make gallery`
-(`benchmarks/gallery.py`). `samples` is a run over `sample-photos`, the few that scikit-image and scikit-learn carry, made with
-`--layers _blocks.10 _blocks.14 --grids 10 --samples-per-image 2 --with attribution influence gallery`; `chelsea.png` and the like
-are some of them, which `make gallery` writes to `build/gallery`. More images make stronger patches: the last two pictures are of
-9,975 photos. Here pictures are smaller than they are made.
+Every kind of picture that actlas draws, each with its command, on the default model. `make gallery` (`benchmarks/gallery.py`) makes
+this page. `samples` is a run over `sample-photos`, the few photos that come with scikit-image and scikit-learn, with the options
+`--layers _blocks.10 _blocks.14 --grids 10 --samples-per-image 2 --with attribution influence gallery`. `chelsea.png` and the others
+are some of these photos; `make gallery` writes them to `build/gallery`. More images give stronger patches: the last two pictures
+are of 9,975 photos. Pictures are reduced in size here.
 """
 ATLAS = """
-The atlas itself is `overview.png` of a run's tiles, whose path `make demo` prints, and what `actlas view` opens:
+The atlas itself is `overview.png` among a run's tiles (`make demo` prints its path), and `actlas view` opens it:
 
 ![Activation atlas of _blocks.10](pictures/atlas-blocks10.jpg)
 

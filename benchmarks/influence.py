@@ -23,7 +23,7 @@ from flows.config import RunConfig
 from flows.model import prepared, published
 from flows.model.prepared import PreparedModel
 from flows.stages.influence import CONNECTIONS, PATCHES, read_patches
-from flows.stages.passes import fill, passes
+from flows.stages.shared.passes import fill_batch, passes
 from storage.run import Run, open_run
 
 
@@ -36,7 +36,7 @@ def sums(run: Run, config: RunConfig, subj: PreparedModel, names: tuple[str, str
     rows = run.listing(np.unique(patches["image_id"]).tolist())
     module, total = subj.module_exposing(names), np.zeros((2, layer.units, later.units))
     for images, numbers in passes(subj, config, rows, patches["image_id"]):
-        place = [fill(patches[name][numbers], subj.device) for name in ("unit", "y", "x")]
+        place = [fill_batch(patches[name][numbers], subj.device) for name in ("unit", "y", "x")]
         for kind, measure in enumerate((influence.effects, influence.ablations)):
             made = measure(module, images, layer, later, *place)[: len(numbers)].cpu().numpy()
             np.add.at(total[kind], patches["unit"][numbers], made)

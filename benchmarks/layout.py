@@ -33,7 +33,7 @@ from atlas.arrays import Float, Samples
 from atlas.sampling import mix
 from flows.config import RunConfig
 from flows.planning.tasks import Output, Task
-from flows.stages.execute import execute
+from flows.stages.shared.execute import execute
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store, stage_key
@@ -99,7 +99,7 @@ def measure(store: Store, reads: dict[str, Any], method: str) -> dict[str, float
     took: dict[str, float | int | None] = {"before_mib": peak()}
     for stage, key in keys.items():
         make = Output(stage=stage, key=key, layer="layer", grid=GRID if stage == "cells" else None)
-        work = Task(stage=stage, store=config["config"]["store"], outputs=(make,), reads=reads | keys, how=config)
+        work = Task(stage=stage, store=config["config"]["store"], outputs=(make,), reads=reads | keys, settings=config)
         began, spent = time.perf_counter(), time.process_time()
         execute(work)
         took[f"{stage}_cpu_s"] = round(time.process_time() - spent, 1)

@@ -32,7 +32,7 @@ from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.planning import costs as laws
 from flows.planning.costs import Size
-from flows.stages import listing
+from flows.stages import image_listing
 from storage.store.store import Store
 
 BLOCKS = [f"layer{stage}.{block}" for stage, blocks in enumerate((3, 4, 6, 3), 1) for block in range(blocks)]
@@ -44,7 +44,7 @@ def probed(config: RunConfig) -> tuple[Planner, Probe, float]:
     """Probe all stages; also return the seconds that listing takes for an image."""
     with tempfile.TemporaryDirectory() as folder:
         store, started = Store(Path(folder)), probes.time.monotonic()
-        listed, table = listing.list_images(store, config)
+        listed, table = image_listing.list_images(store, config)
         each = (probes.time.monotonic() - started) / len(table)
         planner = Planner(config, prepared.prepare(config), listed.output.key, table, Frames(store, config))
         wanted = {"images", "collect", *BY_LAYER, *BY_GRID}
@@ -69,7 +69,7 @@ def plan(planner: Planner, probe: Probe, images: int) -> dict[str, dict[str, flo
             add(stage, layer, size_of(planner, units, images))
         for grid in config.grids if layer else ():
             for stage in BY_GRID:
-                add(stage, layer, size_of(planner, units, images, cells=laws.filled(images, grid)))
+                add(stage, layer, size_of(planner, units, images, cells=laws.filled_cells(images, grid)))
     return dict(found)
 
 

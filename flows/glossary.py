@@ -1,6 +1,6 @@
 """The words of actlas, for the README and the help of the viewer; both are made from these rows."""
 
-from flows.questions import metrics
+from flows.metrics import metrics
 
 WORDS: tuple[tuple[str, str], ...] = (
     ("image", "a row of the dataset listing; image_id is its number there, given once"),

@@ -53,4 +53,4 @@ def _run_inline(config: RunConfig, wait: bool, dask: str | None) -> summary.Summ
     from flows.cluster import engine as cluster_engine
 
     with cluster_engine.on(dask, config.store) as cluster:
-        return pipeline.run(cluster.settled(config), cluster, wait=wait)
+        return pipeline.run(cluster.resolve_device(config), cluster, wait=wait)

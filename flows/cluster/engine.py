@@ -1,8 +1,8 @@
-"""Run tasks on a Dask cluster: as many processes of this machine as asked for, or workers that wait at an address.
+"""Run tasks on a Dask cluster: worker processes on this machine, or the workers of a scheduler at an address.
 
-A future is one task, as plain as inline: names go out and names come back, and results are written to the store, where
-a repeated task finds or replaces the same bytes. So a worker that is killed costs at most the shard it was at. Prefect
-is spoken to by the flow's process only; a worker never imports it.
+A future is one task: it carries names of results, never data, and the worker writes results to the store, where a
+repeated task finds or replaces the same bytes. So a killed worker costs at most one shard. Only the flow's process talks
+to Prefect; a worker never imports it.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ LOCAL = re.compile(r"local:([1-9]\d*)")
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 
 REPEATS = 3
-"""How often a task is handed in anew that Dask gave up. Dask gives up when `allowed-failures` (3) more workers died with it."""
+"""How often to resubmit a task that Dask has given up on, after `allowed-failures` (3) more workers died with it."""
 
 PATIENCE = 30.0
 """Seconds to wait for a scheduler to answer and for a first worker."""
 
 STARTING = 600.0
-"""Seconds to wait for the first of our own workers, which are on their way; on a busy machine a start takes a minute."""
+"""Seconds to wait for the first of our own workers; on a busy machine a start takes a minute."""
 
 
 class ClusterLost(ActlasError):
-    """The cluster can't do the work."""
+    """The cluster cannot run the tasks."""
 
 
 def processes_of(spec: str) -> int | None:
-    """Return how many processes of our own `--dask` asks for; None if it names a scheduler. Raises UsageError."""
+    """Return the number of local worker processes in `--dask`, None if it names a scheduler. Raises UsageError."""
     local = LOCAL.fullmatch(spec)
     if not local and not ADDRESS.fullmatch(spec):
         raise UsageError(f"--dask is {spec!r}; write local:N for N processes here, or tcp://HOST:PORT of a scheduler")
@@ -60,7 +60,7 @@ def processes_of(spec: str) -> int | None:
 
 @contextmanager
 def on(spec: str, store: str) -> Iterator[OnDask]:
-    """Open the cluster that `--dask` names for the length of the block; one of our own starts with its first task."""
+    """Open the cluster of `--dask` for the length of the block; a local one starts with its first task."""
     processes = processes_of(spec)
     with ExitStack() as stack:
         engine = OnDask(stack, store, spec, processes)
@@ -77,40 +77,40 @@ class OnDask:
     def __init__(self, stack: ExitStack, store: str, spec: str, processes: int | None) -> None:
         self._stack, self._store, self._spec, self._processes = stack, store, spec, processes
         self._client: distributed.Client | None = None
-        self._told: RunFacts | None = None
+        self._facts: RunFacts | None = None
         self.counts_gpus = False
-        """Whether workers declared GPUs when the run was settled, so that Dask gives each of them one task at a time."""
+        """Whether workers declared GPUs when the run started, so that Dask gives each of them one task at a time."""
 
-    def settled(self, config: RunConfig) -> RunConfig:
-        """Return the configuration with the workers' device: CUDA if it is left open and workers declare GPUs.
+    def resolve_device(self, config: RunConfig) -> RunConfig:
+        """Return the configuration with the workers' device: CUDA if it is `auto` and workers declare GPUs.
 
-        That holds for the whole run. A worker that is gone for a moment leaves its tasks to wait for one with a GPU.
+        It holds for the whole run: while no worker with a GPU is there, tasks wait for one.
         """
-        self.counts_gpus = self._declared()
+        self.counts_gpus = self._has_gpus()
         return config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus else config
 
     def run(self, tasks: Iterable[Task], advance: Callable[[int, int], None] | None = None) -> list[Outcome]:
-        """Run tasks that do not read each other; `advance` is told how many of them are done."""
+        """Run tasks that do not read each other; call `advance` with the number done and the total."""
         tasks = list(tasks)
         if not tasks:
             return []
         client = self.connect()
-        self._tell(client)
-        left = [portable(task) for task in tasks]
-        total, unit = sum(map(_size, left)), "images" if left[-1].stage == "collect" else "tasks"
+        self._check_workers(client)
+        pending = [portable(task) for task in tasks]
+        total, unit = sum(map(_size, pending)), "images" if pending[-1].stage == "collect" else "tasks"
         outcomes: list[Outcome] = []
         done = 0
-        with progress.current().bar(left[-1].stage, total, unit) as bar:
-            for number, (task, made) in enumerate(self._each(client, left), 1):
-                outcomes += made
+        with progress.current().bar(pending[-1].stage, total, unit) as bar:
+            for number, (task, results) in enumerate(self._as_completed(client, pending), 1):
+                outcomes += results
                 done += _size(task)
                 bar(done)
                 if advance is not None:
-                    advance(number, len(left))
+                    advance(number, len(pending))
         return outcomes
 
     def connect(self) -> distributed.Client:
-        """Return the cluster's client; start the cluster or find the scheduler at the first call."""
+        """Return the cluster's client; the first call starts the cluster or connects to the scheduler."""
         if self._client is None:
             cluster: Any = self._spec
             if self._processes:
@@ -121,51 +121,53 @@ class OnDask:
 
     @property
     def _share(self) -> int | None:
-        """The cores of each process of our own."""
+        """The cores of each local worker; None for workers elsewhere."""
         return max(1, torch.get_num_threads() // self._processes) if self._processes else None
 
-    def _tell(self, client: distributed.Client) -> None:
-        """Ask all workers whether they fit before the first task; those that come later ask themselves."""
-        if self._told is not None:
+    def _check_workers(self, client: distributed.Client) -> None:
+        """Check all workers before the first task; those that join later check themselves."""
+        if self._facts is not None:
             return
         store = Path(self._store).absolute()
-        self._told = RunFacts(
+        self._facts = RunFacts(
             run=uuid.uuid4().hex,
             beacon=str(self._stack.enter_context(scratch(Store(store).places, "dask"))),
             folder=os.getcwd(),
             threads=self._share,
             environment=cluster_worker.environment(),
         )
-        answers = client.run(cluster_worker.introduce, self._told, on_error="return")
+        answers = client.run(cluster_worker.join_run, self._facts, on_error="return")
         for worker, answer in answers.items():
-            if isinstance(answer, Exception) and not isinstance(answer, OSError):  # it died: another takes its place
-                raise _said(answer, worker)
+            if isinstance(answer, Exception) and not isinstance(
+                answer, OSError
+            ):  # an OSError: it died, and another replaces it
+                raise _worker_error(answer, worker)
 
-    def _each(self, client: distributed.Client, tasks: list[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
-        """Yield tasks as they get done, with their outcomes; hand in again what died with its worker."""
-        waiting = {self._submit(client, task): (task, 0) for task in tasks}
-        arriving = distributed.as_completed(list(waiting))
-        client.subscribe_topic("all", _say_who_died)
+    def _as_completed(self, client: distributed.Client, tasks: list[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
+        """Yield tasks as they complete, with their outcomes; resubmit those whose workers died."""
+        pending = {self._submit(client, task): (task, 0) for task in tasks}
+        completed = distributed.as_completed(list(pending))
+        client.subscribe_topic("all", _report_lost_worker)
         try:
-            for future in arriving:
-                task, repeats = waiting.pop(future)
-                made = self._result(future, task, last=repeats == REPEATS)
-                if made is not None:
-                    yield task, made
+            for future in completed:
+                task, repeats = pending.pop(future)
+                outcomes = self._result(future, task, last=repeats == REPEATS)
+                if outcomes is not None:
+                    yield task, outcomes
                     continue
-                again = self._submit(client, task)
-                waiting[again] = (task, repeats + 1)
-                arriving.add(again)
+                resubmitted = self._submit(client, task)
+                pending[resubmitted] = (task, repeats + 1)
+                completed.add(resubmitted)
         finally:
-            with suppress(Exception):  # of a scheduler that is gone; the error on its way out matters more
+            with suppress(Exception):  # the scheduler is gone, and the error being raised matters more
                 client.unsubscribe_topic("all")
-                client.cancel(list(waiting))
+                client.cancel(list(pending))
 
     def _result(self, future: Any, task: Task, *, last: bool) -> list[Outcome] | None:
-        """Return what a finished task made; None if Dask gave it up, unless that was its last time."""
+        """Return the outcomes of a completed task; None if Dask gave up on it. Raises ClusterLost at the last attempt."""
         try:
-            made: list[Outcome] = future.result()
-            return made
+            outcomes: list[Outcome] = future.result()
+            return outcomes
         except KilledWorker as killed:
             if not last:
                 return None
@@ -179,31 +181,34 @@ class OnDask:
             ) from None
 
     def _submit(self, client: distributed.Client, task: Task) -> Any:
-        on_gpu = registry.stage(task.stage).gpu and task.how["config"]["device"] == "cuda" and self.counts_gpus
+        on_gpu = registry.stage(task.stage).gpu and task.settings["config"]["device"] == "cuda" and self.counts_gpus
         return client.submit(
             cluster_worker.perform,
             task,
-            self._told,
+            self._facts,
             key=f"{task.stage}-{uuid.uuid4().hex}",
             resources={"GPU": 1} if on_gpu else None,
             pure=False,
         )
 
-    def _declared(self) -> bool:
+    def _has_gpus(self) -> bool:
+        """Tell whether any worker declares a GPU."""
         workers = self._client.scheduler_info()["workers"].values() if self._client else ()
         return any(worker["resources"].get("GPU") for worker in workers)
 
 
 def portable(task: Task) -> Task:
-    """Return the task as another machine can do it: whole paths, and the device its keys speak of."""
-    config = RunConfig(**task.how["config"])
-    settled: dict[str, Any] = {"device": prepared.device_of(config).type, "store": str(Path(task.store).absolute())}
+    """Return the task for another machine: with absolute paths, and the device that its keys were made for."""
+    config = RunConfig(**task.settings["config"])
+    changes: dict[str, Any] = {"device": prepared.device_of(config).type, "store": str(Path(task.store).absolute())}
     if config.images != SAMPLE_PHOTOS and "://" not in config.images:
-        settled["images"] = str(Path(config.images).absolute())
+        changes["images"] = str(Path(config.images).absolute())
     for name in ("weights", "classes"):
         if (file := getattr(config, name)) and Path(file).is_file():
-            settled[name] = str(Path(file).absolute())
-    return replace(task, store=settled["store"], how={**task.how, "config": {**task.how["config"], **settled}})
+            changes[name] = str(Path(file).absolute())
+    return replace(
+        task, store=changes["store"], settings={**task.settings, "config": {**task.settings["config"], **changes}}
+    )
 
 
 @contextmanager
@@ -218,11 +223,11 @@ def _client(cluster: Any, spec: str) -> Iterator[distributed.Client]:
         try:
             client.wait_for_workers(1, timeout=STARTING if LOCAL.fullmatch(spec) else PATIENCE)
         except TimeoutError:
-            raise ClusterLost(_nobody(spec)) from None
+            raise ClusterLost(_no_workers(spec)) from None
         yield client
 
 
-def _nobody(spec: str) -> str:
+def _no_workers(spec: str) -> str:
     if LOCAL.fullmatch(spec):
         return (
             f"--dask {spec}: no worker has started within {STARTING:.0f} s; is the machine too busy, or out of memory?"
@@ -231,21 +236,21 @@ def _nobody(spec: str) -> str:
 
 
 def _size(task: Task) -> int:
-    """Count a task as its images where it reads a shard's, else as one; the model's own record is not counted."""
+    """Return the size of a task on the bar: the images of a shard, none for the model's record, else one."""
     if task.stage == "collect":
-        return int(task.how["stop"]) - int(task.how["first"])
+        return int(task.settings["stop"]) - int(task.settings["first"])
     return 0 if task.stage == "model" else 1
 
 
-def _said(answer: Exception, worker: str) -> ActlasError:
-    if isinstance(answer, ActlasError):
-        return answer
+def _worker_error(error: Exception, worker: str) -> ActlasError:
+    if isinstance(error, ActlasError):
+        return error
     return ClusterLost(
-        f"the worker {worker} can't do actlas's tasks ({first_line(answer)}): give all machines the same environment"
+        f"the worker {worker} can't do actlas's tasks ({first_line(error)}): give all machines the same environment"
     )
 
 
-def _say_who_died(event: tuple[float, Any]) -> None:
-    told = event[1]
-    if isinstance(told, dict) and told.get("action") == "remove-worker" and not told.get("expected"):
-        progress.current().say(f"  the worker {told['worker']} was lost; its task is done again")
+def _report_lost_worker(event: tuple[float, Any]) -> None:
+    message = event[1]
+    if isinstance(message, dict) and message.get("action") == "remove-worker" and not message.get("expected"):
+        progress.current().say(f"  the worker {message['worker']} was lost; its task is done again")

@@ -1,7 +1,7 @@
-"""Worker processes on this machine, each started again when it dies, at whatever moment that is.
+"""Keep worker processes running on this machine: restart each one that dies, whenever that is.
 
-Dask's own nanny gives up a worker that dies while it starts, and its local cluster one that is away for 15 s: on a busy
-machine a run could be left without any. This module imports no torch, so that a worker is there in a second.
+Dask's own nanny gives up on a worker that dies while it starts, and its local cluster on one that is gone for 15 s: a run
+on a busy machine could lose all of them. This module imports no torch, so that a worker starts in a second.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import dask
 import distributed
 
 SETTINGS: dict[str, Any] = {
-    "distributed.scheduler.worker-ttl": None,  # a dead worker is seen at once here; a silent one computes
+    "distributed.scheduler.worker-ttl": None,  # a dead worker is noticed at once; a silent one is computing
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
 
-LOOK = 0.5
-"""Seconds between two looks at who has died; also the least time between two starts."""
+INTERVAL = 0.5
+"""Seconds between two checks for dead workers; also the least time between two starts."""
 
 _spawn = multiprocessing.get_context("spawn")
 
 
 @contextmanager
 def cluster(processes: int, threads: int) -> Iterator[distributed.LocalCluster]:
-    """Keep `processes` workers of `threads` threads for the length of the block: on loopback, with keys of their own."""
+    """Run `processes` workers of `threads` threads for the length of the block: on loopback, with temporary TLS keys."""
     security = distributed.Security.temporary()
     with (
         dask.config.set(SETTINGS),
@@ -45,43 +45,44 @@ def cluster(processes: int, threads: int) -> Iterator[distributed.LocalCluster]:
             dashboard_address="127.0.0.1:0",
             security=security,
             silence_logs=logging.CRITICAL,
-        ) as made,
-        _kept(processes, threads, (made.scheduler_address, security)),
+        ) as local,
+        _keep_running(processes, threads, (local.scheduler_address, security)),
     ):
-        yield made
+        yield local
 
 
 @contextmanager
-def _kept(processes: int, threads: int, told: tuple[str, distributed.Security]) -> Iterator[None]:
-    crew = [_start(threads, told) for _ in range(processes)]
-    over = threading.Event()
+def _keep_running(processes: int, threads: int, address: tuple[str, distributed.Security]) -> Iterator[None]:
+    """Start the workers and restart those that die; kill them at the end of the block."""
+    workers = [_start(threads, address) for _ in range(processes)]
+    stopped = threading.Event()
 
-    def keep() -> None:
-        while not over.wait(LOOK):
-            wait([process.sentinel for process in crew], LOOK)
-            for number, process in enumerate(crew):
-                if not process.is_alive() and not over.is_set():
-                    crew[number] = _start(threads, told)
+    def restart_dead() -> None:
+        while not stopped.wait(INTERVAL):
+            wait([process.sentinel for process in workers], INTERVAL)
+            for number, process in enumerate(workers):
+                if not process.is_alive() and not stopped.is_set():
+                    workers[number] = _start(threads, address)
 
-    keeper = threading.Thread(target=keep, daemon=True, name="dask-crew")
-    keeper.start()
+    watcher = threading.Thread(target=restart_dead, daemon=True, name="dask-workers")
+    watcher.start()
     try:
         yield
     finally:
-        over.set()
-        keeper.join()
-        for process in crew:
+        stopped.set()
+        watcher.join()
+        for process in workers:
             process.kill()  # results are committed as a whole or not at all
-        for process in crew:
+        for process in workers:
             process.join()
 
 
-def _start(threads: int, told: tuple[str, distributed.Security]) -> BaseProcess:
-    """Start a worker. Libraries read the number of their threads when they are loaded, so it must be there before."""
+def _start(threads: int, address: tuple[str, distributed.Security]) -> BaseProcess:
+    """Start a worker. Libraries read the number of threads when they are loaded, so the environment has it before that."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
-        process = _spawn.Process(target=serve, args=told, daemon=True)
+        process = _spawn.Process(target=serve, args=address, daemon=True)
         process.start()
     finally:
         if before is None:
@@ -92,7 +93,7 @@ def _start(threads: int, told: tuple[str, distributed.Security]) -> BaseProcess:
 
 
 def serve(address: str, security: distributed.Security) -> None:
-    """Be a worker until the scheduler is gone."""
+    """Run a worker in this process until the scheduler is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends its workers
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(SETTINGS):
@@ -103,7 +104,7 @@ async def _serve(address: str, security: distributed.Security) -> None:
     worker = distributed.Worker(
         address,
         nthreads=1,
-        memory_limit=0,  # no data of Dask's is held, so that nothing could be spilt
+        memory_limit=0,  # workers hold no data of Dask that could spill
         security=security,
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",

@@ -61,11 +61,12 @@ def serve(
     quiet = _duration("--debounce", debounce, timedelta(0)) or timedelta(0)
     interval = _duration("--every", every, timedelta(seconds=1))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # an unattended run leaves its log
+    from flows.scheduling import deployments as planned
     from flows.scheduling import serve as serving
 
     with progress.reporting(progress.for_stream(sys.stderr)):
-        schedule = serving.schedule(cron, interval, timezone)
-        deployments = serving.deployments(run_config, schedule, wait=wait, debounce=quiet)
+        schedule = planned.schedule(cron, interval, timezone)
+        deployments = planned.deployments(run_config, schedule, wait=wait, debounce=quiet)
         serving.serve(run_config, deployments, gpus=gpus, host=host, port=port)
 
 
@@ -93,7 +94,7 @@ def updated(
         print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{receivers}")
     if not waiting:
         printing.say(
-            f"warning: nobody waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
+            f"warning: nothing waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
         )
 
 

@@ -8,8 +8,8 @@ from atlas.arrays import Float, Samples
 from atlas.comparing.motion import align
 from atlas.layout import layout as layouts
 from flows import progress, registry
-from flows.stages import listing
-from flows.stages.layout import names
+from flows.stages import image_listing
+from flows.stages.layout import sample_names
 from storage.artefacts import arrays
 from storage.errors import StoreError
 from storage.run import Run
@@ -48,7 +48,7 @@ def _seed_and_key(run: Run, layer: str, framed: bool) -> tuple[int, str]:
 
 def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) -> Float:
     before = run.layout(layer)
-    keys = names(listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
+    keys = sample_names(image_listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
     method = run.version.about["config"]["layout"]
     with progress.current().bar(f"noise of {layer}", len(before), "samples") as advance:
         start = before if framed else None

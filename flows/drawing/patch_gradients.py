@@ -64,7 +64,7 @@ def _compute(
     import torch
 
     from atlas import boxes
-    from atlas.attribution import patches as maths
+    from atlas.attribution import patch_gradients as maths
     from flows.model import gradient_method, published
 
     layer, unit = answer["layer"], answer["unit"]
@@ -75,7 +75,7 @@ def _compute(
     at = torch.tensor([[unit, patch["y"], patch["x"]] for patch in patches], device=prepared.device).unbind(1)
     score = maths.units_at(prepared.layers[layer], at[0], at[1], at[2], answer["sign"])
     for patch, image, gradient in zip(
-        patches, images, maths.METHODS[method](prepared.module_exposing([layer]), x, score), strict=True
+        patches, images, maths.PATCH_METHODS[method](prepared.module_exposing([layer]), x, score), strict=True
     ):
         box = np.array([patch["focus"][side] for side in ("left", "top", "right", "bottom")])
         within = boxes.to_input(box[None], [preprocess.geometry(image.width, image.height)])[0]

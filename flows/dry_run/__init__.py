@@ -1,1 +1,1 @@
-"""What a run would take: time, disk and memory, from a probe of 64 images."""
+"""Estimate the time, disk and memory of a run from a probe of 64 images."""

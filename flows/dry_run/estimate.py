@@ -1,4 +1,4 @@
-"""`actlas run --dry-run`: what a run would compute and reuse, and what that would take; nothing is written."""
+"""`actlas run --dry-run`: estimate what a run would compute, reuse and take, writing nothing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from flows.pipeline.plan import Planner
 from flows.planning import costs
 from flows.planning.costs import Estimate, Probe, Size
 from flows.planning.tasks import Output
-from flows.stages import cells, listing, reading
+from flows.stages import cells, image_listing
+from flows.stages.shared import reading
 from storage.store.store import Store
 
 LAYING_OUT = 250 << 20
-"""Memory of a layout beside its samples: that of 10,000 or 100,000 of them, less the libraries."""
+"""Memory of a layout beside its samples, in bytes: as measured with 10,000 and 100,000 of them, without the libraries."""
 
 
 def estimate(config: RunConfig) -> dict[str, Any]:
     """Return what a run of this configuration would compute and reuse, with seconds, bytes on disk and memory.
 
-    The figures come from a probe of 64 images on this machine; those of layouts and extras are scaled from measured
-    rates. Nothing is written into the store.
+    The figures come from a probe of 64 images on this machine; for layouts and extras, from measured rates. Nothing is
+    written into the store.
     """
     store = Store(Path(config.store))
     planner, outputs = _plan(store, config)
@@ -45,7 +46,7 @@ def estimate(config: RunConfig) -> dict[str, Any]:
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "bytes": sum(row["bytes"] for row in rows),
         "memory_bytes": _memory(planner, missing, probe),
-        "free_bytes": shutil.disk_usage(_there(store.root)).free,
+        "free_bytes": shutil.disk_usage(_nearest_existing(store.root)).free,
         "probe": {"images": probe.images, "seconds": round(probe.seconds, 1)} if probe else None,
         "frames": {layer: frame.about() for layer, frame in planner.frames.items()},
         "stages": rows,
@@ -53,38 +54,38 @@ def estimate(config: RunConfig) -> dict[str, Any]:
 
 
 def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
-    """Plan the run as it would be, and name all its results."""
+    """Plan the run and name all its results."""
     prepared.forget()
     reading.forget()
     progress.current().say(f"model {config.model}: loading")
-    subj = prepared.prepare(config)
+    model = prepared.prepare(config)
     progress.current().say(f"images {config.images}: listing")
-    listed, table = listing.look(store, config)
-    labelled, _ = listing.look_up_labels(config, table)
-    planner = Planner(config, subj, listed.key, table, Frames(store, config))
+    listed, table = image_listing.plan_listing(store, config)
+    labelled, _ = image_listing.plan_labels(config, table)
+    planner = Planner(config, model, listed.key, table, Frames(store, config))
     steps = planner.steps() if config.until != "listing" else []
     outputs = [output for step in steps for task in step.tasks for output in task.outputs]
-    beyond = [output for step in planner.further() for task in step.tasks for output in task.outputs]
-    return planner, [listed, labelled, *outputs, *(output for output in beyond if store.find(output.stage, output.key))]
+    later = [output for step in planner.later_steps() for task in step.tasks for output in task.outputs]
+    return planner, [listed, labelled, *outputs, *(output for output in later if store.find(output.stage, output.key))]
 
 
 def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:
-    """Probe what is missing; None where nothing of it takes a time worth naming."""
+    """Probe the stages of the missing results; None if none of them takes time."""
     stages = [
         row for row in registry.STAGES if row.name in {output.stage for output in missing} and row.cost != "nothing"
     ]
     if not stages:
         return None
-    wanted = {"collect", *(row.name for row in stages if row.probed), *(row.cost_of for row in stages if row.cost_of)}
+    names = {"collect", *(row.name for row in stages if row.probed), *(row.cost_of for row in stages if row.cost_of)}
     layers = {output.layer for output in missing}
-    asked = [layer for layer in planner.layers if layer in layers] or planner.layers
-    return probes.probe(planner.config, planner.model, planner.table, wanted, asked)
+    chosen = [layer for layer in planner.layers if layer in layers] or planner.layers
+    return probes.probe(planner.config, planner.model, planner.table, names, chosen)
 
 
 def _rows(
     planner: Planner, store: Store, outputs: Iterable[Output], missing: set[Output], probe: Probe | None
 ) -> list[dict[str, Any]]:
-    """Return, per stage and layer, how many results would be computed and reused, and what they would take."""
+    """Return, per stage and layer, how many results would be computed and reused, and their cost."""
     rows: dict[tuple[str, str | None], dict[str, Any]] = {}
     together = Counter(output.shard for output in missing)
     for output in outputs:
@@ -92,20 +93,20 @@ def _rows(
         row = rows.setdefault((output.stage, output.layer), blank)
         row["computed" if output in missing else "reused"] += 1
         if output in missing and probe is not None:
-            found = scale(output.stage, output.layer, _size(planner, store, output, together[output.shard]), probe)
-            row["seconds"] = round(row["seconds"] + found.seconds, 3)
-            row["bytes"] += round(found.bytes)
+            cost = scale(output.stage, output.layer, _size(planner, store, output, together[output.shard]), probe)
+            row["seconds"] = round(row["seconds"] + cost.seconds, 3)
+            row["bytes"] += round(cost.bytes)
     return list(rows.values())
 
 
 def scale(stage: str, layer: str | None, size: Size, probe: Probe) -> Estimate:
-    """Scale what a stage took in the probe, for this layer or where that was not tried for another, to a result's size."""
+    """Scale the probed cost of a stage to a result's size: the cost of this layer, or of another that was probed."""
     row = registry.stage(stage)
-    measured, tried = row.cost_of or row.name, probe.costs
-    first = next((cost for (name, _), cost in tried.items() if name == measured), costs.NOTHING)
+    measured = row.cost_of or row.name
+    first = next((cost for (name, _), cost in probe.costs.items() if name == measured), costs.NOTHING)
     module = importlib.import_module(row.module)
     law: costs.Law = getattr(module, row.cost, None) or getattr(costs, row.cost)
-    return law(tried.get((measured, layer), first), size, probe)
+    return law(probe.costs.get((measured, layer), first), size, probe)
 
 
 def _size(planner: Planner, store: Store, output: Output, together: int) -> Size:
@@ -126,14 +127,14 @@ def _size(planner: Planner, store: Store, output: Output, together: int) -> Size
 
 
 def _cells(planner: Planner, store: Store, output: Output, samples: int) -> float:
-    """Return how many cells a grid has, counted where they are there, else estimated."""
+    """Return how many cells a grid has: counted if they are in the store, else estimated."""
     layer, grid = str(output.layer), int(output.grid or 0)
-    there = store.find("cells", cells.key(planner, layer, grid))
-    return there.counts["cells"] if there else costs.filled(samples, grid)
+    stored = store.find("cells", cells.key(planner, layer, grid))
+    return stored.counts["cells"] if stored else costs.filled_cells(samples, grid)
 
 
 def _memory(planner: Planner, missing: Sequence[Output], probe: Probe | None) -> int | None:
-    """Return the largest memory of the process: that of the probe, or with a layer's samples (twice) and their layout."""
+    """Return the peak memory of the process: that of the probe, and of a layer's samples (twice) with their layout."""
     if probe is None:
         return None
     samples = planner.images * planner.config.samples_per_image
@@ -142,6 +143,6 @@ def _memory(planner: Planner, missing: Sequence[Output], probe: Probe | None) ->
     return probe.memory + (2 * 4 * samples * largest + LAYING_OUT if largest else 0)
 
 
-def _there(path: Path) -> Path:
-    """Return the path, or its nearest parent that is there."""
+def _nearest_existing(path: Path) -> Path:
+    """Return the path, or its nearest existing parent."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from atlas.attribution import patches as patch_gradients
+from atlas.attribution import patch_gradients
 from atlas.attribution.guided_backprop import UndefinedMethodError
 from flows.model.prepared import PreparedModel
 from storage.errors import UsageError

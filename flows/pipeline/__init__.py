@@ -1,1 +1,1 @@
-"""Plan a run and carry it out."""
+"""Plan a run and run it."""

@@ -1,4 +1,4 @@
-"""How tasks are run: inline here, or by Prefect. Both run the same function on the same work, so the bytes are the same."""
+"""Run tasks inline, or through another engine. All of them call the same function, so the bytes are the same."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Protocol
 
 from flows.pipeline.retry import retry
 from flows.planning.tasks import Outcome, Task
-from flows.stages.execute import execute
+from flows.stages.shared.execute import execute
 
 
 class Engine(Protocol):
-    """Run tasks that do not read each other; `here` says whether in this process, with its model and its device."""
+    """Run tasks that do not read each other; `here` tells whether in this process, with its model and device."""
 
     here: bool
 
@@ -19,14 +19,14 @@ class Engine(Protocol):
 
 
 class Inline:
-    """Run task after task in this process."""
+    """Run one task after another in this process."""
 
     here = True
 
     def run(self, tasks: Iterable[Task]) -> list[Outcome]:
-        return [made for task in tasks for made in attempt(task)]
+        return [outcome for task in tasks for outcome in attempt(task)]
 
 
 def attempt(task: Task) -> list[Outcome]:
-    """Run one task; try again what may pass."""
+    """Run one task, retrying transient failures."""
     return retry(lambda: execute(task))

@@ -1,7 +1,7 @@
-"""Which earlier layout a layer's new layout keeps to, so that an atlas stays put when its model or images change.
+"""Choose the earlier layout to align a layer's new layout with, so that an atlas stays put when model or images change.
 
-A layer whose samples a version of the run was already laid out from keeps that layout, whatever it kept to itself, and so
-the same command again computes nothing. Only samples that no version has are laid out in the frame of the newest layout.
+Samples that a version of the run was already laid out from keep that version's layout and its frame, so that the same
+command computes nothing. Only samples that no version has are laid out in the frame of the newest layout.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from storage.errors import Damaged, NotFound
 from storage.store.store import Store, Version
 
 VERSIONS = 32
-"""Newest versions that are looked through."""
+"""Newest versions to search."""
 
 
 class Frames:
@@ -23,12 +23,12 @@ class Frames:
     def __init__(self, store: Store, config: RunConfig) -> None:
         self.store, self.config = store, config
         self._read: list[Version] = []
-        self._left = iter(store.versions(config.run_name)[: -VERSIONS - 1 : -1])
+        self._unread = iter(store.versions(config.run_name)[: -VERSIONS - 1 : -1])
 
     def choose(self, layer: str, collect: Sequence[str], key_of: Callable[[Frame | None], str]) -> Frame | None:
-        """Return the frame of the layout of these samples, None to lay them out afresh.
+        """Return the frame to lay these samples out in, None to lay them out afresh.
 
-        `key_of` gives the layout's key in a frame. A frame that is not there any more is none, unless its layout is.
+        `key_of` gives the layout's key in a frame. A frame that is lost counts only while the layout in it is stored.
         """
         newest = None
         for version in self._versions():
@@ -36,33 +36,33 @@ class Frames:
             if key is None or version.about["config"]["layout"] != self.config.layout:
                 continue
             if _collected(version, layer) == tuple(collect):
-                kept = self._kept(version, layer)
-                if self.store.find("layout", key_of(kept)) is not None:
-                    return kept
-                again = kept or _frame(version, layer, key)  # other libraries: afresh, the same samples would move
-                return again if self._whole(again) else None
+                frame = self._frame_of(version, layer)
+                if self.store.find("layout", key_of(frame)) is not None:
+                    return frame
+                frame = frame or _frame(version, layer, key)  # other libraries: afresh, the same samples would move
+                return frame if self._whole(frame) else None
             newest = newest or _frame(version, layer, key)
         return newest if newest is not None and self._whole(newest) else None
 
-    def _kept(self, version: Version, layer: str) -> Frame | None:
+    def _frame_of(self, version: Version, layer: str) -> Frame | None:
         """Return the frame that this version's layout was laid out in."""
-        said = version.about.get("frames", {}).get(layer)
-        if said is None:
+        record = version.about.get("frames", {}).get(layer)
+        if record is None:
             return None
-        earlier = self._version(said["version"])
-        if earlier is None or _key(earlier, layer) != said["layout"]:
-            return Frame(**said)
-        return _frame(earlier, layer, said["layout"])
+        earlier = self._version(record["version"])
+        if earlier is None or _key(earlier, layer) != record["layout"]:
+            return Frame(**record)
+        return _frame(earlier, layer, record["layout"])
 
     def _whole(self, frame: Frame) -> bool:
-        """Tell whether what laying out in this frame reads is in the store."""
-        wanted = [("layout", frame.layout), ("listing", frame.listing), *(("collect", key) for key in frame.collect)]
-        return bool(frame.collect) and all(self.store.find(stage, key) is not None for stage, key in wanted)
+        """Tell whether the store has all that laying out in this frame reads."""
+        results = [("layout", frame.layout), ("listing", frame.listing), *(("collect", key) for key in frame.collect)]
+        return bool(frame.collect) and all(self.store.find(stage, key) is not None for stage, key in results)
 
     def _versions(self) -> Iterator[Version]:
-        """Yield the versions from the newest on, each read once; those that cannot be read are passed over."""
+        """Yield the versions from the newest on, each read once; skip those that cannot be read."""
         yield from self._read
-        for number in self._left:
+        for number in self._unread:
             version = self._version(number)
             if version is not None:
                 self._read.append(version)

@@ -1,6 +1,6 @@
-"""A model update: which weights a run is to be made anew with, and the settings it was made with before.
+"""Model updates: the new weights of a run, and the settings to repeat it with.
 
-A version whose weights are a file says of it, in `weights`, its SHA-256 and when it was announced, if it was.
+A version whose weights are a file records, in `weights`, its SHA-256 and the time of its announcement, if there was one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESOURCE = "actlas.run."
 
 
 class Superseded(ActlasError):
-    """Weights that were announced later are published already."""
+    """Weights that were announced later are already published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +37,18 @@ class Update:
 
     @property
     def resource(self) -> str:
-        """What the event is about, in Prefect's words."""
+        """The id of the run as a Prefect resource."""
         return RESOURCE + self.name
 
     def payload(self) -> dict[str, str]:
+        """Return the event's payload."""
         return asdict(self)
 
 
 def announce(name: str, weights: str) -> Update:
     """Describe an update by the file's absolute path and fingerprint. Raises BadWeights if there is no such file."""
     path = Path(weights).absolute()
-    now = datetime.now(UTC).isoformat(timespec="microseconds")  # of one width, so that text sorts as time
+    now = datetime.now(UTC).isoformat(timespec="microseconds")  # fixed width, so that text sorts as time
     return Update(name=checked_name("run", name), weights=str(path), sha256=fingerprint(path), announced=now)
 
 
@@ -70,23 +71,28 @@ def fingerprint(path: Path) -> str:
 
 
 def stored_config(store: str, name: str, **changes: Any) -> RunConfig:
-    """Return the settings that a run's current version was made with, changed where asked. Raises NotFound.
+    """Return the settings of a run's current version, with `changes`. Raises NotFound.
 
-    What a version does not hold is read off its results: the stage it stopped after, and how many images it accepted as
-    broken.
+    Settings that a version does not record are inferred from its results: the stage it stopped after, and the share of
+    broken images it accepted.
     """
     version = Store(Path(store)).version(name)
     about = version.about
-    here = {"images": about["images"], "store": store, "name": name, "until": _until({e.stage for e in version.stages})}
+    here = {
+        "images": about["images"],
+        "store": store,
+        "name": name,
+        "until": _last_step({e.stage for e in version.stages}),
+    }
     accepted = max(sum(about["rejected"].values()) / max(about["listed"], 1), RunConfig(images="").max_rejected)
     return RunConfig(**(about["config"] | here | {"max_rejected": accepted} | changes))
 
 
 def regeneration(store: str, name: str, *, weights: str, sha256: str | None, announced: str | None) -> RunConfig:
-    """Return the settings to make a run anew with after an update.
+    """Return the settings to repeat a run with after an update.
 
-    Raises BadWeights if the file is not the one announced, and Superseded if a later one is published: Prefect does not
-    start in their order what it let wait.
+    Raises BadWeights if the file is not the one announced, and Superseded if a later one is published: Prefect may start
+    pending runs in any order.
     """
     current = Store(Path(store)).version(name)
     later = current.about.get("weights", {}).get("announced", "")
@@ -99,10 +105,10 @@ def regeneration(store: str, name: str, *, weights: str, sha256: str | None, ann
 
 
 def follow(config: RunConfig) -> RunConfig:
-    """Return the configuration with the weights of the run's current version, where that is one of the same model.
+    """Return the configuration with the weights of the run's current version, if that has the same model.
 
     So a schedule that names the weights of its first day goes on with those of the last `actlas model updated`. Raises
-    BadWeights if they are not those any more that the version was made with.
+    BadWeights if the file has changed since the version was made.
     """
     store = Store(Path(config.store))
     if not store.versions(config.run_name):
@@ -117,7 +123,7 @@ def follow(config: RunConfig) -> RunConfig:
             f"weights {weights} have changed since {title} was made; say `actlas model updated {version.name} --weights "
             f"{weights}` if that is meant"
         )
-    if weights != whole(config).weights:
+    if weights != with_absolute_weights(config).weights:
         progress.current().say(
             f"weights {weights or 'of the model itself'}, as {title} has them, instead of the schedule's "
             f"{config.weights or 'none'}; `actlas model updated` changes them"
@@ -126,20 +132,20 @@ def follow(config: RunConfig) -> RunConfig:
 
 
 def record(config: RunConfig, announced: str | None) -> dict[str, str]:
-    """Return what a version says of its weights; nothing if they are no file.
+    """Return a version's record of its weights, empty if they are no file.
 
-    Where they are still those of the current version, they were announced when those were.
+    Weights equal to those of the current version keep the time of their announcement.
     """
     if not _is_file(config.weights):
         return {}
     sha256, store = fingerprint(Path(str(config.weights))), Store(Path(config.store))
     before = store.version(config.run_name).about.get("weights", {}) if store.versions(config.run_name) else {}
-    when = announced or (before.get("announced") if before.get("sha256") == sha256 else None)
-    return {"sha256": sha256} | ({"announced": when} if when else {})
+    time = announced or (before.get("announced") if before.get("sha256") == sha256 else None)
+    return {"sha256": sha256} | ({"announced": time} if time else {})
 
 
-def whole(config: RunConfig) -> RunConfig:
-    """Return the configuration with the whole path of its weights file: a schedule may run in another folder."""
+def with_absolute_weights(config: RunConfig) -> RunConfig:
+    """Return the configuration with the absolute path of its weights file: a schedule may run in another folder."""
     absolute = str(Path(str(config.weights)).absolute())
     return config.model_copy(update={"weights": absolute}) if _is_file(config.weights) else config
 
@@ -148,6 +154,6 @@ def _is_file(weights: str | None) -> bool:
     return weights not in (None, RANDOM, DOWNLOAD) and Path(str(weights)).is_file()
 
 
-def _until(stages: set[str]) -> str | None:
+def _last_step(stages: set[str]) -> str | None:
     reached = [step for step in registry.steps() if step in stages]
     return None if reached[-1] == registry.steps()[-1] else reached[-1]

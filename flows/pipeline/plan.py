@@ -1,4 +1,4 @@
-"""The plan of a run: every stage result by its key, known before anything is computed."""
+"""Plan a run: name every stage result by its key before anything is computed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Step:
 
 
 class Planner(PlanContext):
-    """Name all results of a run. `earlier` are the layouts of its earlier versions."""
+    """Name all results of a run. `earlier` has the layouts of its earlier versions."""
 
     def __init__(
         self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table, earlier: Frames | None = None
@@ -40,11 +40,11 @@ class Planner(PlanContext):
         return earlier.choose(layer, collect.keys(self, layer), lambda frame: layout.key_in(self, layer, frame))
 
     def steps(self) -> list[Step]:
-        """Return the stages in their order, up to the one the configuration stops after; then the extras asked for."""
+        """Return the steps up to the one the configuration stops after; then the configured extras."""
         return self._steps(lambda stage: self._order(stage) <= self._last())
 
-    def further(self) -> list[Step]:
-        """Return the stages and extras behind the one the configuration stops after."""
+    def later_steps(self) -> list[Step]:
+        """Return the steps and extras after the one the configuration stops after."""
         return self._steps(lambda stage: self._order(stage) > self._last())
 
     def _last(self) -> int:
@@ -54,10 +54,10 @@ class Planner(PlanContext):
     def _order(stage: str) -> int:
         return registry.steps().index(stage)
 
-    def _steps(self, wanted: Callable[[str], bool]) -> list[Step]:
-        core = [stage for stage in registry.steps()[1:] if wanted(stage)]  # the listing is there before any plan
+    def _steps(self, included: Callable[[str], bool]) -> list[Step]:
+        core = [stage for stage in registry.steps()[1:] if included(stage)]  # the listing precedes any plan
         extras = [
-            name for name in registry.extras() if name in self.config.extras and wanted(registry.stage(name).needs)
+            name for name in registry.extras() if name in self.config.extras and included(registry.stage(name).needs)
         ]
         return [self._step(stage) for stage in (*core, *extras)]
 

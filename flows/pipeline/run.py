@@ -1,4 +1,4 @@
-"""The main job: list images → collect shards → merge top-k → lay out → average cells → invert → tile → publish."""
+"""Run the pipeline: list images → collect shards → merge top-k → lay out → average cells → invert → tile → publish."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, reading
+from flows.stages import image_listing
+from flows.stages.shared import reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
 
 NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
-"""Settings that a version need not hold: its results say what they were made from, `about` says where the images are."""
+"""Settings that a version need not record: they change no result, or `about` has them."""
 
 
 class TooManyRejected(ActlasError):
@@ -39,11 +40,11 @@ def run(
     settle: Callable[[RunConfig], RunConfig] | None = None,
     announced: str | None = None,
 ) -> Summary:
-    """Run the pipeline and publish a version. What the store has is reused; what is killed goes on from there.
+    """Run the pipeline and publish a version. Stored results are reused, so that a killed run goes on where it stopped.
 
-    What the store has of the stages behind `until` is published as well, so that readers do not lose it. `settle` gives
-    the configuration as the store has it once nobody else writes the run: what was waited for may have changed it.
-    `announced` is when its weights were, and goes into the version.
+    Stored results of the stages after `until` are published as well, so that readers do not lose them. `settle` updates
+    the configuration under the run's lock, as the run waited for may have changed it. `announced` is when its weights
+    were, and goes into the version.
 
     Raises UnknownLayer and its kin before any image is read, TooManyRejected before anything is published, and Locked if
     another process is writing a run of this name (unless `wait`).
@@ -59,20 +60,20 @@ def run(
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
-        subj = prepared.prepare(config, here=engine.here)
+        model = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = retry(lambda: listing.list_images(store, config))
-        labelled = retry(lambda: listing.list_labels(store, config, table))
-        planner = Planner(config, subj, listed.output.key, table, Frames(store, config))
+        listed, table = retry(lambda: image_listing.list_images(store, config))
+        labelled = retry(lambda: image_listing.list_labels(store, config, table))
+        planner = Planner(config, model, listed.output.key, table, Frames(store, config))
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
-            outcomes += _do(store, engine, step)
+            outcomes += _run_step(store, engine, step)
             if step.stage == "collect":
-                _check_rejected(_rejected(store, outcomes), planner.images, config)
-        for step in planner.further():
-            outcomes += _reused(step, _found(store, step))
-        rejected = _rejected(store, outcomes)
+                _check_rejected(_count_rejected(store, outcomes), planner.images, config)
+        for step in planner.later_steps():
+            outcomes += _reuse(step, _find_stored(store, step))
+        rejected = _count_rejected(store, outcomes)
         version = _publish(store, config, planner, outcomes, rejected, weights)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
@@ -88,40 +89,41 @@ def run(
 
 
 def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
-    """Load the model, once the images are known to be there; raise what is wrong with either before any work."""
+    """Find the images, then load the model; raise what is wrong with either before any work."""
     retry(lambda: reading.source_of(config.images))
     progress.current().say(f"model {config.model}: loading")
     return retry(lambda: prepared.prepare(config, here=here))
 
 
-def _do(store: Store, engine: Engine, step: Step) -> list[Outcome]:
-    """Run what is missing of a step; return all its outcomes, in the order of the plan."""
-    reused = _found(store, step)
-    missing = [rest for task in step.tasks if (rest := _rest(task, reused)) is not None]
+def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
+    """Compute the missing outputs of a step; return all its outcomes, in the order of the plan."""
+    stored = _find_stored(store, step)
+    missing = [rest for task in step.tasks if (rest := _without_stored(task, stored)) is not None]
     if missing:
         progress.current().say(step.stage)
-    made = {outcome.output: outcome for outcome in engine.run(missing)}
-    there = {outcome.output: outcome for outcome in _reused(step, reused)}
-    return [made.get(output) or there[output] for task in step.tasks for output in task.outputs]
+    computed = {outcome.output: outcome for outcome in engine.run(missing)}
+    reused = {outcome.output: outcome for outcome in _reuse(step, stored)}
+    return [computed.get(output) or reused[output] for task in step.tasks for output in task.outputs]
 
 
-def _found(store: Store, step: Step) -> dict[Output, str]:
-    """Return the manifests of those results of a step that are there already."""
-    there = {output: store.find(output.stage, output.key) for task in step.tasks for output in task.outputs}
-    return {output: found.digest for output, found in there.items() if found is not None}
+def _find_stored(store: Store, step: Step) -> dict[Output, str]:
+    """Return the manifests' digests of the stored outputs of a step."""
+    results = {output: store.find(output.stage, output.key) for task in step.tasks for output in task.outputs}
+    return {output: result.digest for output, result in results.items() if result is not None}
 
 
-def _reused(step: Step, found: dict[Output, str]) -> list[Outcome]:
-    outputs = [output for task in step.tasks for output in task.outputs if output in found]
-    return [Outcome(output=output, manifest=found[output], computed=False) for output in outputs]
+def _reuse(step: Step, stored: dict[Output, str]) -> list[Outcome]:
+    outputs = [output for task in step.tasks for output in task.outputs if output in stored]
+    return [Outcome(output=output, manifest=stored[output], computed=False) for output in outputs]
 
 
-def _rest(task: Task, reused: dict[Output, str]) -> Task | None:
-    outputs = tuple(output for output in task.outputs if output not in reused)
+def _without_stored(task: Task, stored: dict[Output, str]) -> Task | None:
+    """Return the task for its missing outputs, None if there are none."""
+    outputs = tuple(output for output in task.outputs if output not in stored)
     return replace(task, outputs=outputs) if outputs else None
 
 
-def _rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
+def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
     counts: Counter[str] = Counter()
     for outcome in outcomes:
@@ -132,7 +134,7 @@ def _rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
 
 
 def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) -> None:
-    """Stop if too many images were rejected."""
+    """Raise TooManyRejected if the rejected images exceed the allowed share."""
     total = sum(rejected.values())
     if total > config.max_rejected * images:
         reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.items())
@@ -150,7 +152,7 @@ def _publish(
     rejected: dict[str, int],
     weights: dict[str, str],
 ) -> int:
-    source = reading.source_of(config.images)
+    source, settings = reading.source_of(config.images), model_updates.with_absolute_weights(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -162,7 +164,7 @@ def _publish(
         "model": config.model,
         "layers": planner.layers,
         "grids": planner.grids,
-        "config": model_updates.whole(config).model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
+        "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
     if weights:
         about["weights"] = weights
@@ -173,5 +175,5 @@ def _publish(
 
 
 def _unused(config: RunConfig) -> set[str]:
-    """Return the settings of extras that were not asked for: without them a version reads as it did before they came."""
+    """Return the settings of extras that are not in use, so that versions without extras read as before there were any."""
     return {name for name in ("extras", *registry.extra_settings()) if not getattr(config, name)}

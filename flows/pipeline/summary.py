@@ -1,4 +1,4 @@
-"""The summary of a run: counts per stage and layer, samples, bytes, overview pictures."""
+"""Summarise a run: counts per stage and layer, samples, bytes, overview pictures."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from storage.store.store import Result, Store
 
 
 def with_overviews(config: RunConfig, summary: Summary) -> dict[str, Any]:
-    """Return the summary as a dict that also names the run's pictures (layer, grid and path), and counts samples and bytes."""
+    """Return the summary as a dict, with the run's pictures (layer, grid and path), its samples and bytes."""
     store = Store(Path(config.store))
-    made = [outcome.output for outcome in summary.outcomes if outcome.output.stage == "tiles"]
+    outputs = [outcome.output for outcome in summary.outcomes if outcome.output.stage == "tiles"]
     pictures = [
         {
             "layer": output.layer,
             "grid": output.grid,
             "path": str(store.get("tiles", output.key).path / "overview.png"),
         }
-        for output in made
+        for output in outputs
     ]
-    told = summary.as_dict()
-    written = _written(store, summary)
-    for row in told["stages"]:
+    answer = summary.as_dict()
+    written = _count_bytes(store, summary)
+    for row in answer["stages"]:
         row["bytes"] = written[row["stage"], row["layer"]]
-    return told | {"samples": _samples(store, summary), "overviews": pictures}
+    return answer | {"samples": _count_samples(store, summary), "overviews": pictures}
 
 
-def _written(store: Store, summary: Summary) -> Counter[tuple[str, str | None]]:
+def _count_bytes(store: Store, summary: Summary) -> Counter[tuple[str, str | None]]:
     """Count the bytes of the results that were computed, by stage and layer."""
-    found: Counter[tuple[str, str | None]] = Counter()
-    for made in [outcome.output for outcome in summary.outcomes if outcome.computed]:
-        files = store.get(made.stage, made.key).manifest["files"].values()
-        found[made.stage, made.layer] += sum(int(file["bytes"]) for file in files)
-    return found
+    counts: Counter[tuple[str, str | None]] = Counter()
+    for output in [outcome.output for outcome in summary.outcomes if outcome.computed]:
+        files = store.get(output.stage, output.key).manifest["files"].values()
+        counts[output.stage, output.layer] += sum(int(file["bytes"]) for file in files)
+    return counts
 
 
-def _samples(store: Store, summary: Summary) -> list[dict[str, Any]]:
-    """Return, for each layer, how many samples are used, and how many are not since they are not finite."""
+def _count_samples(store: Store, summary: Summary) -> list[dict[str, Any]]:
+    """Return, for each layer, how many samples are used, and how many are left out as not finite."""
     by_layer: dict[str, list[Result]] = {}
     for outcome in summary.outcomes:
         if outcome.output.stage == "collect":
@@ -53,7 +53,7 @@ def _samples(store: Store, summary: Summary) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a run did. `outcomes` are in the order of the stages."""
+    """The outcome of a run. `outcomes` are in the order of the stages."""
 
     name: str
     version: int
@@ -65,6 +65,7 @@ class Summary:
     skipped_grids: tuple[int, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the summary as plain values."""
         computed = sum(outcome.computed for outcome in self.outcomes)
         return {
             "name": self.name,

@@ -1,1 +1,1 @@
-"""What a plan is made of: tasks, keys, library versions and costs."""
+"""The parts of a plan: tasks, keys, library versions and costs."""

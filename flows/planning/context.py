@@ -1,6 +1,6 @@
-"""What stages plan with: the run's shards, layers and grids, and the key of a result.
+"""The context of a plan: the run's shards, layers and grids, and the keys of its results.
 
-A key is the hash of what a result is made from: the stage's code version, the keys that it reads, the fingerprints of the
+A key is a hash of all that a result depends on: the stage's code version, the keys that it reads, the fingerprints of the
 model, and the settings. So the plan of a changed run differs from the old one exactly where the change reaches.
 """
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """An earlier layout: its key, the version that has it, and what it was made from (empty where that is gone)."""
+    """An earlier layout: its key, the version that has it, and the keys that it was computed from (empty if they are gone)."""
 
     layout: str
     version: int
@@ -36,7 +36,7 @@ class Frame:
     listing: str = ""
 
     def about(self) -> dict[str, Any]:
-        """Return what a version records of it."""
+        """Return the record of it in a version."""
         return {"layout": self.layout, "version": self.version}
 
     def reads(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Frame:
 
 
 class PlanContext:
-    """A run to be planned. `listing` is the key of its listing, `table` the rows; `frames` are the earlier layouts to keep to."""
+    """A run to plan. `listing` is the key of its listing, `table` the rows; `frames` are the earlier layouts to align with."""
 
     def __init__(self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table) -> None:
         self.config, self.model, self.listing, self.table = config, model, listing, table
@@ -62,7 +62,7 @@ class PlanContext:
         self._cache: dict[Hashable, Any] = {}
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value under this key, computing it the first time: keys of many shards are long to hash."""
+        """Return the cached value of this key, or compute it: hashing the keys of many shards takes long."""
         if key not in self._cache:
             self._cache[key] = make()
         value: T = self._cache[key]
@@ -73,7 +73,7 @@ class PlanContext:
         return stage_key(stage, registry.stage(stage).code, reads, settings)
 
     def model_settings(self) -> dict[str, Any]:
-        """Return what decides the model's numbers beside its fingerprint and the libraries of the stage."""
+        """Return the settings that change the model's numbers, beside its fingerprint and the stage's libraries."""
         return {
             "device": self.model.device.type,
             "precision": self.config.precision,
@@ -82,20 +82,20 @@ class PlanContext:
         }
 
     def task(
-        self, stage: str, outputs: Sequence[Output], reads: Mapping[str, Any], how: Mapping[str, Any] | None = None
+        self, stage: str, outputs: Sequence[Output], reads: Mapping[str, Any], settings: Mapping[str, Any] | None = None
     ) -> Task:
-        """Return a task of this run; `how` adds to its settings."""
+        """Return a task of this run; `settings` are added to those of the run."""
         return Task(
             stage=stage,
             store=self.config.store,
             outputs=tuple(outputs),
             reads=reads,
-            how={**self._settings, **(how or {})},
+            settings={**self._settings, **(settings or {})},
         )
 
 
 def _grids(samples: int, config: RunConfig) -> list[int]:
-    """Return the grids that the samples can fill, or the finest they can if they fill none of those in the settings.
+    """Return the configured grids that the samples can fill, or the finest they can fill if that is none of them.
 
     Too few samples for a single cell fill none.
     """

@@ -1,6 +1,6 @@
-"""Costs: what the probe of a dry run measured, and the laws that scale it to a whole run.
+"""Costs: the measurements of a dry run's probe, and the laws that scale them to a whole run.
 
-A stage that has a law of its own has it in its module; those that several share are here.
+A stage's own law is in its module; laws that several stages share are here.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 THERE_AND_BACK = 3.0
-"""Passes of collect that a pass in forward mode takes, or one forward and backward."""
+"""Passes of collect that a pass in forward mode takes, or a pass forward and backward."""
 
 GROWING = ("samples.zarr", "images.parquet", "layout.zarr")
-"""Files whose size goes with the number of images; of the others, the first 64 images make as many bytes as a million."""
+"""Files that grow with the number of images; the others are as large for 64 images as for a million."""
 
 FILLED, CROWDED = 0.8, 10.0
-"""Share of a grid's cells that many samples fill, and the samples per cell at which half of that is filled: on 10,000
+"""Share of a grid's cells that many samples fill, and the samples per cell that fill half of that: on 10,000
 photographs, four layers, 0.75 of 10 × 10, 0.55 of 20 × 20, and 0.4 of 40 × 40."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one result of the probe took: seconds, bytes by its top-level files, and its counts."""
+    """The cost of one result of the probe: seconds, bytes by top-level file, and its counts."""
 
     seconds: float
     bytes: dict[str, int]
@@ -35,7 +35,7 @@ NOTHING = Cost(seconds=0.0, bytes={}, counts={})
 class Probe:
     """Costs by stage and layer; seconds per image to decode, and to pass through the model while others are decoded.
 
-    `memory` is the largest that the process has had, in bytes; `seconds` what the probe itself took.
+    `memory` is the peak memory of the process in bytes, `seconds` the time of the probe itself.
     """
 
     images: int
@@ -48,9 +48,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much a result is made from: images (of its shard, or of the run), samples, layers, units, cells, classes, pixels.
+    """The size of a result's inputs: images (of its shard, or of the run), samples, layers, units, cells, classes, pixels.
 
-    `together` counts the results of a shard that one pass makes.
+    `together` counts the results of a shard that one pass computes.
     """
 
     images: int
@@ -77,33 +77,33 @@ Law = Callable[[Cost, Size, Probe], Estimate]
 
 
 def nothing(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """Nothing worth naming."""
+    """Take no time worth naming."""
     return Estimate()
 
 
 def as_probed(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """What the probe took: it does not depend on the number of images."""
+    """Take the cost in the probe, whatever the number of images."""
     return Estimate(seconds=probed.seconds, bytes=sum(probed.bytes.values()))
 
 
 def share_of_a_pass(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """A shard's share of a pass over the images."""
+    """Share a pass over the shard's images among the results that it computes."""
     seconds = probe.collect * size.images / max(1, size.together)
-    return Estimate(seconds=seconds, bytes=grown(probed, size.images / probe.images))
+    return Estimate(seconds=seconds, bytes=scale_bytes(probed, size.images / probe.images))
 
 
-def scaled(probed: Cost, wanted: float, counted: int) -> Estimate:
-    """What the probe took for `counted` things, for as many as are wanted."""
-    times = wanted / max(1, counted)
+def scale(probed: Cost, count: float, probed_count: int) -> Estimate:
+    """Scale the cost of `probed_count` things in the probe to `count` of them."""
+    times = count / max(1, probed_count)
     return Estimate(seconds=times * probed.seconds, bytes=times * sum(probed.bytes.values()))
 
 
-def grown(probed: Cost, times: float) -> float:
-    """Return the bytes of a result whose growing files are so many times larger."""
+def scale_bytes(probed: Cost, times: float) -> float:
+    """Return the bytes of a result with so many times more images."""
     return sum(count * (times if name in GROWING else 1) for name, count in probed.bytes.items())
 
 
-def filled(samples: int, grid: int) -> float:
-    """Estimate how many cells of a grid so many samples fill."""
+def filled_cells(samples: int, grid: int) -> float:
+    """Estimate the number of cells that the samples fill."""
     each = samples / grid**2
     return max(1.0, grid**2 * FILLED * each / (each + CROWDED))

@@ -1,6 +1,6 @@
-"""The libraries that compute: which enter the key of which stage, which are only recorded beside what they made.
+"""The versions of libraries: those that enter the keys of stages, and those only recorded beside results.
 
-Another version of a library in a key may give other bytes, so results are filed under it, and a worker must have it.
+Another version of a library in a key may give other bytes, so a worker must have the same one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ RECORDED = ("actlas", "torchvision", "timm", "pyarrow", "zarr")
 
 
 def in_keys() -> tuple[str, ...]:
-    """Return the libraries of any key: a worker has the same versions, or computes nothing."""
+    """Return the libraries that enter any key: a worker must have the same versions of them."""
     rows = [names for row in registry.STAGES for names in (row.libraries, *row.variants.values())]
     return tuple(dict.fromkeys(name for names in rows for name in names))
 
 
 def of_key(stage: str, variant: str | None = None) -> dict[str, str]:
-    """Return the versions of the libraries that enter a stage's key, as the key names them."""
+    """Return the library versions that enter a stage's key, by their names in the key."""
     row = registry.stage(stage)
     names = row.libraries if variant is None else row.variants[variant]
     return {f"lib {name}": importlib.metadata.version(name) for name in names}
@@ -30,9 +30,9 @@ def of_key(stage: str, variant: str | None = None) -> dict[str, str]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the version of Python and of each library that is here, by name."""
+    """Return the versions of Python and of the installed libraries, by name."""
     names = (*RECORDED, *in_keys())
-    return {"python": platform.python_version()} | {name: found for name in names if (found := _installed(name))}
+    return {"python": platform.python_version()} | {name: version for name in names if (version := _installed(name))}
 
 
 def _installed(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a task is told: names only. A stage result that is to be made, and the work that makes one or several of them."""
+"""Tasks and their outputs, as plain values: they hold names of results, never data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One stage result to be: its key and its place (layer, shard, grid) in the run."""
+    """A planned stage result: its key and its place (layer, shard, grid) in the run."""
 
     stage: str
     key: str
@@ -19,33 +19,34 @@ class Output:
 
     @property
     def place(self) -> dict[str, Any]:
-        """The place without what does not apply."""
+        """The parts of the place that apply, by name."""
         parts = {"layer": self.layer, "shard": self.shard, "grid": self.grid}
         return {name: value for name, value in parts.items() if value is not None}
 
     @property
     def title(self) -> str:
+        """The stage and the place, for messages."""
         return " ".join([self.stage, *(f"{k} {v}" if k != "layer" else str(v) for k, v in self.place.items())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task: the results that one call makes together, the keys it reads, and how it is to be done.
+    """One call that computes outputs together: the keys it reads, and its settings.
 
-    `reads` names the results read, by role: a key, or a list of keys in shard order. Everything here is plain JSON, so a
-    task can be sent to any machine.
+    `reads` names the results read, by role: a key, or a list of keys in shard order. All values are plain JSON, so that a
+    task can be sent to another machine.
     """
 
     stage: str
     store: str
     outputs: tuple[Output, ...]
     reads: Mapping[str, Any] = field(default_factory=dict)
-    how: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one stage result."""
+    """The stored result of an output: the digest of its manifest, and the time it took if it was computed."""
 
     output: Output
     manifest: str

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from flows import registry
-from flows.questions import metric_tables
+from flows.metrics import tables as metric_tables
 from storage.artefacts import cells, tables
 from storage.errors import UsageError, first_line
 from storage.run import Run

@@ -1,4 +1,4 @@
-"""Flow runs that nobody carries out any more: their process was killed, and Prefect still believes that they run."""
+"""Crashed flow runs: the process is gone, but Prefect still shows them as running."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ from storage.errors import Locked
 from storage.store.store import Store
 
 HEARTBEAT = 30
-"""Seconds between two signs of life of a flow run, the least that Prefect takes."""
+"""Seconds between two heartbeats of a flow run, the shortest that Prefect takes."""
 
 SILENCE = "actlas: runs that fell silent"
 FINAL = ("Completed", PARTLY_REJECTED, "Failed", "Cancelled", SKIPPED, "Crashed")
-"""How our flow runs end, by the names of their states: Prefect's own, and those of prefect_flow."""
+"""Names of the final states of our flow runs: Prefect's own and ours."""
 
 
 def mark_crashed(store: Store, name: str, deployments: Sequence[UUID]) -> None:
-    """Call runs of these deployments crashed that are said to be under way in this store, if nobody is writing the run.
+    """Mark runs of these deployments in this store as crashed that Prefect shows as running, if no process writes the run.
 
-    Only the one process that serves them may ask: whatever it has not started itself is then an earlier one's.
+    Only the one process that serves them may call this: runs that it has not started are then those of an earlier process.
     """
     under_way = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     try:
         with store.lock(name), get_client(sync_client=True) as client:
-            found = client.read_flow_runs(
+            shown = client.read_flow_runs(
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),
                 flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
             )
-            for run in [run for run in found if store_of(run.parameters) == store.root.absolute()]:
-                gone: State[None] = Crashed(message="its process is gone; the next run goes on where it stopped")
-                client.set_flow_run_state(run.id, gone, force=True)
+            for run in [run for run in shown if store_of(run.parameters) == store.root.absolute()]:
+                crashed: State[None] = Crashed(message="its process is gone; the next run goes on where it stopped")
+                client.set_flow_run_state(run.id, crashed, force=True)
     except Locked as held:
         progress.current().say(f"{held}: it goes on without this process")
 
 
 def store_of(parameters: Mapping[str, Any]) -> Path:
-    """Return the store that a flow run, or a deployment, is told of."""
-    said = parameters.get("store") or parameters.get("config", {}).get("store") or RunConfig(images="").store
-    return Path(said).absolute()
+    """Return the store in the parameters of a flow run or a deployment."""
+    store = parameters.get("store") or parameters.get("config", {}).get("store") or RunConfig(images="").store
+    return Path(store).absolute()
 
 
 def mark_silent_as_crashed(client: SyncPrefectClient) -> None:
-    """Have the server call runs crashed whose process was killed: nobody else would say so, and they'd hold their slot."""
+    """Have the server mark runs without a heartbeat as crashed: a killed process cannot, and its run would hold a slot."""
     heartbeat = "prefect.flow-run.heartbeat"
     silence = AutomationCore(
         name=SILENCE,
@@ -83,6 +83,5 @@ def mark_silent_as_crashed(client: SyncPrefectClient) -> None:
             )
         ],
     )
-    found = client.read_automations_by_name(SILENCE)
-    if not found:
+    if not client.read_automations_by_name(SILENCE):
         client.create_automation(silence)

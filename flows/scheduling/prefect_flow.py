@@ -1,7 +1,7 @@
-"""The same pipeline as Prefect flows: each shard and stage a task with retries, and a page that shows what came out.
+"""Run the pipeline as Prefect flows: each shard and stage is a task with retries, and a report shows the results.
 
-Prefect schedules and shows; the store decides what is done. Tasks are given names and give back names, so nothing of
-size passes through Prefect's database. Without PREFECT_API_URL, Prefect starts a temporary server.
+Prefect schedules and displays; the store decides what is done. Tasks take and return names of results, so Prefect's
+database stays small. Without PREFECT_API_URL, Prefect starts a temporary server.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
-from flows.stages.execute import execute
+from flows.stages.shared.execute import execute
 from storage.errors import Locked, first_line
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
-"""What Prefect's own RuntimeErrors about its server say. CUDA's speak of "API calls" as well."""
+"""Matches Prefect's own RuntimeErrors about its server, and not CUDA's, which mention "API calls" as well."""
 
 _published: list[dict[str, Any]] = []
-"""What the flow of this process has published: known here even if the server can't be told."""
+"""The summary that the flow of this process published: it is returned even if the server is lost."""
 
 
 def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> dict[str, Any]:
@@ -57,59 +57,59 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
         summary: dict[str, Any] = state.result()
         return summary
     except (RuntimeError, httpx.HTTPError) as error:
-        # Prefect's own failure to reach or start its server; what the pipeline raises is an ActlasError, or a bug.
+        # Prefect failed to reach or start its server; errors of the pipeline are ActlasErrors, or bugs.
         if not ("prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or SERVER.search(str(error))):
             raise
-        what = first_line(error)
+        reason = first_line(error)
         if _published:
-            progress.current().say(f"Prefect's server was lost ({what}); the version is published all the same")
+            progress.current().say(f"Prefect's server was lost ({reason}); the version is published all the same")
             return _published[0]
         raise ServerUnreachable(
-            f"Prefect's server at {address} cannot be reached ({what}); check PREFECT_API_URL, or run with --engine inline"
+            f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or run with --engine inline"
             if (address := PREFECT_API_URL.value())
-            else f"Prefect's server for this run did not start ({what}); run again, or with --engine inline, which needs none"
+            else f"Prefect's server for this run did not start ({reason}); run again, or with --engine inline, which needs none"
         ) from None
 
 
-async def _may_pass(_task: PrefectTask[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Say whether an attempt is worth repeating: what may pass, never what can't."""
+async def _is_transient(_task: PrefectTask[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Tell whether to retry a failed attempt: only after transient failures."""
     return is_transient(await state.aresult(raise_on_failure=False))
 
 
 @prefect.task(
     retries=2,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
-    retry_condition_fn=_may_pass,
+    retry_condition_fn=_is_transient,
     cache_policy=NO_CACHE,
     persist_result=False,
     log_prints=False,
 )
 def perform(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """Make the results that a task names."""
-    made = execute(Task(**(task | {"outputs": tuple(Output(**output) for output in task["outputs"])})))
-    return [asdict(outcome) for outcome in made]
+    """Run a task, given and returned as plain values."""
+    outcomes = execute(Task(**(task | {"outputs": tuple(Output(**output) for output in task["outputs"])})))
+    return [asdict(outcome) for outcome in outcomes]
 
 
 class PrefectEngine:
-    """Run each piece of work as a Prefect task, one after the other: one machine, one model."""
+    """Run each task as a Prefect task, one after the other: one machine, one model."""
 
     here = True
 
-    def __init__(self, page: RunReport, tags: Iterable[str] = ()) -> None:
-        self.page, self.tags = page, list(tags)
+    def __init__(self, report: RunReport, tags: Iterable[str] = ()) -> None:
+        self.report, self.tags = report, list(tags)
 
     def run(self, tasks: Iterable[Task]) -> list[Outcome]:
         tasks = list(tasks)
         outcomes: list[Outcome] = []
         if not tasks:
             return outcomes
-        artifact = self.page.start(tasks[0].stage)
+        artifact = self.report.start(tasks[0].stage)
         for number, task in enumerate(tasks, 1):
             tags = self.tags if registry.stage(task.stage).gpu else []
-            called = perform.with_options(name=task.stage, task_run_name=_title(task), tags=tags)
-            for made in called(asdict(task)):
-                outcomes.append(Outcome(**(made | {"output": Output(**made["output"])})))
-            self.page.advance(artifact, number, len(tasks))
+            run_task = perform.with_options(name=task.stage, task_run_name=_title(task), tags=tags)
+            for row in run_task(asdict(task)):
+                outcomes.append(Outcome(**(row | {"output": Output(**row["output"])})))
+            self.report.advance(artifact, number, len(tasks))
         return outcomes
 
 
@@ -139,7 +139,7 @@ def regenerate(
     wait: bool = True,
     dask: str | None = None,
 ) -> State[Any]:
-    """Make a run anew after a model update: only what the new weights can reach is computed.
+    """Repeat a run after a model update: only what the new weights can reach is computed.
 
     Args:
         name: the run, made with the settings of its current version
@@ -152,8 +152,8 @@ def regenerate(
     """
 
     def settle(config: RunConfig) -> RunConfig:
-        made = model_updates.regeneration(store, name, weights=weights, sha256=sha256, announced=announced)
-        return made.model_copy(update={"device": config.device})  # the engine was chosen for it
+        updated = model_updates.regeneration(store, name, weights=weights, sha256=sha256, announced=announced)
+        return updated.model_copy(update={"device": config.device})  # the engine was set up for this device
 
     return _carry_out(
         model_updates.stored_config(store, name, weights=weights), wait, dask, settle=settle, announced=announced
@@ -161,33 +161,33 @@ def regenerate(
 
 
 def _carry_out(config: RunConfig, wait: bool, dask: str | None, **settings: Any) -> State[Any]:
-    """Run the pipeline and return the flow's final state; failures are raised, and are Prefect's Failed.
+    """Run the pipeline and return the flow's final state. Errors are raised, and Prefect marks the run as Failed.
 
-    `settings` are further ones of pipeline.run.
+    `settings` are passed to pipeline.run.
     """
     cores.share_cores()
-    with _reporting(), RunReport() as page:
+    with _reporting(), RunReport() as report:
         try:
-            summary = summaries.with_overviews(config, _run(config, page, dask, wait=wait, **settings))
+            summary = summaries.with_overviews(config, _run(config, report, dask, wait=wait, **settings))
         except (Locked, Superseded) as held:
             progress.current().say(str(held))
             return Cancelled(name=SKIPPED, message=str(held))
         _published.append(summary)
-        page.show(summary)
+        report.show(summary)
         state: State[Any] = Completed(message=headline(summary), data=summary)
         return state.model_copy(update={"name": PARTLY_REJECTED}) if summary["rejected"] else state
 
 
-def _run(config: RunConfig, page: RunReport, dask: str | None, **settings: Any) -> summaries.Summary:
+def _run(config: RunConfig, report: RunReport, dask: str | None, **settings: Any) -> summaries.Summary:
     if dask is None:
-        return pipeline.run(config, PrefectEngine(page, gpu_tags(config)), **settings)
+        return pipeline.run(config, PrefectEngine(report, gpu_tags(config)), **settings)
     from flows.scheduling import on_cluster
 
-    return on_cluster.run(config, page, dask, **settings)
+    return on_cluster.run(config, report, dask, **settings)
 
 
 def _reporting() -> AbstractContextManager[object]:
-    """Send progress to the flow run's log, unless somebody is watching it on a terminal."""
+    """Send progress to the flow run's log, unless this process shows it already."""
     return progress.reporting(Logged()) if type(progress.current()) is progress.Quiet else nullcontext()
 
 

@@ -1,7 +1,7 @@
-"""What Prefect's page shows of a run: progress while it goes on, and afterwards pictures, tables and a link.
+"""Report a run on Prefect's page: its progress, and afterwards pictures, tables and a link.
 
-All of it is best effort. A server that does not answer is told nothing more for the rest of the run, so that it costs the
-run one time-out and not one per step; what is published does not depend on it.
+Reports are best effort. After one failure nothing more is sent to the server, so that it costs the run one time-out and
+not one per step; what is published does not depend on it.
 """
 
 from __future__ import annotations
@@ -35,28 +35,27 @@ from storage.artefacts import pictures
 from storage.errors import first_line
 
 PICTURE = 512
-"""Side of the overview in the artifact: it lives in Prefect's database, so it is small."""
+"""Side of the overview in its artifact, in pixels: small, as it is stored in Prefect's database."""
 
 EVERY = 5.0
-"""Seconds between two steps of a progress artifact."""
+"""Seconds between two updates of a progress artifact."""
 
 COLUMNS = ("computed", "reused", "seconds", "bytes")
-"""Of the report, each added up over a stage's layers."""
+"""Columns of the report, summed over a stage's layers."""
 
 VIEWER = "ACTLAS_VIEWER_URL"
-"""The environment variable with the address of `actlas view`, as people reach it."""
-
+"""The environment variable with the public address of `actlas view`."""
 
 TAG = "actlas"
-"""Every deployment of ours carries it, and so do its flow runs."""
+"""The tag of our deployments and of their flow runs."""
 
 ENDED = "actlas.flow-run.ended"
-"""The last sign of life of a flow run. Prefect's own word for its end reaches automations a quarter of an hour late: it is
-said to follow an event that was never sent, and is waited with (prefect/server/events/ordering)."""
+"""The last event of a flow run. Prefect's own event of its end reaches automations a quarter of an hour late, as the server
+waits for a preceding event that was never sent (prefect/server/events/ordering)."""
 
 
 class RunReport:
-    """Prefect's page of one flow run; it stops talking to a server that has failed it once."""
+    """The report of one flow run on Prefect's page; it sends nothing more after the server has failed once."""
 
     def __init__(self) -> None:
         self._lost = False
@@ -66,52 +65,53 @@ class RunReport:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Say that the run has ended, however it did."""
+        """Send the event that the run has ended, in whatever way."""
         resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"}
         ours = [{"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}]
-        self._tell(lambda: emit_event(ENDED, resource=resource, related=ours))
+        self._send(lambda: emit_event(ENDED, resource=resource, related=ours))
 
     def start(self, title: str) -> UUID | None:
-        """Begin the progress of a stage."""
-        made: UUID | None = self._tell(lambda: create_progress_artifact(progress=0.0, description=title))
-        return made
+        """Create the progress artifact of a stage; None if the server is lost."""
+        artifact: UUID | None = self._send(lambda: create_progress_artifact(progress=0.0, description=title))
+        return artifact
 
     def advance(self, artifact: UUID | None, done: int, total: int) -> None:
-        """Say how far a stage is, now and then and at its end."""
+        """Update the progress of a stage, every few seconds and at its end."""
         now = time.monotonic()
         if artifact is None or (done < total and now - self._shown < EVERY):
             return
         self._shown = now
-        self._tell(lambda: update_progress_artifact(artifact_id=artifact, progress=100 * done / total))
+        self._send(lambda: update_progress_artifact(artifact_id=artifact, progress=100 * done / total))
 
     def show(self, summary: dict[str, Any]) -> None:
-        """Leave the report, the counts as tables, the last overview as a picture, and the viewer's address."""
+        """Create the report, the counts as tables, the last overview as a picture, and a link to the viewer."""
         key = re.sub(r"[^a-z0-9]+", "-", summary["name"].lower()).strip("-") or "run"
         counts = [{"what": "used", "images": summary["used"]}]
         counts += [{"what": f"rejected: {reason}", "images": n} for reason, n in summary["reasons"].items()]
-        self._tell(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
-        self._tell(lambda: create_table_artifact(key=f"{key}-images", table=counts, description="Images"))
-        self._tell(lambda: create_table_artifact(key=f"{key}-stages", table=summary["stages"], description="Stages"))
+        self._send(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
+        self._send(lambda: create_table_artifact(key=f"{key}-images", table=counts, description="Images"))
+        self._send(lambda: create_table_artifact(key=f"{key}-stages", table=summary["stages"], description="Stages"))
         if summary["overviews"]:
             last = summary["overviews"][-1]["path"]
-            self._tell(lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(last), description=last))
+            self._send(lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(last), description=last))
         if address := viewer(summary):
-            self._tell(lambda: create_link_artifact(key=f"{key}-viewer", link=address, link_text="Open the viewer"))
+            self._send(lambda: create_link_artifact(key=f"{key}-viewer", link=address, link_text="Open the viewer"))
 
-    def _tell(self, say: Callable[[], Any]) -> Any:
+    def _send(self, call: Callable[[], Any]) -> Any:
+        """Call Prefect's client, unless it has failed before."""
         if self._lost:
             return None
         try:
-            return say()
-        except Exception as error:  # whatever Prefect's client raises: a page that is not drawn undoes nothing
+            return call()
+        except Exception as error:  # whatever Prefect's client raises: a missing report harms no result
             self._lost = True
-            what = first_line(error)
-            progress.current().say(f"Prefect's page is not told any more: {what}")
+            reason = first_line(error)
+            progress.current().say(f"Prefect's page is not updated any more: {reason}")
             return None
 
 
 class Logged(progress.Reporter):
-    """Send progress to the log of the flow run, more seldom than to a terminal: the lines live in a database."""
+    """Send progress to the log of the flow run, less often than to a terminal, as the lines are stored in a database."""
 
     every = 30.0
 
@@ -120,7 +120,7 @@ class Logged(progress.Reporter):
 
 
 def report(summary: dict[str, Any]) -> str:
-    """Say in a few sentences what the run made, what it took over, and what it left out."""
+    """Return the report in Markdown: what the run computed, reused and left out."""
     lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + "."]
     lines += [f"- rejected: {number} {reason}" for reason, number in summary["reasons"].items()]
     lines += ["", "| stage | computed | reused | seconds | MB written |", "|---|---:|---:|---:|---:|"]
@@ -132,7 +132,7 @@ def report(summary: dict[str, Any]) -> str:
 
 
 def headline(summary: dict[str, Any]) -> str:
-    """Say in one sentence what became of a run."""
+    """Return the outcome of a run in one sentence."""
     broken = f", {summary['rejected']:,} rejected" if summary["rejected"] else ""
     return (
         f"{summary['used']:,} of {summary['images']:,} images used{broken}; {summary['computed']:,} results computed, "
@@ -141,7 +141,7 @@ def headline(summary: dict[str, Any]) -> str:
 
 
 def viewer(summary: dict[str, Any]) -> str | None:
-    """Return the viewer's address of a run's version, if the environment says where the viewer is."""
+    """Return the address of a run's version in the viewer, if the environment has that of the viewer."""
     base = os.environ.get(VIEWER, "").rstrip("/")
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None
 

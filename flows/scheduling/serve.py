@@ -1,4 +1,4 @@
-"""`actlas serve`: a run on a schedule and after model updates, from one process on one machine, without a worker."""
+"""`actlas serve`: repeat a run on a schedule and after model updates, from one process, without a Prefect worker."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ import os
 import signal
 import threading
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import Flow
 from prefect.runner import Runner
-from prefect.schedules import Cron, Interval, Schedule
-from prefect.types.entrypoint import EntrypointType
 
 from flows import progress
 from flows.config import RunConfig
@@ -29,27 +23,21 @@ from flows.model import prepared
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline.model_updates import Update
-from flows.scheduling import crashed_runs, prefect_flow, states, update_events
+from flows.scheduling import crashed_runs, states, update_events
 from flows.scheduling import server as prefect_server
-from flows.scheduling.run_report import TAG
 from flows.scheduling.states import ServerUnreachable
 from storage.errors import BadWeights, UsageError, first_line
-from storage.store.places import checked_name
 from storage.store.store import Store
 
-ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
-"""Where intervals are counted from, so that starting again does not shift them."""
-
-
 INSISTENCE = 20.0
-"""Seconds after a SIGTERM before it is said again."""
+"""Seconds between two interrupts after a SIGTERM."""
 
 
 class _Runner(Runner):
-    """A runner that a SIGTERM stops as Ctrl-C does; its own handler leaves in the middle of its event loop.
+    """A runner that handles SIGTERM as Ctrl-C; Prefect's own handler exits in the middle of the event loop.
 
-    As Ctrl-C pressed again and again: one may be lost in something that catches being cancelled, and a container's end
-    waits for nobody.
+    The interrupt is repeated: code that catches cancellation may swallow one, and a container is killed after its grace
+    period.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -58,7 +46,7 @@ class _Runner(Runner):
 
     def run(self) -> None:
         """Run until interrupted."""
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so scripts start what is to run in the background
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background jobs
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             asyncio.run(self.start())
@@ -75,9 +63,9 @@ class _Runner(Runner):
 
 
 def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, host: str, port: int) -> None:
-    """Serve a run's deployments until interrupted; their schedules are not paused, and what comes due then waits.
+    """Serve a run's deployments until interrupted. Stopping pauses no schedule: runs that come due meanwhile wait.
 
-    Raises Locked if another process serves the run, ServerUnreachable, and what is wrong with images, model or layers.
+    Raises Locked if another process serves the run, ServerUnreachable, and the errors of images, model or layers.
     """
     store = Store(Path(config.store))
     check(config)
@@ -100,7 +88,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
 
 
 def check(config: RunConfig) -> None:
-    """Raise what would let every run fail. Weights that are lost do not: the next update names others."""
+    """Raise an error that would fail every run. Lost weights do not: the next update names others."""
     try:
         pipeline.check(model_updates.follow(config))
     except BadWeights as error:
@@ -111,7 +99,7 @@ def check(config: RunConfig) -> None:
 
 
 def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeployment]) -> None:
-    """Raise UsageError if a server knows a deployment of this name for another store: two would take each other's runs."""
+    """Raise UsageError if the server has a deployment of this name for another store: they would take each other's runs."""
     for deployment in deployments:
         try:
             known = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
@@ -126,72 +114,13 @@ def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeploymen
 
 
 def announce(update: Update) -> list[str]:
-    """Tell the configured server of an update, or the one that `actlas serve` runs here; return who waits for it."""
+    """Send an update to the configured server, or to that of `actlas serve` here; return the automations waiting for it."""
     with prefect_server.known():
         return update_events.emit(update)
 
 
-def deployments(
-    config: RunConfig, schedule: Schedule | None, *, wait: bool = False, debounce: timedelta = timedelta(seconds=30)
-) -> list[RunnerDeployment]:
-    """Return the run on its schedule, and the run after a model update.
-
-    At most one run of each goes on at a time; a scheduled one that comes too early is cancelled, or with `wait` waits its
-    turn. A run of the other kind, or from a command line, meets the store's lock.
-    """
-    name = checked_name("run", config.run_name)
-    progress.current().say(f"{name}: {config.model}, {', '.join(config.chosen_layers)}")
-    wait_for, leave = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
-    store = str(Path(config.store).absolute())  # whoever shares the server may be in another folder
-    settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"store": store}
-    scheduled = _deployment(
-        prefect_flow.activation_atlas,
-        name,
-        wait_for if wait else leave,
-        schedules=[schedule] if schedule else [],
-        parameters={"config": settings, "wait": wait, "follow_updates": True},
-    )
-    updated = _deployment(
-        prefect_flow.regenerate,
-        name,
-        wait_for,
-        triggers=[update_events.trigger(name, debounce)],
-        parameters={"name": name, "store": store},
-    )
-    return [scheduled, updated]
-
-
-def _deployment(
-    flow: Flow[..., Any], name: str, overlap: ConcurrencyLimitStrategy, **settings: Any
-) -> RunnerDeployment:
-    made = flow.to_deployment(
-        name=name,
-        tags=[TAG],
-        entrypoint_type=EntrypointType.MODULE_PATH,  # by file, Prefect would put flows/ in front of the packages' path
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=overlap),
-        **settings,
-    )
-    return cast(RunnerDeployment, made)
-
-
-def schedule(cron: str | None, every: timedelta | None, timezone: str | None) -> Schedule | None:
-    """Return the schedule asked for, if any. Raises UsageError for what is none."""
-    if cron and every:
-        raise UsageError("--cron and --every are two schedules; give one of them")
-    try:
-        ZoneInfo(timezone or "UTC")
-    except (ZoneInfoNotFoundError, OSError, ValueError):  # of no such zone, of a folder, of a path
-        raise UsageError(f"--timezone {timezone} is not known; write it as in Europe/Zurich") from None
-    if every:
-        return Interval(every, anchor_date=ANCHOR, timezone=timezone)
-    try:
-        return Cron(cron, timezone=timezone) if cron else None
-    except ValueError as error:
-        raise UsageError(f"--cron {cron}: {error}; write five fields, as in '0 6 * * *'") from None
-
-
 def prepare(gpus: int) -> None:
-    """Set a server's limit on tasks that use a GPU, and have it call runs crashed that fall silent."""
+    """Set the server's limit on tasks that use a GPU, and have it mark silent runs as crashed."""
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(crashed_runs.HEARTBEAT))
     with get_client(sync_client=True) as client:
         client.create_concurrency_limit(tag=states.GPU_TAG, concurrency_limit=gpus)

@@ -1,4 +1,4 @@
-"""The Prefect server that is talked to: the one configured, or one of this process's own on the loopback address."""
+"""Find or run the Prefect server: the configured one, or one of this process on the loopback address."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ HOST = "127.0.0.1"
 LOOPBACK = (HOST, "localhost", "::1")
 PORT = 4200
 PATIENCE = 120.0
-"""Seconds that a server of ours may take to start: it makes its database the first time."""
+"""Seconds that our own server may take to start: the first time it creates its database."""
 
 SETTINGS = {
     PREFECT_SERVER_LOGGING_LEVEL: "ERROR",
-    # in memory, a restart would lose who holds a slot, and Prefect cancels a run whose lease it does not know
+    # in memory, a restart would lose the leases of slots, and Prefect cancels a run whose lease it does not know
     PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE: "prefect.server.concurrency.lease_storage.filesystem",
 }
-"""Of our own server, where neither the environment nor a profile says otherwise."""
+"""Settings of our own server, unless the environment or a profile overrides them."""
 
 
 @contextmanager
 def known(port: int = PORT) -> Iterator[str]:
-    """Let clients talk to the server configured, or else to one at `port` of this machine; yield its address."""
+    """Direct clients to the configured server, or else to one at `port` of this machine; yield its address."""
     address = PREFECT_API_URL.value() or f"http://{HOST}:{port}/api"
     with temporary_settings({PREFECT_API_URL: address}):
         yield address
@@ -47,9 +47,9 @@ def known(port: int = PORT) -> Iterator[str]:
 
 @contextmanager
 def server(host: str, port: int) -> Iterator[str]:
-    """Yield the address of the server that is configured or answers at `port`, or else of one of this process's own.
+    """Yield the address of the configured server, of one that answers at `port`, or else of one in this process.
 
-    Raises UsageError for one that others could reach and that lets anybody in: to start a run is to run code.
+    Raises UsageError for one that others can reach without a password: starting a run means running code.
     """
     if host not in LOOPBACK and not PREFECT_SERVER_API_AUTH_STRING.value():
         raise UsageError(
@@ -57,7 +57,7 @@ def server(host: str, port: int) -> Iterator[str]:
             "to the same user:password first"
         )
     with known(port) as address:
-        os.environ["PREFECT_API_URL"] = address  # for the processes of the runs
+        os.environ["PREFECT_API_URL"] = address  # inherited by the processes of the runs
         if _answers(address):
             yield address
         elif address != f"http://{HOST}:{port}/api":
@@ -71,8 +71,8 @@ def server(host: str, port: int) -> Iterator[str]:
 def _own_server(host: str, port: int) -> Iterator[None]:
     """Run a Prefect server in a thread, with its services."""
     progress.current().say(f"starting Prefect's server at http://{host}:{port}")
-    made = uvicorn.Config(_app, factory=True, host=host, port=port, log_level="warning")
-    running = uvicorn.Server(made)
+    config = uvicorn.Config(_app, factory=True, host=host, port=port, log_level="warning")
+    running = uvicorn.Server(config)
     thread = threading.Thread(target=_serve, args=[running], name="prefect-server", daemon=True)
     thread.start()
     started = time.monotonic()
@@ -90,7 +90,7 @@ def _own_server(host: str, port: int) -> Iterator[None]:
 
 
 def _serve(server: uvicorn.Server) -> None:
-    """Run the server with our settings: Prefect's are fixed when it is imported, and each thread begins with those."""
+    """Run the server with our settings: each thread starts with those that Prefect had when it was imported."""
     with temporary_settings(set_defaults=SETTINGS):
         server.run()
 

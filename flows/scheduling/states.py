@@ -1,4 +1,4 @@
-"""Prefect's states, tags and errors that several files here name."""
+"""Names of Prefect states and tags, and errors, shared by this room."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from flows.model import prepared
 from storage.errors import ActlasError
 
 GPU_TAG = "actlas-gpu"
-"""Tasks that use a GPU carry it, so that a limit on the tag holds for all runs on a server."""
+"""The tag of tasks that use a GPU: a limit on it holds for all runs on a server."""
 
 PARTLY_REJECTED, SKIPPED = "PartlyRejected", "Skipped"
-"""Names of final states: done without the images that are broken; not done, since another run of the name is under way."""
+"""Names of final states: done, but with broken images left out; not done, since another run of the name was active."""
 
 
 class ServerUnreachable(ActlasError):
@@ -18,5 +18,5 @@ class ServerUnreachable(ActlasError):
 
 
 def gpu_tags(config: RunConfig) -> list[str]:
-    """Return the tag that a limit on GPUs counts, if the run uses one."""
+    """Return the GPU tag if the run uses a GPU."""
     return [GPU_TAG] if prepared.device_of(config).type == "cuda" else []

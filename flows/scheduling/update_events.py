@@ -1,4 +1,4 @@
-"""Model updates as Prefect events: who is told of one, and what it sets off."""
+"""Model updates as Prefect events: send them, and define what they trigger."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from flows.scheduling.states import ServerUnreachable
 from storage.errors import first_line
 
 SHORTEST = timedelta(seconds=10)
-"""Prefect waits at least this long for what does not come."""
+"""The shortest time in which Prefect expects an event."""
 
 
 def emit(update: Update) -> list[str]:
-    """Tell the server of an update and return the names of the automations that wait for it.
+    """Send an update to the server; return the names of the automations that wait for it.
 
-    Posted rather than sent through `emit_event`, whose queue drops what it cannot deliver without a word. Raises
+    It is posted rather than sent by `emit_event`, whose queue silently drops what it cannot deliver. Raises
     ServerUnreachable.
     """
     event = Event(
@@ -34,17 +34,17 @@ def emit(update: Update) -> list[str]:
             client.request("POST", "/events", json=[event.model_dump(mode="json")])
             return sorted(waiting)
     except httpx.HTTPError as error:
-        what = first_line(error)
+        reason = first_line(error)
         raise ServerUnreachable(
-            f"nobody was told: Prefect's server did not answer ({what}); start `actlas serve`, or check PREFECT_API_URL"
+            f"the update was not sent: Prefect's server did not answer ({reason}); start `actlas serve`, or check PREFECT_API_URL"
         ) from None
 
 
 def trigger(name: str, debounce: timedelta) -> DeploymentEventTrigger:
-    """Return what starts a regeneration with the weights of the last update, once none has followed for `debounce`.
+    """Return the trigger of a regeneration with the weights of the last update, once none has followed for `debounce`.
 
-    `name` is a run, or `*` for any. Prefect's way to say so: after such an event, expect another one, and act on its
-    absence. Without a debounce every event acts at once.
+    `name` is a run, or `*` for any. In Prefect's terms: after such an event, expect another one, and act on its absence.
+    Without a debounce every event acts at once.
     """
     patient = debounce > timedelta(0)
     return DeploymentEventTrigger(
@@ -61,7 +61,7 @@ def trigger(name: str, debounce: timedelta) -> DeploymentEventTrigger:
 
 
 def _waits(automation: Automation, event: Event) -> bool:
-    found = automation.trigger
-    if not (automation.enabled and isinstance(found, EventTrigger) and EVENT in found.expect):
+    trigger = automation.trigger
+    if not (automation.enabled and isinstance(trigger, EventTrigger) and EVENT in trigger.expect):
         return False
-    return ResourceSpecification.model_validate(found.match).matches(event.resource)
+    return ResourceSpecification.model_validate(trigger.match).matches(event.resource)

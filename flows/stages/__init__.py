@@ -1,1 +1,1 @@
-"""The stages, a file each: read, compute in atlas, write."""
+"""The stages, a file each (and a row each in flows/registry.py): plan, read, compute in atlas, write."""

@@ -1,4 +1,4 @@
-"""Attribution: what each cell's samples speak for, as the model's classes; the samples pass by once for all grids."""
+"""Attribution: how much of each class's score a cell's samples account for; one pass over the samples serves all grids."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from flows.model import prepared
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, collect, listing, reading
-from flows.stages.passes import fill, pass_settings, passes
-from flows.stages.writing import drafting, outcome
+from flows.stages import cells, collect, image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.passes import fill_batch, pass_settings, passes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.errors import ModelError
@@ -35,15 +36,21 @@ FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sampl
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Attribute the samples of the grids named, all of one layer."""
-    config, layer = RunConfig(**task.how["config"]), str(task.outputs[0].layer)
+    """Attribute the samples of the outputs' grids, all of one layer, to the classes."""
+    config, layer = RunConfig(**task.settings["config"]), str(task.outputs[0].layer)
     samples = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", task.reads["collect"])))
     places = [_places(store, task.reads["cells"][str(output.grid)]) for output in task.outputs]
-    drawn = [class_cells.choose_samples(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
-    means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, drawn, strict=True)]
-    wanted = np.unique(np.concatenate([sample for _, sample in drawn]))
+    chosen = [class_cells.choose_samples(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
+    means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, chosen, strict=True)]
+    used = np.unique(np.concatenate([sample for _, sample in chosen]))
     _pass(
-        reading.prepared_model(task), config, listing.read(store, task.reads["listing"]), layer, samples, wanted, means
+        reading.prepared_model(task),
+        config,
+        image_listing.read(store, task.reads["listing"]),
+        layer,
+        samples,
+        used,
+        means,
     )
     return [
         _write(store, output, place, mean.finish(), mean.nonfinite)
@@ -57,50 +64,52 @@ def _places(store: Store, key: str) -> dict[str, NDArray[Any]]:
 
 
 def _pass(
-    subj: prepared.PreparedModel,
+    model: prepared.PreparedModel,
     config: RunConfig,
     rows: pa.Table,
     layer: str,
     samples: dict[str, NDArray[Any]],
-    wanted: NDArray[np.int64],
+    used: NDArray[np.int64],
     means: list[ClassMeans],
 ) -> None:
-    """Show every grid the attributions of the samples `wanted`, which stand in the order of their images."""
-    module, found = subj.module_exposing([layer]), subj.layers[layer]
-    image_id, done = samples["image_id"][wanted], 0
-    with progress.current().bar(f"attribution {layer}", len(wanted), "samples") as advance:
-        for images, numbers in passes(subj, config, rows, image_id):
-            chosen = wanted[numbers]
-            y, x = fill(samples["y"][chosen], subj.device), fill(samples["x"][chosen], subj.device)
+    """Add the attributions of the samples `used`, in the order of their images, to the means of every grid."""
+    module, facts = model.module_exposing([layer]), model.layers[layer]
+    image_id, done = samples["image_id"][used], 0
+    with progress.current().bar(f"attribution {layer}", len(used), "samples") as advance:
+        for images, numbers in passes(model, config, rows, image_id):
+            chosen = used[numbers]
+            y, x = fill_batch(samples["y"][chosen], model.device), fill_batch(samples["x"][chosen], model.device)
             try:
-                given = forward_mode.attribution(module, images, found, y, x, subj.model.logits)
+                attributions = forward_mode.attribution(module, images, facts, y, x, model.model.logits)
             except forward_mode.NoTangentError as error:
                 raise ModelError(f"--with attribution: {error}") from None
             for mean in means:
-                mean.add(chosen, given[: len(chosen)].float().cpu().numpy())
+                mean.add(chosen, attributions[: len(chosen)].float().cpu().numpy())
             done += len(chosen)
             advance(done)
 
 
-def _write(store: Store, output: Output, place: dict[str, NDArray[Any]], made: CellClasses, nonfinite: int) -> Outcome:
-    with drafting(store, output) as page:
-        arrays.write_group(page.path / "attribution.zarr", {name: getattr(made, name) for name in FIELDS})
-        cell, rank = np.nonzero(made.classes >= 0)
-        best = made.classes[cell, rank]
+def _write(
+    store: Store, output: Output, place: dict[str, NDArray[Any]], classes: CellClasses, nonfinite: int
+) -> Outcome:
+    with drafting(store, output) as draft:
+        arrays.write_group(draft.path / "attribution.zarr", {name: getattr(classes, name) for name in FIELDS})
+        cell, rank = np.nonzero(classes.classes >= 0)
+        best = classes.classes[cell, rank]
         columns: dict[str, NDArray[Any]] = {
             "row": place["row"][cell],
             "col": place["col"][cell],
             "rank": rank.astype(np.int16),
             "class": best,
         }
-        columns |= {"mean": made.mean[cell, best], "share": made.share[cell, rank], "samples": made.used[cell]}
-        tables.write_table(page.path / "attribution.parquet", pa.table(columns))
-        page.counts = {"cells": len(made.used), "samples": len(made.sample), "nonfinite": nonfinite}
-    return outcome(page)
+        columns |= {"mean": classes.mean[cell, best], "share": classes.share[cell, rank], "samples": classes.used[cell]}
+        tables.write_table(draft.path / "attribution.parquet", pa.table(columns))
+        draft.counts = {"cells": len(classes.used), "samples": len(classes.sample), "nonfinite": nonfinite}
+    return outcome(draft)
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task per layer, which passes each sample once for all grids."""
+    """Return one task per layer: it passes each sample once for all grids."""
     return [_task(context, layer) for layer in context.layers] if context.grids else []
 
 
@@ -132,7 +141,7 @@ def _key(context: PlanContext, layer: str, cells_key: str) -> str:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """A pass in forward mode for each sample used."""
+    """Count a pass in forward mode for each sample used."""
     used = min(size.samples, (size.per_cell or size.samples) * size.cells)
     return Estimate(
         seconds=costs.THERE_AND_BACK * probe.collect * used,

@@ -11,7 +11,7 @@ from flows.config import RunConfig
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import collect, layout
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 FIELDS = ("row", "col", "count", "mean", "spread", "offsets", "members")
 PLACES = ("image_id", "y", "x")
-"""Of each member, in the order of `members`, so that readers need not look among the vectors."""
+"""Arrays with one row per member, in the order of `members`, so that readers need not read the samples."""
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Average the samples in each square of the grid."""
-    config, output = RunConfig(**task.how["config"]), task.outputs[0]
+    """Average the samples in each cell of the grid."""
+    config, output = RunConfig(**task.settings["config"]), task.outputs[0]
     samples = sample_arrays.read_samples(list(sample_arrays.results(store, "collect", task.reads["collect"])))
     points = arrays.read_array(store.get("layout", task.reads["layout"]).path / "layout.zarr", "points")
-    found = cells.average(points, samples.activations, grid=int(output.grid or 0), min_count=config.min_count)
-    columns = {name: getattr(found, name) for name in FIELDS}
-    places = {name: getattr(samples, name)[found.members] for name in PLACES}
-    with drafting(store, output) as page:
-        arrays.write_group(page.path / "cells.zarr", columns | places)
-        table = pa.table({name: getattr(found, name) for name in ("row", "col", "count", "spread")})
-        tables.write_table(page.path / "cells.parquet", table)
-        page.counts = {"cells": len(found.row), "samples": len(found.members)}
-    return [outcome(page)]
+    averages = cells.average(points, samples.activations, grid=int(output.grid or 0), min_count=config.min_count)
+    columns = {name: getattr(averages, name) for name in FIELDS}
+    places = {name: getattr(samples, name)[averages.members] for name in PLACES}
+    with drafting(store, output) as draft:
+        arrays.write_group(draft.path / "cells.zarr", columns | places)
+        table = pa.table({name: getattr(averages, name) for name in ("row", "col", "count", "spread")})
+        tables.write_table(draft.path / "cells.parquet", table)
+        draft.counts = {"cells": len(averages.row), "samples": len(averages.members)}
+    return [outcome(draft)]
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task for each layer and grid."""
+    """Return one task per layer and grid."""
     return [
         context.task("cells", [Output(stage="cells", key=key(context, layer, grid), layer=layer, grid=grid)], reads)
         for layer in context.layers
@@ -65,7 +65,7 @@ AVERAGED = 4e-8
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """In proportion to the numbers averaged."""
+    """Scale by the numbers averaged."""
     return Estimate(
         seconds=probed.seconds + AVERAGED * size.samples * size.units,
         bytes=8 * size.samples + 4 * size.units * size.cells,

@@ -1,4 +1,4 @@
-"""Receptive field: reach and focus of the layers, measured on the first images of the run."""
+"""Receptive field: measure the reach and focus of the layers on the first images of the run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from flows.model import prepared
 from flows.planning import costs, libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing, reading
-from flows.stages.writing import drafting, outcome
+from flows.stages import image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
@@ -33,44 +34,44 @@ if TYPE_CHECKING:
 IMAGES = 64
 """Images that the focus is measured on."""
 LISTED = 256
-"""Images among which they are looked for: the first that can be used, so that broken ones change nothing."""
+"""First images of the run to take them from: broken ones are skipped, so that they change nothing."""
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Measure the layers named, in one go."""
-    config = RunConfig(**task.how["config"])
-    subj = reading.prepared_model(task)
-    layers = {str(output.layer): subj.layers[str(output.layer)] for output in task.outputs}
-    rows = listing.read(store, task.reads["listing"], 0, task.how["stop"])
-    module, size = subj.model.module, subj.model.preprocess.size
+    """Measure all layers of the task in one go."""
+    config = RunConfig(**task.settings["config"])
+    model = reading.prepared_model(task)
+    layers = {str(output.layer): model.layers[str(output.layer)] for output in task.outputs}
+    rows = image_listing.read(store, task.reads["listing"], 0, task.settings["stop"])
+    module, size = model.model.module, model.model.preprocess.size
     with progress.current().bar("receptive fields", 2, "measures") as advance:
-        reach = receptive_field.reach(module, layers, (subj.model.preprocess.channels, *size))
+        reach = receptive_field.reach(module, layers, (model.model.preprocess.channels, *size))
         advance(1)
-        focus = receptive_field.focus(module, layers, _images(subj, rows, config), seed=config.seed)
-    done = []
+        focus = receptive_field.focus(module, layers, _images(model, rows, config), seed=config.seed)
+    outcomes = []
     for output in task.outputs:
-        with drafting(store, output) as page:
+        with drafting(store, output) as draft:
             name = str(output.layer)
             receptive_fields.write(
-                page.path,
+                draft.path,
                 receptive_fields.Field(layer=layers[name], input_shape=size, reach=reach[name], focus=focus[name]),
             )
-        done.append(outcome(page))
-    return done
+        outcomes.append(outcome(draft))
+    return outcomes
 
 
-def _images(subj: prepared.PreparedModel, rows: pa.Table, config: RunConfig) -> Tensor:
-    """Return the first images that can be used, normalised, `n c h w`."""
+def _images(model: prepared.PreparedModel, rows: pa.Table, config: RunConfig) -> Tensor:
+    """Return the first usable images, normalised, `n c h w`."""
     source = reading.source_of(config.images)
-    found: list[NDArray[Any]] = []
-    for batch in loader.load(source, rows, subj.model.preprocess, batch=IMAGES, threads=2):
-        found += list(batch.pixels[batch.valid])
-        if len(found) >= IMAGES:
+    usable: list[NDArray[Any]] = []
+    for batch in loader.load(source, rows, model.model.preprocess, batch=IMAGES, threads=2):
+        usable += list(batch.pixels[batch.valid])
+        if len(usable) >= IMAGES:
             break
-    if not found:
+    if not usable:
         raise Incomplete(f"none of the first {len(rows)} images can be used, so no receptive field can be measured")
-    pixels = np.stack(found[:IMAGES])
-    return subj.model.preprocess.normalise(torch.from_numpy(pixels))
+    pixels = np.stack(usable[:IMAGES])
+    return model.model.preprocess.normalise(torch.from_numpy(pixels))
 
 
 def plan(context: PlanContext) -> list[Task]:
@@ -97,10 +98,10 @@ def _first(context: PlanContext) -> pa.Table:
 
 
 MEASURING = 0.5
-"""Passes of collect that one pass of the measurement takes: it decodes nothing, and ends early."""
+"""Passes of collect that one pass of the measurement takes: it decodes nothing and ends early."""
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """One pass for every row and column of the input, and a pass there and back for each image; each layer its share."""
+    """Count a pass per row and column of the input, and a pass forward and back per image; layers share them."""
     passes = sum(size.input) / size.layers + costs.THERE_AND_BACK * IMAGES
     return Estimate(seconds=MEASURING * passes * probe.collect, bytes=sum(probed.bytes.values()))

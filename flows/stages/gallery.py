@@ -1,4 +1,4 @@
-"""Gallery: a picture of what every unit of a layer wants to see, and how it does against the unit's strongest patch."""
+"""Gallery: draw what every unit of a layer responds to most, and compare it with the unit's strongest patch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from flows.model import prepared
 from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import icons, patches, reading
-from flows.stages.writing import drafting, outcome
+from flows.stages import icons, patches
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, galleries, tables
 from storage.store.store import Store
 
@@ -33,34 +34,34 @@ GREY = 128
 
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Draw the units of one layer."""
-    config, output = RunConfig(**task.how["config"]), task.outputs[0]
-    made = _drawn(reading.prepared_model(task), config, str(output.layer))
+    config, output = RunConfig(**task.settings["config"]), task.outputs[0]
+    drawn = _draw(reading.prepared_model(task), config, str(output.layer))
     patch = galleries.strongest(store.get("patches", task.reads["patches"]))
-    pictures = made.pictures.copy()
-    pictures[made.dead] = GREY
-    with drafting(store, output) as page:
-        facts = {"value": made.value, "best": made.best, "patch": patch, "dead": made.dead}
-        arrays.write_group(page.path / "gallery.zarr", {"pictures": pictures, **facts}, chunk_rows=64)
-        unit, ratio = np.arange(len(patch), dtype=np.int32), galleries.ratio(made.best, patch)
-        tables.write_table(page.path / "gallery.parquet", pa.table({"unit": unit, **facts, "ratio": ratio}))
-        page.json("gallery.json", {"recipe": asdict(PICTURE_RECIPES[config.recipe])})
-        page.counts = {"units": len(patch), "dead": int(made.dead.sum())}
-    return [outcome(page)]
+    pictures = drawn.pictures.copy()
+    pictures[drawn.dead] = GREY
+    with drafting(store, output) as draft:
+        facts = {"value": drawn.value, "best": drawn.best, "patch": patch, "dead": drawn.dead}
+        arrays.write_group(draft.path / "gallery.zarr", {"pictures": pictures, **facts}, chunk_rows=64)
+        unit, ratio = np.arange(len(patch), dtype=np.int32), galleries.ratio(drawn.best, patch)
+        tables.write_table(draft.path / "gallery.parquet", pa.table({"unit": unit, **facts, "ratio": ratio}))
+        draft.json("gallery.json", {"recipe": asdict(PICTURE_RECIPES[config.recipe])})
+        draft.counts = {"units": len(patch), "dead": int(drawn.dead.sum())}
+    return [outcome(draft)]
 
 
-def _drawn(subj: prepared.PreparedModel, config: RunConfig, name: str) -> Visualised:
-    layer, side = subj.layers[name], config.icon_size
+def _draw(model: prepared.PreparedModel, config: RunConfig, name: str) -> Visualised:
+    layer, side = model.layers[name], config.icon_size
     with progress.current().bar(f"gallery {name}", layer.units, "pictures") as advance:
         return visualise(
-            subj.drawing(),
+            model.drawing(),
             lambda rows: objectives.channel(name, rows.tolist()),
             [layer],
             recipe=PICTURE_RECIPES[config.recipe],
             seeds=seeds.seeds(config.seed, [f"{name}:{unit}" for unit in range(layer.units)]),
-            mean=subj.model.mean,
-            std=subj.model.std,
+            mean=model.model.mean,
+            std=model.model.std,
             size=(side, side),
-            own_size=subj.model.preprocess.size,
+            own_size=model.model.preprocess.size,
             judge=lambda rows: objectives.peak(name, rows.tolist()),
             batch=BATCH,
             tries=TRIES,
@@ -90,5 +91,5 @@ def _task(context: PlanContext, layer: str) -> Task:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """A picture of each unit takes what an icon takes."""
+    """Count an icon for the picture of each unit."""
     return icons.cost(probed, replace(size, cells=size.units), probe)

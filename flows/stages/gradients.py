@@ -1,4 +1,4 @@
-"""Gradients: what of each unit's nine strongest patches drives it, as pictures of the patches' size."""
+"""Gradients: draw which pixels of each unit's nine strongest patches drive the unit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlas import boxes
 from atlas.arrays import Geometry
-from atlas.attribution import patches as patch_gradients
+from atlas.attribution import patch_gradients
 from atlas.boxes import SIDES
 from flows import progress
 from flows.config import RunConfig
@@ -19,11 +19,12 @@ from flows.model import gradient_method
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import collect, listing, patches, reading
-from flows.stages.passes import fill, pass_settings, passes
-from flows.stages.patch_boxes import PatchBoxes
+from flows.stages import collect, image_listing, patches
 from flows.stages.patches import SIZE
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.passes import fill_batch, pass_settings, passes
+from flows.stages.shared.patch_boxes import PatchBoxes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Result, Store
 
@@ -32,36 +33,38 @@ if TYPE_CHECKING:
 
 
 PATCHES = 9
-"""Strongest patches of a unit that get a gradient: as many as Zeiler & Fergus show."""
+"""Strongest patches of a unit with a gradient, as many as Zeiler & Fergus show."""
 
 Columns = dict[str, NDArray[Any]]
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Draw the gradients of one layer."""
-    config, output = RunConfig(**task.how["config"]), task.outputs[0]
-    subj, method = reading.prepared_model(task), str(task.how["method"])
-    layer, units = subj.layers[str(output.layer)], subj.layers[str(output.layer)].units
-    found = _patches(store.get("patches", task.reads["patches"]))
-    geometries = PatchBoxes(store, task.reads["images"], config).geometries(found["image_id"])
-    rows, done = listing.read(store, task.reads["listing"]), np.zeros(len(found["unit"]), np.bool_)
+    config, output = RunConfig(**task.settings["config"]), task.outputs[0]
+    model, method = reading.prepared_model(task), str(task.settings["method"])
+    layer, units = model.layers[str(output.layer)], model.layers[str(output.layer)].units
+    columns = _patches(store.get("patches", task.reads["patches"]))
+    geometries = PatchBoxes(store, task.reads["images"], config).geometries(columns["image_id"])
+    rows, done = image_listing.read(store, task.reads["listing"]), np.zeros(len(columns["unit"]), np.bool_)
     pictures = np.full((len(done), SIZE, SIZE, 3), patch_gradients.GREY, np.uint8)
-    module = subj.module_exposing([layer.name])
+    module = model.module_exposing([layer.name])
     with progress.current().bar(f"gradients {layer.name}", len(done), "patches") as advance:
-        for images, numbers in passes(subj, config, rows, found["image_id"]):
-            unit, y, x = (fill(found[name][numbers], subj.device) for name in ("unit", "y", "x"))
-            given = patch_gradients.METHODS[method](module, images, patch_gradients.units_at(layer, unit, y, x))
-            for number, gradient in zip(numbers.tolist(), given.cpu().numpy(), strict=False):
-                _place(pictures[number], gradient, found["box"][number], geometries[number])
+        for images, numbers in passes(model, config, rows, columns["image_id"]):
+            unit, y, x = (fill_batch(columns[name][numbers], model.device) for name in ("unit", "y", "x"))
+            gradients = patch_gradients.PATCH_METHODS[method](
+                module, images, patch_gradients.units_at(layer, unit, y, x)
+            )
+            for number, gradient in zip(numbers.tolist(), gradients.cpu().numpy(), strict=False):
+                _place(pictures[number], gradient, columns["box"][number], geometries[number])
             done[numbers] = True
             advance(int(done.sum()))
-    kept = np.flatnonzero(done)[np.lexsort((found["rank"][done], found["unit"][done]))]
-    columns = {name: found[name][kept] for name in ("unit", "rank", "image_id", "y", "x", "height", "width")}
-    with drafting(store, output) as page:
-        arrays.write_group(page.path / "gradients.zarr", {**columns, "picture": pictures[kept]}, chunk_rows=PATCHES)
-        page.json("gradients.json", {"method": method, "patches": PATCHES, "size": SIZE})
-        page.counts = {"gradients": len(kept), "units": units}
-    return [outcome(page)]
+    kept = np.flatnonzero(done)[np.lexsort((columns["rank"][done], columns["unit"][done]))]
+    stored = {name: columns[name][kept] for name in ("unit", "rank", "image_id", "y", "x", "height", "width")}
+    with drafting(store, output) as draft:
+        arrays.write_group(draft.path / "gradients.zarr", {**stored, "picture": pictures[kept]}, chunk_rows=PATCHES)
+        draft.json("gradients.json", {"method": method, "patches": PATCHES, "size": SIZE})
+        draft.counts = {"gradients": len(kept), "units": units}
+    return [outcome(draft)]
 
 
 def _patches(result: Result) -> Columns:
@@ -69,25 +72,25 @@ def _patches(result: Result) -> Columns:
     names = ["unit", "rank", "image_id", "y", "x", *(f"focus_{side}" for side in SIDES)]
     table = tables.read_table(result.file("patches.parquet"), [*names, "sign"])
     table = table.filter(pc.and_(pc.equal(table["sign"], "positive"), pc.less(table["rank"], PATCHES)))
-    found: Columns = {name: table[name].to_numpy() for name in names}
-    order = np.lexsort((found["rank"], found["unit"], found["image_id"]))
-    found = {name: column[order] for name, column in found.items()}
-    found["box"] = np.stack([found.pop(f"focus_{side}") for side in SIDES], axis=1)
-    shapes = np.array([patch_gradients.fitted_size(box, SIZE) for box in found["box"]]).reshape(-1, 2)
-    return found | {"height": shapes[:, 0].astype(np.int16), "width": shapes[:, 1].astype(np.int16)}
+    columns: Columns = {name: table[name].to_numpy() for name in names}
+    order = np.lexsort((columns["rank"], columns["unit"], columns["image_id"]))
+    columns = {name: column[order] for name, column in columns.items()}
+    columns["box"] = np.stack([columns.pop(f"focus_{side}") for side in SIDES], axis=1)
+    shapes = np.array([patch_gradients.fitted_size(box, SIZE) for box in columns["box"]]).reshape(-1, 2)
+    return columns | {"height": shapes[:, 0].astype(np.int16), "width": shapes[:, 1].astype(np.int16)}
 
 
 def _place(
     picture: NDArray[np.uint8], gradient: NDArray[np.float32], box: NDArray[np.int32], geometry: Geometry
 ) -> None:
-    """Draw a patch's gradient into the upper left of its picture, as high and wide as its thumbnail."""
+    """Draw a patch's gradient into the upper left of its picture, in the size of its thumbnail."""
     shape = patch_gradients.fitted_size(box, SIZE)
     within = boxes.to_input(box[None], [geometry])[0]
     picture[: shape[0], : shape[1]] = patch_gradients.gradient_picture(patch_gradients.cut_box(gradient, within, shape))
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task per layer. Raises UsageError where the method asked for is not defined: no image is read yet."""
+    """Return one task per layer. Raises UsageError, before any image is read, if a layer has no such method."""
     return [_task(context, layer) for layer in context.layers]
 
 
@@ -107,6 +110,6 @@ def _task(context: PlanContext, layer: str) -> Task:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """A pass there and back for each patch of each unit."""
+    """Count a pass forward and back for each patch of each unit."""
     drawn = PATCHES * size.units
     return Estimate(seconds=costs.THERE_AND_BACK * probe.collect * drawn, bytes=3 * SIZE**2 * drawn)

@@ -1,4 +1,4 @@
-"""Icons: each cell's average turned into a picture, with the proof that it is one of that cell."""
+"""Icons: draw a picture of each cell's average, with the fidelity that it reaches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from flows.config import RunConfig
 from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, layout, reading
-from flows.stages.writing import drafting, outcome
+from flows.stages import cells, layout
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
 from storage.store.store import Store
 
@@ -31,53 +32,53 @@ BATCH = 16
 
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Render the icons of one grid."""
-    config, output = RunConfig(**task.how["config"]), task.outputs[0]
-    subj = reading.prepared_model(task)
+    config, output = RunConfig(**task.settings["config"]), task.outputs[0]
+    model = reading.prepared_model(task)
     group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
     moment = arrays.read_array(store.get("moment", task.reads["moment"]).path / "moment.zarr", "moment")
     with progress.current().bar(f"icons {output.layer} {output.grid}", len(group["row"]), "icons") as advance:
-        made = icons.icons(
-            subj.drawing(),
-            subj.layers[str(output.layer)],
+        drawn = icons.icons(
+            model.drawing(),
+            model.layers[str(output.layer)],
             group["mean"],
             moment,
             recipe=recipes.ICON_RECIPES[config.recipe],
-            seeds=seeds.seeds(config.seed, _names(output, group["row"].tolist(), group["col"].tolist())),
-            mean=subj.model.mean,
-            std=subj.model.std,
+            seeds=seeds.seeds(config.seed, _cell_names(output, group["row"].tolist(), group["col"].tolist())),
+            mean=model.model.mean,
+            std=model.model.std,
             size=config.icon_size,
-            own_size=subj.model.preprocess.size,
+            own_size=model.model.preprocess.size,
             tries=config.icon_tries,
             batch=BATCH,
-            progress=_forward(advance, len(group["row"])),
+            progress=_advance_with(advance, len(group["row"])),
         )
-    with drafting(store, output) as page:
-        arrays.write_group(page.path / "icons.zarr", {name: getattr(made, name) for name in FIELDS}, chunk_rows=64)
-        scores = {name: getattr(made, name) for name in ("cosine", "rank", "tries", "weak")}
-        tables.write_table(page.path / "icons.parquet", pa.table({"row": group["row"], "col": group["col"], **scores}))
-        page.counts = {"icons": len(made.rank), "weak": int(made.weak.sum())}
-    return [outcome(page)]
+    with drafting(store, output) as draft:
+        arrays.write_group(draft.path / "icons.zarr", {name: getattr(drawn, name) for name in FIELDS}, chunk_rows=64)
+        scores = {name: getattr(drawn, name) for name in ("cosine", "rank", "tries", "weak")}
+        tables.write_table(draft.path / "icons.parquet", pa.table({"row": group["row"], "col": group["col"], **scores}))
+        draft.counts = {"icons": len(drawn.rank), "weak": int(drawn.weak.sum())}
+    return [outcome(draft)]
 
 
-def _forward(advance: progress.Bar, count: int) -> Callable[[int, int], None]:
-    """Tell a bar of icons done and to do; further tries of weak ones make the work longer, never less done."""
+def _advance_with(advance: progress.Bar, count: int) -> Callable[[int, int], None]:
+    """Return a callback that advances a bar; further tries of weak icons add work and never move the bar back."""
     furthest = 0
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal furthest
         furthest = max(furthest, done * count // max(total, 1))
         advance(furthest)
 
-    return tell
+    return report
 
 
-def _names(output: Output, rows: list[int], cols: list[int]) -> list[str]:
-    """Return what names each cell, and nothing else."""
+def _cell_names(output: Output, rows: list[int], cols: list[int]) -> list[str]:
+    """Return a name for each cell, to seed its icon."""
     return [f"{output.layer}/{output.grid}/{row},{col}" for row, col in zip(rows, cols, strict=True)]
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task for each layer and grid."""
+    """Return one task per layer and grid."""
     return [_task(context, layer, grid) for layer in context.layers for grid in context.grids]
 
 
@@ -109,6 +110,6 @@ def key(context: PlanContext, layer: str, grid: int) -> str:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """By full batches, padded where icons are fewer: the one icon of the probe took a whole one."""
+    """Scale by full batches, as the last is padded: the one icon of the probe took a whole one."""
     seconds = probed.seconds * math.ceil(size.cells / BATCH)
     return Estimate(seconds=seconds, bytes=sum(probed.bytes.values()) * size.cells)

@@ -1,4 +1,4 @@
-"""Layout: a layer's samples on the unit square; and the second moment of the same samples."""
+"""Layout: place a layer's samples on the unit square; and compute the second moment of the same samples."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from flows.config import RunConfig
 from flows.planning import costs, libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import listing
-from flows.stages.writing import ResultDraft, drafting, outcome
+from flows.stages import image_listing
+from flows.stages.shared.writing import ResultDraft, drafting, outcome
 from storage.artefacts import arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Make one layer's layout or second moment, or both from one reading."""
-    config = RunConfig(**task.how["config"])
+    """Compute one layer's layout, its second moment, or both from one reading of the samples."""
+    config = RunConfig(**task.settings["config"])
     collected = list(sample_arrays.results(store, "collect", task.reads["collect"]))
     samples = sample_arrays.read_samples(collected)
     if not len(samples.activations):
         raise Incomplete(f"{task.outputs[0].layer}: {_why_none(collected)}")
-    done = []
+    outcomes = []
     for output in task.outputs:
-        with drafting(store, output) as page:
+        with drafting(store, output) as draft:
             if output.stage == "moment":
-                _moment(page, samples.activations)
+                _moment(draft, samples.activations)
             else:
-                keys = listing.key_hashes(store, task.reads["listing"], samples.image_id)
+                keys = image_listing.key_hashes(store, task.reads["listing"], samples.image_id)
                 start = _start(store, task.reads.get("frame"), Places(key_hash=keys, y=samples.y, x=samples.x))
-                _layout(page, samples, names(keys), config, start)
-        done.append(outcome(page))
-    return done
+                _layout(draft, samples, sample_names(keys), config, start)
+        outcomes.append(outcome(draft))
+    return outcomes
 
 
 def _why_none(collected: list[Result]) -> str:
-    """Say why a layer has no samples to lay out."""
+    """Explain why a layer has no samples to lay out."""
     left_out = sample_arrays.total_counts(collected)["not_finite"]
     if left_out == 0:
         return "no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
@@ -62,43 +62,43 @@ def _why_none(collected: list[Result]) -> str:
     )
 
 
-def _moment(page: ResultDraft, activations: np.ndarray) -> None:
-    from atlas.inversion import whitening  # loads torch, which the comparison of layouts does without
+def _moment(draft: ResultDraft, activations: np.ndarray) -> None:
+    from atlas.inversion import whitening  # loads torch, which comparing layouts does not need
 
     with one_thread():  # on several, the last bits depend on their number
         moment = whitening.second_moment(whitening.blocks(activations), activations.shape[1])
-    arrays.write_group(page.path / "moment.zarr", {"moment": moment})
-    page.counts = {"samples": len(activations)}
+    arrays.write_group(draft.path / "moment.zarr", {"moment": moment})
+    draft.counts = {"samples": len(activations)}
 
 
 def _layout(
-    page: ResultDraft, samples: Samples, keys: NDArray[np.uint64], config: RunConfig, start: Float | None
+    draft: ResultDraft, samples: Samples, keys: NDArray[np.uint64], config: RunConfig, start: Float | None
 ) -> None:
     activations = samples.activations
-    with progress.current().bar(f"layout {page.output.layer}", len(activations), "samples") as advance:
-        found = layouts.layout(activations, method=config.layout, seed=config.seed, keys=keys, start=start)
+    with progress.current().bar(f"layout {draft.output.layer}", len(activations), "samples") as advance:
+        result = layouts.layout(activations, method=config.layout, seed=config.seed, keys=keys, start=start)
         advance(len(activations))
-    arrays.write_group(page.path / "layout.zarr", {"points": found.points})
-    page.json(
+    arrays.write_group(draft.path / "layout.zarr", {"points": result.points})
+    draft.json(
         "layout.json",
         {
             "method": config.layout,
-            "trustworthiness": found.trustworthiness,
-            "anchors": len(found.anchors),
+            "trustworthiness": result.trustworthiness,
+            "anchors": len(result.anchors),
             "reproducible": True,  # seeded and on one thread, all three methods
-            "notes": list(found.notes),
+            "notes": list(result.notes),
         }
         | ({} if start is None else {"kept": int(np.isfinite(start).all(axis=1).sum())}),
     )
-    page.counts = {"samples": len(activations)}
+    draft.counts = {"samples": len(activations)}
 
 
 def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | None:
-    """Return where the samples lay in the earlier layout, `n 2` with NaN for new ones; None if it knows too few."""
+    """Return the samples' points in the earlier layout, `n 2`, NaN for new ones; None if it has too few of them."""
     if frame is None:
         return None
     before = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", frame["collect"])))
-    keys = listing.key_hashes(store, frame["listing"], before["image_id"])
+    keys = image_listing.key_hashes(store, frame["listing"], before["image_id"])
     rows, old = pairing.shared_rows(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
     if len(rows) < MIN_DISTINCT:
         return None
@@ -107,8 +107,8 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
     return start
 
 
-def names(key_hash: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Name each sample by its image's key and its number there: neither ids nor new images change which are anchors.
+def sample_names(key_hash: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Name each sample by its image's key and its number there, so that new images do not change which are anchors.
 
     Samples of one image follow each other.
     """
@@ -118,12 +118,12 @@ def names(key_hash: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task per layer, which makes its layout and its second moment from one reading."""
+    """Return one task per layer: its layout and its second moment from one reading of the samples."""
     return [_task(context, layer) for layer in context.layers]
 
 
 def _task(context: PlanContext, layer: str) -> Task:
-    reads: dict[str, Any] = {"collect": collect_keys(context, layer)}
+    reads: dict[str, Any] = {"collect": sample_keys(context, layer)}
     if layer in context.frames:
         reads["frame"] = context.frames[layer].reads()
     outputs = [
@@ -134,13 +134,13 @@ def _task(context: PlanContext, layer: str) -> Task:
 
 
 def key(context: PlanContext, layer: str) -> str:
-    """Return the key of a layer's layout, in its frame where it has one."""
+    """Return the key of a layer's layout, in its frame if it has one."""
     return key_in(context, layer, context.frames.get(layer))
 
 
 def key_in(context: PlanContext, layer: str, frame: Frame | None) -> str:
     """Return the key of a layer's layout in this frame."""
-    parts = collect_keys(context, layer)
+    parts = sample_keys(context, layer)
     reads: dict[str, Any] = {"collect": parts} | ({"frame": frame.layout} if frame else {})
     method = context.config.layout
     settings = {"method": method, "seed": context.config.seed}
@@ -149,11 +149,12 @@ def key_in(context: PlanContext, layer: str, frame: Frame | None) -> str:
 
 def moment_key(context: PlanContext, layer: str) -> str:
     """Return the key of a layer's second moment."""
-    return context.key("moment", {"collect": collect_keys(context, layer)}, libraries.of_key("moment"))
+    return context.key("moment", {"collect": sample_keys(context, layer)}, libraries.of_key("moment"))
 
 
-def collect_keys(context: PlanContext, layer: str) -> list[str]:
-    from flows.stages import collect  # loads torch, which the comparison of layouts does without
+def sample_keys(context: PlanContext, layer: str) -> list[str]:
+    """Return the keys of a layer's samples."""
+    from flows.stages import collect  # loads torch, which comparing layouts does not need
 
     return collect.keys(context, layer)
 
@@ -162,18 +163,18 @@ SECONDS = {"umap": (6.0, 6e-4, 1.1e-4), "tsne": (2.0, 4e-3, 1.1e-4), "pca": (0.0
 """Seconds of a layout: to start, per anchor, and per sample beyond the anchors, on two busy cores."""
 
 MULTIPLIED = 3.5e-11
-"""Seconds to add one product of two units of one sample to the second moment."""
+"""Seconds to add the product of two units of one sample to the second moment."""
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """By the method's own rates: the probe lays out by PCA."""
+    """Apply the method's own rates: the probe lays out by PCA."""
     start, anchor, beyond = SECONDS[size.method]
     seconds = start + anchor * min(size.samples, layouts.ANCHORS) + beyond * max(0, size.samples - layouts.ANCHORS)
     growth = size.samples / max(1, probed.counts.get("samples", probe.images))
-    return Estimate(seconds=seconds, bytes=costs.grown(probed, growth))
+    return Estimate(seconds=seconds, bytes=costs.scale_bytes(probed, growth))
 
 
 def moment_cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """By the square of the units, whose table has one size however many samples there are."""
+    """Scale by the squared units; the file's size does not depend on the samples."""
     seconds = probed.seconds + MULTIPLIED * size.samples * size.units**2
     return Estimate(seconds=seconds, bytes=sum(probed.bytes.values()))

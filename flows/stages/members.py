@@ -1,4 +1,4 @@
-"""Members: thumbnails of some of the real patches behind each cell."""
+"""Members: cut thumbnails of some of the real patches behind each cell."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from flows.cores import cores
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, collect, field, listing, reading
-from flows.stages.patch_boxes import PatchBoxes
+from flows.stages import cells, collect, field, image_listing
 from flows.stages.patches import SIZE
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.patch_boxes import PatchBoxes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, receptive_fields, tables
 from storage.images import crops
 from storage.store.store import Store
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
 
 PER_CELL = 16
+"""Members of a cell that get a thumbnail."""
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Cut up to sixteen members of each cell, drawn by a hash of the sample and not by how well they fit."""
-    config, output = RunConfig(**task.how["config"]), task.outputs[0]
+    """Cut up to sixteen members of each cell, chosen by a hash of the sample and not by how well they fit."""
+    config, output = RunConfig(**task.settings["config"]), task.outputs[0]
     group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
-    cell, chosen = _draw(group["offsets"], group["members"])
+    cell, chosen = _choose(group["offsets"], group["members"])
     columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": group["members"][chosen]}
     columns |= {name: group[name][chosen] for name in ("image_id", "y", "x")}
     field = receptive_fields.read(store.get("field", task.reads["field"]).path)
@@ -43,19 +45,19 @@ def compute(store: Store, task: Task) -> list[Outcome]:
         field, columns["image_id"], columns["y"], columns["x"]
     )
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
-    rows = listing.read(store, task.reads["listing"])
+    rows = image_listing.read(store, task.reads["listing"])
     source, ids = reading.source_of(config.images), columns["image_id"]
     with progress.current().bar(f"members {output.layer} {output.grid}", len(np.unique(ids)), "images") as advance:
-        made = crops.crops(source, rows, ids, focus, SIZE, threads=cores(), advance=advance)
-    table = pa.table(columns | boxes).append_column("picture", pa.array(made, pa.large_binary()))
-    with drafting(store, output) as page:
-        tables.write_table(page.path / "members.parquet", table, row_group_size=PER_CELL * 16)
-        page.counts = {"members": len(table)}
-    return [outcome(page)]
+        thumbnails = crops.crops(source, rows, ids, focus, SIZE, threads=cores(), advance=advance)
+    table = pa.table(columns | boxes).append_column("picture", pa.array(thumbnails, pa.large_binary()))
+    with drafting(store, output) as draft:
+        tables.write_table(draft.path / "members.parquet", table, row_group_size=PER_CELL * 16)
+        draft.counts = {"members": len(table)}
+    return [outcome(draft)]
 
 
-def _draw(offsets: NDArray[np.int64], members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return cell numbers `m` and places among the members `m`: of each cell the sixteen whose sample number hashes lowest."""
+def _choose(offsets: NDArray[np.int64], members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return cell numbers and indices of members, `m` each: per cell the sixteen whose sample number hashes lowest."""
     cell = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     order = np.lexsort((sampling.mix(members.astype(np.uint64)), cell))
     rank = np.arange(len(members)) - offsets[cell]
@@ -64,7 +66,7 @@ def _draw(offsets: NDArray[np.int64], members: NDArray[np.int64]) -> tuple[NDArr
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task for each layer and grid."""
+    """Return one task per layer and grid."""
     return [_task(context, layer, grid) for layer in context.layers for grid in context.grids]
 
 
@@ -81,5 +83,5 @@ def _task(context: PlanContext, layer: str, grid: int) -> Task:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """In proportion to the members."""
-    return costs.scaled(probed, min(size.samples, PER_CELL * size.cells), probed.counts.get("members", 0))
+    """Scale by the members."""
+    return costs.scale(probed, min(size.samples, PER_CELL * size.cells), probed.counts.get("members", 0))

@@ -1,4 +1,4 @@
-"""Model: what a reader needs to know of the model without loading it."""
+"""Model: record the facts of the model that readers need without loading it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import reading
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Write spec, classes, preprocessing, layers and their fingerprints."""
-    subj = reading.prepared_model(task)
-    with drafting(store, task.outputs[0]) as page:
-        page.json(
+    """Write the model's spec, classes and preprocessing, and its layers with their fingerprints."""
+    model = reading.prepared_model(task)
+    with drafting(store, task.outputs[0]) as draft:
+        draft.json(
             "model.json",
             {
-                "spec": subj.model.spec,
-                "classes": list(subj.model.classes),
-                "preprocessing": subj.model.preprocess.fingerprint(),
-                "input": list(subj.model.preprocess.size),
-                "layers": [asdict(layer) for layer in subj.layers.values()],
-                "fingerprints": subj.fingerprints,
+                "spec": model.model.spec,
+                "classes": list(model.model.classes),
+                "preprocessing": model.model.preprocess.fingerprint(),
+                "input": list(model.model.preprocess.size),
+                "layers": [asdict(layer) for layer in model.layers.values()],
+                "fingerprints": model.fingerprints,
             },
         )
-    return [outcome(page)]
+    return [outcome(draft)]
 
 
 def task(context: PlanContext) -> Task:

@@ -1,4 +1,4 @@
-"""Patches: the strongest patches of every unit over all shards, with their boxes and thumbnails."""
+"""Patches: find the strongest patches of every unit over all shards, with their boxes and thumbnails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from flows.cores import cores
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import collect, field, listing, reading
-from flows.stages.patch_boxes import PatchBoxes
-from flows.stages.writing import drafting, outcome
+from flows.stages import collect, field, image_listing
+from flows.stages.shared import reading
+from flows.stages.shared.patch_boxes import PatchBoxes
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields, samples, tables
 from storage.images import crops
 from storage.store.store import Store
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 THUMBNAILS = 16
-"""Patches of each side of a unit that get a thumbnail."""
+"""Patches of each sign of a unit that get a thumbnail."""
 SIZE = 72
 """Longer side of a thumbnail in pixels."""
 GROUP = 2048
@@ -37,8 +38,8 @@ GROUP = 2048
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Make the layers named; each winning image is opened once for all of them."""
-    config = RunConfig(**task.how["config"])
+    """Find the patches of the outputs' layers; open each winning image once for all of them."""
+    config = RunConfig(**task.settings["config"])
     places = PatchBoxes(store, task.reads["images"], config)
     merged = {str(output.layer): _merge(store, task.reads["collect"][str(output.layer)]) for output in task.outputs}
     records = {
@@ -56,18 +57,18 @@ Merged = tuple[dict[str, TopK], dict[str, NDArray[Any]]]
 
 
 def _merge(store: Store, keys: list[str]) -> Merged:
-    """Merge the shards' parts one after the other: memory for two, whatever their number."""
+    """Merge the shards' parts one by one: memory holds two of them, whatever their number."""
     top: dict[str, TopK] = {}
     counts: dict[str, NDArray[Any]] = {}
     for part in samples.results(store, "collect", keys):
-        more, counted = samples.read_top(part)
-        top = {sign: topk.merge([top[sign], more[sign]] if top else [more[sign]], sign) for sign in SIGNS}
-        counts = _add(counts, counted) if counts else counted
+        further, part_counts = samples.read_top(part)
+        top = {sign: topk.merge([top[sign], further[sign]] if top else [further[sign]], sign) for sign in SIGNS}
+        counts = _add(counts, part_counts) if counts else part_counts
     return top, counts
 
 
 def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Join the counts of two disjoint sets of images."""
+    """Add the counts of two disjoint sets of images."""
     joined: dict[str, NDArray[Any]] = {"nonfinite": a["nonfinite"] + b["nonfinite"]}
     for sign in SIGNS:
         both = [Extremes(part[f"{sign}_extreme"], part[f"{sign}_extreme_count"]) for part in (a, b)]
@@ -96,15 +97,15 @@ def _records(store: Store, field_key: str, merged: Merged, places: PatchBoxes) -
 
 def _thumbnails(store: Store, task: Task, records: dict[str, pa.Table], config: RunConfig) -> dict[str, list[bytes]]:
     """Cut the thumbnails of all layers' best patches, each image opened once."""
-    asked = {layer: table.filter(pa.compute.less(table["rank"], THUMBNAILS)) for layer, table in records.items()}
-    ids = np.concatenate([table["image_id"].to_numpy() for table in asked.values()])
-    boxes = np.concatenate([_focus(table) for table in asked.values()])
-    rows = listing.read(store, task.reads["listing"])
+    best = {layer: table.filter(pa.compute.less(table["rank"], THUMBNAILS)) for layer, table in records.items()}
+    ids = np.concatenate([table["image_id"].to_numpy() for table in best.values()])
+    boxes = np.concatenate([_focus(table) for table in best.values()])
+    rows = image_listing.read(store, task.reads["listing"])
     source = reading.source_of(config.images)
     with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
-        made = crops.crops(source, rows, ids, boxes, SIZE, threads=cores(), advance=advance)
-    ends = np.cumsum([len(table) for table in asked.values()])
-    return {layer: made[end - len(asked[layer]) : end] for layer, end in zip(asked, ends.tolist(), strict=True)}
+        thumbnails = crops.crops(source, rows, ids, boxes, SIZE, threads=cores(), advance=advance)
+    ends = np.cumsum([len(table) for table in best.values()])
+    return {layer: thumbnails[end - len(best[layer]) : end] for layer, end in zip(best, ends.tolist(), strict=True)}
 
 
 def _focus(table: pa.Table) -> NDArray[np.int32]:
@@ -114,15 +115,15 @@ def _focus(table: pa.Table) -> NDArray[np.int32]:
 
 def _write(store: Store, output: Output, records: pa.Table, pictures: list[bytes], merged: Merged) -> Outcome:
     best = records.filter(pa.compute.less(records["rank"], THUMBNAILS)).select(["unit", "sign", "rank"])
-    with drafting(store, output) as page:
-        tables.write_table(page.path / "patches.parquet", records, row_group_size=GROUP)
+    with drafting(store, output) as draft:
+        tables.write_table(draft.path / "patches.parquet", records, row_group_size=GROUP)
         thumbnails = best.append_column("picture", pa.array(pictures, pa.large_binary()))
-        tables.write_table(page.path / "thumbnails.parquet", thumbnails, row_group_size=GROUP // 8)
+        tables.write_table(draft.path / "thumbnails.parquet", thumbnails, row_group_size=GROUP // 8)
         counts = merged[1]
         units = pa.table({"unit": np.arange(len(counts["nonfinite"]), dtype=np.int32), **counts})
-        tables.write_table(page.path / "units.parquet", units)
-        page.counts = {"patches": len(records), "thumbnails": len(pictures), "units": len(units)}
-    return outcome(page)
+        tables.write_table(draft.path / "units.parquet", units)
+        draft.counts = {"patches": len(records), "thumbnails": len(pictures), "units": len(units)}
+    return outcome(draft)
 
 
 def plan(context: PlanContext) -> list[Task]:
@@ -145,8 +146,8 @@ def key(context: PlanContext, layer: str) -> str:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """In proportion to the units; and the images of the strongest patches are read once for all layers."""
+    """Scale by the units, and read the images of the strongest patches once for all layers."""
     winners = min(size.images / size.layers, 2 * THUMBNAILS * size.units)
-    scaled = costs.scaled(probed, size.units, probed.counts.get("units", 0))
-    reading_more = probe.decode * max(0.0, winners - probe.images / size.layers)
-    return Estimate(seconds=scaled.seconds + reading_more, bytes=scaled.bytes)
+    scaled = costs.scale(probed, size.units, probed.counts.get("units", 0))
+    reading_images = probe.decode * max(0.0, winners - probe.images / size.layers)
+    return Estimate(seconds=scaled.seconds + reading_images, bytes=scaled.bytes)

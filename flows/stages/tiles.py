@@ -1,4 +1,4 @@
-"""Tiles: one grid's icons as a Deep Zoom pyramid, and as one picture for people."""
+"""Tiles: draw one grid's icons as a Deep Zoom pyramid, and as one overview picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import cells, icons
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, pictures
 from storage.store.store import Store
 
@@ -22,22 +22,22 @@ OVERVIEW = "overview.png"
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Draw the grid, each cell sized by its density."""
+    """Draw the grid, each icon sized by its cell's density."""
     output = task.outputs[0]
     group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
-    found = Cells(grid=int(output.grid or 0), **{name: group[name] for name in cells.FIELDS})
+    grid_cells = Cells(grid=int(output.grid or 0), **{name: group[name] for name in cells.FIELDS})
     group = arrays.read_group(store.get("icons", task.reads["icons"]).path / "icons.zarr")
-    made = Icons(**{name: group[name] for name in icons.FIELDS})
-    with drafting(store, output) as page:
-        side = found.grid * (made.pictures.shape[1] + tiles.GAP)
-        pictures.write_pyramid(tiles.strips(found, made), page.path / "atlas", size=(side, side))
-        pictures.write_png(tiles.overview(found, made), page.path / OVERVIEW)
-        page.counts = {"cells": len(found.row)}
-    return [outcome(page)]
+    grid_icons = Icons(**{name: group[name] for name in icons.FIELDS})
+    with drafting(store, output) as draft:
+        side = grid_cells.grid * (grid_icons.pictures.shape[1] + tiles.GAP)
+        pictures.write_pyramid(tiles.strips(grid_cells, grid_icons), draft.path / "atlas", size=(side, side))
+        pictures.write_png(tiles.overview(grid_cells, grid_icons), draft.path / OVERVIEW)
+        draft.counts = {"cells": len(grid_cells.row)}
+    return [outcome(draft)]
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return one task for each layer and grid."""
+    """Return one task per layer and grid."""
     return [_task(context, layer, grid) for layer in context.layers for grid in context.grids]
 
 
@@ -48,6 +48,6 @@ def _task(context: PlanContext, layer: str, grid: int) -> Task:
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """In proportion to the cells; the overview has one size, whatever is on it."""
+    """Scale the pyramid by the cells; the overview has one size."""
     pyramid = sum(count for name, count in probed.bytes.items() if name != OVERVIEW)
     return Estimate(seconds=probed.seconds, bytes=probed.bytes.get(OVERVIEW, 0) + pyramid * size.cells)

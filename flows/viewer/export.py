@@ -15,7 +15,7 @@ from typing import Any
 
 from atlas.arrays import SIGNS
 from flows.viewer import assets
-from flows.viewer.answers import about, cards, catalogue, images, units
+from flows.viewer.answers import about, catalogue, images, unit_details, units
 from flows.viewer.answers.class_maps import Classes
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
@@ -124,7 +124,7 @@ class Exporter:
         def render() -> bytes:
             run, answer = self.version.run, units.one(self.version, layer, unit)
             answers: dict[str, Any] = {self._key("unit", **place): answer}
-            answers[self._key("card", **place)] = cards.one(self.version, layer, unit, each=0)
+            answers[self._key("card", **place)] = unit_details.one(self.version, layer, unit, each=0)
             for grid in [grid for grid in run.grids if run.has("cells", layer, grid)]:
                 key = self._key("map", layer=layer, grid=grid, unit=unit)
                 answers[key] = units.on_map(self.version, layer, grid, unit)

@@ -83,7 +83,7 @@ def test_mutant_an_engine_that_changes_what_was_asked_makes_other_trees(
     execute = prefect_flow.execute
 
     def changed(task: Task) -> list[Outcome]:
-        return execute(replace(task, how=task.how | {"config": task.how["config"] | {"seed": 1}}))
+        return execute(replace(task, settings=task.settings | {"config": task.settings["config"] | {"seed": 1}}))
 
     pipeline.run(corpus.config(images, tmp_path / "inline", until="collect"), Inline())
     monkeypatch.setattr(prefect_flow, "execute", changed)
@@ -170,7 +170,7 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
     for failing, attempts in ((Unreadable, 3), (TimeoutError, 3), (Changed, 1), (ValueError, 1)):
         calls.clear()
         with pytest.raises(failing):
-            task({"stage": "cells", "store": "s", "makes": [], "reads": {}, "how": {}})
+            task({"stage": "cells", "store": "s", "outputs": [], "reads": {}, "settings": {}})
         assert len(calls) == attempts
 
 
@@ -198,7 +198,7 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     @flow(persist_result=False)
     def one(number: int) -> None:
         both.wait()
-        engine = prefect_flow.PrefectEngine(prefect_flow.Page(), [states.GPU_TAG])
+        engine = prefect_flow.PrefectEngine(prefect_flow.RunReport(), [states.GPU_TAG])
         engine.run([Task(stage=stage, store="s", outputs=(Output(stage=stage, key=str(number)),))])
 
     # a bare thread has the settings of when Prefect was first imported, and would start a server of its own
@@ -229,7 +229,7 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunCo
         prefect_flow.run(quick)
     assert not Path(quick.store).exists()
     update = model_updates.Update(name="small", weights="w", sha256="0", announced="")
-    with temporary_settings(nowhere), pytest.raises(states.ServerUnreachable, match="nobody was told"):
+    with temporary_settings(nowhere), pytest.raises(states.ServerUnreachable, match="the update was not sent"):
         update_events.emit(update)
 
 

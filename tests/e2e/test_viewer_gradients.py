@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support import corpus, viewing
 
-from flows.viewer.answers import cards
+from flows.viewer.answers import unit_details
 from flows.viewer.answers.open_runs import OpenRuns
 from storage.run import open_run
 
@@ -54,7 +54,7 @@ def test_each_is_of_its_patch_and_those_of_images_that_are_gone_are_left_out(tmp
     images, store = corpus.write_images(tmp_path / "images", 12), tmp_path / "store"
     viewing.make_run(images, store, extras=(), until="cells")
     version = OpenRuns(str(store)).version("small")
-    shown = {side: cards.positions(version, LAYER, UNIT, side) for side in ("negative", "range")}
+    shown = {side: unit_details.positions(version, LAYER, UNIT, side) for side in ("negative", "range")}
     lost = shown["range"][0]["image_id"]
     Path(next(row["path"] for row in version.run.images().to_pylist() if row["image_id"] == lost)).unlink()
     with viewing.serving(store, seconds=240) as address:

@@ -152,7 +152,7 @@ def test_the_list_is_sorted_and_followed_by_keys(page: viewing.Page) -> None:
     press(page, "[title='As a list (l)']")
     page.see(".list tbody tr").first.wait_for()
     press(page, ".list th[data-order=fidelity] button")
-    page.see(".list th[data-order=fidelity][aria-sort=ascending]").wait_for()
+    page.see(".list th[data-order=fidelity][aria-sort=descending]").wait_for()
     press(page, ".list tbody a")
     page.until("() => location.search.includes('cell=')")
 

@@ -17,8 +17,8 @@ from PIL import Image
 from support import viewing
 
 from flows import notebook
+from flows.metrics import values as metric_values
 from flows.notebook import pictures as notebook_pictures
-from flows.questions import metric_values
 from flows.viewer import assets, in_process
 from flows.viewer.answers import catalogue, cells
 from storage.errors import Incomplete, NotFound

@@ -308,7 +308,7 @@ def test_the_list_says_that_the_least_coherent_cells_come_first(page: viewing.Pa
     head = page.see(".list th[data-order=coherence][aria-sort=ascending] button")
     head.wait_for()
     page.settle()
-    assert head.get_attribute("title") == "least coherent first"
+    assert head.get_attribute("title") == "the least coherent first"
     shown = [float(text) for text in page.see(".list tbody td:nth-child(4)").all_inner_texts()]
     known = page.get(f"/api/1/runs/small/current/details?layer={LAYER}&grid=4")["coherence"]
     assert shown == pytest.approx(sorted(known), rel=0.01)

@@ -304,8 +304,8 @@ def test_a_run_shows_how_far_its_pictures_can_be_trusted(page: viewing.Page, ser
         cells, ratio = run.cells(layer, 4), run.gallery(layer).ratio
         for name, values in {
             "Fidelity of icons": cells.cosine,
-            "Coherence of cells": cells.coherence,
-            "Pictures of units": ratio,
+            "Coherence": cells.coherence,
+            "Picture against patch": ratio,
         }.items():
             known = np.sort(values[np.isfinite(values)])
             told = [line for line in text.split("\n") if line.startswith(f"{name}: median")]

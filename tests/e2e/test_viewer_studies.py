@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from support import viewing
 
-from flows.questions import contrast
+from flows.metrics import contrast
 from flows.viewer.answers import about, cells
 from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.model import child

@@ -47,7 +47,7 @@ def test_a_cell_of_the_list_is_opened_in_the_list(page: viewing.Page) -> None:
     page.goto(f"{FIRST}?grid=4&{'&'.join(f'{name}={value}' for name, value in kept.items())}")
     page.see(".list tbody tr").first.wait_for()
     page.settle()
-    assert page.see(".list th[data-order=fidelity]").get_attribute("aria-sort") == "ascending"
+    assert page.see(".list th[data-order=fidelity]").get_attribute("aria-sort") == "descending"
     page.see(".list tbody a").nth(3).focus()
     page.keyboard.press("Enter")
     page.see(".panel .near a").first.wait_for()
@@ -63,9 +63,9 @@ def test_a_cell_of_the_list_is_opened_in_the_list(page: viewing.Page) -> None:
     assert focused(page) == "H2 panel-title"
     page.go_back()
     page.go_back()
-    page.see(".list th[data-order=fidelity][aria-sort=ascending]").wait_for()
+    page.see(".list th[data-order=fidelity][aria-sort=descending]").wait_for()
     page.reload()
-    page.see(".list th[data-order=fidelity][aria-sort=ascending]").wait_for()
+    page.see(".list th[data-order=fidelity][aria-sort=descending]").wait_for()
 
 
 def often(route: Any) -> None:

@@ -272,7 +272,7 @@ def test_a_worker_with_another_model_is_refused(
 def test_a_worker_takes_one_task_at_a_time() -> None:
     told = cluster_worker.RunFacts(run="", beacon="", folder="", threads=1, environment="{}")
     with pytest.raises(cluster_worker.UnfitWorker, match="the worker tcp://w takes 4 tasks at once"):
-        cluster_worker.introduce(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
+        cluster_worker.join_run(told, SimpleNamespace(address="tcp://w", state=SimpleNamespace(nthreads=4)))
 
 
 def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
@@ -314,14 +314,16 @@ def test_a_task_names_whole_paths_and_the_device_of_its_keys(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.safetensors").touch()
     config = corpus.config(Path("photos"), Path("store"), weights="w.safetensors", device="auto")
-    sent = cluster_engine.portable(Task(stage="cells", store="store", outputs=(), how={"config": config.model_dump()}))
-    told = sent.how["config"]
+    sent = cluster_engine.portable(
+        Task(stage="cells", store="store", outputs=(), settings={"config": config.model_dump()})
+    )
+    told = sent.settings["config"]
     assert sent.store == told["store"] == str(tmp_path / "store")
     assert (told["images"], told["weights"]) == (str(tmp_path / "photos"), str(tmp_path / "w.safetensors"))
     assert told["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     for images in ("sample-photos", "memory://bucket/photos"):
-        how = {"config": config.model_dump() | {"images": images, "weights": "random"}}
-        told = cluster_engine.portable(Task(stage="cells", store="s", outputs=(), how=how)).how["config"]
+        settings = {"config": config.model_dump() | {"images": images, "weights": "random"}}
+        told = cluster_engine.portable(Task(stage="cells", store="s", outputs=(), settings=settings)).settings["config"]
         assert (told["images"], told["weights"]) == (images, "random")
 
 
@@ -345,12 +347,14 @@ def test_what_runs_the_model_goes_to_workers_that_declare_a_gpu(declared: bool) 
     with ExitStack() as stack:
         engine = cluster_engine.OnDask(stack, "store", "tcp://h:1", None)
         engine._client = client  # type: ignore[assignment]
-        config = engine.settled(corpus.config(Path("i"), Path("s")))
+        config = engine.resolve_device(corpus.config(Path("i"), Path("s")))
         assert config.device == ("cuda" if declared else "auto")
         for device in ("cuda", "cpu"):
             for stage in ("collect", "layout"):
                 make = Output(stage=stage, key="k")
-                engine._submit(client, Task(stage=stage, store="", outputs=(make,), how={"config": {"device": device}}))
+                engine._submit(
+                    client, Task(stage=stage, store="", outputs=(make,), settings={"config": {"device": device}})
+                )
             gpu = {"GPU": 1} if declared and device == "cuda" else None
             assert client.asked == {"collect": gpu, "layout": None}
 
@@ -360,11 +364,11 @@ def test_a_task_for_a_gpu_waits_for_one_when_the_worker_that_had_it_is_gone() ->
     with ExitStack() as stack:
         engine = cluster_engine.OnDask(stack, "store", "tcp://h:1", None)
         engine._client = client  # type: ignore[assignment]
-        settled = engine.settled(corpus.config(Path("i"), Path("s")))
+        settled = engine.resolve_device(corpus.config(Path("i"), Path("s")))
         client.workers = {"the other": {"resources": {}}}
         make = Output(stage="collect", key="k")
-        how = {"config": {"device": settled.device}}
-        engine._submit(client, Task(stage="collect", store="", outputs=(make,), how=how))
+        settings = {"config": {"device": settled.device}}
+        engine._submit(client, Task(stage="collect", store="", outputs=(make,), settings=settings))
     assert client.asked == {"collect": {"GPU": 1}}
 
 

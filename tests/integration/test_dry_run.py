@@ -148,8 +148,8 @@ def test_laws_by_hand() -> None:
     assert scaled("moment", units=2048, samples=10_000) == pytest.approx((0.2 + 1.468, 300), rel=1e-3)
     assert scaled("attribution", per_cell=2)[0] == pytest.approx(3 * 0.05 * 66)
     assert scaled("model") == (0, 0)
-    assert costs.filled(10_000, 10) == pytest.approx(73, abs=3)  # 73 to 80 were filled
-    assert costs.filled(3, 40) >= 1
+    assert costs.filled_cells(10_000, 10) == pytest.approx(73, abs=3)  # 73 to 80 were filled
+    assert costs.filled_cells(3, 40) >= 1
 
 
 def test_the_command_prints_a_table(finished: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:

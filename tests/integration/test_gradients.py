@@ -26,7 +26,7 @@ from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.questions import patches as patch_answers
-from flows.stages import passes
+from flows.stages.shared import passes
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.images.decode import decode
 from storage.run import Run, open_run

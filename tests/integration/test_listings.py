@@ -15,7 +15,7 @@ from support.trees import tree
 
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages import listing
+from flows.stages import image_listing
 from storage.errors import Damaged
 from storage.run import open_run
 from storage.store.gc import gc
@@ -97,7 +97,7 @@ def test_a_damaged_listing_of_another_source_is_passed_over(
     flip(result.path / "source.json")
     with caplog.at_level(logging.WARNING):
         assert run(images, grown, name="other")["images"] == 28
-    assert "this listing is passed over" in caplog.text
+    assert "this listing is skipped" in caplog.text
     with pytest.raises(Damaged, match=r"source\.json is damaged; run `actlas verify --repair`"):
         run(grown.parent / "images", grown)
 
@@ -109,7 +109,7 @@ def test_mutant_a_listing_taken_for_another_sources_gives_other_ids(
     known = ids(grown)
     (result,) = Store(grown).results("listing")
     flip(result.path / name)
-    monkeypatch.setattr(listing, "_published", lambda *_: {})
+    monkeypatch.setattr(image_listing, "_published", lambda *_: {})
     run(grown.parent / "images", grown)
     assert ids(grown) != known
 
@@ -150,7 +150,7 @@ def test_a_folder_replaced_by_a_tar_begins_a_new_listing(images: Path, tmp_path:
 def test_mutant_kinds_that_are_not_told_apart_are_stuck(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = listing._place
-    monkeypatch.setattr(listing, "_place", lambda *given: (place(*given)[0], "tars"))  # type: ignore[index]
+    place = image_listing._place
+    monkeypatch.setattr(image_listing, "_place", lambda *given: (place(*given)[0], "tars"))  # type: ignore[index]
     with pytest.raises(Exception, match="of kind"):
         test_a_folder_replaced_by_a_tar_begins_a_new_listing(images, tmp_path)

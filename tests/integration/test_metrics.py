@@ -12,8 +12,10 @@ import pytest
 from support import viewing
 
 from flows import glossary
-from flows.questions import contrast, metric_values, metrics, sql
-from flows.questions.metrics import Metric, Order
+from flows.metrics import contrast, metrics
+from flows.metrics import values as metric_values
+from flows.metrics.metrics import Metric, Order
+from flows.questions import sql
 from flows.viewer import app, build
 from flows.viewer.answers import cells, units
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion

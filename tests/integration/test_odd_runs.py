@@ -140,7 +140,7 @@ def test_cuda_counts_in_float32() -> None:
 
 
 def test_labels_from_a_spreadsheet(tmp_path: Path) -> None:
-    from flows.stages.listing import _read_labels
+    from flows.stages.image_listing import _read_labels
     from storage.errors import UsageError
 
     file = tmp_path / "labels.csv"

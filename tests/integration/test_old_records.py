@@ -16,7 +16,7 @@ from flows.pipeline.engines import Inline
 from flows.stages import gradients as gradients_stage
 from flows.stages import influence as influence_stage
 from flows.stages import patches as patches_stage
-from flows.viewer.answers import cards
+from flows.viewer.answers import unit_details
 from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.model import gradients, links
 from storage.artefacts import patch_gradients
@@ -56,7 +56,7 @@ def followed(store: str) -> dict[str, Any]:
 
 def drawn(store: str, name: str) -> list[np.ndarray]:
     """Return the pictures that the viewer draws of a unit's strongest patches."""
-    places = cards.positions(OpenRuns(store).version(name), LAYER, UNIT, "positive")
+    places = unit_details.positions(OpenRuns(store).version(name), LAYER, UNIT, "positive")
     asked = {"run": name, "layer": LAYER, "unit": UNIT, "side": "positive", "places": places}
     told = gradients.gradients(store, asked, b"")["gradients"]
     pictures = [Image.open(io.BytesIO(base64.b64decode(one["picture"]))) for one in told]

@@ -20,7 +20,7 @@ from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.questions import units
 from flows.sheets import unit_card
-from flows.stages.patch_boxes import PatchBoxes
+from flows.stages.shared.patch_boxes import PatchBoxes
 from storage.errors import NotFound
 from storage.run import Run, open_run
 

@@ -16,12 +16,13 @@ MOST_FILES = 20
 ALLOWED = {
     # flows/, from the bottom up; what is not listed may not be imported
     "flows": "",
-    "flows.glossary": "flows.questions",
+    "flows.metrics": "",
+    "flows.glossary": "flows.metrics",
     "flows.registry": "",
     "flows.progress": "",
     "flows.cores": "",
     "flows.config": "flows.registry",
-    "flows.questions": "flows.registry",
+    "flows.questions": "flows.metrics flows.registry",
     "flows.model": "flows.config flows.progress",
     "flows.planning": "flows.model flows.config flows.registry",
     "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores",
@@ -37,9 +38,9 @@ ALLOWED = {
     "flows.cores",
     "flows.scheduling": "flows.cluster flows.pipeline flows.stages flows.planning flows.model flows.config flows.registry "
     "flows.progress flows.cores",
-    "flows.viewer.answers": "flows.questions flows.comparing flows.config flows.registry flows.glossary",
+    "flows.viewer.answers": "flows.metrics flows.questions flows.comparing flows.config flows.registry flows.glossary",
     "flows.viewer.model": "flows.viewer.answers flows.one_image flows.drawing flows.model flows.questions",
-    "flows.viewer": "flows.viewer.answers flows.viewer.model flows.questions flows.glossary",
+    "flows.viewer": "flows.viewer.answers flows.viewer.model flows.metrics flows.questions flows.glossary",
     "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
     "flows.scheduling flows.pipeline flows.model",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.cores",

@@ -196,7 +196,7 @@ def _layer(version: OpenVersion, index: int, name: str) -> LayerFacts:
         "width": layer["width"],
         "focus": run.field(name).focus if run.has("field", name) else None,
         "grids": [grid_facts(version, name, grid) for grid in run.grids if run.has("cells", name, grid)],
-        "has": [stage for stage in ("patches", "gradients", "gallery", "influence") if run.has(stage, name)],
+        "has": _stages(run, "layer", name),
     }
 
 
@@ -210,8 +210,14 @@ def grid_facts(version: OpenVersion, layer: str, grid: int) -> GridFacts:
         "samples": counts["samples"],
         "icon": version.icon_side(layer, grid),
         "tile": TILE,
-        "has": [stage for stage in ("icons", "tiles", "members", "attribution") if run.has(stage, layer, grid)],
+        "has": _stages(run, "layer and grid", layer, grid),
     }
+
+
+def _stages(run: Run, per: str, layer: str, *grid: int) -> list[str]:
+    """Return the stages that a run has of a layer, or of one of its grids."""
+    names = [stage.name for stage in registry.STAGES if stage.per == per and not stage.on_demand]
+    return [name for name in names if run.has(name, layer, *grid)]
 
 
 def _has_any(run: Run, stage: str) -> bool:

@@ -9,9 +9,9 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from flows.questions import metrics
-from flows.questions.metrics import Metric
-from flows.viewer.answers import about, cards, cells, class_maps, images, moved, pictures, units
+from flows.metrics import metrics
+from flows.metrics.metrics import Metric
+from flows.viewer.answers import about, cells, class_maps, images, moved, pictures, unit_details, units
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import Picture
 from flows.viewer.answers.rounding import Number
@@ -40,7 +40,9 @@ ANSWERS = {
     "classes": Kind({}, class_maps.names, "The names of the model's classes."),
     "units": Kind({"layer": str}, units.columns, "The units of a layer as columns."),
     "unit": Kind(UNIT, units.one, "One unit: its strongest patches, its cells, its picture."),
-    "card": Kind(UNIT, cards.one, "One unit: how its samples are spread, labels, classes, units like it, influence."),
+    "card": Kind(
+        UNIT, unit_details.one, "One unit: how its samples are spread, labels, classes, units like it, influence."
+    ),
     "map": Kind(GRID | {"unit": int}, units.on_map, "A unit's mean in each cell of a grid."),
     "likeness": Kind(UNIT, units.likeness, "The similarity of each unit of a layer to one of them."),
     "speaks": Kind(

@@ -8,7 +8,9 @@ from typing import Any, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from flows.questions import classes, contrast, metric_values, metrics
+from flows.metrics import contrast, metrics
+from flows.metrics import values as metric_values
+from flows.questions import classes
 from flows.viewer.answers.about import labels
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded

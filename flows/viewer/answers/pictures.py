@@ -8,7 +8,7 @@ import numpy as np
 
 from atlas.arrays import Byte
 from flows.questions import patches
-from flows.viewer.answers import cards, cells, units
+from flows.viewer.answers import cells, unit_details, units
 from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts import pictures
 from storage.errors import NotFound
@@ -145,7 +145,7 @@ def crop(version: OpenVersion, layer: str, unit: int, part: int, example: int) -
 
     from storage.images.decode import decode
 
-    intervals = version.keep(("intervals", layer, unit), lambda: cards.one(version, layer, unit)["intervals"])
+    intervals = version.keep(("intervals", layer, unit), lambda: unit_details.one(version, layer, unit)["intervals"])
     examples = intervals[part]["examples"] if part < len(intervals) else []
     if example >= len(examples):
         raise NotFound(f"{layer}:{unit} has no example {example} in part {part} of its range")

@@ -8,7 +8,9 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from atlas import unit_facts
-from flows.questions import classes, metric_values, metrics
+from flows.metrics import metrics
+from flows.metrics import values as metric_values
+from flows.questions import classes
 from flows.questions import patches as patch_answers
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded

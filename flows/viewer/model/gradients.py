@@ -11,7 +11,7 @@ from torch import Tensor
 
 from atlas import boxes
 from atlas.arrays import SIGNS
-from atlas.attribution import patches as drawing
+from atlas.attribution import patch_gradients as drawing
 from flows.model import images as model_images
 from flows.model import published
 from flows.model.gradient_method import choose
@@ -42,7 +42,7 @@ def gradients(store: str, request: dict[str, Any], _: bytes) -> DrawnGradients:
         y, x = (_column(batch, prepared, name) for name in ("y", "x"))
         sign = "negative" if side == "negative" else "positive"
         score = drawing.units_at(prepared.layers[layer], torch.full_like(y, unit), y, x, sign)
-        batch_gradients = drawing.METHODS[method](prepared.module_exposing([layer]), images, score).cpu().numpy()
+        batch_gradients = drawing.PATCH_METHODS[method](prepared.module_exposing([layer]), images, score).cpu().numpy()
         drawn += [
             {"number": place["number"], "picture": _picture(gradient, place["focus"], geometry, size)}
             for gradient, (place, _, geometry) in zip(batch_gradients, batch, strict=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from flows.viewer.answers import cards, units
+from flows.viewer.answers import unit_details, units
 from flows.viewer.answers.encoding import encode
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from flows.viewer.model.answers import DrawnGradients, Facets, Links
@@ -66,7 +66,7 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         units.check(opened, layer, unit)
 
         def question() -> dict[str, Any]:
-            positions = cards.positions(opened, layer, unit, side)
+            positions = unit_details.positions(opened, layer, unit, side)
             return _question(opened, layer, unit) | {"side": side, "places": positions}
 
         return await ask(opened, ("gradients", layer, unit, side), question, request, worker)

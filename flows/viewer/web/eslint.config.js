@@ -1,4 +1,4 @@
-// Rules beside the compiler's: what a layer may import is said here, and held by tests/unit/test_page_architecture.py too.
+// Rules beside the compiler's: what a layer may import is said here, and held by tests/unit/flows_viewer/test_page_architecture.py too.
 
 import js from '@eslint/js';
 import globals from 'globals';
@@ -27,7 +27,7 @@ export default [
   { ignores: ['node_modules/', '**/*.d.ts'] },
   js.configs.recommended,
   {
-    languageOptions: { ecmaVersion: 2022, sourceType: 'module' },
+    languageOptions: { ecmaVersion: 2025, sourceType: 'module' },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: { eqeqeq: 'error', 'no-unused-vars': 'error', 'no-var': 'error', 'prefer-const': 'error' },
   },

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from atlas import boxes
 from atlas.arrays import Layer
-from atlas.attribution import patches
+from atlas.attribution import patch_gradients
 from atlas.attribution.gradients import gradient
 from atlas.attribution.guided_backprop import UndefinedMethodError, deconvnet, guided_backprop
 from atlas.attribution.scores import unit
@@ -47,10 +47,10 @@ def one_at_a_time(method: str, sign: str) -> Tensor:
 
 
 def in_a_batch(method: str, sign: str) -> Tensor:
-    return patches.METHODS[method](NET, X, patches.units_at(LAYER, UNIT, Y, XS, sign))
+    return patch_gradients.PATCH_METHODS[method](NET, X, patch_gradients.units_at(LAYER, UNIT, Y, XS, sign))
 
 
-@pytest.mark.parametrize("method", patches.METHODS)
+@pytest.mark.parametrize("method", patch_gradients.PATCH_METHODS)
 @pytest.mark.parametrize("sign", ["positive", "negative"])
 def test_a_batch_equals_one_picture_at_a_time(method: str, sign: str) -> None:
     expected = one_at_a_time(method, sign)
@@ -60,9 +60,9 @@ def test_a_batch_equals_one_picture_at_a_time(method: str, sign: str) -> None:
 
 def test_mutant_the_first_rows_unit_for_all_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(layer: Layer, unit: Tensor, y: Tensor, x: Tensor, sign: str) -> object:
-        return patches.Score(read=lambda seen: seen[:, unit[0], y[0], x[0]], layer=layer)
+        return patch_gradients.Score(read=lambda seen: seen[:, unit[0], y[0], x[0]], layer=layer)
 
-    monkeypatch.setattr(patches, "units_at", wrong)
+    monkeypatch.setattr(patch_gradients, "units_at", wrong)
     assert not torch.allclose(in_a_batch("gradient", "positive"), one_at_a_time("gradient", "positive"))
 
 
@@ -71,8 +71,8 @@ def test_says_where_a_method_is_defined() -> None:
     layers = probe(silu, torch.zeros(3, 4, 4))
     for name, known in {"1": True, "2": True, "3": False}.items():
         with nullcontext() if known else pytest.raises(UndefinedMethodError, match="layer '3' computes SiLU"):
-            patches.check_method(silu, torch.zeros(2, 3, 4, 4), layers[name], "guided-backprop")
-        patches.check_method(silu, torch.zeros(2, 3, 4, 4), layers[name], "gradient")
+            patch_gradients.check_method(silu, torch.zeros(2, 3, 4, 4), layers[name], "guided-backprop")
+        patch_gradients.check_method(silu, torch.zeros(2, 3, 4, 4), layers[name], "gradient")
 
 
 # --- where the cut lies
@@ -95,7 +95,7 @@ def spot(width: int, height: int, row: int, column: int) -> tuple[Image.Image, n
     identity[0].weight.data = torch.eye(3, dtype=torch.float64)[:, :, None, None]
     layer = Layer(name="0", units=3, height=32, width=32)
     at = (torch.tensor([0]), torch.tensor([row]), torch.tensor([column]))
-    found = gradient(identity, pixel, patches.units_at(layer, *at))[0].numpy()
+    found = gradient(identity, pixel, patch_gradients.units_at(layer, *at))[0].numpy()
     return Image.fromarray(np.repeat(bright[..., None] * 255, 3, axis=2).astype(np.uint8)), found
 
 
@@ -118,22 +118,22 @@ def astray(cut: Callable[..., np.ndarray]) -> float:
             box = boxes.to_source(asked, [geometry])
             shown = np.asarray(Image.open(io.BytesIO(crops.thumbnail(image, tuple(box[0].tolist()), 72))))
             within = boxes.to_input(box, [geometry])[0]
-            part = cut(found, within, patches.fitted_size(box[0], 72))
+            part = cut(found, within, patch_gradients.fitted_size(box[0], 72))
             assert part.shape == shown.shape
             worst = max(worst, float(np.abs(middle(part[..., 0]) - middle(shown[..., 0].astype(float) ** 2)).max()))
     return worst
 
 
 def test_a_gradient_lies_on_what_it_is_the_gradient_of() -> None:
-    assert astray(patches.cut_box) < 1.0  # of 72 pixels; an input pixel is about 4.6 of them
+    assert astray(patch_gradients.cut_box) < 1.0  # of 72 pixels; an input pixel is about 4.6 of them
 
 
 def test_mutants_of_the_cut_are_seen() -> None:
     def turned(found: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        return patches.cut_box(found.transpose(0, 2, 1), box, shape)
+        return patch_gradients.cut_box(found.transpose(0, 2, 1), box, shape)
 
     def shifted(found: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        return patches.cut_box(found, box + 0.5, shape)
+        return patch_gradients.cut_box(found, box + 0.5, shape)
 
     assert astray(turned) > 1.5
     assert astray(shifted) > 1.5
@@ -153,17 +153,17 @@ def test_a_cut_is_what_pillow_makes_of_it(shape: tuple[int, int]) -> None:
     field = np.random.default_rng(0).normal(size=(1, 24, 31)).astype(np.float32)
     box = np.array([3.4, 2.1, 25.7, 20.9])
     expected = Image.fromarray(field[0]).resize(shape[::-1], Image.Resampling.BILINEAR, box=tuple(box))
-    np.testing.assert_allclose(patches.cut_box(field, box, shape)[..., 0], np.asarray(expected), atol=2e-3)
+    np.testing.assert_allclose(patch_gradients.cut_box(field, box, shape)[..., 0], np.asarray(expected), atol=2e-3)
 
 
 def test_outside_of_the_input_there_is_no_gradient() -> None:
-    part = patches.cut_box(np.ones((3, 8, 8), np.float32), np.array([-4.0, 0.0, 4.0, 8.0]), (8, 8))
+    part = patch_gradients.cut_box(np.ones((3, 8, 8), np.float32), np.array([-4.0, 0.0, 4.0, 8.0]), (8, 8))
     np.testing.assert_array_equal(part[:, :4], 0)
     np.testing.assert_allclose(part[:, 4:], 1)
 
 
 def test_colours_by_hand() -> None:
     part = np.array([[[0.0, 2.0, -4.0], [4.0, -2.0, 0.0]]], np.float32)
-    assert patches.gradient_picture(part).tolist() == [[[128, 191, 0], [255, 64, 128]]]
-    assert (patches.gradient_picture(np.zeros((2, 3, 3), np.float32)) == patches.GREY).all()
-    assert patches.gradient_picture(np.ones((2, 3, 1), np.float32)).shape == (2, 3, 3)
+    assert patch_gradients.gradient_picture(part).tolist() == [[[128, 191, 0], [255, 64, 128]]]
+    assert (patch_gradients.gradient_picture(np.zeros((2, 3, 3), np.float32)) == patch_gradients.GREY).all()
+    assert patch_gradients.gradient_picture(np.ones((2, 3, 1), np.float32)).shape == (2, 3, 3)

@@ -11,7 +11,8 @@ from support import corpus
 from flows.pipeline import retry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.stages import listing, reading
+from flows.stages import image_listing
+from flows.stages.shared import reading
 from storage.errors import BadWeights, Changed, NoSpace, Unreadable
 
 
@@ -64,8 +65,8 @@ def test_storage_that_is_away_for_a_moment_costs_no_run(
     config = corpus.config(corpus.write_images(tmp_path / "images", 4), tmp_path / "store", until="listing")
     module, name = {
         "opening": (reading, "source_of"),
-        "listing": (listing, "list_images"),
-        "labels": (listing, "list_labels"),
+        "listing": (image_listing, "list_images"),
+        "labels": (image_listing, "list_labels"),
     }[place]
     works, fails = getattr(module, name), Failing(OSError(errno.ESTALE, "stale file handle"), 2)
 

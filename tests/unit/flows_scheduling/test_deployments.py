@@ -24,7 +24,7 @@ from support.prefect_server import free_port
 from flows import cli
 from flows.config import RunConfig
 from flows.pipeline import model_updates
-from flows.scheduling import crashed_runs, prefect_flow, run_report, serve, states, update_events
+from flows.scheduling import crashed_runs, deployments, prefect_flow, run_report, serve, states, update_events
 from storage.errors import BadWeights, Locked, NotFound, UsageError
 from storage.store.store import Contents, Store
 
@@ -72,9 +72,9 @@ def test_the_project_and_serve_wait_for_the_same_event(project: dict[str, Any]) 
 
 
 def test_serve_makes_one_run_at_a_time_and_leaves_out_or_waits_by_choice() -> None:
-    schedule = serve.schedule("0 6 * * *", None, "Europe/Zurich")
+    schedule = deployments.schedule("0 6 * * *", None, "Europe/Zurich")
     for wait, strategy in ((False, "CANCEL_NEW"), (True, "ENQUEUE")):
-        scheduled, updated = serve.deployments(CONFIG, schedule, wait=wait)
+        scheduled, updated = deployments.deployments(CONFIG, schedule, wait=wait)
         assert (scheduled.concurrency_limit, scheduled.concurrency_options.collision_strategy.value) == (1, strategy)
         assert (updated.concurrency_limit, updated.concurrency_options.collision_strategy.value) == (1, "ENQUEUE")
         assert scheduled.parameters == {
@@ -124,7 +124,7 @@ def test_what_is_no_schedule_is_named(
     cron: str | None, every: timedelta | None, timezone: str | None, named: str
 ) -> None:
     with pytest.raises(UsageError, match=named):
-        serve.schedule(cron, every, timezone)
+        deployments.schedule(cron, every, timezone)
 
 
 @pytest.mark.parametrize("option", ["--every=-5m", "--every=0s", "--every=nan", "--every=1", "--debounce=-1s"])
@@ -134,11 +134,11 @@ def test_what_is_no_length_of_time_is_named(option: str, capsys: pytest.CaptureF
 
 
 def test_serving_again_does_not_shift_an_interval() -> None:
-    first, second = (serve.schedule(None, timedelta(hours=12), None) for _ in range(2))
+    first, second = (deployments.schedule(None, timedelta(hours=12), None) for _ in range(2))
     assert first is not None
     assert second is not None
     assert first.anchor_date == second.anchor_date
-    assert serve.schedule(None, None, None) is None
+    assert deployments.schedule(None, None, None) is None
 
 
 def test_every_way_that_our_runs_end_counts_as_a_sign_of_life() -> None:
@@ -324,7 +324,7 @@ def test_an_update_says_who_waits_for_it(
     assert cli.invoke([*asked, str(tmp_path / "new.pt")]) == 0
     said = capsys.readouterr()
     assert ("waited for by actlas: regenerate photos" in said.out) == bool(waiting)
-    assert ("warning: nobody waits for updates of photos" in said.err) == (not waiting)
+    assert ("warning: nothing waits for updates of photos" in said.err) == (not waiting)
     for unreadable in ("gone.pt", ""):
         assert cli.invoke([*asked, str(tmp_path / unreadable)]) == 1
         assert len(capsys.readouterr().err.splitlines()) == 1
@@ -356,7 +356,7 @@ class Knowing:
 
 
 def test_a_deployment_of_the_same_name_for_another_store_is_left_alone(tmp_path: Path) -> None:
-    ours = serve.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
+    ours = deployments.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
     told = {"actlas/photos": {"config": {"store": str(tmp_path)}}, "actlas-regenerate/photos": {"store": str(tmp_path)}}
     for known in ({}, told):
         serve.check_names(Knowing(known, []), ours)  # type: ignore[arg-type]

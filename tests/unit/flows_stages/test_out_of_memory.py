@@ -50,7 +50,7 @@ def test_the_batch_is_halved_until_it_fits(holds: int, effective: int) -> None:
 def unlike_a_large_device(holds: int, effective: int) -> set[str]:
     """Run out of memory; name what is not as where there is enough."""
     made = reductions()
-    wrong = {"batch"} if collect._through(device(holds, []), batch(), made, 8) != effective else set()
+    wrong = {"batch"} if collect._run_batch(device(holds, []), batch(), made, 8) != effective else set()
     for name in ("a", "b"):
         part = made[name].finish()
         if part.top["positive"].image_id.tolist() != [[7, 6, 5, 4]] * 3:
@@ -81,13 +81,13 @@ def test_mutant_pieces_put_at_the_first_ones_place_are_seen(monkeypatch: pytest.
 
 
 def test_mutant_a_batch_quartered_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    fits = collect._fits
-    monkeypatch.setattr(collect, "_fits", lambda *given: fits(*given[:3], max(1, given[3] // 2)))
+    fits = collect._try_batch
+    monkeypatch.setattr(collect, "_try_batch", lambda *given: fits(*given[:3], max(1, given[3] // 2)))
     assert "batch" in unlike_a_large_device(3, 2)
 
 
 def test_one_image_that_does_not_fit_fails_the_attempt() -> None:
     tried: list[int] = []
     with pytest.raises(torch.OutOfMemoryError):
-        collect._through(device(0, tried), batch(), reductions(), 8)
+        collect._run_batch(device(0, tried), batch(), reductions(), 8)
     assert tried == [8, 4, 2, 1]

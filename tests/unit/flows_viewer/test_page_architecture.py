@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.viewer import build
+
 SOURCES = Path(__file__).parents[3] / "flows" / "viewer" / "web" / "src"
 LAYERS = ("data", "state", "ui", "map", "places", "app", "main.js")
 """Each may import those before it, and its own files."""
@@ -34,9 +36,15 @@ def test_there_are_no_circles() -> None:
     assert circle(read(".js")) == []
 
 
-def test_every_import_leads_to_a_file() -> None:
-    files = read(".js", ".css")
-    assert [(name, target) for name, targets in graph(files).items() for target in targets if target not in files] == []
+def test_every_import_leads_to_a_file(tmp_path: Path) -> None:
+    build.write_data(tmp_path)
+    assert dangling(read(".js", ".css"), generated(tmp_path)) == []
+
+
+def test_mutant_an_import_of_no_file_is_seen(tmp_path: Path) -> None:
+    build.write_data(tmp_path)
+    files = read(".js", ".css") | {"data/match.js": "import rows from '../generated/stages.json';"}
+    assert dangling(files, generated(tmp_path)) == [("data/match.js", "generated/stages.json")]
 
 
 def test_every_file_has_a_layer() -> None:
@@ -89,8 +97,19 @@ def test_mutant_a_long_file_is_seen() -> None:
 
 
 def read(*ends: str) -> dict[str, str]:
-    paths = sorted(path for path in SOURCES.rglob("*") if path.suffix in ends)
+    """Return the sources with these suffixes, without generated files, which a fresh checkout lacks."""
+    paths = sorted(path for path in SOURCES.rglob("*") if path.suffix in ends and path.parent != build.GENERATED)
     return {path.relative_to(SOURCES).as_posix(): path.read_text() for path in paths}
+
+
+def generated(folder: Path) -> set[str]:
+    return {f"generated/{path.name}" for path in folder.iterdir()}
+
+
+def dangling(files: Files, others: set[str]) -> list[tuple[str, str]]:
+    """Return the imports of files that are neither sources nor generated."""
+    pairs = [(name, target) for name, targets in graph(files).items() for target in targets]
+    return [(name, target) for name, target in pairs if target not in files and target not in others]
 
 
 def graph(files: Files) -> dict[str, list[str]]:

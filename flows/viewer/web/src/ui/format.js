@@ -15,6 +15,13 @@ export function number(value) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
 }
 
+/** Format a metric's value. @param {number | boolean | null | undefined} value @param {string} kind */
+export function valueOfKind(value, kind) {
+  if (value === null || value === undefined) return '–';
+  if (kind === 'flag') return value ? 'yes' : 'no';
+  return kind === 'count' ? count(Number(value)) : number(Number(value));
+}
+
 /** Format a number with its sign. @param {number | null | undefined} value */
 export const signed = (value) => (typeof value === 'number' && value > 0 ? `+${number(value)}` : number(value));
 

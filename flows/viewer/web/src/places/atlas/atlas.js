@@ -41,7 +41,7 @@ export class Atlas {
     this.at = '';
     this.scene = emptyScene(true);
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
-    this.tools = tools({ zoom: (factor) => this.map.zoom(factor), home: () => this.map.home() }, about);
+    this.tools = tools({ zoom: (factor) => this.map.zoom(factor), home: () => this.map.home() });
     this.list = new CellList();
     this.foot = h('div', { class: 'map-foot' });
     /** Why the requested grid is not shown. */

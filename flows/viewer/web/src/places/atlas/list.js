@@ -1,7 +1,8 @@
 // The map as a table of cells, for screen readers and for looking things up.
 
+import { sortable, sorted, valuesOf } from '../../data/metrics.js';
 import { fill, h } from '../../ui/dom.js';
-import { count, number } from '../../ui/format.js';
+import { valueOfKind } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { cellLink, relink } from '../../ui/components.js';
 import { icon } from '../../map/sprites.js';
@@ -11,21 +12,11 @@ import { icon } from '../../map/sprites.js';
 
 const PAGE = 60;
 
-/** @type {Record<string, (grid: Grid, i: number) => number>} */
-const ORDERS = {
-  samples: (grid, i) => -grid.columns.count[i],
-  place: (grid, i) => grid.columns.row[i] * grid.size + grid.columns.col[i],
-  coherence: (grid, i) => grid.columns.coherence?.[i] ?? Infinity,
-  fidelity: (grid, i) => -(grid.columns.cosine?.[i] ?? -1),
-};
+/** @typedef {import('../../data/metrics.js').Order} Order */
+/** @typedef {{ name: string, head: string, kind: string, orders: Order[], values: ArrayLike<number | null> | null }} Column */
 
-/** What a sorted list starts with. @type {Record<string, string>} */
-const FIRST = {
-  samples: 'most samples first',
-  coherence: 'least coherent first',
-  fidelity: 'best icons first',
-  class: 'strongest evidence for the class first',
-};
+const BY_PLACE = { name: 'place', first: 'low', words: '' };
+const BY_CLASS = { name: 'class', first: 'high', words: 'the strongest evidence for the class first' };
 
 export class CellList {
   constructor() {
@@ -39,14 +30,15 @@ export class CellList {
 
   /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
   show(grid, state, share) {
-    const usual = share ? 'class' : 'samples';
-    const order = names(share).includes(state.query.order) ? state.query.order : usual;
-    const inputs = [grid, grid.detailed, share ? state.query.class : null, order];
+    const columns = columnsOf(grid, share);
+    const usual = share ? BY_CLASS : columns[0].orders[0];
+    const order = columns.flatMap(({ orders }) => orders).find(({ name }) => name === state.query.order) ?? usual;
+    const inputs = [grid, grid.detailed, share ? state.query.class : null, order.name];
     if (grid !== this.grid) this.shown = PAGE;
     this.grid = grid;
     if (inputs.some((part, k) => part !== this.inputs[k])) {
       this.inputs = inputs;
-      this.#draw(grid, state, share, order, usual);
+      this.#draw(grid, state, columns, order, usual);
     }
     relink(this.element, state);
     for (const row of this.element.querySelectorAll('tbody tr')) {
@@ -56,32 +48,13 @@ export class CellList {
     }
   }
 
-  /** @param {Grid} grid @param {State} state @param {Float32Array | null} share @param {string} order @param {string} usual */
-  #draw(grid, state, share, order, usual) {
-    const value =
-      order === 'class' ? (/** @type {Grid} */ _, /** @type {number} */ i) => -(share?.[i] ?? 0) : ORDERS[order];
-    const rows = Array.from({ length: grid.length }, (_, i) => i).sort(
-      (a, b) => value(grid, a) - value(grid, b) || a - b,
-    );
-    const heads = ['', ...names(share)].map((name) => {
-      if (!name) return h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
-      const button = h(
-        'button',
-        { class: 'sort', title: FIRST[name], onclick: () => setQuery({ order: name === usual ? null : name }) },
-        name === 'place' ? 'row, col' : name,
-      );
-      return h(
-        'th',
-        {
-          scope: 'col',
-          'data-order': name,
-          class: name === 'place' ? '' : 'num',
-          'aria-sort': name === order ? 'ascending' : 'none',
-        },
-        button,
-      );
-    });
-    const lines = (/** @type {number} */ from) => rows.slice(from, this.shown).map((i) => line(grid, i, state, share));
+  /** @param {Grid} grid @param {State} state @param {Column[]} columns @param {Order} order @param {Order} usual */
+  #draw(grid, state, columns, order, usual) {
+    const by = columns.find(({ orders }) => orders.includes(order));
+    const rows = sorted(grid.length, by?.values ?? [], order.first);
+    const heads = columns.map((column) => head(column, order, usual));
+    const lines = (/** @type {number} */ from) =>
+      rows.slice(from, this.shown).map((i) => line(grid, i, state, columns));
     const body = h('tbody', {}, ...lines(0));
     const more = h(
       'button',
@@ -99,6 +72,7 @@ export class CellList {
       'More cells',
     );
     more.hidden = this.shown >= rows.length;
+    const iconHead = h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'icon'));
     const focused = sameAs(this.element.contains(document.activeElement) ? document.activeElement : null);
     fill(
       this.element,
@@ -108,9 +82,9 @@ export class CellList {
         h(
           'caption',
           { class: 'unseen' },
-          [`Cells of ${grid.layer.name}, grid ${grid.size}`, FIRST[order]].filter(Boolean).join(', '),
+          [`Cells of ${grid.layer.name}, grid ${grid.size}`, order.words].filter(Boolean).join(', '),
         ),
-        h('thead', {}, h('tr', {}, ...heads, h('th', { scope: 'col' }, 'mostly'))),
+        h('thead', {}, h('tr', {}, iconHead, ...heads, h('th', { scope: 'col' }, 'mostly'))),
         body,
       ),
       more,
@@ -119,8 +93,40 @@ export class CellList {
   }
 }
 
-/** Return the columns that sort the list. @param {Float32Array | null} share */
-const names = (share) => [...Object.keys(ORDERS), ...(share ? ['class'] : [])];
+/** Return the columns that sort the list: metrics, with the place after those of the map, and the chosen class. @param {Grid} grid @param {Float32Array | null} share @returns {Column[]} */
+function columnsOf(grid, share) {
+  const { row, col } = grid.columns;
+  const metrics = sortable(grid.facts.has);
+  const column = (/** @type {import('../../data/metrics.js').Metric} */ metric) => ({
+    ...metric,
+    head: metric.name,
+    values: valuesOf(grid.columns, metric),
+  });
+  const places = row.map((y, i) => y * grid.size + col[i]);
+  return [
+    ...metrics.filter(({ answer }) => answer === 'cells').map(column),
+    { name: 'place', head: 'row, col', kind: 'place', orders: [BY_PLACE], values: places },
+    ...metrics.filter(({ answer }) => answer !== 'cells').map(column),
+    ...(share ? [{ name: 'class', head: 'class', kind: 'number', orders: [BY_CLASS], values: share }] : []),
+  ];
+}
+
+/** Draw the head of a column. Pressing it sorts by the column, and again by its next order. @param {Column} column @param {Order} order @param {Order} usual */
+function head({ name, head, kind, orders }, order, usual) {
+  const next = orders[(orders.indexOf(order) + 1) % orders.length];
+  const choose = () => setQuery({ order: next.name === usual.name ? null : next.name });
+  const direction = order.first === 'high' ? 'descending' : 'ascending';
+  return h(
+    'th',
+    {
+      scope: 'col',
+      'data-order': name,
+      class: kind === 'place' ? '' : 'num',
+      'aria-sort': orders.includes(order) ? direction : 'none',
+    },
+    h('button', { class: 'sort', title: next.words || null, onclick: choose }, head),
+  );
+}
 
 /** Return a selector that finds a control's counterpart among new rows. @param {Element | null} control */
 function sameAs(control) {
@@ -129,22 +135,21 @@ function sameAs(control) {
   return control instanceof HTMLElement && control.dataset.cell ? `a[data-cell="${control.dataset.cell}"]` : null;
 }
 
-/** @param {Grid} grid @param {number} i @param {State} state @param {Float32Array | null} share */
-function line(grid, i, state, share) {
-  const { row, col, count: counts, coherence, cosine } = grid.columns;
+/** @param {Grid} grid @param {number} i @param {State} state @param {Column[]} columns */
+function line(grid, i, state, columns) {
+  const { row, col } = grid.columns;
   const words = grid
     .words(i, 2)
     .map((word) => `${word.name.split(',')[0]} ${word.value}`)
     .join(', ');
+  const place = () => cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`);
   return h(
     'tr',
     {},
     h('td', {}, grid.facts.icon > 0 && icon(grid, i, 40, '')),
-    h('td', { class: 'num' }, count(counts[i])),
-    h('td', {}, cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`)),
-    h('td', { class: 'num' }, coherence ? number(coherence[i]) : '–'),
-    h('td', { class: 'num' }, cosine ? number(cosine[i]) : '–'),
-    share && h('td', { class: 'num' }, number(share[i])),
+    ...columns.map(({ kind, values }) =>
+      h('td', { class: 'num' }, kind === 'place' ? place() : valueOfKind(values?.[i], kind)),
+    ),
     h('td', { class: 'quiet' }, words),
   );
 }

@@ -1,8 +1,9 @@
 // The panel of one cell: its icon, real patches, strongest units, classes and similar cells.
 
 import { ask, picture } from '../../data/client.js';
+import { cardRows, valuesOf } from '../../data/metrics.js';
 import { h } from '../../ui/dom.js';
-import { count, many, number, percent, signed } from '../../ui/format.js';
+import { many, number, percent, signed, valueOfKind } from '../../ui/format.js';
 import { href } from '../../state/address.js';
 import { bars, cellLink, chip, image, missing, section } from '../../ui/components.js';
 import { cellOf } from '../../map/grid.js';
@@ -20,12 +21,14 @@ const FIRST = 9;
 export async function cellPanel(grid, i, state, about) {
   const { row, col } = grid.columns;
   const cell = /** @type {Cell} */ (await ask('cell', cellOf(grid, i)));
+  const metrics = () => cardRows(cell, (metric) => valuesOf(grid.columns, metric)?.[i], grid.facts.has);
+  if (metrics().some(({ value }) => value === undefined)) await grid.loadDetails();
   return [
     h(
       'div',
       { class: 'cell-head' },
       grid.facts.icon > 0 && icon(grid, i, 160, `icon of cell ${row[i]},${col[i]}`),
-      facts(cell),
+      facts(cell, metrics()),
     ),
     cell.icon?.weak &&
       h('p', { class: 'note' }, 'This icon is weak: it fits another cell of the grid better. Trust the patches below.'),
@@ -65,34 +68,25 @@ export async function cellPanel(grid, i, state, about) {
   ];
 }
 
-/** @param {Cell} cell */
-function facts(cell) {
+/** What stands beside the value of a metric. @type {Record<string, (cell: Cell) => string>} */
+const BESIDE = {
+  rank: ({ icon }) => (icon && icon.tries > 1 ? ` after ${icon.tries} tries` : ''),
+  contrast: ({ flat }) => (flat ? ', flat' : ''),
+};
+
+/** @param {Cell} cell @param {ReturnType<typeof cardRows>} metrics */
+function facts(cell, metrics) {
   return h(
     'dl',
     { class: 'facts' },
     h('dt', {}, 'row, column'),
     h('dd', { class: 'num' }, `${cell.row}, ${cell.col}`),
-    h('dt', {}, 'samples'),
-    h('dd', { class: 'num' }, count(cell.count)),
-    h('dt', { title: 'mean cosine of a cell’s samples to their mean; 1 = all alike' }, 'coherence'),
-    h('dd', { class: 'num' }, number(cell.coherence)),
-    cell.icon && [
-      h('dt', {}, 'fidelity'),
-      h('dd', {}, ring(cell.icon.cosine, false)),
-      h('dt', { title: 'the cell’s rank among all cells of the grid, by how well the icon fits each' }, 'rank'),
-      h('dd', { class: 'num' }, `${cell.icon.rank}${cell.icon.tries > 1 ? ` after ${cell.icon.tries} tries` : ''}`),
-    ],
-    cell.contrast !== null && [
-      h(
-        'dt',
-        {
-          title:
-            'how far pixels deviate from the mean of their patch, as a share of white: the median of the patches below. Below 0.05 a cell is flat',
-        },
-        'contrast',
-      ),
-      h('dd', { class: 'num' }, `${number(cell.contrast)}${cell.flat ? ', flat' : ''}`),
-    ],
+    metrics.flatMap(({ metric, value }) => [
+      h('dt', { title: metric.explained || null }, metric.name),
+      metric.name === 'fidelity'
+        ? h('dd', {}, ring(value, false))
+        : h('dd', { class: 'num' }, `${valueOfKind(value, metric.kind)}${BESIDE[metric.name]?.(cell) ?? ''}`),
+    ]),
   );
 }
 

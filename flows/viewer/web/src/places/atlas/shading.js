@@ -1,6 +1,7 @@
 // Shading: the value that frames each cell, the class that filters them, and the legend or line that explains it.
 
 import { ask } from '../../data/client.js';
+import { shades, valuesOf } from '../../data/metrics.js';
 import { here } from '../../state/address.js';
 import { setQuery } from '../../state/navigate.js';
 import { extremes } from '../../map/grid.js';
@@ -9,7 +10,7 @@ import { fill, h } from '../../ui/dom.js';
 import { count, many, number, ordinal, signed } from '../../ui/format.js';
 import { filterLine, intensityOf, wayOf } from './filter.js';
 import { motion } from './motion.js';
-import { legend, SHADES } from './tools.js';
+import { fillShades, legend } from './tools.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {import('../../map/grid.js').Grid} Grid */
@@ -52,8 +53,7 @@ export class Shading {
   async #shade(state) {
     const { grid } = this.scene;
     const shade = state.query.shade ?? 'none';
-    this.select.value = shade;
-    if (!this.select.value) this.select.value = 'none';
+    fillShades(this.select, this.about, grid?.facts.has ?? [], shade);
     this.scene.amount = null;
     this.scene.arrows = null;
     fill(this.legend);
@@ -65,7 +65,7 @@ export class Shading {
     this.scene.amount = Float32Array.from(values, (value) =>
       value === null ? NaN : (value - low) / (high - low || 1),
     );
-    const name = shade.startsWith('unit:') ? `mean of unit ${shade.slice(5)}` : SHADES[shade];
+    const name = metricOf(grid, shade)?.words ?? `mean of unit ${shade.slice(5)}`;
     fill(this.legend, ...legend(name, [number(low), number(high)]));
   }
 
@@ -134,12 +134,15 @@ export class Shading {
   }
 }
 
+/** Return the metric that a shade shows. @param {Grid} grid @param {string} shade */
+const metricOf = (grid, shade) => shades(grid.facts.has).find((metric) => metric.shade === shade);
+
 /** Return the value of a shade by cell. @param {Grid} grid @param {string} shade @returns {Promise<(number | null)[] | null>} */
 async function amounts(grid, shade) {
-  if (shade === 'density') return grid.columns.count;
-  if (shade === 'fidelity' || shade === 'coherence') {
-    await grid.loadDetails();
-    return grid.columns[shade === 'coherence' ? 'coherence' : 'cosine'] ?? null;
+  const metric = metricOf(grid, shade);
+  if (metric) {
+    if (metric.answer === 'details') await grid.loadDetails();
+    return valuesOf(grid.columns, metric);
   }
   const unit = /^unit:(\d{1,9})$/.exec(shade)?.[1];
   if (!unit) return null;

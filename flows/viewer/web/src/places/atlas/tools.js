@@ -1,32 +1,21 @@
 // The tools over the map: grid, colour, list and zoom.
 
 import { earlierVersions } from '../../data/client.js';
+import { shades } from '../../data/metrics.js';
 import { setQuery } from '../../state/navigate.js';
-import { h, SIGNS, sign } from '../../ui/dom.js';
-
-/** @type {Record<string, string>} */
-export const SHADES = {
-  none: 'none',
-  density: 'number of samples',
-  fidelity: 'fidelity of icons',
-  coherence: 'coherence',
-};
+import { fill, h, SIGNS, sign } from '../../ui/dom.js';
 
 /** Switch full screen for the whole page, not only the map: the panel of an opened cell lies beside it. */
 const toggleFullScreen = () =>
   document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
 
-/** @param {{ zoom: (factor: number) => void, home: () => void }} map @param {About} about */
-export function tools(map, about) {
+/** @param {{ zoom: (factor: number) => void, home: () => void }} map */
+export function tools(map) {
   const grid = h('select', { id: 'grid', onchange: () => setQuery({ grid: grid.value || null, cell: null }) });
-  const shade = h(
-    'select',
-    { id: 'shade', onchange: () => setQuery({ shade: shade.value === 'none' ? null : shade.value }) },
-    ...Object.entries(SHADES).map(([value, words]) => h('option', { value }, words)),
-    ...earlierVersions(about).map((version) =>
-      h('option', { value: `motion:${about.name}@${version}` }, `motion since @ ${version}`),
-    ),
-  );
+  const shade = h('select', {
+    id: 'shade',
+    onchange: () => setQuery({ shade: shade.value === 'none' ? null : shade.value }),
+  });
   const list = h(
     'button',
     {
@@ -68,6 +57,18 @@ export function fillGrids(select, layer, chosen, shown) {
       : []),
   );
   select.value = [...select.options].some((option) => option.value === chosen) ? String(chosen) : '';
+}
+
+/** Offer the metrics of a grid, and motion since each earlier version. @param {HTMLSelectElement} select @param {About} about @param {string[]} has @param {string} chosen */
+export function fillShades(select, about, has, chosen) {
+  const options = [
+    ['none', 'none'],
+    ...shades(has).map(({ shade, words }) => [shade, words]),
+    ...earlierVersions(about).map((version) => [`motion:${about.name}@${version}`, `motion since @ ${version}`]),
+  ];
+  const same = options.length === select.length && options.every(([value], i) => select.options[i].value === value);
+  if (!same) fill(select, ...options.map(([value, words]) => h('option', { value }, words)));
+  select.value = options.some(([value]) => value === chosen) ? chosen : 'none';
 }
 
 /** Explain the colours of the frames. @param {string} shade @param {[string, string]} ends */

@@ -35,7 +35,9 @@ export class Explanation {
     this.place = h('div', { class: 'image-at' });
     this.positions = this.#positions(image);
     this.pooled = explained.groups.maps.map((map) => scaled(blocks(map, explained.grid.top, explained.grid.left)));
-    this.overlay = new ImageOverlay(this.positions, (words, signal) => ask(layer, words, signal), this.grid);
+    const request = (/** @type {Record<string, string>} */ words, /** @type {AbortSignal} */ signal) =>
+      ask(layer, words, signal);
+    this.overlay = new ImageOverlay(this.positions, request, this.grid, about.saliency);
     this.choices = new Choices(about.classes > 0);
     this.speakers = h('div');
     this.groups = h('div');

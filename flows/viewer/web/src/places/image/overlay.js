@@ -5,7 +5,7 @@ import { number } from '../../ui/format.js';
 import { sentence } from '../../ui/components.js';
 import { scaled } from './groups.js';
 import { signs } from '../../ui/hatch.js';
-import { heatMap, iconMap, groupMap, negativeMask, OVERLAYS, overlayControls } from './overlays.js';
+import { heatMap, iconMap, groupMap, negativeMask, overlayControls, overlays } from './overlays.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {import('../../map/grid.js').Grid} Grid */
@@ -21,13 +21,14 @@ const CAPTIONS = {
 };
 
 export class ImageOverlay {
-  /** @param {import('../../ui/positions.js').Positions} positions @param {Ask} ask @param {Promise<Grid | null>} grid */
-  constructor(positions, ask, grid) {
+  /** @param {import('../../ui/positions.js').Positions} positions @param {Ask} ask @param {Promise<Grid | null>} grid @param {SaliencyMethod[]} methods */
+  constructor(positions, ask, grid, methods) {
     this.positions = positions;
     this.ask = ask;
     this.grid = grid;
     this.caption = h('span', { role: 'status' });
-    this.controls = overlayControls((mix) => {
+    this.offered = overlays(methods);
+    this.controls = overlayControls(this.offered, (mix) => {
       positions.mix = mix / 100;
       positions.draw();
     });
@@ -46,7 +47,7 @@ export class ImageOverlay {
   update(state, explained, pooled) {
     const mix = Math.min(100, Math.max(0, Number(state.query.mix ?? OPACITY) || 0));
     this.controls.slider.value = String(mix);
-    this.shown = overlayOf(state);
+    this.shown = this.offered.find(([name]) => name === state.query.show)?.[0] ?? 'speaks';
     this.controls.select.value = this.shown;
     const { class: of = '', against = '' } = state.query;
     const key = `${this.shown} ${of} ${against}`;
@@ -128,8 +129,5 @@ export class ImageOverlay {
     removeEventListener('themechange', this.restyle);
   }
 }
-
-/** @param {State} state */
-const overlayOf = (state) => (OVERLAYS.some(([name]) => name === state.query.show) ? state.query.show : 'speaks');
 
 export const short = (/** @type {string} */ name) => name.split(',')[0];

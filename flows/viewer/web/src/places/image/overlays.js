@@ -7,26 +7,21 @@ import { drawIcon } from '../../map/sprites.js';
 
 /** @typedef {import('../../ui/positions.js').Positions} Positions */
 
-/** @type {[string, string][]} */
-export const OVERLAYS = [
+/** Return the names of the overlays in addresses, and their titles. @param {SaliencyMethod[]} methods @returns {[string, string][]} */
+export const overlays = (methods) => [
   ['speaks', 'what speaks for it'],
   ['groups', 'groups of positions'],
   ['icons', 'icons'],
-  ['gradient', 'saliency: gradient'],
-  ['gradient-x-input', 'saliency: gradient × input'],
-  ['smoothgrad', 'saliency: SmoothGrad'],
-  ['integrated-gradients', 'saliency: integrated gradients'],
-  ['grad-cam', 'saliency: Grad-CAM'],
-  ['guided-backprop', 'saliency: guided backpropagation'],
-  ['deconvnet', 'saliency: deconvnet'],
+  ...methods.map(({ name, title }) => /** @type {[string, string]} */ ([name, `saliency: ${title}`])),
 ];
+
 /** How many blocks a side of a saliency map is divided into for hatching: single pixels are too small. */
 const BLOCKS = 28;
 const FAINT = 0.08;
 export const HUES = [250, 50, 150, 330, 95, 200, 15, 290];
 
-/** Return a menu of overlays and a slider of the opacity. @param {(mix: number) => void} changed */
-export function overlayControls(changed) {
+/** Return a menu of overlays and a slider of the opacity. @param {[string, string][]} offered @param {(mix: number) => void} changed */
+export function overlayControls(offered, changed) {
   const select = h(
     'select',
     {
@@ -34,7 +29,7 @@ export function overlayControls(changed) {
       'data-keep': 'laid',
       onchange: () => setQuery({ show: select.value === 'speaks' ? null : select.value }),
     },
-    ...OVERLAYS.map(([value, words]) => h('option', { value }, words)),
+    ...offered.map(([value, words]) => h('option', { value }, words)),
   );
   const slider = h('input', {
     type: 'range',

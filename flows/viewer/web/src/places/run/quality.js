@@ -1,6 +1,7 @@
-// The quality of a run's pictures: fidelity of icons, coherence of cells, strength of the pictures of units.
+// The quality of a run's pictures: how the metrics that measure it are distributed, and how many pictures are faulty.
 
 import { ask } from '../../data/client.js';
+import { CELL, faults, qualities, UNIT, valuesOf } from '../../data/metrics.js';
 import { plot } from '../../ui/charts.js';
 import { fillAsync, missing, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
@@ -8,6 +9,7 @@ import { count, many, number } from '../../ui/format.js';
 
 const BINS = 24;
 
+/** @typedef {import('../../data/metrics.js').Metric} Metric */
 /** @typedef {{ layer: LayerFacts, grid: GridFacts | undefined, cells: CellDetails | null, units: UnitColumns | null }} Measures */
 
 /** Show the quality of each layer's pictures. @param {About} about */
@@ -37,25 +39,32 @@ async function measures(layer) {
 
 /** @param {Measures} measures */
 function layerQuality({ layer, grid, cells, units }) {
-  const weak = (cells?.weak ?? []).filter(Boolean).length;
   return section(
     grid ? `${layer.name}, ${grid.grid} × ${grid.grid}` : layer.name,
     h(
       'div',
       { class: 'columns' },
-      cells && distribution(cells.cosine ?? [], 1, 'Fidelity of icons', `; ${many(weak, 'weak icon')}`),
-      cells && distribution(cells.coherence, 1, 'Coherence of cells', '; 1 = all samples alike'),
-      units?.ratio && distribution(units.ratio, null, 'Pictures of units', ' × the strongest patch'),
+      grid && cells && qualities(grid.has, CELL).map((metric) => distribution(cells, metric)),
+      units && qualities(layer.has, UNIT).map((metric) => distribution(units, metric)),
     ),
+    ...(grid && cells ? faults(grid.has, CELL).map((metric) => faulty(cells, metric)) : []),
   );
 }
 
-/** Plot the distribution of values from 0 to `high`, or to the largest. @param {Maybe[]} all @param {number | null} high @param {string} name @param {string} more */
-function distribution(all, high, name, more) {
-  const values = /** @type {number[]} */ (all.filter((value) => value !== null)).sort((a, b) => a - b);
-  const last = high ?? values.at(-1) ?? 1;
+/** Count the cells that a metric marks. @param {CellDetails} cells @param {Metric} metric */
+function faulty(cells, metric) {
+  const marked = (valuesOf(cells, metric) ?? []).filter(Boolean).length;
+  return h('p', { class: 'quiet small' }, `${many(marked, metric.words)}.`);
+}
+
+/** Plot the distribution of a metric, at least from 0 to 1. @param {CellDetails | UnitColumns} answer @param {Metric} metric */
+function distribution(answer, metric) {
+  const values = /** @type {number[]} */ ((valuesOf(answer, metric) ?? []).filter((value) => value !== null));
+  values.sort((a, b) => a - b);
+  const [low, high] = [Math.min(0, values[0] ?? 0), Math.max(1, values.at(-1) ?? 1)];
   const bins = new Array(BINS).fill(0);
-  for (const value of values) bins[Math.max(0, Math.min(BINS - 1, Math.floor((value / (last || 1)) * BINS)))] += 1;
-  const words = `${name}: median ${number(values[Math.floor(values.length / 2)])} of ${count(values.length)}${more}`;
-  return h('div', {}, plot(bins, 0, last, words), h('p', { class: 'quiet small' }, `${words}.`));
+  for (const value of values) bins[Math.min(BINS - 1, Math.floor(((value - low) / (high - low)) * BINS))] += 1;
+  const median = `median ${number(values[Math.floor(values.length / 2)])} of ${count(values.length)}`;
+  const words = `${metric.words.charAt(0).toUpperCase()}${metric.words.slice(1)}: ${median}${metric.unit && `; ${metric.unit}`}`;
+  return h('div', {}, plot(bins, low, high, words), h('p', { class: 'quiet small' }, `${words}.`));
 }

@@ -3,6 +3,7 @@
 import { href, versionOf } from '../../state/address.js';
 import { savedScroll } from '../../state/scroll_memory.js';
 import { ask, earlierVersions, live, peek } from '../../data/client.js';
+import { sortable, sorted, UNIT, valuesOf } from '../../data/metrics.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
@@ -12,13 +13,6 @@ import { command, fillAsync, face } from '../../ui/components.js';
 const CHUNK = 160;
 const OFFERED = 6;
 const short = (/** @type {string} */ name) => name.split(',')[0];
-const ORDERS = /** @type {[string, string][]} */ ([
-  ['unit', 'number'],
-  ['max', 'strongest patch'],
-  ['few', 'fewest labels'],
-  ['many', 'most labels'],
-  ['ratio', 'picture against patch'],
-]);
 
 export class UnitsPlace {
   /** @param {{ root: HTMLElement, about: About }} place */
@@ -143,12 +137,16 @@ export class UnitsPlace {
   /** @param {import('../../state/address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
   #draw(state, layer, columns, sort, metric) {
     const chosen = /** @type {HTMLSelectElement} */ (this.sort);
-    const orders = ORDERS.filter(([name]) => name !== 'ratio' || columns.ratio);
+    const metrics = sortable(layer.has, UNIT);
+    const orders = metrics.flatMap((metric) => metric.orders.map((order) => ({ metric, order })));
+    const named = orders.map(({ order }) => /** @type {[string, string]} */ ([order.name, order.words]));
     const drifts = /** @type {[string, string][]} */ (
       earlierVersions(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`])
     );
+    /** @type {[string, string][]} */
     const options = [
-      ...orders,
+      ['unit', 'number'],
+      ...named,
       ...drifts,
       ...(live() ? [/** @type {[string, string]} */ (['like', 'similarity to a unit …'])] : []),
     ];
@@ -161,7 +159,10 @@ export class UnitsPlace {
     fill(chosen, ...options.map(([value, words]) => h('option', { value }, words)));
     chosen.value = sort;
     const label = (state.query.label ?? '').toLowerCase();
-    const units = order(columns, sort, metric).filter(
+    const by = orders.find(({ order }) => order.name === sort);
+    const shown = metric ?? valuesOf(columns, by?.metric ?? UNIT[0]);
+    const ranking = metric || by ? (shown ?? []) : [];
+    const units = sorted(columns.units, ranking, by?.order.first ?? 'high').filter(
       (unit) => !label || columns.top[unit].some(([i]) => columns.labels[i].toLowerCase().includes(label)),
     );
     const pictures = layer.has.includes('gallery')
@@ -177,19 +178,19 @@ export class UnitsPlace {
     if (label) say(`${many(units.length, 'unit')} left`);
     const list = h('ol', { class: 'units' });
     const end = h('div', { class: 'end' });
-    let shown = 0;
+    let drawn = 0;
     const more = () => {
-      list.append(...units.slice(shown, shown + CHUNK).map((unit) => tile(state, columns, unit, sort, metric)));
-      shown += CHUNK;
-      if (shown >= units.length) watch.disconnect();
+      list.append(...units.slice(drawn, drawn + CHUNK).map((unit) => tile(state, columns, unit, shown?.[unit])));
+      drawn += CHUNK;
+      if (drawn >= units.length) watch.disconnect();
     };
     const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), {
       root: this.root,
       rootMargin: '600px',
     });
     do more();
-    while (shown < Math.min(units.length, savedScroll()?.shown ?? 0));
-    if (shown < units.length) watch.observe(end);
+    while (drawn < Math.min(units.length, savedScroll()?.shown ?? 0));
+    if (drawn < units.length) watch.observe(end);
     const none =
       !units.length &&
       h(
@@ -222,27 +223,10 @@ async function requestMetric(layer, sort) {
   return (await ask('moved', { layer, since: `${old.name}@${old.tag}` })).units.drift;
 }
 
-/** @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
-function order(columns, sort, metric) {
-  const units = Array.from({ length: columns.units }, (_, unit) => unit);
-  const values =
-    metric ??
-    { max: columns.max, few: columns.different.map((n) => -n), many: columns.different, ratio: columns.ratio }[sort];
-  if (!values) return units;
-  return units.sort((a, b) => (values[b] ?? -Infinity) - (values[a] ?? -Infinity) || a - b);
-}
-
-/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {string} sort @param {(number | null)[] | null} metric */
-function tile(state, columns, unit, sort, metric) {
+/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {number | null | undefined} value */
+function tile(state, columns, unit, value) {
   const label = columns.top[unit][0];
   const words = label ? columns.labels[label[0]] : '';
-  const shown = metric
-    ? metric[unit]
-    : sort === 'ratio'
-      ? columns.ratio?.[unit]
-      : sort === 'few' || sort === 'many'
-        ? columns.different[unit]
-        : columns.max[unit];
   return h(
     'li',
     {},
@@ -254,7 +238,7 @@ function tile(state, columns, unit, sort, metric) {
         'span',
         { class: 'unit-line' },
         h('span', { class: 'chip-name' }, String(unit)),
-        h('span', { class: 'num quiet small' }, number(shown)),
+        h('span', { class: 'num quiet small' }, number(value)),
       ),
       h('span', { class: 'unit-label quiet small' }, words),
     ),

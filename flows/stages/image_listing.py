@@ -1,4 +1,4 @@
-"""Listing: which images there are, each with the id it keeps; and their labels beside it."""
+"""Listing: list the images with their permanent ids; and their labels beside it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from atlas.arrays import Int
 from flows import registry
 from flows.config import RunConfig
 from flows.planning.tasks import Outcome, Output
-from flows.stages import reading
-from flows.stages.writing import drafting, outcome
+from flows.stages.shared import reading
+from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
 from storage.images import listing
@@ -32,23 +32,23 @@ log = logging.getLogger(__name__)
 
 
 def list_images(store: Store, config: RunConfig) -> tuple[Outcome, pa.Table]:
-    """List the source; images known from an earlier listing of it keep their ids. Equal content gives the same result."""
+    """List the source; images of an earlier listing keep their ids. Equal content gives the same result."""
     source = reading.source_of(config.images)
-    # One at a time for each source, or two runs could give the same new ids to different images.
+    # One at a time per source, or two runs could give the same new ids to different images.
     with store.lock(f"listing-{hashlib.sha256(source.uri.encode()).hexdigest()[:16]}", wait=True):
         return _list(store, config, source)
 
 
 def _list(store: Store, config: RunConfig, source: Source) -> tuple[Outcome, pa.Table]:
-    output, table = look(store, config)
-    found = store.find("listing", output.key)
-    if found is not None:
-        return Outcome(output=output, manifest=found.digest, computed=False), table
+    output, table = plan_listing(store, config)
+    stored = store.find("listing", output.key)
+    if stored is not None:
+        return Outcome(output=output, manifest=stored.digest, computed=False), table
     return write(store, output, table, source), table
 
 
-def look(store: Store, config: RunConfig) -> tuple[Output, pa.Table]:
-    """List the source and write nothing: the result that is to be, and its rows with their labels."""
+def plan_listing(store: Store, config: RunConfig) -> tuple[Output, pa.Table]:
+    """List the source and write nothing; return the planned output, and its rows with their labels."""
     source = reading.source_of(config.images)
     before = _latest(store, source)
     table = listing.listing(source, _table(before) if before else None)
@@ -60,38 +60,38 @@ def look(store: Store, config: RunConfig) -> tuple[Output, pa.Table]:
 
 
 def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outcome:
-    """Write a listing, with copies to mend it from: the ids are known from it alone, and all results hold them."""
-    with drafting(store, output) as page:
-        tables.write_table(page.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
-        page.json(ABOUT, {"uri": source.uri, "kind": source.kind})
-        page.counts = {"images": len(table)}
-        page.twice = (FILE, ABOUT)
-    return outcome(page)
+    """Write a listing with copies to repair it from: it alone has the ids, and all results use them."""
+    with drafting(store, output) as draft:
+        tables.write_table(draft.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
+        draft.json(ABOUT, {"uri": source.uri, "kind": source.kind})
+        draft.counts = {"images": len(table)}
+        draft.twice = (FILE, ABOUT)
+    return outcome(draft)
 
 
 def list_labels(store: Store, config: RunConfig, table: pa.Table) -> Outcome:
     """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
-    output, labels = look_up_labels(config, table)
-    found = store.find("labels", output.key)
-    if found is not None:
-        return Outcome(output=output, manifest=found.digest, computed=False)
-    with drafting(store, output) as page:
-        tables.write_table(page.path / "labels.parquet", labels, row_group_size=4096)
-        page.counts = {"images": len(labels)}
-    return outcome(page)
+    output, labels = plan_labels(config, table)
+    stored = store.find("labels", output.key)
+    if stored is not None:
+        return Outcome(output=output, manifest=stored.digest, computed=False)
+    with drafting(store, output) as draft:
+        tables.write_table(draft.path / "labels.parquet", labels, row_group_size=4096)
+        draft.counts = {"images": len(labels)}
+    return outcome(draft)
 
 
-def look_up_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table]:
-    """Look up the labels of a listing's images and write nothing."""
+def plan_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table]:
+    """Look up the labels of a listing's images and write nothing; return the planned output and the labels."""
     labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
     if config.labels:
-        given = _read_labels(config.labels)
+        labelled = _read_labels(config.labels)
         known = table["key"].to_pylist()
-        if not given.keys() & set(known):
+        if not labelled.keys() & set(known):
             raise UsageError(
-                f"--labels {config.labels}: none of its {len(given)} keys is an image's; one is {known[0]!r}"
+                f"--labels {config.labels}: none of its {len(labelled)} keys is an image's; one is {known[0]!r}"
             )
-        column = [given.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
+        column = [labelled.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
         labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
     return Output(stage="labels", key=_key("", labels)), labels
 
@@ -110,10 +110,10 @@ def _digest(table: pa.Table) -> str:
 
 
 def _latest(store: Store, source: Source) -> Result | None:
-    """Return the listing of this source that knows most images: a listing never forgets one, so it has all their ids.
+    """Return the listing of this source with most images: no listing drops an image, so it has all their ids.
 
-    A source of another kind at the same place is another source. Listings whose source can't be read are passed over
-    with a warning; raise Damaged where a run of this source was made from one, since its images would get other ids.
+    A source of another kind at the same place is another source. Listings whose source can't be read are skipped with
+    a warning. Raises Damaged if a run of this source was made from one, since its images would get other ids.
     """
     place = (source.uri, source.kind)
     published = _published(store, place)
@@ -127,42 +127,42 @@ def _latest(store: Store, source: Source) -> Result | None:
 
 
 def _place(result: Result, needed: bool) -> tuple[str, str] | None:
-    """Return the address and kind of the source that a listing is of; None if that is damaged and nobody needs it."""
+    """Return the address and kind of a listing's source; None if that is damaged and no run needs it."""
     try:
-        said = json.loads(result.data(ABOUT))
+        source = json.loads(result.data(ABOUT))
     except Damaged as damage:
         if needed:
             raise
-        log.warning("%s; this listing is passed over", damage)
+        log.warning("%s; this listing is skipped", damage)
         return None
-    return said["uri"], said["kind"]
+    return source["uri"], source["kind"]
 
 
 def _published(store: Store, place: tuple[str, str]) -> dict[str, str]:
-    """Return the listings that the current versions of all runs of a source were made from, each with its run."""
-    found: dict[str, str] = {}
+    """Return the listings that the current versions of a source's runs were made from, by key, each with its run."""
+    runs: dict[str, str] = {}
     for run in store.names():
-        with suppress(Damaged):  # that run will say so itself
+        with suppress(Damaged):  # opening that run reports it
             version = store.version(run)
             if (version.about.get("images"), version.about.get("kind")) == place:
-                found |= {entry.key: run for entry in version.stages if entry.stage == "listing"}
-    return found
+                runs |= {entry.key: run for entry in version.stages if entry.stage == "listing"}
+    return runs
 
 
 def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:
-    """Return the rows of a listing with first ≤ image_id < stop, as tasks read them: without labels."""
+    """Return the rows of a listing with first ≤ image_id < stop, without labels."""
     result = store.get("listing", key)
     return tables.read_table(result.file(FILE), rows=(first, result.counts["images"] if stop is None else stop))
 
 
 def key_hashes(store: Store, key: str, image_id: Int) -> NDArray[np.uint64]:
-    """Return the hash of the key of each of these images, `n`, by which they are known in any listing."""
+    """Return the key hashes of these images, `n`: they are the same in every listing."""
     hashes: NDArray[np.uint64] = read(store, key)["key_hash"].to_numpy()
     return hashes[image_id]
 
 
 def _table(result: Result) -> pa.Table:
-    """Return a listing as `listing()` takes it: with labels, which it looks up anew."""
+    """Return a listing with a column for labels, which `listing()` fills in."""
     table = tables.read_table(result.file(FILE))
     place = listing.SCHEMA.get_field_index("label")
     return table.add_column(place, "label", pa.nulls(len(table), pa.large_string()))

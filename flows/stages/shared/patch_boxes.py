@@ -1,4 +1,4 @@
-"""Where positions lie in the source images: boxes from the receptive field and each image's size."""
+"""Locate positions in the source images: boxes from the receptive field and each image's size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.store.store import Store
 
 
 class PatchBoxes:
-    """The sizes of a run's images, and the way from a position of the activation grid to pixels of the source."""
+    """Map positions of the activation grid to pixels of a run's source images."""
 
     def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
         self._preprocess = prepared.prepare(config).model.preprocess
@@ -33,7 +33,7 @@ class PatchBoxes:
         self._width, self._height = columns
 
     def geometries(self, image_id: NDArray[np.int64]) -> list[Geometry]:
-        """Return where the input's pixels lie in each of these images."""
+        """Return the geometry of the model's input in each of these images."""
         sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
         return [self._preprocess.geometry(width, height) for width, height in sizes]
 
@@ -44,9 +44,9 @@ class PatchBoxes:
         geometries = self.geometries(image_id)
         reach = [field.reach.left[x], field.reach.top[y], field.reach.right[x], field.reach.bottom[y]]
         focus = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)
-        found = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}
+        placed = {"reach": np.stack(reach, axis=1).astype(np.float64), "focus": focus}
         columns: dict[str, NDArray[np.int32]] = {}
-        for kind, placed in found.items():
-            source = boxes.to_source(placed, geometries)
+        for kind, box in placed.items():
+            source = boxes.to_source(box, geometries)
             columns |= {f"{kind}_{side}": source[:, number] for number, side in enumerate(SIDES)}
         return columns

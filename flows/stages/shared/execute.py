@@ -1,4 +1,4 @@
-"""Carry out one task: import the module of its stage and let it compute."""
+"""Run one task: import the module of its stage and call its `compute`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.store.store import Store
 
 
 def execute(task: Task) -> list[Outcome]:
-    """Make the results that a task names. An error carries a note of the stage and its layers."""
+    """Compute the outputs of a task. Errors carry a note of the stage and its layers."""
     store = Store(Path(task.store))
     compute: Callable[[Store, Task], list[Outcome]] = importlib.import_module(registry.stage(task.stage).module).compute
     started = time.monotonic()
@@ -24,5 +24,5 @@ def execute(task: Task) -> list[Outcome]:
         layers = ", ".join(dict.fromkeys(output.layer for output in task.outputs if output.layer))
         error.add_note(f"in stage {task.stage}" + (f" of {layers}" if layers else ""))
         raise
-    # The results of one task are made together: each gets its share of the time.
+    # The outputs of one task are computed together: each gets an equal share of the time.
     return [replace(outcome, seconds=(time.monotonic() - started) / len(outcomes)) for outcome in outcomes]

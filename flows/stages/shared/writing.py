@@ -1,4 +1,4 @@
-"""How a stage writes: one draft per result, committed as a whole."""
+"""Write stage results: one draft per result, committed as a whole."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from storage.store.store import Store
 
 
 class ResultDraft:
-    """One result being written. `counts` goes into the manifest, `happened` beside it, outside all comparisons.
+    """One result being written. `counts` goes into the manifest, `happened` beside it, where no comparison sees it.
 
-    Files named in `twice` are kept with a copy, to be mended from.
+    Files named in `twice` are stored with a copy to repair them from.
     """
 
     def __init__(self, output: Output, path: Path) -> None:
@@ -30,28 +30,29 @@ class ResultDraft:
         self.outcome: Outcome | None = None
 
     def json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file of the result."""
         (self.path / name).write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def drafting(store: Store, output: Output) -> Iterator[ResultDraft]:
-    """Open a draft for `make` and commit it if the block ends well; the outcome is then set."""
-    with store.draft(output.stage, output.key) as draft:
-        page = ResultDraft(output, draft.path)
-        yield page
-        draft.note(
+    """Open a draft of `output`; commit it and set its outcome if the block ends well."""
+    with store.draft(output.stage, output.key) as store_draft:
+        draft = ResultDraft(output, store_draft.path)
+        yield draft
+        store_draft.note(
             written=time.time(),
             host=platform.node(),
             cores=os.cpu_count(),
             libraries=libraries.versions(),
-            **page.happened,
+            **draft.happened,
         )
-        result = draft.commit(page.counts, page.twice)
-    page.outcome = Outcome(output=output, manifest=result.digest, computed=True)
+        result = store_draft.commit(draft.counts, draft.twice)
+    draft.outcome = Outcome(output=output, manifest=result.digest, computed=True)
 
 
-def outcome(page: ResultDraft) -> Outcome:
-    """Return the outcome of a committed page."""
-    if page.outcome is None:
-        raise RuntimeError(f"{page.output.title} was not committed")
-    return page.outcome
+def outcome(draft: ResultDraft) -> Outcome:
+    """Return the outcome of a committed draft."""
+    if draft.outcome is None:
+        raise RuntimeError(f"{draft.output.title} was not committed")
+    return draft.outcome

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from flows.questions import metric_values, metrics
-from flows.questions.metrics import Metric
+from flows.metrics import metrics
+from flows.metrics import values as metric_values
+from flows.metrics.metrics import Metric
 from storage.artefacts import cells
 from storage.run import Run
 

@@ -1,4 +1,4 @@
-"""What a task reads beside stage results: the source of images and the model, each opened once per process."""
+"""Open what tasks read beside stage results, the source of images and the model, once per process."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 @functools.lru_cache(maxsize=1)
 def source_of(images: str) -> Source:
-    """Return the source, the same one throughout a run: telling what kind a path is may mean walking a tree."""
+    """Return the source, opened once per run: finding out the kind of a path may mean walking a tree."""
     return open_source(images)
 
 
 def forget() -> None:
-    """Forget the source at the start of a run."""
+    """Drop the cached source, at the start of a run."""
     source_of.cache_clear()
 
 
 def prepared_model(task: Task) -> PreparedModel:
-    """Return the model of a task. Raises BadWeights if it is not the one that the task's keys were made from.
+    """Return the model of a task. Raises BadWeights if it is not the one that the task was planned with.
 
-    A weights file may be overwritten during a run, and another machine may have another one.
+    A weights file may be overwritten during a run, or differ on another machine.
     """
-    from flows.model.prepared import prepare  # loads torch, which the comparison of layouts does without
+    from flows.model.prepared import prepare  # loads torch, which comparing layouts does not need
 
-    config = RunConfig(**task.how["config"])
-    model, planned = prepare(config), task.how.get("model")
+    config = RunConfig(**task.settings["config"])
+    model, planned = prepare(config), task.settings.get("model")
     if planned not in (None, model.whole):
         changed = f"weights {config.weights}" if config.weights else f"model {config.model}"
         raise BadWeights(f"{changed} changed while the run went on, or differs between machines; run again")

@@ -121,7 +121,7 @@ CELL: tuple[Metric, ...] = (
         words="contrast of the patches",
         unit="0 to 1",
         stage="members",
-        function="flows.questions.contrast:of_cells",
+        function="flows.metrics.contrast:of_cells",
         answer="cell",
         card=True,
         explained="how far pixels deviate from the mean of their patch, as a share of white: the median of the patches below. "
@@ -134,7 +134,7 @@ CELL: tuple[Metric, ...] = (
         words="flat patches",
         unit="",
         stage="members",
-        function="flows.questions.contrast:flat",
+        function="flows.metrics.contrast:flat",
         answer="cell",
         kind="flag",
         best="low",
@@ -168,7 +168,7 @@ UNIT: tuple[Metric, ...] = (
         words="labels of the strongest patches",
         unit="labels",
         stage="patches",
-        function="flows.questions.metric_values:labels_of_units",
+        function="flows.metrics.values:labels_of_units",
         answer="units",
         kind="count",
         orders=(Order("few", "low", "fewest labels"), Order("many", "high", "most labels")),
@@ -199,8 +199,8 @@ def words() -> tuple[tuple[str, str], ...]:
 
 
 def table() -> dict[str, list[dict[str, Any]]]:
-    """Return the rows as the page imports them: what it shows, and not where the numbers are stored."""
-    inner = ("stage", "column", "function", "digits", "meaning")
+    """Return the rows as the page imports them, without the place where the numbers are stored."""
+    inner = ("column", "function", "digits", "meaning")
     return {
         kind: [{name: value for name, value in asdict(row).items() if name not in inner} for row in rows]
         for kind, rows in (("cell", CELL), ("unit", UNIT))

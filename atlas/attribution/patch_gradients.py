@@ -15,7 +15,7 @@ from atlas.attribution.guided_backprop import deconvnet, guided_backprop
 from atlas.attribution.scores import Score
 from atlas.colours import scaled
 
-METHODS: dict[str, Callable[[nn.Module, Tensor, Score], Tensor]] = {
+PATCH_METHODS: dict[str, Callable[[nn.Module, Tensor, Score], Tensor]] = {
     "gradient": gradient,
     "guided-backprop": guided_backprop,
     "deconvnet": deconvnet,
@@ -37,7 +37,7 @@ def units_at(layer: Layer, unit: Tensor, y: Tensor, x: Tensor, sign: str = "posi
 def check_method(module: nn.Module, images: Tensor, layer: Layer, method: str) -> None:
     """Try a method on a layer; raises UndefinedMethodError if it has no rule for an operator up to the layer."""
     first = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    METHODS[method](module, images, units_at(layer, first, first, first))
+    PATCH_METHODS[method](module, images, units_at(layer, first, first, first))
 
 
 def cut_box(gradient: NDArray[np.floating], box: NDArray[np.float64], shape: tuple[int, int]) -> Float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from flows.questions.metrics import Metric
+from flows.metrics.metrics import Metric
 from storage.artefacts import cells, tables
 from storage.run import Run
 from storage.store.results import Result
