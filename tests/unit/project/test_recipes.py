@@ -60,7 +60,7 @@ def test_a_stage_has_what_its_recipe_says(row: Stage) -> None:
 
 
 def test_mutant_a_stage_without_its_parts_is_seen() -> None:
-    bare = Stage(name="bare", code=1, module="flows.stages.writing", per="layer", extra=True, cost="law")
+    bare = Stage(name="bare", code=1, module="flows.stages.shared.writing", per="layer", extra=True, cost="law")
     assert unfit(bare) == ["compute", "plan", "law"]
 
 
