@@ -133,7 +133,8 @@ def main() -> None:
             after = hashes(folder / "store-after")
     found = differences(before, after)
     results = Counter(path.split("/")[1] for path in before if path.endswith("/manifest.json"))
-    print(*found[:SHOWN], *([f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []), sep="\n")
+    for line in [*found[:SHOWN], f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else found:
+        print(line)
     print(f"results compared: {', '.join(f'{number} {stage}' for stage, number in sorted(results.items()))}")
     print(f"{len(before)} files before, {len(after)} after, {len(found)} differences")
     sys.exit(bool(found))
