@@ -126,7 +126,9 @@ def test_another_library_lays_the_same_samples_out_in_the_frame_of_the_old_layou
     shutil.copytree(once, tmp_path / "store")
     of_key = libraries.of_key
     other = {"lib scikit-learn": "9.9"}
-    monkeypatch.setattr(libraries, "of_key", lambda stage: of_key(stage) | (other if "layout" in stage else {}))
+    monkeypatch.setattr(
+        libraries, "of_key", lambda stage, *more: of_key(stage, *more) | (other if stage == "layout" else {})
+    )
     summary = run(corpus.config(images, tmp_path / "store", until="layout"))
     assert computed(summary) == {("layout", layer) for layer in corpus.LAYERS}
     old, new = open_run(tmp_path / "store", "small@1"), open_run(tmp_path / "store", "small@2")
