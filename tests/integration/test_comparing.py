@@ -194,7 +194,9 @@ def test_noise_draws_the_anchors_that_the_layout_drew(
     layouts_layout = layouts.layout
     monkeypatch.setattr(layouts, "layout", few)
     samples = run.samples(LATE)
-    keys = layout_noise.sample_names(layout_noise.image_listing.key_hashes(run.store, run.result("listing").key, samples.image_id))
+    keys = layout_noise.sample_names(
+        layout_noise.image_listing.key_hashes(run.store, run.result("listing").key, samples.image_id)
+    )
     layouts.layout(samples.activations, method="pca", keys=keys)
     layout_noise._lay_out(run, LATE, samples, 1, framed)
     assert drawn[0].anchors.tolist() == drawn[1].anchors.tolist()

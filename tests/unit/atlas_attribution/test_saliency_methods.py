@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import importlib
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from torch import Tensor, nn
 
 from atlas.attribution.methods import METHODS, Method, Settings, attribute, taking
 from atlas.attribution.scores import Score, class_logit
-from flows import cli
 from flows.model import context as model_context
 from flows.one_image import saliency
 from flows.sheets import saliency as saliency_sheet
@@ -64,19 +65,29 @@ def picture(tmp_path: Path) -> str:
     return str(tmp_path / "photo.png")
 
 
-def help_text(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the help without white space, since lines break at hyphens too."""
-    assert cli.invoke(["saliency", "--help"]) == 0
-    return "".join(capsys.readouterr().out.split())
+HELP = """
+import sys
+sys.path[:0] = {folders!r}
+import test_saliency_methods as methods
+methods.METHODS.update({{methods.NAME: methods.ROW}} if {registered} else {{}})
+from flows import cli
+sys.exit(cli.invoke(["saliency", "--help"]))
+"""
+
+
+def help_text(registered: bool = True) -> str:
+    """Return the help without white space, since lines break at hyphens too: of a process that knows the method."""
+    code = HELP.format(folders=[str(Path(__file__).parent), str(Path(__file__).parents[2])], registered=registered)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return "".join(done.stdout.split())
 
 
 def explained(model: Model, picture: str) -> tuple[dict[str, Any], Any, Any]:
     return saliency.explain(model_context.ModelContext(model=model), picture, None, method=NAME, steps=7)
 
 
-@pytest.mark.usefixtures("registered")
-def test_the_help_lists_the_method_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    text = help_text(capsys)
+def test_the_help_lists_the_method_and_its_settings() -> None:
+    text = help_text()
     assert f"deconvnet,{NAME}." in text
     assert f"Stepsofintegrated-gradients,{NAME}." in text
 
@@ -135,10 +146,8 @@ def test_a_method_that_needs_a_layer_says_so(model: Model) -> None:
         attribute(model.module, torch.zeros(1, 3, 16, 16), class_logit(0), "grad-cam")
 
 
-def test_mutant_without_its_row_a_method_is_nowhere(
-    model: Model, picture: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert NAME not in help_text(capsys)
+def test_mutant_without_its_row_a_method_is_nowhere(model: Model, picture: str) -> None:
+    assert NAME not in help_text(registered=False)
     assert NAME not in [row["name"] for row in about.saliency_methods()]
     with pytest.raises(saliency.UsageError, match="--method left-half is not one of gradient"):
         explained(model, picture)
