@@ -12,8 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import compare, dream, explain, run, saliency, serve, show, unit, view
-from flows.commands import questions as question_commands
+from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, units, view
 from flows.commands import store as store_commands
 from storage.errors import ActlasError
 
@@ -29,8 +28,9 @@ app = typer.Typer(
     "130 interrupted.",
 )
 run.add_to(app)
-question_commands.add_to(app)
-unit.add_to(app)
+units.add_to(app)
+cells.add_to(app)
+sql.add_to(app)
 saliency.add_to(app)
 dream.add_to(app)
 show.add_to(app)

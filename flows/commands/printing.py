@@ -7,15 +7,22 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from flows.commands import parsing
+
+if TYPE_CHECKING:
+    from atlas.arrays import Byte
+    from storage.run import Run
 
 Store = Annotated[
     str, typer.Option("--store", envvar="ACTLAS_STORE", help="The folder that keeps all results.", show_default=True)
 ]
+Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 DEFAULT_STORE = "actlas-store"
 
@@ -102,3 +109,11 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)
+
+
+def write_sheet(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
+    """Draw an answer as a sheet and write it as a PNG."""
+    from storage.artefacts import pictures
+
+    pictures.write_png(draw(run, answer), parsing.png(path, "--sheet"))
+    say(f"wrote {path}")

@@ -1,0 +1,40 @@
+"""`actlas sql`: ask with SQL over a run's tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from flows import registry
+from flows.commands import printing
+from flows.commands.printing import Name
+
+SQL_HELP = f"""Ask with SQL (DuckDB) over the run's tables: images, {", ".join(registry.tables())}, classes, rejects,
+cell_metrics, unit_metrics.
+
+Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)
+where layer = '_blocks.10' and unit = 37 group by label order by n desc"
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("sql", help=SQL_HELP)(sql)
+
+
+def sql(
+    name: Name,
+    query: Annotated[str, typer.Argument(help="One SELECT.", show_default=False)],
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Ask with SQL (DuckDB) over the run's tables."""
+    from flows.questions import sql as tables_sql
+    from storage.run import open_run
+
+    rows: list[dict[str, Any]] = tables_sql.ask(open_run(store, name), query)
+    if json:
+        printing.as_json(rows)
+    else:
+        printing.as_table(rows)

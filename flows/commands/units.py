@@ -1,0 +1,208 @@
+"""`actlas top`, `influence` and `unit`: what a run knows of a unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.commands import parsing, printing
+from flows.commands.printing import Name
+
+if TYPE_CHECKING:
+    from storage.run import Run
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("top")(top)
+    app.command("influence")(influence)
+    app.command("unit")(unit)
+
+
+def top(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many patches, up to 64.")] = 16,
+    sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
+    sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
+    gradients: Annotated[
+        str | None,
+        typer.Option(help="Draw below each patch what drives the unit: gradient, guided-backprop or deconvnet."),
+    ] = None,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show the strongest patches of a unit.
+
+    Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
+    """
+    from flows.questions import addresses, patches
+    from storage.errors import UsageError
+    from storage.run import open_run
+
+    if gradients and not sheet:
+        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
+    if sheet:
+        parsing.png(sheet, "--sheet")
+    run = open_run(store, name)
+    answer = patches.top(run, *addresses.parse_unit(unit), k=k, sign=sign)
+    if sheet:
+        _draw_patches(run, answer, sheet, gradients)
+        printing.say(f"wrote {sheet}")
+    if json:
+        printing.as_json(answer)
+        return
+    if answer["note"]:
+        printing.say(f"{unit}: {answer['note']}")
+    if len(answer["patches"]) < k:
+        printing.say(
+            f"{unit}: {len(answer['patches'])} of the {k} asked for; a run keeps up to 64 a side, one an image"
+        )
+    rows = [
+        {
+            "rank": p["rank"],
+            "value": p["value"],
+            "label": p["label"],
+            "y,x": f"{p['y']},{p['x']}",
+            "path": printing.relative(p["path"]),
+        }
+        for p in answer["patches"]
+    ]
+    printing.as_table(rows)
+
+
+def _draw_patches(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+    from pathlib import Path
+
+    from flows.drawing import patch_gradients
+    from flows.model import images as model_images
+    from flows.sheets import top_patches
+    from storage.artefacts import pictures
+
+    images = model_images.images(run, answer["patches"])
+    drawn = None
+    if method:
+        answer["method"], drawn = patch_gradients.of_patches(run, answer, method)
+    pictures.write_png(top_patches.draw(run, answer, images, drawn), Path(sheet))
+
+
+def influence(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=16, help="How many of each effect.")] = 8,
+    sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures, a PNG.")] = None,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show the units of the next layer that a unit excites and inhibits. Needs a run made --with influence.
+
+    Example:  actlas influence efficientnet-lite0 _blocks.10:37
+    """
+    from flows.questions import addresses
+    from flows.questions import influence as influence_answers
+    from storage.run import open_run
+
+    if sheet is not None:
+        parsing.png(sheet, "--sheet")
+    run = open_run(store, name)
+    answer = influence_answers.influence(run, *addresses.parse_unit(unit), k=k)
+    if sheet is not None:
+        from flows.sheets import influence as influence_sheet
+
+        printing.write_sheet(influence_sheet.draw, run, answer, sheet)
+    if json:
+        printing.as_json(answer)
+        return
+    if answer["note"]:
+        printing.say(f"{unit}: {answer['note']}")
+    print(f"{unit} drives units of {answer['later_layer']}, over {answer['patches']} patches")
+    printing.as_table(
+        {
+            "effect": effect,
+            "unit": row["unit"],
+            "influence": f"{row['influence']:+.4g}",
+            "agreement": f"{row['agreement']:.2f}",
+        }
+        for effect in ("exciting", "inhibiting")
+        for row in answer[effect]
+    )
+
+
+def unit(
+    name: Name,
+    unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
+    sheet: Annotated[str | None, typer.Option(help="Write the card, a PNG.")] = None,
+    gradients: Annotated[
+        str | None,
+        typer.Option(
+            help="How patches get their gradient: guided-backprop (where it is defined), gradient, deconvnet."
+        ),
+    ] = None,
+    draw: Annotated[bool, typer.Option(help="Draw the unit's own picture where the run has no gallery.")] = True,
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show all that is known of a unit: patches, labels, how its values are spread, units like it, links, classes.
+
+    Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
+    """
+    from flows.questions import addresses, units
+    from storage.errors import UsageError
+    from storage.run import open_run
+
+    if gradients and not sheet:
+        raise UsageError("--gradients are drawn on the card; say --sheet FILE.png, too")
+    if sheet:
+        parsing.png(sheet, "--sheet")
+    run = open_run(store, name)
+    answer = units.unit(run, *addresses.parse_unit(unit))
+    if sheet:
+        answer["method"] = _write_card(run, answer, sheet, gradients, draw)
+        printing.say(f"wrote {sheet}")
+    if json:
+        printing.as_json(answer)
+    else:
+        _print_answer(answer)
+
+
+def _write_card(run: Run, answer: dict[str, Any], path: str, method: str | None, draw: bool) -> str | None:
+    """Write the card; return the method of its gradients."""
+    import sys
+
+    from flows import progress
+    from flows.drawing import unit_pictures
+    from flows.sheets import unit_card
+    from storage.artefacts import pictures
+
+    out = parsing.png(path, "--sheet")
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        drawings = unit_pictures.gather(run, answer, method=method, draw=draw)
+    for remark in drawings.remarks:
+        printing.say(remark)
+    pictures.write_png(unit_card.draw(answer, drawings), out)
+    return drawings.methods.get("positive")
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    """Print the main facts in a few lines and tables."""
+    from flows.sheets.unit_card import percent, sentence
+
+    print(f"{answer['layer']}:{answer['unit']} of {answer['run']}@{answer['version']}: {sentence(answer)}")
+    printing.as_table(
+        {"from": part["from"], "to": part["to"], "samples": part["count"], "share": percent(part["share"])}
+        for part in answer["intervals"]
+    )
+    printing.as_table(answer["labels"]["counts"][:8])
+    printing.as_table({"unit": row["unit"], "cosine": f"{row['cosine']:.2f}"} for row in answer["alike"]["activation"])
+    printing.as_table({"unit": row["unit"], "in common": f"{row['shared']:.0%}"} for row in answer["alike"]["images"])
+    for side, layer in (("driven", "layer"), ("drives", "later_layer")):
+        links = [] if answer[side] is None else answer[side]["exciting"] + answer[side]["inhibiting"]
+        printing.as_table(
+            {f"{side} {answer[side][layer]}": row["unit"], "influence": f"{row['influence']:+.4g}"} for row in links
+        )
+    for direction in ("for", "against") if answer["classes"] else ():
+        printing.as_table(
+            {f"{direction} class": row["name"], "correlation": f"{row['correlation']:+.2f}"}
+            for row in answer["classes"][direction]
+        )
