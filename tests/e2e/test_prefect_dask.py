@@ -45,7 +45,7 @@ def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypat
     from flows.scheduling.run_report import RunReport
     from flows.scheduling.states import GPU_TAG
 
-    cluster = SimpleNamespace(settled=lambda c: c, counts_gpus=counted, run=lambda works, advance: [])
+    cluster = SimpleNamespace(resolve_device=lambda c: c, counts_gpus=counted, run=lambda works, advance: [])
     monkeypatch.setattr(on_cluster.cluster_engine, "on", lambda spec, store: nullcontext(cluster))
     monkeypatch.setattr(on_cluster.pipeline, "run", lambda config, engine, wait: engine)
     config = corpus.config(Path("images"), Path("store"), device="cuda")

@@ -197,7 +197,7 @@ def test_hostile_names_are_words_in_a_notebook_too(
     facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
     monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda version, id: facts, ""))
     place = {name: int(atlas.version.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
-    with in_notebook(atlas, cell=viewing.HOSTILE) as (page, inner, _):
+    with in_notebook(chromium, atlas, cell=viewing.HOSTILE) as (page, inner, _):
         page.expose("hacked")
         inner.locator(".stage canvas").first.wait_for()
         for name, address in SHOWN.items():

@@ -122,6 +122,7 @@ def test_images_that_are_gone_are_said_to_be(store: Path) -> None:
 
 
 def test_it_is_exported(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "load", viewing.page)
+    built = viewing.page()
+    monkeypatch.setattr(assets, "load", lambda: built)
     assert cli.invoke(["export", "small", str(tmp_path / "page"), "--store", str(store)]) == 0
     assert (tmp_path / "page" / "index.html").stat().st_size > 0

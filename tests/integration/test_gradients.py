@@ -118,10 +118,10 @@ def test_the_method_asked_for(method: str, finished: RunConfig, images: Path, tm
 def test_mutants_are_seen(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.stages import gradients
 
-    def turned(values: np.ndarray, device: torch.device, real: Callable[..., Tensor] = passes.fill) -> Tensor:
+    def turned(values: np.ndarray, device: torch.device, real: Callable[..., Tensor] = passes.fill_batch) -> Tensor:
         return real(np.roll(values, 1), device)
 
-    monkeypatch.setattr(gradients, "fill", turned)
+    monkeypatch.setattr(gradients, "fill_batch", turned)
     config = asked(images, tmp_path)
     run(config)
     assert wrong(config, open_run(config.store, "small"), corpus.LAYERS[0], "guided-backprop")
