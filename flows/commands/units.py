@@ -10,6 +10,7 @@ from flows.commands import parsing, printing
 from flows.commands.printing import Name
 
 if TYPE_CHECKING:
+    from flows.questions.patches import TopPatches
     from storage.run import Run
 
 
@@ -72,7 +73,7 @@ def top(
     printing.as_table(rows)
 
 
-def _draw_patches(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+def _draw_patches(run: Run, answer: TopPatches, sheet: str, method: str | None) -> None:
     from pathlib import Path
 
     from flows.drawing import patch_gradients

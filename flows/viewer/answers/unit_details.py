@@ -7,10 +7,10 @@ from typing import Any, cast
 from typing_extensions import TypedDict
 
 from flows.questions import units as unit_answers
+from flows.questions.patches import PixelBox
 from flows.viewer.answers import units
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import plain
-from flows.viewer.answers.units import PixelBox
 
 
 class LabelCount(TypedDict):
