@@ -125,8 +125,8 @@ def influence(
             "influence": f"{row['influence']:+.4g}",
             "agreement": f"{row['agreement']:.2f}",
         }
-        for effect in ("exciting", "inhibiting")
-        for row in answer[effect]
+        for effect, rows in (("exciting", answer["exciting"]), ("inhibiting", answer["inhibiting"]))
+        for row in rows
     )
 
 

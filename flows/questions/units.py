@@ -209,7 +209,7 @@ def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
     }
 
 
-def _driven(run: Run, layer: str, number: int) -> dict[str, Any] | None:
+def _driven(run: Run, layer: str, number: int) -> influence.Effects | None:
     """Return the units of an earlier layer that list this one among the units they excite or inhibit most."""
     for earlier in run.layers:
         if not run.has("influence", earlier):
@@ -218,12 +218,9 @@ def _driven(run: Run, layer: str, number: int) -> dict[str, Any] | None:
         table = table.filter(pc.and_(pc.equal(table["later_layer"], layer), pc.equal(table["later_unit"], number)))
         if len(table):
             rows = sorted(table.to_pylist(), key=lambda row: -abs(row["influence"]))
-            return {"layer": earlier} | {
-                effect: [
-                    {"unit": row["unit"], "influence": row["influence"], "agreement": round(row["agreement"], 4)}
-                    for row in rows
-                    if row["effect"] == effect
-                ][:LINKS]
-                for effect in ("exciting", "inhibiting")
+            return {
+                "layer": earlier,
+                "exciting": influence.effects(rows, "exciting", "unit")[:LINKS],
+                "inhibiting": influence.effects(rows, "inhibiting", "unit")[:LINKS],
             }
     return None

@@ -7,6 +7,7 @@ from typing import Any, cast
 from typing_extensions import TypedDict
 
 from flows.questions import units as unit_answers
+from flows.questions.influence import Drives, Effects
 from flows.questions.patches import PixelBox
 from flows.viewer.answers import units
 from flows.viewer.answers.open_runs import OpenVersion
@@ -93,31 +94,6 @@ UnitClasses = TypedDict(
     {"grid": int, "cells": int, "for": list[ClassCorrelation], "against": list[ClassCorrelation]},
 )
 """The classes whose attribution rises and falls with the unit over the cells of a grid."""
-
-
-class Effect(TypedDict):
-    """A unit that drives another, or is driven: mean effect, and the share of patches with the same sign."""
-
-    unit: int
-    influence: float
-    agreement: float
-
-
-class Effects(TypedDict):
-    """The units with the strongest influence either way, strongest first; `layer` is the unit's own or an earlier one."""
-
-    layer: str
-    exciting: list[Effect]
-    inhibiting: list[Effect]
-
-
-class Drives(Effects):
-    """The later units that a unit drives most."""
-
-    unit: int
-    later_layer: str
-    note: str | None
-    patches: int
 
 
 class Card(TypedDict):
