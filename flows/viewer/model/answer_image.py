@@ -37,7 +37,7 @@ def locate(store: str, request: dict[str, Any], data: bytes) -> Located:
     width, height = _size(data, request)
     activation = published.activation_of(run, request["layer"], data)
     answer = locating.locate_activation(run, request["layer"], activation.numpy(), request["grid"])
-    located = {name: answer[name] for name in ("layer", "grid", "height", "width", "cells", "positions")}
+    located = {name: value for name, value in answer.items() if name not in ("run", "version")}
     return cast(Located, located | {"size": (width, height), "seen": visible_part(run, width, height)})
 
 
