@@ -5,42 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from typing_extensions import TypedDict
 
 from flows.model.images import read_image
 from flows.model.published import activation_of
+from flows.one_image.answers import Located, LocatedPosition
 from storage.errors import NotFound, Rejected
 from storage.run import Run, open_run
-
-
-class LitCell(TypedDict):
-    """A cell, and how many positions of the image fall in it."""
-
-    row: int
-    col: int
-    positions: int
-
-
-class LocatedPosition(TypedDict):
-    """A position, its [row, col] cell, and its [x, y] point in the unit square."""
-
-    y: int
-    x: int
-    cell: list[int] | None
-    point: list[float]
-
-
-class Located(TypedDict):
-    """The cells that an image's positions fall in."""
-
-    run: str
-    version: int
-    layer: str
-    grid: int
-    height: int
-    width: int
-    cells: list[LitCell]
-    positions: list[LocatedPosition]
 
 
 def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> Located:
