@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands import printing
+
+if TYPE_CHECKING:
+    from flows.comparing.answer import ComparedLayer, ComparedStep, Comparison
 
 SHOWN = 15
 
@@ -76,7 +79,7 @@ def _output_file(option: str, path: str) -> Path:
     return file
 
 
-def _write_files(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> None:
+def _write_files(paths: dict[str, Path], answer: Comparison, steps: Any) -> None:
     from flows.comparing import table as comparison_table
     from flows.sheets import comparison as comparison_sheet
     from storage.artefacts import pictures
@@ -89,7 +92,7 @@ def _write_files(paths: dict[str, Path], answer: dict[str, Any], steps: Any) -> 
         printing.say(f"wrote {path}")
 
 
-def _print_answer(answer: dict[str, Any], k: int) -> None:
+def _print_answer(answer: Comparison, k: int) -> None:
     for step in answer["steps"]:
         print(f"{step['from']} → {step['to']}")
         printing.as_table(_layer_row(layer) for layer in step["layers"])
@@ -98,9 +101,9 @@ def _print_answer(answer: dict[str, Any], k: int) -> None:
         print()
 
 
-def _layer_row(layer: dict[str, Any]) -> dict[str, Any]:
+def _layer_row(layer: ComparedLayer) -> dict[str, Any]:
     displacement, finest = layer["displacement"], next(reversed(layer["cells"]), None)
-    row = {
+    row: dict[str, Any] = {
         "layer": layer["layer"],
         "samples": layer["samples"],
         "drift": layer["drift"]["median"],
@@ -111,24 +114,29 @@ def _layer_row(layer: dict[str, Any]) -> dict[str, Any]:
     }
     if finest is not None:
         cells = layer["cells"][finest]
-        row |= {f"cells {finest}": cells["kept"]} | {name: cells[name] for name in ("changed", "appeared", "emptied")}
+        row |= {f"cells {finest}": cells["kept"]}
+        row |= {"changed": cells["changed"], "appeared": cells["appeared"], "emptied": cells["emptied"]}
     return row | {"remark": _remark(layer)}
 
 
-def _remark(layer: dict[str, Any]) -> str:
+def _remark(layer: ComparedLayer) -> str:
     few = [f"only {layer['samples']} shared samples"] if layer["samples"] < FEW else []
     if layer["same_samples"]:
         return "; ".join(["samples unchanged", *few])
     return "; ".join([*([] if layer["same_frame"] else ["laid out apart: brought over"]), *few])
 
 
-def _unit_rows(step: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [{"layer": layer["layer"], **unit} for layer in step["layers"] for unit in layer["units"]]
+def _unit_rows(step: ComparedStep) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {"layer": layer["layer"], **unit} for layer in step["layers"] for unit in layer["units"]
+    ]
     return sorted((row for row in rows if row["drift"]), key=lambda row: -row["drift"])
 
 
-def _label_rows(step: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [{"layer": layer["layer"], **label} for layer in step["layers"] for label in layer["labels"]]
+def _label_rows(step: ComparedStep) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {"layer": layer["layer"], **label} for layer in step["layers"] for label in layer["labels"]
+    ]
     return sorted((row for row in rows if row["shift"] > 0), key=lambda row: -row["shift"])
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands import parsing, printing
 from flows.commands.model_options import ModelOptions, Out, Seed
 from flows.commands.option_groups import with_groups
+
+if TYPE_CHECKING:
+    from flows.one_image.answers import Explanation
 
 PICTURES = ("picture", "pictures", "unit_pictures")
 """Keys of pictures, which stay out of the JSON."""
@@ -88,7 +91,7 @@ def explain(
     _print(answer)
 
 
-def _print(answer: dict[str, Any]) -> None:
+def _print(answer: Explanation) -> None:
     """Print the strongest units and groups for and against the class, and the notes."""
     from flows.sheets.image_parts import question
 

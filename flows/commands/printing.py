@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -25,6 +25,7 @@ Store = Annotated[
 Name = Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 DEFAULT_STORE = "actlas-store"
+Answer = TypeVar("Answer")
 
 
 def program() -> str:
@@ -111,7 +112,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def write_sheet(draw: Callable[[Run, dict[str, Any]], Byte], run: Run, answer: dict[str, Any], path: str) -> None:
+def write_sheet(draw: Callable[[Run, Answer], Byte], run: Run, answer: Answer, path: str) -> None:
     """Draw an answer as a sheet and write it as a PNG."""
     from storage.artefacts import pictures
 

@@ -70,7 +70,7 @@ def saliency(
         pictures.write_png(drawn, path)
         printing.say(f"wrote {out}")
     if json:
-        printing.as_json(answer | {"out": out})
+        printing.as_json({**answer, "out": out})
         return
     if "note" in answer:
         printing.say(f"note: {answer['note']}")

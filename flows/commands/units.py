@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,8 @@ from flows.commands import parsing, printing
 from flows.commands.printing import Name
 
 if TYPE_CHECKING:
+    from flows.questions.patches import TopPatches
+    from flows.questions.units import Unit
     from storage.run import Run
 
 
@@ -72,7 +74,7 @@ def top(
     printing.as_table(rows)
 
 
-def _draw_patches(run: Run, answer: dict[str, Any], sheet: str, method: str | None) -> None:
+def _draw_patches(run: Run, answer: TopPatches, sheet: str, method: str | None) -> None:
     from pathlib import Path
 
     from flows.drawing import patch_gradients
@@ -124,8 +126,8 @@ def influence(
             "influence": f"{row['influence']:+.4g}",
             "agreement": f"{row['agreement']:.2f}",
         }
-        for effect in ("exciting", "inhibiting")
-        for row in answer[effect]
+        for effect, rows in (("exciting", answer["exciting"]), ("inhibiting", answer["inhibiting"]))
+        for row in rows
     )
 
 
@@ -166,7 +168,7 @@ def unit(
         _print_answer(answer)
 
 
-def _write_card(run: Run, answer: dict[str, Any], path: str, method: str | None, draw: bool) -> str | None:
+def _write_card(run: Run, answer: Unit, path: str, method: str | None, draw: bool) -> str | None:
     """Write the card; return the method of its gradients."""
     import sys
 
@@ -184,8 +186,9 @@ def _write_card(run: Run, answer: dict[str, Any], path: str, method: str | None,
     return drawings.methods.get("positive")
 
 
-def _print_answer(answer: dict[str, Any]) -> None:
+def _print_answer(answer: Unit) -> None:
     """Print the main facts in a few lines and tables."""
+    from flows.questions.units import links
     from flows.sheets.unit_card import percent, sentence
 
     print(f"{answer['layer']}:{answer['unit']} of {answer['run']}@{answer['version']}: {sentence(answer)}")
@@ -196,13 +199,10 @@ def _print_answer(answer: dict[str, Any]) -> None:
     printing.as_table(answer["labels"]["counts"][:8])
     printing.as_table({"unit": row["unit"], "cosine": f"{row['cosine']:.2f}"} for row in answer["alike"]["activation"])
     printing.as_table({"unit": row["unit"], "in common": f"{row['shared']:.0%}"} for row in answer["alike"]["images"])
-    for side, layer in (("driven", "layer"), ("drives", "later_layer")):
-        links = [] if answer[side] is None else answer[side]["exciting"] + answer[side]["inhibiting"]
+    for side, layer, rows in links(answer):
+        printing.as_table({f"{side} {layer}": row["unit"], "influence": f"{row['influence']:+.4g}"} for row in rows)
+    related = answer["classes"]
+    for direction, of_direction in (("for", related["for"]), ("against", related["against"])) if related else ():
         printing.as_table(
-            {f"{side} {answer[side][layer]}": row["unit"], "influence": f"{row['influence']:+.4g}"} for row in links
-        )
-    for direction in ("for", "against") if answer["classes"] else ():
-        printing.as_table(
-            {f"{direction} class": row["name"], "correlation": f"{row['correlation']:+.2f}"}
-            for row in answer["classes"][direction]
+            {f"{direction} class": row["name"], "correlation": f"{row['correlation']:+.2f}"} for row in of_direction
         )

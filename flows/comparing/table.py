@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from flows.comparing.answer import ComparedLayer, Comparison
 from flows.comparing.steps import Step
 from storage.artefacts import tables
 
@@ -54,7 +55,7 @@ COLUMNS = pa.schema(
 """`what` is the kind of a row: unit, cell, label or sample; columns of other kinds are null."""
 
 
-def write(path: Path, answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> None:
+def write(path: Path, answer: Comparison, steps: Sequence[Sequence[Step]]) -> None:
     """Write the table, atomically replacing an older one."""
     table = pa.concat_tables(_parts(answer, steps))
     fresh = path.with_name(f".{path.name}.new")
@@ -66,7 +67,7 @@ def write(path: Path, answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -
         fresh.unlink(missing_ok=True)
 
 
-def _parts(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Iterator[pa.Table]:
+def _parts(answer: Comparison, steps: Sequence[Sequence[Step]]) -> Iterator[pa.Table]:
     for described, layers in zip(answer["steps"], steps, strict=True):
         for layer, step in zip(described["layers"], layers, strict=True):
             place = {"from": described["from"], "to": described["to"], "layer": layer["layer"]}
@@ -75,7 +76,7 @@ def _parts(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Iterator[
             yield _samples(step, place)
 
 
-def _rows(layer: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _rows(layer: ComparedLayer) -> dict[str, Sequence[Mapping[str, Any]]]:
     cells = [{"grid": int(grid), **cell} for grid, changes in layer["cells"].items() for cell in changes["cells"]]
     return {"unit": layer["units"], "cell": cells, "label": layer["labels"]}
 

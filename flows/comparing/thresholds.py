@@ -7,8 +7,8 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from flows.comparing.answer import ComparedLayer, Comparison, Crossing
 from storage.errors import UsageError
 
 CROSSED = 5
@@ -23,17 +23,17 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def _share(state: str) -> Callable[[dict[str, Any]], float | None]:
+def _share(state: str) -> Callable[[ComparedLayer], float | None]:
     """Return a function for the share of a layer's cells, over all grids, that are in a state."""
 
-    def share(layer: dict[str, Any]) -> float | None:
+    def share(layer: ComparedLayer) -> float | None:
         cells = [cell["state"] for grid in layer["cells"].values() for cell in grid["cells"]]
         return cells.count(state) / len(cells) if cells else None
 
     return share
 
 
-METRICS: dict[str, Callable[[dict[str, Any]], float | None]] = {
+METRICS: dict[str, Callable[[ComparedLayer], float | None]] = {
     "drift": lambda layer: layer["drift"]["median"],
     "overlap": lambda layer: layer["overlap"],
     "labels": lambda layer: layer["label_change"],
@@ -57,7 +57,7 @@ class Rule:
     def __str__(self) -> str:
         return f"{self.metric}{self.comparison}{self.value:g}"
 
-    def holds(self, layer: dict[str, Any]) -> bool:
+    def holds(self, layer: ComparedLayer) -> bool:
         """Tell whether a layer crosses the threshold; an unknown value does, since a gate must not pass unmeasured."""
         value = METRICS[self.metric](layer)
         return value is None or _OPERATORS[self.comparison](value, self.value)
@@ -78,20 +78,23 @@ def parse(text: str) -> Rule:
     return Rule(metric=match[1], comparison=match[2], value=value)
 
 
-def crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> list[dict[str, Any]]:
+def crossings(answer: Comparison, rules: Sequence[Rule]) -> list[Crossing]:
     """Return the crossed thresholds: rule, runs, layer and value; a layer left out of the comparison crosses every one."""
     return list(_crossings(answer, rules))
 
 
-def _crossings(answer: dict[str, Any], rules: Sequence[Rule]) -> Iterator[dict[str, Any]]:
-    whole = {"from": answer["steps"][0]["from"], "to": answer["steps"][-1]["to"]}
-    for layer in answer["left_out"]:
+def _crossing(rule: Rule, versions: tuple[str, str], layer: str, value: float | None) -> Crossing:
+    before, after = versions
+    return {"rule": str(rule), "from": before, "to": after, "layer": layer, "metric": rule.metric, "value": value}
+
+
+def _crossings(answer: Comparison, rules: Sequence[Rule]) -> Iterator[Crossing]:
+    whole = answer["steps"][0]["from"], answer["steps"][-1]["to"]
+    for left_out in answer["left_out"]:
         for rule in rules:
-            yield {"rule": str(rule), **whole, "layer": layer["layer"], "metric": rule.metric, "value": None}
+            yield _crossing(rule, whole, left_out["layer"], None)
     for step in answer["steps"]:
         for layer in step["layers"]:
             for rule in rules:
                 if rule.holds(layer):
-                    value = METRICS[rule.metric](layer)
-                    place = {"from": step["from"], "to": step["to"], "layer": layer["layer"]}
-                    yield {"rule": str(rule), **place, "metric": rule.metric, "value": value}
+                    yield _crossing(rule, (step["from"], step["to"]), layer["layer"], METRICS[rule.metric](layer))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from atlas.arrays import Byte
 from flows.model import images as model_images
+from flows.questions.patches import SIDES, Patch, TopPatches
 from storage.errors import NotFound, UsageError
 from storage.run import Run
 
@@ -17,7 +19,7 @@ SIZE = 144
 BATCH = 16
 
 
-def of_patches(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str, list[Byte | None]]:
+def of_patches(run: Run, answer: TopPatches, method: str | None) -> tuple[str, list[Byte | None]]:
     """Return the method, and a picture of the gradient of each patch in an answer of `patches.top`, None without its image.
 
     The default method is that of the run's own gradients, or else one that is defined for the layer. On the negative
@@ -45,7 +47,7 @@ def of_patches(run: Run, answer: dict[str, Any], method: str | None) -> tuple[st
     return method or METHODS[0], gradients
 
 
-def _stored(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str | None, list[Byte | None]]:
+def _stored(run: Run, answer: TopPatches, method: str | None) -> tuple[str | None, list[Byte | None]]:
     """Return the method and pictures that the run has stored, by the named method or by any if none is named."""
     nothing: list[Byte | None] = [None] * len(answer["patches"])
     if answer["sign"] != "positive" or not run.has("gradients", answer["layer"]):
@@ -58,7 +60,7 @@ def _stored(run: Run, answer: dict[str, Any], method: str | None) -> tuple[str |
 
 
 def _compute(
-    run: Run, answer: dict[str, Any], method: str | None, patches: list[dict[str, Any]], images: list[Any]
+    run: Run, answer: TopPatches, method: str | None, patches: Sequence[Patch], images: list[Any]
 ) -> tuple[str, list[Byte]]:
     """Compute the gradients of patches on their images; return the method and the pictures."""
     import torch
@@ -77,7 +79,7 @@ def _compute(
     for patch, image, gradient in zip(
         patches, images, maths.PATCH_METHODS[method](prepared.module_exposing([layer]), x, score), strict=True
     ):
-        box = np.array([patch["focus"][side] for side in ("left", "top", "right", "bottom")])
+        box = np.array([patch["focus"][side] for side in SIDES])
         within = boxes.to_input(box[None], [preprocess.geometry(image.width, image.height)])[0]
         pictures.append(
             maths.gradient_picture(maths.cut_box(gradient.cpu().numpy(), within, maths.fitted_size(box, SIZE)))

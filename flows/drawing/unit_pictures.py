@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from atlas.arrays import Byte
 from flows.cores import cores
-from flows.questions.units import SIDES
+from flows.questions.patches import SIDES, SIGNS, Patch, Place
+from flows.questions.units import Unit, links
 from storage.errors import ActlasError, NotFound, UsageError
 from storage.run import Run
 
@@ -43,7 +43,7 @@ class Pictures:
     remarks: list[str] = field(default_factory=list)
 
 
-def gather(run: Run, answer: dict[str, Any], *, method: str | None = None, draw: bool = True) -> Pictures:
+def gather(run: Run, answer: Unit, *, method: str | None = None, draw: bool = True) -> Pictures:
     """Return the pictures for an answer of `units.unit`.
 
     Pictures that the run lacks are drawn with its model: gradients by `method` (None: the run's own, or one that is
@@ -75,13 +75,12 @@ def decode(data: bytes) -> Byte | None:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) if data else None
 
 
-def _crop(run: Run, answer: dict[str, Any], result: Pictures) -> None:
+def _crop(run: Run, answer: Unit, result: Pictures) -> None:
     """Crop the patches and examples from the images, each opened once; fall back to stored thumbnails of patches."""
-    signs = ("positive", "negative")
-    patches = [patch for sign in signs for patch in answer[sign]["patches"]]
+    patches: list[Place] = [patch for sign in SIGNS for patch in answer[sign]["patches"]]
     examples = [example for interval in answer["intervals"] for example in interval["examples"]]
     cut = iter(_crops(run, [*patches, *examples]))
-    for sign in signs:
+    for sign in SIGNS:
         thumbnails = run.thumbnails(answer["layer"], answer["unit"], sign)
         thumbnails += [b""] * len(answer[sign]["patches"])
         result.patches[sign] = [
@@ -90,7 +89,7 @@ def _crop(run: Run, answer: dict[str, Any], result: Pictures) -> None:
     result.examples = [[decode(next(cut)) for _ in interval["examples"]] for interval in answer["intervals"]]
 
 
-def _crops(run: Run, places: Sequence[dict[str, Any]]) -> list[bytes]:
+def _crops(run: Run, places: Sequence[Place]) -> list[bytes]:
     """Return a JPEG of the focus of each place; empty where the image is missing or the focus is unknown."""
     from storage.images import crops
     from storage.images.sources import open_source
@@ -109,10 +108,10 @@ def _crops(run: Run, places: Sequence[dict[str, Any]]) -> list[bytes]:
     return data_of
 
 
-def _gradients(run: Run, answer: dict[str, Any], method: str | None, result: Pictures) -> None:
+def _gradients(run: Run, answer: Unit, method: str | None, result: Pictures) -> None:
     from flows.drawing import patch_gradients
 
-    for sign in ("positive", "negative"):
+    for sign in SIGNS:
         if not answer[sign]["patches"]:
             continue
         try:
@@ -126,7 +125,7 @@ def _gradients(run: Run, answer: dict[str, Any], method: str | None, result: Pic
             result.methods[sign], result.gradients[sign] = gradients
 
 
-def _own(run: Run, answer: dict[str, Any], draw: bool, result: Pictures) -> None:
+def _own(run: Run, answer: Unit, draw: bool, result: Pictures) -> None:
     """Add the unit's own picture from the gallery, or draw it."""
     layer, unit = answer["layer"], answer["unit"]
     if run.has("gallery", layer):
@@ -158,20 +157,18 @@ def _draw(run: Run, layer: str, unit: int) -> tuple[Byte, float, bool]:
     return picture.picture, picture.best, picture.dead
 
 
-def _reached(best: float, patches: Sequence[dict[str, Any]]) -> str:
+def _reached(best: float, patches: Sequence[Patch]) -> str:
     text = f"It reaches {best:.3g}"
     if patches and patches[0]["value"] > 0:
         text += f", {best / patches[0]['value']:.1f} times as much as the strongest patch"
     return text
 
 
-def _others(answer: dict[str, Any]) -> dict[str, set[int]]:
+def _others(answer: Unit) -> dict[str, set[int]]:
     """Return the other units that an answer names, by layer."""
-    by_layer: dict[str, set[int]] = {
-        answer["layer"]: {row["unit"] for side in answer["alike"].values() for row in side}
-    }
-    for side, layer in (("drives", "later_layer"), ("driven", "layer")):
-        if answer[side] is not None and answer[side][layer] is not None:
-            rows = answer[side]["exciting"] + answer[side]["inhibiting"]
-            by_layer.setdefault(answer[side][layer], set()).update(row["unit"] for row in rows)
+    alike = answer["alike"]
+    similar = {row["unit"] for row in alike["activation"]} | {row["unit"] for row in alike["images"]}
+    by_layer: dict[str, set[int]] = {answer["layer"]: similar}
+    for _, layer, rows in links(answer):
+        by_layer.setdefault(layer, set()).update(row["unit"] for row in rows)
     return by_layer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -16,6 +15,7 @@ from atlas.model import activations, fingerprint
 from flows.config import DEFAULT_MODEL
 from flows.model import images as model_images
 from flows.model import prepared, published
+from flows.model.choice import Choice
 from storage import models
 from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
@@ -44,7 +44,7 @@ class ModelContext:
         except activations.AmbiguousAxesError as error:
             raise AmbiguousAxes(str(error)) from None
 
-    def choices(self, x: Tensor) -> list[dict[str, Any]]:
+    def choices(self, x: Tensor) -> list[Choice]:
         """Return the model's top classes for one input `1 c h w`, with logit and probability."""
         with torch.no_grad():
             logits = self.model.logits(self.model.module(x))[0].double()

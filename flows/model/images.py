@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def image_of_run(run: Run, image_id: int) -> bytes:
     return data
 
 
-def images(run: Run, patches: Sequence[dict[str, Any]]) -> list[Image.Image | None]:
+def images(run: Run, patches: Sequence[Mapping[str, Any]]) -> list[Image.Image | None]:
     """Return the source image of each patch, or None where it is missing."""
     ids = sorted({patch["image_id"] for patch in patches})
     decoded: dict[int, Image.Image] = {}

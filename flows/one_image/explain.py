@@ -21,7 +21,19 @@ from atlas.one_image.blocks import blocks
 from atlas.one_image.groups import groups
 from flows.drawing import targets
 from flows.drawing.illustrator import Drawing, Illustrator
+from flows.model.choice import Choice
 from flows.model.context import ModelContext
+from flows.one_image.answers import (
+    ClassTarget,
+    Driven,
+    Driver,
+    ExplainedLayer,
+    Explanation,
+    LayerFacts,
+    Links,
+    Parameters,
+    UnitPictures,
+)
 from flows.one_image.layer import LayerView, describe, side_of
 from flows.questions import classes as class_answers
 from storage.errors import UsageError
@@ -73,7 +85,7 @@ class Question:
 
 def explain(
     context: ModelContext, image: str, layer: str, *, to: str | None = None, question: Question | None = None
-) -> dict[str, Any]:
+) -> Explanation:
     """Explain one image at a layer; return plain numbers, lists and numpy arrays, as docs/explain.md lists them.
 
     With `to`, also explain it at that later layer, and measure the effect of the first layer on it.
@@ -96,26 +108,28 @@ def explain(
         described = [describe(x, view, illustrator, top=question.top, later=view is not views[0]) for view in views]
     except (NoTangentError, ValueError) as error:
         raise UsageError(str(error)) from None
-    for view, answer in zip(views, described, strict=True):
-        answer |= _unit_pictures(illustrator, view, answer, links)
+    explained: list[ExplainedLayer] = [
+        {**facts, **_unit_pictures(illustrator, view, facts, links)}
+        for view, facts in zip(views, described, strict=True)
+    ]
     return {
         "image": image,
         "model": model.spec,
         "run": None if context.run is None else f"{context.run.name}@{context.run.number}",
         "picture": _rgb(pixels),
         "choices": choices,
-        "target": _describe_class(target) | {"score": views[0].score},
+        "target": {**_describe_class(target), "score": views[0].score},
         "versus": None if versus is None else _describe_class(versus),
         "class_names": _class_names(model.classes, described),
-        "layer": described[0],
-        "later": described[1] if to is not None else None,
+        "layer": explained[0],
+        "later": explained[1] if to is not None else None,
         "between": links,
         "parameters": _parameters(question),
     }
 
 
 def _question(
-    context: ModelContext, question: Question, choices: list[dict[str, Any]]
+    context: ModelContext, question: Question, choices: list[Choice]
 ) -> tuple[targets.Target, targets.Target | None, Score]:
     """Return the class, the class set against it, and the score to attribute."""
     classes, logits = context.model.classes, context.model.logits
@@ -169,9 +183,7 @@ def _view(
     )
 
 
-def _links(
-    illustrator: Illustrator, x: Tensor, view: LayerView, later: LayerView, question: Question
-) -> dict[str, Any]:
+def _links(illustrator: Illustrator, x: Tensor, view: LayerView, later: LayerView, question: Question) -> Links:
     """Return the effects of parts, units and groups of one layer on those of a later one; rows are the earlier layer's."""
     start, end = torch.from_numpy(view.activation), torch.from_numpy(later.activation)
     module = illustrator.module([view.layer.name, later.layer.name])
@@ -193,13 +205,13 @@ def _links(
     }
 
 
-def _drivers(view: LayerView, later: LayerView, units: Int, driven: Float) -> list[dict[str, Any]]:
+def _drivers(view: LayerView, later: LayerView, units: Int, driven: Float) -> list[Driven]:
     """Return the drivers of the later units that speak most for the class, the strongest of either sign first."""
     speaking = likeness.strongest(later.contribution.sum((1, 2)), DRIVEN)
-    rows = []
+    rows: list[Driven] = []
     for unit in speaking.tolist():
         best = likeness.strongest(np.abs(driven[:, unit]), DRIVERS)
-        drivers = [
+        drivers: list[Driver] = [
             {"unit": int(units[row]), "side": view.side(units[row]), "effect": float(driven[row, unit])}
             for row in best.tolist()
         ]
@@ -207,14 +219,12 @@ def _drivers(view: LayerView, later: LayerView, units: Int, driven: Float) -> li
     return rows
 
 
-def _unit_pictures(
-    illustrator: Illustrator, view: LayerView, layer: dict[str, Any], links: dict[str, Any] | None
-) -> dict[str, Any]:
+def _unit_pictures(illustrator: Illustrator, view: LayerView, layer: LayerFacts, links: Links | None) -> UnitPictures:
     """Return pictures of the units that the description names: for and against, at the places, and as drivers."""
     grid, attribution = layer["grid"], layer["attribution"]
-    named = [(row["unit"], row["side"]) for side in ("for", "against") for row in attribution[side]]
+    named = [(row["unit"], row["side"]) for rows in (attribution["for"], attribution["against"]) for row in rows]
     for place in layer["places"]:
-        units, values = (grid[name][place["row"], place["col"]] for name in ("units", "values"))
+        units, values = grid["units"][place["row"], place["col"]], grid["values"][place["row"], place["col"]]
         named += [(unit, side_of(value)) for unit, value in zip(units.tolist(), values.tolist(), strict=True)]
     if links is not None and not layer["later"]:
         named += [(driver["unit"], driver["side"]) for row in links["drivers"] for driver in row["drivers"]]
@@ -222,14 +232,10 @@ def _unit_pictures(
     return {"unit_pictures": unit_pictures, "unit_pictures_from": source}
 
 
-def _class_names(names: tuple[str, ...], described: list[dict[str, Any]]) -> dict[int, str]:
+def _class_names(names: tuple[str, ...], described: list[LayerFacts]) -> dict[int, str]:
     """Return the names of the classes in the descriptions by index; none where the model has no names."""
-    listed = [
-        part["classes"].ravel()
-        for layer in described
-        for part in (layer["groups"], layer["parts"])
-        if "classes" in part
-    ]
+    listed = [layer["groups"]["classes"].ravel() for layer in described]
+    listed += [layer["parts"]["classes"].ravel() for layer in described if "classes" in layer["parts"]]
     return {int(index): names[index] for index in np.unique(np.concatenate(listed)) if index < len(names)}
 
 
@@ -239,7 +245,7 @@ def _strongest_units(view: LayerView, count: int) -> np.ndarray:
     return likeness.strongest(contribution if contribution.any() else np.abs(view.activation).sum((1, 2)), count)
 
 
-def _parameters(question: Question) -> dict[str, Any]:
+def _parameters(question: Question) -> Parameters:
     drawing = question.drawing
     return {
         "cells": question.cells,
@@ -255,7 +261,7 @@ def _parameters(question: Question) -> dict[str, Any]:
     }
 
 
-def _describe_class(target: targets.Target) -> dict[str, Any]:
+def _describe_class(target: targets.Target) -> ClassTarget:
     return {"text": str(target), "index": target.index, "name": target.name}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +15,17 @@ from atlas.one_image import between, likeness
 from atlas.one_image.blocks import Blocks, icon_sides
 from atlas.one_image.groups import Groups, group_attribution
 from flows.drawing.illustrator import Illustrator, Pictured
+from flows.one_image.answers import (
+    Block,
+    ClassValues,
+    GridFacts,
+    GroupFacts,
+    Icons,
+    LayerAttribution,
+    LayerFacts,
+    Parts,
+    RankedUnit,
+)
 
 CLASSES, PLACES, RANKED = 5, 4, 5
 """Classes listed per block; blocks shown in detail; units listed for a class, and as many against it."""
@@ -57,7 +68,7 @@ def side_of(value: float) -> str:
     return "negative" if value < 0 else "positive"
 
 
-def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, later: bool = False) -> dict[str, Any]:
+def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, later: bool = False) -> LayerFacts:
     """Describe a layer; for a `later` one, draw no icons of blocks and leave out the classes of parts."""
     moment, measured = (None, None) if view.source == "none" else illustrator.moment(view.layer)
     count = len(view.groups.maps)
@@ -66,9 +77,8 @@ def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, 
     icons = _icons(illustrator, view.layer, _vectors(view), names, moment, source)
     names = [f"group {number}" for number in range(count)]
     of_groups = _icons(illustrator, view.layer, view.groups.directions, names, moment, view.groups_source)
-    grouped = _groups(view) | _pictures(of_groups, (count,))
     patterns = between.pattern_parts(view.groups.patterns())
-    grouped |= _classes(x, view, illustrator, patterns, (count,))
+    classes = _classes(x, view, illustrator, patterns, (count,))
     layer = view.layer
     return {
         "name": layer.name,
@@ -77,11 +87,11 @@ def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, 
         "width": view.activation.shape[2],
         "later": later,
         "whitened_by": measured,
-        "grid": _grid(view, top, moment) | _pictures(icons, view.blocks.shape),
+        "grid": {**_grid(view, top, moment), **_pictures(icons, view.blocks.shape)},
         "parts": {} if later else _parts(x, view, illustrator),
         "places": _places(view),
         "attribution": _attribution(view),
-        "groups": grouped,
+        "groups": {**_groups(view), **_pictures(of_groups, (count,)), **classes},
         "notes": _caveats(view),
     }
 
@@ -108,13 +118,13 @@ def _vectors(view: LayerView) -> Float:
     return np.ascontiguousarray(means.reshape(len(means), -1).T, dtype=np.float32)
 
 
-def _grid(view: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict[str, Any]:
+def _grid(view: LayerView, top: int, moment: NDArray[np.float64] | None) -> GridFacts:
     """Return the blocks, with the norm of each mean vector, the size of its icon, and its strongest units."""
     vectors, shape = _vectors(view), view.blocks.shape
     norm = np.linalg.norm(vectors, axis=1).reshape(shape).astype(np.float32)
     best = likeness.strongest(vectors, top)
     values = np.take_along_axis(vectors, best, 1)
-    grid = {
+    grid: GridFacts = {
         "rows": shape[0],
         "cols": shape[1],
         "top": view.blocks.top,
@@ -130,31 +140,29 @@ def _grid(view: LayerView, top: int, moment: NDArray[np.float64] | None) -> dict
     return grid
 
 
-def _pictures(pictured: Pictured | None, shape: tuple[int, ...]) -> dict[str, Any]:
+def _pictures(pictured: Pictured | None, shape: tuple[int, ...]) -> Icons:
     if pictured is None:
         return {"pictures": None, "cosine": None, "icons_from": None}
-    pictures = {
+    pictures: Icons = {
         "pictures": pictured.pictures.reshape(*shape, *pictured.pictures.shape[1:]),
         "cosine": pictured.cosine.reshape(shape),
         "icons_from": pictured.source,
     }
-    return (
-        pictures
-        if pictured.cells is None
-        else pictures | {"cells": pictured.cells.reshape(*shape, 2), "grid": pictured.grid}
-    )
+    if pictured.cells is not None:
+        pictures["cells"], pictures["grid"] = pictured.cells.reshape(*shape, 2), pictured.grid
+    return pictures
 
 
-def _parts(x: Tensor, view: LayerView, illustrator: Illustrator) -> dict[str, Any]:
+def _parts(x: Tensor, view: LayerView, illustrator: Illustrator) -> Parts:
     """Return the classes that each part of the grid contributes most to."""
     parts = between.position_parts(torch.from_numpy(view.activation), view.parts)
     classes = _classes(x, view, illustrator, parts, view.parts.shape)
-    return {"top": view.parts.top, "left": view.parts.left} | classes
+    return {"top": view.parts.top, "left": view.parts.left, **classes}
 
 
 def _classes(
     x: Tensor, view: LayerView, illustrator: Illustrator, parts: between.Parts, shape: tuple[int, ...]
-) -> dict[str, Any]:
+) -> ClassValues:
     """Return the classes that each part of the activation contributes most to, with the contributions."""
     module, logits = illustrator.module([view.layer.name]), illustrator.context.model.logits
     contributions = between.effects_on_classes(module, x, view.layer, parts, logits)
@@ -163,7 +171,7 @@ def _classes(
     return {"classes": best.reshape(*shape, -1), "class_values": values.reshape(*shape, -1)}
 
 
-def _attribution(view: LayerView) -> dict[str, Any]:
+def _attribution(view: LayerView) -> LayerAttribution:
     """Return the attribution summed over units (per position and block), over positions (per unit), and in total."""
     neurons = view.contribution
     units, positions = neurons.sum((1, 2)), neurons.sum(0)
@@ -177,19 +185,19 @@ def _attribution(view: LayerView) -> dict[str, Any]:
     }
 
 
-def _ranked(view: LayerView, units: Float, chosen: Int) -> list[dict[str, Any]]:
+def _ranked(view: LayerView, units: Float, chosen: Int) -> list[RankedUnit]:
     """Return a row per unit: its attribution, and the position where that is largest."""
-    rows = []
+    rows: list[RankedUnit] = []
     for unit in chosen.tolist():
         here = np.abs(view.contribution[unit])
         place = tuple(int(v) for v in np.unravel_index(int(here.argmax()), here.shape))
         value = float(view.activation[unit][place])
         ranked = {"unit": unit, "side": side_of(value), "attribution": float(units[unit])}
-        rows.append(ranked | {"y": place[0], "x": place[1], "value": value})
+        rows.append(cast(RankedUnit, ranked | {"y": place[0], "x": place[1], "value": value}))
     return rows
 
 
-def _groups(view: LayerView) -> dict[str, Any]:
+def _groups(view: LayerView) -> GroupFacts:
     """Return the groups' maps, directions and strongest units, and the contribution of each to the score."""
     groups = view.groups
     positions = group_attribution(groups, view.by_activation)
@@ -209,7 +217,7 @@ def _groups(view: LayerView) -> dict[str, Any]:
     }
 
 
-def _places(view: LayerView) -> list[dict[str, int]]:
+def _places(view: LayerView) -> list[Block]:
     """Return the blocks to show in detail, no two adjacent: two that speak most for the class, two most against.
 
     The most active blocks fill up where there are fewer.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
 from flows.model.images import read_image
 from flows.model.published import activation_of
+from flows.one_image.answers import Located, LocatedPosition
 from storage.errors import NotFound, Rejected
 from storage.run import Run, open_run
 
 
-def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> dict[str, Any]:
+def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> Located:
     """Return the cells of the positions of an image, given as a file or as an id of the run."""
     run = open_run(store, name)
     if layer not in run.layers:
@@ -27,7 +27,7 @@ def locate(store: str, name: str, layer: str, image: str, grid: int | None) -> d
     return locate_activation(run, layer, activation.numpy(), grid or run.grids[-1])
 
 
-def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -> dict[str, Any]:
+def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -> Located:
     """Return the cell of each position of an image; `activation` is that of the image at the layer, `c h w`.
 
     A position is placed in the layout like the samples beyond the anchors: among its nearest samples (FAISS).
@@ -44,7 +44,7 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
     plan = run.cache.get(("plan", layer), plan_layer, lambda plan: plan.nbytes)
     points = locating.locate(plan, activation.reshape(units, -1).T)
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
-    positions = []
+    positions: list[LocatedPosition] = []
     for index, number in enumerate(cell_of(points, grid).tolist()):
         cell = divmod(number, grid)
         positions.append(
@@ -55,7 +55,7 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
                 "point": [round(float(v), 4) for v in points[index]],
             }
         )
-    counts = Counter(tuple(p["cell"]) for p in positions if p["cell"])
+    counts = Counter((p["cell"][0], p["cell"][1]) for p in positions if p["cell"])
     return {
         "run": run.name,
         "version": run.number,

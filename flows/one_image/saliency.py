@@ -15,6 +15,7 @@ from atlas.attribution.methods import METHODS, Attribution, Settings, attribute,
 from atlas.attribution.scores import Score, values
 from flows.drawing import targets
 from flows.model.context import ModelContext
+from flows.one_image.answers import Saliency, SaliencyTarget
 from storage.errors import NotFound, UsageError
 
 BASELINES = ("mean", "black")
@@ -31,7 +32,7 @@ def explain(
     steps: int = 50,
     baseline: str = "mean",
     seed: int = 0,
-) -> tuple[dict[str, Any], Byte, Float]:
+) -> tuple[Saliency, Byte, Float]:
     """Return the answer as a dict, the picture the model saw (`h w 3`) and the map `h w`.
 
     Without a target the model's own first choice is explained. Raises UsageError where a method can't be applied.
@@ -55,7 +56,7 @@ def explain(
         value = float(values(model.module, score, x)[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
-    answer: dict[str, Any] = {
+    answer: Saliency = {
         "image": image,
         "model": model.spec,
         "run": None if context.run is None else context.run.name,
@@ -66,7 +67,7 @@ def explain(
         "parameters": _parameters(method, settings, baseline),
     }
     if "baseline" in METHODS[method].settings:
-        answer |= _completeness(context, x, score, attribution, settings)
+        answer["sum"], answer["gap"] = _completeness(context, x, score, attribution, settings)
     if settings.layer is not None and not bool(attribution.raw.any()):
         answer["note"] = (
             f"nothing at {settings.layer.name} speaks for {chosen}: it is read from what has no place there (a class "
@@ -127,10 +128,10 @@ def _baseline(context: ModelContext, name: str) -> Tensor | None:
 
 def _completeness(
     context: ModelContext, x: Tensor, score: Score, attribution: Attribution, settings: Settings
-) -> dict[str, float]:
+) -> tuple[float, float]:
     """Return the sum of the shares, and its distance from the rise of the score over the baseline's."""
     missing = completeness_gap(context.model.module, x, score, attribution.raw, settings.baseline)[0]
-    return {"sum": float(attribution.raw.sum()), "gap": float(missing)}
+    return float(attribution.raw.sum()), float(missing)
 
 
 def _parameters(method: str, settings: Settings, baseline: str) -> dict[str, Any]:
@@ -139,11 +140,13 @@ def _parameters(method: str, settings: Settings, baseline: str) -> dict[str, Any
     return {name: plain.get(name, getattr(settings, name)) for name in METHODS[method].settings}
 
 
-def _describe_target(target: targets.Target) -> dict[str, Any]:
-    described: dict[str, Any] = {"text": str(target), "kind": target.kind, "index": target.index}
+def _describe_target(target: targets.Target) -> SaliencyTarget:
+    described: SaliencyTarget = {"text": str(target), "kind": target.kind, "index": target.index}
     if target.kind != "unit":
-        return described | {"name": target.name}
-    return described | {"layer": target.layer, "position": target.position}
+        described["name"] = target.name
+    else:
+        described["layer"], described["position"] = target.layer, target.position
+    return described
 
 
 def _rgb(pixels: Byte) -> Byte:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from flows.questions import classes
 from flows.questions.patches import finite
@@ -16,7 +16,68 @@ from storage.run import Run
 TOP_UNITS = 8
 
 
-def cell(run: Run, layer: str, grid: int, row: int, col: int) -> dict[str, Any]:
+class IconFidelity(TypedDict):
+    """How well a cell's icon fits it: `cosine` is its fidelity, `rank` the cell's among all by how well it fits each."""
+
+    cosine: float | None
+    rank: int
+    tries: int
+    weak: bool
+
+
+class UnitMean(TypedDict):
+    """A unit and its mean in the cell."""
+
+    unit: int
+    mean: float
+
+
+class LabelCount(TypedDict):
+    """A label, and how many images with samples in the cell have it."""
+
+    label: str | None
+    images: int
+
+
+class Member(TypedDict):
+    """A sample of the cell, chosen by a hash, with its boxes in the source image."""
+
+    row: int
+    col: int
+    sample: int
+    image_id: int
+    y: int
+    x: int
+    reach_left: int
+    reach_top: int
+    reach_right: int
+    reach_bottom: int
+    focus_left: int
+    focus_top: int
+    focus_right: int
+    focus_bottom: int
+
+
+class Cell(TypedDict):
+    """One cell; its neighbours are [row, col]."""
+
+    run: str
+    version: int
+    layer: str
+    grid: int
+    row: int
+    col: int
+    count: int
+    coherence: float
+    icon: IconFidelity
+    classes: list[classes.ClassInCell]
+    units: list[UnitMean]
+    labels: list[LabelCount]
+    members: list[Member]
+    neighbours: list[list[int]]
+
+
+def cell(run: Run, layer: str, grid: int, row: int, col: int) -> Cell:
     """Return the facts of a cell: counts, fidelity of its icon, units, labels, sampled members, neighbours."""
     cells = run.cell_facts(layer, grid)
     number = find_cell(cells.row, cells.col, row, col)

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from storage.artefacts.cells import CellFacts
 from storage.errors import NotFound, UsageError
 from storage.run import Run
+
+ClassInCell = TypedDict("ClassInCell", {"class": int, "name": str, "mean": float, "share": float})
+"""A class, its mean attribution, and the share of the cell's samples whose first class it is."""
+
+
+class CellOfClass(TypedDict):
+    """A cell, with its number of samples and how strongly it speaks for a class, as `class_map` measures it."""
+
+    row: int
+    col: int
+    count: int
+    mean: float
+    relative: float
+    rank: int
+
+
+ClassMap = TypedDict(
+    "ClassMap",
+    {
+        "run": str,
+        "version": int,
+        "layer": str,
+        "grid": int,
+        "class": int,
+        "name": str,
+        "cells": list[CellOfClass],
+    },
+)
+"""How strongly each cell of a grid speaks for a class."""
 
 
 def class_name(run: Run, index: int) -> str:
@@ -19,7 +48,7 @@ def class_name(run: Run, index: int) -> str:
     return str(names[index]) if index < len(names) else str(index)
 
 
-def cell_classes(run: Run, cells: CellFacts, number: int) -> list[dict[str, Any]]:
+def cell_classes(run: Run, cells: CellFacts, number: int) -> list[ClassInCell]:
     """Return the classes that a cell speaks for, strongest first; none where the run has no attribution."""
     columns = (cells.classes[number], cells.class_mean[number], cells.class_share[number])
     return [
@@ -29,7 +58,7 @@ def cell_classes(run: Run, cells: CellFacts, number: int) -> list[dict[str, Any]
     ]
 
 
-def class_map(run: Run, layer: str, grid: int, wanted: str) -> dict[str, Any]:
+def class_map(run: Run, layer: str, grid: int, wanted: str) -> ClassMap:
     """Return how strongly each cell of a grid speaks for one class, given by name or index.
 
     `mean` is the mean attribution, `rank` (from 1) the rank of the class in the cell, `relative` the mean divided by

@@ -2,17 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NotRequired
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from storage.errors import UsageError
 from storage.run import Run
 
-SIGNS = ("positive", "negative")
+Sign = Literal["positive", "negative"]
+SIGNS: tuple[Sign, ...] = ("positive", "negative")
+Edge = Literal["left", "top", "right", "bottom"]
+SIDES: tuple[Edge, ...] = ("left", "top", "right", "bottom")
 
 
-def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive") -> dict[str, Any]:
+class PixelBox(TypedDict):
+    """A box in pixels of the source image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class Place(TypedDict):
+    """A position of the layer on an image; `focus` is the part of the image that the unit mainly sees there."""
+
+    image_id: int
+    path: str
+    label: str | None
+    y: int
+    x: int
+    focus: PixelBox
+
+
+class Patch(Place):
+    """One of a unit's strongest patches; `reach` is the part of the image that the unit sees at all."""
+
+    layer: str
+    unit: int
+    sign: str
+    rank: int
+    value: float
+    reach: PixelBox
+
+
+class TopPatches(TypedDict):
+    """The strongest patches of one sign; `method` is that of their gradients, where these are drawn."""
+
+    run: str
+    version: int
+    layer: str
+    unit: int
+    sign: str
+    note: str | None
+    extreme: float | None
+    images_at_extreme: int
+    nonfinite: int
+    patches: list[Patch]
+    method: NotRequired[str]
+
+
+def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive") -> TopPatches:
     """Return the strongest patches of a unit, with a note where ties decide which are listed."""
     if sign not in SIGNS:
         raise UsageError(f"--sign is {sign!r}; it is positive or negative")

@@ -1,4 +1,4 @@
-"""Collect everything a run knows about one unit, as a plain dict: for the unit card, Python and the viewer.
+"""Collect everything a run knows about one unit: for the unit card, Python and the viewer.
 
 Importing this module loads neither torch nor prefect.
 """
@@ -7,24 +7,91 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Literal, NotRequired
 
 import numpy as np
 import pyarrow.compute as pc
+from typing_extensions import TypedDict
 
-from atlas import boxes, unit_facts
+from atlas import unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
-from flows.questions import classes, influence
+from flows.questions import classes, influence, unit_samples
 from flows.questions import patches as patch_answers
 from storage.artefacts import tables
 from storage.artefacts.cells import RunCells
-from storage.models import preprocessing
 from storage.run import Run
 
 PATCHES, ALIKE, CLASSES, LINKS = 9, 6, 5, 5
-BINS, PARTS, EACH = 60, 10, 4
-SIDES = ("left", "top", "right", "bottom")
+PARTS, EACH = 10, 4
+
+
+class LabelCount(TypedDict):
+    """A label, and how many of the patches have it."""
+
+    label: str
+    patches: int
+
+
+class LabelCounts(TypedDict):
+    """The labels of a unit's strongest patches, most frequent first, with the entropy of their shares in bits."""
+
+    patches: int
+    entropy: float
+    counts: list[LabelCount]
+
+
+class UnitCosine(TypedDict):
+    """Another unit, and the cosine of both units' means over images."""
+
+    unit: int
+    cosine: float
+
+
+class UnitShared(TypedDict):
+    """Another unit, and the share of their strongest images that both have."""
+
+    unit: int
+    shared: float
+
+
+class Alike(TypedDict):
+    """The units of the layer most like this one, by activation and by strongest images."""
+
+    activation: list[UnitCosine]
+    images: list[UnitShared]
+
+
+ClassCorrelation = TypedDict("ClassCorrelation", {"class": int, "name": str, "correlation": float})
+"""A class, and the correlation of the unit with its attribution over the cells."""
+
+UnitClasses = TypedDict(
+    "UnitClasses",
+    {"grid": int, "cells": int, "for": list[ClassCorrelation], "against": list[ClassCorrelation]},
+)
+"""The classes whose attribution rises and falls with the unit over the cells of a grid."""
+
+
+class Unit(TypedDict):
+    """The facts of a unit, as `unit` lists them; `method` is that of the gradients on its card, where this is drawn."""
+
+    run: str
+    version: int
+    model: str
+    layer: str
+    unit: int
+    units: int
+    images: int
+    positive: patch_answers.TopPatches
+    negative: patch_answers.TopPatches
+    labels: LabelCounts
+    samples: unit_samples.Spread | None
+    intervals: list[unit_samples.Interval]
+    alike: Alike
+    classes: UnitClasses | None
+    drives: influence.Influence | None
+    driven: influence.Effects | None
+    method: NotRequired[str | None]
 
 
 class Shared:
@@ -64,7 +131,7 @@ def unit(
     parts: int = PARTS,
     each: int = EACH,
     shared: Shared | None = None,
-) -> dict[str, Any]:
+) -> Unit:
     """Return the facts of a unit; those of stages that the run lacks are None.
 
     `positive` and `negative` are answers of `patches.top`; `labels` counts the labels of the strongest 64 patches;
@@ -84,10 +151,11 @@ def unit(
         "unit": number,
         "units": run.result("patches", layer).counts["units"],
         "images": run.version.about["listed"] - sum(run.version.about["rejected"].values()),
-        **top,
+        "positive": top["positive"],
+        "negative": top["negative"],
         "labels": _labels(run, layer, number),
-        "samples": _spread(values),
-        "intervals": _intervals(run, layer, shared.samples, values, parts, each),
+        "samples": unit_samples.spread(values),
+        "intervals": unit_samples.intervals(run, layer, shared.samples, values, parts, each),
         "alike": _alike(shared, number),
         "classes": _classes(shared, number),
         "drives": influence.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
@@ -95,7 +163,15 @@ def unit(
     }
 
 
-def _labels(run: Run, layer: str, number: int) -> dict[str, Any]:
+def links(answer: Unit) -> Iterator[tuple[Literal["driven", "drives"], str, list[influence.Effect]]]:
+    """Yield the units that drive a unit, and those that it drives, with their layer; nothing that is not known."""
+    if (driven := answer["driven"]) is not None:
+        yield "driven", driven["layer"], driven["exciting"] + driven["inhibiting"]
+    if (drives := answer["drives"]) is not None:
+        yield "drives", drives["later_layer"], drives["exciting"] + drives["inhibiting"]
+
+
+def _labels(run: Run, layer: str, number: int) -> LabelCounts:
     """Count the labels of the strongest patches, most frequent first, with the entropy of their shares in bits.
 
     Patches of value 0, where a rectified unit is off, are left out, as they are when counting images in common.
@@ -110,64 +186,7 @@ def _labels(run: Run, layer: str, number: int) -> dict[str, Any]:
     }
 
 
-def _spread(values: Float) -> dict[str, Any] | None:
-    """Return the distribution of a unit's sampled values; None where it has no samples."""
-    if not len(values):
-        return None
-    counts, edges = unit_facts.histogram(values, BINS)
-    low, middle, high = np.quantile(values.astype(np.float64), (0.05, 0.5, 0.95)).tolist()
-    return {
-        "count": len(values),
-        "zeros": float((values == 0).mean()),
-        "above_zero": float((values > 0).mean()),
-        "least": float(values.min()),
-        "largest": float(values.max()),
-        "mean": float(values.mean(dtype=np.float64)),
-        "deviation": float(values.std(dtype=np.float64)),
-        "quantiles": {"0.05": low, "0.5": middle, "0.95": high},
-        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-    }
-
-
-def _intervals(run: Run, layer: str, samples: Samples, values: Float, parts: int, each: int) -> list[dict[str, Any]]:
-    """Cut the range of the samples into equal parts, lowest first, with examples of each, strongest first."""
-    intervals = unit_facts.intervals(values, parts, each)
-    positions = iter(_positions(run, layer, samples, [row for rows in intervals.rows for row in rows.tolist()]))
-    return [
-        {
-            "from": low,
-            "to": high,
-            "count": count,
-            "share": count / len(values),
-            "examples": [{"value": float(values[row]), **next(positions)} for row in rows.tolist()],
-        }
-        for low, high, count, rows in zip(
-            intervals.edges[:-1].tolist(),
-            intervals.edges[1:].tolist(),
-            intervals.count.tolist(),
-            intervals.rows,
-            strict=True,
-        )
-    ]
-
-
-def _positions(run: Run, layer: str, samples: Samples, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the image, label, position and focus of each sample."""
-    chosen, preprocess = np.asarray(rows, np.int64), preprocessing.from_fingerprint(run.model["preprocessing"])
-    ids, y, x = samples.image_id[chosen], samples.y[chosen], samples.x[chosen]
-    images = {row["image_id"]: row for row in run.images(sorted(set(ids.tolist()))).to_pylist()} if len(ids) else {}
-    rows_of_images = [{name: images[i][name] for name in ("image_id", "path", "label")} for i in ids.tolist()]
-    focus: list[dict[str, int]] = []
-    if rows_of_images:
-        field = run.field(layer)
-        geometries = [preprocess.geometry(images[i]["width"], images[i]["height"]) for i in ids.tolist()]
-        within = boxes.focus_box(field.layer, y, x, field.focus, field.input_shape)
-        focus = [dict(zip(SIDES, box, strict=True)) for box in boxes.to_source(within, geometries).tolist()]
-    places = zip(rows_of_images, y.tolist(), x.tolist(), focus, strict=True)
-    return [{**image, "y": down, "x": across, "focus": box} for image, down, across, box in places]
-
-
-def _alike(shared: Shared, number: int) -> dict[str, list[dict[str, Any]]]:
+def _alike(shared: Shared, number: int) -> Alike:
     by_mean = unit_facts.similar_units(shared.image_means, number, ALIKE)
     by_image = unit_facts.units_sharing_images(shared.strongest, number, ALIKE)
     return {
@@ -187,7 +206,7 @@ def _strongest_images(run: Run, layer: str) -> np.ndarray:
     return images
 
 
-def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
+def _classes(shared: Shared, number: int) -> UnitClasses | None:
     """Return the classes whose attribution over cells correlates most, positively and negatively, with the unit."""
     if shared.attributed is None:
         return None
@@ -195,20 +214,19 @@ def _classes(shared: Shared, number: int) -> dict[str, Any] | None:
     used = attribution.used > 0
     correlation = unit_facts.weighted_correlation(cells.mean[used, number], attribution.mean[used], cells.count[used])
     order = np.argsort(-correlation, kind="stable")
-    sides = {
-        "for": [c for c in order[:CLASSES] if correlation[c] > 0],
-        "against": [c for c in order[::-1][:CLASSES] if correlation[c] < 0],
-    }
-    return {"grid": cells.grid, "cells": int(used.sum())} | {
-        side: [
-            {"class": int(c), "name": classes.class_name(run, int(c)), "correlation": float(correlation[c])}
-            for c in chosen
-        ]
-        for side, chosen in sides.items()
+
+    def rows(chosen: Iterable[int]) -> list[ClassCorrelation]:
+        return [{"class": c, "name": classes.class_name(run, c), "correlation": float(correlation[c])} for c in chosen]
+
+    return {
+        "grid": cells.grid,
+        "cells": int(used.sum()),
+        "for": rows(c for c in order[:CLASSES].tolist() if correlation[c] > 0),
+        "against": rows(c for c in order[::-1][:CLASSES].tolist() if correlation[c] < 0),
     }
 
 
-def _driven(run: Run, layer: str, number: int) -> dict[str, Any] | None:
+def _driven(run: Run, layer: str, number: int) -> influence.Effects | None:
     """Return the units of an earlier layer that list this one among the units they excite or inhibit most."""
     for earlier in run.layers:
         if not run.has("influence", earlier):
@@ -217,12 +235,9 @@ def _driven(run: Run, layer: str, number: int) -> dict[str, Any] | None:
         table = table.filter(pc.and_(pc.equal(table["later_layer"], layer), pc.equal(table["later_unit"], number)))
         if len(table):
             rows = sorted(table.to_pylist(), key=lambda row: -abs(row["influence"]))
-            return {"layer": earlier} | {
-                effect: [
-                    {"unit": row["unit"], "influence": row["influence"], "agreement": round(row["agreement"], 4)}
-                    for row in rows
-                    if row["effect"] == effect
-                ][:LINKS]
-                for effect in ("exciting", "inhibiting")
+            return {
+                "layer": earlier,
+                "exciting": influence.effects(rows, "exciting", "unit")[:LINKS],
+                "inhibiting": influence.effects(rows, "inhibiting", "unit")[:LINKS],
             }
     return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from atlas import tiles
 from atlas.arrays import Byte
 from atlas.colours import BLUE, ORANGE
 from flows.drawing.unit_pictures import decode
+from flows.questions.classes import CellOfClass, ClassMap
 from flows.sheets.canvas import FAINT, LINE, PAPER, QUIET, Canvas, signed
 from storage.artefacts.cells import RunCells
 from storage.run import Run
@@ -22,7 +21,7 @@ LEAST = 0.1
 """Opacity of a cell that does not speak for the class."""
 
 
-def draw(run: Run, answer: dict[str, Any]) -> Byte:
+def draw(run: Run, answer: ClassMap) -> Byte:
     """Draw an answer of `questions.classes.class_map`, `h w 3`."""
     page, cells = Canvas(WIDTH), run.cells(answer["layer"], answer["grid"])
     page.text(MARGIN, 40, f"Where {answer['layer']} speaks for {answer['name']}", 28, most=WIDTH - 2 * MARGIN)
@@ -39,7 +38,7 @@ def draw(run: Run, answer: dict[str, Any]) -> Byte:
     return page.cut(round(max(bottom, page.lines(MARGIN, 126 + MAP + 12, says, MAP))) + 32)
 
 
-def _map(page: Canvas, cells: RunCells, answer: dict[str, Any], top: int) -> None:
+def _map(page: Canvas, cells: RunCells, answer: ClassMap, top: int) -> None:
     page.box(MARGIN, top, MAP, MAP, FAINT)
     cell = MAP // answer["grid"]
     sides = tiles.sides(cells.count, answer["grid"], cell)
@@ -51,7 +50,7 @@ def _map(page: Canvas, cells: RunCells, answer: dict[str, Any], top: int) -> Non
         _cell(page, _icon(cells, number), row, MARGIN + x, top + y, side)
 
 
-def _cell(page: Canvas, icon: Byte | None, answer: dict[str, Any], x: float, y: float, side: int) -> None:
+def _cell(page: Canvas, icon: Byte | None, answer: CellOfClass, x: float, y: float, side: int) -> None:
     """Draw a cell with an opacity that grows with its attribution; without an icon, a tint of orange."""
     clear = LEAST + (1 - LEAST) * float(np.clip(answer["relative"], 0, 1))
     shown = np.full((side, side, 3), ORANGE, np.float64) if icon is None else icon
@@ -67,7 +66,7 @@ def _icon(cells: RunCells, number: int) -> Byte | None:
     return cells.icon[number] if cells.icon.size and cells.rank[number] > 0 else None
 
 
-def _strongest(page: Canvas, run: Run, cells: RunCells, answer: dict[str, Any], x: int, y: int) -> int:
+def _strongest(page: Canvas, run: Run, cells: RunCells, answer: ClassMap, x: int, y: int) -> int:
     """Draw the cells that speak most for the class, each with some of its patches; return the y below."""
     page.text(x, y, "The cells that speak most for it", 19, most=ASIDE)
     page.text(x, y + 28, "Icon, patches of the cell, mean attribution", 13, QUIET, ASIDE)
@@ -92,7 +91,7 @@ def _strongest(page: Canvas, run: Run, cells: RunCells, answer: dict[str, Any], 
     return y if strongest else round(page.lines(x, y, "No cell speaks for it.", ASIDE))
 
 
-def _members(run: Run, answer: dict[str, Any], cell: dict[str, Any]) -> list[Byte]:
+def _members(run: Run, answer: ClassMap, cell: CellOfClass) -> list[Byte]:
     if not run.has("members", answer["layer"], answer["grid"]):
         return []
     members = run.members(answer["layer"], answer["grid"], cell["row"], cell["col"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw
 from atlas import tiles
 from atlas.arrays import Byte
 from atlas.comparing import motion
+from flows.comparing.answer import ComparedLayer, Comparison
 from flows.comparing.pairs import LayerLayout
 from flows.comparing.steps import Step
 from flows.sheets.canvas import FAINT, INK, QUIET, Canvas, Colour, length
@@ -31,7 +31,7 @@ TWICE = 2
 """Supersampling of lines: drawn at this scale and reduced."""
 
 
-def draw(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Byte:
+def draw(answer: Comparison, steps: Sequence[Sequence[Step]]) -> Byte:
     """Draw a comparison, `h w 3`: a row of panels for each layer."""
     panels = 2 * len(steps) + 1
     side = min(LARGEST, max(SMALLEST, (WIDTH - (panels - 1) * GAP) // panels))
@@ -46,7 +46,7 @@ def draw(answer: dict[str, Any], steps: Sequence[Sequence[Step]]) -> Byte:
     return np.asarray(page.image)
 
 
-def _heading(page: Canvas, answer: dict[str, Any]) -> None:
+def _heading(page: Canvas, answer: Comparison) -> None:
     """Write the title and the legend."""
     names = [f"{run['run']}@{run['version']}" for run in answer["runs"]]
     page.text(MARGIN, MARGIN - 4, "What moved:  " + "  to  ".join(names), 22)
@@ -67,7 +67,7 @@ def _legend(page: Canvas, left: float, up: float, text: str) -> float:
     return left + length(text, 14) + 18
 
 
-def _row(page: Canvas, row: Sequence[Step], answers: Sequence[dict[str, Any]], up: int, side: int) -> None:
+def _row(page: Canvas, row: Sequence[Step], answers: Sequence[ComparedLayer], up: int, side: int) -> None:
     """Draw one layer: its name, then the panels, each with a caption."""
     page.text(MARGIN, up - 2, row[0].layer, 18)
     places = [row[0].pair.before, *(step.pair.after for step in row)]
@@ -88,7 +88,7 @@ def _caption(run: Run) -> str:
     return f"{run.name}@{run.number}:  {run.version.about['model']}" + (f", {Path(weights).name}" if weights else "")
 
 
-def _summary(layer: dict[str, Any]) -> str:
+def _summary(layer: ComparedLayer) -> str:
     if layer["same_layout"]:
         return "the same layout: nothing moved"
     moved, noise = layer["displacement"]["median"], layer["displacement"]["noise_median"]
@@ -97,8 +97,8 @@ def _summary(layer: dict[str, Any]) -> str:
     return text + ("" if drift is None else f"; drift {drift:.2f}")
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _share(value: float | None) -> str:
+    return "?" if value is None else f"{100 * value:.1f} %"
 
 
 def _atlas(laid: LayerLayout, number: int, around: Sequence[Step], side: int) -> Image.Image:
@@ -132,7 +132,7 @@ def _icons(panel: Image.Image, laid: LayerLayout, layer: str, grid: int) -> None
 
 
 def _outline(panel: Image.Image, step: Step, grid: int, wanted: tuple[str, str]) -> None:
-    from flows.comparing.answer import states
+    from flows.comparing.cell_changes import states
 
     change = step.grids[grid]
     old, new = states(change)

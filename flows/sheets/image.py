@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from atlas.arrays import Byte
+from flows.one_image.answers import Block, ExplainedGrid, ExplainedGroups, ExplainedLayer, Explanation
 from flows.sheets import layer_links
 from flows.sheets.canvas import FAINT, INK, PAPER, QUIET, Canvas, signed
 from flows.sheets.image_parts import (
@@ -34,7 +34,7 @@ from flows.sheets.image_parts import (
 )
 
 
-def draw(answer: dict[str, Any]) -> Byte:
+def draw(answer: Explanation) -> Byte:
     """Draw an answer of `one_image.explain.explain`, `h w 3`."""
     page, layer = Canvas(WIDTH), answer["layer"]
     y = _head(page, answer)
@@ -42,12 +42,12 @@ def draw(answer: dict[str, Any]) -> Byte:
     y = _groups(page, answer, layer, y)
     y = _places(page, answer, layer, y)
     y = _units(page, answer, layer, y)
-    if answer["later"] is not None:
-        y = layer_links.draw(page, answer, y)
+    if answer["later"] is not None and answer["between"] is not None:
+        y = layer_links.draw(page, answer, answer["later"], answer["between"], y)
     return page.cut(_foot(page, answer, y))
 
 
-def _head(page: Canvas, answer: dict[str, Any]) -> int:
+def _head(page: Canvas, answer: Explanation) -> int:
     layer = answer["layer"]
     image = Path(answer["image"]).name
     named = f"image {image} of {answer['run']}" if image.isdigit() and answer["run"] else image
@@ -58,7 +58,7 @@ def _head(page: Canvas, answer: dict[str, Any]) -> int:
     return 126
 
 
-def _panels(page: Canvas, answer: dict[str, Any], y: int) -> int:
+def _panels(page: Canvas, answer: Explanation, y: int) -> int:
     """Draw the image with its places marked, the attribution by position, and beside them the grid of icons."""
     layer, picture = answer["layer"], answer["picture"]
     small = fit(picture, PANEL)
@@ -81,8 +81,8 @@ def _panels(page: Canvas, answer: dict[str, Any], y: int) -> int:
     return round(max(below, page.lines(right, y + large[1] + 8, shows, large[0]))) + 22
 
 
-def _icons_are(grid: dict[str, Any]) -> str:
-    if grid["pictures"] is None:
+def _icons_are(grid: ExplainedGrid) -> str:
+    if grid["cosine"] is None:
         return "without icons"
     return f"{grid['icons_from']} (likeness {float(np.median(grid['cosine'])):.2f})"
 
@@ -96,19 +96,19 @@ def _mark(page: Canvas, left: float, top: float, box: tuple[float, float, float,
     page.text(left + x + offset + 8, top + y + 2, letter, 14, align="centre")
 
 
-def _icon_grid(page: Canvas, left: float, top: float, grid: dict[str, Any], size: Size) -> None:
+def _icon_grid(page: Canvas, left: float, top: float, grid: ExplainedGrid, size: Size) -> None:
     page.box(left, top, *size, FAINT)
     if grid["pictures"] is None:
         return
     for row, col in np.ndindex(grid["rows"], grid["cols"]):
-        place = {"row": row, "col": col}
+        place: Block = {"row": row, "col": col}
         x, y, wide, high = block_box({"grid": grid}, place, size)
         side = float(grid["side"][row, col]) * (min(wide, high) - 1)
         if side >= 1:
             page.picture(left + x + (wide - side) / 2, top + y + (high - side) / 2, grid["pictures"][row, col], side)
 
 
-def _groups(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
+def _groups(page: Canvas, answer: Explanation, layer: ExplainedLayer, y: int) -> int:
     groups = layer["groups"]
     count = len(groups["maps"])
     wide = (INNER - (max(count, 6) - 1) * 18) // max(count, 6)
@@ -126,8 +126,8 @@ def _groups(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int)
 
 def _group(
     page: Canvas,
-    answer: dict[str, Any],
-    groups: dict[str, Any],
+    answer: Explanation,
+    groups: ExplainedGroups,
     number: int,
     x: float,
     y: float,
@@ -151,7 +151,7 @@ def _group(
     return classes(page, answer, groups["classes"][number], groups["class_values"][number], x, y + icon + 25, wide)
 
 
-def _places(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
+def _places(page: Canvas, answer: Explanation, layer: ExplainedLayer, y: int) -> int:
     if not layer["places"]:
         return y
     remark = (
@@ -169,9 +169,9 @@ def _places(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int)
 
 def _place(
     page: Canvas,
-    answer: dict[str, Any],
-    layer: dict[str, Any],
-    place: dict[str, int],
+    answer: Explanation,
+    layer: ExplainedLayer,
+    place: Block,
     letter: str,
     x: float,
     y: float,
@@ -187,7 +187,7 @@ def _place(
     to = f" to {question(answer)}" if answer["versus"] is None else ""
     page.text(x + 26, y, f"adds {signed(added)}{to}", 13, most=wide - 26)
     y += 26
-    units, values = (grid[name][place["row"], place["col"]] for name in ("units", "values"))
+    units, values = grid["units"][place["row"], place["col"]], grid["values"][place["row"], place["col"]]
     largest = max(float(np.abs(values).max()), 1e-12)
     for unit, value in zip(units.tolist(), values.tolist(), strict=True):
         unit_row(
@@ -200,7 +200,7 @@ def _place(
     return classes(page, answer, parts["classes"][row, col], parts["class_values"][row, col], x + 26, y + 19, wide - 26)
 
 
-def _units(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) -> int:
+def _units(page: Canvas, answer: Explanation, layer: ExplainedLayer, y: int) -> int:
     attribution = layer["attribution"]
     remark = (
         f"What each unit adds to the score over all positions. Pictures: {layer['unit_pictures_from']}; of a unit that is "
@@ -219,7 +219,7 @@ def _units(page: Canvas, answer: dict[str, Any], layer: dict[str, Any], y: int) 
     return y + wide + 56
 
 
-def _foot(page: Canvas, answer: dict[str, Any], y: int) -> int:
+def _foot(page: Canvas, answer: Explanation, y: int) -> int:
     notes = [note for layer in (answer["layer"], answer["later"]) if layer is not None for note in layer["notes"]]
     for note in notes:
         y = round(page.lines(MARGIN, y, f"Note: {note}.", INNER, 14, INK)) + 4

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from typing_extensions import TypedDict
 
 from atlas import colours
-from atlas.arrays import Byte, Float
+from atlas.arrays import Byte, Float, Int
 from atlas.colours import BLUE, ORANGE
+from flows.one_image.answers import Block, ExplainedGrid, ExplainedLayer, Explanation
 from flows.sheets.canvas import FAINT, QUIET, Canvas, Colour, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
@@ -22,7 +24,7 @@ GROUP_COLOURS: tuple[Colour, ...] = (
 """ColorBrewer's Dark2 without its orange, which here means a contribution for a class."""
 
 
-def question(answer: dict[str, Any]) -> str:
+def question(answer: Explanation) -> str:
     """Name the class, or the two classes, whose score is attributed."""
     target = answer["target"]["name"] or f"class {answer['target']['index']}"
     versus = answer["versus"]
@@ -46,11 +48,17 @@ def fit(picture: Byte, wide: int) -> Size:
     return wide, max(1, round(wide * picture.shape[0] / picture.shape[1]))
 
 
-def block_box(layer: dict[str, Any], place: dict[str, int], size: Size) -> tuple[float, float, float, float]:
+class Gridded(TypedDict):
+    """A layer, of which only the grid matters."""
+
+    grid: ExplainedGrid
+
+
+def block_box(layer: Gridded, place: Block, size: Size) -> tuple[float, float, float, float]:
     """Return left, top, width and height of a block, in pixels of a picture of a size."""
     grid = layer["grid"]
     lefts, tops = (
-        np.asarray(grid[name]) * side / grid[name][-1] for name, side in zip(("left", "top"), size, strict=True)
+        np.asarray(starts) * side / starts[-1] for starts, side in zip((grid["left"], grid["top"]), size, strict=True)
     )
     row, col = place["row"], place["col"]
     return lefts[col], tops[row], lefts[col + 1] - lefts[col], tops[row + 1] - tops[row]
@@ -76,7 +84,7 @@ def tinted(picture: Byte, map: Float, colour: Colour, size: Size) -> Byte:
     return np.asarray(np.round(pale * (1 - share) + clear * share).clip(0, 255), dtype=np.uint8)
 
 
-def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
+def crop(picture: Byte, layer: Gridded, place: Block) -> Byte:
     """Crop a square around a block, three times as wide as the block and at least a fifth of the image."""
     high, wide = picture.shape[:2]
     left, top, across, down = block_box(layer, place, (wide, high))
@@ -88,7 +96,7 @@ def crop(picture: Byte, layer: dict[str, Any], place: dict[str, int]) -> Byte:
 
 
 def classes(
-    page: Canvas, answer: dict[str, Any], classes: Any, values: Any, x: float, y: float, wide: float, most: int = 3
+    page: Canvas, answer: Explanation, classes: Any, values: Any, x: float, y: float, wide: float, most: int = 3
 ) -> float:
     """List the top classes with a positive contribution, and the contribution; return the y below."""
     for index, value in list(zip(classes, values, strict=True))[:most]:
@@ -99,23 +107,24 @@ def classes(
     return y
 
 
-def part_of(layer: dict[str, Any], place: dict[str, int]) -> tuple[int, int]:
+def part_of(layer: ExplainedLayer, place: Block) -> tuple[int, int]:
     """Return row and column of the part, a coarser division of the grid, that a block lies in."""
     grid, parts = layer["grid"], layer["parts"]
-    middle = (
-        (grid[side][place[at]] + grid[side][place[at] + 1] - 1) // 2 for side, at in (("top", "row"), ("left", "col"))
-    )
-    row, col = (
-        int(np.searchsorted(parts[side], m, "right")) - 1 for side, m in zip(("top", "left"), middle, strict=True)
-    )
-    return row, col
+    row = _part(grid["top"], place["row"], parts["top"])
+    return row, _part(grid["left"], place["col"], parts["left"])
+
+
+def _part(blocks: Int, block: int, parts: Int) -> int:
+    """Return the part that the middle of a block lies in, all by their first positions."""
+    middle = (blocks[block] + blocks[block + 1] - 1) // 2
+    return int(np.searchsorted(parts, middle, "right")) - 1
 
 
 def unit_name(unit: int, side: str) -> str:
     return f"unit {unit}" if side == "positive" else f"unit {unit} (−)"
 
 
-def unit_picture(page: Canvas, layer: dict[str, Any], unit: int, side: str, x: float, y: float, size: int) -> None:
+def unit_picture(page: Canvas, layer: ExplainedLayer, unit: int, side: str, x: float, y: float, size: int) -> None:
     """Draw the picture of a unit's side, or a blank box."""
     if (picture := layer["unit_pictures"].get((unit, side))) is not None:
         page.picture(x, y, picture, size)
@@ -125,7 +134,7 @@ def unit_picture(page: Canvas, layer: dict[str, Any], unit: int, side: str, x: f
 
 def unit_row(
     page: Canvas,
-    layer: dict[str, Any],
+    layer: ExplainedLayer,
     unit: int,
     side: str,
     value: float,

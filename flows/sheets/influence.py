@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from atlas.arrays import Byte
 from flows.drawing.unit_pictures import of_units
+from flows.questions.influence import Effect, Influence
 from flows.sheets import layer_links
 from flows.sheets.canvas import FAINT, QUIET, Canvas, signed
 from storage.run import Run
@@ -19,7 +18,7 @@ RIBBONS, COLUMN = 300, 700
 THUMBS = 4
 
 
-def draw(run: Run, answer: dict[str, Any]) -> Byte:
+def draw(run: Run, answer: Influence) -> Byte:
     """Draw an answer of `questions.influence.influence`, `h w 3`."""
     page, layer, unit, later = Canvas(WIDTH), answer["layer"], answer["unit"], answer["later_layer"]
     page.text(
@@ -54,7 +53,7 @@ def _own(page: Canvas, pictures: list[Byte | None], y: float) -> None:
         page.fitted(x, y if number == 0 else y + OWN + 10, picture, side)
 
 
-def _ribbons(page: Canvas, rows: list[dict[str, Any]], y: int, high: float) -> None:
+def _ribbons(page: Canvas, rows: list[Effect], y: int, high: float) -> None:
     """Draw a ribbon from the unit's picture to each later unit's."""
     ends = np.arange(len(rows)) * STEP + ICON / 2
     start = (high - OWN - 80) / 2 + OWN / 2
@@ -64,7 +63,7 @@ def _ribbons(page: Canvas, rows: list[dict[str, Any]], y: int, high: float) -> N
     )
 
 
-def _later(page: Canvas, row: dict[str, Any], pictures: list[Byte | None], y: float, largest: float) -> None:
+def _later(page: Canvas, row: Effect, pictures: list[Byte | None], y: float, largest: float) -> None:
     x = MARGIN + OWN + RIBBONS + 20
     for number in range(1 + THUMBS):
         picture = pictures[number] if number < len(pictures) else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from atlas.arrays import Float
 from atlas.colours import BLUE, ORANGE
+from flows.one_image.answers import Block, ExplainedGroups, ExplainedLayer, Explanation, Links
 from flows.sheets.canvas import INK, PAPER, QUIET, Canvas, signed
 from flows.sheets.image_parts import (
     GAP,
@@ -38,26 +37,30 @@ FINE = 3
 """Supersampling of ribbons: drawn at this scale and reduced."""
 
 
-def draw(page: Canvas, answer: dict[str, Any], y: int) -> int:
+def draw(page: Canvas, answer: Explanation, later: ExplainedLayer, links: Links, y: int) -> int:
     """Draw the links between the two layers from y down; return the y below."""
-    first, later = answer["layer"]["name"], answer["later"]["name"]
+    first, second = answer["layer"]["name"], later["name"]
     remark = (
         "To first order, the loss there without a part here: orange strengthens, blue weakens. "
-        f"Left: groups of {first} and of {later}, and what those add to {question(answer)}. Right: where in {first} the "
-        f"four places of {later} that speak most for it and against it rest."
+        f"Left: groups of {first} and of {second}, and what those add to {question(answer)}. Right: where in {first} the "
+        f"four places of {second} that speak most for it and against it rest."
     )
-    y = heading(page, y, f"From {first} to {later}", remark)
-    below = max(_ribbons(page, answer, y), _sources(page, answer, MARGIN + HALF + 2 * GAP, y))
+    y = heading(page, y, f"From {first} to {second}", remark)
+    below = max(
+        _ribbons(page, answer, later, links, y), _sources(page, answer, later, links, MARGIN + HALF + 2 * GAP, y)
+    )
     remark = (
-        f"The units of {later} that speak most for {question(answer)}, and the units of {first} that strengthen or weaken "
-        f"them most. Pictures: {answer['later']['unit_pictures_from']}."
+        f"The units of {second} that speak most for {question(answer)}, and the units of {first} that strengthen or weaken "
+        f"them most. Pictures: {later['unit_pictures_from']}."
     )
-    return _drivers(page, answer, heading(page, below + 20, "What drives the units that speak for it", remark))
+    return _drivers(
+        page, answer, later, links, heading(page, below + 20, "What drives the units that speak for it", remark)
+    )
 
 
-def _ribbons(page: Canvas, answer: dict[str, Any], y: int) -> int:
+def _ribbons(page: Canvas, answer: Explanation, later: ExplainedLayer, links: Links, y: int) -> int:
     """Draw the groups of both layers, joined by ribbons as wide as their effects; return the y below."""
-    left, right, linked = answer["layer"], answer["later"], answer["between"]["group_to_group"]
+    left, right, linked = answer["layer"], later, links["group_to_group"]
     right_x = MARGIN + HALF - 300
     for layer, x in ((left, MARGIN), (right, right_x)):
         page.text(x, y, layer["name"], 13, QUIET)
@@ -77,7 +80,7 @@ def _ribbons(page: Canvas, answer: dict[str, Any], y: int) -> int:
     return y + rows * STEP
 
 
-def _icon(page: Canvas, answer: dict[str, Any], groups: dict[str, Any], number: int, x: float, y: float) -> None:
+def _icon(page: Canvas, answer: Explanation, groups: ExplainedGroups, number: int, x: float, y: float) -> None:
     """Draw the icon of a group with its colour; without icons, its map."""
     if groups["pictures"] is not None:
         page.picture(x, y, groups["pictures"][number], ICON)
@@ -121,9 +124,9 @@ def _ribbon(pen: ImageDraw.ImageDraw, start: float, end: float, wide: float, sha
     pen.polygon(edge, fill=(*(ORANGE if share > 0 else BLUE), round(60 + 150 * abs(share))))
 
 
-def _sources(page: Canvas, answer: dict[str, Any], x: int, y: int) -> int:
+def _sources(page: Canvas, answer: Explanation, later: ExplainedLayer, links: Links, x: int, y: int) -> int:
     """Draw for each place of the later layer the earlier positions that it depends on; return the y below."""
-    later, linked = answer["later"], answer["between"]["positions"]
+    linked = links["positions"]
     size = fit(answer["picture"], (HALF - GAP) // 2)
     for number, place in enumerate(later["places"]):
         left, top = x + number % 2 * (size[0] + GAP), y + number // 2 * (size[1] + 34)
@@ -137,20 +140,20 @@ def _sources(page: Canvas, answer: dict[str, Any], x: int, y: int) -> int:
     return y + -(-len(later["places"]) // 2) * (size[1] + 34)
 
 
-def _middle(layer: dict[str, Any], place: dict[str, int], parts: tuple[int, ...]) -> tuple[int, int]:
+def _middle(layer: ExplainedLayer, place: Block, parts: tuple[int, ...]) -> tuple[int, int]:
     """Return the part of the later grid that a block lies in."""
     grid = layer["grid"]
     return place["row"] * parts[0] // int(grid["rows"]), place["col"] * parts[1] // int(grid["cols"])
 
 
-def _drivers(page: Canvas, answer: dict[str, Any], y: int) -> int:
+def _drivers(page: Canvas, answer: Explanation, later: ExplainedLayer, links: Links, y: int) -> int:
     """Draw the later units that speak for the class, each with its drivers; return the y below."""
-    rows, wide = answer["between"]["drivers"], (INNER - 3 * GAP) // 4
-    speaks = answer["later"]["attribution"]["units"]
+    rows, wide = links["drivers"], (INNER - 3 * GAP) // 4
+    speaks = later["attribution"]["units"]
     below = y
     for number, row in enumerate(rows):
         x, top = MARGIN + number * (wide + GAP), y
-        unit_picture(page, answer["later"], row["unit"], row["side"], x, top, 112)
+        unit_picture(page, later, row["unit"], row["side"], x, top, 112)
         page.text(x + 124, top + 4, unit_name(row["unit"], row["side"]), 15)
         page.text(x + 124, top + 28, f"adds {signed(float(speaks[row['unit']]))}", 13, QUIET)
         page.text(x + 124, top + 94, "driven by", 12, QUIET)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from atlas import colours
 from atlas.arrays import Byte, Float
 from atlas.attribution.methods import METHODS
+from flows.one_image.answers import Saliency, SaliencyTarget
 from flows.sheets.canvas import QUIET, Canvas, signed
 from storage.errors import UsageError
 
@@ -19,7 +19,7 @@ LEAST, MARGIN, GAP = 384, 32, 20
 """Least longer side of a picture, margin and space between pictures, in pixels."""
 
 
-def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
+def sheet(answer: Saliency, pictures: Sequence[Byte]) -> Byte:
     """Draw the image, its heat map and their overlay, of one size, side by side with captions, `h w 3`."""
     height, width = pictures[0].shape[:2]
     page, inner = Canvas(3 * width + 2 * GAP + 2 * MARGIN), 3 * width + 2 * GAP
@@ -44,14 +44,14 @@ def sheet(answer: dict[str, Any], pictures: Sequence[Byte]) -> Byte:
     return page.cut(round(max(ends)) + 24)
 
 
-def _target_name(target: dict[str, Any]) -> str:
+def _target_name(target: SaliencyTarget) -> str:
     if target["kind"] == "unit":
         return f"unit {target['text']}"
     name = target["name"] or f"class {target['index']}"
     return f'the probability of "{name}"' if target["kind"] == "probability" else f'"{name}"'
 
 
-def _score_text(answer: dict[str, Any]) -> str:
+def _score_text(answer: Saliency) -> str:
     score = {"class": "its logit", "probability": "its probability"}.get(answer["target"]["kind"], "its value")
     text = f"{score} is {signed(answer['score'])}"
     if "gap" not in answer:
@@ -64,7 +64,7 @@ def _score_text(answer: dict[str, Any]) -> str:
 VIEWS = ("sheet", "heat", "overlay")
 
 
-def draw(answer: dict[str, Any], picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
+def draw(answer: Saliency, picture: Byte, map: Float, *, view: str = "sheet", size: int | None = None) -> Byte:
     """Draw the heat map, the overlay, or a sheet of picture, heat map and overlay, `h w 3`.
 
     `size` is the longer side of a picture, by default its own, and on a sheet at least LEAST.

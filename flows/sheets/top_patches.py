@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from atlas.arrays import Byte
 from atlas.colours import ORANGE
+from flows.questions.patches import Patch, TopPatches
 from flows.sheets.canvas import FAINT, NO_GRADIENT, PAPER, QUIET, Canvas
 from storage.run import Run
 
@@ -24,7 +24,7 @@ ACROSS, DOWN = SIDE + BETWEEN + PATCH + GAP, SIDE + 48
 Images = Sequence[Image.Image | None]
 
 
-def draw(run: Run, answer: dict[str, Any], images: Images, gradients: Sequence[Byte | None] | None = None) -> Byte:
+def draw(run: Run, answer: TopPatches, images: Images, gradients: Sequence[Byte | None] | None = None) -> Byte:
     """Draw an answer of `patches.top`, `h w 3`: each image with its focus outlined, the patch beside it.
 
     `images` are the source images of the patches, None for a missing one; `gradients` go below the patches.
@@ -47,7 +47,7 @@ def draw(run: Run, answer: dict[str, Any], images: Images, gradients: Sequence[B
     return page.cut(top + max(1, -(-len(patches) // columns)) * DOWN + 8)
 
 
-def _remarks(answer: dict[str, Any], gradients: bool) -> Iterator[str]:
+def _remarks(answer: TopPatches, gradients: bool) -> Iterator[str]:
     yield "outlined: the part of the image that the unit sees, enlarged beside it"
     if gradients:
         direction = "up" if answer["sign"] == "positive" else "down"
@@ -56,7 +56,7 @@ def _remarks(answer: dict[str, Any], gradients: bool) -> Iterator[str]:
         yield answer["note"]
 
 
-def _image(page: Canvas, patch: dict[str, Any], image: Image.Image | None, x: int, y: int) -> None:
+def _image(page: Canvas, patch: Patch, image: Image.Image | None, x: int, y: int) -> None:
     """Draw the image with the patch outlined, and value and label below it."""
     if image is None:
         page.box(x, y, SIDE, SIDE, FAINT)
@@ -73,12 +73,12 @@ def _image(page: Canvas, patch: dict[str, Any], image: Image.Image | None, x: in
     page.text(x + 66, y + SIDE + 6, label, 13, QUIET, SIDE + BETWEEN + PATCH - 66)
 
 
-def _focus(patch: dict[str, Any]) -> tuple[int, int, int, int]:
+def _focus(patch: Patch) -> tuple[int, int, int, int]:
     focus = patch["focus"]
     return focus["left"], focus["top"], focus["right"], focus["bottom"]
 
 
-def _patch(patch: dict[str, Any], image: Image.Image | None, stored: Sequence[bytes]) -> Byte | None:
+def _patch(patch: Patch, image: Image.Image | None, stored: Sequence[bytes]) -> Byte | None:
     """Crop the patch from its image, or decode the stored one; None where neither is there."""
     if image is not None:
         return _pixels(image.crop(_focus(patch)))

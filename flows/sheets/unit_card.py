@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from atlas.arrays import Byte
 from atlas.colours import BLUE, ORANGE
 from flows.drawing.unit_pictures import Pictures
+from flows.questions.patches import Sign
+from flows.questions.unit_samples import Histogram
+from flows.questions.units import LabelCounts, Unit, links
 from flows.sheets.canvas import FAINT, INK, NO_GRADIENT, QUIET, Canvas, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
@@ -18,21 +20,22 @@ TILE, BETWEEN, ACROSS = 110, 9, 9
 """Side of a patch, space between two, patches in a row."""
 THUMB, ROW = 52, 64
 LABELS = 8
+TITLES: dict[Sign, str] = {"positive": "Where it is strongest", "negative": "Where it is most negative"}
 
 
-def draw(answer: dict[str, Any], pictures: Pictures) -> Byte:
+def draw(answer: Unit, pictures: Pictures) -> Byte:
     """Draw an answer of `questions.units.unit`, `h w 3`."""
     page = Canvas(WIDTH)
     y = _title(page, answer)
     below = _aside(page, answer, pictures, y)
-    for sign, title in (("positive", "Where it is strongest"), ("negative", "Where it is most negative")):
+    for sign, title in TITLES.items():
         y = _side(page, answer, pictures, sign, title, y)
     y = _values(page, answer, pictures, max(y, below + 20))
     y = _others(page, answer, pictures, y + 8)
     return page.cut(round(y))
 
 
-def _title(page: Canvas, answer: dict[str, Any]) -> float:
+def _title(page: Canvas, answer: Unit) -> float:
     page.text(MARGIN, 40, f"Unit {answer['unit']} of {answer['layer']}", 34)
     about = f"one of {answer['units']} units · {answer['model']} · {answer['images']:,} images"
     page.text(WIDTH - MARGIN, 36, f"{answer['run']}@{answer['version']}", 15, align="right")
@@ -41,7 +44,7 @@ def _title(page: Canvas, answer: dict[str, Any]) -> float:
     return 130
 
 
-def sentence(answer: dict[str, Any]) -> str:
+def sentence(answer: Unit) -> str:
     """Summarise the unit in a line."""
     if note := answer["positive"]["note"]:
         return str(note)
@@ -54,7 +57,7 @@ def sentence(answer: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _aside(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+def _aside(page: Canvas, answer: Unit, pictures: Pictures, y: float) -> float:
     """Draw the column with the unit's own picture and its labels; return the y below."""
     y = _heading(page, MARGIN, y, ASIDE, "Drawn to excite it")
     if pictures.own is None:
@@ -69,7 +72,7 @@ def _aside(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -
     return _labels(page, answer["labels"], y)
 
 
-def _labels(page: Canvas, labels: dict[str, Any], y: float) -> float:
+def _labels(page: Canvas, labels: LabelCounts, y: float) -> float:
     if not labels["counts"]:
         return page.lines(MARGIN, y, "None: no patch with a label excites it.", ASIDE)
     for row in labels["counts"][:LABELS]:
@@ -84,7 +87,7 @@ def _labels(page: Canvas, labels: dict[str, Any], y: float) -> float:
     return page.lines(MARGIN, y, f"{more}mixed as {2 ** labels['entropy']:.1f} equal labels", ASIDE)
 
 
-def _side(page: Canvas, answer: dict[str, Any], pictures: Pictures, sign: str, title: str, y: float) -> float:
+def _side(page: Canvas, answer: Unit, pictures: Pictures, sign: Sign, title: str, y: float) -> float:
     """Draw the patches of a side, their gradients below them; return the y below."""
     left, wide = MARGIN + ASIDE + GAP * 1.5, INNER - ASIDE - GAP * 1.5
     method = pictures.methods.get(sign)
@@ -97,8 +100,8 @@ def _side(page: Canvas, answer: dict[str, Any], pictures: Pictures, sign: str, t
         title,
         f"the part of each image that it sees{f'; below, what {drives} ({method})' if method else ''}",
     )
-    if answer[sign]["note"]:
-        y = page.lines(left, y - 4, answer[sign]["note"], wide) + 4
+    if note := answer[sign]["note"]:
+        y = page.lines(left, y - 4, note, wide) + 4
     if answer[sign]["extreme"] == 0 and answer["positive"]["extreme"] == answer["negative"]["extreme"]:
         return y + 8
     step, middle = (wide - TILE) / (ACROSS - 1), y + TILE
@@ -112,7 +115,7 @@ def _side(page: Canvas, answer: dict[str, Any], pictures: Pictures, sign: str, t
     return middle + (TILE + 46 if gradients else 44)
 
 
-def _values(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+def _values(page: Canvas, answer: Unit, pictures: Pictures, y: float) -> float:
     """Draw the histogram of the samples, with examples below each interval of the range; return the y below."""
     spread, intervals = answer["samples"], answer["intervals"]
     if spread is None:
@@ -133,7 +136,7 @@ def _values(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) 
     return y + 42 + most * (side + 6) + 18
 
 
-def _histogram(page: Canvas, histogram: dict[str, Any], y: float, high: float) -> float:
+def _histogram(page: Canvas, histogram: Histogram, y: float, high: float) -> float:
     """Draw bars over the full width, blue below 0 and orange above; return the y below."""
     counts, edges = histogram["counts"], histogram["edges"]
     step, most = INNER / max(1, len(counts)), max(counts, default=1)
@@ -149,7 +152,7 @@ def _histogram(page: Canvas, histogram: dict[str, Any], y: float, high: float) -
     return y + high + 10
 
 
-def _others(page: Canvas, answer: dict[str, Any], pictures: Pictures, y: float) -> float:
+def _others(page: Canvas, answer: Unit, pictures: Pictures, y: float) -> float:
     """Draw four columns: similar units by two measures, linked units, classes; return the y below."""
     wide = (INNER - 3 * GAP * 1.5) / 4
     x = [MARGIN + number * (wide + GAP * 1.5) for number in range(4)]
@@ -187,16 +190,12 @@ def _units(
     return y
 
 
-def _links(page: Canvas, answer: dict[str, Any], pictures: Pictures, x: float, y: float, wide: float) -> float:
-    for side, title in (("driven", "Driven by"), ("drives", "Drives")):
-        linked = answer[side]
-        if linked is None:
-            continue
-        layer = linked["layer"] if side == "driven" else linked["later_layer"]
-        links = sorted(linked["exciting"] + linked["inhibiting"], key=lambda row: -abs(row["influence"]))
-        largest = max((abs(row["influence"]) for row in links), default=1.0)
-        y = _heading(page, x, y, wide, f"{title} {layer or ''}", "influence")
-        for row in sorted(links[:6], key=lambda row: -row["influence"]):
+def _links(page: Canvas, answer: Unit, pictures: Pictures, x: float, y: float, wide: float) -> float:
+    for side, layer, rows in links(answer):
+        rows = sorted(rows, key=lambda row: -abs(row["influence"]))
+        largest = max((abs(row["influence"]) for row in rows), default=1.0)
+        y = _heading(page, x, y, wide, f"{'Driven by' if side == 'driven' else 'Drives'} {layer}", "influence")
+        for row in sorted(rows[:6], key=lambda row: -row["influence"]):
             for picture in pictures.thumbs.get((layer, row["unit"]), [])[:1]:
                 page.fitted(x, y, picture, 40)
             page.text(x + 50, y + 3, f"unit {row['unit']}", 13)
@@ -210,14 +209,15 @@ def _links(page: Canvas, answer: dict[str, Any], pictures: Pictures, x: float, y
     return y
 
 
-def _classes(page: Canvas, answer: dict[str, Any], x: float, y: float, wide: float) -> float:
+def _classes(page: Canvas, answer: Unit, x: float, y: float, wide: float) -> float:
     related = answer["classes"]
     if related is None:
         y = _heading(page, x, y, wide, "Classes it speaks for")
         return page.lines(x, y, "Not known: run it again --with attribution.", wide)
-    for side, title in (("for", "Classes it goes with"), ("against", "Classes it goes against")):
+    sides = (("Classes it goes with", related["for"]), ("Classes it goes against", related["against"]))
+    for title, rows in sides:
         y = _heading(page, x, y, wide, title, "correlation")
-        for row in related[side]:
+        for row in rows:
             page.text(x, y, row["name"], 13, most=wide - 50)
             page.text(x + wide, y, signed(row["correlation"]), 13, QUIET, align="right")
             page.bar(x, y + 20, wide, row["correlation"])

@@ -18,7 +18,8 @@ from flows.config import RunConfig
 from flows.drawing import unit_pictures
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.questions import units
+from flows.questions import unit_samples, units
+from flows.questions.patches import SIDES
 from flows.sheets import unit_card
 from flows.stages.shared.patch_boxes import PatchBoxes
 from storage.errors import NotFound
@@ -71,7 +72,7 @@ def test_the_focus_of_an_example_is_that_of_a_patch(finished: RunConfig) -> None
         for one in part["examples"]:
             at = (np.array([one["image_id"]]), np.array([one["y"]]), np.array([one["x"]]))
             box = places.boxes(opened.field(LATER), *at)
-            assert one["focus"] == {side: int(box[f"focus_{side}"][0]) for side in units.SIDES}
+            assert one["focus"] == {side: int(box[f"focus_{side}"][0]) for side in SIDES}
 
 
 def test_labels_and_links_are_those_of_the_tables(finished: RunConfig) -> None:
@@ -114,14 +115,14 @@ def moved(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
-    "the values of others": (units, "_spread", lambda f: lambda v: f(v[1:]), "samples"),
+    "the values of others": (unit_samples, "spread", lambda f: lambda v: f(v[1:]), "samples"),
     "the sample before": (
-        units,
+        unit_samples,
         "_positions",
         lambda f: lambda run, layer, samples, rows: f(run, layer, samples, [row - 1 for row in rows]),
         "samples",
     ),
-    "a focus a pixel off": (units, "_positions", lambda f: lambda *told: moved(f(*told)), "focus"),
+    "a focus a pixel off": (unit_samples, "_positions", lambda f: lambda *told: moved(f(*told)), "focus"),
     "the labels of the next unit": (units, "_labels", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
     "the links of the next unit": (units, "_driven", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
     "the next patch's picture": (
@@ -237,7 +238,7 @@ def test_pictures_are_cut_from_where_the_patches_lie(finished: RunConfig) -> Non
     pairs = [*zip(answer["negative"]["patches"], made.patches["negative"], strict=True)]
     pairs += zip(examples, [picture for row in made.examples for picture in row], strict=True)
     for place, picture in pairs:
-        box = tuple(place["focus"][side] for side in units.SIDES)
+        box = tuple(place["focus"][side] for side in SIDES)
         image = (
             Image.open(place["path"]).convert("RGB").crop(box).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)
         )

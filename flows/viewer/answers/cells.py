@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from flows.metrics import contrast, metrics
 from flows.metrics import values as metric_values
 from flows.questions import classes
+from flows.questions.cells import IconFidelity
 from flows.viewer.answers.about import labels
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
@@ -52,15 +53,6 @@ class CellLabels(TypedDict):
     grid: int
     labels: list[str]
     cells: list[list[tuple[int, float]]]
-
-
-class IconFidelity(TypedDict):
-    """How well a cell's icon fits it: `cosine` is its fidelity, `rank` the cell's among all by how well it fits each."""
-
-    cosine: Number
-    rank: int
-    tries: int
-    weak: bool
 
 
 class UnitMean(TypedDict):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from typing_extensions import TypedDict
 
+from flows.comparing import answer as comparison_answer
+from flows.comparing.answer import ChangedUnit, Displacement, Drift, LabelShift
+from flows.comparing.cell_changes import GridCells
 from flows.viewer.answers.errors import Full
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
@@ -29,25 +32,6 @@ BEHIND = 4
 """Samples an arrow stands for, at least."""
 
 STATES = ("kept", "changed", "appeared", "emptied")
-
-
-class Drift(TypedDict):
-    """How far units drifted: median and 95 % quantile over the units that are not dead."""
-
-    median: Number
-    q95: Number
-    units: int
-    dead: int
-
-
-class Displacement(TypedDict):
-    """How far samples moved on the map, how far noise alone moves them, and the share that moved further."""
-
-    median: Number
-    q95: Number
-    noise_median: Number
-    noise_q95: Number
-    beyond_noise: Number
 
 
 class MovedCells(TypedDict):
@@ -150,26 +134,30 @@ def _before(version: OpenVersion, since: str) -> Run:
 
 
 def _measure(version: OpenVersion, before: Run, layer: str, since: str, noisy: bool) -> Moved:
-    from flows.comparing import answer as comparison_answer
     from flows.comparing import measure
 
     names = [f"{run.name}@{run.number}" for run in (before, version.run)]
     [[step]] = measure.measure(str(version.run.store.root), names, layers=[layer], noisy=noisy)
     facts = comparison_answer.describe([[step]])["steps"][0]["layers"][0]
-    whole = ("layer", "samples", "same_layout", "same_frame", "drift", "overlap", "label_change", "displacement")
-    moved = {
-        **{name: facts[name] for name in whole},
+    return {
+        "layer": facts["layer"],
+        "samples": facts["samples"],
+        "same_layout": facts["same_layout"],
+        "same_frame": facts["same_frame"],
+        "drift": facts["drift"],
+        "overlap": facts["overlap"],
+        "label_change": facts["label_change"],
+        "displacement": facts["displacement"],
         "since": since,
         "cells": [_cells(int(grid), cells) for grid, cells in facts["cells"].items()],
         "arrows": [_arrows(step, grid) for grid in step.grids],
         "units": _units(facts["units"]),
         "labels": [_label(row) for row in facts["labels"]],
     }
-    return cast(Moved, moved)
 
 
-def _label(row: dict[str, Any]) -> MovedLabel:
-    shift, dx, dy = (plain(row[name], 4) for name in ("shift", "dx", "dy"))
+def _label(row: LabelShift) -> MovedLabel:
+    shift, dx, dy = (plain(value, 4) for value in (row["shift"], row["dx"], row["dy"]))
     return {"label": row["label"], "samples": row["samples"], "shift": shift, "dx": dx, "dy": dy}
 
 
@@ -183,21 +171,28 @@ def _has_noise(before: Run, after: Run, layer: str) -> bool:
     return layout_noise.stored_points(before, layer, framed=framed) is not None
 
 
-def _cells(grid: int, facts: dict[str, Any]) -> MovedCells:
+def _cells(grid: int, facts: GridCells) -> MovedCells:
     """Return a grid's cells as columns."""
     cells = facts["cells"]
-    whole = ("row", "col", "old_samples", "new_samples")
-    columns = {
+    return {
         "grid": grid,
-        **{state: facts[state] for state in STATES},
-        **{name: [cell[name] for cell in cells] for name in whole},
+        "kept": facts["kept"],
+        "changed": facts["changed"],
+        "appeared": facts["appeared"],
+        "emptied": facts["emptied"],
+        "row": [cell["row"] for cell in cells],
+        "col": [cell["col"] for cell in cells],
+        "old_samples": [cell["old_samples"] for cell in cells],
+        "new_samples": [cell["new_samples"] for cell in cells],
         "state": [STATES.index(cell["state"]) for cell in cells],
-        **{
-            name: [None if cell[name] is None else plain(cell[name], 3) for cell in cells]
-            for name in ("stayed", "cosine", "label_change")
-        },
+        "stayed": [_short(cell["stayed"]) for cell in cells],
+        "cosine": [_short(cell["cosine"]) for cell in cells],
+        "label_change": [_short(cell["label_change"]) for cell in cells],
     }
-    return cast(MovedCells, columns)
+
+
+def _short(value: Number) -> Number:
+    return None if value is None else plain(value, 3)
 
 
 def _arrows(step: Step, grid: int) -> Arrows:
@@ -218,17 +213,13 @@ def _arrows(step: Step, grid: int) -> Arrows:
     return cast(Arrows, arrows)  # positions are finite
 
 
-def _units(rows: list[dict[str, Any]]) -> MovedUnits:
+def _units(rows: list[ChangedUnit]) -> MovedUnits:
     """Return the units as columns, by number."""
-    ordered = sorted(rows, key=lambda row: int(row["unit"]))
-    drift, overlap, label_change = (
-        [None if row[name] is None else plain(row[name], 3) for row in ordered]
-        for name in ("drift", "overlap", "label_change")
-    )
+    ordered = sorted(rows, key=lambda row: row["unit"])
     return {
-        "drift": drift,
-        "overlap": overlap,
-        "label_change": label_change,
+        "drift": [_short(row["drift"]) for row in ordered],
+        "overlap": [_short(row["overlap"]) for row in ordered],
+        "label_change": [_short(row["label_change"]) for row in ordered],
         "old_label": [row["old_label"] for row in ordered],
         "new_label": [row["new_label"] for row in ordered],
     }

@@ -12,6 +12,7 @@ from flows.metrics import metrics
 from flows.metrics import values as metric_values
 from flows.questions import classes
 from flows.questions import patches as patch_answers
+from flows.questions.patches import PixelBox
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
 from storage.errors import NotFound
@@ -26,15 +27,6 @@ class UnitColumns(TypedDict):
     units: int
     labels: list[str]
     top: list[list[tuple[int, int]]]
-
-
-class PixelBox(TypedDict):
-    """A box in pixels of the source image."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 class Patch(TypedDict):
@@ -185,7 +177,7 @@ def _side(version: OpenVersion, layer: str, unit: int, sign: str) -> Side:
     }
 
 
-def _patch(row: dict[str, Any]) -> Patch:
+def _patch(row: patch_answers.Patch) -> Patch:
     return {
         "rank": row["rank"],
         "value": plain(row["value"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from flows.model import published
 from flows.one_image import explain as explaining
 from flows.one_image import locate as locating
 from flows.one_image import saliency
+from flows.one_image.answers import Explanation, LayerFacts, Links
 from flows.viewer.answers.rounding import plain
 from flows.viewer.model import limits
 from flows.viewer.model.answers import Box, Driven, Explained, Linked, Located, Salient, Size
@@ -37,7 +39,7 @@ def locate(store: str, request: dict[str, Any], data: bytes) -> Located:
     width, height = _size(data, request)
     activation = published.activation_of(run, request["layer"], data)
     answer = locating.locate_activation(run, request["layer"], activation.numpy(), request["grid"])
-    located = {name: answer[name] for name in ("layer", "grid", "height", "width", "cells", "positions")}
+    located = {name: value for name, value in answer.items() if name not in ("run", "version")}
     return cast(Located, located | {"size": (width, height), "seen": visible_part(run, width, height)})
 
 
@@ -97,20 +99,21 @@ def explain(store: str, request: dict[str, Any], data: bytes) -> Explained | Sal
 def _explained(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     """Return what the layer sees, as plain numbers, cells and units of the atlas."""
     answer = _explain(context, request)
-    return {name: answer[name] for name in ("choices", "target", "versus")} | _layer(answer["layer"])
+    shared = {"choices": answer["choices"], "target": answer["target"], "versus": answer["versus"]}
+    return shared | _layer(answer["layer"])
 
 
 def _linked(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     """Return how each part of the image moves each part of a later layer, and what drives that layer's units."""
-    between = _explain(context, request)["between"]
+    links = cast(Links, _explain(context, request)["between"])
     drivers: list[Driven] = [
         {
             "unit": int(row["unit"]),
             "drivers": [{"unit": int(d["unit"]), "effect": _plain(d["effect"])} for d in row["drivers"]],
         }
-        for row in between["drivers"]
+        for row in links["drivers"]
     ]
-    return {"to": request["to"], "positions": _plain(between["positions"]), "drivers": drivers}
+    return {"to": request["to"], "positions": _plain(links["positions"]), "drivers": drivers}
 
 
 def _salient(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def _salient(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _explain(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
+def _explain(context: ImageContext, request: dict[str, Any]) -> Explanation:
     question = explaining.Question(target=request["of"], versus=request["against"], icons="atlas", cells=MOST_BLOCKS)
     return explaining.explain(context, "the image", request["layer"], to=request.get("to"), question=question)
 
@@ -139,8 +142,10 @@ def _context(store: str, run: str) -> model_context.ModelContext:
     return model_context.open_context(store, run=run)
 
 
-def _layer(facts: dict[str, Any]) -> dict[str, Any]:
-    grid, groups, attribution = facts["grid"], facts["groups"], facts["attribution"]
+def _layer(facts: LayerFacts) -> dict[str, Any]:
+    grid: Mapping[str, Any] = facts["grid"]
+    groups: Mapping[str, Any] = facts["groups"]
+    attribution: Mapping[str, Any] = facts["attribution"]
     return {
         "grid": {name: _plain(grid[name]) for name in GRID if name in grid},
         "groups": {name: _plain(groups[name]) for name in GROUPS if name in groups},

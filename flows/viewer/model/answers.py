@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
+from flows.model.choice import Choice
+from flows.one_image.answers import ClassTarget, LitCell, RankedUnit, ScoredTarget
 from flows.viewer.answers.rounding import Number
 
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
 Maps = list[list[list[float]]]
-
-
-class LitCell(TypedDict):
-    """A cell, and how many positions of the image fall in it."""
-
-    row: int
-    col: int
-    positions: int
 
 
 class LocatedPosition(TypedDict):
@@ -42,29 +36,6 @@ class Located(TypedDict):
     positions: list[LocatedPosition]
     size: Size
     seen: Box
-
-
-class Choice(TypedDict):
-    """One of the model's first classes for the image."""
-
-    index: int
-    name: str
-    logit: float
-    probability: float
-
-
-class ClassTarget(TypedDict):
-    """A class that a request names."""
-
-    text: str
-    index: int
-    name: str
-
-
-class ScoredTarget(ClassTarget):
-    """The class that is explained, with the score that is attributed."""
-
-    score: float
 
 
 class ExplainedGrid(TypedDict):
@@ -99,17 +70,6 @@ class ExplainedGroups(TypedDict):
     weights: list[list[float]]
     cells: list[tuple[int, int]]
     cosine: list[Number]
-
-
-class RankedUnit(TypedDict):
-    """A unit that speaks for or against the class, and the position where it does so most."""
-
-    unit: int
-    side: str
-    attribution: float
-    y: int
-    x: int
-    value: float
 
 
 ExplainedAttribution = TypedDict(
