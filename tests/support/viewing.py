@@ -296,7 +296,7 @@ class Page:
         last, quiet = time.monotonic() + 200, 0
         while quiet < 2:
             self._page.wait_for_timeout(50)
-            busy = self._flying > 0 or self.script(BUSY)
+            busy = self._flying > 0 or self._poll(BUSY) is not False
             quiet = 0 if busy else quiet + 1
             if time.monotonic() > last:
                 raise AssertionError(f"still loading after 200 s: {self._flying} requests")
@@ -304,10 +304,19 @@ class Page:
     def until(self, source: str, seconds: float = 20) -> None:
         """Wait until a function of the page says yes; playwright's own way is stopped by the page's policy."""
         last = time.monotonic() + seconds
-        while not self.script(source):
+        while not self._poll(source):
             if time.monotonic() > last:
                 raise AssertionError(f"not within {seconds} s: {source}")
             self._page.wait_for_timeout(30)
+
+    def _poll(self, source: str) -> Any:
+        """Return what a function of the page says, None while the page is being replaced by the one it leads to."""
+        try:
+            return self.script(source)
+        except Exception as error:
+            if "Execution context was destroyed" not in str(error):
+                raise
+            return None
 
     def see(self, what: str) -> Any:
         return self._page.locator(what)
