@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from storage.artefacts import tables
 from storage.artefacts.cells import CellFacts, RunCells
 from storage.errors import Incomplete, NotFound
 from storage.memory_cache import MemoryCache
+from storage.store import marker
 from storage.store.results import Result
 from storage.store.store import Store
 from storage.store.versions import Version
@@ -54,10 +54,10 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 
 
 def open_store(store: str | os.PathLike[str]) -> Store:
-    """Open a store for reading. Raises NotFound if it does not exist."""
-    if not Path(store).is_dir():
-        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` creates one")
-    return Store(Path(store))
+    """Open a store for reading. Raises NotFound if it does not exist, and Newer if a later version wrote it."""
+    opened = Store(Path(store))
+    marker.check_readable(opened.places)
+    return opened
 
 
 class Run:
@@ -96,8 +96,7 @@ class Run:
     @functools.cached_property
     def model(self) -> dict[str, Any]:
         """Spec, classes, input size, layers and fingerprints of the model."""
-        record: dict[str, Any] = json.loads(self.result("model").file("model.json").read_text())
-        return record
+        return self.result("model").json("model.json")
 
     def results(self, stage: str, layer: str | None = None, grid: int | None = None) -> list[Result]:
         """Return the stage's results for a layer and grid, in the order of their shards.
@@ -195,7 +194,7 @@ class Run:
         """Return the layer's receptive field."""
         from storage.artefacts import receptive_fields
 
-        return receptive_fields.read(self.result("field", layer).path)
+        return receptive_fields.read(self.result("field", layer))
 
     def _of_unit(self, layer: str, unit: int, file: str, stage: str = "patches") -> pa.Table:
         result = self.result(stage, layer)
@@ -236,8 +235,7 @@ class Run:
 
     def layout_record(self, layer: str) -> dict[str, Any]:
         """Return the layout's record: method, trustworthiness, number of anchors, notes."""
-        record: dict[str, Any] = json.loads(self.result("layout", layer).file("layout.json").read_text())
-        return record
+        return self.result("layout", layer).json("layout.json")
 
     def cells(self, layer: str, grid: int) -> RunCells:
         """Return the cells of a grid, with icons and classes if the run has them."""

@@ -40,7 +40,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     cell, chosen = _choose(group["offsets"], group["members"])
     columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": group["members"][chosen]}
     columns |= {name: group[name][chosen] for name in ("image_id", "y", "x")}
-    field = receptive_fields.read(store.get("field", task.reads["field"]).path)
+    field = receptive_fields.read(store.get("field", task.reads["field"]))
     boxes = PatchBoxes(store, task.reads["images"], config).boxes(
         field, columns["image_id"], columns["y"], columns["x"]
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from atlas.arrays import Byte
 from storage.errors import Damaged, NoSpace, StoreError
+from storage.store import reading
 
 TILE = 256
 """Side of a tile in pixels; tiles do not overlap."""
@@ -53,7 +54,10 @@ def write_png(picture: Byte, path: Path) -> None:
 
 def read(path: Path) -> Byte:
     """Read a picture as `h w 3`. Raises Damaged, naming the file, if it does not decode completely."""
-    return decode(path.read_bytes(), name=str(path))
+    data = reading.data(path)
+    if data is None:
+        raise Damaged(f"{path} is missing; run `actlas verify --repair`")
+    return decode(data, name=str(path))
 
 
 def encode(picture: Byte, suffix: str, *, quality: int | None = QUALITY) -> bytes:

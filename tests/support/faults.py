@@ -32,12 +32,14 @@ class Fault:
         self.seen: list[str] = []
         self.dead = False
         self._unsynced: set[int] = set()
+        self._replaced = False
         self._names: dict[int, set[str]] = defaultdict(set)
 
     def __call__(self, when: str, operation: str, path: Path) -> None:
         if self.dead:
             raise Killed
         if when == "before":
+            self._replaced = operation == "rename" and path.is_file()
             self.seen.append(f"{operation} {path.name}")
         if when == "after":
             self._book(operation, path)
@@ -58,7 +60,9 @@ class Fault:
     def _book(self, operation: str, path: Path) -> None:
         if operation in ("create", "write"):
             self._unsynced.add(path.stat().st_ino)
-        if operation in ("create", "mkdir", "rename", "link"):
+        if (
+            operation in ("create", "mkdir", "rename", "link") and not self._replaced
+        ):  # a replaced name has one of two files
             self._names[path.parent.stat().st_ino].add(path.name)
         if operation == "fsync":
             self._unsynced.discard(path.stat().st_ino)
