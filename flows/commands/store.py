@@ -122,9 +122,9 @@ def verify(
 
     opened = open_store(store)
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("verify", 100, "%") as advance:
-        found = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
-    damages = checks.faults(found)
-    others = [damage.path for damage in found if damage.kind == checks.FOREIGN]
+        entries = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
+    damages = checks.faults(entries)
+    others = [damage.path for damage in entries if damage.kind == checks.FOREIGN]
     to_compute = repairs.repair(opened, damages) if repair and damages else []
     remaining = checks.faults(verifying.verify(opened, name)) if repair and damages else damages
     remaining = [damage for damage in remaining if (damage.stage, damage.key) not in to_compute]

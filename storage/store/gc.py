@@ -200,7 +200,7 @@ def _move_to_trash(places: Places, plan: Plan, accept_lost: bool) -> Path | None
     disk.make_folders(places.tmp)
     disk.make_folder(trash)
     if accept_lost:
-        published.give_up(places, trash)
+        published.accept_lost(places, trash)
     _remove_versions(places, plan.versions, trash)
     for index, path in enumerate([*plan.results, *plan.abandoned]):
         disk.rename(path, trash / str(index))

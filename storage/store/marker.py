@@ -45,7 +45,7 @@ def recognise(places: Places) -> Kind:
 
 
 def check_readable(places: Places) -> None:
-    """Raise NotFound unless the folder is a store or empty; a damaged marker keeps nobody from reading."""
+    """Raise NotFound unless the folder is a store or empty; a damaged marker does not prevent reading."""
     if reading.status(places.root) is None:
         raise NotFound(
             f"there is no store at {places.root}; `--store` or ACTLAS_STORE names one, `actlas run` creates one"
@@ -72,7 +72,7 @@ def check_writable(places: Places) -> Kind:
 def claim(places: Places) -> None:
     """Make sure that the folder is a store with a marker: create one in a new folder, or adopt one of format 1."""
     if check_writable(places) is not Kind.MARKED:
-        _found(places)
+        _create_store(places)
 
 
 def mend(places: Places) -> None:
@@ -86,7 +86,7 @@ def mend(places: Places) -> None:
     claim(places)
 
 
-def _found(places: Places) -> None:
+def _create_store(places: Places) -> None:
     """Write the marker, after the record of what is published: there is none without the other."""
     disk.make_folders(places.tmp)
     evidence = published.render(published.current(places, {}))

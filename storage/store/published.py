@@ -1,6 +1,6 @@
 """The record of published numbers, `published.json`: evidence for gc and verify, never needed to read a version.
 
-For each run it has the lowest and the highest number that should be there, and those between that were given up.
+For each run it has the lowest and the highest number that should be there, and those between that are lost for good.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def drop(places: Places, dropped: Iterable[tuple[str, int]], folder: Path) -> No
     _replace(places, runs, folder)
 
 
-def give_up(places: Places, folder: Path) -> None:
+def accept_lost(places: Places, folder: Path) -> None:
     """Note that the versions which are not there are lost; their numbers are not given again."""
     runs = current(places, _readable(places))
     for run, gaps in missing(places, runs).items():

@@ -80,14 +80,14 @@ def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
 
 def is_folder(path: Path) -> bool:
     """Tell whether a path leads to a folder. Raises CannotTell."""
-    found = status(path)
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    target = status(path)
+    return target is not None and stat.S_ISDIR(target.st_mode)
 
 
 def is_file(path: Path) -> bool:
     """Tell whether a path leads to a regular file. Raises CannotTell."""
-    found = status(path)
-    return found is not None and stat.S_ISREG(found.st_mode)
+    target = status(path)
+    return target is not None and stat.S_ISREG(target.st_mode)
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:

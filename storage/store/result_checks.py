@@ -86,9 +86,10 @@ def _compare(folder: Path, stage: str, key: str) -> Iterator[Damage]:
     expected: dict[str, Any] = {**(recorded_files(folder, stage, key) or {}), HAPPENED: None}
     entries = {name: entry for name, entry in survey(folder) if not entry.is_dir(follow_symlinks=False)}
     for name, record in sorted(expected.items()):
-        if name not in entries:
+        entry = entries.get(name)
+        if entry is None:
             yield _result_damage(stage, key, name, "missing")
-        elif not entries[name].is_file(follow_symlinks=False):
+        elif not entry.is_file(follow_symlinks=False):
             yield _result_damage(stage, key, name, "damaged", "is not a regular file")
         else:
             yield from _compare_file(folder, stage, key, name, record)

@@ -84,7 +84,7 @@ def _lasting(first: Sequence[Damage], second: Sequence[Damage]) -> list[Damage]:
 
 
 def _check_runs(places: Places, name: str | None) -> tuple[list[Damage], Wanted]:
-    """Check the version files, while nobody publishes; return their faults and how each result is referred to."""
+    """Check the version files, while no process publishes; return their faults and how each result is referred to."""
     wanted: Wanted = {}
     with ExitStack() as stack:
         if reading.status(places.versions_lock) is not None:
@@ -92,8 +92,8 @@ def _check_runs(places: Places, name: str | None) -> tuple[list[Damage], Wanted]
         damages, record = _check_records(places)
         names = {*run_names(places), *record} if name is None else {name}
         for run in sorted(names):
-            found, versions = _check_run(places, run, record)
-            damages += found
+            run_damages, versions = _check_run(places, run, record)
+            damages += run_damages
             for entry in (entry for version in versions for entry in version.stages):
                 wanted.setdefault((entry.stage, entry.key), set()).add(entry.manifest)
     return damages, wanted
@@ -160,20 +160,20 @@ def _check_results(places: Places, wanted: Wanted, progress: Progress | None) ->
     done, total = 0, sum(sizes.values())
     suspects: dict[Pair, list[Damage]] = {}
     for pair, digests in sorted(wanted.items()):
-        if found := check_result(places, *pair, digests):
-            suspects[pair] = found
+        if first := check_result(places, *pair, digests):
+            suspects[pair] = first
         done += sizes[pair]
         progress(done, total)
-    if any(faults(found) for found in suspects.values()):
+    if any(faults(first) for first in suspects.values()):
         time.sleep(SETTLE)
-    return [damage for pair, found in suspects.items() for damage in _judge_again(places, pair, wanted[pair], found)]
+    return [damage for pair, first in suspects.items() for damage in _judge_again(places, pair, wanted[pair], first)]
 
 
-def _judge_again(places: Places, pair: Pair, digests: set[str], found: list[Damage]) -> list[Damage]:
+def _judge_again(places: Places, pair: Pair, digests: set[str], first: list[Damage]) -> list[Damage]:
     """Check a result again; one that no version names may have been set aside or removed meanwhile."""
     if not digests and not reading.is_folder(places.result(*pair)):
         return []
-    return _lasting(found, check_result(places, *pair, digests))
+    return _lasting(first, check_result(places, *pair, digests))
 
 
 def _size(places: Places, pair: Pair) -> int:
