@@ -39,6 +39,8 @@ def recognise(places: Places) -> Kind:
             return Kind.BROKEN
         return Kind.MARKED
     others = [name for name in reading.names(places.root) if not _is_nothing(name)]
+    if MARKER in others:  # another process has just written it
+        return recognise(places)
     if not others or _is_beginning(places, others):
         return Kind.NEW
     return Kind.UNMARKED if _is_unmarked_store(places, others) else Kind.FOREIGN
