@@ -33,6 +33,7 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     written into the store.
     """
     store = Store(Path(config.store))
+    store.check_writable()
     planner, outputs = _plan(store, config)
     missing = [output for output in outputs if store.find(output.stage, output.key) is None]
     probe = _probe(planner, missing)
