@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ def copy_while_written(store: Path, backup: Path, seed: int) -> None:
         writer.stdin.write(b"x")
         writer.stdin.flush()
         runs = store / "runs" / "run"
-        while not runs.is_dir() or len(list(runs.iterdir())) < 2 + rng.randrange(ROUNDS):
+        while not runs.is_dir() or len(list(runs.iterdir())) < 2 * (ROUNDS // 2) + rng.randrange(ROUNDS):
             assert writer.poll() is None or writer.returncode == 0
         copy(store, backup, rng)
     assert writer.returncode == 0
@@ -106,7 +105,6 @@ def test_mutant_gc_that_trusts_what_it_sees(tmp_path: Path, monkeypatch: pytest.
     """Without its evidence, gc takes results for garbage whose version is yet to be restored."""
     store, backup = tmp_path / "store", tmp_path / "backup"
     copy_while_written(store, backup, 0)
-    for number, (name, value) in enumerate(itertools.product(("_check_versions", "is_copied"), (lambda *_: None,))):
-        monkeypatch.setattr(gc_module, name, value)
-        removed = restore(backup, tmp_path / str(number), 1)
-    assert removed != []
+    for name in ("_check_versions", "is_copied"):
+        monkeypatch.setattr(gc_module, name, lambda *_: None)
+    assert any(restore(backup, tmp_path / str(seed), seed) for seed in range(6))
