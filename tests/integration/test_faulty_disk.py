@@ -18,6 +18,7 @@ from flows.pipeline import retry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.viewer import assets
+from flows.viewer.answers import catalogue
 from storage.artefacts import tables
 from storage.store import disk, reading, verify
 from storage.store.result_checks import faults as real_faults
@@ -115,6 +116,35 @@ def test_a_failed_read_is_said_and_changes_nothing(question: str, kept: Path) ->
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_failed_reads_at_many_points(question: str, kept: Path) -> None:
     assert wrong_of(kept, question, 150)[1] == []
+
+
+def answers_under_faults(store: Path, points: int, every: int = 1) -> list[str]:
+    """Ask the viewer for its answers and pictures, or some of them, while reads fail; say what is wrong."""
+    wrong: list[str] = []
+    addresses = formats.addresses(viewing.client(store), formats.cell(store))
+    for kind, parameters in list(addresses.items())[::every]:
+        address = f"/{'api/1/runs' if kind in catalogue.ANSWERS else 'pictures'}/small/current/{kind}"
+        with reading.intercepted(counting := faults.ReadFault()):
+            whole = viewing.client(store).get(address, params=parameters)
+        for number in range(points):
+            at, how = 1 + number * counting.count // points, faults.READS[number % 4]
+            tables._checked_footer.cache_clear()
+            with reading.intercepted(faults.ReadFault(how, at, faults.CODES[number % 4])):
+                answer = viewing.client(store).get(address, params=parameters)
+            same = (answer.status_code, answer.content) == (whole.status_code, whole.content)
+            said = answer.status_code == 500 and "cannot be read" in answer.text and "--repair" not in answer.text
+            wrong += [] if same or said else [f"{kind} {how} at {at}: {answer.status_code} {answer.text[:200]}"]
+    return wrong
+
+
+def test_the_viewer_says_what_it_could_not_read(kept: Path) -> None:
+    assert answers_under_faults(kept, 2, every=6) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_viewer_at_many_points(kept: Path) -> None:
+    assert answers_under_faults(kept, 40) == []
 
 
 def test_mutant_damage_is_told_from_errors_of_the_system(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
