@@ -54,10 +54,11 @@ def rollback(places: Places, name: str, number: int) -> int:
 
 def heal(places: Places, name: str, folder: Path) -> None:
     """Restore each version's missing file or copy from the other one."""
+    there = set(reading.names(places.run(name)))
     for number in numbers(places, name):
         pair = (places.version(name, number), places.copy(name, number))
         for lost, other in (pair, pair[::-1]):
-            if reading.status(lost) is None and reading.status(other) is not None:
+            if lost.name not in there and other.name in there:
                 restore(places, name, number, lost=lost, other=other, folder=folder)
 
 

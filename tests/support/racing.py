@@ -21,8 +21,8 @@ from storage.store.repair import repair
 from storage.store.store import Store
 from support import stores
 
-OFTEN = 25
-"""Rounds between two looks at the whole store."""
+LOOKS = 5
+"""How often each writer looks at the whole store."""
 
 
 def overwrite(source: Path, target: Path) -> None:
@@ -50,7 +50,7 @@ def main() -> None:
             own = stores.commit(store, "own", who * rounds + number)
             shared = stores.commit(store, "shared", number)
             published.append(store.publish("run", stores.contents([own, shared], who=who, number=number)))
-        if number % OFTEN == who:
+        if number % max(rounds // LOOKS, 1) == who % max(rounds // LOOKS, 1):
             alarms += look_after(store)
     print(json.dumps({"published": published, "alarms": alarms}))
 
