@@ -24,7 +24,7 @@ ALLOWED = {
     "flows.cores": "flows.allocator",
     "flows.config": "flows.registry",
     "flows.questions": "flows.metrics flows.registry",
-    "flows.model": "flows.config flows.progress",
+    "flows.model": "flows.config flows.progress flows.allocator",
     "flows.planning": "flows.model flows.config flows.registry",
     "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores",
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
