@@ -20,14 +20,14 @@ TRUSTED = ("offset", "length", "mtime_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Match:
     """For each scanned image: `row`, the earlier row that it is (−1 for a new image), and whether its content is the `same`."""
 
     row: Rows
     same: NDArray[np.bool_]
 
 
-def find(scanned: pa.Table, known: pa.Table, held: NDArray[np.bool_], contents: Hashes, read: Hashes) -> Found:
+def find(scanned: pa.Table, known: pa.Table, held: NDArray[np.bool_], contents: Hashes, read: Hashes) -> Match:
     """Match scanned images with the rows of an earlier listing; rows `held` elsewhere cannot match.
 
     A key whose place, size and time have not changed keeps its image. Any other file is the image whose content it has, if
@@ -41,7 +41,7 @@ def find(scanned: pa.Table, known: pa.Table, held: NDArray[np.bool_], contents: 
     row[~same & np.isin(row, list(moved.values()))] = -1
     at = np.fromiter(moved, np.int64, len(moved))
     row[at], same[at] = np.fromiter(moved.values(), np.int64, len(moved)), True
-    return Found(row=row, same=same)
+    return Match(row=row, same=same)
 
 
 def _rows_by_key(scanned: pa.Table, known: pa.Table, held: NDArray[np.bool_]) -> Rows:
@@ -50,7 +50,8 @@ def _rows_by_key(scanned: pa.Table, known: pa.Table, held: NDArray[np.bool_]) ->
     rows = rows[np.lexsort((-rows, known["removed"].to_numpy()[rows]))]
     keys = known["key"].take(pa.array(rows)).combine_chunks()
     at = pc.fill_null(pc.index_in(scanned["key"], value_set=keys), -1).to_numpy()
-    return np.append(rows, -1)[at]
+    matched: Rows = np.append(rows, -1)[at]
+    return matched
 
 
 def _unchanged(row: Rows, scanned: pa.Table, known: pa.Table) -> NDArray[np.bool_]:

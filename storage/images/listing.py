@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from storage import errors
 from storage.images.contract import Scan, Source, State, name_hash
-from storage.images.identity import Found, Hashes, Rows, find
+from storage.images.identity import Hashes, Match, Rows, find
 
 SCHEMA = pa.schema(
     [
@@ -70,8 +70,8 @@ def listing(source: Source, previous: pa.Table | None = None, contents: Hashes |
         raise errors.UsageError(f"no images in {source.uri}{_refusals(scan.refused)}")
     names = list(dict.fromkeys([*before.containers, *scan.containers]))
     fresh, held = _scanned(scan, names), _held(known, scan, names)
-    found = find(fresh, known, held, contents or _nothing_known, lambda rows: _read_hashes(source, fresh, rows, names))
-    table = _merge(*_identified(scan, fresh, known, found), known, held)
+    match = find(fresh, known, held, contents or _nothing_known, lambda rows: _read_hashes(source, fresh, rows, names))
+    table = _merge(*_identified(scan, fresh, known, match), known, held)
     same = _described(table, source, scan, names, before.number)
     return (
         same
@@ -168,17 +168,17 @@ def _read_hashes(source: Source, fresh: pa.Table, rows: Rows, names: Sequence[st
     return hashes
 
 
-def _identified(scan: Scan, fresh: pa.Table, known: pa.Table, found: Found) -> tuple[pa.Table, Rows]:
+def _identified(scan: Scan, fresh: pa.Table, known: pa.Table, match: Match) -> tuple[pa.Table, Rows]:
     """Return the scanned images with the hashes, homes and stamps of their rows, and the ids of all."""
-    hashes, ids = _of(known, "key_hash", found.row), found.row.copy()
+    hashes, ids = _of(known, "key_hash", match.row), match.row.copy()
     new = np.flatnonzero(ids < 0)
     hashes[new] = np.fromiter((name_hash(scan.key[i]) for i in new), np.uint64, len(new))
     if not scan.containers:
         new = np.array(sorted(new.tolist(), key=lambda i: (hashes[i], scan.key[i])), np.int64)
     ids[new] = np.arange(len(known), len(known) + len(new))
     _mix_taken(hashes, new, scan.key, known)
-    home = np.where(found.row < 0, fresh["home"].to_numpy(), _of(known, "home", found.row))
-    return _replaced(fresh, {"key_hash": hashes, "home": home, "stamp": _stamps(fresh, known, found)}), ids
+    home = np.where(match.row < 0, fresh["home"].to_numpy(), _of(known, "home", match.row))
+    return _replaced(fresh, {"key_hash": hashes, "home": home, "stamp": _stamps(fresh, known, match)}), ids
 
 
 def _of(known: pa.Table, name: str, row: Rows) -> NDArray[Any]:
@@ -200,11 +200,11 @@ def _mix_taken(hashes: NDArray[np.uint64], new: Rows, keys: Sequence[str], known
         given.add(mixed)
 
 
-def _stamps(fresh: pa.Table, known: pa.Table, found: Found) -> NDArray[np.int64]:
+def _stamps(fresh: pa.Table, known: pa.Table, match: Match) -> NDArray[np.int64]:
     """Return the stamps: the earlier one for the same content, else the file's time, or a mixture if both are equal."""
-    before, now = _of(known, "stamp", found.row), fresh["mtime_ns"].to_numpy()
-    stamps = np.where(found.same, before, now)
-    for i in np.flatnonzero((found.row >= 0) & ~found.same & (before == now)).tolist():
+    before, now = _of(known, "stamp", match.row), fresh["mtime_ns"].to_numpy()
+    stamps = np.where(match.same, before, now)
+    for i in np.flatnonzero((match.row >= 0) & ~match.same & (before == now)).tolist():
         stamps[i] = name_hash(f"{before[i]} {now[i]}") >> 1
     return stamps
 

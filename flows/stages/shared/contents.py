@@ -46,8 +46,8 @@ def known(store: Store, config: RunConfig, place: tuple[str, str], table: pa.Tab
             hashes[image_id] = sha256
             if all(value is not None for value in hashes[rows]):
                 break
-        found: list[str | None] = hashes[rows].tolist()
-        return found
+        wanted: list[str | None] = hashes[rows].tolist()
+        return wanted
 
     return look_up
 
