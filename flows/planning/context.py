@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from atlas import cells
 from flows import registry
@@ -20,7 +19,7 @@ from flows.model.prepared import PreparedModel
 from flows.planning.tasks import Output, Task
 from storage.errors import UsageError
 from storage.images.listing import about
-from storage.images.shards import Shard, shards
+from storage.images.shards import Shard, living, shards
 from storage.store.store import stage_key
 
 T = TypeVar("T")
@@ -51,7 +50,7 @@ class PlanContext:
         self.config, self.model, self.listing, self.table = config, model, listing, table
         self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
         self.about = about(table)
-        self.live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))
+        self.live = living(table, config.limit)
         if not len(self.live):
             raise UsageError(f"--images {config.images}: all images listed before are gone from there")
         self.images = len(self.live)

@@ -19,7 +19,7 @@ from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import image_listing
 from flows.stages import model as model_stage
-from flows.stages.shared import reading
+from flows.stages.shared import contents, reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.images import loader
@@ -136,11 +136,12 @@ def _write_part(store: Store, output: Output, part: Part, effective: int) -> Out
 def plan(context: PlanContext) -> list[Task]:
     """Return the task of the model's record, and one per shard: the facts of its images, and its part of each layer."""
     tasks = [model_stage.task(context)]
-    for shard, facts in zip(context.shards, image_keys(context), strict=True):
+    parts = [keys(context, layer) for layer in context.layers]
+    for index, (shard, facts) in enumerate(zip(context.shards, image_keys(context), strict=True)):
         outputs = [Output(stage="images", key=facts, shard=shard.number)]
         outputs += [
-            Output(stage="collect", key=keys(context, layer)[shard.number], layer=layer, shard=shard.number)
-            for layer in context.layers
+            Output(stage="collect", key=part[index], layer=layer, shard=shard.number)
+            for layer, part in zip(context.layers, parts, strict=True)
         ]
         span = {"first": shard.first, "stop": shard.stop}
         tasks.append(context.task("collect", outputs, {"listing": context.listing}, span))
@@ -149,12 +150,7 @@ def plan(context: PlanContext) -> list[Task]:
 
 def image_keys(context: PlanContext) -> list[str]:
     """Return the keys of the shards' `images` results."""
-    decode = libraries.of_key("images")
-
-    def make() -> list[str]:
-        return [context.key("images", {}, {"rows": s.rows_key, "decode": decode}) for s in context.shards]
-
-    return context.cached("images", make)
+    return context.cached("images", lambda: [contents.images_key(shard.rows_key) for shard in context.shards])
 
 
 def keys(context: PlanContext, layer: str) -> list[str]:

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from storage.images.contract import (
     MAX_BYTES,
     Read,
     Scan,
+    State,
     changed,
     is_image_name,
     leaves_root,
@@ -68,11 +69,20 @@ class Objects:
         place = self.place(name)
         with _os_errors():
             system = filesystem(place)
-            stamp = _stamp(system.info(place))
+            info = system.info(place)
+            stamp = _stamp(info)
             options = {"block_size": _BLOCK, "cache_type": "background", "cache_options": {"maxblocks": 4}}
             file = system.open(place, "rb", **options)
         with file:
-            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_RaisingOSErrors(file))
+            yield Opened(
+                read_at=partial(_read_at, file), size=int(info["size"]), stamp=stamp, source=_RaisingOSErrors(file)
+            )
+
+    def state(self, name: str) -> tuple[int, int]:
+        place = self.place(name)
+        with _os_errors():
+            info = filesystem(place).info(place)
+            return int(info["size"]), _stamp(info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class RemoteFolder:
     def containers(self) -> tuple[str, ...]:
         return ()
 
-    def scan(self) -> Scan:
+    def scan(self, known: Mapping[str, State]) -> Scan:
         scan = Scan()
         try:
             with _os_errors():
