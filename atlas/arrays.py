@@ -47,6 +47,18 @@ class TopK:
     y: NDArray[np.int32]
     x: NDArray[np.int32]
 
+    @classmethod
+    def empty(cls, units: int, sign: str, capacity: int = CAPACITY) -> TopK:
+        """Return empty places only."""
+        shape = (units, capacity)
+        return cls(
+            value=np.full(shape, -np.inf if sign == "positive" else np.inf, np.float32),
+            image_id=np.full(shape, -1, np.int64),
+            key_hash=np.full(shape, np.iinfo(np.uint64).max, np.uint64),
+            y=np.full(shape, -1, np.int32),
+            x=np.full(shape, -1, np.int32),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
@@ -67,7 +79,7 @@ class Cells:
     col: NDArray[np.int32]
     count: Int
     mean: Float
-    spread: Float
+    coherence: Float
     offsets: Int
     members: Int
 

@@ -65,7 +65,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="collect",
-        code=1,
+        code=2,
         module="flows.stages.collect",
         per="layer and shard",
         gpu=True,
@@ -112,7 +112,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="cells",
-        code=2,
+        code=3,
         module="flows.stages.cells",
         per="layer and grid",
         tables={"cells": "cells.parquet"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,8 +95,7 @@ class Run:
     @functools.cached_property
     def model(self) -> dict[str, Any]:
         """Spec, classes, input size, layers and fingerprints of the model."""
-        record: dict[str, Any] = json.loads(self.result("model").file("model.json").read_text())
-        return record
+        return self.result("model").record("model.json")
 
     def results(self, stage: str, layer: str | None = None, grid: int | None = None) -> list[Result]:
         """Return the stage's results for a layer and grid, in the order of their shards.
@@ -195,7 +193,7 @@ class Run:
         """Return the layer's receptive field."""
         from storage.artefacts import receptive_fields
 
-        return receptive_fields.read(self.result("field", layer).path)
+        return receptive_fields.read(self.result("field", layer))
 
     def _of_unit(self, layer: str, unit: int, file: str, stage: str = "patches") -> pa.Table:
         result = self.result(stage, layer)
@@ -236,8 +234,7 @@ class Run:
 
     def layout_record(self, layer: str) -> dict[str, Any]:
         """Return the layout's record: method, trustworthiness, number of anchors, notes."""
-        record: dict[str, Any] = json.loads(self.result("layout", layer).file("layout.json").read_text())
-        return record
+        return self.result("layout", layer).record("layout.json")
 
     def cells(self, layer: str, grid: int) -> RunCells:
         """Return the cells of a grid, with icons and classes if the run has them."""
@@ -290,8 +287,10 @@ class Run:
         return tables.read_sorted(path, "row", [row], columns).filter(pc.field("col") == col)
 
     def overview(self, layer: str, grid: int) -> Path:
-        """Return the path of the atlas as one PNG."""
-        return self.result("tiles", layer, grid).file("overview.png")
+        """Return the path of the atlas as one PNG, once its bytes are verified."""
+        result = self.result("tiles", layer, grid)
+        result.data("overview.png")
+        return result.path / "overview.png"
 
     def _missing(self, stage: str, layer: str | None, grid: int | None) -> Exception:
         if layer is not None and layer not in self.layers:

@@ -11,7 +11,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -33,6 +32,7 @@ from prefect.runtime import flow_run
 from flows import progress
 from storage.artefacts import pictures
 from storage.errors import first_line
+from storage.run import open_run
 
 PICTURE = 512
 """Side of the overview in its artifact, in pixels: small, as it is stored in Prefect's database."""
@@ -93,7 +93,9 @@ class RunReport:
         self._send(lambda: create_table_artifact(key=f"{key}-stages", table=summary["stages"], description="Stages"))
         if summary["overviews"]:
             last = summary["overviews"][-1]["path"]
-            self._send(lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(last), description=last))
+            self._send(
+                lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(summary), description=last)
+            )
         if address := viewer(summary):
             self._send(lambda: create_link_artifact(key=f"{key}-viewer", link=address, link_text="Open the viewer"))
 
@@ -146,6 +148,9 @@ def viewer(summary: dict[str, Any]) -> str | None:
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None
 
 
-def _data_url(path: str) -> str:
-    small = Image.fromarray(pictures.read(Path(path))).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
+def _data_url(summary: dict[str, Any]) -> str:
+    """Return the last overview of a run as an address that holds it."""
+    last, run = summary["overviews"][-1], open_run(summary["store"], f"{summary['name']}@{summary['version']}")
+    overview = pictures.read(run.result("tiles", last["layer"], last["grid"]), "overview.png")
+    small = Image.fromarray(overview).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
     return "data:image/jpeg;base64," + base64.b64encode(pictures.encode(np.asarray(small), ".jpg")).decode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import logging
 from contextlib import suppress
 from pathlib import Path
@@ -140,7 +139,7 @@ def _order(result: Result) -> tuple[int, int, str]:
 def _place(result: Result, needed: bool) -> tuple[str, str] | None:
     """Return the address and kind of a listing's source; None if that is damaged and no run needs it."""
     try:
-        source = json.loads(result.data(ABOUT))
+        source = result.record(ABOUT)
     except Damaged as damage:
         if needed:
             raise

@@ -35,9 +35,10 @@ class Result:
         return tuple(sorted(self.manifest["files"]))
 
     def file(self, name: str) -> Path:
-        """Return the path of a file, or a folder of files such as a Zarr group, by its name in the manifest.
+        """Return the path of a file that checks its own bytes, or a folder of them: a Parquet table, a Zarr group.
 
-        Raises Damaged if the manifest doesn't list it, or if one of its files is missing or has another size.
+        Only their readers in `storage.artefacts` open it; `data` reads any other file. Raises Damaged if the manifest
+        doesn't list it, or if one of its files is missing or has another size.
         """
         known = self.manifest["files"]
         members = [name] if name in known else [file for file in known if file.startswith(f"{name}/")]
@@ -53,6 +54,10 @@ class Result:
         if sha256(data) != self.manifest["files"][name]["sha256"]:
             raise Damaged(f"{self.path / name} is damaged; run `actlas verify --repair`")
         return data
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Read a JSON file. Raises Damaged if a byte differs from what was committed."""
+        return dict(json.loads(self.data(name)))
 
     def happened(self) -> dict[str, Any]:
         """Read the record of how the result was made: times, host, effective batch. Raises Damaged."""
