@@ -6,11 +6,12 @@ constant picture divided by its own deviation, say) or is not a function of the 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from atlas.model import sketch
 from atlas.model.dispatch import first_tensor, slow_attention
-from atlas.model.double import Left, double
+from atlas.model.double import Reads, double
 from atlas.model.sketch import Sketch
 
 _MOVE = 1e-12
@@ -33,7 +34,7 @@ class Outputs:
     """What comes out of layers: text per layer, equal where the outputs are."""
 
     text: dict[str, str]
-    left: frozenset[str]
+    outside: frozenset[str]
     """Layers before whose end the model read values outside torch."""
     unstable: tuple[str, ...] = ()
     """Layers whose output for a picture is not stable."""
@@ -41,10 +42,10 @@ class Outputs:
 
 @dataclass(slots=True)
 class _Pass:
-    """The sketches of one forward pass by layer, and the layers before whose end values had left torch."""
+    """The sketches of one forward pass by layer, and the layers before whose end values were read outside torch."""
 
     sketches: dict[str, list[Sketch]] = field(default_factory=dict)
-    left: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
 
 
 def outputs(
@@ -60,7 +61,19 @@ def outputs(
     The name "" is that of the module's own output, to which `scores` adds the class scores. The inputs at `checked` are run
     twice; the last of them stands for those that are not. Raises whatever the module raises in float64.
     """
-    wanted = frozenset(names)
+    try:
+        return _outputs(module, inputs, frozenset(names), checked, scores)
+    except Exception:  # compiled code checks its parameters where none can be raised: it needs a copy in float64
+        return _outputs(copy.deepcopy(module).double(), inputs, frozenset(names), checked, scores)
+
+
+def _outputs(
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    wanted: frozenset[str],
+    checked: Sequence[int],
+    scores: Callable[[Any], Tensor] | None,
+) -> Outputs:
     plain = [_forward(module, x.double(), wanted, scores) for x in inputs]
     moved = {index: _forward(module, _moved(inputs[index].double()), wanted, scores) for index in checked}
     text, unstable = {}, []
@@ -69,7 +82,7 @@ def outputs(
         seconds = {index: one.sketches.get(name, []) for index, one in moved.items()}
         text[name], stable = _describe(firsts, seconds)
         unstable += [] if stable else [name]
-    return Outputs(text=text, left=frozenset().union(*(one.left for one in plain)), unstable=tuple(unstable))
+    return Outputs(text=text, outside=frozenset().union(*(one.outside for one in plain)), unstable=tuple(unstable))
 
 
 def of_arrays(arrays: Sequence[Any]) -> str:
@@ -93,7 +106,7 @@ def first_difference(module: nn.Module, x: Tensor) -> str | None:
 def fixed_seeds() -> Iterator[None]:
     """Seed the generators of torch, numpy and Python, and give them back as they were."""
     of_numpy, of_python = np.random.get_state(), random.getstate()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(0)
         np.random.seed(0)
@@ -105,29 +118,27 @@ def fixed_seeds() -> Iterator[None]:
             random.setstate(of_python)
 
 
-def _forward(
-    module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Callable[[Any], Tensor] | None
-) -> _Pass:
-    with fixed_seeds(), slow_attention(), double() as left:
-        return _run(module, x, wanted, scores, left)
+def _forward(module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Callable[[Any], Tensor] | None) -> _Pass:
+    with fixed_seeds(), slow_attention(), double() as reads:
+        return _run(module, x, wanted, scores, reads)
 
 
 def _run(
-    module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Callable[[Any], Tensor] | None, left: Left
+    module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Callable[[Any], Tensor] | None, reads: Reads
 ) -> _Pass:
     result, calls = _Pass(), Counter[str]()
 
     def keep(name: str, tensors: Sequence[Tensor | None]) -> None:
+        outside = reads.outside
+        result.outside |= {name} if outside else set()
         result.sketches[name] = [sketch.sketch(_array(tensor)) for tensor in tensors if tensor is not None]
-        result.left |= {name} if left.seen else set()
+        reads.outside = outside  # sketching reads numbers, the model did not
 
     def hook_of(base: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             for name in (base, f"{base}@{calls[base]}"):
                 if name in wanted and name:
-                    seen = left.seen
                     keep(name, [first_tensor(output)])
-                    left.seen = seen
             calls[base] += 1
 
         return hook
@@ -158,7 +169,7 @@ def _moved(x: Tensor) -> Tensor:
     return x + _MOVE * torch.from_numpy(np.resize(sketch.weights(), x.numel()).reshape(x.shape))
 
 
-def _describe(firsts: Sequence[Sequence[Sketch]], seconds: dict[int, Sequence[Sketch]]) -> tuple[str, bool]:
+def _describe(firsts: Sequence[Sequence[Sketch]], seconds: Mapping[int, Sequence[Sketch]]) -> tuple[str, bool]:
     """Describe the outputs of one layer, tensor by tensor; return also whether the last checked input is stable."""
     parts, sound = [], True
     for number in range(max(map(len, firsts), default=0)):

@@ -88,7 +88,8 @@ def rounded_scale(scale: float) -> int:
 def weights() -> NDArray[np.float64]:
     """Return the fixed weights: of either sign, 0.5 to 1.5. Raw bits of PCG64 are the same in every version of numpy."""
     bits = np.random.PCG64(0).random_raw(_PERIOD)
-    return ((bits >> 12) * 2.0**-52 + 0.5) * np.where(bits & 1, 1.0, -1.0)
+    signs = np.where(bits & 1, 1.0, -1.0)
+    return np.asarray(((bits >> 12) * 2.0**-52 + 0.5) * signs, np.float64)
 
 
 def _kinds(flat: NDArray[np.float64], odd: NDArray[np.bool_]) -> str:
