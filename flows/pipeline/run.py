@@ -91,8 +91,12 @@ def run(
 def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     """Find the images, then load the model; raise what is wrong with either before any work."""
     retry(lambda: reading.source_of(config.images))
-    progress.current().say(f"model {config.model}: loading")
-    return retry(lambda: prepared.prepare(config, here=here))
+    report = progress.current()
+    report.say(f"model {config.model}: loading")
+    model = retry(lambda: prepared.prepare(config, here=here))
+    if model.note:
+        report.say(f"model {config.model}: {model.note}; its code counts instead of what comes out")
+    return model
 
 
 def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
@@ -166,6 +170,8 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    if planner.model.note:
+        about["fingerprints"] = planner.model.note
     if weights:
         about["weights"] = weights
     if planner.frames:

@@ -66,6 +66,16 @@ def sample_photos(cache: Path | None = None) -> Path:
     return folder
 
 
+def three_photos() -> list[Image.Image]:
+    """Return a wide, a tall and a grey photo, from files without loss: equal pixels everywhere."""
+    names = ("chelsea.png", "coffee.png", "camera.png")
+    photos = []
+    for name in names:
+        with Image.open(_locate(_Photo("skimage", f"data/{name}", 0))) as image:
+            photos.append(image.convert("L" if name == "camera.png" else "RGB"))
+    return [photos[0], photos[1].transpose(Image.Transpose.ROTATE_90), photos[2]]
+
+
 def _move(crops: Path, folder: Path) -> None:
     """Move the finished folder into place, unless another process has already put the same one there."""
     try:

@@ -32,7 +32,8 @@ def find_logits(output: Any) -> Tensor:
 class Model:
     """A loaded model: `module` in evaluation mode, float32, on the CPU, without gradients.
 
-    A factory may return one, with the fields it knows. `logits` finds the class scores in the module's output.
+    A factory may return one, with the fields it knows. `logits` finds the class scores in the module's output. `own` is set
+    by `load`: the model comes from a factory, whose code may change under the same name.
     """
 
     module: nn.Module
@@ -40,6 +41,7 @@ class Model:
     classes: tuple[str, ...] = ()
     logits: Callable[[Any], Tensor] = find_logits
     spec: str = ""
+    own: bool = False
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -80,6 +82,7 @@ def load(
         preprocess=_override(spec, model.module, known, input_size, mean, std),
         classes=names,
         spec=spec,
+        own=built.own,
     )
 
 

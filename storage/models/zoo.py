@@ -32,6 +32,8 @@ class Built:
     module: Any
     preprocess: Preprocess | None = None
     classes: tuple[str, ...] = ()
+    own: bool = False
+    """Whether a user's factory made it."""
 
 
 def build(spec: str, weights: str | None) -> Built:
@@ -190,7 +192,7 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
         raise UsageError(f"model {spec}: --weights {RANDOM} is for named models; a factory sets its own weights")
     if (source := _weights_file(weights, None)) is not None:
         files.apply(module, files.read(source), source=str(source))
-    return Built(module=returned)
+    return Built(module=returned, own=True)
 
 
 def _build_with_weights(
