@@ -11,7 +11,7 @@ from pathlib import Path
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import model_updates
+from flows.pipeline import format1, model_updates
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
@@ -66,6 +66,8 @@ def run(
         listed, table = retry(lambda: image_listing.list_images(store, config))
         labelled = retry(lambda: image_listing.list_labels(store, config, table))
         planner = Planner(config, model, listed.output.key, table, Frames(store, config))
+        if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
+            _take_over(store, planner, old)
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
@@ -97,6 +99,13 @@ def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     if model.note:
         report.say(f"model {config.model}: {model.note}; its code counts instead of what comes out")
     return model
+
+
+def _take_over(store: Store, planner: Planner, old: format1.Format1Planner) -> None:
+    progress.current().say("results of format 1: taking them over")
+    format1.adopt_frames(store, planner, old)
+    number = format1.take_over(store, format1.old_keys(planner, old))
+    progress.current().say(f"results of format 1: {number} taken over")
 
 
 def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:

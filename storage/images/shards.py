@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,13 +35,16 @@ def living(listing: pa.Table, limit: int | None = None) -> pa.Table:
     return listing.filter(pc.invert(listing["removed"])).slice(0, limit)
 
 
-def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -> list[Shard]:
+def shards(
+    listing: pa.Table, limit: int | None = None, shard_size: int = 512, key_of: Callable[[pa.Table], str] | None = None
+) -> list[Shard]:
     """Split the first `limit` images that are still in the source into shards; those without an image are left out.
 
     Folders: ranges of `shard_size` ids. Tars and Parquet: whole containers, as many as it takes to reach `shard_size`
     images; one of at least twice that size is split into ranges of `shard_size`, the last with the remainder, so that no
     shard has 3 × `shard_size`. Removed images keep their place, a moved one that in its first container, and the bounds
-    don't depend on the limit, so that more images only add shards and change the last one, if it was not full.
+    don't depend on the limit, so that more images only add shards and change the last one, if it was not full. `key_of` gives
+    the key of a shard's rows, `rows_key` unless told.
     """
     if shard_size < 1 or (limit is not None and limit < 1):
         raise errors.UsageError(f"limit and shard size must be at least 1, not {limit} and {shard_size}")
@@ -50,14 +53,14 @@ def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -
     bounds = [*(start for start in _starts(listing, shard_size) if start < count), count]
     used = np.searchsorted(there, bounds)
     return [
-        _shard(i, first, listing.slice(first, stop - first))
+        _shard(i, first, listing.slice(first, stop - first), key_of or rows_key)
         for i, (first, stop) in enumerate(itertools.pairwise(bounds))
         if used[i] < used[i + 1]
     ]
 
 
-def _shard(number: int, first: int, rows: pa.Table) -> Shard:
-    return Shard(number=number, first=first, stop=first + len(rows), rows_key=rows_key(rows), rows=rows)
+def _shard(number: int, first: int, rows: pa.Table, key_of: Callable[[pa.Table], str]) -> Shard:
+    return Shard(number=number, first=first, stop=first + len(rows), rows_key=key_of(rows), rows=rows)
 
 
 def rows_key(rows: pa.Table) -> str:

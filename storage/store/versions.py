@@ -58,6 +58,8 @@ class Version:
     previous: str | None
     contents: Contents
     sha256: str = field(repr=False)
+    format: int = FORMAT
+    """The format of the store that wrote it."""
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -85,7 +87,14 @@ def parse_version(data: bytes, name: str, number: int, file: str) -> Version:
     if (record["name"], record["number"]) != (name, number):
         raise Damaged(f"{file} belongs to version {record['number']} of {record['name']}; run `actlas verify --repair`")
     contents = Contents(record["about"], [Entry(**entry) for entry in record["stages"]])
-    return Version(name=name, number=number, previous=record["previous"], contents=contents, sha256=record["sha256"])
+    return Version(
+        name=name,
+        number=number,
+        previous=record["previous"],
+        contents=contents,
+        sha256=record["sha256"],
+        format=record["actlas"],
+    )
 
 
 def read_version(places: Places, name: str, number: int | None = None) -> Version:
