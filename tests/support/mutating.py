@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import dataclasses
+import itertools
 import random
 import shutil
 import sys
@@ -147,6 +149,53 @@ def outputs(model: models.Model, photos: Sequence[Image.Image]) -> dict[str, Ten
 
 def _keep(rows: list[Tensor]) -> Callable[..., None]:
     return lambda module, args, output: rows.append(output.clone())
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of a mutant: the layers whose outputs changed, and those of them whose fingerprints did not."""
+
+    mutant: Mutant
+    changed: frozenset[str]
+    missed: frozenset[str]
+    """By what comes out and the trace, without the code."""
+    by_trace: frozenset[str]
+    """By the trace alone."""
+    stale: bool
+    """Whether the code is different and the fingerprint of the output, code included, is not."""
+
+
+def sweep(folder: Path, photos: Sequence[Image.Image], count: int, seed: int = 0) -> Iterator[Trial]:
+    """Try the first mutants that run, up to a number."""
+    with loaded(folder / "original") as model:
+        original = _look(model, photos)
+    trials = (_try(folder / str(number), mutant, original, photos) for number, mutant in enumerate(mutants(seed)))
+    yield from itertools.islice((trial for trial in trials if trial is not None), count)
+
+
+_Look = tuple[dict[str, Tensor], fingerprints.Fingerprints, fingerprints.Fingerprints]
+
+
+def _look(model: models.Model, photos: Sequence[Image.Image]) -> _Look:
+    """Return outputs, and fingerprints with the code and without."""
+    return outputs(model, photos), prints(model), prints(dataclasses.replace(model, own=False))
+
+
+def _try(folder: Path, mutant: Mutant, original: _Look, photos: Sequence[Image.Image]) -> Trial | None:
+    """Return what became of a mutant; None for one that does not run."""
+    try:
+        with loaded(folder, mutant) as model:
+            now, with_code, alone = _look(model, photos)
+    except Exception:
+        return None
+    moved = changed(original[0], now)
+    return Trial(
+        mutant=mutant,
+        changed=frozenset(moved),
+        missed=frozenset(name for name in moved if alone.prints[name] == original[2].prints[name]),
+        by_trace=frozenset(name for name in moved if alone.traces[name] == original[2].traces[name]),
+        stale=with_code.prints[""] == original[1].prints[""],
+    )
 
 
 def changed(first: dict[str, Tensor], second: dict[str, Tensor]) -> set[str]:
