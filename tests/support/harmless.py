@@ -28,9 +28,7 @@ KINDS: dict[str, Edit] = {
     "docstrings": lambda text: text.replace('"""', '"""Note. ', 1),
     "blank lines": lambda text: text.replace("\n\n", "\n\n\n"),
     "a renamed variable": lambda text: re.sub(r"\bbs\b", "batch", text),
-    "a renamed file": lambda text: text.replace("from .utils import", "from .helpers import").replace(
-        ".utils", ".helpers"
-    ),
+    "a renamed file": lambda text: text.replace("from .utils import", "from .helpers import"),
     "another function": lambda text: f"{text}\n\ndef unused(x):\n    return x + 1\n",
     "an import": lambda text: f"import math\n{text}",
     "another file": lambda text: text,
