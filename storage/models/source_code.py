@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.machinery
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
@@ -174,31 +173,22 @@ def _called(function: ast.expr) -> str:
 
 def _file(name: str) -> Path | None:
     """Return the file of a module, imported or not; None for one that has none or does not exist."""
-    module = sys.modules.get(name)
-    if module is not None:
+    if (module := sys.modules.get(name)) is not None:
         origin = getattr(module, "__file__", None)
-    else:
-        spec = _find(name)
-        origin = spec.origin if spec is not None and spec.has_location else None
-    return Path(origin) if origin else None
+        return Path(origin) if origin else None
+    parent, _, last = name.rpartition(".")
+    candidates = (folder / place for folder in _folders(parent) for place in (f"{last}/__init__.py", f"{last}.py"))
+    return next((file for file in candidates if file.is_file()), None)
 
 
-def _find(name: str) -> ModuleSpec | None:
-    """Find a module that is not imported, without importing the packages it is in."""
-    path: Any = None
-    spec = None
-    parts = name.split(".")
-    for number in range(len(parts)):
-        try:
-            spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: number + 1]), path)
-        except (ImportError, ValueError):
-            return None
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations
-        if path is None and number + 1 < len(parts):
-            return None
-    return spec
+def _folders(package: str) -> list[Path]:
+    """Return where a package's modules are, without importing it."""
+    if not package:
+        return [Path(entry) for entry in sys.path]
+    if (module := sys.modules.get(package)) is not None:
+        return [Path(entry) for entry in getattr(module, "__path__", ())]
+    parent, _, last = package.rpartition(".")
+    return [folder / last for folder in _folders(parent) if (folder / last).is_dir()]
 
 
 def _of_this_program(name: str, file: Path) -> bool:
