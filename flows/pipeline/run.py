@@ -57,6 +57,7 @@ def run(
     if settle is None:
         check(config, here=engine.here)  # before anything is written
     with store.lock(config.run_name, wait=wait), store.writing():
+        standing = model_updates.standing(config)
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
@@ -77,6 +78,7 @@ def run(
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
         version = _publish(store, config, planner, outcomes, rejected, weights)
+        model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
         name=config.run_name,

@@ -27,7 +27,7 @@ from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary as summaries
-from flows.pipeline.model_updates import Superseded
+from flows.pipeline.model_updates import Superseded, Update
 from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
 from flows.scheduling.run_report import Logged, RunReport, headline
@@ -122,7 +122,7 @@ def activation_atlas(
     Args:
         config: what to run, and how
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
-        follow_updates: use the weights of the run's current version, as the last model update left them
+        follow_updates: use the weights announced last, or else those of the run's current version
         dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
     settings = {"settle": model_updates.follow} if follow_updates else {}
@@ -145,19 +145,23 @@ def regenerate(
         name: the run, made with the settings of its current version
         weights: safetensors or state dict, at a path that the machine of the run sees
         sha256: fingerprint of the file when it was announced
-        announced: when that was; a run whose published weights were announced later is left as it is, in the state Skipped
+        announced: when that was, by default now; a run whose published weights were announced later is left as it is, in
+            the state Skipped, and if a later announcement waits in the store, its weights are used
         store: the folder that keeps all results
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
         dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
 
+    config = model_updates.stored_config(store, name, weights=weights)
+    announced = announced or model_updates.now()
+    if sha256:  # also of an announcement from a machine that has not the store
+        model_updates.keep(store, Update(name=name, weights=weights, sha256=sha256, announced=announced))
+
     def settle(config: RunConfig) -> RunConfig:
         updated = model_updates.regeneration(store, name, weights=weights, sha256=sha256, announced=announced)
         return updated.model_copy(update={"device": config.device})  # the engine was set up for this device
 
-    return _carry_out(
-        model_updates.stored_config(store, name, weights=weights), wait, dask, settle=settle, announced=announced
-    )
+    return _carry_out(config, wait, dask, settle=settle, announced=announced)
 
 
 def _carry_out(config: RunConfig, wait: bool, dask: str | None, **settings: Any) -> State[Any]:

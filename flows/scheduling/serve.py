@@ -113,10 +113,19 @@ def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeploymen
             )
 
 
-def announce(update: Update) -> list[str]:
-    """Send an update to the configured server, or to that of `actlas serve` here; return the automations waiting for it."""
-    with prefect_server.known():
-        return update_events.emit(update)
+def announce(update: Update, store: str) -> list[str]:
+    """Keep an update in the store, then send it to the configured server, or to that of `actlas serve` here.
+
+    Return the automations waiting for it. Raises ServerUnreachable; a kept update is made up for by the next scheduled run.
+    """
+    kept = model_updates.keep(store, update)
+    try:
+        with prefect_server.known():
+            return update_events.emit(update)
+    except ServerUnreachable as error:
+        raise ServerUnreachable(
+            f"{error}; the next scheduled run uses the weights all the same" if kept else str(error)
+        ) from None
 
 
 def prepare(gpus: int) -> None:

@@ -88,6 +88,17 @@ class Places:
         return self.root / "locks"
 
     @property
+    def updates(self) -> Path:
+        return self.root / "updates"
+
+    def update(self, name: str) -> Path:
+        return self.updates / f"{checked_name('run name', name)}.json"
+
+    @property
+    def versions_lock(self) -> Path:
+        return self.locks / "versions.lock"
+
+    @property
     def gc_lock(self) -> Path:
         return self.locks / "gc.lock"
 

@@ -318,7 +318,7 @@ def test_lost_weights_of_a_run_that_is_there_are_no_hindrance(tmp_path: Path) ->
 def test_an_update_says_who_waits_for_it(
     waiting: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serve, "announce", lambda update: waiting)
+    monkeypatch.setattr(serve, "announce", lambda update, store: waiting)
     asked = ["model", "updated", "photos", "--weights"]
     (tmp_path / "new.pt").write_bytes(b"weights")
     assert cli.invoke([*asked, str(tmp_path / "new.pt")]) == 0
