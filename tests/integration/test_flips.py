@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -39,12 +40,13 @@ class Asked:
 
     def wrong(self, path: Path, bit: int, titles: Iterable[str]) -> list[str]:
         """Flip a bit of a file; name the answers that are neither the undamaged one nor an error that names the file."""
-        data = path.read_bytes()
+        data, times = path.read_bytes(), path.stat()
         path.write_bytes(flipped(data, bit))
         try:
             return [f"{title}: bit {bit} of {path}" for title in titles if not self._holds(title, path)]
         finally:
             path.write_bytes(data)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # a version's is the time it was published at
 
     def _holds(self, title: str, path: Path) -> bool:
         try:
