@@ -110,7 +110,7 @@ def _block(run: Run, layer: str, units: slice, side: int) -> Iterator[PeakStatis
         for part in peak_arrays.values(run.results("peaks", layer), units):
             yield part[:, side]
 
-    count, active, total = (sum(column) for column in zip(*map(_sums, values()), strict=True))
+    count, active, total = (np.sum(column, axis=0) for column in zip(*map(_sums, values()), strict=True))
     quantiles = order_statistics.quantiles(values, QUANTILES)
     with np.errstate(invalid="ignore"):
         mean, share = total / count, active / count

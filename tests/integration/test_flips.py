@@ -40,13 +40,15 @@ class Asked:
 
     def wrong(self, path: Path, bit: int, titles: Iterable[str]) -> list[str]:
         """Flip a bit of a file; name the answers that are neither the undamaged one nor an error that names the file."""
-        data, times = path.read_bytes(), path.stat()
+        data, status = path.read_bytes(), path.stat()
+        times = (status.st_atime_ns, status.st_mtime_ns)  # a version's is the time it was published at
         path.write_bytes(flipped(data, bit))
+        os.utime(path, ns=times)
         try:
             return [f"{title}: bit {bit} of {path}" for title in titles if not self._holds(title, path)]
         finally:
             path.write_bytes(data)
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # a version's is the time it was published at
+            os.utime(path, ns=times)
 
     def _holds(self, title: str, path: Path) -> bool:
         try:
