@@ -71,6 +71,20 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """The strongest position of each unit in each image: `image_id n`, `key_hash n`; the others `units signs n`.
+
+    The second axis is that of `SIGNS`. An image without a finite value of a unit has the value NaN there.
+    """
+
+    image_id: Int
+    key_hash: NDArray[np.uint64]
+    value: Float
+    y: NDArray[np.int32]
+    x: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
     """The cells of one grid, in row-major order; members of cell i are `members[offsets[i]:offsets[i+1]]` (sample rows)."""
 

@@ -95,7 +95,7 @@ def _reason(error: OSError) -> str:
     return str(error.strerror or error)
 
 
-SEVERAL = ("--layers", "--grids", "--axes", "--with")
+SEVERAL = ("--layers", "--grids", "--axes", "--with", "--keep")
 """Options that take several values in a row."""
 
 

@@ -192,5 +192,5 @@ def _publish(
 
 
 def _unused(config: RunConfig) -> set[str]:
-    """Return the settings of extras that are not in use, so that versions without extras read as before there were any."""
-    return {name for name in ("extras", *registry.extra_settings()) if not getattr(config, name)}
+    """Return the settings of extras and `--keep` that are not in use: versions without them read as before there were any."""
+    return {name for name in ("extras", "keep", *registry.extra_settings()) if not getattr(config, name)}

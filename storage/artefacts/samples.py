@@ -45,7 +45,11 @@ def write_top(folder: Path, top: dict[str, TopK], counts: dict[str, np.ndarray])
 def _ranked(top: TopK, sign: int) -> dict[str, np.ndarray]:
     """Return the patches of one sign as columns, without the empty places."""
     unit, rank = np.nonzero(top.image_id >= 0)
-    place = {"unit": unit.astype(np.int32), "sign": np.full(len(unit), sign, np.int8), "rank": rank.astype(np.int16)}
+    place: dict[str, np.ndarray] = {
+        "unit": unit.astype(np.int32),
+        "sign": np.full(len(unit), sign, np.int8),
+        "rank": rank.astype(np.int16),
+    }
     return place | {name: getattr(top, name)[unit, rank] for name in TOP_FIELDS}
 
 
@@ -121,7 +125,7 @@ def _unranked(columns: dict[str, np.ndarray], chosen: np.ndarray, units: int, si
 
 
 def columns_of(table: pa.Table) -> dict[str, np.ndarray]:
-    """Return the numbers of a table as arrays of one's own."""
+    """Return the columns of a table of numbers as new arrays."""
     return {name: np.array(table[name].to_numpy()) for name in table.column_names}
 
 
