@@ -21,6 +21,7 @@ from storage.artefacts import tables
 from storage.artefacts.cells import CellFacts, RunCells
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.memory_cache import MemoryCache
+from storage.store import marker
 from storage.store.results import Result
 from storage.store.store import Store
 from storage.store.versions import Version
@@ -57,10 +58,10 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 
 
 def open_store(store: str | os.PathLike[str]) -> Store:
-    """Open a store for reading. Raises NotFound if it does not exist."""
-    if not Path(store).is_dir():
-        raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` creates one")
-    return Store(Path(store))
+    """Open a store for reading. Raises NotFound if it does not exist, and Newer if a later version wrote it."""
+    opened = Store(Path(store))
+    marker.check_readable(opened.places)
+    return opened
 
 
 class Run:

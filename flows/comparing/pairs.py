@@ -12,7 +12,7 @@ from atlas.comparing import pairing
 from atlas.comparing.motion import align
 from atlas.comparing.pairing import Places
 from storage.artefacts import tables
-from storage.errors import ActlasError, UsageError
+from storage.errors import Damaged, NotFound, UsageError
 from storage.run import Run
 
 
@@ -134,7 +134,7 @@ def frame_of(run: Run, layer: str) -> str:
         key = origin["layout"]
         try:
             version = run.store.version(run.name, origin["version"])
-        except ActlasError:
+        except (Damaged, NotFound):  # that version is lost: as far back as can be seen
             break
     return str(key)
 

@@ -52,6 +52,7 @@ def run(
     started = time.time()
     report = progress.current()
     store = Store(Path(config.store))
+    store.check_writable()
     prepared.forget()
     reading.forget()
     if settle is None:

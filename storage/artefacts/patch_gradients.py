@@ -9,6 +9,8 @@ import numpy as np
 from atlas.arrays import Byte, Int
 from storage.store.results import Result
 
+RECORD = "gradients.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchGradients:
