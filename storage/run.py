@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.arrays import CellClasses, Float, Int
+from storage import addresses
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import images as image_tables
 from storage.artefacts import patches as patch_tables
@@ -55,6 +56,7 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 
 def open_store(store: str | os.PathLike[str]) -> Store:
     """Open a store for reading. Raises NotFound if it does not exist."""
+    addresses.check("--store", store)
     if not Path(store).is_dir():
         raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` creates one")
     return Store(Path(store))

@@ -14,5 +14,7 @@ def announce(name: str, weights: str | os.PathLike[str]) -> list[str]:
     """
     from flows.pipeline import model_updates
     from flows.scheduling import serve
+    from storage import addresses
 
+    addresses.check("weights", weights)
     return serve.announce(model_updates.announce(name, os.fspath(weights)))
