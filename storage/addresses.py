@@ -49,7 +49,7 @@ REFUSED = (
 
 def has_secret(text: str) -> bool:
     """Tell whether a text has an address with a user name, a password or a signature in it."""
-    return ":/" in text and masked(text) != text or "//" in text and _USERINFO.sub(_mask_userinfo, text) != text
+    return (":/" in text and masked(text) != text) or ("//" in text and _USERINFO.sub(_mask_userinfo, text) != text)
 
 
 def _mask_userinfo(match: re.Match[str]) -> str:

@@ -62,7 +62,7 @@ PLAIN = (
 @pytest.mark.parametrize("text", CARRIERS)
 def test_a_secret_is_refused_and_masked(text: str) -> None:
     assert SECRET not in addresses.masked(f"cannot read '{text}' there")
-    with pytest.raises(errors.UsageError, match="^--images has an address") as refused:
+    with pytest.raises(errors.UsageError, match=r"^--images has an address") as refused:
         addresses.check("--images", ["x", {"y": text}])
     assert SECRET not in str(refused.value)
 
