@@ -115,12 +115,12 @@ class SecurityMiddleware:
         return self._check_token(scope, headers)
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
-        """Return None for a request that may pass, else a refusal, or the way to the same address without the token."""
+        """Return None for an allowed request, else a refusal, or a redirect to the same address without its token."""
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in query if name == "token"]
         expected, name, port = self.rules.token, _cookie_name(scope), _port(scope)
         is_new = expected is not None and any(_equal(token, expected) for token in tokens)
-        if not is_new and expected is not None and not _may_pass(scope, headers, expected):
+        if not is_new and expected is not None and not _is_allowed(scope, headers, expected):
             return _closed(headers)
         if not tokens or scope["method"] == "POST":
             return None
@@ -131,7 +131,7 @@ class SecurityMiddleware:
         return answer
 
 
-def _may_pass(scope: Scope, headers: Headers, token: str) -> bool:
+def _is_allowed(scope: Scope, headers: Headers, token: str) -> bool:
     """Tell whether a request has the token in its header, or the cookie derived from it."""
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
     return _equal(bearer, token) or _equal(_cookie(scope, headers), access_token.cookie(token, _port(scope)))
