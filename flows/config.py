@@ -13,12 +13,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from flows import registry
+from storage import addresses
 from storage.errors import UsageError
 from storage.store.places import checked_root
 
@@ -49,7 +51,7 @@ Extra = Annotated[
 class RunConfig(BaseModel):
     """A run: its source of images, its model and layers, and its settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
     images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
     store: str = Field(default="actlas-store", description="the folder that keeps all results")
@@ -105,6 +107,13 @@ class RunConfig(BaseModel):
     gradients_method: Literal["gradient", "guided-backprop", "deconvnet"] | None = Field(
         default=None, description="how patches get their gradient; guided-backprop where it is defined, else gradient"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_secret(cls, value: Any, field: ValidationInfo) -> Any:
+        """Refuse passwords and signatures: settings are stored in versions, and Prefect shows them."""
+        addresses.check(f"--{str(field.field_name).replace('_', '-')}", value)
+        return value
 
     @field_validator("grids")
     @classmethod

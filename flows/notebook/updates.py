@@ -17,5 +17,7 @@ def announce(name: str, weights: str | os.PathLike[str], store: str | os.PathLik
     """
     from flows.pipeline import model_updates
     from flows.scheduling import serve
+    from storage import addresses
 
+    addresses.check("weights", weights)
     return serve.announce(model_updates.announce(name, os.fspath(weights)), os.fspath(store))

@@ -30,6 +30,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows import progress
+from storage import addresses
 from storage.artefacts import pictures
 from storage.errors import first_line
 from storage.run import open_run
@@ -118,7 +119,7 @@ class Logged(progress.Reporter):
     every = 30.0
 
     def say(self, text: str) -> None:
-        get_run_logger().info(text)
+        get_run_logger().info(addresses.masked(text))
 
 
 def report(summary: dict[str, Any]) -> str:
@@ -145,6 +146,9 @@ def headline(summary: dict[str, Any]) -> str:
 def viewer(summary: dict[str, Any]) -> str | None:
     """Return the address of a run's version in the viewer, if the environment has that of the viewer."""
     base = os.environ.get(VIEWER, "").rstrip("/")
+    if addresses.has_secret(base):
+        progress.current().say(f"no link to the viewer: {VIEWER} {addresses.REFUSED}")
+        return None
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import errors
+from storage import addresses, errors
 from storage.images.contract import (
     MAX_BYTES,
     Read,
@@ -269,7 +269,12 @@ def _os_errors() -> Iterator[None]:
         yield
     except FileNotFoundError as error:  # its message is only the name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
-    except (OSError, errors.ActlasError):
+    except errors.ActlasError:
+        raise
+    except OSError as error:
+        if addresses.has_secret(str(error)):  # a server may have sent the client on to a signed address
+            raise OSError(error.errno, addresses.masked(error.strerror or str(error))) from None
         raise
     except Exception as error:
-        raise OSError(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
+        message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise OSError(addresses.masked(message)) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +105,29 @@ def test_sql_reads_the_run_and_nothing_else(say: Any) -> None:
         code, out, err = say("sql", "small", forbidden)
         assert (code, out) == (2, ""), forbidden
         assert len(err.splitlines()) == 1
+
+
+LONG = "with recursive n as (select 1 i union all select i + 1 from n) select max(i) from n"
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds", "words"),
+    [
+        (LONG, "0.3", "longer than 0.3 s"),
+        ("select * from range(1000000000000)", "0.3", "longer than 0.3 s|more than 0.2 GiB"),
+        ("select list(range) from range(1000000000)", "60", "more than 0.2 GiB"),
+        ("select repeat('x', 2000000000)", "60", "more than 0.2 GiB"),
+        ("select range(0, 1000000000)", "60", "more than 0.2 GiB"),
+    ],
+)
+def test_a_query_has_limits(say: Any, query: str, seconds: str, words: str) -> None:
+    """Those of memory are of this process: DuckDB counts no long values, and none of our rows."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    code, out, err = say("sql", "small", query, "--time-limit", seconds, "--memory-limit", "0.2")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert re.search(words, err)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert say("sql", "small", "select 1 a", "--json")[1].strip() == '[{"a": 1}]'
 
 
 @pytest.mark.parametrize(

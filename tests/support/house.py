@@ -52,12 +52,14 @@ ALLOWED = {
     "flows.cli": "flows.commands",
     # storage/
     "storage.errors": "",
+    "storage.addresses": "storage.errors",
     "storage.memory_cache": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.errors",
     "storage.artefacts": "storage.store storage.errors",
-    "storage.images": "storage.models storage.store storage.errors",
-    "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.errors",
+    "storage.images": "storage.models storage.store storage.addresses storage.errors",
+    "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.addresses "
+    "storage.errors",
     "storage": "storage.run",
     # atlas/
     "atlas.arrays": "",
