@@ -161,7 +161,9 @@ def _gradients(
         x = images.detach().clone().requires_grad_()
         run_to(module, x, layers, visit)
         for number, (name, value) in enumerate(energy.items(), 1):
-            (slope,) = torch.autograd.grad(value, [x], retain_graph=number < len(energy), allow_unused=True)
+            slope = None
+            if value.requires_grad:  # a frozen part (no_grad, detach) passes no gradient on
+                (slope,) = torch.autograd.grad(value, [x], retain_graph=number < len(energy), allow_unused=True)
             yield name, (torch.zeros_like(x) if slope is None else slope).abs().sum(1).numpy()
 
 

@@ -96,7 +96,7 @@ def _row(picture: dict[str, Any]) -> dict[str, Any]:
     else:
         row["value"] = picture["value"]
     for name in ("patch", "ratio", "probability"):
-        row |= {name: picture[name]} if name in picture else {}
+        row |= {name: picture[name]} if picture.get(name) is not None else {}
     if "first" in picture:
         row["first choice"] = picture["first"]["name"] or picture["first"]["index"]
     return row | ({"remark": "dead: nothing excites it"} if picture["dead"] else {})

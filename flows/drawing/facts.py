@@ -74,9 +74,9 @@ class _Facts:
         shown = torch.from_numpy(np.array(Image.fromarray(drawn.picture).resize((width, height))))[None, ..., :channels]
         with torch.no_grad():
             scores = model.logits(model.module(model.preprocess.normalise(shown)))[0].double()
-        first, shares = int(scores.argmax()), scores.softmax(0)
+        first, shares = int(scores.argmax()), model.probabilities(scores)
         return {
-            "probability": float(shares[wanted]),
+            "probability": None if shares is None else float(shares[wanted]),
             "logit": float(scores[wanted]),
             "first": {"index": first, "name": model.classes[first] if first < len(model.classes) else ""},
         }

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from atlas.arrays import Layer
 from atlas.model import activations, fingerprint, folding
+from flows import progress
 from flows.config import RunConfig
+from flows.model import examine
 from storage import models
 from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
 
@@ -33,6 +35,8 @@ class PreparedModel:
     folded: folding.Folded
     device: torch.device
     dtype: torch.dtype
+    varying: str = ""
+    """How the model's values for an image vary, where that is allowed."""
 
     def drawing(self) -> folding.Folded:
         """Return the model to optimise pictures through: folded, in float32, on the device."""
@@ -91,10 +95,13 @@ def example(model: models.Model) -> Tensor:
     """Return a fixed noise input `c h w` for probes."""
     height, width = model.preprocess.size
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(model.preprocess.channels, height, width, generator=generator)
+    return torch.randn(model.preprocess.channels, height, width, generator=generator, dtype=torch.float32)
 
 
-MODEL_SETTINGS = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
+MODEL_SETTINGS = (
+    *("model", "weights", "axes", "input_size", "mean", "std", "classes", "logits", "allow_varying"),
+    *("device", "precision"),
+)
 """The settings that determine a prepared model."""
 
 
@@ -132,13 +139,36 @@ def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedMode
         _pin_cuda()
     model = load(config)
     sample = example(model)
-    layers = _probe(model.module, sample, config)
-    prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
-    whole = prints.pop("")
-    folded = _folded(model, device if here else torch.device("cpu"), dtype)
-    return PreparedModel(
-        model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
+    examined = examine.examine(
+        model,
+        sample,
+        layers=config.chosen_layers,
+        classes=config.classes,
+        logits=config.logits,
+        allow_varying=config.allow_varying,
     )
+    model = examined.model
+    for note in examined.notes:
+        progress.current().say(f"model {model.spec}: {note}")
+    with examine.border(model.spec):
+        layers = _probe(model.module, sample, config)
+        prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
+        whole = prints.pop("")
+        folded = _folded(model, device if here else torch.device("cpu"), dtype)
+    prepared = PreparedModel(
+        model=model,
+        layers=layers,
+        fingerprints=prints,
+        whole=whole,
+        folded=folded,
+        device=device,
+        dtype=dtype,
+        varying=examined.varying,
+    )
+    if here:
+        with examine.border(model.spec, folded.module):
+            prepared.visit(torch.from_numpy(model.preprocess.blank(2)), list(layers), lambda name, activation: None)
+    return prepared
 
 
 def _pin_cuda() -> None:
