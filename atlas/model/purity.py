@@ -55,8 +55,8 @@ def check(module: nn.Module, example: Tensor, names: Iterable[str] = ()) -> Tria
     outputs, when = _compare(module, inputs, bases)
     if when is not None and _only_rounds(module, inputs, bases):
         when = None
-    found = None if when is None else _explain(module, inputs[ALONE], inputs[when], when)
-    return Trial(alone=outputs[ALONE], beside=outputs[BESIDE], variation=found)
+    variation = None if when is None else _explain(module, inputs[ALONE], inputs[when], when)
+    return Trial(alone=outputs[ALONE], beside=outputs[BESIDE], variation=variation)
 
 
 def _inputs(example: Tensor) -> dict[str, Tensor]:

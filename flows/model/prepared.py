@@ -6,7 +6,6 @@ import copy
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from flows.config import RunConfig
 from flows.model import examine
 from storage import models
 from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
+from storage.models.specs import split_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH = {"cpu": 32, "cuda": 128}
@@ -123,7 +123,7 @@ def forget() -> None:
 def _stamp(weights: str | None) -> tuple[int, ...]:
     """Return size and modification time of the weights file, which tell apart two files at one path."""
     try:
-        status = Path(weights).stat() if weights else None
+        status = split_weights(weights)[0].stat() if weights else None
     except OSError:
         return ()
     return (status.st_size, status.st_mtime_ns) if status else ()

@@ -42,7 +42,7 @@ class Model:
         )
 
     def probabilities(self, scores: Tensor) -> Tensor | None:
-        """Return the probabilities that belong to scores `… k`; None where the model has one score per image."""
+        """Return the probabilities `b k` that belong to scores `b k`; None where the model has one score per image."""
         return scores.softmax(-1) if scores.shape[-1] > 1 else None
 
     @property

@@ -81,7 +81,7 @@ def _lite(spec: str, weights: str | None) -> Built:
         module = files.seeded(spec, lambda: EfficientNet.from_name(spec))
     source = _weights_file(weights, lambda: _lite_file(spec, number))
     if source is not None:
-        files.apply(module, files.read(source), source=str(source))
+        files.apply(module, files.read(source))
     preprocess = Preprocess(
         resize=round(size / 0.875),
         crop=(size, size),
@@ -186,7 +186,7 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
     if weights == RANDOM:
         raise UsageError(f"model {spec}: --weights {RANDOM} is for named models; a factory sets its own weights")
     if (source := _weights_file(weights, None)) is not None:
-        files.apply(module, files.read(source), source=str(source))
+        files.apply(module, files.read(source))
     return Built(module=returned)
 
 
@@ -235,11 +235,11 @@ def _build_with_weights(
     module = files.seeded(spec, create)
     if source is None:
         return module, None
-    state = files.read(source)
-    classes = files.head_size(module, state)
+    checkpoint = files.read(source)
+    classes = files.head_size(module, checkpoint)
     if classes is not None:
         module = create(num_classes=classes)
-    files.apply(module, state, source=str(source), optional=optional)
+    files.apply(module, checkpoint, optional=optional)
     return module, classes
 
 
