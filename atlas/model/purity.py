@@ -50,7 +50,8 @@ class Trial:
 
 def check(module: nn.Module, example: Tensor, names: Iterable[str] = ()) -> Trial:
     """Compare the named layers and the output of four runs on `example` `c h w`. Raises ForwardError."""
-    bases = {split_call(name)[0] for name in names} | set(names)
+    modules = dict(module.named_modules())
+    bases = {split_call(name, modules)[0] for name in names}
     inputs = _inputs(example)
     outputs, when = _compare(module, inputs, bases)
     if when is not None and _only_rounds(module, inputs, bases):

@@ -29,6 +29,8 @@ def locating(module: nn.Module) -> Iterator[None]:
         except ForwardError:
             raise
         except Exception as error:
+            if not running:  # not the model's
+                raise
             raise ForwardError(_describe(running, error)) from error
 
 
@@ -59,18 +61,19 @@ def _tracked(name: str, child: nn.Module, running: list[tuple[str, nn.Module, st
 
     def begin(module: nn.Module, args: Any) -> None:
         tensor = first_tensor(args)
+        if not name:
+            running.clear()  # another run may have failed and been caught
         running.append((name, module, "no tensor" if tensor is None else shape(tensor)))
 
     def end(module: nn.Module, args: Any, output: Any) -> None:
-        running.pop()
+        if running:
+            running.pop()
 
     yield child.register_forward_pre_hook(begin)
     yield child.register_forward_hook(end)
 
 
 def _describe(running: list[tuple[str, nn.Module, str]], error: Exception) -> str:
-    if not running:
-        return f"it fails before any module runs: {cause(error)}"
     name, module, taken = running[-1]
     return f"{place(name, module)} fails on an input of {taken}: {cause(error)}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,15 +82,13 @@ def _head(module: nn.Module) -> int:
 @contextmanager
 def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
     """Turn an exception of a user's code into a ModelError of one line; with `module`, name the part of it that ran."""
-    with ExitStack() as stack:
-        try:
-            if module is not None:
-                stack.enter_context(trial.locating(module))
+    located = nullcontext() if module is None else trial.locating(module)
+    try:
+        with located:
             yield
-            stack.close()
-        except ActlasError:
-            raise
-        except trial.ForwardError as error:
-            raise ModelError(f"model {spec}: {error}") from error
-        except Exception as error:
-            raise ModelError(f"model {spec}: it cannot be analysed: {trial.cause(error)}") from error
+    except ActlasError:
+        raise
+    except trial.ForwardError as error:
+        raise ModelError(f"model {spec}: {error}") from error
+    except Exception as error:
+        raise ModelError(f"model {spec}: it cannot be analysed: {trial.cause(error)}") from error

@@ -53,7 +53,8 @@ class PreparedModel:
 
         That is the folded model, unless one of the layers is inside a folded pair, which hides its output.
         """
-        if {name.split("@")[0] for name in names} & self.folded.unfolded.keys():
+        unfolded = self.folded.unfolded
+        if any(activations.split_call(name, unfolded)[0] in unfolded for name in names):
             return copy.deepcopy(self.model.module).to(self.device).to(memory_format=torch.channels_last)
         return self.drawing().module
 
@@ -150,8 +151,9 @@ def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedMode
     model = examined.model
     for note in examined.notes:
         progress.current().say(f"model {model.spec}: {note}")
-    with examine.border(model.spec):
+    with examine.border(model.spec, model.module):
         layers = _probe(model.module, sample, config)
+    with examine.border(model.spec):
         prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
         whole = prints.pop("")
         folded = _folded(model, device if here else torch.device("cpu"), dtype)

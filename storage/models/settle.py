@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from storage.errors import ModelError, first_line
 
@@ -38,6 +39,11 @@ def settle(spec: str, module: nn.Module) -> nn.Module:
                 f"model {spec}: {f'its module {name}' if name else 'it'} is TorchScript, whose parts can't be observed; "
                 "let the factory return the Python module"
             )
+    lazy = [name for name, parameter in module.named_parameters() if is_lazy(parameter)]
+    if lazy:
+        raise ModelError(
+            f"model {spec}: its parameter {lazy[0]} is not initialised (a lazy module); run it once in the factory"
+        )
     empty = [name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if tensor.is_meta]
     if empty:
         raise ModelError(
