@@ -77,6 +77,13 @@ class RunConfig(BaseModel):
     mean: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
     std: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
     classes: str | None = Field(default=None, description="a text file with one class name per line")
+    logits: str | None = Field(
+        default=None, description="the tensor of the model's output with the class scores: its name or index"
+    )
+    allow_varying: bool = Field(
+        default=False,
+        description="go on with a model whose values for an image depend on the batch, the call or chance",
+    )
 
     seed: int = Field(default=0, ge=-(2**63), lt=2**63, description="of sampled positions, layout and icons")
     shard_size: int = Field(default=1000, ge=1, description="images per shard: the unit of work and of resuming")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -150,7 +150,7 @@ class _Recorder:
     def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
         yield module.register_forward_pre_hook(self._reset)
-        for base in dict.fromkeys(_base(name) for name in self.layers):
+        for base in dict.fromkeys(split_call(name, modules)[0] for name in self.layers):
             if base not in modules:
                 raise UnknownLayerError(_unknown(base, list(modules)))
             if base in unfolded:
@@ -194,7 +194,11 @@ def _check_known(name: str, known: list[str], module: nn.Module) -> None:
     calls = [other for other in known if _base(other) == _base(name)]
     if len(calls) > 1:
         raise UnknownLayerError(f"layer {name!r} is called {len(calls)} times; name one call: {', '.join(calls[:4])}")
-    if name in dict(module.named_modules()):
+    modules = dict(module.named_modules(remove_duplicate=False))
+    other = next((path for path, part in modules.items() if part is modules.get(name)), name)
+    if other != name:
+        raise UnknownLayerError(f"layer {name!r} is {other!r} under another name; write {other}")
+    if name in modules:
         raise UnknownLayerError(f"layer {name!r} exists but never runs; nearest that run: {_nearest(name, known)}")
     raise UnknownLayerError(_unknown(name, known))
 
@@ -207,8 +211,13 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0))
 
 
-def split_call(name: str) -> tuple[str, int | None]:
-    """Split `layer@call` into the module's name and the number of the call, None if no call is named."""
+def split_call(name: str, modules: Container[str] = ()) -> tuple[str, int | None]:
+    """Split `layer@call` into the module's name and the number of the call, None if no call is named.
+
+    The name of one of the `modules` is whole, even if it ends like a call.
+    """
+    if name in modules:
+        return name, None
     head, _, call = name.rpartition("@")
     return (head, int(call)) if head and call.isdigit() else (name, None)
 

@@ -78,8 +78,9 @@ def layer_tangent(module: nn.Module, images: Tensor, layer: Layer, direction: Di
 @contextmanager
 def replacing(module: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Within this block, pass `change(raw output)` on in place of the layer's raw output."""
-    base, call = split_call(layer.name)
-    child = dict(module.named_modules()).get(base)
+    modules = dict(module.named_modules())
+    base, call = split_call(layer.name, modules)
+    child = modules.get(base)
     if child is None:
         raise UnknownLayerError(f"the model has no layer {layer.name!r}")
     calls = 0

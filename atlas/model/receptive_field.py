@@ -7,9 +7,10 @@ transform-based ones (Winograd, Fourier) on other devices do.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 
 import numpy as np
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from atlas.arrays import Int, Layer, Reach
 from atlas.boxes import centre
 from atlas.model.activations import Recordable, run_to
+
+log = logging.getLogger(__name__)
 
 SHARE = 0.9
 """Share of the gradient that a focus holds."""
@@ -259,10 +262,30 @@ def _gradients(
 
     with torch.enable_grad():
         x = images.detach().clone(memory_format=torch.channels_last).requires_grad_()
-        run_to(module, x, layers, visit)
-        for number, (name, value) in enumerate(energy.items(), 1):
-            (slope,) = torch.autograd.grad(value, [x], retain_graph=number < len(energy), allow_unused=True)
-            yield name, (torch.zeros_like(x) if slope is None else slope).abs().sum(1).numpy()
+        with _without_derivative():
+            run_to(module, x, layers, visit)
+        for name in layers:
+            yield name, _slope(energy.get(name), x).abs().sum(1).numpy()
+
+
+def _slope(value: Tensor | None, x: Tensor) -> Tensor:
+    """Return ∂value/∂x: zero where a frozen part (no_grad, detach) or an operator passes no gradient on."""
+    slope = None
+    if value is not None and value.requires_grad:
+        with _without_derivative():
+            (slope,) = torch.autograd.grad(value, [x], retain_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if slope is None else slope
+
+
+@contextmanager
+def _without_derivative() -> Iterator[None]:
+    """Go on where a model that runs has no derivative in torch."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        log.info("no gradient of the model: %s", error)
 
 
 def _places(layer: Layer, count: int, seed: int) -> Int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands import parsing
+from flows.commands import parsing, printing
 
 if TYPE_CHECKING:
     from flows.model.context import ModelContext
@@ -34,13 +34,19 @@ class ModelOptions:
     classes: Annotated[str | None, typer.Option(help="A text file with one class name per line.")] = None
     mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
+    logits: Annotated[
+        str | None, typer.Option(help="NAME or INDEX of the tensor of the output with the class scores.")
+    ] = None
+    allow_varying: Annotated[
+        bool, typer.Option("--allow-varying", help="Go on though values depend on the batch, the call or chance.")
+    ] = False
     axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
 
     def load(self, store: str) -> ModelContext:
         """Load the model, with what `store` knows of it."""
         from flows.model import context
 
-        return context.open_context(
+        opened = context.open_context(
             store,
             run=self.run,
             model=self.model,
@@ -50,4 +56,9 @@ class ModelOptions:
             mean=parsing.numbers("--mean", self.mean),
             std=parsing.numbers("--std", self.std),
             axes=parsing.pairs(self.axes),
+            logits=self.logits,
+            allow_varying=self.allow_varying,
         )
+        for note in opened.notes:
+            printing.say(f"note: {note}")
+        return opened

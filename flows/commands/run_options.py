@@ -37,6 +37,15 @@ class RunOptions:
     mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
     classes: Annotated[str | None, typer.Option(help="A text file with a class name per line.")] = None
+    logits: Annotated[
+        str | None, typer.Option(help="NAME or INDEX of the tensor of the model's output with the class scores.")
+    ] = None
+    allow_varying: Annotated[
+        bool,
+        typer.Option(
+            "--allow-varying", help="Go on though the model's values depend on the batch, the call or chance."
+        ),
+    ] = False
     store: Annotated[
         str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results (actlas-store).")
     ] = None
@@ -95,6 +104,7 @@ class RunOptions:
             "mean": parsing.numbers("--mean", self.mean),
             "std": parsing.numbers("--std", self.std),
             "with": self.extras,
+            "allow_varying": self.allow_varying or None,
         }
         del settings["extras"], settings["config"]
         return configuration.make(settings, self.config)

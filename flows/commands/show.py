@@ -98,7 +98,8 @@ def _row(picture: PictureFacts) -> dict[str, Any]:
         row |= {"largest": picture["best"], "mean": picture["value"]}
     else:
         row["value"] = picture["value"]
-    row |= {name: value for name, value in picture.items() if name in ("patch", "ratio", "probability")}
+    facts = {name: value for name, value in picture.items() if value is not None}
+    row |= {name: facts[name] for name in ("patch", "ratio", "probability") if name in facts}
     if "first" in picture:
         row["first choice"] = picture["first"]["name"] or picture["first"]["index"]
     return row | ({"remark": "dead: nothing excites it"} if picture["dead"] else {})

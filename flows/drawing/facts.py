@@ -70,6 +70,7 @@ class _Facts:
         shown = torch.from_numpy(np.array(Image.fromarray(drawn.picture).resize((width, height))))[None, ..., :channels]
         with torch.no_grad():
             scores = model.logits(model.module(model.preprocess.normalise(shown)))[0].double()
-        first, shares = int(scores.argmax()), scores.softmax(0)
-        facts["probability"], facts["logit"] = float(shares[wanted]), float(scores[wanted])
+        first, shares = int(scores.argmax()), model.probabilities(scores)
+        facts["probability"] = None if shares is None else float(shares[wanted])
+        facts["logit"] = float(scores[wanted])
         facts["first"] = {"index": first, "name": model.classes[first] if first < len(model.classes) else ""}

@@ -17,7 +17,7 @@ from torch import nn
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.inversion import icons, recipes, whitening
 from atlas.model import folding
-from atlas.model.activations import run_to
+from atlas.model.activations import run_to, split_call
 from atlas.one_image import likeness
 from atlas.seeds import seeds
 from flows import progress
@@ -161,7 +161,8 @@ class Illustrator:
 
     def module(self, layers: Sequence[str]) -> nn.Module:
         """Return the model with the outputs of these layers exposed: the folded one, unless a folded pair hides one."""
-        inside = {layer.split("@")[0] for layer in layers} & self._folded.unfolded.keys()
+        unfolded = self._folded.unfolded
+        inside = any(split_call(layer, unfolded)[0] in unfolded for layer in layers)
         return self.context.model.module if inside else self._folded.module
 
     @functools.cached_property

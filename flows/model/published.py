@@ -17,6 +17,7 @@ from storage.run import Run
 def config_of(run: Run, store: str) -> RunConfig:
     """Return the configuration of the version, with this store and the source of its images."""
     here = {"images": run.version.about["images"], "store": store, "name": run.name}
+    here["allow_varying"] = True  # what was published is answered
     return RunConfig(**(run.version.about["config"] | here))
 
 

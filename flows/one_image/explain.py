@@ -5,6 +5,7 @@ Olah et al., The Building Blocks of Interpretability, Distill 2018.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +109,8 @@ def explain(
         described = [describe(x, view, illustrator, top=question.top, later=view is not views[0]) for view in views]
     except (NoTangentError, ValueError) as error:
         raise UsageError(str(error)) from None
+    if not math.isfinite(views[0].score):
+        raise UsageError(f"{target} has a score that is not finite for this image, and can't be explained")
     explained: list[ExplainedLayer] = [
         {**facts, **_unit_pictures(illustrator, view, facts, links)}
         for view, facts in zip(views, described, strict=True)

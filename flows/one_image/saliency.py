@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ def explain(
         value = float(values(model.module, score, x)[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if not math.isfinite(value):
+        raise UsageError(f"{chosen} has a value that is not finite ({value}) for this image, and can't be explained")
     answer: Saliency = {
         "image": image,
         "model": model.spec,

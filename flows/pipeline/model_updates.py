@@ -16,7 +16,7 @@ from typing import Any
 from flows import progress, registry
 from flows.config import RunConfig
 from storage.errors import ActlasError, BadWeights, NoSpace, first_line
-from storage.models.weights import DOWNLOAD, RANDOM
+from storage.models.specs import is_file, split_weights
 from storage.store import updates
 from storage.store.places import checked_name, is_store
 from storage.store.store import Store
@@ -143,9 +143,9 @@ def check(weights: str, sha256: str | None) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes. Raises BadWeights if it cannot be read."""
+    """Return the SHA-256 of a file's bytes, also for FILE#KEY. Raises BadWeights if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with split_weights(str(path))[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise BadWeights(f"weights {path}: {error.strerror}; the file must be where the run is made, too") from None
@@ -240,7 +240,7 @@ def record(config: RunConfig, announced: str | None) -> dict[str, str]:
 
     Weights equal to those of a waiting announcement, or of the current version, keep the time of their announcement.
     """
-    if not _is_file(config.weights):
+    if not is_file(config.weights):
         return {}
     sha256, store = fingerprint(Path(str(config.weights))), Store(Path(config.store))
     before = store.version(config.run_name).about.get("weights", {}) if store.versions(config.run_name) else {}
@@ -254,11 +254,7 @@ def record(config: RunConfig, announced: str | None) -> dict[str, str]:
 def with_absolute_weights(config: RunConfig) -> RunConfig:
     """Return the configuration with the absolute path of its weights file: a schedule may run in another folder."""
     absolute = str(Path(str(config.weights)).absolute())
-    return config.model_copy(update={"weights": absolute}) if _is_file(config.weights) else config
-
-
-def _is_file(weights: str | None) -> bool:
-    return weights not in (None, RANDOM, DOWNLOAD) and Path(str(weights)).is_file()
+    return config.model_copy(update={"weights": absolute}) if is_file(config.weights) else config
 
 
 def _last_step(stages: set[str]) -> str | None:

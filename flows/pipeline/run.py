@@ -186,6 +186,8 @@ def _publish(
         about["fingerprints"] = planner.model.note
     if weights:
         about["weights"] = weights
+    if planner.model.varying:
+        about["varying"] = planner.model.varying
     if planner.frames:
         about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
     entries = [Entry(stage=o.output.stage, key=o.output.key, manifest=o.manifest, **o.output.place) for o in outcomes]
@@ -193,5 +195,6 @@ def _publish(
 
 
 def _unused(config: RunConfig) -> set[str]:
-    """Return the settings of extras and `--keep` that are not in use: versions without them read as before there were any."""
-    return {name for name in ("extras", "keep", *registry.extra_settings()) if not getattr(config, name)}
+    """Return the optional settings that are not in use, so that versions without them read as before there were any."""
+    optional = ("extras", "keep", "logits", "allow_varying", *registry.extra_settings())
+    return {name for name in optional if not getattr(config, name)}

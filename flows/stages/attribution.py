@@ -133,7 +133,7 @@ def _key(context: PlanContext, layer: str, cells_key: str) -> str:
     }
     settings = pass_settings(context, "attribution") | {
         "layer": asdict(model.layers[layer]),
-        "scores": model.model.logits.__qualname__,
+        "scores": model.model.scores_name,
         "top": TOP,
         "per_cell": context.config.attribution_per_cell,
     }

@@ -7,7 +7,7 @@ import logging
 from storage.store import disk
 from storage.store.results import Result
 from storage.store.store import Store
-from storage.store.verify import check_result
+from storage.store.result_checks import check_result
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 from storage.errors import CannotTell, Damaged, NotFound
 from storage.store import reading
 from storage.store.places import Places, is_name, version_number
-from storage.store.records import unseal
+from storage.store.records import FORMAT, unseal
 
 log = logging.getLogger(__name__)
 

@@ -41,6 +41,8 @@ def _is_default(value: Any, default: Any) -> bool:
 
 def _option(name: str, value: Any) -> list[str]:
     option = "--" + name.replace("_", "-")
+    if value is True:
+        return [option]
     if isinstance(value, dict):
         return [option, *(f"{key}={item}" for key, item in value.items())]
     if name in SEVERAL:
