@@ -26,9 +26,9 @@ def quantiles(parts: Callable[[], Iterable[Float]], shares: Sequence[float]) -> 
     ranks = np.concatenate([below, np.minimum(below + 1, np.maximum(total - 1, 0)[:, None])], axis=1)
     values = _values_at(parts(), high, ranks).astype(np.float64)
     low, up = values[:, : len(shares)], values[:, len(shares) :]
-    found: NDArray[np.float64] = low + (up - low) * (place - below)
-    found[total == 0] = np.nan
-    return found
+    between: NDArray[np.float64] = low + (up - low) * (place - below)
+    between[total == 0] = np.nan
+    return between
 
 
 def _count_high(parts: Iterable[Float]) -> Int:
