@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, units, view
+from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
 from flows.commands import store as store_commands
 from storage.errors import ActlasError
 
@@ -50,6 +50,7 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     # torch warns of its own scripts, which no user of ours can act on.
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
+    terminal.write_anything()
     try:
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
         if not arguments:

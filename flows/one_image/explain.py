@@ -105,12 +105,12 @@ def explain(
         views = [
             _view(context, x, layers[name], score, question, _sources(illustrator, question, name)) for name in names
         ]
+        if not math.isfinite(views[0].score):
+            raise ValueError(f"{target} has a score that is not finite for this image, and can't be explained")
         links = _links(illustrator, x, views[0], views[1], question) if to is not None else None
         described = [describe(x, view, illustrator, top=question.top, later=view is not views[0]) for view in views]
     except (NoTangentError, ValueError) as error:
         raise UsageError(str(error)) from None
-    if not math.isfinite(views[0].score):
-        raise UsageError(f"{target} has a score that is not finite for this image, and can't be explained")
     explained: list[ExplainedLayer] = [
         {**facts, **_unit_pictures(illustrator, view, facts, links)}
         for view, facts in zip(views, described, strict=True)
