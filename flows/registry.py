@@ -74,7 +74,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="field",
-        code=1,
+        code=2,
         module="flows.stages.field",
         per="layer",
         gpu=True,

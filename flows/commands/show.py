@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands import parsing, printing
 from flows.commands.model_options import ModelOptions, Out, Seed
 from flows.commands.option_groups import with_groups
+
+if TYPE_CHECKING:
+    from flows.drawing.drawn import PictureFacts
 
 
 def add_to(app: typer.Typer) -> None:
@@ -92,16 +95,15 @@ def show(
     printing.as_table(rows, dict.fromkeys(name for row in rows for name in row))
 
 
-def _row(picture: dict[str, Any]) -> dict[str, Any]:
-    row = {"target": picture["target"]}
+def _row(picture: PictureFacts) -> dict[str, Any]:
+    row: dict[str, Any] = {"target": picture["target"]}
     if picture["facet"] is not None:
         row["facet"] = picture["facet"] + 1
     if picture["kind"] == "unit" and "@" not in picture["target"].rpartition(":")[2]:
         row |= {"largest": picture["best"], "mean": picture["value"]}
     else:
         row["value"] = picture["value"]
-    for name in ("patch", "ratio", "probability"):
-        row |= {name: picture[name]} if picture.get(name) is not None else {}
+    row |= {name: value for name, value in picture.items() if name in ("patch", "ratio", "probability")}
     if "first" in picture:
         row["first choice"] = picture["first"]["name"] or picture["first"]["index"]
     return row | ({"remark": "dead: nothing excites it"} if picture["dead"] else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows import progress
+from flows import allocator, progress
 from flows.config import RunConfig
 from flows.model import prepared
 
@@ -23,6 +23,7 @@ def layers(model: str, *, weights: str | None, input_size: int | None, reach: bo
         for layer in known.values()
     ]
     if reach:
+        allocator.keep_freed_memory()
         with progress.current().bar("reach", 1, "passes"):
             measured = receptive_field.reach(loaded.module, known, tuple(sample.shape))
         for row in rows:

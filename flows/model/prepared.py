@@ -42,6 +42,11 @@ class PreparedModel:
         """Return the model to optimise pictures through: folded, in float32, on the device."""
         return self.folded if self.dtype is torch.float32 else _folded(self.model, self.device)
 
+    def folded_on_cpu(self) -> folding.Folded:
+        """Return the folded model in float32 on the CPU, where results do not depend on the run's device."""
+        cpu = torch.device("cpu")
+        return self.drawing() if self.device == cpu else _folded(self.model, cpu)
+
     def input(self, pixels: Tensor) -> Tensor:
         """Normalise decoded pixels to the model's input, `b c h w` on the device."""
         return self.model.preprocess.normalise(pixels.to(self.device, non_blocking=True)).to(

@@ -43,11 +43,11 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     model = reading.prepared_model(task)
     layers = {str(output.layer): model.layers[str(output.layer)] for output in task.outputs}
     rows = image_listing.read(store, task.reads["listing"], 0, task.settings["stop"])
-    module, size = model.model.module, model.model.preprocess.size
+    folded, size = model.folded_on_cpu(), model.model.preprocess.size
     with progress.current().bar("receptive fields", 2, "measures") as advance:
-        reach = receptive_field.reach(module, layers, (model.model.preprocess.channels, *size))
+        reach = receptive_field.reach(folded, layers, (model.model.preprocess.channels, *size))
         advance(1)
-        focus = receptive_field.focus(module, layers, _images(model, rows, config), seed=config.seed)
+        focus = receptive_field.focus(folded, layers, _images(model, rows, config), seed=config.seed)
     outcomes = []
     for output in task.outputs:
         with drafting(store, output) as draft:
@@ -102,6 +102,8 @@ MEASURING = 0.5
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """Count a pass per row and column of the input, and a pass forward and back per image; layers share them."""
-    passes = sum(size.input) / size.layers + costs.THERE_AND_BACK * IMAGES
+    """Count a pass per row and column on a strip, those checked, and one forward and back per image; layers share them."""
+    height, width = size.input
+    strips = height * min(1, receptive_field.STRIP / width) + width * min(1, receptive_field.STRIP / height)
+    passes = (strips + 2 * receptive_field.CHECKED) / size.layers + costs.THERE_AND_BACK * IMAGES
     return Estimate(seconds=MEASURING * passes * probe.collect, bytes=sum(probed.bytes.values()))
