@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import typer
 
 from flows.commands import addresses as command_addresses
-from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, units, view
+from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
 from flows.commands import store as store_commands
 from storage import addresses
 from storage.errors import ActlasError
@@ -52,6 +52,7 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     # torch warns of its own scripts, which no user of ours can act on.
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
+    terminal.write_anything()
     try:
         command_addresses.check(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands import parsing, printing
+from storage.errors import UsageError
 
 if TYPE_CHECKING:
     from flows.model.context import ModelContext
@@ -41,6 +42,25 @@ class ModelOptions:
         bool, typer.Option("--allow-varying", help="Go on though values depend on the batch, the call or chance.")
     ] = False
     axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
+
+    def check(self, store: str, image: str | None = None) -> None:
+        """Raise what is wrong with the names of model, weights, run and image, before torch is loaded."""
+        from pathlib import Path
+
+        from storage.errors import NotFound
+        from storage.models import specs
+        from storage.run import open_run
+
+        if self.model is not None:
+            specs.check_spec(self.model)
+        specs.check_weights(self.weights)
+        parsing.pairs(self.axes)
+        if self.classes is not None and not Path(self.classes).expanduser().is_file():
+            raise UsageError(f"--classes {self.classes}: there is no such file")
+        if self.run is not None:
+            open_run(store, self.run)
+        elif image is not None and not Path(image).exists():
+            raise NotFound(f"{image}: there is no such file; give an image file, or --run NAME and an image's id")
 
     def load(self, store: str) -> ModelContext:
         """Load the model, with what `store` knows of it."""

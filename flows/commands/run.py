@@ -47,9 +47,14 @@ def run(
     json: printing.Json = False,
 ) -> None:
     """Run the pipeline and publish an activation atlas."""
-    from flows import launch, progress
+    from storage.models import specs
 
     config = options.run_config()
+    specs.check_spec(config.model)
+    specs.check_weights(config.weights)
+    config.chosen_layers  # noqa: B018  # raises where there are none
+    from flows import launch, progress
+
     launch.check(engine, dask)
     with progress.reporting(progress.for_stream(sys.stderr)):
         if dry_run:
@@ -147,6 +152,10 @@ def layers(
 
     Example:  actlas layers torchvision:resnet18 --weights random
     """
+    from storage.models import specs
+
+    specs.check_spec(model)
+    specs.check_weights(weights)
     from flows import progress
     from flows.model import layers as model_layers
 

@@ -56,24 +56,29 @@ def show(
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
+    from storage.errors import UsageError
+
+    if out is None and not json:
+        raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
+    path = parsing.png(out) if out is not None else None
+    parsing.one_of("--recipe", recipe, parsing.RECIPES)
+    penalties = parsing.weights("--penalty", penalty)
+    for name in penalties:
+        parsing.one_of("--penalty", name, parsing.PENALTIES)
+    options.check(store)
     from flows import cores, progress
     from flows.drawing import facts
     from flows.drawing import show as showing
     from flows.sheets import shown as show_sheet
     from storage.artefacts import pictures
-    from storage.errors import UsageError
 
-    if out is None and not json:
-        raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
-
-    path = parsing.png(out) if out is not None else None
     settings = showing.Settings(
         recipe=recipe,
         steps=steps,
         size=showing.size_of(size),
         seed=seed,
         facets=facets,
-        penalties=parsing.weights("--penalty", penalty),
+        penalties=penalties,
     )
     context = options.load(store)
     cores.share_cores()
@@ -98,8 +103,7 @@ def _row(picture: PictureFacts) -> dict[str, Any]:
         row |= {"largest": picture["best"], "mean": picture["value"]}
     else:
         row["value"] = picture["value"]
-    facts = {name: value for name, value in picture.items() if value is not None}
-    row |= {name: facts[name] for name in ("patch", "ratio", "probability") if name in facts}
+    row |= {name: value for name, value in picture.items() if name in ("patch", "ratio", "probability")}
     if "first" in picture:
         row["first choice"] = picture["first"]["name"] or picture["first"]["index"]
     return row | ({"remark": "dead: nothing excites it"} if picture["dead"] else {})

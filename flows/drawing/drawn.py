@@ -54,7 +54,7 @@ class PictureFacts(TypedDict):
     recipe: dict[str, Any]
     patch: NotRequired[float]
     ratio: NotRequired[float | None]
-    probability: NotRequired[float | None]
+    probability: NotRequired[float]
     logit: NotRequired[float]
     first: NotRequired[FirstChoice]
 

@@ -71,6 +71,7 @@ class _Facts:
         with torch.no_grad():
             scores = model.logits(model.module(model.preprocess.normalise(shown)))[0].double()
         first, shares = int(scores.argmax()), model.probabilities(scores)
-        facts["probability"] = None if shares is None else float(shares[wanted])
+        if shares is not None:
+            facts["probability"] = float(shares[wanted])
         facts["logit"] = float(scores[wanted])
         facts["first"] = {"index": first, "name": model.classes[first] if first < len(model.classes) else ""}

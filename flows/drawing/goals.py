@@ -13,6 +13,7 @@ from atlas.arrays import Layer
 from atlas.inversion import objectives
 from atlas.inversion.objectives import Objective
 from atlas.inversion.whitening import whitener
+from atlas.model import gradient_flow
 from atlas.model.activations import recording
 from flows.drawing import targets
 from flows.drawing.targets import Target
@@ -124,6 +125,19 @@ def _check_finite(parts: Sequence[Target], layers: dict[str, Layer], context: Mo
         taken = whole[:, part.index] if part.kind in ("unit", "class", "probability") else whole
         if not bool(taken.isfinite().all()):
             raise UsageError(f"{part} has values that are not finite (NaN or infinite), and can't be drawn")
+        check_gradient(context, str(part), layers.get(part.layer))
+
+
+def check_gradient(context: ModelContext, name: str, layer: Layer | None) -> None:
+    """Raise UsageError where no gradient passes from a picture to a layer, or to the class scores where that is None."""
+    model, x = context.model, prepared.example(context.model)[None]
+    why = (
+        gradient_flow.why_none_of(model.module, model.logits, x)
+        if layer is None
+        else gradient_flow.why_no_gradient(model.module, layer, x)
+    )
+    if why:
+        raise UsageError(f"{name} can't be drawn: {why}")
 
 
 def _cell_objective(target: Target, context: ModelContext) -> Objective:

@@ -109,6 +109,7 @@ def every_unit(context: ModelContext, texts: Sequence[str], settings: Settings) 
     run = context.run
     if run is not None and run.has("gallery", layer.name) and settings == Settings():
         return _from_gallery(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
+    goals.check_gradient(context, layer.name, layer)
     return draw(context, wanted, {layer.name: layer}, settings)
 
 

@@ -32,13 +32,13 @@ class ModelContext:
     model: models.Model
     run: Run | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
-    """Axes of layers where they are ambiguous; a run records its own."""
+    """Axes of layers where they are ambiguous, beside those that a run records."""
     notes: tuple[str, ...] = ()
     """Remarks on how the model was taken: its class scores, and what varies."""
 
     def layers(self, names: Sequence[str] | None = None) -> dict[str, Layer]:
         """Return the named layers, or all with unambiguous axes, in the order of their execution."""
-        axes = self.axes if self.run is None else self.run.version.about["config"].get("axes") or {}
+        axes = {**({} if self.run is None else self.run.version.about["config"].get("axes") or {}), **self.axes}
         try:
             known = {name: spelled for name, spelled in axes.items() if names is None or name in names}
             with border(self.model.spec):
@@ -101,13 +101,15 @@ def open_context(
             "--input-size": input_size,
             "--classes": classes,
         }
-        options |= {"--mean": mean, "--std": std, "--axes": axes or None, "--logits": logits}
+        options |= {"--mean": mean, "--std": std, "--logits": logits}
         options |= {"--allow-varying": allow_varying or None}
         if doubled := [name for name, value in options.items() if value is not None]:
             raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")
         version = open_run(store, run)
         config = published.config_of(version, store)
-        context = _examined(prepared.load(config), config.classes, config.logits, allow_varying=True, run=version)
+        context = _examined(
+            prepared.load(config), config.classes, config.logits, allow_varying=True, run=version, axes=axes
+        )
         check_model(context, version.layers)
         return context
     loaded = models.load(

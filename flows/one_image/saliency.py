@@ -14,6 +14,7 @@ from atlas.attribution.grad_cam import has_gradient
 from atlas.attribution.gradients import completeness_gap
 from atlas.attribution.methods import METHODS, Attribution, Settings, attribute, taking
 from atlas.attribution.scores import Score, values
+from atlas.model import gradient_flow
 from flows.drawing import targets
 from flows.model.context import ModelContext
 from flows.one_image.answers import Saliency, SaliencyTarget
@@ -45,6 +46,7 @@ def explain(
     choices = context.choices(x) if chosen is None or chosen.kind != "unit" else []
     chosen = chosen or targets.of_class(choices[0]["index"], model.classes)
     score = targets.score_of(chosen, model, context.layers([chosen.layer]) if chosen.layer else {})
+    _check_gradient(context, x, score, chosen)
     settings = Settings(
         samples=samples,
         steps=steps,
@@ -77,6 +79,18 @@ def explain(
             "token), or all there speaks against it; an earlier --layer may show more"
         )
     return answer, _rgb(pixels), attribution.map[0].detach().numpy()
+
+
+def _check_gradient(context: ModelContext, x: Tensor, score: Score, target: targets.Target) -> None:
+    """Raise UsageError where torch has no gradient of the model; behind a frozen part, some methods still apply."""
+    module = context.model.module
+    why = (
+        gradient_flow.why_none_of(module, score.logits, x)
+        if score.layer is None
+        else gradient_flow.why_no_gradient(module, score.layer, x)
+    )
+    if why and why != gradient_flow.FROZEN:
+        raise UsageError(f"{target} can't be explained: {why}")
 
 
 def _check(method: str, baseline: str, counts: dict[str, int]) -> None:

@@ -58,6 +58,6 @@ def _left(result: Drawn, drawn: Sequence[Drawn]) -> str:
 def _right(facts: PictureFacts) -> str:
     if facts["dead"]:
         return ""
-    if (probability := facts.get("probability")) is not None:
-        return f"{100 * probability:.0f} %"
+    if facts.get("probability") is not None:
+        return f"{100 * facts['probability']:.0f} %"
     return f"{facts['ratio']:.1f}x" if facts.get("ratio") is not None else f"{facts['best']:.3g}"

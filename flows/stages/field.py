@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.model import receptive_field
+from atlas.model.gradient_flow import why_no_gradient
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
@@ -47,6 +48,9 @@ def compute(store: Store, task: Task) -> list[Outcome]:
         reach = receptive_field.reach(folded, layers, (model.model.preprocess.channels, *size))
         advance(1)
         focus = receptive_field.focus(folded, layers, _images(model, rows, config), seed=config.seed)
+    for name, layer in layers.items():
+        if why := why_no_gradient(folded, layer, prepared.example(model.model)[None]):
+            progress.current().say(f"  {name}: {why}; its focus is its stride, and its icons stay grey")
     outcomes = []
     for output in task.outputs:
         with drafting(store, output) as draft:

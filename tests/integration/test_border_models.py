@@ -125,6 +125,33 @@ def test_a_frozen_part_leaves_the_focus_at_the_stride(
     assert open_run(str(tmp_path / "store"), "r").field("conv2").focus == 2
 
 
+def test_a_whole_run_of_a_frozen_part_has_grey_icons(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = arguments(images, tmp_path / "store", spec("right", RIGHT, "detached"), "conv2")
+    assert cli.invoke([*words[: words.index("--until")], "--layout", "pca", "--icon-size", "32"]) == 0
+    assert "conv2: no gradient passes from the picture to it" in capsys.readouterr().err
+    cells = open_run(str(tmp_path / "store"), "r").cells("conv2", 2)
+    assert cells.weak.all()
+    assert (cells.icon == 128).all()
+
+
+@pytest.mark.parametrize("name", ["detached", "in inference mode", "through numpy, attached"])
+def test_pictures_of_a_part_without_gradient_are_refused(
+    name: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, out = str(next(images.rglob("*.png"))), str(tmp_path / "o.png")
+    for words in (
+        ["show", "conv2:1", "--out", out],
+        ["dream", image, "conv2", "--out", out],
+        ["saliency", image, "conv2:1"],
+        ["saliency", image, "class:1", "--method", "grad-cam"],
+    ):
+        assert cli.invoke([*words, "--model", spec("right", RIGHT, name)]) in (2, 4)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("actlas: ")
+
+
 def test_mutant_without_the_border_a_failing_model_is_a_traceback(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,3 +127,63 @@ def test_a_detector_has_no_class_scores(images: Path, capsys: pytest.CaptureFixt
     image = str(next(images.rglob("*.png")))
     assert cli.invoke(["saliency", image, "--model", "support.odd_models:detector"]) == 1
     assert "has no class scores" in one_line(capsys)
+
+
+@pytest.mark.parametrize("target", ["conv2:3", "conv2", "class:1", "class:1+conv2:3"])
+def test_a_unit_that_is_not_finite_is_not_drawn(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "n.png"
+    words = [
+        "show",
+        target,
+        "--model",
+        "support.odd_models:with_nan",
+        "--size",
+        "32",
+        "--steps",
+        "2",
+        "--out",
+        str(out),
+    ]
+    assert cli.invoke(words) == 2
+    assert "has values that are not finite" in one_line(capsys)
+    assert not out.exists()
+
+
+def test_what_is_not_finite_is_neither_explained_nor_dreamt_of(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, model = str(next(images.rglob("*.png"))), ("--model", "support.odd_models:with_nan")
+    for words in (
+        ["saliency", image, "class:1", *model],
+        ["saliency", image, "conv2:3", *model],
+        ["dream", image, "conv2", "--out", str(tmp_path / "d.png"), *model],
+        ["explain", image, "--layer", "conv1", *model],
+    ):
+        assert cli.invoke(words) == 2
+        assert "not finite" in one_line(capsys)
+    assert (
+        cli.invoke(["show", "conv2:2", *model, "--size", "32", "--steps", "2", "--out", str(tmp_path / "n.png")]) == 0
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_class_names_of_any_editor(
+    encoding: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tmp_path / "classes.txt"
+    names.write_bytes("cät\r\ndog\r\ncow\r\npig\r\nhen\r\n".encode(encoding))
+    image = str(next(images.rglob("*.png")))
+    words = ["saliency", image, "class:cät", "--model", "support.odd_models:plain", "--classes", str(names), "--json"]
+    assert cli.invoke(words) == 0
+    assert json.loads(capsys.readouterr().out)["target"]["name"] == "cät"
+
+
+def test_class_names_of_another_number_are_refused_by_a_run(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "classes.txt").write_text("one\ntwo\n")
+    more = ("--layers", "conv2", "--classes", str(tmp_path / "classes.txt"))
+    assert cli.invoke(arguments(images, tmp_path / "store", "plain", *more)) == 2
+    assert "has 2 names, and support.odd_models:plain 5 classes" in one_line(capsys)

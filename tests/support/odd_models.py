@@ -152,3 +152,10 @@ def one_score() -> Model:
 
 def detector() -> Model:
     return model(Outputs(lambda h, y: [{"boxes": row[:4].expand(7, 4), "scores": row[:1].expand(7)} for row in y]))
+
+
+def with_nan() -> Model:
+    net = Net()
+    with torch.no_grad():
+        net.conv2.weight[3, 0, 0, 0] = float("nan")
+    return model(net)
