@@ -52,6 +52,8 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     # torch warns of its own scripts, which no user of ours can act on.
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
+    # flows/scheduling/prefect_home.py names the folder where it matters.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
     terminal.write_anything()
     try:
         command_addresses.check(arguments, os.environ)

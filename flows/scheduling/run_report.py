@@ -28,6 +28,7 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_UI_URL
 
 from flows import progress
 from storage import addresses
@@ -86,7 +87,7 @@ class RunReport:
 
     def show(self, summary: dict[str, Any]) -> None:
         """Create the report, the counts as tables, the last overview as a picture, and a link to the viewer."""
-        key = re.sub(r"[^a-z0-9]+", "-", summary["name"].lower()).strip("-") or "run"
+        key = key_of(summary)
         counts = [{"what": "used", "images": summary["used"]}]
         counts += [{"what": f"rejected: {reason}", "images": n} for reason, n in summary["reasons"].items()]
         self._send(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
@@ -123,15 +124,49 @@ class Logged(progress.Reporter):
 
 
 def report(summary: dict[str, Any]) -> str:
-    """Return the report in Markdown: what the run computed, reused and left out."""
-    lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + "."]
-    lines += [f"- rejected: {number} {reason}" for reason, number in summary["reasons"].items()]
+    """Return the report in Markdown: what the run computed, reused and left out, with links to more of it."""
+    lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + ".", "", *links(summary)]
     lines += ["", "| stage | computed | reused | seconds | MB written |", "|---|---:|---:|---:|---:|"]
     for stage in dict.fromkeys(row["stage"] for row in summary["stages"]):
         rows = [row for row in summary["stages"] if row["stage"] == stage]
         computed, reused, seconds, size = (sum(row[name] for row in rows) for name in COLUMNS)
         lines.append(f"| {stage} | {computed} | {reused} | {seconds:.1f} | {size / 1e6:.1f} |")
     return "\n".join(lines)
+
+
+def links(summary: dict[str, Any]) -> list[str]:
+    """Return where atlas, version, rejected images and cost of a run are: on its viewer's pages, on Prefect's, in the store."""
+    name, page, pictures = f"{summary['name']}@{summary['version']}", viewer(summary), summary["overviews"]
+    atlases = [_link(f"{p['layer']}, {p['grid']} × {p['grid']}", _atlas(page, p), str(p["path"])) for p in pictures]
+    reasons = ", ".join(f"{number} {reason}" for reason, number in summary["reasons"].items())
+    question = f'actlas sql {name} "select * from rejects" --store {summary["store"]}'
+    size = sum(row["bytes"] for row in summary["stages"]) / 1e6
+    return [
+        f"- atlas: {'; '.join(atlases) or 'none, as the run stopped before'}",
+        f"- version: {_link(name, page, summary['store'])}",
+        f"- rejected: {reasons or 'none'}; {_artifact(summary, 'images')}" + (f"; `{question}`" if reasons else ""),
+        f"- cost: {summary['seconds']:.1f} s, {size:.1f} MB written; {_artifact(summary, 'stages')}",
+    ]
+
+
+def _link(text: str, address: str | None, place: str) -> str:
+    return f"[{text}]({address})" if address else f"{text} in `{place}`"
+
+
+def _atlas(page: str | None, picture: dict[str, Any]) -> str | None:
+    """Return the address of a map in the viewer, from that of the run's page."""
+    layer = quote(picture["layer"], safe="")
+    return page and f"{page.removesuffix('/run')}/atlas/{layer}?grid={picture['grid']}"
+
+
+def _artifact(summary: dict[str, Any], kind: str) -> str:
+    """Return a link to another artifact of the run, by the address of Prefect's page if that is known."""
+    return f"[{kind}]({PREFECT_UI_URL.value() or ''}/artifacts/key/{key_of(summary)}-{kind})"
+
+
+def key_of(summary: dict[str, Any]) -> str:
+    """Return the start of the keys of a run's artifacts, which have lower-case letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", summary["name"].lower()).strip("-") or "run"
 
 
 def headline(summary: dict[str, Any]) -> str:

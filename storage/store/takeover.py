@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from storage.store import disk
+from storage.store.result_checks import check_result
 from storage.store.results import Result
 from storage.store.store import Store
-from storage.store.result_checks import check_result
 
 log = logging.getLogger(__name__)
 
