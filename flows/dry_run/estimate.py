@@ -34,6 +34,7 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     written into the store.
     """
     store = Store(Path(config.store))
+    store.check_writable()
     planner, outputs, old = _plan(store, config)
     missing = [output for output in outputs if not _is_stored(store, output, old)]
     probe = _probe(planner, missing)

@@ -68,6 +68,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
     Raises Locked if another process serves the run, ServerUnreachable, and the errors of images, model or layers.
     """
     store = Store(Path(config.store))
+    store.check_writable()
     check(config)
     with store.serving(config.run_name), prefect_server.server(host, port) as address:
         prepare(gpus)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from storage.store import reading
 from storage.store.marker import NOTHING
 from storage.store.places import (
+    FOLDERS,
     HAPPENED,
     MANIFEST,
     MARKER,
@@ -19,8 +20,6 @@ from storage.store.places import (
     is_scratch,
     version_number,
 )
-
-FOLDERS = ("stages", "runs", "updates", "tmp", "locks")
 
 
 def paths(places: Places, named: set[tuple[str, str]]) -> Iterator[str]:

@@ -26,6 +26,7 @@ TRASH = "gc."
 """Prefix of gc's own folders under tmp/; one left by a killed gc is removed at any age."""
 
 DAY = 86_400.0
+DAMAGED = "results with a damaged record, for `actlas verify --repair`"
 ACCEPT = "if they are lost for good, `actlas gc --accept-lost` goes on"
 
 
@@ -154,13 +155,15 @@ def _reason_to_stay(places: Places, pair: Pair, now: float, older_than: float, a
     age = min(_age(folder / MANIFEST, now), _age(folder, now))
     if age < older_than:
         return "results too young"
+    try:
+        copied = is_copied(folder)
+    except Damaged:
+        return DAMAGED
     if recorded_files(folder, *pair) is None:
-        return "results whose files are unknown, for `actlas verify --repair`"
+        return DAMAGED
     if foreign_files(folder, *pair):
         return "results with foreign files"
-    if age < DAY and not accept_lost and is_copied(folder):
-        return "results restored or copied here within a day"
-    return ""
+    return "results restored or copied here within a day" if copied and age < DAY and not accept_lost else ""
 
 
 def _reason_to_wait(path: Path, now: float, older_than: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from storage.errors import Damaged, NotFound, UsageError
 from storage.store import disk, published, reading
-from storage.store.places import MARKER, PUBLISHED, Places, is_scratch, is_store
+from storage.store.places import FOLDERS, MARKER, PUBLISHED, Places, is_scratch, is_store
 from storage.store.records import FORMAT, seal, unseal
 from storage.store.versions import read_version, run_names
 
@@ -39,6 +39,8 @@ def recognise(places: Places) -> Kind:
             return Kind.BROKEN
         return Kind.MARKED
     others = [name for name in reading.names(places.root) if not _is_nothing(name)]
+    if MARKER in others:  # another process has just written it
+        return recognise(places)
     if not others or _is_beginning(places, others):
         return Kind.NEW
     return Kind.UNMARKED if _is_unmarked_store(places, others) else Kind.FOREIGN
@@ -110,7 +112,8 @@ def _create(places: Places, path: Path, data: bytes) -> None:
 
 def _check_folder(root: Path) -> None:
     status = reading.status(root)
-    if status is None and reading.status(root, follow=False) is not None:
+    link = reading.status(root, follow=False) if status is None else None
+    if link is not None and stat.S_ISLNK(link.st_mode):
         raise UsageError(f"--store {root} is a symbolic link that leads nowhere; give a folder")
     if status is not None and not stat.S_ISDIR(status.st_mode):
         raise UsageError(f"--store {root} is a file; give a folder")
@@ -129,8 +132,7 @@ def _is_beginning(places: Places, names: list[str]) -> bool:
 
 def _is_unmarked_store(places: Places, names: list[str]) -> bool:
     """Tell whether a folder has results and a readable version, or nothing that is not of a store."""
-    ours = {"stages", "runs", "updates", "tmp", "locks", PUBLISHED}
-    if set(names) <= ours and reading.is_file(places.gc_lock):
+    if set(names) <= {*FOLDERS, PUBLISHED} and reading.is_file(places.gc_lock):
         return True
     return {"stages", "runs"} <= set(names) and any(_has_version(places, run) for run in run_names(places))
 
@@ -143,9 +145,10 @@ def _has_version(places: Places, run: str) -> bool:
 
 
 def _outer_store(root: Path) -> Path | None:
-    """Return the store that a folder lies in."""
+    """Return the store among whose own files a folder lies; beside them it is foreign to that store, and may be."""
     real = Path(os.path.realpath(root))
-    return next((folder for folder in real.parents if is_store(folder)), None)
+    above = [folder for folder in real.parents if real.relative_to(folder).parts[0] in FOLDERS]
+    return next((folder for folder in above if is_store(folder)), None)
 
 
 def _content(places: Places) -> str:

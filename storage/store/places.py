@@ -15,6 +15,8 @@ COPY = ".copy"
 """Suffix of the second copy of a file, to repair the first from."""
 MARKER = "actlas-store.json"
 PUBLISHED = "published.json"
+FOLDERS = ("stages", "runs", "updates", "tmp", "locks")
+"""The folders of a store."""
 LOCK = "lock"
 """A file in every folder of work in progress under tmp/, locked for as long as the folder is in use."""
 

@@ -170,11 +170,8 @@ def render_happened(happened: Mapping[str, object], manifest: bytes, inode: int 
 
 
 def is_copied(folder: Path) -> bool:
-    """Tell whether a result was copied or restored to where it is, as its recorded inode shows."""
-    try:
-        inode = unseal(reading.data(folder / HAPPENED) or b"", HAPPENED).get("inode", 0)
-    except Damaged:
-        return False
+    """Tell whether a result was copied or restored to where it is, as its recorded inode shows. Raises Damaged."""
+    inode = unseal(_read(folder / HAPPENED, HAPPENED), HAPPENED).get("inode", 0)
     status = reading.status(folder)
     return bool(inode) and status is not None and status.st_ino != inode
 

@@ -185,7 +185,7 @@ def test_run_leaves_with_3_for_rejected_images(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / "noise" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no picture")
-    settings = corpus.config(images, tmp_path).model_dump(mode="json")
+    settings = corpus.config(images, tmp_path / "store").model_dump(mode="json")
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value not in (None, {})]
     (tmp_path / "run.toml").write_text("\n".join(lines))
     try:
