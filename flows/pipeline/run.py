@@ -143,9 +143,9 @@ def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
     counts: Counter[str] = Counter()
     for outcome in outcomes:
-        if outcome.output.stage == "images":
-            path = store.get("images", outcome.output.key).file("images.parquet")
-            counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
+        if outcome.output.stage == "images" and (result := store.get("images", outcome.output.key)).counts["rejected"]:
+            reasons = tables.read_table(result.file("images.parquet"), columns=["reason"])["reason"]
+            counts.update(filter(None, reasons.to_pylist()))
     return dict(sorted(counts.items()))
 
 

@@ -23,7 +23,6 @@ from flows.stages.shared import contents, reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.images import loader
-from storage.images.shards import Shard
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -165,15 +164,15 @@ def plan(context: PlanContext) -> list[Task]:
 
 def image_keys(context: PlanContext) -> list[str]:
     """Return the keys of the shards' `images` results."""
-    return context.cached("images", lambda: [contents.images_key(shard.rows_key) for shard in context.shards])
+    return context.cached("images", lambda: contents.images_keys(shard.rows_key for shard in context.shards))
 
 
 def keys(context: PlanContext, layer: str) -> list[str]:
     """Return the keys of a layer's parts, in shard order."""
-    return context.cached(("collect", layer), lambda: [_key(context, layer, shard) for shard in context.shards])
+    return context.cached(("collect", layer), lambda: _keys(context, layer))
 
 
-def _key(context: PlanContext, layer: str, shard: Shard) -> str:
+def _keys(context: PlanContext, layer: str) -> list[str]:
     settings = context.model_settings() | {
         "layer": asdict(context.model.layers[layer]),
         "batch": prepared.batch_of(context.config),
@@ -182,4 +181,5 @@ def _key(context: PlanContext, layer: str, shard: Shard) -> str:
         "patches": context.config.patches_per_image,
         **libraries.of_key("collect"),
     }
-    return context.key("collect", {"fingerprint": context.model.fingerprints[layer], "rows": shard.rows_key}, settings)
+    reads = {"fingerprint": context.model.fingerprints[layer]}
+    return [context.key("collect", reads | {"rows": shard.rows_key}, settings) for shard in context.shards]

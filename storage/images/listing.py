@@ -190,7 +190,7 @@ def _of(known: pa.Table, name: str, row: Rows) -> NDArray[Any]:
 def _mix_taken(hashes: NDArray[np.uint64], new: Rows, keys: Sequence[str], known: pa.Table) -> None:
     """Give new images whose key was that of an image that has moved on, or is gone, a hash that no image has."""
     taken = known["key_hash"].to_numpy()
-    clashing = new[np.isin(hashes[new], taken)].tolist()
+    clashing = new[np.isin(hashes[new], taken)].tolist() if len(new) else []
     given = set(taken.tolist()) if clashing else set()
     for i in clashing:
         turn = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -26,11 +26,10 @@ SAME = ("key_hash", "bytes", "stamp")
 log = logging.getLogger(__name__)
 
 
-def images_key(rows_key: str) -> str:
-    """Return the key of a shard's `images` result."""
-    return stage_key(
-        "images", registry.stage("images").code, {}, {"rows": rows_key, "decode": libraries.of_key("images")}
-    )
+def images_keys(rows_keys: Iterable[str]) -> list[str]:
+    """Return the keys of the `images` results of shards."""
+    code, decode = registry.stage("images").code, libraries.of_key("images")
+    return [stage_key("images", code, {}, {"rows": rows_key, "decode": decode}) for rows_key in rows_keys]
 
 
 def known(store: Store, config: RunConfig, place: tuple[str, str], table: pa.Table) -> Hashes:
@@ -58,8 +57,9 @@ Facts = tuple[NDArray[np.int64], NDArray[np.object_]]
 def _facts(store: Store, config: RunConfig, place: tuple[str, str], table: pa.Table) -> Iterator[Facts]:
     """Yield ids and hashes of the images whose content is still that of the table."""
     done: set[str] = set()
-    for shard in shards(table, config.limit, config.shard_size):
-        done.add(key := images_key(shard.rows_key))
+    cut = shards(table, config.limit, config.shard_size)
+    for key in images_keys(shard.rows_key for shard in cut):
+        done.add(key)
         yield from _read(store.find("images", key), np.ones(len(table), np.bool_))
     for version in _versions(store, place):
         keys = [entry.key for entry in version.stages if entry.stage == "images" and entry.key not in done]
