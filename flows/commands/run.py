@@ -52,7 +52,6 @@ def run(
     config = options.run_config()
     specs.check_spec(config.model)
     specs.check_weights(config.weights)
-    config.chosen_layers  # noqa: B018  # raises where there are none
     from flows import launch, progress
 
     launch.check(engine, dask)

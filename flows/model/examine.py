@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from atlas.model import purity, trial
+from atlas.model.activations import AmbiguousAxesError, UnknownLayerError
 from storage.errors import ActlasError, ModelError, UsageError
 from storage.models import Model, scores
 from storage.models.scores import NoScores, Scores, find_logits
@@ -86,7 +87,7 @@ def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
     try:
         with located:
             yield
-    except ActlasError:
+    except (ActlasError, UnknownLayerError, AmbiguousAxesError):
         raise
     except trial.ForwardError as error:
         raise ModelError(f"model {spec}: {error}") from error
