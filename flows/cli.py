@@ -12,8 +12,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
+from flows.commands import addresses as command_addresses
 from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
 from flows.commands import store as store_commands
+from storage import addresses
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -50,8 +52,11 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     # torch warns of its own scripts, which no user of ours can act on.
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
+    # flows/scheduling/prefect_home.py names the folder where it matters.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
     terminal.write_anything()
     try:
+        command_addresses.check(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
         if not arguments:
             return 2
@@ -66,13 +71,14 @@ def invoke(arguments: list[str]) -> int:
             print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return leave.code if isinstance(leave.code, int) else 1
     except ActlasError as error:
-        print(f"actlas: {error}", file=sys.stderr)
+        print(f"actlas: {addresses.masked(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `actlas sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"actlas: {error.filename or 'the system'}: {_reason(error)}", file=sys.stderr)
+        message = f"{error.filename or 'the system'}: {_reason(error)}"
+        print(f"actlas: {addresses.masked(message)}", file=sys.stderr)
         return 1
 
 
@@ -96,7 +102,7 @@ def _reason(error: OSError) -> str:
     return str(error.strerror or error)
 
 
-SEVERAL = ("--layers", "--grids", "--axes", "--with")
+SEVERAL = ("--layers", "--grids", "--axes", "--with", "--keep")
 """Options that take several values in a row."""
 
 

@@ -5,7 +5,10 @@
     ├── NotFound             4   no such run, version, unit or image
     ├── StoreError
     │   ├── Damaged              bytes differ from the manifest
+    │   ├── CannotTell           a read failed: nothing is known of the file
+    │   ├── Newer                written by a later version of actlas
     │   ├── Incomplete           a stage result that is needed is missing
+    │   ├── Lost                 versions that were published are not there: nothing is removed
     │   ├── Locked               another process holds the lock
     │   ├── Unsupported          the system or file system lacks flock or hard links
     │   └── NoSpace              the disk is full
@@ -23,6 +26,8 @@ them in other processes.
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class ActlasError(Exception):
@@ -51,8 +56,39 @@ class Damaged(StoreError):
     """Bytes on disk differ from those that were committed."""
 
 
+class CannotTell(StoreError):
+    """A read failed, so nothing is known of a file: neither that it is damaged, nor that it is missing."""
+
+    def __init__(self, path: str, code: int | None, reason: str) -> None:
+        super().__init__(path, code, reason)
+        self.path, self.code, self.reason = path, code, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be read: {self.reason}; {REMEDIES.get(self.code, REMEDY)}"
+
+
+REMEDY = "check the disk or the network file system, then run the same command again"
+REMEDIES: dict[int | None, str] = {
+    errno.EACCES: "give this user the right to read it, then run the same command again",
+    errno.EPERM: "give this user the right to read it, then run the same command again",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), then run the same command again",
+    errno.ENFILE: "close other programs that hold files open, then run the same command again",
+    errno.ENOMEM: "make memory free, then run the same command again",
+    errno.ELOOP: "replace the symbolic link that leads to itself, then run the same command again",
+}
+"""The remedy for an error of the system, by its number."""
+
+
+class Newer(StoreError):
+    """The store, or a record in it, was written by a later version of actlas."""
+
+
 class Incomplete(StoreError):
     """A stage result that is needed is missing."""
+
+
+class Lost(StoreError):
+    """Versions that were published are not there, so that nothing may be removed."""
 
 
 class Locked(StoreError):

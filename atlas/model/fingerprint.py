@@ -77,6 +77,13 @@ def fingerprints(
     return result
 
 
+def contents(module: nn.Module, digests: Digests) -> str:
+    """Return a hash of all parameters and buffers: for a model that reads values where no operator shows it."""
+    trace = _Trace(module, "", digests)
+    trace.cover_all()
+    return trace.hash.hexdigest()
+
+
 def new_digests() -> Digests:
     """Return an empty cache of content digests, which keeps no tensor alive."""
     digests: Digests = WeakTensorKeyDictionary()
@@ -108,7 +115,7 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
         outputs = run()
         if not self.covers_all and _reads_values(name, inputs):
             self.covers_all = True
-            self._cover_all()
+            self.cover_all()
         for tensor in tensors(outputs):
             self._number(tensor)
         self.hash.update(f"{name}({inputs}) = {self._describe(outputs)}\n".encode())
@@ -119,7 +126,7 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
             self.numbers[tensor] = f"#{self.count} {tensor.dtype} {tuple(tensor.shape)}"
             self.count += 1
 
-    def _cover_all(self) -> None:
+    def cover_all(self) -> None:
         for name, tensor in [*self.module.named_parameters(), *self.module.named_buffers()]:
             if not name.endswith("num_batches_tracked"):
                 self.hash.update(f"{name} {self._describe(tensor)}\n".encode())

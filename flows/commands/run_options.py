@@ -87,6 +87,10 @@ class RunOptions:
         list[str] | None,
         typer.Option("--with", help=f"{', '.join(registry.extras())}: made only when asked for."),
     ] = None
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="peaks, or `peaks LAYER …`: keep each unit's best value in each image, for `top --where`."),
+    ] = None
     gradients_method: Annotated[
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None

@@ -110,40 +110,49 @@ def verify(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Read every byte and name what is damaged, missing or unexpected. Exit code 1 if there is any.
+    """Read every byte and name what is damaged, missing, unreadable (exit code 1) or foreign (left alone).
 
     Example:  actlas verify photos --repair
     """
     from flows import progress
     from storage.run import open_store
     from storage.store import repair as repairs
+    from storage.store import result_checks as checks
     from storage.store import verify as verifying
 
     opened = open_store(store)
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("verify", 100, "%") as advance:
-        damages = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
+        entries = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
+    damages = checks.faults(entries)
+    others = [damage.path for damage in entries if damage.kind == checks.FOREIGN]
     to_compute = repairs.repair(opened, damages) if repair and damages else []
-    remaining = verifying.verify(opened, name) if repair else damages
+    remaining = checks.faults(verifying.verify(opened, name)) if repair and damages else damages
     remaining = [damage for damage in remaining if (damage.stage, damage.key) not in to_compute]
     rows = [{"kind": d.kind, "path": d.path, "detail": d.detail} for d in damages]
     if json:
-        printing.as_json({"damages": rows, "to_compute": [{"stage": s, "key": k} for s, k in to_compute]})
+        recompute = [{"stage": s, "key": k} for s, k in to_compute]
+        printing.as_json({"damages": rows, "foreign": others, "to_compute": recompute})
     else:
-        printing.as_table(rows)
-        _print_verdict(len(rows), len(to_compute), repair)
+        printing.as_table([*rows, *({"kind": checks.FOREIGN, "path": path, "detail": ""} for path in others)])
+        _print_verdict(rows, len(others), len(to_compute), repair)
         for damage in remaining if repair else []:
             printing.say(f"cannot be mended: {damage}")
     raise typer.Exit(1 if remaining else 0)
 
 
-def _print_verdict(damages: int, to_compute: int, repaired: bool) -> None:
-    if not damages:
+def _print_verdict(rows: list[dict[str, str]], others: int, to_compute: int, repaired: bool) -> None:
+    unread = sum(row["kind"] == "unreadable" for row in rows)
+    if others:
+        printing.say(f"{others} foreign: not made by actlas, and left alone")
+    if not rows:
         printing.say("all is as it was committed")
     elif repaired:
         rest = f"; run the same `actlas run` again to compute {to_compute} results again" if to_compute else ""
-        printing.say(f"{damages} damages mended or set aside{rest}")
+        printing.say(f"{len(rows)} damages mended or set aside{rest}")
+    elif unread:
+        printing.say(f"{unread} could not be read: nothing is known of them, and nothing is repaired until they can be")
     else:
-        printing.say(f"{damages} damages; `actlas verify --repair` sets them aside")
+        printing.say(f"{len(rows)} damages; `actlas verify --repair` sets them aside")
 
 
 def gc(
@@ -152,20 +161,30 @@ def gc(
         int | None, typer.Option(help="Keep the newest N versions of each run; all if left out.", min=1)
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    accept_lost: Annotated[
+        bool, typer.Option("--accept-lost", help="Go on where versions that were published are lost.")
+    ] = False,
     store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
     """Remove results that no version names, and what killed runs left.
 
     Example:  actlas gc --older-than 0 --keep 3
     """
-    _collect_garbage(store, _seconds(older_than), keep, dry_run)
+    _collect_garbage(store, _seconds(older_than), keep, dry_run, accept_lost)
 
 
-def _collect_garbage(store: str, older_than: float, keep: int | None, dry_run: bool) -> None:
+def _collect_garbage(store: str, older_than: float, keep: int | None, dry_run: bool, accept_lost: bool = False) -> None:
     from storage.run import open_store
     from storage.store import gc as collecting
 
-    removed = collecting.gc(open_store(store), older_than=older_than, keep=keep, dry_run=dry_run)
+    removed = collecting.gc(
+        open_store(store),
+        older_than=older_than,
+        keep=keep,
+        dry_run=dry_run,
+        accept_lost=accept_lost,
+        say=printing.say,
+    )
     for path in removed:
         print(path)
     printing.say(f"{len(removed)} {'would go' if dry_run else 'removed'}")

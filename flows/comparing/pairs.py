@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from atlas.comparing import pairing
 from atlas.comparing.motion import align
 from atlas.comparing.pairing import Places
 from storage.artefacts import tables
-from storage.errors import ActlasError, UsageError
+from storage.errors import Damaged, NotFound, UsageError
 from storage.run import Run
 
 
@@ -129,13 +128,13 @@ def frame_of(run: Run, layer: str) -> str:
     """Return the key of the layout at the root of a layer's frame, followed back version by version."""
     version, result = run.version, run.result("layout", layer)
     key = result.key
-    if "kept" not in json.loads(result.file("layout.json").read_text()):
+    if "kept" not in result.record("layout.json"):
         return key
     while (origin := version.about.get("frames", {}).get(layer)) is not None:
         key = origin["layout"]
         try:
             version = run.store.version(run.name, origin["version"])
-        except ActlasError:
+        except (Damaged, NotFound):  # that version is lost: as far back as can be seen
             break
     return str(key)
 

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from atlas.arrays import Layer
-from atlas.model import activations, fingerprint
+from atlas.model import activations
 from flows.config import DEFAULT_MODEL
+from flows.model import fingerprints, prepared, published
 from flows.model import images as model_images
-from flows.model import prepared, published
 from flows.model.choice import Choice
 from flows.model.examine import border, examine
 from storage import models
@@ -138,10 +138,8 @@ def check_model(context: ModelContext, layers: Iterable[str]) -> None:
     named = [] if run is None else [layer for layer in layers if layer in run.layers]
     if run is None or not named:
         return
-    fingerprints = fingerprint.fingerprints(
-        model.module, prepared.example(model), named, model.preprocess.fingerprint()
-    )
-    published.check_fingerprints(run, model.spec, fingerprints, named)
+    known = fingerprints.of_model(model, prepared.example(model), [*named, ""])
+    published.check_fingerprints(run, model.spec, (known.prints, known.traces), named)
 
 
 def count_classes(model: models.Model) -> int:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from atlas.arrays import Layer
-from atlas.model import activations, fingerprint, folding
+from atlas.model import activations, folding
 from flows import progress
 from flows.config import RunConfig
-from flows.model import examine
+from flows.model import examine, fingerprints
 from storage import models
 from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
 from storage.models.specs import split_weights
@@ -32,11 +32,20 @@ class PreparedModel:
     fingerprints: dict[str, str]
     whole: str
     """The fingerprint of the model's output."""
+    traces: dict[str, str]
+    """The fingerprints of format 1, which are traces alone: of the layers, and as "" of the model's output."""
+    note: str = ""
+    """Why outputs count for less in the fingerprints, where they do."""
     folded: folding.Folded
     device: torch.device
     dtype: torch.dtype
     varying: str = ""
     """How the model's values for an image vary, where that is allowed."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the model comes from a user's factory, whose code counts in the fingerprints."""
+        return self.model.own
 
     def drawing(self) -> folding.Folded:
         """Return the model to optimise pictures through: folded, in float32, on the device."""
@@ -159,14 +168,15 @@ def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedMode
     with examine.border(model.spec, model.module):
         layers = _probe(model.module, sample, config)
     with examine.border(model.spec):
-        prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
-        whole = prints.pop("")
+        known = fingerprints.of_model(model, sample, [*layers, ""])
         folded = _folded(model, device if here else torch.device("cpu"), dtype)
     prepared = PreparedModel(
         model=model,
         layers=layers,
-        fingerprints=prints,
-        whole=whole,
+        fingerprints={name: known.prints[name] for name in layers},
+        whole=known.prints[""],
+        traces=known.traces,
+        note=known.note,
         folded=folded,
         device=device,
         dtype=dtype,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flows import progress
-from storage.errors import Changed, Unreadable
+from storage.errors import CannotTell, Changed, Unreadable
 
 ATTEMPTS = 3
 PAUSE = 1.0
@@ -38,6 +38,8 @@ def is_transient(error: object) -> bool:
     """Tell whether another attempt may succeed."""
     if isinstance(error, Unreadable):
         return not isinstance(error, Changed)
+    if isinstance(error, CannotTell):
+        return error.code in TRANSIENT
     return isinstance(error, TimeoutError | ConnectionError) or (
         isinstance(error, OSError) and error.errno in TRANSIENT
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import model_updates
+from flows.pipeline import format1, model_updates
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
@@ -52,11 +52,13 @@ def run(
     started = time.time()
     report = progress.current()
     store = Store(Path(config.store))
+    store.check_writable()
     prepared.forget()
     reading.forget()
     if settle is None:
         check(config, here=engine.here)  # before anything is written
     with store.lock(config.run_name, wait=wait), store.writing():
+        standing = model_updates.standing(config)
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
@@ -66,6 +68,8 @@ def run(
         listed, table = retry(lambda: image_listing.list_images(store, config))
         labelled = retry(lambda: image_listing.list_labels(store, config, table))
         planner = Planner(config, model, listed.output.key, table, Frames(store, config))
+        if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
+            _take_over(store, planner, old)
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
@@ -75,6 +79,7 @@ def run(
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
         version = _publish(store, config, planner, outcomes, rejected, weights)
+        model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
         name=config.run_name,
@@ -91,8 +96,19 @@ def run(
 def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     """Find the images, then load the model; raise what is wrong with either before any work."""
     retry(lambda: reading.source_of(config.images))
-    progress.current().say(f"model {config.model}: loading")
-    return retry(lambda: prepared.prepare(config, here=here))
+    report = progress.current()
+    report.say(f"model {config.model}: loading")
+    model = retry(lambda: prepared.prepare(config, here=here))
+    if model.note:
+        report.say(f"model {config.model}: {model.note}; its code counts instead of what comes out")
+    return model
+
+
+def _take_over(store: Store, planner: Planner, old: format1.Format1Planner) -> None:
+    progress.current().say("results of format 1: taking them over")
+    format1.adopt_frames(store, planner, old)
+    number = format1.take_over(store, format1.old_keys(planner, old))
+    progress.current().say(f"results of format 1: {number} taken over")
 
 
 def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
@@ -127,9 +143,9 @@ def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
     counts: Counter[str] = Counter()
     for outcome in outcomes:
-        if outcome.output.stage == "images":
-            path = store.get("images", outcome.output.key).file("images.parquet")
-            counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
+        if outcome.output.stage == "images" and (result := store.get("images", outcome.output.key)).counts["rejected"]:
+            reasons = tables.read_table(result.file("images.parquet"), columns=["reason"])["reason"]
+            counts.update(filter(None, reasons.to_pylist()))
     return dict(sorted(counts.items()))
 
 
@@ -166,6 +182,8 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    if planner.model.note:
+        about["fingerprints"] = planner.model.note
     if weights:
         about["weights"] = weights
     if planner.model.varying:
@@ -178,5 +196,5 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the optional settings that are not in use, so that versions without them read as before there were any."""
-    optional = ("extras", "logits", "allow_varying", *registry.extra_settings())
+    optional = ("extras", "keep", "logits", "allow_varying", *registry.extra_settings())
     return {name for name in optional if not getattr(config, name)}

@@ -89,9 +89,7 @@ def published(run: Run) -> str:
 
 def _published(store: Store, name: str, number: int) -> str:
     """Return the time of a version's file: versions themselves record no times."""
-    file, copy = store.places.version(name, number), store.places.copy(name, number)
-    moment = (file if file.exists() else copy).stat().st_mtime
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(store.published_at(name, number), UTC).isoformat(timespec="seconds")
 
 
 def show_run(run: Run) -> RunFacts:

@@ -68,6 +68,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
     Raises Locked if another process serves the run, ServerUnreachable, and the errors of images, model or layers.
     """
     store = Store(Path(config.store))
+    store.check_writable()
     check(config)
     with store.serving(config.run_name), prefect_server.server(host, port) as address:
         prepare(gpus)
@@ -113,10 +114,19 @@ def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeploymen
             )
 
 
-def announce(update: Update) -> list[str]:
-    """Send an update to the configured server, or to that of `actlas serve` here; return the automations waiting for it."""
-    with prefect_server.known():
-        return update_events.emit(update)
+def announce(update: Update, store: str) -> list[str]:
+    """Keep an update in the store, then send it to the configured server, or to that of `actlas serve` here.
+
+    Return the automations waiting for it. Raises ServerUnreachable; a kept update is made up for by the next scheduled run.
+    """
+    kept = model_updates.keep(store, update)
+    try:
+        with prefect_server.known():
+            return update_events.emit(update)
+    except ServerUnreachable as error:
+        raise ServerUnreachable(
+            f"{error}; the next scheduled run uses the weights all the same" if kept else str(error)
+        ) from None
 
 
 def prepare(gpus: int) -> None:

@@ -25,7 +25,6 @@ from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
-from storage.images.shards import rows_key
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def plan(context: PlanContext) -> list[Task]:
 
 def key(context: PlanContext, layer: str) -> str:
     """Return the key of a layer's receptive field."""
-    rows = context.cached("field", lambda: rows_key(_first(context)))
+    rows = context.cached("field", lambda: context.rows_key(_first(context)))
     reads = {"fingerprint": context.model.fingerprints[layer], "rows": rows}
     settings = {
         "layer": asdict(context.model.layers[layer]),

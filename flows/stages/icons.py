@@ -20,6 +20,7 @@ from flows.stages import cells, layout
 from flows.stages.shared import reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
+from storage.artefacts import cells as cell_arrays
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     """Render the icons of one grid."""
     config, output = RunConfig(**task.settings["config"]), task.outputs[0]
     model = reading.prepared_model(task)
-    group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
-    moment = arrays.read_array(store.get("moment", task.reads["moment"]).path / "moment.zarr", "moment")
+    group = cell_arrays.read_columns(store.get("cells", task.reads["cells"]), ("row", "col", "mean"))
+    moment = arrays.read_array(store.get("moment", task.reads["moment"]).file("moment.zarr"), "moment")
     with progress.current().bar(f"icons {output.layer} {output.grid}", len(group["row"]), "icons") as advance:
         drawn = icons.icons(
             model.drawing(),

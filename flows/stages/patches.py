@@ -79,7 +79,7 @@ def _add(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> dict[str, ND
 
 def _records(store: Store, field_key: str, merged: Merged, places: PatchBoxes) -> pa.Table:
     """Return one row per patch, sorted by unit, sign and rank, with boxes in pixels of the source image."""
-    field = receptive_fields.read(store.get("field", field_key).path)
+    field = receptive_fields.read(store.get("field", field_key))
     columns: dict[str, list[NDArray[Any]]] = {}
     for sign in SIGNS:
         top = merged[0][sign]

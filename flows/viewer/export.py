@@ -6,7 +6,6 @@ import base64
 import functools
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -20,6 +19,7 @@ from flows.viewer.answers.class_maps import Classes
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
 from flows.viewer.assets import Assets
+from flows.viewer.export_folder import replacing
 from storage.errors import NoSpace, UsageError
 
 MARK = "actlas-export.json"
@@ -246,8 +246,7 @@ def write(files: list[ExportFile], folder: Path, record: dict[str, Any], needed:
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise NoSpace(str(folder.parent), needed, free)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        fresh = Path(scratch) / "export"
+    with replacing(folder) as fresh:
         size = 0
         for done, file in enumerate(files, 1):
             path = fresh / file.path
@@ -257,9 +256,6 @@ def write(files: list[ExportFile], folder: Path, record: dict[str, Any], needed:
             size += len(data)
             advance(done)
         (fresh / MARK).write_text(json.dumps(record) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
     return size
 
 

@@ -7,23 +7,26 @@ chunk file is missing.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore
 
 from storage.errors import Damaged
-from storage.store import disk
+from storage.store import disk, reading
 from storage.store.damage import errors_as_damage
 from storage.store.records import canonical, sha256
 
@@ -71,8 +74,39 @@ def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Arra
     if rows is not None and not isinstance(rows, slice):
         rows = _checked_rows(path, name, rows, shape)
     with errors_as_damage(path / name):
-        array = zarr.open_array(LocalStore(path / name, read_only=True), mode="r", zarr_format=3)
+        array = zarr.open_array(_Chunks(path / name, read_only=True), mode="r", zarr_format=3)
         return np.asarray(array[...] if rows is None else array.oindex[rows])
+
+
+class _Chunks(LocalStore):
+    """A stored array whose files are read by the store's own functions, so that an error is none of Zarr's zeros."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        return await asyncio.to_thread(self._read, key, prototype or default_buffer_prototype(), byte_range)
+
+    def _read(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None) -> Buffer | None:
+        path = Path(self.root, key)
+        try:
+            with reading.opened(path) as file:
+                return prototype.buffer.from_bytes(_part(file, byte_range))
+        except FileNotFoundError:
+            if key.startswith("c"):
+                raise Damaged(f"{path} is missing; run `actlas verify --repair`") from None
+            return None
+
+
+def _part(file: BinaryIO, part: ByteRequest | None) -> bytes:
+    """Read the bytes of a file that Zarr asks for."""
+    if isinstance(part, RangeByteRequest):
+        file.seek(part.start)
+        return file.read(part.end - part.start)
+    if isinstance(part, OffsetByteRequest):
+        file.seek(part.offset)
+    if isinstance(part, SuffixByteRequest):
+        file.seek(max(0, file.seek(0, os.SEEK_END) - part.suffix))
+    return file.read()
 
 
 def _write_array(
@@ -131,7 +165,7 @@ def _check_writable(path: Path, name: str, array: Array) -> None:
 def _read_index(path: Path) -> dict[str, str]:
     """Read the group's array names with the hashes of their metadata. Raises Damaged."""
     with errors_as_damage(path / METADATA):
-        attributes = json.loads((path / METADATA).read_bytes())["attributes"]
+        attributes = json.loads(_whole(path / METADATA))["attributes"]
         hashes = dict(attributes["arrays"])
         if sha256(canonical(hashes)) != attributes["sha256"] or not all(map(_NAME.fullmatch, hashes)):
             raise ValueError("its list of arrays doesn't match its hash")
@@ -141,7 +175,7 @@ def _read_index(path: Path) -> dict[str, str]:
 def _check_complete(path: Path, name: str, expected: str) -> tuple[int, ...]:
     """Check an array's metadata hash, codecs and chunk files; return its shape."""
     with errors_as_damage(path / name / METADATA):
-        data = (path / name / METADATA).read_bytes()
+        data = _whole(path / name / METADATA)
         if sha256(data) != expected:
             raise ValueError("its bytes have changed")
         record = json.loads(data)
@@ -153,9 +187,16 @@ def _check_complete(path: Path, name: str, expected: str) -> tuple[int, ...]:
     counts = [range(math.ceil(size / part)) for size, part in zip(shape, chunk, strict=True)]
     for place in itertools.product(*counts):
         file = path / name / "/".join(["c", *map(str, place)])
-        if not file.is_file():
+        if not reading.is_file(file):
             raise Damaged(f"{file} is missing; run `actlas verify --repair`")
     return shape
+
+
+def _whole(path: Path) -> bytes:
+    data = reading.data(path)
+    if data is None:
+        raise Damaged(f"{path} is missing; run `actlas verify --repair`")
+    return data
 
 
 def _codecs(listed: list[dict[str, Any]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +40,7 @@ def read(result: Result) -> Gallery:
     """Read a layer's gallery."""
     from storage.artefacts import arrays
 
-    record: dict[str, Any] = json.loads(result.file("gallery.json").read_text())
+    record = result.record("gallery.json")
     group = arrays.read_group(result.file("gallery.zarr"))
     return Gallery(recipe=record["recipe"], **{name: group[name] for name in FIELDS})
 

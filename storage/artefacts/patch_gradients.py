@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from atlas.arrays import Byte, Int
 from storage.store.results import Result
+
+RECORD = "gradients.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +30,12 @@ class PatchGradients:
 
 def method_of(result: Result) -> str:
     """Return the method by which a layer's gradients were computed."""
-    return str(_record(result)["method"])
+    return str(result.record("gradients.json")["method"])
 
 
 def size_of(result: Result) -> int:
     """Return the longer side, in pixels, of a layer's gradient pictures."""
-    return int(_record(result)["size"])
-
-
-def _record(result: Result) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(result.file("gradients.json").read_text())
-    return record
+    return int(result.record("gradients.json")["size"])
 
 
 def read(result: Result, unit: int) -> PatchGradients:

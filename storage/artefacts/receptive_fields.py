@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from atlas.arrays import Layer, Reach
+from storage.store.results import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,9 @@ def write(folder: Path, field: Field) -> None:
     (folder / "field.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
-def read(folder: Path) -> Field:
+def read(result: Result) -> Field:
     """Read `field.json`."""
-    record: dict[str, Any] = json.loads((folder / "field.json").read_text())
+    record = result.record("field.json")
     reach = Reach(**{name: np.asarray(values, np.int32) for name, values in record["reach"].items()})
     return Field(
         layer=Layer(**record["layer"]),

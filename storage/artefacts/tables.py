@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import Damaged
-from storage.store import disk
+from storage.store import disk, reading
 from storage.store.damage import errors_as_damage
 
 MAGIC = b"PAR1"
@@ -111,9 +111,14 @@ def _read(path: Path, footer: pq.FileMetaData, groups: list[int], columns: Seque
         raise LookupError(f"{path} has no column {', '.join(map(repr, missing))}; it has {there}")
     with (
         errors_as_damage(path),
-        pq.ParquetFile(path, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
+        reading.opened(path) as opened,
+        pq.ParquetFile(opened, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
     ):
-        return file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
+        table = file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
+        expected = sum(footer.row_group(group).num_rows for group in groups)
+        if len(table) != expected:  # the number of rows in a page's header has no checksum
+            raise ValueError(f"it gives {len(table)} rows, not {expected}")
+        return table
 
 
 def _footer(path: Path) -> pq.FileMetaData:
@@ -123,16 +128,15 @@ def _footer(path: Path) -> pq.FileMetaData:
 
 def _identity(path: Path) -> tuple[int, ...]:
     """Return values that change when another file replaces the one at this path."""
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise Damaged(f"{path} is missing; run `actlas verify --repair`") from None
+    status = reading.status(path)
+    if status is None:
+        raise Damaged(f"{path} is missing; run `actlas verify --repair`")
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=256)
 def _checked_footer(path: Path, identity: tuple[int, ...]) -> pq.FileMetaData:
-    with errors_as_damage(path), path.open("rb") as file:
+    with errors_as_damage(path), reading.opened(path) as file:
         file.seek(-8, os.SEEK_END)
         tail = file.read(8)
         length = int.from_bytes(tail[:4], "little")

@@ -25,7 +25,8 @@ class Model:
     """A loaded model: `module` in evaluation mode, float32, on the CPU, without gradients.
 
     A factory may return one, with the fields it knows. `logits` reads the class scores from the module's output; without
-    it they are looked for by name and by shape.
+    it they are looked for by name and by shape. `own` is set by `load`: the model comes from a factory, whose code may change
+    under the same name.
     """
 
     module: nn.Module
@@ -33,6 +34,7 @@ class Model:
     classes: tuple[str, ...] = ()
     logits: Callable[[Any], Tensor] = find_logits
     spec: str = ""
+    own: bool = False
 
     @property
     def scores_name(self) -> str:
@@ -85,6 +87,7 @@ def load(
         preprocess=_override(spec, module, known, input_size, mean, std),
         classes=names,
         spec=spec,
+        own=built.own,
     )
 
 

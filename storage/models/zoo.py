@@ -34,6 +34,8 @@ class Built:
     module: Any
     preprocess: Preprocess | None = None
     classes: tuple[str, ...] = ()
+    own: bool = False
+    """Whether a user's factory made it."""
 
 
 def build(spec: str, weights: str | None) -> Built:
@@ -187,7 +189,7 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
         raise UsageError(f"model {spec}: --weights {RANDOM} is for named models; a factory sets its own weights")
     if (source := _weights_file(weights, None)) is not None:
         files.apply(module, files.read(source))
-    return Built(module=returned)
+    return Built(module=returned, own=True)
 
 
 def _import(spec: str, module_name: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import Unsupported
+from storage.store import reading
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -111,13 +113,13 @@ def make_folder(path: Path) -> None:
 
 def make_folders(path: Path) -> None:
     """Create a folder with its parents durably: the parent of each new one is synced. Safe to call concurrently."""
-    if path.is_dir():
+    if reading.is_folder(path):
         return
     make_folders(path.parent)
     try:
         make_folder(path)
     except FileExistsError:
-        if not path.is_dir():
+        if not reading.is_folder(path):
             raise
     sync(path.parent)
 
@@ -170,13 +172,14 @@ def unlink(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder and its contents without following links. Ignore files that another process removes first."""
-    if path.is_symlink() or not path.is_dir():
+    status = reading.status(path, follow=False)
+    if status is None or not stat.S_ISDIR(status.st_mode):
         with _ignoring_missing():
             unlink(path)
         return
     with _ignoring_missing():
-        for child in sorted(path.iterdir()):
-            remove_tree(child)
+        for name in reading.names(path):
+            remove_tree(path / name)
         with _operation("rmdir", path):
             os.rmdir(path)
 
@@ -202,7 +205,7 @@ def open_lock(path: Path) -> int:
 
 def free_bytes(path: Path) -> int:
     """Return the bytes free to an ordinary user on the file system of `path` or of its nearest existing parent."""
-    while not path.exists():
+    while reading.status(path) is None:
         path = path.parent
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize

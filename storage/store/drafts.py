@@ -5,20 +5,25 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.errors import Damaged, Incomplete, NoSpace
-from storage.store import disk
+from storage.errors import Damaged, Incomplete, NoSpace, StoreError
+from storage.store import disk, marker, reading
 from storage.store.locks import acquire, locked, release
-from storage.store.places import COPY, HAPPENED, MANIFEST, Places
-from storage.store.results import Result, draft_contents, read_result, render_happened, render_manifest
+from storage.store.places import COPY, HAPPENED, LOCK, MANIFEST, Places
+from storage.store.results import (
+    Result,
+    draft_contents,
+    foreign_files,
+    read_manifest,
+    read_result,
+    render_happened,
+    render_manifest,
+)
 
 log = logging.getLogger(__name__)
-
-LOCK = "lock"
-"""A file in every folder under tmp/, locked for as long as the folder is in use."""
 
 
 class Draft:
@@ -43,13 +48,13 @@ class Draft:
         if self._committed:
             raise RuntimeError(f"draft {self.stage}/{self.key} is already committed")
         for name in copied:
-            disk.write_file(self.path / f"{name}{COPY}", (self.path / name).read_bytes())
+            disk.write_file(self.path / f"{name}{COPY}", reading.data(self.path / name) or b"")
         files, folders = draft_contents(self.path)
         if own := {MANIFEST, HAPPENED} & set(files):
             raise RuntimeError(f"draft {self.stage}/{self.key} has a {', '.join(sorted(own))} of its own")
         manifest = render_manifest(self.stage, self.key, counts, files)
         happened = self.path / HAPPENED
-        disk.write_file(happened, render_happened(self._happened, manifest))
+        disk.write_file(happened, render_happened(self._happened, manifest, os.stat(self.path).st_ino))
         disk.sync_all([*files.values(), happened])
         disk.write_file(self.path / MANIFEST, manifest)
         disk.sync(self.path / MANIFEST)
@@ -78,6 +83,8 @@ def scratch(places: Places, purpose: str) -> Iterator[Path]:
     """
     folder = places.tmp / f"{purpose}.{os.getpid()}.{os.urandom(8).hex()}"
     owner, descriptor = os.getpid(), None
+    with raising_no_space(places, folder):
+        marker.claim(places)
     with raising_no_space(places, folder), locked(places.gc_lock, shared=True):
         try:
             with raising_no_space(places, folder):  # again: the bytes must be counted before they are cleared
@@ -102,13 +109,32 @@ def raising_no_space(places: Places, folder: Path) -> Iterator[None]:
         raise NoSpace(str(places.root), _written(folder) + unwritten, disk.free_bytes(places.root)) from error
 
 
-def set_aside(places: Places, path: Path, reason: str) -> Path:
-    """Move a file or folder under tmp/ atomically and return its new path; gc removes it later."""
-    disk.make_folders(places.tmp)
-    target = places.tmp / f"{reason}.{os.urandom(8).hex()}"
+def set_aside(places: Places, path: Path, is_sound: Callable[[Path], bool]) -> Path | None:
+    """Move a result or file under tmp/, where it keeps its name and place, and judge it once more there.
+
+    Return its new path; gc removes it later. If it is sound, or if that cannot be told, put it back; return None.
+    """
+    aside = places.tmp / f"aside.{os.urandom(8).hex()}"
+    target = aside / places.relative(path)
+    disk.make_folders(target.parent)
     disk.rename(path, target)
     disk.sync(path.parent)
-    return target
+    try:
+        sound = is_sound(target)
+    except BaseException:
+        _put_back(target, path, aside)
+        raise
+    if not sound:
+        return target
+    _put_back(target, path, aside)
+    return None
+
+
+def _put_back(target: Path, path: Path, aside: Path) -> None:
+    with suppress(FileExistsError, OSError):  # taken meanwhile by a fresh one: then this one stays aside
+        disk.rename(target, path)
+        disk.sync(path.parent)
+        disk.remove_tree(aside)
 
 
 def _place(places: Places, ours: Result) -> Result:
@@ -135,13 +161,29 @@ def _adopt(places: Places, ours: Result) -> Result | None:
         theirs = read_result(places, ours.stage, ours.key)
     except (Damaged, Incomplete) as error:
         log.warning("replacing a damaged result: %s", error)
+        check_only_ours(places, ours.stage, ours.key)
         with suppress(FileNotFoundError):
-            set_aside(places, target, f"damaged.{ours.stage}.{ours.key}")
+            set_aside(places, target, lambda moved: _has_manifest(moved, ours.stage, ours.key))
         return None
     disk.sync(target.parent)
-    if (ours.path / MANIFEST).read_bytes() != (target / MANIFEST).read_bytes():
+    if reading.data(ours.path / MANIFEST) != reading.data(target / MANIFEST):
         log.warning("%s/%s was committed by another writer with different bytes; theirs is kept", ours.stage, ours.key)
     return theirs
+
+
+def check_only_ours(places: Places, stage: str, key: str) -> None:
+    """Raise StoreError if a result that has to make room holds files that actlas did not write."""
+    if foreign := foreign_files(places.result(stage, key), stage, key):
+        raise StoreError(
+            f"stages/{stage}/{key} is damaged and holds {foreign[0]!r}, which is not actlas's; move that elsewhere first"
+        )
+
+
+def _has_manifest(folder: Path, stage: str, key: str) -> bool:
+    try:
+        return bool(read_manifest(folder, stage, key))
+    except Damaged:
+        return False
 
 
 def _unwritten_when_full(error: BaseException | None) -> int | None:

@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import UsageError
+from storage.store import reading
 
 MANIFEST = "manifest.json"
 HAPPENED = "happened.json"
 COPY = ".copy"
 """Suffix of the second copy of a file, to repair the first from."""
+MARKER = "actlas-store.json"
+PUBLISHED = "published.json"
+FOLDERS = ("stages", "runs", "updates", "tmp", "locks")
+"""The folders of a store."""
+LOCK = "lock"
+"""A file in every folder of work in progress under tmp/, locked for as long as the folder is in use."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
+_SCRATCH = re.compile(r"[A-Za-z0-9_.-]+\.[0-9]{1,10}\.[0-9a-f]{16}", re.ASCII)
+_ASIDE = re.compile(r"(aside|gc|damaged\.[A-Za-z0-9_.-]{1,64}\.[0-9a-f]{32})\.[0-9a-f]{16}", re.ASCII)
 _VERSION = re.compile(r"([1-9][0-9]{0,8})\.json(\.copy)?", re.ASCII)
 
 
@@ -55,8 +64,22 @@ def checked_root(root: Path) -> Path:
 
 
 def is_store(folder: Path | str) -> bool:
-    """Tell whether a folder is the root of a store: it has the lock file that every writer takes first."""
-    return Places(Path(folder)).gc_lock.is_file()
+    """Tell whether a folder is the root of a store: it has the marker, or the lock of every writer (format 1)."""
+    places = Places(Path(folder))
+    return reading.is_file(places.marker) or reading.is_file(places.gc_lock)
+
+
+def is_scratch(name: str) -> bool:
+    """Tell whether a name under tmp/ is that of work in progress, or of something set aside or being removed."""
+    return bool(_SCRATCH.fullmatch(name) or _ASIDE.fullmatch(name))
+
+
+def is_lock(name: str) -> bool:
+    """Tell whether a name under locks/ is that of a lock."""
+    kind, _, rest = name.removesuffix(".lock").partition(".")
+    return name in ("gc.lock", "versions.lock") or (
+        name.endswith(".lock") and kind in ("run", "serve") and is_name(rest)
+    )
 
 
 def version_number(file: str) -> int | None:
@@ -86,6 +109,25 @@ class Places:
     @property
     def locks(self) -> Path:
         return self.root / "locks"
+
+    @property
+    def marker(self) -> Path:
+        return self.root / MARKER
+
+    @property
+    def published(self) -> Path:
+        return self.root / PUBLISHED
+
+    @property
+    def updates(self) -> Path:
+        return self.root / "updates"
+
+    def update(self, name: str) -> Path:
+        return self.updates / f"{checked_name('run name', name)}.json"
+
+    @property
+    def versions_lock(self) -> Path:
+        return self.locks / "versions.lock"
 
     @property
     def gc_lock(self) -> Path:

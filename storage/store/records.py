@@ -8,10 +8,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from storage.errors import Damaged
+from storage.errors import Damaged, Newer
 
-FORMAT = 1
-"""Incremented when readers of older records could misread newer ones."""
+FORMAT = 2
+"""The newest format that this version reads and writes."""
+
+SINCE_FORMAT_1 = 1
+"""The format of records that every version reads: manifests and `happened.json`, whose bytes stay the same so."""
 
 
 def canonical(value: object) -> bytes:
@@ -40,7 +43,7 @@ def seal(record: Mapping[str, object]) -> bytes:
 
 
 def unseal(data: bytes, name: str) -> dict[str, Any]:
-    """Read a sealed record back, hash included. Raises Damaged, naming `name`, if a single bit differs."""
+    """Read a sealed record back, hash included. Raises Damaged, naming `name`, if a single bit differs, and Newer."""
     try:
         record = json.loads(data)
         rest = {key: value for key, value in record.items() if key != "sha256"}
@@ -51,9 +54,15 @@ def unseal(data: bytes, name: str) -> dict[str, Any]:
         raise Damaged(
             f"{name} is damaged ({len(data)} bytes that don't match their own hash); run `actlas verify --repair`"
         )
-    if record.get("actlas") != FORMAT:
-        raise Damaged(f"{name} has format {record.get('actlas')!r}, this version of actlas reads {FORMAT}")
+    _check_format(record.get("actlas"), name)
     return dict(record)
+
+
+def _check_format(number: object, name: str) -> None:
+    if type(number) is not int or number < 1:
+        raise Damaged(f"{name} has format {number!r}, which no version of actlas writes; run `actlas verify --repair`")
+    if number > FORMAT:
+        raise Newer(f"{name} has format {number}, this version of actlas reads up to {FORMAT}; install a newer actlas")
 
 
 def sha256(data: bytes) -> str:

@@ -1,5 +1,7 @@
 """The store: immutable, content-addressed stage results, and runs whose versions refer to them.
 
+    STORE/actlas-store.json       the marker
+    STORE/published.json          the numbers that were published
     STORE/stages/<stage>/<key>/…  manifest.json, happened.json
     STORE/runs/<name>/<number>.json, <number>.json.copy
     STORE/tmp/…                   never read
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import Damaged, Incomplete
-from storage.store import versions
+from storage.store import marker, publishing, reading, versions
 from storage.store.drafts import Draft, draft
 from storage.store.locks import locked
 from storage.store.places import Places, checked_root, is_key
@@ -43,6 +45,10 @@ class Store:
     def places(self) -> Places:
         return Places(self.root)
 
+    def check_writable(self) -> None:
+        """Raise UsageError if the folder is neither new, nor empty, nor a store; Newer if a later version wrote it."""
+        marker.check_writable(self.places)
+
     def find(self, stage: str, key: str) -> Result | None:
         """Find a result; return None if it is missing, or (with a warning) if its manifest is damaged.
 
@@ -62,8 +68,7 @@ class Store:
 
     def results(self, stage: str) -> list[Result]:
         """Return the results of a stage with an intact manifest, sorted by key."""
-        folder = self.places.stage(stage)
-        keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        keys = reading.names(self.places.stage(stage))
         return [result for key in keys if is_key(key) and (result := self.find(stage, key)) is not None]
 
     def draft(self, stage: str, key: str) -> AbstractContextManager[Draft]:
@@ -75,11 +80,11 @@ class Store:
 
         Raises Incomplete or Damaged if a result is missing or not the one named.
         """
-        return versions.publish(self.places, name, contents)
+        return publishing.publish(self.places, name, contents)
 
     def rollback(self, name: str, number: int) -> int:
         """Publish an older version's contents again; return the new number."""
-        return versions.rollback(self.places, name, number)
+        return publishing.rollback(self.places, name, number)
 
     def names(self) -> list[str]:
         """Return the names of all runs, sorted."""
@@ -93,25 +98,34 @@ class Store:
         """Read a version of a run, by default the current one. Raises NotFound or Damaged."""
         return versions.read_version(self.places, name, number)
 
+    def published_at(self, name: str, number: int) -> float:
+        """Return the time of a version's file: versions themselves record no times. Raises NotFound."""
+        return versions.file_time(self.places, name, number)
+
     @contextmanager
     def lock(self, name: str, wait: bool = False) -> Iterator[None]:
         """Hold the exclusive lock on a run. Raises Locked, naming the process that holds it, unless `wait`.
 
         Before the first publication, raises Unsupported if the file system cannot publish.
         """
-        with locked(self.places.run_lock(name), wait=wait, doing=f"run {name!r} in {self.root}"):
+        lock = self.places.run_lock(name)
+        marker.claim(self.places)
+        with locked(lock, wait=wait, doing=f"run {name!r} in {self.root}"):
             if not self.names():
-                versions.check_links(self.places)
+                publishing.check_links(self.places)
             yield
 
     @contextmanager
     def serving(self, name: str) -> Iterator[None]:
         """Hold the lock that lets one process per machine schedule runs of this name. Raises Locked."""
-        with locked(self.places.serve_lock(name), wait=False, doing=f"serving run {name!r} of {self.root}"):
+        lock = self.places.serve_lock(name)
+        marker.claim(self.places)
+        with locked(lock, wait=False, doing=f"serving run {name!r} of {self.root}"):
             yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold off gc for a whole run, so that results found at the start still exist when it publishes."""
+        marker.claim(self.places)
         with locked(self.places.gc_lock, shared=True):
             yield

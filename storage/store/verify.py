@@ -1,19 +1,19 @@
-"""Check every byte of a store: report what is damaged, missing or unexpected."""
+"""Check every byte of a store: report what is damaged, missing, unreadable or foreign."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from storage.errors import Damaged, NotFound
+from storage.errors import CannotTell, Damaged, NotFound
+from storage.store import foreign, marker, published, reading
 from storage.store.locks import locked
-from storage.store.places import HAPPENED, MANIFEST, Places, is_key, is_name
-from storage.store.records import unseal
-from storage.store.results import describe, read_result, recorded_files, survey
+from storage.store.marker import Kind
+from storage.store.places import MARKER, PUBLISHED, Places, is_key, is_name
+from storage.store.result_checks import FOREIGN, Damage, check_result, faults
+from storage.store.results import recorded_files
 from storage.store.store import Store
 from storage.store.versions import Version, numbers, parse_version, run_names
 
@@ -21,114 +21,128 @@ Progress = Callable[[int, int], None]
 """Called with (bytes checked, bytes in total)."""
 
 SETTLE = 0.3
-"""Seconds to wait before reporting a version's copy as missing: a publisher writes it right after the version."""
+"""Seconds between the two times that a fault is judged: another process may be at work there."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Damage:
-    """One fault: `path` from the store's root, `kind` one of damaged, missing, unexpected.
-
-    `stage` and `key` are set for a stage result, `run` and `number` for a version.
-    """
-
-    path: str
-    kind: str
-    detail: str = ""
-    stage: str = ""
-    key: str = ""
-    run: str = ""
-    number: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.path}" + (f" ({self.detail})" if self.detail else "")
+Pair = tuple[str, str]
+Wanted = dict[Pair, set[str]]
+"""The digests by which versions refer to each result."""
 
 
 def verify(store: Store, name: str | None = None, progress: Progress | None = None) -> list[Damage]:
     """Read everything that the versions of a run refer to, or without a name the whole store; return the faults, sorted.
 
     Every file is compared with its manifest, every manifest with its own hash and with the versions that name it,
-    every version with its copy and its predecessor. Nothing is changed. Raises NotFound for an unknown run.
+    every version with its copy and its predecessor. Each fault is judged twice. Nothing is changed. Raises NotFound for
+    an unknown run, CannotTell if the versions can't be read, and Newer.
     """
     places = store.places
-    names = run_names(places) if name is None else [name]
-    if name is not None and not numbers(places, name):
-        raise NotFound(f"no run {name!r} in {places.root}; runs there: {', '.join(run_names(places)) or 'none yet'}")
+    if reading.status(places.root) is None:
+        return []
+    marker.check_readable(places)
+    _check_name(places, name)
     with ExitStack() as stack:
-        if places.gc_lock.exists():  # else this store was never written to, or is a read-only copy
-            stack.enter_context(locked(places.gc_lock, shared=True))
-        damages, wanted = _check_runs(places, names)
+        for lock in [places.gc_lock] if reading.status(places.gc_lock) is not None else []:
+            stack.enter_context(locked(lock, shared=True))  # a store never written to, or a read-only copy, has none
+        damages, wanted = _twice(lambda: _check_runs(places, name))
+        pairs = set(wanted) | (set(committed(places)) if name is None else set())
+        damages += _check_results(places, {pair: wanted.get(pair, set()) for pair in pairs}, progress)
         if name is None:
-            damages += _strays(places)
-            wanted |= {pair: wanted.get(pair, set()) for pair in committed(places)}
-        damages += _check_results(places, wanted, progress or (lambda done, total: None))
+            damages += [Damage(path=path, kind=FOREIGN) for path in foreign.paths(places, set(wanted))]
     return sorted(set(damages))
 
 
-def check_result(places: Places, stage: str, key: str, digests: set[str]) -> list[Damage]:
-    """Compare a result with its manifest, and the manifest with the `digests` by which versions refer to it.
-
-    If the manifest itself is damaged, the files are still compared with its copy in happened.json, or with what can be
-    read of it.
-    """
-    if not places.result(stage, key).is_dir():
-        return [_result_damage(stage, key, "", "missing")]
-    damages = list(_compare(places, stage, key))
-    try:
-        digest = read_result(places, stage, key).digest
-    except (Damaged, OSError) as error:
-        kind = "damaged" if (places.result(stage, key) / MANIFEST).exists() else "missing"
-        return [*damages, _result_damage(stage, key, MANIFEST, kind, str(error))]
-    damages += [
-        _result_damage(stage, key, MANIFEST, "damaged", f"is {digest[:12]}…, a version names {other[:12]}…")
-        for other in sorted(digests - {digest})
-    ]
-    return damages
-
-
-def committed(places: Places) -> Iterator[tuple[str, str]]:
+def committed(places: Places) -> Iterator[Pair]:
     """Yield every committed (stage, key), intact or not, sorted."""
-    for stage in _children(places.stages):
-        if is_name(stage.name):
-            yield from ((stage.name, key.name) for key in _children(stage) if is_key(key.name) and key.is_dir())
+    for stage in filter(is_name, reading.names(places.stages)):
+        for entry in reading.entries(places.stages / stage):
+            if (
+                is_key(entry.name)
+                and entry.is_dir(follow_symlinks=False)
+                and foreign.has_record(places, stage, entry.name)
+            ):
+                yield stage, entry.name
 
 
-def _check_runs(places: Places, names: list[str]) -> tuple[list[Damage], dict[tuple[str, str], set[str]]]:
-    """Check the version files; return their faults and the digests by which each result is referred to."""
-    damages: list[Damage] = []
-    wanted: dict[tuple[str, str], set[str]] = {}
-    for run in names:
-        faults, versions = _check_run(places, run)
-        if faults:
-            time.sleep(SETTLE)
-            faults, versions = _check_run(places, run)
-        damages += faults
-        for version in versions:
-            for entry in version.stages:
+def _check_name(places: Places, name: str | None) -> None:
+    if name is not None and not numbers(places, name):
+        raise NotFound(f"no run {name!r} in {places.root}; runs there: {', '.join(run_names(places)) or 'none yet'}")
+
+
+def _twice(check: Callable[[], tuple[list[Damage], Wanted]]) -> tuple[list[Damage], Wanted]:
+    """Check, and if there is a fault check again: return the faults that are still there."""
+    first, wanted = check()
+    if not first:
+        return first, wanted
+    time.sleep(SETTLE)
+    second, wanted = check()
+    return _lasting(first, second), wanted
+
+
+def _lasting(first: Sequence[Damage], second: Sequence[Damage]) -> list[Damage]:
+    before = {damage.path for damage in first}
+    return [damage for damage in second if damage.path in before]
+
+
+def _check_runs(places: Places, name: str | None) -> tuple[list[Damage], Wanted]:
+    """Check the version files, while no process publishes; return their faults and how each result is referred to."""
+    wanted: Wanted = {}
+    with ExitStack() as stack:
+        if reading.status(places.versions_lock) is not None:
+            stack.enter_context(locked(places.versions_lock, shared=True))
+        damages, record = _check_records(places)
+        names = {*run_names(places), *record} if name is None else {name}
+        for run in sorted(names):
+            run_damages, versions = _check_run(places, run, record)
+            damages += run_damages
+            for entry in (entry for version in versions for entry in version.stages):
                 wanted.setdefault((entry.stage, entry.key), set()).add(entry.manifest)
     return damages, wanted
 
 
-def _check_run(places: Places, run: str) -> tuple[list[Damage], list[Version]]:
-    known = numbers(places, run)
+def _check_records(places: Places) -> tuple[list[Damage], published.Record]:
+    """Check the marker and the record of published numbers."""
+    damages, record = [], None
+    kind = marker.recognise(places)
+    try:
+        record = published.read(places)
+    except Damaged as error:
+        damages.append(Damage(path=PUBLISHED, kind="damaged", detail=str(error)))
+    else:
+        if record is None and kind is Kind.MARKED:
+            damages.append(Damage(path=PUBLISHED, kind="missing"))
+    if kind is Kind.BROKEN or (kind is Kind.UNMARKED and record is not None):
+        damages.append(Damage(path=MARKER, kind="damaged" if kind is Kind.BROKEN else "missing"))
+    return damages, record or {}
+
+
+def _check_run(places: Places, run: str, record: published.Record) -> tuple[list[Damage], list[Version]]:
     damages: list[Damage] = []
     intact: dict[int, Version] = {}
-    for number in range(known[0], known[-1] + 1):
+    for number in _numbers(places, run, record):
         for path in (places.version(run, number), places.copy(run, number)):
             try:
-                version = parse_version(path.read_bytes(), run, number, places.relative(path))
-            except FileNotFoundError:
-                damages.append(_version_damage(places, path, run, number, "missing"))
-            except (Damaged, OSError) as error:
+                version = _parse(places, path, run, number)
+            except Damaged as error:
                 damages.append(_version_damage(places, path, run, number, "damaged", str(error)))
-            else:
-                if intact.setdefault(number, version) != version:
-                    damages.append(
-                        _version_damage(places, path, run, number, "damaged", "describe_difference from the version")
-                    )
-    damages += _broken_chain(places, run, intact)
-    names = {path.name for number in known for path in (places.version(run, number), places.copy(run, number))}
-    strays = sorted(path for path in places.run(run).iterdir() if path.name not in names)
-    return damages + [_stray(places, path) for path in strays], list(intact.values())
+                continue
+            if version is None:
+                damages.append(_version_damage(places, path, run, number, "missing"))
+            elif intact.setdefault(number, version) != version:
+                damages.append(_version_damage(places, path, run, number, "damaged", "differs from the version"))
+    return damages + list(_broken_chain(places, run, intact)), list(intact.values())
+
+
+def _numbers(places: Places, run: str, record: published.Record) -> list[int]:
+    """Return the numbers that a run has or should have."""
+    there = numbers(places, run)
+    if run in record:
+        return sorted({*there, *record[run].expected()})
+    return list(range(there[0], there[-1] + 1))
+
+
+def _parse(places: Places, path: Path, run: str, number: int) -> Version | None:
+    data = reading.data(path)
+    return None if data is None else parse_version(data, run, number, places.relative(path))
 
 
 def _broken_chain(places: Places, run: str, intact: dict[int, Version]) -> Iterator[Damage]:
@@ -139,78 +153,37 @@ def _broken_chain(places: Places, run: str, intact: dict[int, Version]) -> Itera
             yield _version_damage(places, places.version(run, number), run, number, "damaged", detail)
 
 
-def _check_results(places: Places, wanted: dict[tuple[str, str], set[str]], progress: Progress) -> list[Damage]:
-    sizes = {pair: sum(file["bytes"] for file in recorded_files(places, *pair).values()) for pair in wanted}
-    damages: list[Damage] = []
+def _check_results(places: Places, wanted: Wanted, progress: Progress | None) -> list[Damage]:
+    """Check results; once all are read, judge those with a fault again."""
+    progress = progress or (lambda done, total: None)
+    sizes = {pair: _size(places, pair) for pair in wanted}
     done, total = 0, sum(sizes.values())
-    for (stage, key), digests in sorted(wanted.items()):
-        damages += check_result(places, stage, key, digests)
-        done += sizes[stage, key]
+    suspects: dict[Pair, list[Damage]] = {}
+    for pair, digests in sorted(wanted.items()):
+        if first := check_result(places, *pair, digests):
+            suspects[pair] = first
+        done += sizes[pair]
         progress(done, total)
-    return damages
+    if any(faults(first) for first in suspects.values()):
+        time.sleep(SETTLE)
+    return [damage for pair, first in suspects.items() for damage in _judge_again(places, pair, wanted[pair], first)]
 
 
-def _compare(places: Places, stage: str, key: str) -> Iterator[Damage]:
-    folder, expected = places.result(stage, key), recorded_files(places, stage, key)
-    entries = {name: entry for name, entry in survey(folder) if not entry.is_dir(follow_symlinks=False)}
-    for name in sorted({*expected, HAPPENED} - set(entries)):
-        yield _result_damage(stage, key, name, "missing")
-    for name in sorted(set(entries) - {*expected, HAPPENED, MANIFEST}):
-        yield _result_damage(stage, key, name, "unexpected")
-    for name in sorted({*expected, HAPPENED} & set(entries)):
-        is_file = entries[name].is_file(follow_symlinks=False)
-        detail = describe_difference(folder / name, expected.get(name)) if is_file else "is not a regular file"
-        if detail:
-            yield _result_damage(stage, key, name, "damaged", detail)
+def _judge_again(places: Places, pair: Pair, digests: set[str], first: list[Damage]) -> list[Damage]:
+    """Check a result again; one that no version names may have been set aside or removed meanwhile."""
+    if not digests and not reading.is_folder(places.result(*pair)):
+        return []
+    return _lasting(first, check_result(places, *pair, digests))
 
 
-def describe_difference(path: Path, expected: dict[str, Any] | None) -> str:
-    """Describe how a file describe_difference from its record, or `happened.json` (None) from its own seal; empty if it doesn't."""
+def _size(places: Places, pair: Pair) -> int:
+    """Return the bytes of a result for the progress of verify; 0 if that can't be told."""
     try:
-        if expected is None:
-            unseal(path.read_bytes(), HAPPENED)
-            return ""
-        actual = describe(path)
-    except (Damaged, OSError) as error:
-        return str(error)
-    if actual["bytes"] != expected["bytes"]:
-        return f"has {actual['bytes']} bytes, not {expected['bytes']}"
-    return "" if actual == expected else "has the right size and other bytes"
-
-
-def _strays(places: Places) -> Iterator[Damage]:
-    """Yield files that no part of the store writes: in the root, among runs, among stages."""
-    known = {places.stages.name, places.runs.name, places.tmp.name, places.locks.name}
-    names = run_names(places)
-    for path in _children(places.root):
-        if path.name not in known:
-            yield _stray(places, path)
-    for path in _children(places.runs):
-        if path.name not in names and _children(path, or_file=True):
-            yield _stray(places, path)  # a publish killed before its link leaves an empty folder
-    for stage in _children(places.stages):
-        if not (stage.is_dir() and is_name(stage.name)):
-            yield _stray(places, stage)
-            continue
-        for path in _children(stage):
-            if not (path.is_dir() and is_key(path.name)):
-                yield _stray(places, path)
-
-
-def _children(path: Path, or_file: bool = False) -> list[Path]:
-    if path.is_dir():
-        return sorted(path.iterdir())
-    return [path] if or_file else []
-
-
-def _result_damage(stage: str, key: str, name: str, kind: str, detail: str = "") -> Damage:
-    path = f"stages/{stage}/{key}" + (f"/{name}" if name else "")
-    return Damage(path=path, kind=kind, detail=detail, stage=stage, key=key)
+        recorded = recorded_files(places.result(*pair), *pair) or {}
+        return sum(int(file["bytes"]) for file in recorded.values())
+    except (CannotTell, TypeError, ValueError):
+        return 0
 
 
 def _version_damage(places: Places, path: Path, run: str, number: int, kind: str, detail: str = "") -> Damage:
     return Damage(path=places.relative(path), kind=kind, detail=detail, run=run, number=number)
-
-
-def _stray(places: Places, path: Path) -> Damage:
-    return Damage(path=places.relative(path), kind="unexpected")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +107,29 @@ def test_sql_reads_the_run_and_nothing_else(say: Any) -> None:
         assert len(err.splitlines()) == 1
 
 
+LONG = "with recursive n as (select 1 i union all select i + 1 from n) select max(i) from n"
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds", "words"),
+    [
+        (LONG, "0.3", "longer than 0.3 s"),
+        ("select * from range(1000000000000)", "0.3", "longer than 0.3 s|more than 0.2 GiB"),
+        ("select list(range) from range(1000000000)", "60", "more than 0.2 GiB"),
+        ("select repeat('x', 2000000000)", "60", "more than 0.2 GiB"),
+        ("select range(0, 1000000000)", "60", "more than 0.2 GiB"),
+    ],
+)
+def test_a_query_has_limits(say: Any, query: str, seconds: str, words: str) -> None:
+    """Those of memory are of this process: DuckDB counts no long values, and none of our rows."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    code, out, err = say("sql", "small", query, "--time-limit", seconds, "--memory-limit", "0.2")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert re.search(words, err)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert say("sql", "small", "select 1 a", "--json")[1].strip() == '[{"a": 1}]'
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [
@@ -160,7 +185,7 @@ def test_run_leaves_with_3_for_rejected_images(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / "noise" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no picture")
-    settings = corpus.config(images, tmp_path).model_dump(mode="json")
+    settings = corpus.config(images, tmp_path / "store").model_dump(mode="json")
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value not in (None, {})]
     (tmp_path / "run.toml").write_text("\n".join(lines))
     try:

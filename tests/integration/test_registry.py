@@ -232,7 +232,7 @@ def test_mutant_a_row_without_its_functions_is_seen() -> None:
 def steps(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     """The plan of a run with every extra of the product."""
     extras = tuple(row.name for row in PRODUCT if row.extra)
-    config = corpus.config(images, tmp_path_factory.mktemp("planned"), extras=extras)
+    config = corpus.config(images, tmp_path_factory.mktemp("planned"), extras=extras, keep=("peaks",))
     return estimate._plan(Store(Path(config.store)), config)[0].steps()
 
 

@@ -40,10 +40,12 @@ def race(root: Path, writers: int, rounds: int, *how: str) -> list[list[int]]:
         assert process.stdin is not None
         process.stdin.write("x")
         process.stdin.flush()
-    ended = [process.communicate(timeout=300) for process in started]
+    ended = [process.communicate(timeout=3000) for process in started]
     if not how:
         assert [process.returncode for process in started] == [0] * writers, ended
-    return [json.loads(out) if out.strip() else [] for out, _ in ended]
+    ends = [json.loads(out) if out.strip() else {"published": [], "alarms": []} for out, _ in ended]
+    assert how or [alarm for end in ends for alarm in end["alarms"]] == []
+    return [end["published"] for end in ends]
 
 
 def lost(root: Path, writers: int, rounds: int, published: list[list[int]]) -> list[str]:
@@ -63,6 +65,14 @@ def lost(root: Path, writers: int, rounds: int, published: list[list[int]]) -> l
 def test_writers_who_race_lose_nothing(tmp_path: Path) -> None:
     published = race(tmp_path / "store", 4, 12)
     assert lost(tmp_path / "store", 4, 12, published) == []
+    assert strays(tmp_path / "store") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_thousand_publishes_lose_nothing(tmp_path: Path) -> None:
+    published = race(tmp_path / "store", 4, 500)
+    assert lost(tmp_path / "store", 4, 500, published) == []
     assert strays(tmp_path / "store") == []
 
 

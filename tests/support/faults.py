@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.errors import StoreError
-from storage.store import disk
+from storage.store import disk, reading
 
 FAULTS = ("kill before", "kill after", "power", "ENOSPC", "short", "EIO", "EIO after")
 
@@ -32,12 +32,14 @@ class Fault:
         self.seen: list[str] = []
         self.dead = False
         self._unsynced: set[int] = set()
+        self._replaced = False
         self._names: dict[int, set[str]] = defaultdict(set)
 
     def __call__(self, when: str, operation: str, path: Path) -> None:
         if self.dead:
             raise Killed
         if when == "before":
+            self._replaced = operation == "rename" and path.is_file()
             self.seen.append(f"{operation} {path.name}")
         if when == "after":
             self._book(operation, path)
@@ -58,7 +60,9 @@ class Fault:
     def _book(self, operation: str, path: Path) -> None:
         if operation in ("create", "write"):
             self._unsynced.add(path.stat().st_ino)
-        if operation in ("create", "mkdir", "rename", "link"):
+        if (
+            operation in ("create", "mkdir", "rename", "link") and not self._replaced
+        ):  # a replaced name has one of two files
             self._names[path.parent.stat().st_ino].add(path.name)
         if operation == "fsync":
             self._unsynced.discard(path.stat().st_ino)
@@ -113,6 +117,56 @@ def sweep(
             with striking(root, kind, at), suppress(OSError, StoreError):
                 job(root)
             check(root, f"{kind} at operation {at} ({operation})")
+            shutil.rmtree(root)
+            trials += 1
+    return trials
+
+
+READS = ("once", "lasting", "healing", "file")
+CODES = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EMFILE)
+
+
+class ReadFault:
+    """The hook of reads: from number `at` on they fail, once, for ever, five times, or for ever for that one file."""
+
+    def __init__(self, kind: str = "", at: int = 0, code: int = errno.EIO) -> None:
+        self.kind, self.at, self.code = kind, at, code
+        self.count, self.path = 0, Path()
+
+    def __call__(self, operation: str, path: Path) -> None:
+        self.count += 1
+        if self.count == self.at:
+            self.path = path
+        last = {"once": self.at, "healing": self.at + 4}.get(self.kind, self.count)
+        if self.at and self.at <= self.count <= last and (self.kind != "file" or path == self.path):
+            raise OSError(self.code, os.strerror(self.code), str(path))
+
+
+def sweep_reads(
+    fresh: Callable[[], Path],
+    job: Callable[[Path], None],
+    check: Callable[[Path, str, Exception | None], None],
+    kinds: tuple[str, ...] = READS,
+    *,
+    in_turn: bool = False,
+    step: int = 1,
+) -> int:
+    """Let each read of `job` fail in each way, or `in_turn` in one of them; `check` what is left and what was raised.
+
+    With a `step`, only every so many reads.
+    """
+    root, trials = fresh(), 0
+    with reading.intercepted(counting := ReadFault()):
+        job(root)
+    for at in range(1, counting.count + 1, step):
+        for kind in kinds[at % len(kinds) :][:1] if in_turn else kinds:
+            root, code, error = fresh(), CODES[at % len(CODES)], None
+            try:
+                with reading.intercepted(ReadFault(kind, at, code)):
+                    job(root)
+            except Exception as raised:  # `check` says which may be
+                error = raised
+            check(root, f"{errno.errorcode[code]} {kind} at read {at}", error)
             shutil.rmtree(root)
             trials += 1
     return trials

@@ -22,7 +22,7 @@ class PatchBoxes:
     def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
         self._preprocess = prepared.prepare(config).model.preprocess
         facts = [
-            tables.read_table(part.path / "images.parquet", columns=["image_id", "width", "height"])
+            tables.read_table(part.file("images.parquet"), columns=["image_id", "width", "height"])
             for part in samples.results(store, "images", keys)
         ]
         columns = [

@@ -40,7 +40,7 @@ def tile(version: OpenVersion, layer: str, grid: int, level: int, x: int, y: int
     name = f"atlas_files/{level}/{x}_{y}.webp"
     if name not in result.manifest["files"]:
         raise NotFound(f"{layer} grid {grid} has no tile {level}/{x}_{y}")
-    return Picture(result.file(name).read_bytes(), WEBP)
+    return Picture(result.data(name), WEBP)
 
 
 def icons(version: OpenVersion, layer: str, grid: int, y: int, x: int) -> Picture:

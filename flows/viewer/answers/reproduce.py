@@ -10,7 +10,7 @@ from flows.config import RunConfig
 from storage.run import Run
 
 NOT_OPTIONS = ("store", "name", "images", "extras", "with")
-SEVERAL = ("layers", "grids")
+SEVERAL = ("layers", "grids", "keep")
 ONLY_IN_FILE = ("patches_per_image", "icon_tries", "attribution_per_cell")
 
 

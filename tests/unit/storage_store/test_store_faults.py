@@ -157,20 +157,21 @@ def test_mutant_failed_sync_is_ignored(memory: Path, monkeypatch: pytest.MonkeyP
         except OSError:
             return
 
-    store, start = Store(memory / "s"), memory / "s"
+    start = memory / "s"
     with faults.striking(start, "EIO", _sync_of(memory, "data.bin")), pytest.raises(OSError, match="Input/output"):
         first_run(start)
-    assert not list(verify.committed(store.places))
+    assert not list(verify.committed(Store(start).places))
+    start, at = memory / "t", _sync_of(memory, "data.bin")
     monkeypatch.setattr(disk, "sync", careless)
-    with faults.striking(start, "EIO", _sync_of(memory, "data.bin")):
+    with faults.striking(start, "EIO", at):
         first_run(start)
-    assert list(verify.committed(store.places))
+    assert list(verify.committed(Store(start).places))
 
 
 def test_mutant_version_is_not_checked_before_its_link(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from storage.store import versions
+    from storage.store import publishing
 
-    monkeypatch.setattr(versions, "_check_and_sync", lambda places, contents: None)
+    monkeypatch.setattr(publishing, "_check_and_sync", lambda places, contents: None)
     with pytest.raises(AssertionError, match="power"):
         Sweep(memory, _publish_of_unsynced).run(("power",))
 

@@ -135,6 +135,9 @@ def test_a_store_can_be_read_without_fcntl(tmp_path: Path) -> None:
 
 
 def test_mutant_links_are_not_tried_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.store.versions.check_links", lambda places: None)
-    with without_links(monkeypatch), Store(tmp_path / "store").lock("run"):
+    monkeypatch.setattr("storage.store.publishing.check_links", lambda places: None)
+    store = Store(tmp_path / "store")
+    with store.writing():
+        pass  # the store is there; it was moved to such a file system later
+    with without_links(monkeypatch), store.lock("run"):
         pass  # without the check, a run on such a file system would begin

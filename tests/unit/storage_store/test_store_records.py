@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import Damaged
+from storage.errors import Damaged, Newer
 from storage.store import records
 
 PLAIN = st.recursive(
@@ -107,8 +107,15 @@ def test_no_flipped_bit_and_no_cut_goes_unnoticed() -> None:
     for length in range(len(data)):
         with pytest.raises(Damaged, match="record"):
             records.unseal(data[:length], "record")
-    with pytest.raises(Damaged, match="format 2"):
-        records.unseal(records.seal({**RECORD, "actlas": 2}), "record")
+
+
+def test_a_newer_record_is_no_damage() -> None:
+    assert records.unseal(records.seal({**RECORD, "actlas": records.FORMAT}), "record")["name"] == "run"
+    with pytest.raises(Newer, match=r"record has format 3, this version .* reads up to 2; install a newer"):
+        records.unseal(records.seal({**RECORD, "actlas": records.FORMAT + 1}), "record")
+    for number in (0, None, "2", True, 2.0):
+        with pytest.raises(Damaged, match="format"):
+            records.unseal(records.seal({**RECORD, "actlas": number}), "record")
 
 
 def test_mutant_record_that_is_only_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from support import stores
-from support.trees import tree
+from support.trees import strays, tree
 
 from storage.artefacts import arrays, tables
-from storage.errors import NotFound
-from storage.store import verify
+from storage.errors import NotFound, StoreError
+from storage.store import disk, result_checks, verify
 from storage.store.gc import gc
 from storage.store.records import seal
 from storage.store.repair import repair
+from storage.store.result_checks import Damage
 from storage.store.results import Result, render_happened
 from storage.store.store import Store
-from storage.store.verify import Damage
 
 NUMBERS = range(12)
 
@@ -121,7 +123,8 @@ def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path)
     compute = repair(store, damages)
     of_themselves = ("manifest.json", "happened.json")  # which are mended, the manifest unless both are broken
     broken = {name.split("/")[2] for name in changed if name.startswith("stages") and not name.endswith(of_themselves)}
-    assert {key for _, key in compute} >= broken
+    unknown = {damage.path.split("/")[2] for damage in damages if damage.kind == "foreign"}
+    assert {key for _, key in compute} >= broken - unknown
     for number in NUMBERS:
         stores.commit(store, "a", number)
     formats(store)
@@ -136,30 +139,141 @@ def unnamed(store: Store, changed: set[str], damages: list[Damage]) -> set[str]:
     named = {damage.path for damage in damages}
     folders = [{n.removesuffix(f) for n in named if n.endswith(f"/{f}")} for f in ("manifest.json", "happened.json")]
     blind = set.intersection(*folders)
+    blind |= {f"{damage.path}/" for damage in damages if damage.kind == "foreign"}  # no version names it either
     return {name for name in changed - named if not any(name.startswith(folder) for folder in blind)}
 
 
-def test_strays_are_named_and_set_aside(store: Store) -> None:
+FOREIGN = (
+    *("x", "runs/x", "runs/run/x", "runs/run/01.json", "runs/run/1.json.bak", "stages/x", "stages/a/x", "stages/.x/y"),
+    *(
+        "tmp/x",
+        "tmp/unexpected.0123456789abcdef",
+        "locks/x",
+        "locks/x.lock",
+        "updates/x",
+        "RESULT/x",
+        "RESULT/part/deep/x",
+    ),
+    *("RESULT/other/x", f"stages/a/{'0' * 32}/x", f"stages/a/{'1' * 32}", "actlas-store.json.bak", "published.json~"),
+)
+"""Files of a user's own, wherever they may lie in a store."""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_foreign_files_are_named_and_left_alone(kind: str, store: Store) -> None:
     result = stores.commit(store, "a", 1)
-    strays = [
-        store.root / "x",
-        store.root / "runs" / "x",
-        store.root / "runs" / "run" / "x",
-        store.root / "runs" / "run" / "01.json",
-        store.root / "stages" / "x",
-        store.root / "stages" / "a" / "x",
-        result.path / "x",
-        result.path / "part" / "deep" / "x",
-    ]
-    for path in strays:
-        path.write_bytes(b"x")
-    (result.path / "y").symlink_to("data.bin")
-    damages = verify.verify(store)
-    expected = {store.places.relative(path) for path in [*strays, result.path / "y"]}
-    assert {damage.path for damage in damages if damage.kind == "unexpected"} == expected == {d.path for d in damages}
-    assert repair(store, damages) == []
-    assert verify.verify(store) == []
+    names = [
+        name for name in FOREIGN if kind == "file" or name not in ("runs/x", "stages/x")
+    ]  # folders there may be ours
+    mine = [store.root / name.replace("RESULT", f"stages/a/{result.key}") for name in names]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if kind == "folder" else path.symlink_to(".") if kind == "link" else path.write_bytes(b"mine")
+    before = everything(store.root)
+    found = verify.verify(store)
+    assert {damage.kind for damage in found} == {"foreign"}
+    named = [damage.path for damage in found]
+    assert all(any(store.places.relative(path).startswith(name) for name in named) for path in mine)
+    assert repair(store, found) == []
+    gc(store, older_than=0)
+    kept = {name: data for name, data in before.items() if stores.key("b", 1) not in name}
+    assert everything(store.root).items() >= kept.items()
     assert result.file("data.bin").read_bytes() == stores.content("a", 1)["data.bin"]
+
+
+def everything(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_a_damaged_result_with_a_foreign_file_stays(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    (result.path / "notes.txt").write_text("mine")
+    (result.path / "data.bin").write_bytes(b"")
+    damages = verify.verify(store)
+    assert [(d.kind, d.path.split("/")[-1]) for d in damages] == [("damaged", "data.bin"), ("foreign", "notes.txt")]
+    assert repair(store, damages) == []
+    assert (result.path / "notes.txt").read_text() == "mine"
+    (result.path / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(StoreError, match=r"notes\.txt"):
+        stores.commit(store, "a", 1)
+    assert (result.path / "notes.txt").read_text() == "mine"
+
+
+def test_what_is_set_aside_keeps_its_name_and_ages_from_then(store: Store) -> None:
+    result = stores.commit(store, "a", 1)
+    (result.path / "data.bin").write_bytes(b"")
+    os.utime(result.path / "manifest.json", (1, 1))
+    repair(store, verify.verify(store))
+    (aside,) = store.places.tmp.iterdir()
+    assert (aside / "stages" / "a" / result.key / "manifest.json").exists()
+    gc(store)
+    assert aside.exists()
+    gc(store, now=time.time() + 90_000)
+    assert not aside.exists()
+
+
+def test_what_is_sound_when_it_was_moved_goes_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process has mended it between the judgement and the move."""
+    result, before = stores.commit(store, "a", 1), tree(store.root)
+    data = (result.path / "data.bin").read_bytes()
+    (result.path / "data.bin").write_bytes(b"")
+    damages = verify.verify(store)
+    rename = disk.rename
+
+    def mend_first(source: Path, target: Path) -> None:
+        if source == result.path:
+            (source / "data.bin").write_bytes(data)
+        rename(source, target)
+
+    monkeypatch.setattr(disk, "rename", mend_first)
+    assert repair(store, damages) == []
+    assert tree(store.root) == before
+    assert strays(store.root) == []
+
+
+def test_a_fault_is_judged_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults that are gone at the second look: a version is being copied, a result being replaced."""
+    copy, result = store.places.copy("run", 3), stores.commit(store, "a", 1)
+    data, whole = copy.read_bytes(), (result.path / "data.bin").read_bytes()
+
+    def heal(seconds: float) -> None:
+        copy.write_bytes(data)
+        (result.path / "data.bin").write_bytes(whole)
+
+    copy.unlink()
+    (result.path / "data.bin").write_bytes(b"")
+    assert len(verify.verify(store)) == 2
+    monkeypatch.setattr(verify.time, "sleep", heal)
+    assert verify.verify(store) == []
+
+
+def test_the_record_of_numbers_is_made_again(store: Store) -> None:
+    before = store.places.published.read_bytes()
+    for harm in (Path.unlink, lambda path: path.write_bytes(b"{}"), lambda path: flip(path, random.Random(5))):
+        harm(store.places.published)
+        damages = verify.verify(store)
+        assert [damage.path for damage in damages] == ["published.json"]
+        assert store.version("run").number == 3  # never needed to read
+        assert repair(store, damages) == []
+        assert store.places.published.read_bytes() == before
+
+
+def test_a_damaged_marker_is_mended(store: Store) -> None:
+    for harm in (Path.unlink, lambda path: path.write_bytes(b"{}")):
+        harm(store.places.marker)
+        damages = verify.verify(store)
+        assert [damage.path for damage in damages] == ["actlas-store.json"]
+        assert store.version("run").number == 3
+        assert repair(store, damages) == []
+        assert verify.verify(store) == []
+
+
+def test_a_number_is_never_given_twice(store: Store) -> None:
+    """The newest version is lost with both its files, or a user has removed them."""
+    for path in (store.places.version("run", 3), store.places.copy("run", 3)):
+        path.unlink()
+    assert {damage.path for damage in verify.verify(store)} == {"runs/run/3.json", "runs/run/3.json.copy"}
+    assert store.publish("run", stores.contents([stores.commit(store, "a", 1)], n=99)) == 4
 
 
 def test_only_what_versions_name_is_looked_at_with_a_name(store: Store) -> None:
@@ -173,7 +287,7 @@ def test_only_what_versions_name_is_looked_at_with_a_name(store: Store) -> None:
 
 def test_a_whole_result_that_is_gone_is_named_and_computed_again(store: Store) -> None:
     result = stores.commit(store, "a", 1)
-    result.path.rename(store.places.tmp / "lost")
+    result.path.rename(store.root.parent / "lost")
     damages = verify.verify(store)
     assert [damage.path for damage in damages] == [f"stages/a/{result.key}"]
     assert repair(store, damages) == [("a", result.key)]
@@ -266,7 +380,7 @@ def test_mutant_a_result_without_copies_is_lost(store: Store) -> None:
 
 def test_a_manifest_that_is_whole_and_not_the_published_one(store: Store) -> None:
     result = stores.commit(store, "a", 1)
-    result.path.rename(store.places.tmp / "first")
+    result.path.rename(store.root.parent / "first")
     with store.draft("a", result.key) as draft:
         stores.write(draft.path, "a", 2)
         draft.commit({"number": 1})
@@ -306,10 +420,10 @@ def test_both_files_of_a_version_gone(store: Store) -> None:
 
 def test_mutant_verify_that_skips_hashes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def size_only(path: Path) -> dict[str, int | str]:
-        named = verify.recorded_files(store.places, path.parts[-3], path.parts[-2]) if path.name == "data.bin" else {}
-        return dict(named.get(path.name, {"bytes": path.stat().st_size, "sha256": ""}))
+        named = result_checks.recorded_files(path.parent, *path.parts[-3:-1]) if path.name == "data.bin" else None
+        return dict((named or {}).get(path.name, {"bytes": path.stat().st_size, "sha256": ""}))
 
-    monkeypatch.setattr(verify, "describe", size_only)
+    monkeypatch.setattr(result_checks, "describe", size_only)
     assert len(one_by_one(store, 100, verify.verify)) > 10
 
 
