@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from atlas.model.axes import READINGS
@@ -21,6 +21,13 @@ def one_of(option: str, value: str | None, names: Iterable[str]) -> None:
     """Raise UsageError for a value that is none of the names; None is left out."""
     if value is not None and value not in names:
         raise UsageError(f"{option} {value} is not one of {', '.join(names)}")
+
+
+def penalties(weighted: Mapping[str, float]) -> None:
+    """Raise UsageError for an unknown penalty."""
+    for name, weight in weighted.items():
+        if name not in PENALTIES:
+            raise UsageError(f"--penalty {name}={weight:g}: write one of {', '.join(PENALTIES)}, and a weight above 0")
 
 
 def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:

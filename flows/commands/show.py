@@ -63,8 +63,7 @@ def show(
     path = parsing.png(out) if out is not None else None
     parsing.one_of("--recipe", recipe, parsing.RECIPES)
     penalties = parsing.weights("--penalty", penalty)
-    for name in penalties:
-        parsing.one_of("--penalty", name, parsing.PENALTIES)
+    parsing.penalties(penalties)
     options.check(store)
     from flows import cores, progress
     from flows.drawing import facts

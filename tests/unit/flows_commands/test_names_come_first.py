@@ -32,7 +32,7 @@ WRONG = {
     "saliency IMAGE --run none": "there is no store",
     "saliency IMAGE --axes conv=chw": "--axes conv=chw: axes are one of bchw, bhwc, btc, bc",
     "show a:1 --out o.png --recipe nice": "--recipe nice is not one of",
-    "show a:1 --out o.png --penalty l3=1": "--penalty l3 is not one of",
+    "show a:1 --out o.png --penalty l3=1": "--penalty l3=1: write one of tv, l1, l2, blur",
     "explain IMAGE --layer a --icons some": "--icons some is not one of",
     "dream IMAGE --out o.png --view all": "--view all is not one of",
     "layers resnet18": "model 'resnet18': write",
