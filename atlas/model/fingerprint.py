@@ -147,10 +147,16 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
         version = -1 if tensor.is_inference() else tensor._version
         cached = self.digests.get(tensor)
         if cached is None or cached[0] != version or version < 0:
-            raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            raw = _strided(tensor.detach().cpu()).contiguous().flatten().view(torch.uint8).numpy()
             cached = (version, hashlib.sha256(raw.data).digest())
             self.digests[tensor] = cached
         return f"{tensor.dtype} {tuple(tensor.shape)} {cached[1].hex()}"
+
+
+def _strided(tensor: Tensor) -> Tensor:
+    """Return a tensor's values in plain memory, also those of a sparse or a quantised one."""
+    values = tensor.dequantize() if tensor.is_quantized else tensor
+    return values if values.layout is torch.strided else values.to_dense()
 
 
 _PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)

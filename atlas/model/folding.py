@@ -154,7 +154,7 @@ def _has_statistics(norm: _BatchNorm) -> bool:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0  # a sparse one has several
 
 
 def _reproduces(conv: _ConvOutput, norm: Any, output: Tensor) -> bool:

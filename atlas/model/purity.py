@@ -217,6 +217,8 @@ def _changed(module: nn.Module, before: Mapping[str, Tensor]) -> list[str]:
 def _reason(culprit: nn.Module, chance: list[str], changed: list[str], when: str) -> str:
     if isinstance(culprit, _BatchNorm) and culprit.running_mean is None:
         return "batch norm without running statistics takes those of the batch"
+    if ".quantized.dynamic" in type(culprit).__module__:
+        return "its input is quantised by the range of the whole batch (dynamic quantisation)"
     if culprit.training:
         return "it is in training mode"
     if any("dropout" in name or "bernoulli" in name for name in chance):

@@ -6,7 +6,7 @@ from typing import Any
 
 from flows import allocator, progress
 from flows.config import RunConfig
-from flows.model import prepared
+from flows.model import examine, prepared
 
 
 def layers(model: str, *, weights: str | None, input_size: int | None, reach: bool) -> list[dict[str, Any]]:
@@ -17,14 +17,15 @@ def layers(model: str, *, weights: str | None, input_size: int | None, reach: bo
     progress.current().say(f"model {model}: loading")
     loaded = prepared.load(config)
     sample = prepared.example(loaded)
-    known = {layer.name: layer for layer in activations.list_layers(loaded.module, sample)}
+    with examine.border(loaded.spec, loaded.module):
+        known = {layer.name: layer for layer in activations.list_layers(loaded.module, sample)}
     rows = [
         {"layer": layer.name, "units": layer.units, "grid": f"{layer.height} × {layer.width}", "axes": layer.axes}
         for layer in known.values()
     ]
     if reach:
         allocator.keep_freed_memory()
-        with progress.current().bar("reach", 1, "passes"):
+        with progress.current().bar("reach", 1, "passes"), examine.border(loaded.spec):
             measured = receptive_field.reach(loaded.module, known, tuple(sample.shape))
         for row in rows:
             part = measured[str(row["layer"])]

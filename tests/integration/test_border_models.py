@@ -78,6 +78,7 @@ def test_what_runs_is_right(name: str) -> None:
 
 
 WHOLE = (
+    "sparse constant",
     "compiled",
     "frozen",
     "detached",
@@ -150,6 +151,33 @@ def test_pictures_of_a_part_without_gradient_are_refused(
         assert cli.invoke([*words, "--model", spec("right", RIGHT, name)]) in (2, 4)
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("actlas: ")
+
+
+EVERY = [("right", RIGHT, name) for name in RIGHT] + [("refused", REFUSED, name) for name in REFUSED]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("table", "rows", "name"), EVERY, ids=[name for _, _, name in EVERY])
+def test_no_command_ends_in_a_traceback(
+    table: str, rows: dict[str, Any], name: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, out, layer = str(next(images.rglob("*.png"))), str(tmp_path / "o.png"), rows[name][1]
+    layer = layer if table == "right" else "conv2"
+    model = ("--model", spec(table, rows, name))
+    small = ("--size", "32", "--steps", "2", "--out", out)
+    for words in (
+        ["layers", model[1]],
+        ["saliency", image, *model],
+        ["saliency", image, f"{layer}:1", "--method", "integrated-gradients", "--steps", "3", *model],
+        ["saliency", image, "class:0", "--method", "grad-cam", *model],
+        ["show", f"{layer}:1", *small, *model],
+        ["show", "class:0", *small, *model],
+        ["dream", image, layer, "--size", "32", "--iterations", "1", "--octaves", "1", "--out", out, *model],
+        ["explain", image, "--layer", layer, *model],
+    ):
+        code = cli.invoke(words)
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("actlas: ")]
+        assert (code, len(lines)) in ((0, 0), (1, 1), (2, 1), (4, 1)), words
 
 
 def test_mutant_without_the_border_a_failing_model_is_a_traceback(

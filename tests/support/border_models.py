@@ -183,7 +183,7 @@ def varying_count(net: Net, x: Tensor) -> list[dict[str, Tensor]]:
     return [{"boxes": row[row > 0][:, None], "keep": row > 0} for row in scores]
 
 
-def counted() -> nn.Module:
+def quantised() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(Net().eval(), {nn.Linear}, dtype=torch.qint8)
 
 
@@ -236,6 +236,8 @@ RIGHT: dict[str, tuple[Callable[[], Any], str]] = {
         "conv2",
     ),
     "as many as found": (lambda: model(Forward(varying_count)), "conv2"),
+    "sparse constant": (lambda: model(Sparse()), "conv2"),
+    "constants made in forward": (lambda: model(Between(lambda x: x + torch.ones(1))), "conv2"),
     "complex": (lambda: model(Between(lambda x: torch.fft.ifft2(torch.fft.fft2(x)).real)), "conv2"),
     "changes its input": (lambda: model(Forward(lambda n, x: finish(n, x.sub_(1)))), "conv2"),
     "strict about size": (lambda: model(Forward(strict_about_size)), "conv2"),
@@ -292,6 +294,10 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
         r"module conv2 \(Conv2d\) fails on an input of 1 × 8",
     ),
     "half precision inside": (lambda: model(Between(lambda x: x.half())), r"module conv2 \(Conv2d\) fails on an input"),
+    "quantised dynamically": (
+        lambda: model(quantised()),
+        r"change beside another image, first in module fc \(Linear\): .*range of the whole batch",
+    ),
     "two inputs": (lambda: model(TwoInputs()), r"its own forward \(TwoInputs\) fails .*missing 1 required positional"),
     "no forward": (lambda: model(nn.Module()), r"its own forward \(Module\) fails .*NotImplementedError"),
     "traced": (lambda: model(jit(Net())), "it is TorchScript"),
