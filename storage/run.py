@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.arrays import CellClasses, Float, Int
-from storage import addresses
+from storage import addresses, folders
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import images as image_tables
 from storage.artefacts import patches as patch_tables
@@ -57,6 +57,7 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 def open_store(store: str | os.PathLike[str]) -> Store:
     """Open a store for reading. Raises NotFound if it does not exist."""
     addresses.check("--store", store)
+    folders.check("--store", store)
     if not Path(store).is_dir():
         raise NotFound(f"there is no store at {store}; `--store` or ACTLAS_STORE names one, `actlas run` creates one")
     return Store(Path(store))

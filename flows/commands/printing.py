@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import math
 import os
@@ -28,6 +30,26 @@ DEFAULT_STORE = "actlas-store"
 Answer = TypeVar("Answer")
 
 
+PLAIN = {"–": "-", "×": "x", "…": "...", "−": "-", "≠": "!=", "→": "->", "’": "'", "“": '"', "”": '"', "·": "-"}
+"""Characters of ours that a terminal or log in ASCII can do without."""
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in plain characters, or as an escape, so that nothing is lost and nothing fails."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
+
+
+def accept_encodings() -> None:
+    """Let this process print any text, whatever the encoding of its terminal, pipe or log."""
+    codecs.register_error("actlas.plain", _in_plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="actlas.plain")
+
+
 def program() -> str:
     """Return the command that starts this program: its name, or its path where it is not on the PATH."""
     script = Path(sys.executable).with_name("actlas")
@@ -36,7 +58,10 @@ def program() -> str:
 
 def as_json(value: Any) -> None:
     """Print a value as JSON."""
-    json.dump(_finite(value), sys.stdout, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=_plain)
+    unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
+    json.dump(
+        _finite(value), sys.stdout, ensure_ascii=not unicode, indent=2 if sys.stdout.isatty() else None, default=_plain
+    )
     sys.stdout.write("\n")
 
 
