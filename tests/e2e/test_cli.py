@@ -310,7 +310,7 @@ def test_a_broken_image_is_named(say: Any, tmp_path: Path, images: Path) -> None
 
 PRINT = """
 import sys
-from flows.commands import terminal
+from flows.commands import printing, terminal
 terminal.write_anything()
 row = {"label": None, "path": "a\\udce9/ü – 3 × 4 → €.png"}
 printing.as_table([row])
