@@ -488,6 +488,7 @@ def test_a_sheet_outlives_its_images(tmp_path: Path) -> None:
 
 
 def test_json_has_no_words_for_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.commands import printing
 
     printing.as_json({"a": float("inf"), "b": [float("nan"), 1.5]})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}
