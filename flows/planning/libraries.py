@@ -25,7 +25,7 @@ def of_key(stage: str, variant: str | None = None) -> dict[str, str]:
     """Return the library versions that enter a stage's key, by their names in the key."""
     row = registry.stage(stage)
     names = row.libraries if variant is None else row.variants[variant]
-    return {f"lib {name}": importlib.metadata.version(name) for name in names}
+    return {f"lib {name}": _version(name) for name in names}
 
 
 @functools.cache
@@ -35,8 +35,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version for name in names if (version := _installed(name))}
 
 
+@functools.cache
+def _version(name: str) -> str:
+    """Return the version of an installed library, of which every key of a run asks anew."""
+    return importlib.metadata.version(name)
+
+
 def _installed(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
+        return _version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
