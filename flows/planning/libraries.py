@@ -44,6 +44,6 @@ def versions() -> dict[str, str]:
 
 def _installed(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
+        return _version(name, importlib.metadata.version)
     except importlib.metadata.PackageNotFoundError:
         return None

@@ -23,7 +23,8 @@ import distributed
 import psutil
 import pytest
 import torch
-from support import corpus, slow_net
+from distributed.utils import get_mp_context
+from support import corpus, forks, slow_net
 from support.trees import strays, tree
 
 from flows import cores, launch, progress, registry
@@ -56,8 +57,12 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[distributed.LocalCluster]:
     """Two workers at an address, of a scheduler that gives a task up when one worker has died with it."""
+    forked = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(forked):
+        get_mp_context()  # once names what Dask would have forks import
+    forks.context()
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 0} | forked),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=50
         ) as made,
