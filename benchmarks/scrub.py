@@ -60,14 +60,16 @@ def main() -> None:
             path.unlink()
         found = {damage.path for damage in verify(Store(copy))}
         harmed = {str(path.relative_to(copy)) for path in {*flipped, *deleted}}
-        # What lies in a result of which nothing is known is "unexpected": true, and no alarm of its own.
-        others = {path for path in found - harmed if "/".join(path.split("/")[:3]) not in blind(harmed)}
+        # Of a result whose manifest and record are both damaged, only these are named: its files are unknown.
+        unknown = blind(harmed)
+        others = {path for path in found - harmed if "/".join(path.split("/")[:3]) not in unknown}
+        missed = {path for path in harmed - found if "/".join(path.split("/")[:3]) not in unknown}
         figures = {"files": len(files), "on_the_clean_tree": len(clean), "flips": len(flipped), "deleted": len(deleted)}
         print(
             json.dumps(
                 figures
                 | {"files_harmed": len(harmed), "named": len(harmed & found)}
-                | {"not_named": sorted(harmed - found), "false_alarms": len(others)}
+                | {"not_named": sorted(missed), "false_alarms": len(others)}
             )
         )
 

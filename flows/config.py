@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from flows import registry
-from storage import addresses
+from storage import addresses, folders
 from storage.errors import UsageError
 from storage.store.places import checked_root
 
@@ -133,6 +133,7 @@ class RunConfig(BaseModel):
     @classmethod
     def _store(cls, value: str) -> str:
         checked_root(Path(value))
+        folders.check("--store", value)
         return value
 
     @field_validator("keep")
@@ -186,7 +187,7 @@ def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:
 
 def _read(file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(file).read_text())
+        return tomllib.loads(Path(file).read_text("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.arrays import SIGNS, CellClasses, Float, Int
-from storage import addresses
+from storage import addresses, folders
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import images as image_tables
 from storage.artefacts import patches as patch_tables
@@ -61,6 +61,7 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 def open_store(store: str | os.PathLike[str]) -> Store:
     """Open a store for reading. Raises NotFound if it does not exist, and Newer if a later version wrote it."""
     addresses.check("--store", store)
+    folders.check("--store", store)
     opened = Store(Path(store))
     marker.check_readable(opened.places)
     return opened

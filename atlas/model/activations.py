@@ -48,19 +48,25 @@ def probe(
 
     Raises UnknownLayerError with the nearest names, AmbiguousAxesError with the candidates.
     """
-    if module.training:
-        raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
-    axes = dict(axes or {})
-    outputs = observe(module, example)
-    known = [output.name for output in outputs]
-    for name in [*(names or ()), *axes]:
-        _check_known(name, known, module)
-    layers = axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), axes)
-    wanted = set(known if names is None else names)
+    layers = infer_all(module, example, axes, names or ())
+    wanted = set(layers if names is None else names)
     for name in wanted if names is not None else ():
         if isinstance(error := layers[name], AmbiguousAxesError):
             raise error
     return {name: layer for name, layer in layers.items() if isinstance(layer, Layer) and name in wanted}
+
+
+def infer_all(
+    module: nn.Module, example: Tensor, axes: Mapping[str, str] | None = None, names: Iterable[str] = ()
+) -> dict[str, Layer | AmbiguousAxesError]:
+    """Return every layer, or the error that requesting it raises. Raises UnknownLayerError for unknown `names` or axes."""
+    if module.training:
+        raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
+    outputs = observe(module, example)
+    known = [output.name for output in outputs]
+    for name in [*names, *(axes or {})]:
+        _check_known(name, known, module)
+    return axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), dict(axes or {}))
 
 
 def list_layers(module: nn.Module, example: Tensor) -> list[Layer]:

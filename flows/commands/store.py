@@ -125,7 +125,7 @@ def verify(
         entries = verifying.verify(opened, name, lambda done, total: advance(100 * done // max(total, 1)))
     damages = checks.faults(entries)
     others = [damage.path for damage in entries if damage.kind == checks.FOREIGN]
-    to_compute = repairs.repair(opened, damages) if repair and damages else []
+    to_compute = repairs.repair(opened, damages) if repair else []
     remaining = checks.faults(verifying.verify(opened, name)) if repair and damages else damages
     remaining = [damage for damage in remaining if (damage.stage, damage.key) not in to_compute]
     rows = [{"kind": d.kind, "path": d.path, "detail": d.detail} for d in damages]

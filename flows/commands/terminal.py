@@ -22,6 +22,7 @@ PLAIN = {
     "°": " deg",
     "∂": "d",
     "±": "+-",
+    "≠": "!=",
 }
 """What stands for our own signs where an encoding lacks them; other characters are written as escapes, and so not lost."""
 

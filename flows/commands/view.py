@@ -40,7 +40,9 @@ def view(
     from pathlib import Path
 
     from flows.viewer import serve
+    from storage import folders
 
+    folders.check("--store", store)
     options = serve.Options(
         host=host,
         port=port,

@@ -18,7 +18,7 @@ from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import image_listing
+from flows.stages import icons, image_listing
 from flows.stages.shared import reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
@@ -94,7 +94,9 @@ def run(
 
 
 def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
-    """Find the images, then load the model; raise what is wrong with either before any work."""
+    """Find the images, then load the model; raise what is wrong with either, or with the icons' size, before any work."""
+    if draws(config):
+        icons.check_size(config)
     retry(lambda: reading.source_of(config.images))
     report = progress.current()
     report.say(f"model {config.model}: loading")
@@ -109,6 +111,12 @@ def _take_over(store: Store, planner: Planner, old: format1.Format1Planner) -> N
     format1.adopt_frames(store, planner, old)
     number = format1.take_over(store, format1.old_keys(planner, old))
     progress.current().say(f"results of format 1: {number} taken over")
+
+
+def draws(config: RunConfig) -> bool:
+    """Tell whether a run draws icons, or the pictures of its units."""
+    steps = registry.steps()
+    return "gallery" in config.extras or steps.index(config.until or steps[-1]) >= steps.index("icons")
 
 
 def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:

@@ -37,10 +37,9 @@ def find(scanned: pa.Table, known: pa.Table, held: NDArray[np.bool_], contents: 
     row = _rows_by_key(scanned, known, held)
     same = _unchanged(row, scanned, known)
     pool = np.setdiff1d(np.flatnonzero(~held), row[same])
-    moved = _rows_by_content(np.flatnonzero(~same), pool, scanned, known, contents, read)
-    row[~same & np.isin(row, list(moved.values()))] = -1
-    at = np.fromiter(moved, np.int64, len(moved))
-    row[at], same[at] = np.fromiter(moved.values(), np.int64, len(moved)), True
+    entries, rows = _by_content(row, np.flatnonzero(~same), pool, scanned, known, contents, read)
+    row[~same & np.isin(row, rows)] = -1
+    row[entries], same[entries] = rows, True
     return Match(row=row, same=same)
 
 
@@ -61,46 +60,61 @@ def _unchanged(row: Rows, scanned: pa.Table, known: pa.Table) -> NDArray[np.bool
     return same
 
 
-def _rows_by_content(
-    entries: Rows, pool: Rows, scanned: pa.Table, known: pa.Table, contents: Hashes, read: Hashes
-) -> dict[int, int]:
-    """Pair scanned entries with earlier rows of the same content; equal copies with the same key first, then in key order."""
+def _by_content(
+    row: Rows, entries: Rows, pool: Rows, scanned: pa.Table, known: pa.Table, contents: Hashes, read: Hashes
+) -> tuple[Rows, Rows]:
+    """Pair scanned entries with earlier rows of the pool that have the same content.
+
+    Files under their old keys come first: if all are back there, as after `touch`, no other file is read.
+    """
     size, size_before = scanned["length"].to_numpy(), known["bytes"].to_numpy()
-    pool = pool[np.isin(size_before[pool], size[entries])]
-    lost: dict[str, list[int]] = defaultdict(list)
-    for row, content in zip(pool.tolist(), contents(pool) if len(pool) else (), strict=True):
-        if content is not None:
-            lost[content].append(row)
-    known_rows = np.array([row for rows in lost.values() for row in rows], np.int64)
-    entries = entries[np.isin(size[entries], size_before[known_rows])]
-    fresh: dict[str, list[int]] = defaultdict(list)
-    for entry, content in zip(entries.tolist(), read(entries) if len(entries) else (), strict=True):
-        if content in lost:
-            fresh[str(content)].append(entry)
+    before = _hashes(contents, pool[np.isin(size_before[pool], size[entries])], len(known))
+    lost = np.flatnonzero(_is_known(before))
+    at_home = entries[np.isin(row[entries], lost)]
+    at_home = at_home[size[at_home] == size_before[row[at_home]]]
+    now = _hashes(read, at_home, len(scanned))
+    back = at_home[now[at_home] == before[row[at_home]]]
+    lost = np.setdiff1d(lost, row[back])
+    others = np.setdiff1d(entries, at_home)
+    now[others] = _hashes(read, others[np.isin(size[others], size_before[lost])], len(scanned))[others]
+    now[back] = None
+    moved, rows = _pairs(_copies(scanned, now, np.flatnonzero(_is_known(now))), _copies(known, before, lost))
+    return np.append(back, moved), np.append(row[back], rows)
+
+
+def _hashes(hashes: Hashes, rows: Rows, count: int) -> NDArray[np.object_]:
+    """Return the hashes of these rows among `count`, None for all others."""
+    every = np.full(count, None, object)
+    if len(rows):
+        every[rows] = hashes(rows)
+    return every
+
+
+def _is_known(hashes: NDArray[np.object_]) -> NDArray[np.bool_]:
+    return hashes.astype(np.bool_)
+
+
+Copy = tuple[bool, str, int]
+"""A row with a certain content: whether it was removed before, its key, its number. In this order copies are paired."""
+
+
+def _copies(table: pa.Table, hashes: NDArray[np.object_], rows: Rows) -> dict[str, list[Copy]]:
+    """Return these rows by their content, in order."""
+    names = table.select(["removed", "key"]).take(pa.array(rows)).to_pydict()
+    copies: dict[str, list[Copy]] = defaultdict(list)
+    places = sorted(zip(names["removed"], names["key"], rows.tolist(), strict=True))
+    for removed, key, row in places:
+        copies[hashes[row]].append((removed, key, row))
+    return copies
+
+
+def _pairs(entries: dict[str, list[Copy]], lost: dict[str, list[Copy]]) -> tuple[Rows, Rows]:
+    """Pair equal copies: those with the same key, then the others in their order."""
     pairs: dict[int, int] = {}
-    for content, copies in fresh.items():
-        pairs |= _pair(_keyed(scanned, copies), _by_age(known, lost[content]))
-    return pairs
-
-
-def _keyed(table: pa.Table, rows: list[int]) -> dict[str, int]:
-    """Return rows by their keys, in key order."""
-    return dict(sorted(zip(table["key"].take(rows).to_pylist(), rows, strict=True)))
-
-
-def _by_age(known: pa.Table, rows: list[int]) -> list[tuple[str, int]]:
-    """Return the keys of earlier rows: those that were there until now first, in key order."""
-    names = known.select(["removed", "key"]).take(rows)
-    ordered = sorted(zip(names["removed"].to_pylist(), names["key"].to_pylist(), rows, strict=True))
-    return [(key, row) for _, key, row in ordered]
-
-
-def _pair(entries: dict[str, int], lost: list[tuple[str, int]]) -> dict[int, int]:
-    pairs: dict[int, int] = {}
-    rest: list[int] = []
-    for key, row in lost:
-        if key in entries:
-            pairs[entries.pop(key)] = row
-        else:
-            rest.append(row)
-    return pairs | dict(zip(entries.values(), rest, strict=False))
+    for content, copies in entries.items():
+        by_key = {key: entry for _, key, entry in copies}
+        same = {by_key.pop(key): row for _, key, row in lost.get(content, ()) if key in by_key}
+        taken = set(same.values())
+        rest = [row for _, _, row in lost.get(content, ()) if row not in taken]
+        pairs |= same | dict(zip(by_key.values(), rest, strict=False))
+    return np.fromiter(pairs, np.int64, len(pairs)), np.fromiter(pairs.values(), np.int64, len(pairs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from storage import addresses, errors
 from storage.images import remote
-from storage.images.contract import Read, Source, by_hash, is_image_name
+from storage.images.contract import Read, Source, by_hash, is_image_name, unreadable
 from storage.images.files import Disk, Files
 from storage.images.folder import Folder
 from storage.images.listing import about
@@ -95,17 +96,24 @@ def _from_folder(root: Path) -> Source:
 
 def _files(root: Path) -> Iterator[str]:
     """Yield the visible files under a folder as POSIX paths relative to it, without following links to folders."""
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_raise):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not is_store(Path(folder, n)))
         for name in files:
             if not name.startswith("."):
                 yield Path(folder, name).relative_to(root).as_posix()
 
 
+def _raise(error: OSError) -> None:
+    """Let no folder be skipped because it cannot be listed: its images would count as removed."""
+    raise errors.UsageError(f"cannot list {error.filename}: {error.strerror or error}") from error
+
+
 def _has_images(place: Path) -> bool:
     try:
         return image_column(pq.read_schema(place)) is not None
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise unreadable(str(place), error) from error
         return False
 
 

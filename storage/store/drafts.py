@@ -131,10 +131,12 @@ def set_aside(places: Places, path: Path, is_sound: Callable[[Path], bool]) -> P
 
 
 def _put_back(target: Path, path: Path, aside: Path) -> None:
-    with suppress(FileExistsError, OSError):  # taken meanwhile by a fresh one: then this one stays aside
+    try:
         disk.rename(target, path)
         disk.sync(path.parent)
         disk.remove_tree(aside)
+    except OSError as error:  # a fresh one may have taken its place
+        log.warning("%s stays in %s, where it was judged again: %s", path.name, aside, error.strerror)
 
 
 def _place(places: Places, ours: Result) -> Result:

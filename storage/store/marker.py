@@ -34,7 +34,7 @@ def recognise(places: Places) -> Kind:
     data = reading.data(places.marker)
     if data is not None:
         try:
-            unseal(data, MARKER)
+            unseal(data, MARKER, "id")
         except Damaged:
             return Kind.BROKEN
         return Kind.MARKED

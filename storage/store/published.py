@@ -39,7 +39,7 @@ def read(places: Places) -> Record | None:
     data = reading.data(places.published)
     if data is None:
         return None
-    runs = unseal(data, PUBLISHED)["runs"]
+    runs = unseal(data, PUBLISHED, "runs")["runs"]
     return {run: Numbers(each["first"], each["last"], tuple(each["lost"])) for run, each in runs.items()}
 
 

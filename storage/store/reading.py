@@ -65,6 +65,10 @@ def system_error(error: BaseException | None) -> OSError | CannotTell | None:
         visited.add(id(error))
         if isinstance(error, CannotTell) or (isinstance(error, OSError) and error.errno not in {None, *MISSING}):
             return error
+        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):  # Python keeps no number
+            return OSError(errno.EAGAIN, str(error))
+        if isinstance(error, MemoryError):
+            return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         error = error.__cause__ or error.__context__
     return None
 

@@ -42,8 +42,11 @@ def seal(record: Mapping[str, object]) -> bytes:
     return _render({**plain, "sha256": _digest(plain)}) + b"\n"
 
 
-def unseal(data: bytes, name: str) -> dict[str, Any]:
-    """Read a sealed record back, hash included. Raises Damaged, naming `name`, if a single bit differs, and Newer."""
+def unseal(data: bytes, name: str, *fields: str) -> dict[str, Any]:
+    """Read a sealed record back, hash included. Raises Damaged, naming `name`, if a single bit differs, and Newer.
+
+    With `fields`, a record that lacks one is Damaged too: a whole record of another kind lies in its place.
+    """
     try:
         record = json.loads(data)
         rest = {key: value for key, value in record.items() if key != "sha256"}
@@ -55,6 +58,8 @@ def unseal(data: bytes, name: str) -> dict[str, Any]:
             f"{name} is damaged ({len(data)} bytes that don't match their own hash); run `actlas verify --repair`"
         )
     _check_format(record.get("actlas"), name)
+    if lacking := [field for field in fields if field not in record]:
+        raise Damaged(f"{name} is a record of another kind, without {lacking[0]!r}; run `actlas verify --repair`")
     return dict(record)
 
 

@@ -12,6 +12,7 @@ from storage.errors import CannotTell, Damaged, NotFound, StoreError
 from storage.store import disk, marker, published, reading
 from storage.store.drafts import check_only_ours, scratch, set_aside
 from storage.store.locks import locked
+from storage.store.marker import Kind
 from storage.store.places import COPY, HAPPENED, MANIFEST, Places
 from storage.store.publishing import restore
 from storage.store.records import sha256
@@ -36,6 +37,8 @@ def repair(store: Store, damages: Iterable[Damage]) -> list[Pair]:
     reports again what can't be repaired.
     """
     places, listed = store.places, faults(damages)
+    if marker.recognise(places) is Kind.NEW:
+        return []
     _check_read(listed)
     versions = sorted({(damage.run, damage.number) for damage in listed if damage.run})
     pairs = sorted({(damage.stage, damage.key) for damage in listed if damage.stage})

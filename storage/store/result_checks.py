@@ -59,7 +59,7 @@ def describe_difference(path: Path, expected: dict[str, Any] | None) -> str:
     """Describe how a file differs from its record, or `happened.json` (None) from its own seal; empty if it doesn't."""
     try:
         if expected is None:
-            unseal(reading.data(path) or b"", HAPPENED)
+            unseal(reading.data(path) or b"", HAPPENED, "happened")
             return ""
         actual = describe(path)
     except Damaged as error:

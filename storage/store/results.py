@@ -64,7 +64,7 @@ class Result:
     def happened(self) -> dict[str, Any]:
         """Read the record of how the result was made: times, host, effective batch. Raises Damaged."""
         name = f"stages/{self.stage}/{self.key}/{HAPPENED}"
-        return dict(unseal(_read(self.path / HAPPENED, name), name)["happened"])
+        return dict(unseal(_read(self.path / HAPPENED, name), name, "happened")["happened"])
 
     def _check_size(self, member: str, expected: int) -> None:
         status = reading.status(self.path / member)
@@ -90,7 +90,7 @@ def read_manifest(folder: Path, stage: str, key: str, manifest: str | None = Non
     """Open the result in a folder, which may have been moved. Raises Damaged as `read_result`."""
     name = f"stages/{stage}/{key}/{MANIFEST}"
     data = _read(folder / MANIFEST, name)
-    record = unseal(data, name)
+    record = unseal(data, name, "stage", "key", "counts", "files")
     if (record["stage"], record["key"]) != (stage, key):
         raise Damaged(f"{name} belongs to {record['stage']}/{record['key']}; run `actlas verify --repair`")
     digest = sha256(data)
@@ -171,7 +171,7 @@ def render_happened(happened: Mapping[str, object], manifest: bytes, inode: int 
 
 def is_copied(folder: Path) -> bool:
     """Tell whether a result was copied or restored to where it is, as its recorded inode shows. Raises Damaged."""
-    inode = unseal(_read(folder / HAPPENED, HAPPENED), HAPPENED).get("inode", 0)
+    inode = unseal(_read(folder / HAPPENED, HAPPENED), HAPPENED, "happened").get("inode", 0)
     status = reading.status(folder)
     return bool(inode) and status is not None and status.st_ino != inode
 

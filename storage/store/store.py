@@ -20,7 +20,7 @@ from pathlib import Path
 
 from storage.errors import Damaged, Incomplete
 from storage.store import marker, publishing, reading, versions
-from storage.store.drafts import Draft, draft
+from storage.store.drafts import Draft, draft, raising_no_space
 from storage.store.locks import locked
 from storage.store.places import Places, checked_root, is_key
 from storage.store.records import stage_key as stage_key
@@ -48,6 +48,10 @@ class Store:
     def check_writable(self) -> None:
         """Raise UsageError if the folder is neither new, nor empty, nor a store; Newer if a later version wrote it."""
         marker.check_writable(self.places)
+
+    def _claim(self) -> None:
+        with raising_no_space(self.places, self.places.tmp):
+            marker.claim(self.places)
 
     def find(self, stage: str, key: str) -> Result | None:
         """Find a result; return None if it is missing, or (with a warning) if its manifest is damaged.
@@ -109,7 +113,7 @@ class Store:
         Before the first publication, raises Unsupported if the file system cannot publish.
         """
         lock = self.places.run_lock(name)
-        marker.claim(self.places)
+        self._claim()
         with locked(lock, wait=wait, doing=f"run {name!r} in {self.root}"):
             if not self.names():
                 publishing.check_links(self.places)
@@ -119,13 +123,13 @@ class Store:
     def serving(self, name: str) -> Iterator[None]:
         """Hold the lock that lets one process per machine schedule runs of this name. Raises Locked."""
         lock = self.places.serve_lock(name)
-        marker.claim(self.places)
+        self._claim()
         with locked(lock, wait=False, doing=f"serving run {name!r} of {self.root}"):
             yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold off gc for a whole run, so that results found at the start still exist when it publishes."""
-        marker.claim(self.places)
+        self._claim()
         with locked(self.places.gc_lock, shared=True):
             yield

@@ -80,7 +80,7 @@ def numbers(places: Places, name: str) -> list[int]:
 
 def parse_version(data: bytes, name: str, number: int, file: str) -> Version:
     """Read a version file. Raises Damaged, naming `file`."""
-    record = unseal(data, file)
+    record = unseal(data, file, "name", "number", "previous", "about", "stages")
     if (record["name"], record["number"]) != (name, number):
         raise Damaged(f"{file} belongs to version {record['number']} of {record['name']}; run `actlas verify --repair`")
     contents = Contents(record["about"], [Entry(**entry) for entry in record["stages"]])

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from starlette.testclient import TestClient
 from support import brute, formats, viewing
 from support.trees import tree
 
@@ -20,9 +19,6 @@ from storage.artefacts import cells
 from storage.run import open_run
 
 FORMATS = sorted(path.name for path in formats.KEPT.glob("format*") if path.is_dir())
-
-PLACE = {"layer": formats.LAYER, "grid": formats.GRID}
-UNIT = {"layer": "2", "unit": 3}
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -83,39 +79,6 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Return parameters for every kind of answer and picture of the viewer; what needs the source's images is left out."""
-    at = PLACE | {"row": cell["row"], "col": cell["col"]}
-    first = client.get("/api/1/runs/small/1").json()
-    return {
-        "cells": PLACE,
-        "details": PLACE,
-        "labels": PLACE,
-        "cell": at,
-        "class": PLACE | {"of": "two"},
-        "classes": {},
-        "units": {"layer": "2"},
-        "unit": UNIT,
-        "card": UNIT,
-        "map": PLACE | {"unit": 3},
-        "likeness": UNIT,
-        "speaks": {"layer": "2", "of": "two"},
-        "moved": {"layer": "2", "since": f"small@{first['tag']}"},
-        "image": {"id": 1},
-        "images": {"start": 0, "text": ""},
-        "rejects": {},
-        "libraries": {},
-        "tile": PLACE | {"level": 0, "x": 0, "y": 0},
-        "icons": PLACE | {"y": 0, "x": 0},
-        "icon": at,
-        "faces": {"layer": "2", "block": 0},
-        "patch": UNIT | {"sign": "positive", "rank": 0},
-        "gradient": UNIT | {"rank": 0},
-        "synthetic": UNIT,
-        "member": at | {"index": 0},
-    }
-
-
 OF_THE_SOURCE = {"crop", "thumbnail", "photo"}
 """Pictures cut from the images themselves, which are not kept."""
 
@@ -123,7 +86,7 @@ OF_THE_SOURCE = {"crop", "thumbnail", "photo"}
 def test_the_viewer_shows_all_of_it(store: Path, recorded: dict[str, Any]) -> None:
     client = viewing.client(store)
     assert [row["name"] for row in client.get("/api/1/runs").json()["runs"]] == ["small"]
-    asked = addresses(client, recorded["cell"])
+    asked = formats.addresses(client, recorded["cell"])
     assert set(asked) == {*catalogue.ANSWERS, *catalogue.PICTURES} - OF_THE_SOURCE
     for kind, parameters in asked.items():
         base = "/api/1/runs" if kind in catalogue.ANSWERS else "/pictures"

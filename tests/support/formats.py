@@ -9,11 +9,16 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from starlette.testclient import TestClient
+
 from flows import cli
 
 KEPT = Path(__file__).parents[1] / "data"
 STORE, ANSWERS = "store.tar.xz", "answers.json"
 RUN, LAYER, UNIT, GRID = "small@2", "2", "2:3", 2
+
+PLACE = {"layer": LAYER, "grid": GRID}
+OF_UNIT = {"layer": LAYER, "unit": 3}
 
 TABLES = (
     "images",
@@ -75,3 +80,36 @@ def cell(store: Path) -> dict[str, Any]:
     found = ask(store, "cell", RUN, LAYER, str(GRID), f"{place['row']},{place['col']}")
     members = [[member[name] for name in ("image_id", "y", "x")] for member in found["members"]]
     return place | {"members": members, "labels": found["labels"]}
+
+
+def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return parameters for every kind of answer and picture of the viewer; what needs the source's images is left out."""
+    at = PLACE | {"row": cell["row"], "col": cell["col"]}
+    first = client.get("/api/1/runs/small/1").json()
+    return {
+        "cells": PLACE,
+        "details": PLACE,
+        "labels": PLACE,
+        "cell": at,
+        "class": PLACE | {"of": "two"},
+        "classes": {},
+        "units": {"layer": "2"},
+        "unit": OF_UNIT,
+        "card": OF_UNIT,
+        "map": PLACE | {"unit": 3},
+        "likeness": OF_UNIT,
+        "speaks": {"layer": "2", "of": "two"},
+        "moved": {"layer": "2", "since": f"small@{first['tag']}"},
+        "image": {"id": 1},
+        "images": {"start": 0, "text": ""},
+        "rejects": {},
+        "libraries": {},
+        "tile": PLACE | {"level": 0, "x": 0, "y": 0},
+        "icons": PLACE | {"y": 0, "x": 0},
+        "icon": at,
+        "faces": {"layer": "2", "block": 0},
+        "patch": OF_UNIT | {"sign": "positive", "rank": 0},
+        "gradient": OF_UNIT | {"rank": 0},
+        "synthetic": OF_UNIT,
+        "member": at | {"index": 0},
+    }

@@ -54,13 +54,14 @@ ALLOWED = {
     # storage/
     "storage.errors": "",
     "storage.addresses": "storage.errors",
+    "storage.folders": "storage.errors",
     "storage.memory_cache": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.errors",
     "storage.artefacts": "storage.store storage.errors",
     "storage.images": "storage.models storage.store storage.addresses storage.errors",
     "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.addresses "
-    "storage.errors",
+    "storage.folders storage.errors",
     "storage": "storage.run",
     # atlas/
     "atlas.arrays": "",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ FILES = ("net.py", "helper.py")
 SPEC = "mine.net:make"
 LAYERS = ("stem", "mix", "mix.1", "tail", "head")
 
-SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+SWAPS: dict[type[Any], type[Any]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
     ast.Mult: ast.Div,
@@ -63,36 +64,40 @@ def _of_file(file: str) -> Iterator[Mutant]:
     text = (ORIGINAL / "mine" / file).read_text()
     count = len(list(ast.walk(ast.parse(text))))
     for index in range(count):
-        for variant in range(3):
+        for variant in range(4):
             tree = ast.parse(text)
             node = list(ast.walk(tree))[index]
             before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else type(node).__name__
-            if (changed := _change(tree, node, variant)) and (source := ast.unparse(tree)) != ast.unparse(
-                ast.parse(text)
-            ):
-                yield Mutant(file, getattr(node, "lineno", 0), f"{before} -> {changed}", source)
+            change = _change(node, variant)
+            if change and (source := ast.unparse(tree)) != ast.unparse(ast.parse(text)):
+                yield Mutant(file, getattr(node, "lineno", 0), f"{before} -> {change}", source)
 
 
-def _change(tree: ast.AST, node: ast.AST, variant: int) -> str:
+def _change(node: ast.AST, variant: int) -> str:
     """Change a node in place; return what to, or nothing where there is no such variant."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        node.value = (node.value + 1, node.value * 1.3 if type(node.value) is float else node.value + 2, -node.value)[
-            variant
-        ]
+        node.value = _number(node.value, variant)
         return repr(node.value)
+    if isinstance(node, ast.FunctionDef) and variant < 2:
+        return _without(node, variant)
     if isinstance(node, ast.Attribute) and node.attr in NAMES and not variant:
         node.attr = NAMES[node.attr]
         return node.attr
-    if isinstance(node, ast.BinOp | ast.Compare) and not variant:
-        operator = node.op if isinstance(node, ast.BinOp) else node.ops[0]
-        if (other := SWAPS.get(type(operator))) is not None:
-            if isinstance(node, ast.BinOp):
-                node.op = other()
-            else:
-                node.ops[0] = other()
-            return other.__name__
-    if isinstance(node, ast.FunctionDef) and variant < 2:
-        return _without(node, variant)
+    return _swap(node) if not variant else ""
+
+
+def _number(value: float, variant: int) -> float:
+    return (value + 1, value * 1.3 if type(value) is float else value + 2, -value, value / 2)[variant]
+
+
+def _swap(node: ast.AST) -> str:
+    """Exchange an operator or a comparison for its opposite."""
+    if isinstance(node, ast.BinOp) and (operator := SWAPS.get(type(node.op))) is not None:
+        node.op = operator()
+        return operator.__name__
+    if isinstance(node, ast.Compare) and (comparison := SWAPS.get(type(node.ops[0]))) is not None:
+        node.ops[0] = comparison()
+        return comparison.__name__
     return ""
 
 

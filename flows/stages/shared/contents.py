@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flows import registry
+from flows import progress, registry
 from flows.config import RunConfig
 from flows.planning import libraries
 from storage.artefacts import tables
@@ -41,9 +41,12 @@ def known(store: Store, config: RunConfig, place: tuple[str, str], table: pa.Tab
 
     def look_up(rows: Rows) -> list[str | None]:
         hashes: NDArray[np.object_] = np.full(len(table), None, object)
+        missing = np.zeros(len(table), np.bool_)
+        missing[rows] = True
+        progress.current().say(f"  {len(rows)} images may have moved: comparing contents")
         for image_id, sha256 in _facts(store, config, place, table):
-            hashes[image_id] = sha256
-            if all(value is not None for value in hashes[rows]):
+            hashes[image_id], missing[image_id] = sha256, False
+            if not missing.any():
                 break
         wanted: list[str | None] = hashes[rows].tolist()
         return wanted
@@ -57,10 +60,10 @@ Facts = tuple[NDArray[np.int64], NDArray[np.object_]]
 def _facts(store: Store, config: RunConfig, place: tuple[str, str], table: pa.Table) -> Iterator[Facts]:
     """Yield ids and hashes of the images whose content is still that of the table."""
     done: set[str] = set()
-    cut = shards(table, config.limit, config.shard_size)
+    cut, every = shards(table, config.limit, config.shard_size), np.ones(len(table), np.bool_)
     for key in images_keys(shard.rows_key for shard in cut):
         done.add(key)
-        yield from _read(store.find("images", key), np.ones(len(table), np.bool_))
+        yield from _read(store.find("images", key), every)
     for version in _versions(store, place):
         keys = [entry.key for entry in version.stages if entry.stage == "images" and entry.key not in done]
         listed = next((store.find("listing", entry.key) for entry in version.stages if entry.stage == "listing"), None)

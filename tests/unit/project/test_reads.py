@@ -8,6 +8,7 @@ VERIFYING = ("storage.store", "storage.artefacts.arrays", "storage.artefacts.tab
 """The store itself, and the readers that check each chunk or page."""
 
 NOT_OF_THE_STORE = {
+    "flows.allocator": "the system's list of libraries",
     "flows.config": "a configuration",
     "flows.cli": "the null device",
     "flows.drawing.illustrator": "an image that a question names",
@@ -16,8 +17,10 @@ NOT_OF_THE_STORE = {
     "flows.model.context": "an image that a question names",
     "flows.model.images": "an image that a question names",
     "flows.pipeline.model_updates": "weights",
+    "flows.questions.sql": "the system's count of memory",
     "flows.sheets.top_patches": "a picture in memory",
     "flows.stages.image_listing": "labels",
+    "flows.viewer.access_token": "the token",
     "flows.viewer.answers.build_id": "the code",
     "flows.viewer.assets": "the page",
     "flows.viewer.build": "the page's libraries",

@@ -13,7 +13,7 @@ import pytest
 from support import histories
 from support.datasets import write_parquet, write_tar
 
-from storage.images import files, sources
+from storage.images import files, folder, sources
 from storage.images.files import Disk
 from storage.images.identity import Hashes, Rows
 from storage.images.listing import about, listing
@@ -50,10 +50,10 @@ class Reader:
         return [self.contents.get((row, stamps[row])) for row in rows.tolist()]
 
 
-def replay(folder: Path, seed: int, make: Make = listing, steps: int = 6) -> list[str]:
+def replay(place: Path, seed: int, make: Make = listing, steps: int = 6) -> list[str]:
     """Live through a random history; tell where the images used are others than the model's."""
-    changing = histories.Folder(folder / "images", seed, histories.small_pictures())
-    model, reader, wrong = histories.Identities(), Reader(folder / "images", 7), []
+    changing = histories.Folder(place / "images", seed, histories.small_pictures())
+    model, reader, wrong = histories.Identities(), Reader(place / "images", 7), []
     for step in range(steps):
         used = reader.list(make)
         if used["key"].to_pylist() != model.listed(changing.state(), 7):
@@ -84,15 +84,36 @@ def test_mutant_two_images_with_one_hash_are_seen(tmp_path: Path, monkeypatch: p
     assert "hashes" in replay(tmp_path, 10)
 
 
-def write_packed(folder: Path, form: str) -> None:
+def test_only_files_that_may_be_a_lost_image_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three images are known: after `touch` only their files, after renames those of their size."""
+    for number in range(12):
+        (tmp_path / f"{number}.jpg").write_bytes(b"%02d" % number * (1 + number % 3))
+    reader = Reader(tmp_path, limit=3)
+    known = {key: (tmp_path / key).stat().st_size for key in reader.list()["key"].to_pylist()}
+    for path in tmp_path.iterdir():
+        os.utime(path, ns=(5, 5))
+    names: list[str] = []
+    real = folder._content
+    monkeypatch.setattr(folder, "_content", lambda place, *more: names.append(Path(place).name) or real(place, *more))
+    reader.table = listing(sources.open_source(tmp_path), reader.table, reader.known)
+    assert sorted(names) == sorted(known)
+    names.clear()
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(f"moved-{path.name}"))
+    listing(sources.open_source(tmp_path), reader.table, reader.known)
+    assert {(tmp_path / name).stat().st_size for name in names} == set(known.values())
+    assert len(names) == 4 * len(set(known.values()))
+
+
+def write_packed(place: Path, form: str) -> None:
     """Write three containers, one of them with an entry that is not listed."""
-    folder.mkdir(exist_ok=True)
+    place.mkdir(exist_ok=True)
     for number in range(3):
         content = {f"{'ab'[i % 2]}/{number}{i}.jpg": b"%d %d" % (number, i) * (i + 1) for i in range(4)}
         if form == "tars":
-            write_tar(folder / f"{number}.tar", [*content.items(), *([("../x.jpg", b"x")] if number else [])])
+            write_tar(place / f"{number}.tar", [*content.items(), *([("../x.jpg", b"x")] if number else [])])
         else:
-            write_parquet(folder / f"{number}.parquet", content)
+            write_parquet(place / f"{number}.parquet", content)
 
 
 @pytest.fixture(params=["tars", "parquet"])

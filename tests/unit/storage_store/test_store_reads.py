@@ -200,6 +200,27 @@ def test_arrays_and_tables_tell_errors_of_the_system_from_damage(tmp_path: Path)
             assert (caught.value.code, "x." in caught.value.path) == (code, True)
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.EIO, "x"), errno.EIO),
+        (RuntimeError("can't start new thread"), errno.EAGAIN),
+        (MemoryError(), errno.ENOMEM),
+    ],
+)
+def test_a_lack_behind_an_error_of_a_library_is_no_damage(error: Exception, code: int, tmp_path: Path) -> None:
+    def decode() -> None:
+        with damage.errors_as_damage(tmp_path / "x"):
+            try:
+                raise error
+            except Exception as cause:
+                raise ValueError("bad chunk") from cause
+
+    with pytest.raises(CannotTell) as caught:
+        decode()
+    assert caught.value.code == code
+
+
 def test_mutant_any_error_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays.write_group(tmp_path / "x.zarr", {"x": np.arange(5)})
     monkeypatch.setattr(damage, "StoreError", KeyboardInterrupt)

@@ -268,6 +268,27 @@ def test_a_damaged_marker_is_mended(store: Store) -> None:
         assert verify.verify(store) == []
 
 
+def test_whole_records_in_the_place_of_others_are_named(store: Store) -> None:
+    """Each small file replaced by each other: all are sealed, none belongs there."""
+    result = stores.commit(store, "a", 1)
+    version = (store.places.version("run", 1), store.places.copy("run", 1))
+    records = [
+        store.places.marker,
+        store.places.published,
+        version[0],
+        result.path / "manifest.json",
+        result.path / "happened.json",
+    ]
+    for place in (*records, version[1]):
+        data = place.read_bytes()
+        for other in (path for path in records if path.read_bytes() != data):
+            place.write_bytes(other.read_bytes())
+            named = {damage.path for damage in verify.verify(store)}
+            place.write_bytes(data)
+            assert named == {store.places.relative(place)}, (place, other)
+    assert verify.verify(store) == []
+
+
 def test_a_number_is_never_given_twice(store: Store) -> None:
     """The newest version is lost with both its files, or a user has removed them."""
     for path in (store.places.version("run", 3), store.places.copy("run", 3)):
