@@ -60,7 +60,8 @@ def output_tangent(
 ) -> Tensor:
     """Return the derivative of `read(output)` as the layer's activation moves along `direction`."""
     with _tangent_level(module, layer, direction):
-        return _tangent(read(module(images)), layer, "the class scores")
+        # A copy: a model that changes its input in place could not change one image that stands for several.
+        return _tangent(read(module(images.clone())), layer, "the class scores")
 
 
 def layer_tangent(module: nn.Module, images: Tensor, layer: Layer, direction: Direction, later: Layer) -> Tensor:
@@ -71,7 +72,7 @@ def layer_tangent(module: nn.Module, images: Tensor, layer: Layer, direction: Di
         tangents.append(_tangent(activation, layer, f"layer {later.name}"))
 
     with _tangent_level(module, layer, direction):
-        run_to(module, images, {later.name: later}, visit)
+        run_to(module, images.clone(), {later.name: later}, visit)
     return tangents[0]
 
 

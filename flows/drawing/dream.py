@@ -17,12 +17,10 @@ from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import Objective
 from atlas.inversion.render import Forward, device_of, frozen
 from atlas.inversion.visualise import unfused_forward
-from atlas.model import folding
 from flows import progress
 from flows.drawing import goals
 from flows.drawing.drawn import DreamAnswer, DreamCourse
 from flows.drawing.goals import Goal
-from flows.model import prepared
 from flows.model.context import ModelContext
 from storage.errors import UsageError
 
@@ -79,7 +77,7 @@ def dream(
     before = noise(context, settings) if image == NOISE else photo(context, image, settings.size)
     (goal,), layers = goals.goals([target or _middle(context)], context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = folding.fold(context.model.module, prepared.example(context.model)).to(device)
+    model = context.folded().to(device)
     logits = context.model.logits if goal.of_classes else None
     with frozen(model):
         see = unfused_forward(

@@ -22,7 +22,6 @@ from atlas.one_image import likeness
 from atlas.seeds import seeds
 from flows import progress
 from flows.drawing import goals, show
-from flows.model import prepared
 from flows.model.context import ModelContext
 from storage.artefacts import arrays, pictures
 from storage.images.decode import decode
@@ -167,7 +166,7 @@ class Illustrator:
 
     @functools.cached_property
     def _folded(self) -> folding.Folded:
-        return folding.fold(self.context.model.module, prepared.example(self.context.model)).to("cpu")
+        return self.context.folded().to("cpu")
 
     def _grid(self, layer: str) -> int | None:
         run = self.context.run
@@ -182,7 +181,9 @@ class Illustrator:
                 run_to(self._folded, batch, {layer.name: layer}, activations.__setitem__, clone=True)
             maps = activations[layer.name]
             down, across = (-(-side // MOST_ROWS) for side in maps.shape[2:])
-            moment = moment.add(maps[:, :, ::down, ::across].permute(0, 2, 3, 1).reshape(-1, layer.units).numpy())
+            moment = moment.add(
+                maps[:, :, ::down, ::across].float().permute(0, 2, 3, 1).reshape(-1, layer.units).numpy()
+            )
         return moment.mean()
 
 

@@ -22,7 +22,6 @@ from flows import progress
 from flows.drawing import goals, natural_spectrum
 from flows.drawing.drawn import Drawn, Size
 from flows.drawing.goals import Goal
-from flows.model import prepared
 from flows.model.context import ModelContext
 from storage.artefacts import galleries
 from storage.errors import UsageError
@@ -118,9 +117,7 @@ def draw(context: ModelContext, wanted: Sequence[Goal], layers: dict[str, Layer]
 
     Raises UsageError where the settings do not fit the goals.
     """
-    model = folding.fold(context.model.module, prepared.example(context.model)).to(
-        "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    model = context.folded().to("cuda" if torch.cuda.is_available() else "cpu")
     drawn: list[Drawn] = []
     with progress.current().bar("pictures", len(wanted) * settings.facets, "pictures") as advance:
         for group in _groups(wanted, settings.facets):

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from atlas.arrays import Layer
-from atlas.model import activations
+from atlas.model import activations, folding
 from flows.config import DEFAULT_MODEL
 from flows.model import fingerprints, prepared, published
 from flows.model import images as model_images
@@ -47,6 +47,11 @@ class ModelContext:
             raise UnknownLayer(f"{error}; `actlas layers {self.model.spec}` lists all") from None
         except activations.AmbiguousAxesError as error:
             raise AmbiguousAxes(str(error)) from None
+
+    def folded(self) -> folding.Folded:
+        """Return the model with its batch norms folded, on the CPU. Raises ModelError where it cannot be copied."""
+        with border(self.model.spec):
+            return folding.fold(self.model.module, prepared.example(self.model))
 
     def choices(self, x: Tensor) -> list[Choice]:
         """Return the model's top classes for one input `1 c h w`, with logit and probability."""

@@ -46,7 +46,7 @@ def explain(
     choices = context.choices(x) if chosen is None or chosen.kind != "unit" else []
     chosen = chosen or targets.of_class(choices[0]["index"], model.classes)
     score = targets.score_of(chosen, model, context.layers([chosen.layer]) if chosen.layer else {})
-    _check_gradient(context, x, score, chosen)
+    _check_gradient(context, x, score, chosen, method)
     settings = Settings(
         samples=samples,
         steps=steps,
@@ -78,18 +78,18 @@ def explain(
             f"nothing at {settings.layer.name} speaks for {chosen}: it is read from what has no place there (a class "
             "token), or all there speaks against it; an earlier --layer may show more"
         )
-    return answer, _rgb(pixels), attribution.map[0].detach().numpy()
+    return answer, _rgb(pixels), attribution.map[0].detach().float().numpy()
 
 
-def _check_gradient(context: ModelContext, x: Tensor, score: Score, target: targets.Target) -> None:
-    """Raise UsageError where torch has no gradient of the model; behind a frozen part, some methods still apply."""
+def _check_gradient(context: ModelContext, x: Tensor, score: Score, target: targets.Target, method: str) -> None:
+    """Raise UsageError where torch has no gradient of the model; behind a frozen part, methods of a layer still apply."""
     module = context.model.module
     why = (
         gradient_flow.why_none_of(module, score.logits, x)
         if score.layer is None
         else gradient_flow.why_no_gradient(module, score.layer, x)
     )
-    if why and why != gradient_flow.FROZEN:
+    if why and (why != gradient_flow.FROZEN or method not in taking("layer")):
         raise UsageError(f"{target} can't be explained: {why}")
 
 

@@ -180,6 +180,15 @@ def test_no_command_ends_in_a_traceback(
         assert (code, len(lines)) in ((0, 0), (1, 1), (2, 1), (4, 1)), words
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_whole_run_ends(name: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = arguments(images, tmp_path / "store", spec("right", RIGHT, name), RIGHT[name][1])
+    whole = [*words[: words.index("--until")], "--layout", "pca", "--icon-size", "32"]
+    assert cli.invoke(whole) == 0, capsys.readouterr().err
+    assert open_run(str(tmp_path / "store"), "r").overview(RIGHT[name][1], 2).exists()
+
+
 def test_mutant_without_the_border_a_failing_model_is_a_traceback(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
