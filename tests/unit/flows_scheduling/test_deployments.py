@@ -295,6 +295,20 @@ def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
     assert caught
 
 
+def test_runs_are_processes_apart_from_the_one_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that Ctrl-C on a terminal, which is for its whole group, makes no run log that it crashed."""
+    isolated: list[bool] = []
+    from prefect.runner import runner
+
+    async def start(self: object) -> None:
+        isolated.append(runner.EngineCommandStarter()._isolate_process_group)
+
+    monkeypatch.setattr(serve._Runner, "start", start)
+    serve._Runner(name="apart").run()
+    assert isolated == [True]
+    assert not runner.EngineCommandStarter()._isolate_process_group  # the mutant: Prefect's own way
+
+
 SETTINGS_SEEN = """
 import os
 from flows.scheduling import server as prefect_server
