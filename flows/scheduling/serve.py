@@ -42,7 +42,7 @@ def _apart() -> Iterator[None]:
 
     A run that is interrupted itself logs a crash as an error, at whatever point it has reached.
     """
-    starter = runner_module.EngineCommandStarter
+    starter = getattr(runner_module, "EngineCommandStarter")  # noqa: B009, which it does not export
     apart = functools.partial(starter, isolate_process_group=True)
     setattr(runner_module, "EngineCommandStarter", apart)  # noqa: B010, which is no type to mypy
     try:

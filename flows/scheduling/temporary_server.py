@@ -123,7 +123,12 @@ def _stop(process: subprocess.Popen[str]) -> None:
 def _serve() -> None:
     """Serve on a free port, print it, and end when the standard input does."""
     config = uvicorn.Config(
-        "prefect.server.api.server:create_app", factory=True, host=HOST, port=0, log_level="error", lifespan="on"
+        "prefect.server.api.server:create_app",
+        factory=True,
+        host=HOST,
+        port=0,
+        log_level="error",
+        timeout_graceful_shutdown=1,  # clients keep connections for events, which have arrived by then
     )
     server = uvicorn.Server(config)
     sock = config.bind_socket()
