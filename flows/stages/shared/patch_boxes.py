@@ -34,8 +34,12 @@ class PatchBoxes:
 
     def geometries(self, image_id: NDArray[np.int64]) -> list[Geometry]:
         """Return the geometry of the model's input in each of these images."""
-        sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
-        return [self._preprocess.geometry(width, height) for width, height in sizes]
+        found = {i: self._preprocess.geometry(*self._size(i)) for i in set(image_id.tolist())}
+        return [found[i] for i in image_id.tolist()]
+
+    def _size(self, image_id: int) -> tuple[int, int]:
+        row = self._row[image_id]
+        return int(self._width[row]), int(self._height[row])
 
     def boxes(
         self, field: receptive_fields.Field, image_id: NDArray[np.int64], y: NDArray[Any], x: NDArray[Any]
