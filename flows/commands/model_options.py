@@ -51,6 +51,8 @@ class ModelOptions:
         from storage.models import specs
         from storage.run import open_run
 
+        if self.run is not None:
+            specs.check_own_model(self.run, self.named())
         if self.model is not None:
             specs.check_spec(self.model)
         specs.check_weights(self.weights)
@@ -61,6 +63,12 @@ class ModelOptions:
             open_run(store, self.run)
         elif image is not None and not Path(image).exists():
             raise NotFound(f"{image}: there is no such file; give an image file, or --run NAME and an image's id")
+
+    def named(self) -> dict[str, object]:
+        """Return the options that describe a model, which a run has already."""
+        names = ("model", "weights", "input_size", "classes", "mean", "std", "logits")
+        options = {f"--{name.replace('_', '-')}": getattr(self, name) for name in names}
+        return options | {"--allow-varying": self.allow_varying or None}
 
     def load(self, store: str) -> ModelContext:
         """Load the model, with what `store` knows of it."""

@@ -20,6 +20,7 @@ from flows.model.examine import border, examine
 from storage import models
 from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
+from storage.models import specs
 from storage.run import Run, open_run
 
 CHOICES = 5
@@ -108,8 +109,7 @@ def open_context(
         }
         options |= {"--mean": mean, "--std": std, "--logits": logits}
         options |= {"--allow-varying": allow_varying or None}
-        if doubled := [name for name, value in options.items() if value is not None]:
-            raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")
+        specs.check_own_model(run, options)
         version = open_run(store, run)
         config = published.config_of(version, store)
         context = _examined(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from storage.errors import BadWeights, UsageError
@@ -55,3 +56,9 @@ def check_weights(weights: str | None) -> None:
     if path.is_dir():
         raise BadWeights(f"weights {path}: is a folder; name the file in it")
     raise BadWeights(f"weights {path}: no such file; --weights takes a file, `{RANDOM}` or `{DOWNLOAD}`")
+
+
+def check_own_model(run: str, options: Mapping[str, object]) -> None:
+    """Raise UsageError for options that describe a model, by name, where the run has its own."""
+    if doubled := [name for name, value in options.items() if value is not None]:
+        raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")

@@ -30,11 +30,7 @@ def take_over(store: Store, stage: str, old: str, new: str) -> bool:
 def _link(store: Store, result: Result, key: str) -> None:
     with store.draft(result.stage, key) as draft:
         for name in result.files:
-            for folder in reversed(
-                [draft.path / parent for parent in (draft.path / name).relative_to(draft.path).parents]
-            ):
-                if not folder.is_dir():
-                    disk.make_folder(folder)
+            disk.make_folders((draft.path / name).parent)
             disk.link(result.path / name, draft.path / name)
         draft.note(**result.happened(), taken_over=result.key)
         draft.commit(result.counts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import Damaged
-from storage.store import disk
+from storage.store import disk, reading
 from storage.store.drafts import scratch
 from storage.store.locks import locked
 from storage.store.places import Places
@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 def read(places: Places, name: str) -> dict[str, Any] | None:
     """Return the record of a run's last announcement, or None. A damaged one counts as none, with a warning."""
     path = places.update(name)
-    try:
-        return unseal(path.read_bytes(), places.relative(path))
-    except FileNotFoundError:
+    data = reading.data(path)
+    if data is None:
         return None
+    try:
+        return unseal(data, places.relative(path))
     except Damaged:
         log.warning("%s is damaged and left out; say `actlas model updated %s` again", places.relative(path), name)
         return None

@@ -151,7 +151,7 @@ def test_mutant_a_list_of_extras_kept_by_hand_forgets_it(store: Path, monkeypatc
 
 def keys(images: Path, store: Path, *extras: str) -> dict[tuple[str, str | None, int | None, int | None], str]:
     """Plan a run; return its keys by stage and place."""
-    _, outputs = estimate._plan(Store(store), corpus.config(images, store, until="patches", extras=extras))
+    _, outputs, _ = estimate._plan(Store(store), corpus.config(images, store, until="patches", extras=extras))
     return {(output.stage, output.layer, output.shard, output.grid): output.key for output in outputs}
 
 

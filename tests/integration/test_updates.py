@@ -109,7 +109,7 @@ def test_what_is_left_out_ends_as_skipped(config: RunConfig, monkeypatch: pytest
     monkeypatch.setattr(prefect_flow, "_run", late)
     monkeypatch.setattr(prefect_flow, "_reporting", nullcontext)
     monkeypatch.setattr(prefect_flow, "RunReport", nullcontext)
-    state = prefect_flow._carry_out(config, wait=True, dask=None)
+    state = prefect_flow._carry_out(lambda: config, wait=True, dask=None)
     assert (state.name, state.type.value, state.message) == ("Skipped", "COMPLETED", "weights a.pt are left out")
 
 

@@ -68,7 +68,7 @@ def test_every_operator_is_in_float64(kind: str) -> None:
 
 def test_compiled_code_runs_in_a_copy() -> None:
     module = Written(lambda x: x * 2)
-    with pytest.warns(DeprecationWarning, match="jit"):
+    with pytest.warns((DeprecationWarning, FutureWarning), match="jit"):
         compiled = torch.jit.trace(nn.Sequential(module.first, nn.ReLU()), torch.zeros(1, 3, 8, 8))
     plain = probes.outputs(nn.Sequential(module.first, nn.ReLU()), inputs(), [""], checked=(0, 1))
     assert probes.outputs(compiled, inputs(), [""], checked=(0, 1)).text == plain.text
