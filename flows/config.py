@@ -56,7 +56,9 @@ class RunConfig(BaseModel):
     images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
     store: str = Field(default="actlas-store", description="the folder that keeps all results")
     name: str = Field(default="", description="the run's name; the model's name if left out")
-    limit: int | None = Field(default=None, ge=1, description="use the first N images, in the order of their hash")
+    limit: int | None = Field(
+        default=None, ge=1, description="use the first N images that are there, in the order of their hash"
+    )
     labels: str | None = Field(default=None, description="a CSV file with the columns key,label")
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="share of broken images above which nothing is published"

@@ -54,7 +54,8 @@ class RunOptions:
         str | None, typer.Option(help="A TOML file with any of these settings; options go before it.")
     ] = None
     limit: Annotated[
-        int | None, typer.Option(help="Use the first N images, in the order of their hash; all if left out.")
+        int | None,
+        typer.Option(help="Use the first N images that are there, in the order of their hash; all if left out."),
     ] = None
     labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None
     grids: Annotated[
