@@ -435,7 +435,7 @@ def test_the_installed_command_answers() -> None:
 def test_sql_refuses_damaged_tables(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One flipped bit gives the right answer (where it is in bytes that nobody reads) or an error, never another number."""
     pipeline.run(corpus.config(images, tmp_path, until="patches"), Inline())
-    table = next(tmp_path.rglob("units.parquet"))
+    table = next((tmp_path / "stages" / "patches").rglob("units.parquet"))
     whole, refused = table.read_bytes(), 0
     question = ["sql", "small", "select sum(positive_extreme) s from units", "--json", "--store", str(tmp_path)]
     assert cli.invoke(question) == 0
