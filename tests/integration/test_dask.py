@@ -37,6 +37,7 @@ from flows.pipeline.engines import Inline
 from flows.planning import context as plan_context
 from flows.planning import libraries
 from flows.planning.tasks import Output, Task
+from flows.stages.shared import contents
 from storage.errors import UsageError
 from storage.store.store import Store, stage_key
 
@@ -288,9 +289,11 @@ def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch
         named.setdefault(stage, set()).update(re.findall(r'"lib ([^"]+)"', json.dumps([reads, asked])))
         return stage_key(stage, code, reads, asked)
 
-    monkeypatch.setattr(plan_context, "stage_key", recorded)
+    for module in (plan_context, contents):
+        monkeypatch.setattr(module, "stage_key", recorded)
+    everything = {"extras": tuple(registry.extras()), "keep": ("peaks",)}
     for layout in ("pca", "umap", "tsne"):
-        estimate._plan(Store(store), corpus.config(images, store, layout=layout, extras=tuple(registry.extras())))
+        estimate._plan(Store(store), corpus.config(images, store, layout=layout, **everything))
     return {stage: names for stage, names in named.items() if names}
 
 

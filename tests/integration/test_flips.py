@@ -136,7 +136,7 @@ def test_mutant_records_and_tiles_read_by_their_size(asked: Asked, monkeypatch: 
 
 
 def test_mutant_manifests_read_without_their_hash(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "unseal", lambda data, name: json.loads(data))
+    monkeypatch.setattr(results, "unseal", lambda data, *names: json.loads(data))
     path = next(path for path in asked.readers if path.name == HAPPENED)
     data = path.read_bytes()
     bit = 8 * data.index(b'"torch":"') + 8 * len('"torch":"')

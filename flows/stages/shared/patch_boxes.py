@@ -34,8 +34,8 @@ class PatchBoxes:
 
     def geometries(self, image_id: NDArray[np.int64]) -> list[Geometry]:
         """Return the geometry of the model's input in each of these images."""
-        found = {i: self._preprocess.geometry(*self._size(i)) for i in set(image_id.tolist())}
-        return [found[i] for i in image_id.tolist()]
+        geometries = {i: self._preprocess.geometry(*self._size(i)) for i in set(image_id.tolist())}
+        return [geometries[i] for i in image_id.tolist()]
 
     def _size(self, image_id: int) -> tuple[int, int]:
         row = self._row[image_id]
