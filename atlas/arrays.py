@@ -47,6 +47,18 @@ class TopK:
     y: NDArray[np.int32]
     x: NDArray[np.int32]
 
+    @classmethod
+    def empty(cls, units: int, sign: str, capacity: int = CAPACITY) -> TopK:
+        """Return empty places only."""
+        shape = (units, capacity)
+        return cls(
+            value=np.full(shape, -np.inf if sign == "positive" else np.inf, np.float32),
+            image_id=np.full(shape, -1, np.int64),
+            key_hash=np.full(shape, np.iinfo(np.uint64).max, np.uint64),
+            y=np.full(shape, -1, np.int32),
+            x=np.full(shape, -1, np.int32),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
@@ -54,6 +66,20 @@ class Samples:
 
     activations: Float
     image_id: Int
+    y: NDArray[np.int32]
+    x: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """The strongest position of each unit in each image: `image_id n`, `key_hash n`; the others `units signs n`.
+
+    The second axis is that of `SIGNS`. An image without a finite value of a unit has the value NaN there.
+    """
+
+    image_id: Int
+    key_hash: NDArray[np.uint64]
+    value: Float
     y: NDArray[np.int32]
     x: NDArray[np.int32]
 
@@ -67,7 +93,7 @@ class Cells:
     col: NDArray[np.int32]
     count: Int
     mean: Float
-    spread: Float
+    coherence: Float
     offsets: Int
     members: Int
 

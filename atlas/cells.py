@@ -61,9 +61,9 @@ def average(
     samples can be averaged; `activations`, `s c`, may be a memmap: it is read twice in row order, a chunk at a time.
     Cells are in row-major order, members ascending.
 
-    The mean is summed in float64 in the order of the members, whatever the chunk size. The spread is the mean cosine of
+    The mean is summed in float64 in the order of the members, whatever the chunk size. The coherence is the mean cosine of
     the members to the cell's mean: 1 if all have the same direction; vectors of length zero count as 0, and a cell
-    whose mean is zero has spread 0.
+    whose mean is zero has coherence 0.
     """
     rows = np.arange(len(points), dtype=np.int64) if rows is None else np.asarray(rows, dtype=np.int64)
     if len(rows) != len(points):
@@ -71,14 +71,14 @@ def average(
     if min_count < 1:
         raise ValueError(f"a cell needs at least one sample, not {min_count}")
     cells, starts, counts, members = _group(cell_of(points, grid), rows, min_count)
-    mean, spread = _moments(activations, members, starts, counts)
+    mean, coherence = _moments(activations, members, starts, counts)
     return Cells(
         grid=grid,
         row=(cells // grid).astype(np.int32),
         col=(cells % grid).astype(np.int32),
         count=counts,
         mean=mean.astype(np.float32),
-        spread=spread.astype(np.float32),
+        coherence=coherence.astype(np.float32),
         offsets=np.append(starts, len(members)).astype(np.int64),
         members=members,
     )
@@ -97,7 +97,7 @@ def _group(cell: Int, rows: Int, min_count: int) -> tuple[Int, Int, Int, Int]:
 def _moments(
     activations: Float, members: Int, starts: Int, counts: Int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the mean `n c` and spread `n` of each cell, reading the samples in row order."""
+    """Compute the mean `n c` and coherence `n` of each cell, reading the samples in row order."""
     order = np.argsort(members, kind="stable")
     rows, cell = members[order], np.repeat(np.arange(len(starts)), counts)[order]
     sums = np.zeros((len(starts), activations.shape[1]))

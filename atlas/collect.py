@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas import sampling, topk
-from atlas.arrays import CAPACITY, SIGNS, Float, Int, Layer, Samples, TopK
+from atlas.arrays import CAPACITY, SIGNS, Float, Int, Layer, Peaks, Samples, TopK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Part:
 
     `extreme` and `extreme_count` are, per sign and unit, the best value and the number of images that share it (if many
     do, ties decide the ranking); `nonfinite` counts NaN and infinities per unit; `images` counts the images included.
+    `peaks` are there if they are kept.
     """
 
     samples: Samples
@@ -31,6 +32,7 @@ class Part:
     extreme_count: dict[str, Int]
     nonfinite: Int
     images: int
+    peaks: Peaks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,26 @@ class Extremes:
         return Extremes(best, counts[0] + counts[1])
 
 
+class _PeakTable:
+    """The best value of each unit in each image of a shard, and its place, kept instead of dropped."""
+
+    def __init__(self, layer: Layer, images: int) -> None:
+        shape = (layer.units, len(SIGNS), images)
+        self._width = layer.width
+        self._value, self._place = np.full(shape, np.nan, np.float32), np.zeros(shape, np.int32)
+
+    def add(self, sign: str, first: int, value: Float, place: NDArray[np.int32]) -> None:
+        """Add one block's values and places `n 1 units`, of the images from `first` on."""
+        number, images = SIGNS.index(sign), slice(first, first + len(value))
+        finite = np.isfinite(value[:, 0])
+        self._value[:, number, images] = np.where(finite, value[:, 0] + np.float32(0), np.nan).T  # −0.0 is 0.0
+        self._place[:, number, images] = np.where(finite, place[: len(value), 0], 0).T
+
+    def finish(self, image_id: Int, key_hash: NDArray[np.uint64]) -> Peaks:
+        y, x = np.divmod(self._place, np.int32(self._width))
+        return Peaks(image_id=image_id, key_hash=key_hash, value=self._value, y=y, x=x)
+
+
 BLOCK = 2048
 """Images whose best values are buffered before they are merged into the strongest patches; this bounds memory."""
 
@@ -77,6 +99,7 @@ class LayerReduction:
         patches_per_image: int = 1,
         capacity: int = CAPACITY,
         block: int = BLOCK,
+        keep_peaks: bool = False,
     ) -> None:
         self.layer, self.image_id, self.key_hash = layer, image_id, key_hash
         self.capacity = capacity
@@ -97,6 +120,7 @@ class LayerReduction:
         self._place = {sign: np.full(shape, -1, np.int32) for sign in SIGNS}
         self._top = {sign: topk.empty(layer.units, sign, capacity) for sign in SIGNS}
         self._extremes = {sign: Extremes.empty(layer.units, sign) for sign in SIGNS}
+        self._peaks = _PeakTable(layer, n) if keep_peaks else None
 
     def add(self, first: int, activation: Tensor, valid: NDArray[np.bool_]) -> None:
         """Add the activations `b c h w` of the images from `first` on; rows that are not valid are ignored."""
@@ -127,6 +151,7 @@ class LayerReduction:
             extreme_count={sign: self._extremes[sign].images for sign in SIGNS},
             nonfinite=self.nonfinite,
             images=int(self.used.sum()),
+            peaks=self._peaks.finish(self.image_id, self.key_hash) if self._peaks is not None else None,
         )
 
     def _fold(self) -> None:
@@ -136,6 +161,8 @@ class LayerReduction:
         for sign in SIGNS:
             value = self._value[sign][: len(unused)]
             value[unused] = np.nan
+            if self._peaks is not None:
+                self._peaks.add(sign, rows.start, value, self._place[sign])
             strongest = self._select(sign, rows, value)
             self._top[sign] = topk.merge([self._top[sign], strongest], sign, self.capacity)
             self._extremes[sign] = self._extremes[sign].merge(Extremes.of(value, strongest), sign)

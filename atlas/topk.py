@@ -20,14 +20,7 @@ FIELDS = ("value", "image_id", "key_hash", "y", "x")
 
 def empty(units: int, sign: str, capacity: int = CAPACITY) -> TopK:
     """Return the identity of `merge`: no patches."""
-    shape = (units, capacity)
-    return TopK(
-        value=np.full(shape, _worst(sign), np.float32),
-        image_id=np.full(shape, -1, np.int64),
-        key_hash=np.full(shape, np.iinfo(np.uint64).max, np.uint64),
-        y=np.full(shape, -1, np.int32),
-        x=np.full(shape, -1, np.int32),
-    )
+    return TopK.empty(units, sign, capacity)
 
 
 def select(
@@ -68,10 +61,6 @@ def merge(parts: Iterable[TopK], sign: str, capacity: int = CAPACITY) -> TopK:
     order = np.argsort(leave_out, axis=1, kind="stable")
     packed = _clear(_reorder(ordered, order), np.take_along_axis(leave_out, order, axis=1), sign)
     return _cut_or_pad(packed, sign, capacity)
-
-
-def _worst(sign: str) -> float:
-    return -np.inf if sign == "positive" else np.inf
 
 
 def _score(values: Float, sign: str) -> Float:

@@ -34,8 +34,8 @@ from atlas.sampling import mix
 from flows.config import RunConfig
 from flows.planning.tasks import Output, Task
 from flows.stages.shared.execute import execute
-from storage.artefacts import arrays, tables
 from storage.artefacts import samples as sample_arrays
+from storage.artefacts import tables
 from storage.store.store import Store, stage_key
 
 DIMENSIONS = 112
@@ -82,8 +82,10 @@ def join_at_the_end() -> None:
     from atlas.inversion import whitening
 
     def joined(shards: list[Any]) -> Samples:
-        held = [arrays.read_group(shard.path / "samples.zarr") for shard in shards]
-        return Samples(**{name: np.concatenate([group[name] for group in held]) for name in held[0]})
+        held = list(sample_arrays.read_by_shard(shards))
+        return Samples(
+            **{name: np.concatenate([getattr(part, name) for part in held]) for name in sample_arrays.FIELDS}
+        )
 
     sample_arrays.read_samples = joined
     whitening.blocks = lambda activations: iter([activations])

@@ -99,7 +99,7 @@ def publish_next(store: Path) -> None:
 @contextlib.contextmanager
 def serving(store: Path) -> Iterator[tuple[str, int]]:
     """Run `actlas view` and give its address and process id."""
-    command = [sys.executable, "-m", "flows.cli", "view", "--no-browser", "--store", str(store)]
+    command = [sys.executable, "-m", "flows.cli", "view", "--no-browser", "--no-token", "--store", str(store)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

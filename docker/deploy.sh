@@ -4,5 +4,5 @@
 set -eu
 cd "$(dirname "$0")"
 prefect --no-prompt work-pool create actlas --type process --overwrite
-python -c "import sys; from flows import serving; serving.prepare(int(sys.argv[1]))" "${ACTLAS_GPUS:-1}"
+python -c "import sys; from flows.scheduling import serve; serve.prepare(int(sys.argv[1]))" "${ACTLAS_GPUS:-1}"
 prefect --no-prompt deploy --all --prefect-file "${ACTLAS_DEPLOYMENTS:-prefect.yaml}"

@@ -6,14 +6,18 @@ import itertools
 import os
 import sys
 import warnings
+from importlib.metadata import version
+from typing import Annotated
 
 # Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
-from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, units, view
+from flows.commands import addresses as command_addresses
+from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
 from flows.commands import store as store_commands
+from storage import addresses
 from storage.errors import ActlasError
 
 app = typer.Typer(
@@ -41,6 +45,37 @@ store_commands.add_to(app)
 serve.add_to(app)
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
+OUTCOMES = {
+    "run": "the same command goes on where it stopped",
+    "compare": "the same command goes on where it stopped",
+    "view": "the viewer has stopped",
+    "serve": "the schedule goes on, and what comes due starts when this is served again",
+    "export": "the folder is as it was",
+    "gc": "the same command goes on where it stopped",
+    "verify": "the same command starts from the beginning",
+    "runs": "runs list shows the versions there are",
+}
+"""What a command that was interrupted leaves."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"actlas {version('actlas')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    print_version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; an error that a user can mend is one line on stderr."""
     sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
@@ -50,29 +85,44 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     # torch warns of its own scripts, which no user of ours can act on.
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
+    # flows/scheduling/prefect_home.py names the folder where it matters.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
+    terminal.write_anything()
     try:
+        command_addresses.check(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
         if not arguments:
             return 2
+        if code == INTERRUPTED:  # typer returns it for Ctrl-C, and prints nothing
+            return _report_interrupt(arguments)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
         return _report_misuse(error, arguments)
-    except typer.Abort:
-        print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        return _report_interrupt(arguments)
     except SystemExit as leave:
-        if leave.code == 130:
-            print("actlas: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return leave.code if isinstance(leave.code, int) else 1
+        return (
+            _report_interrupt(arguments)
+            if leave.code == INTERRUPTED
+            else (leave.code if isinstance(leave.code, int) else 1)
+        )
     except ActlasError as error:
-        print(f"actlas: {error}", file=sys.stderr)
+        print(f"actlas: {addresses.masked(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `actlas sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"actlas: {error.filename or 'the system'}: {_reason(error)}", file=sys.stderr)
+        message = f"{error.filename or 'the system'}: {_reason(error)}"
+        print(f"actlas: {addresses.masked(message)}", file=sys.stderr)
         return 1
+
+
+def _report_interrupt(arguments: list[str]) -> int:
+    """Print in one line that the command was interrupted; return the exit code."""
+    outcome = OUTCOMES.get(arguments[0] if arguments else "", "nothing was written")
+    print(f"actlas: interrupted; {outcome}", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _report_misuse(error: typer.TyperException, arguments: list[str]) -> int:
@@ -95,7 +145,7 @@ def _reason(error: OSError) -> str:
     return str(error.strerror or error)
 
 
-SEVERAL = ("--layers", "--grids", "--axes", "--with")
+SEVERAL = ("--layers", "--grids", "--axes", "--with", "--keep")
 """Options that take several values in a row."""
 
 

@@ -7,9 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from flows import registry
+from storage import addresses, folders
 from storage.errors import UsageError
 from storage.store.places import checked_root
 
@@ -40,12 +51,14 @@ Extra = Annotated[
 class RunConfig(BaseModel):
     """A run: its source of images, its model and layers, and its settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
     images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
     store: str = Field(default="actlas-store", description="the folder that keeps all results")
     name: str = Field(default="", description="the run's name; the model's name if left out")
-    limit: int | None = Field(default=None, ge=1, description="use the first N images, in the order of their hash")
+    limit: int | None = Field(
+        default=None, ge=1, description="use the first N images that are there, in the order of their hash"
+    )
     labels: str | None = Field(default=None, description="a CSV file with the columns key,label")
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="share of broken images above which nothing is published"
@@ -66,6 +79,13 @@ class RunConfig(BaseModel):
     mean: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
     std: tuple[float, ...] | None = Field(default=None, description="per channel, of pixels in 0..1")
     classes: str | None = Field(default=None, description="a text file with one class name per line")
+    logits: str | None = Field(
+        default=None, description="the tensor of the model's output with the class scores: its name or index"
+    )
+    allow_varying: bool = Field(
+        default=False,
+        description="go on with a model whose values for an image depend on the batch, the call or chance",
+    )
 
     seed: int = Field(default=0, ge=-(2**63), lt=2**63, description="of sampled positions, layout and icons")
     shard_size: int = Field(default=1000, ge=1, description="images per shard: the unit of work and of resuming")
@@ -87,12 +107,22 @@ class RunConfig(BaseModel):
     icon_tries: int = Field(default=3, ge=1, description="how often a weak icon is rendered")
 
     extras: tuple[Extra, ...] = Field(default=(), alias="with", description="stages made only when asked for")
+    keep: tuple[str, ...] = Field(
+        default=(), description="peaks, or peaks and layers: the best value of each unit in each image is kept"
+    )
     attribution_per_cell: int | None = Field(
         default=None, ge=1, description="samples of a cell that are attributed to classes; all of them if left out"
     )
     gradients_method: Literal["gradient", "guided-backprop", "deconvnet"] | None = Field(
         default=None, description="how patches get their gradient; guided-backprop where it is defined, else gradient"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_secret(cls, value: Any, field: ValidationInfo) -> Any:
+        """Refuse passwords and signatures: settings are stored in versions, and Prefect shows them."""
+        addresses.check(f"--{str(field.field_name).replace('_', '-')}", value)
+        return value
 
     @field_validator("grids")
     @classmethod
@@ -105,7 +135,32 @@ class RunConfig(BaseModel):
     @classmethod
     def _store(cls, value: str) -> str:
         checked_root(Path(value))
+        folders.check("--store", value)
         return value
+
+    @field_validator("keep")
+    @classmethod
+    def _keep(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value and value[0] not in registry.kept():
+            raise ValueError(f"it is {' or '.join(registry.kept())}, alone or before the layers to keep them of")
+        return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _peaks(self) -> RunConfig:
+        if self.keep and self.patches_per_image > 1:
+            raise ValueError(
+                f"--keep peaks keeps one patch an image, --patches-per-image is {self.patches_per_image}: use one of the two"
+            )
+        chosen = self.layers or (DEFAULT_LAYERS if self.model == DEFAULT_MODEL else self.keep[1:])
+        for layer in self.keep[1:]:
+            if layer not in chosen:
+                raise ValueError(f"--keep peaks {layer}: it is none of the run's layers, {', '.join(chosen)}")
+        return self
+
+    @property
+    def peak_layers(self) -> tuple[str, ...]:
+        """The layers whose peaks are kept."""
+        return (self.keep[1:] or self.chosen_layers) if self.keep else ()
 
     @property
     def run_name(self) -> str:
@@ -134,7 +189,7 @@ def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:
 
 def _read(file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(file).read_text())
+        return tomllib.loads(Path(file).read_text("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -144,6 +199,8 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def _explain(item: Any) -> str:
+    if not item["loc"]:  # of several settings, which it names
+        return str(item["msg"]).removeprefix("Value error, ")
     option = "--" + str(item["loc"][0]).replace("_", "-")
     if item["type"] == "extra_forbidden":
         known = sorted(field.alias or name for name, field in RunConfig.model_fields.items())

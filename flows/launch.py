@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
+from flows import progress
 from flows.config import RunConfig
 from flows.cores import share_cores
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary
-from flows.pipeline.engines import Inline
+from flows.pipeline.engines import Inline, SomethingToCompute, Stored
 from flows.pipeline.summary import with_overviews
 from storage.errors import UsageError
+from storage.store.store import Store
 
 ENGINES = ("prefect", "inline")
 
 
 def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask: str | None = None) -> dict[str, Any]:
-    """Run the pipeline; return its summary as a plain dict, with the paths of the overview pictures."""
+    """Run the pipeline; return its summary as a plain dict, with the paths of the overview pictures.
+
+    A run that finds all its results in the store publishes them without a Prefect server of its own, which costs more.
+    """
     check(engine, dask)
     share_cores()
     if engine == "inline":
         return with_overviews(config, _run_inline(config, wait, dask))
-    pipeline.check(config, here=dask is None)
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    from flows.scheduling import standing
+
+    needs_server = standing.address() is None
+    if needs_server and dask is None and Store(Path(config.store)).versions(config.run_name):
+        try:
+            return with_overviews(config, pipeline.run(config, Stored(), wait=wait))
+        except SomethingToCompute as missing:
+            progress.current().say(f"{missing} is to be computed")
+    else:
+        pipeline.check(config, here=dask is None)
     from flows.scheduling import prefect_flow
 
     return prefect_flow.run(config, wait=wait, dask=dask)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from storage import addresses
+
 
 class Bar(Protocol):
     """Report how much of a stage is done."""
@@ -26,7 +28,7 @@ class Reporter:
         self.stream, self.clock = stream or sys.stderr, clock
 
     def say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(addresses.masked(text), file=self.stream, flush=True)
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:

@@ -21,10 +21,11 @@ class Stage:
 
     `code` is raised by hand when the bytes change for the same inputs; the golden test guards it. `module` computes it and
     is imported when a task runs. `step` names the step that plans it, where that is not its own. An `extra` is made by
-    `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; a stage `on_demand` is made
-    by a question. `gpu` stages run the model. The versions of `libraries` enter the key, or those of one of `variants`.
-    `tables` maps the names of its tables in SQL to its files. `cost` is the law of the dry run, applied to what the
-    probe measured of the stage, or of `cost_of`; a `slow` stage is probed for one layer only.
+    `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; one that is `kept` is made by
+    `--keep` alone; a stage `on_demand` is made by a question. `gpu` stages run the model. The versions of `libraries`
+    enter the key, or those of one of `variants`. `tables` maps the names of its tables in SQL to its files. `cost` is the
+    law of the dry run, applied to what the probe measured of the stage, or of `cost_of`; a `slow` stage is probed for
+    one layer only.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     needs: str = ""
     settings: tuple[str, ...] = ()
     on_demand: bool = False
+    kept: bool = False
     gpu: bool = False
     libraries: tuple[str, ...] = ()
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class Stage:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage(name="listing", code=2, module="flows.stages.image_listing", per="source", cost="nothing"),
+    Stage(name="listing", code=3, module="flows.stages.image_listing", per="source", cost="nothing"),
     Stage(name="labels", code=1, module="flows.stages.image_listing", per="source", step="listing", cost="nothing"),
     Stage(name="model", code=1, module="flows.stages.model", per="run", step="collect", cost="nothing"),
     Stage(
@@ -65,7 +67,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="collect",
-        code=1,
+        code=2,
         module="flows.stages.collect",
         per="layer and shard",
         gpu=True,
@@ -73,8 +75,19 @@ STAGES: tuple[Stage, ...] = (
         cost="share_of_a_pass",
     ),
     Stage(
-        name="field",
+        name="peaks",
         code=1,
+        module="flows.stages.collect",
+        per="layer and shard",
+        step="collect",
+        kept=True,
+        gpu=True,
+        libraries=("torch", *DECODERS),
+        cost="share_of_a_pass",
+    ),
+    Stage(
+        name="field",
+        code=2,
         module="flows.stages.field",
         per="layer",
         gpu=True,
@@ -112,7 +125,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="cells",
-        code=2,
+        code=3,
         module="flows.stages.cells",
         per="layer and grid",
         tables={"cells": "cells.parquet"},
@@ -221,6 +234,11 @@ def steps() -> list[str]:
 def extras() -> list[str]:
     """Return the stages that `--with` can name."""
     return [row.name for row in STAGES if row.extra]
+
+
+def kept() -> list[str]:
+    """Return the stages that `--keep` can name."""
+    return [row.name for row in STAGES if row.kept]
 
 
 def extra_settings() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atlas.arrays import CellClasses, Float, Int
+from atlas.arrays import SIGNS, CellClasses, Float, Int
+from storage import addresses, folders
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import images as image_tables
 from storage.artefacts import patches as patch_tables
 from storage.artefacts import tables
 from storage.artefacts.cells import CellFacts, RunCells
-from storage.errors import Incomplete, NotFound
+from storage.errors import Incomplete, NotFound, UsageError
 from storage.memory_cache import MemoryCache
 from storage.store import marker
 from storage.store.results import Result
@@ -26,7 +28,7 @@ from storage.store.store import Store
 from storage.store.versions import Version
 
 if TYPE_CHECKING:
-    from atlas.arrays import Samples
+    from atlas.arrays import Peaks, Samples
     from storage.artefacts.galleries import Gallery
     from storage.artefacts.patch_gradients import PatchGradients
     from storage.artefacts.receptive_fields import Field
@@ -36,6 +38,9 @@ ALWAYS = (
     *("layout", "moment", "cells", "members", "icons", "tiles"),
 )
 """Stages that every run has unless it stopped before; any other is made by `--with` alone."""
+
+KEPT = {"peaks": "run it again with --keep peaks"}
+"""Stages that `--keep` alone makes, some of them of some layers only, each with what makes it."""
 
 CACHE_BYTES = 512 << 20
 """Limit of a run's memory cache."""
@@ -55,6 +60,8 @@ def open_run(store: str | os.PathLike[str], name: str) -> Run:
 
 def open_store(store: str | os.PathLike[str]) -> Store:
     """Open a store for reading. Raises NotFound if it does not exist, and Newer if a later version wrote it."""
+    addresses.check("--store", store)
+    folders.check("--store", store)
     opened = Store(Path(store))
     marker.check_readable(opened.places)
     return opened
@@ -96,7 +103,7 @@ class Run:
     @functools.cached_property
     def model(self) -> dict[str, Any]:
         """Spec, classes, input size, layers and fingerprints of the model."""
-        return self.result("model").json("model.json")
+        return self.result("model").record("model.json")
 
     def results(self, stage: str, layer: str | None = None, grid: int | None = None) -> list[Result]:
         """Return the stage's results for a layer and grid, in the order of their shards.
@@ -165,6 +172,33 @@ class Run:
         image_ids = sorted(set(rows["image_id"].to_pylist()))
         return patch_tables.with_images(rows, layer, self._images(image_ids)[1])
 
+    def strongest(
+        self, layer: str, unit: int, images: Sequence[int] | None = None, k: int = 16, sign: str = "positive"
+    ) -> pa.Table:
+        """Return the strongest `k` patches of a unit in these images (by default all), best first: one an image.
+
+        Columns layer, unit, sign, rank, value, image_id, path, label, y, x. The result is exact, and needs a run made
+        `--keep peaks`. Raises NotFound for an image that the run does not have.
+        """
+        from storage.artefacts import peaks
+
+        parts = self.results("peaks", layer)
+        self.check_unit(parts[0], layer, unit)
+        if sign not in SIGNS or k < 1:
+            raise UsageError(f"the {k} strongest of sign {sign!r}: at least one, positive or negative")
+        images = None if images is None else self._checked_ids(images)
+        best = peaks.strongest(parts, unit, sign, k, images)
+        rank = np.arange(len(best["value"]), dtype=np.int16)
+        rows = {"unit": np.full(len(rank), unit, np.int32), "sign": np.full(len(rank), sign), "rank": rank, **best}
+        image_ids = sorted(set(best["image_id"].tolist()))
+        return patch_tables.with_images(pa.table(rows), layer, self._images(image_ids)[1])
+
+    def peaks(self, layer: str) -> Iterator[Peaks]:
+        """Return the best value and its position of each unit in each image, shard by shard (from `--keep peaks`)."""
+        from storage.artefacts import peaks
+
+        return map(peaks.read, self.results("peaks", layer))
+
     def thumbnails(self, layer: str, unit: int, sign: str = "positive") -> list[bytes]:
         """Return the stored thumbnails (JPEG) of a unit's strongest patches, best first."""
         rows = self._of_unit(layer, unit, "thumbnails.parquet")
@@ -181,7 +215,7 @@ class Run:
         from storage.artefacts import patch_gradients
 
         result = self.result("gradients", layer)
-        self._check_unit(result, layer, unit)
+        self.check_unit(result, layer, unit)
         return patch_gradients.read(result, unit)
 
     def gallery(self, layer: str) -> Gallery:
@@ -198,14 +232,23 @@ class Run:
 
     def _of_unit(self, layer: str, unit: int, file: str, stage: str = "patches") -> pa.Table:
         result = self.result(stage, layer)
-        self._check_unit(result, layer, unit)
+        self.check_unit(result, layer, unit)
         return tables.read_sorted(result.file(file), "unit", [unit])
 
     @staticmethod
-    def _check_unit(result: Result, layer: str, unit: int) -> None:
+    def check_unit(result: Result, layer: str, unit: int) -> None:
+        """Raise NotFound for a unit that a result of a layer does not have."""
         units = result.counts["units"]
         if not 0 <= unit < units:
             raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
+
+    def _checked_ids(self, images: Sequence[int]) -> list[int]:
+        ids = [operator.index(number) for number in images]
+        wrong = next((number for number in ids if not 0 <= number < self.version.about["ids"]), None)
+        if wrong is not None:
+            last = self.version.about["ids"] - 1
+            raise NotFound(f"{self.name}@{self.number} has no image {wrong}; its ids are 0 to {last}")
+        return ids
 
     # Layers
 
@@ -235,7 +278,7 @@ class Run:
 
     def layout_record(self, layer: str) -> dict[str, Any]:
         """Return the layout's record: method, trustworthiness, number of anchors, notes."""
-        return self.result("layout", layer).json("layout.json")
+        return self.result("layout", layer).record("layout.json")
 
     def cells(self, layer: str, grid: int) -> RunCells:
         """Return the cells of a grid, with icons and classes if the run has them."""
@@ -288,8 +331,10 @@ class Run:
         return tables.read_sorted(path, "row", [row], columns).filter(pc.field("col") == col)
 
     def overview(self, layer: str, grid: int) -> Path:
-        """Return the path of the atlas as one PNG."""
-        return self.result("tiles", layer, grid).file("overview.png")
+        """Return the path of the atlas as one PNG, once its bytes are verified."""
+        result = self.result("tiles", layer, grid)
+        result.data("overview.png")
+        return result.path / "overview.png"
 
     def _missing(self, stage: str, layer: str | None, grid: int | None) -> Exception:
         if layer is not None and layer not in self.layers:
@@ -298,6 +343,8 @@ class Run:
         if grid is not None and grid not in self.grids and (not cut_short or not self.grids):
             has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
+        if stage in KEPT:
+            return Incomplete(f"{self.name}@{self.number} has no {stage} of {layer}: {KEPT[stage]}")
         if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):
             return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
         remedy = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +22,19 @@ for _variable, (_option, _value) in MALLOC.items():
     os.environ.setdefault(_variable, str(_value))
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_option, _value)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while modules are imported, nor among them afterwards: all of it lives as long as the process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)  # libraries look for leaks when the process ends
 
 
 @pytest.fixture(scope="session", autouse=True)

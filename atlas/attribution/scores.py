@@ -39,7 +39,7 @@ def class_logit(index: int, logits: Logits = raw_scores) -> Score:
 
 def class_probability(index: int, logits: Logits = raw_scores) -> Score:
     """Score a class by its probability, the softmax of the logits."""
-    return Score(read=lambda scores: _class_scores(scores.softmax(1), index), logits=logits)
+    return Score(read=lambda scores: _class_scores(_shares(scores), index), logits=logits)
 
 
 def unit(layer: Layer, channel: int, position: tuple[int, int] | None = None) -> Score:
@@ -74,6 +74,12 @@ def source(module: nn.Module, score: Score, x: Tensor) -> Tensor:
 def values(module: nn.Module, score: Score, x: Tensor) -> Tensor:
     """Return the score of each picture, `b`."""
     return score.read(source(module, score, x))
+
+
+def _shares(scores: Tensor) -> Tensor:
+    if scores.shape[1] == 1:
+        raise ValueError("the model has one score per image, which has no probability among classes; explain class:0")
+    return scores.softmax(1)
 
 
 def _class_scores(scores: Tensor, index: int) -> Tensor:

@@ -70,7 +70,7 @@ def plain_activations(forward: Forward, layer: str, pictures: Byte, batch: int, 
     for chosen in batches(len(pictures), batch):
         shown = torch.from_numpy(pictures[chosen]).to(device).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
-            activations.append(forward(shown)[layer].mean((2, 3)).cpu().numpy())
+            activations.append(_wide(forward(shown)[layer]).mean((2, 3)).cpu().numpy())
     return np.concatenate(activations)[: len(pictures)]
 
 
@@ -83,3 +83,8 @@ def batches(count: int, size: int) -> Iterator[Int]:
 def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     wide = np.asarray(rows, dtype=np.float64)
     return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
+
+
+def _wide(activation: torch.Tensor) -> torch.Tensor:
+    """Return an activation in float32 at least: numpy has no bfloat16, in which autocast leaves some layers."""
+    return activation.to(torch.promote_types(activation.dtype, torch.float32))

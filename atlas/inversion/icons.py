@@ -19,6 +19,7 @@ from atlas.inversion.recipes import IconRecipe
 from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_forward, render
 from atlas.inversion.whitening import whitener
 from atlas.model.activations import Recordable
+from atlas.model.gradient_flow import why_no_gradient
 
 Size = tuple[int, int]
 
@@ -47,7 +48,8 @@ def icons(
     numbers, up to `tries` times in all, and the best is returned. `progress` receives the icons done and their total.
     A try depends on its target, its seed and the batch size, not on other cells; whether there is another try depends
     on the rank. A layer that never fires, whose moment is 0, has nothing to draw: its icons are grey, and weak after 0
-    tries. Raises ValueError for targets that are not finite, and for a model in training mode.
+    tries; so are those of a layer that no gradient reaches. Raises ValueError for targets that are not finite, and for a
+    model in training mode.
     """
     targets = np.ascontiguousarray(targets, dtype=np.float32)
     rows = np.arange(len(targets)) if only is None else np.asarray(only, dtype=np.int64)
@@ -57,7 +59,7 @@ def icons(
         forward, device = layer_forward(model, [layer], mean, std), device_of(model)
         shape = usable_size(forward, (size, size), own_size, len(mean), device)
         fixed = None if shape == (size, size) else shape
-        if not len(rows) or not np.any(moment):
+        if not len(rows) or not np.any(moment) or _without_gradient(model, layer, shape, len(mean)):
             return _grey_icons(len(rows), len(targets), shape)
         metric = recipe.metric(moment)
         initial = _initial_colours(forward, layer.name, targets, recipe, metric, shape, len(mean), batch, device)
@@ -186,6 +188,10 @@ def _draw_with_retries(
         pictures[weak[better]] = drawn[better]
         fidelity, tries_used[weak] = fidelity.with_rows(weak[better], retried.select(better)), attempt + 1
     return Icons(pictures=pictures, cosine=fidelity.cosine, rank=fidelity.rank, tries=tries_used, weak=fidelity.weak())
+
+
+def _without_gradient(model: nn.Module | Recordable, layer: Layer, shape: Size, channels: int) -> bool:
+    return bool(why_no_gradient(model, layer, torch.full((1, channels, *shape), 0.5, device=device_of(model))))
 
 
 def _grey_icons(count: int, cells: int, shape: Size) -> Icons:

@@ -16,7 +16,7 @@ from atlas.inversion.fidelity import batches
 from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import LOGITS, PICTURE, Activations, Objective, per_picture
 from atlas.inversion.parameterisations import Parameterisation
-from atlas.inversion.recipes import PictureRecipe
+from atlas.inversion.recipes import IconRecipe, PictureRecipe
 from atlas.inversion.redirected_relu import redirecting
 from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_forward, render
 from atlas.inversion.transforms import Transform, resize
@@ -134,6 +134,16 @@ def unfused_forward(
     return forward
 
 
+def transform_grey(recipe: IconRecipe | PictureRecipe, grey: Tensor) -> Tensor:
+    """Return two grey pictures, transformed by a recipe. Raises ValueError if they are too small for it."""
+    try:
+        return recipe.build_transform()(grey, start_draws(range(len(grey))))
+    except (RuntimeError, ValueError):
+        height, width = grey.shape[2:]
+        message = f"pictures of {height} × {width} pixels are too small for the transforms of recipe {recipe.name}"
+        raise ValueError(message) from None
+
+
 def fit_forward(
     forward: Forward, recipe: PictureRecipe, size: Size, own: Size, channels: int, device: torch.device
 ) -> tuple[Forward, Transform | None]:
@@ -143,12 +153,7 @@ def fit_forward(
     recipe's transforms, and for a net that accepts neither size.
     """
     grey = torch.full((2, channels, *size), 0.5, device=device)
-    try:
-        moved = recipe.build_transform()(grey, start_draws(range(2)))
-    except (RuntimeError, ValueError):
-        raise ValueError(
-            f"pictures of {size[0]} × {size[1]} pixels are too small for the transforms of recipe {recipe.name}"
-        ) from None
+    moved = transform_grey(recipe, grey)
     refusals: list[str] = []
     for fit in (None, resize(*own)):
         shown = _resized_forward(forward, fit)

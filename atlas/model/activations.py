@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -48,19 +48,25 @@ def probe(
 
     Raises UnknownLayerError with the nearest names, AmbiguousAxesError with the candidates.
     """
-    if module.training:
-        raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
-    axes = dict(axes or {})
-    outputs = observe(module, example)
-    known = [output.name for output in outputs]
-    for name in [*(names or ()), *axes]:
-        _check_known(name, known, module)
-    layers = axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), axes)
-    wanted = set(known if names is None else names)
+    layers = infer_all(module, example, axes, names or ())
+    wanted = set(layers if names is None else names)
     for name in wanted if names is not None else ():
         if isinstance(error := layers[name], AmbiguousAxesError):
             raise error
     return {name: layer for name, layer in layers.items() if isinstance(layer, Layer) and name in wanted}
+
+
+def infer_all(
+    module: nn.Module, example: Tensor, axes: Mapping[str, str] | None = None, names: Iterable[str] = ()
+) -> dict[str, Layer | AmbiguousAxesError]:
+    """Return every layer, or the error that requesting it raises. Raises UnknownLayerError for unknown `names` or axes."""
+    if module.training:
+        raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
+    outputs = observe(module, example)
+    known = [output.name for output in outputs]
+    for name in [*names, *(axes or {})]:
+        _check_known(name, known, module)
+    return axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), dict(axes or {}))
 
 
 def list_layers(module: nn.Module, example: Tensor) -> list[Layer]:
@@ -150,7 +156,7 @@ class _Recorder:
     def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
         yield module.register_forward_pre_hook(self._reset)
-        for base in dict.fromkeys(_base(name) for name in self.layers):
+        for base in dict.fromkeys(split_call(name, modules)[0] for name in self.layers):
             if base not in modules:
                 raise UnknownLayerError(_unknown(base, list(modules)))
             if base in unfolded:
@@ -194,7 +200,11 @@ def _check_known(name: str, known: list[str], module: nn.Module) -> None:
     calls = [other for other in known if _base(other) == _base(name)]
     if len(calls) > 1:
         raise UnknownLayerError(f"layer {name!r} is called {len(calls)} times; name one call: {', '.join(calls[:4])}")
-    if name in dict(module.named_modules()):
+    modules = dict(module.named_modules(remove_duplicate=False))
+    other = next((path for path, part in modules.items() if part is modules.get(name)), name)
+    if other != name:
+        raise UnknownLayerError(f"layer {name!r} is {other!r} under another name; write {other}")
+    if name in modules:
         raise UnknownLayerError(f"layer {name!r} exists but never runs; nearest that run: {_nearest(name, known)}")
     raise UnknownLayerError(_unknown(name, known))
 
@@ -207,8 +217,13 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0))
 
 
-def split_call(name: str) -> tuple[str, int | None]:
-    """Split `layer@call` into the module's name and the number of the call, None if no call is named."""
+def split_call(name: str, modules: Container[str] = ()) -> tuple[str, int | None]:
+    """Split `layer@call` into the module's name and the number of the call, None if no call is named.
+
+    The name of one of the `modules` is whole, even if it ends like a call.
+    """
+    if name in modules:
+        return name, None
     head, _, call = name.rpartition("@")
     return (head, int(call)) if head and call.isdigit() else (name, None)
 

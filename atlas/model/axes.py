@@ -56,7 +56,7 @@ def infer_layers(
     result: dict[str, Layer | AmbiguousAxesError] = {}
     for output in outputs:
         layers = list(_readings(output, evidence, axes.get(output.name)))
-        result[output.name] = layers[0] if _same_grid(layers) else _error(output, layers, axes.get(output.name))
+        result[output.name] = layers[0] if _same_grid(layers) else _error(output, evidence, axes.get(output.name))
         if output.units == 1 and len(output.shape) == 4:
             evidence.grids.append(
                 (_last_two(output.shape), None if output.larger is None else _last_two(output.larger))
@@ -169,13 +169,13 @@ def _same_grid(layers: list[Layer]) -> bool:
     return len({(layer.units, layer.height, layer.width) for layer in layers}) == 1
 
 
-def _error(output: LayerOutput, layers: list[Layer], chosen: str | None) -> AmbiguousAxesError:
+def _error(output: LayerOutput, evidence: _Evidence, chosen: str | None) -> AmbiguousAxesError:
     shape = " × ".join(map(str, output.shape)) or "nothing that is a tensor of numbers"
     if chosen is not None:
         reason = f"its output for {BATCH} images is {shape}, which can't be read as {chosen}"
         return AmbiguousAxesError(f"layer {output.name}: {reason}; name another layer or other axes ({_known()})")
-    if output.shape and output.shape[0] == BATCH and len(output.shape) in (3, 4):
-        could = [layer.axes for layer in layers] or [axes for axes in READINGS if len(axes) == len(output.shape)]
+    could = [axes for axes in READINGS if _same_grid(list(_readings(output, evidence, axes)))]
+    if could:  # only what is accepted when it is chosen
         return AmbiguousAxesError(
             f"layer {output.name}: the axes of its output, {shape} for {BATCH} images, can't be told "
             f"(candidates: {', '.join(could)}); say which with --axes {output.name}={could[-1]}"

@@ -77,6 +77,13 @@ def fingerprints(
     return result
 
 
+def contents(module: nn.Module, digests: Digests) -> str:
+    """Return a hash of all parameters and buffers: for a model that reads values where no operator shows it."""
+    trace = _Trace(module, "", digests)
+    trace.cover_all()
+    return trace.hash.hexdigest()
+
+
 def new_digests() -> Digests:
     """Return an empty cache of content digests, which keeps no tensor alive."""
     digests: Digests = WeakTensorKeyDictionary()
@@ -108,7 +115,7 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
         outputs = run()
         if not self.covers_all and _reads_values(name, inputs):
             self.covers_all = True
-            self._cover_all()
+            self.cover_all()
         for tensor in tensors(outputs):
             self._number(tensor)
         self.hash.update(f"{name}({inputs}) = {self._describe(outputs)}\n".encode())
@@ -119,7 +126,7 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
             self.numbers[tensor] = f"#{self.count} {tensor.dtype} {tuple(tensor.shape)}"
             self.count += 1
 
-    def _cover_all(self) -> None:
+    def cover_all(self) -> None:
         for name, tensor in [*self.module.named_parameters(), *self.module.named_buffers()]:
             if not name.endswith("num_batches_tracked"):
                 self.hash.update(f"{name} {self._describe(tensor)}\n".encode())
@@ -140,10 +147,16 @@ class _Trace(Operations):  # type: ignore[no-untyped-call]
         version = -1 if tensor.is_inference() else tensor._version
         cached = self.digests.get(tensor)
         if cached is None or cached[0] != version or version < 0:
-            raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            raw = _strided(tensor.detach().cpu()).contiguous().flatten().view(torch.uint8).numpy()
             cached = (version, hashlib.sha256(raw.data).digest())
             self.digests[tensor] = cached
         return f"{tensor.dtype} {tuple(tensor.shape)} {cached[1].hex()}"
+
+
+def _strided(tensor: Tensor) -> Tensor:
+    """Return a tensor's values in plain memory, also those of a sparse or a quantised one."""
+    values = tensor.dequantize() if tensor.is_quantized else tensor
+    return values if values.layout is torch.strided else values.to_dense()
 
 
 _PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)

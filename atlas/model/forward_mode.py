@@ -60,7 +60,8 @@ def output_tangent(
 ) -> Tensor:
     """Return the derivative of `read(output)` as the layer's activation moves along `direction`."""
     with _tangent_level(module, layer, direction):
-        return _tangent(read(module(images)), layer, "the class scores")
+        # A copy: a model that changes its input in place could not change one image that stands for several.
+        return _tangent(read(module(images.clone())), layer, "the class scores")
 
 
 def layer_tangent(module: nn.Module, images: Tensor, layer: Layer, direction: Direction, later: Layer) -> Tensor:
@@ -71,15 +72,16 @@ def layer_tangent(module: nn.Module, images: Tensor, layer: Layer, direction: Di
         tangents.append(_tangent(activation, layer, f"layer {later.name}"))
 
     with _tangent_level(module, layer, direction):
-        run_to(module, images, {later.name: later}, visit)
+        run_to(module, images.clone(), {later.name: later}, visit)
     return tangents[0]
 
 
 @contextmanager
 def replacing(module: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Within this block, pass `change(raw output)` on in place of the layer's raw output."""
-    base, call = split_call(layer.name)
-    child = dict(module.named_modules()).get(base)
+    modules = dict(module.named_modules())
+    base, call = split_call(layer.name, modules)
+    child = modules.get(base)
     if child is None:
         raise UnknownLayerError(f"the model has no layer {layer.name!r}")
     calls = 0

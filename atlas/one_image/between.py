@@ -50,7 +50,7 @@ def effects_on_classes(
 ) -> Float:
     """Return the effect of each part on the score of every class, `n k`."""
     effects = [
-        output_tangent(module, image.expand(len(part), -1, -1, -1), layer, _constant(part), logits).cpu()
+        output_tangent(module, image.expand(len(part), -1, -1, -1), layer, _constant(part), logits).double().cpu()
         for part in parts
     ]
     return np.asarray(torch.cat(effects).numpy(), dtype=np.float32)

@@ -28,6 +28,7 @@ from flows.cluster.worker import RunFacts
 from flows.config import RunConfig
 from flows.model import prepared
 from flows.planning.tasks import Outcome, Task
+from storage import addresses
 from storage.errors import ActlasError, UsageError, first_line
 from storage.images.samples import SAMPLE_PHOTOS
 from storage.store.drafts import scratch
@@ -52,6 +53,7 @@ class ClusterLost(ActlasError):
 
 def processes_of(spec: str) -> int | None:
     """Return the number of local worker processes in `--dask`, None if it names a scheduler. Raises UsageError."""
+    addresses.check("--dask", spec)
     local = LOCAL.fullmatch(spec)
     if not local and not ADDRESS.fullmatch(spec):
         raise UsageError(f"--dask is {spec!r}; write local:N for N processes here, or tcp://HOST:PORT of a scheduler")

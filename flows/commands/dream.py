@@ -57,15 +57,18 @@ def dream(
 
     Example:  actlas dream sky.jpg --view sheet --out dream.png
     """
-    from flows import cores, progress
-    from flows.drawing import dream as dreaming
-    from flows.sheets import dream as dream_sheet
-    from storage.artefacts import pictures
     from storage.errors import UsageError
 
     if out is None and not json:
         raise UsageError("--out FILE.png says where the picture goes; or --json, for the numbers alone")
     path = parsing.png(out) if out is not None else None
+    parsing.one_of("--view", view, parsing.DREAM_VIEWS)
+    options.check(store, None if image == "noise" else image)
+    from flows import cores, progress
+    from flows.drawing import dream as dreaming
+    from flows.sheets import dream as dream_sheet
+    from storage.artefacts import pictures
+
     settings = dreaming.Settings(
         iterations=iterations,
         octaves=octaves,

@@ -58,13 +58,16 @@ def explain(
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """
+    path = parsing.png(out) if out is not None else None
+    parsing.one_of("--icons", icons, parsing.ICON_SOURCES)
+    parsing.one_of("--recipe", recipe, parsing.ICON_RECIPES)
+    options.check(store, image)
     from flows import cores, progress
     from flows.drawing.illustrator import Drawing
     from flows.one_image import explain as explaining
     from flows.sheets import image as image_sheet
     from storage.artefacts import pictures
 
-    path = parsing.png(out) if out is not None else None
     drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
     question = explaining.Question(
         target=target,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands import parsing
+from flows.commands import parsing, printing
+from storage.errors import UsageError
 
 if TYPE_CHECKING:
     from flows.model.context import ModelContext
@@ -34,13 +35,46 @@ class ModelOptions:
     classes: Annotated[str | None, typer.Option(help="A text file with one class name per line.")] = None
     mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
+    logits: Annotated[
+        str | None, typer.Option(help="NAME or INDEX of the tensor of the output with the class scores.")
+    ] = None
+    allow_varying: Annotated[
+        bool, typer.Option("--allow-varying", help="Go on though values depend on the batch, the call or chance.")
+    ] = False
     axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
+
+    def check(self, store: str, image: str | None = None) -> None:
+        """Raise what is wrong with the names of model, weights, run and image, before torch is loaded."""
+        from pathlib import Path
+
+        from storage.errors import NotFound
+        from storage.models import specs
+        from storage.run import open_run
+
+        if self.run is not None:
+            specs.check_own_model(self.run, self.named())
+        if self.model is not None:
+            specs.check_spec(self.model)
+        specs.check_weights(self.weights)
+        parsing.pairs(self.axes)
+        if self.classes is not None and not Path(self.classes).expanduser().is_file():
+            raise UsageError(f"--classes {self.classes}: there is no such file")
+        if self.run is not None:
+            open_run(store, self.run)
+        elif image is not None and not Path(image).exists():
+            raise NotFound(f"{image}: there is no such file; give an image file, or --run NAME and an image's id")
+
+    def named(self) -> dict[str, object]:
+        """Return the options that describe a model, which a run has already."""
+        names = ("model", "weights", "input_size", "classes", "mean", "std", "logits")
+        options = {f"--{name.replace('_', '-')}": getattr(self, name) for name in names}
+        return options | {"--allow-varying": self.allow_varying or None}
 
     def load(self, store: str) -> ModelContext:
         """Load the model, with what `store` knows of it."""
         from flows.model import context
 
-        return context.open_context(
+        opened = context.open_context(
             store,
             run=self.run,
             model=self.model,
@@ -50,4 +84,9 @@ class ModelOptions:
             mean=parsing.numbers("--mean", self.mean),
             std=parsing.numbers("--std", self.std),
             axes=parsing.pairs(self.axes),
+            logits=self.logits,
+            allow_varying=self.allow_varying,
         )
+        for note in opened.notes:
+            printing.say(f"note: {note}")
+        return opened

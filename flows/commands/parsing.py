@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from atlas.model.axes import READINGS
 from storage.errors import UsageError
+
+RECIPES = ("fast", "best", "distill", "class", "crops", "cuts", "lucid", "simonyan", "maco")
+ICON_RECIPES = ("fast", "best", "distill")
+PENALTIES = ("tv", "l1", "l2", "blur")
+BASELINES = ("mean", "black")
+DREAM_VIEWS = ("dream", "sheet")
+ICON_SOURCES = ("auto", "atlas", "drawn", "none")
+"""Names that options take, known here without loading torch."""
+
+
+def one_of(option: str, value: str | None, names: Iterable[str]) -> None:
+    """Raise UsageError for a value that is none of the names; None is left out."""
+    if value is not None and value not in names:
+        raise UsageError(f"{option} {value} is not one of {', '.join(names)}")
+
+
+def penalties(weighted: Mapping[str, float]) -> None:
+    """Raise UsageError for an unknown penalty."""
+    for name, weight in weighted.items():
+        if name not in PENALTIES:
+            raise UsageError(f"--penalty {name}={weight:g}: write one of {', '.join(PENALTIES)}, and a weight above 0")
 
 
 def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
@@ -13,6 +35,8 @@ def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
     for pair in axes or []:
         if "=" not in pair:
             raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
+        if pair.rpartition("=")[2] not in READINGS:
+            raise UsageError(f"--axes {pair}: axes are one of {', '.join(READINGS)}")
     return {pair.rpartition("=")[0]: pair.rpartition("=")[2] for pair in axes} if axes else None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from flows.commands import parsing
+from flows.commands import parsing, terminal
 
 if TYPE_CHECKING:
     from atlas.arrays import Byte
@@ -36,7 +36,8 @@ def program() -> str:
 
 def as_json(value: Any) -> None:
     """Print a value as JSON."""
-    json.dump(_finite(value), sys.stdout, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, default=_plain)
+    plain = not terminal.takes_unicode(sys.stdout)
+    json.dump(_finite(value), sys.stdout, ensure_ascii=plain, indent=2 if sys.stdout.isatty() else None, default=_plain)
     sys.stdout.write("\n")
 
 

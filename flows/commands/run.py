@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import printing
+from flows.commands import parsing, printing
 from flows.commands.option_groups import with_groups
 from flows.commands.run_options import RunOptions
 
@@ -47,9 +47,13 @@ def run(
     json: printing.Json = False,
 ) -> None:
     """Run the pipeline and publish an activation atlas."""
-    from flows import launch, progress
+    from storage.models import specs
 
     config = options.run_config()
+    specs.check_spec(config.model)
+    specs.check_weights(config.weights)
+    from flows import launch, progress
+
     launch.check(engine, dask)
     with progress.reporting(progress.for_stream(sys.stderr)):
         if dry_run:
@@ -140,6 +144,7 @@ def layers(
     ],
     weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
+    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None,
     reach: Annotated[bool, typer.Option(help="Measure each layer's reach, which takes some seconds.")] = True,
     json: printing.Json = False,
 ) -> None:
@@ -147,11 +152,15 @@ def layers(
 
     Example:  actlas layers torchvision:resnet18 --weights random
     """
+    from storage.models import specs
+
+    specs.check_spec(model)
+    specs.check_weights(weights)
     from flows import progress
     from flows.model import layers as model_layers
 
     with progress.reporting(progress.for_stream(sys.stderr)):
-        rows = model_layers.layers(model, weights=weights, input_size=input_size, reach=reach)
+        rows = model_layers.layers(model, weights=weights, input_size=input_size, axes=parsing.pairs(axes), reach=reach)
     if json:
         printing.as_json(rows)
     else:

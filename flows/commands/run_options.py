@@ -37,6 +37,15 @@ class RunOptions:
     mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
     classes: Annotated[str | None, typer.Option(help="A text file with a class name per line.")] = None
+    logits: Annotated[
+        str | None, typer.Option(help="NAME or INDEX of the tensor of the model's output with the class scores.")
+    ] = None
+    allow_varying: Annotated[
+        bool,
+        typer.Option(
+            "--allow-varying", help="Go on though the model's values depend on the batch, the call or chance."
+        ),
+    ] = False
     store: Annotated[
         str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results (actlas-store).")
     ] = None
@@ -45,7 +54,8 @@ class RunOptions:
         str | None, typer.Option(help="A TOML file with any of these settings; options go before it.")
     ] = None
     limit: Annotated[
-        int | None, typer.Option(help="Use the first N images, in the order of their hash; all if left out.")
+        int | None,
+        typer.Option(help="Use the first N images that are there, in the order of their hash; all if left out."),
     ] = None
     labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None
     grids: Annotated[
@@ -78,6 +88,10 @@ class RunOptions:
         list[str] | None,
         typer.Option("--with", help=f"{', '.join(registry.extras())}: made only when asked for."),
     ] = None
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="peaks, or `peaks LAYER …`: keep each unit's best value in each image, for `top --where`."),
+    ] = None
     gradients_method: Annotated[
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None
@@ -91,6 +105,7 @@ class RunOptions:
             "mean": parsing.numbers("--mean", self.mean),
             "std": parsing.numbers("--std", self.std),
             "with": self.extras,
+            "allow_varying": self.allow_varying or None,
         }
         del settings["extras"], settings["config"]
         return configuration.make(settings, self.config)

@@ -55,12 +55,16 @@ def saliency(
 
     Example:  actlas saliency cat.jpg "class:tabby cat" --method smoothgrad --out cat.png
     """
-    from flows.one_image import saliency as explaining
     from flows.sheets import saliency as saliency_sheet
     from storage.artefacts import pictures
 
     path = parsing.png(out) if out is not None else None
     saliency_sheet.check_view(view, size)
+    parsing.one_of("--method", method, METHODS)
+    parsing.one_of("--baseline", baseline, parsing.BASELINES)
+    options.check(store, image)
+    from flows.one_image import saliency as explaining
+
     context = options.load(store)
     answer, picture, map = explaining.explain(
         context, image, target, method=method, layer=layer, samples=samples, steps=steps, baseline=baseline, seed=seed

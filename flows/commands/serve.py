@@ -74,9 +74,12 @@ def serve(
 def updated(
     name: Annotated[str, typer.Argument(help="The run whose model has new weights.")],
     weights: Annotated[str, typer.Option(help="Safetensors or a state dict, at a path that the runs' machine sees.")],
+    store: printing.Store = "actlas-store",
     json: printing.Json = False,
 ) -> None:
     """Announce new weights: a process that serves the run makes it again, with its own settings and these weights.
+
+    The announcement is kept in the store until a version of the run has the weights.
 
     Example:  actlas model updated photos --weights checkpoints/step-4000.safetensors
     """
@@ -86,7 +89,7 @@ def updated(
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     from flows.scheduling import serve as serving
 
-    waiting = serving.announce(update)
+    waiting = serving.announce(update, store)
     if json:
         printing.as_json({**update.payload(), "waiting": waiting})
     else:

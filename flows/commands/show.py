@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands import parsing, printing
 from flows.commands.model_options import ModelOptions, Out, Seed
 from flows.commands.option_groups import with_groups
+
+if TYPE_CHECKING:
+    from flows.drawing.drawn import PictureFacts
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,24 +56,28 @@ def show(
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
+    from storage.errors import UsageError
+
+    if out is None and not json:
+        raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
+    path = parsing.png(out) if out is not None else None
+    parsing.one_of("--recipe", recipe, parsing.RECIPES)
+    penalties = parsing.weights("--penalty", penalty)
+    parsing.penalties(penalties)
+    options.check(store)
     from flows import cores, progress
     from flows.drawing import facts
     from flows.drawing import show as showing
     from flows.sheets import shown as show_sheet
     from storage.artefacts import pictures
-    from storage.errors import UsageError
 
-    if out is None and not json:
-        raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
-
-    path = parsing.png(out) if out is not None else None
     settings = showing.Settings(
         recipe=recipe,
         steps=steps,
         size=showing.size_of(size),
         seed=seed,
         facets=facets,
-        penalties=parsing.weights("--penalty", penalty),
+        penalties=penalties,
     )
     context = options.load(store)
     cores.share_cores()
@@ -87,16 +94,15 @@ def show(
     printing.as_table(rows, dict.fromkeys(name for row in rows for name in row))
 
 
-def _row(picture: dict[str, Any]) -> dict[str, Any]:
-    row = {"target": picture["target"]}
+def _row(picture: PictureFacts) -> dict[str, Any]:
+    row: dict[str, Any] = {"target": picture["target"]}
     if picture["facet"] is not None:
         row["facet"] = picture["facet"] + 1
     if picture["kind"] == "unit" and "@" not in picture["target"].rpartition(":")[2]:
         row |= {"largest": picture["best"], "mean": picture["value"]}
     else:
         row["value"] = picture["value"]
-    for name in ("patch", "ratio", "probability"):
-        row |= {name: picture[name]} if name in picture else {}
+    row |= {name: value for name, value in picture.items() if name in ("patch", "ratio", "probability")}
     if "first" in picture:
         row["first choice"] = picture["first"]["name"] or picture["first"]["index"]
     return row | ({"remark": "dead: nothing excites it"} if picture["dead"] else {})

@@ -26,6 +26,8 @@ def add_to(app: typer.Typer) -> None:
 def sql(
     name: Name,
     query: Annotated[str, typer.Argument(help="One SELECT.", show_default=False)],
+    time_limit: Annotated[float, typer.Option(help="Seconds that the query may take.", min=0.1)] = 60.0,
+    memory_limit: Annotated[float, typer.Option(help="GiB of memory that it may take.", min=0.1)] = 2.0,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
@@ -33,7 +35,8 @@ def sql(
     from flows.questions import sql as tables_sql
     from storage.run import open_run
 
-    rows: list[dict[str, Any]] = tables_sql.ask(open_run(store, name), query)
+    limits = tables_sql.Limits(seconds=time_limit, memory=memory_limit)
+    rows: list[dict[str, Any]] = tables_sql.ask(open_run(store, name), query, limits)
     if json:
         printing.as_json(rows)
     else:

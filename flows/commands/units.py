@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("top")(top)
+    app.command("peaks")(peaks)
     app.command("influence")(influence)
     app.command("unit")(unit)
 
@@ -27,6 +28,10 @@ def top(
     unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", help="How many patches, up to 64.")] = 16,
     sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
+    where: Annotated[
+        str | None,
+        typer.Option(help="Only among the images that fit this SQL condition on the table images: label = 'cat'."),
+    ] = None,
     sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
     gradients: Annotated[
         str | None,
@@ -35,7 +40,7 @@ def top(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show the strongest patches of a unit.
+    """Show the strongest patches of a unit. `--where` needs a run made --keep peaks.
 
     Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
@@ -48,7 +53,8 @@ def top(
     if sheet:
         parsing.png(sheet, "--sheet")
     run = open_run(store, name)
-    answer = patches.top(run, *addresses.parse_unit(unit), k=k, sign=sign)
+    place = addresses.parse_unit(unit)
+    answer = patches.top(run, *place, k=k, sign=sign) if where is None else _top_where(run, place, where, k, sign)
     if sheet:
         _draw_patches(run, answer, sheet, gradients)
         printing.say(f"wrote {sheet}")
@@ -58,9 +64,8 @@ def top(
     if answer["note"]:
         printing.say(f"{unit}: {answer['note']}")
     if len(answer["patches"]) < k:
-        printing.say(
-            f"{unit}: {len(answer['patches'])} of the {k} asked for; a run keeps up to 64 a side, one an image"
-        )
+        few = f"{answer['images']} images fit" if where else "a run keeps up to 64 a side, one an image"
+        printing.say(f"{unit}: {len(answer['patches'])} of the {k} asked for; {few}")
     rows = [
         {
             "rank": p["rank"],
@@ -74,6 +79,12 @@ def top(
     printing.as_table(rows)
 
 
+def _top_where(run: Run, place: tuple[str, int], where: str, k: int, sign: str) -> TopPatches:
+    from flows.questions import peaks as peak_answers  # loads DuckDB
+
+    return peak_answers.top(run, *place, where, k=k, sign=sign)
+
+
 def _draw_patches(run: Run, answer: TopPatches, sheet: str, method: str | None) -> None:
     from pathlib import Path
 
@@ -83,10 +94,42 @@ def _draw_patches(run: Run, answer: TopPatches, sheet: str, method: str | None) 
     from storage.artefacts import pictures
 
     images = model_images.images(run, answer["patches"])
+    missing = sum(image is None for image in images)
+    if "where" in answer and missing:
+        printing.say(f"{missing} of {len(images)} images are missing, and drawn without a picture")
     drawn = None
     if method:
         answer["method"], drawn = patch_gradients.of_patches(run, answer, method)
     pictures.write_png(top_patches.draw(run, answer, images, drawn), Path(sheet))
+
+
+def peaks(
+    name: Name,
+    layer: Annotated[str, typer.Argument(metavar="LAYER[:UNIT]", show_default=False)],
+    sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
+    store: printing.Store = printing.DEFAULT_STORE,
+    json: printing.Json = False,
+) -> None:
+    """Show mean and quantiles of each unit's best value per image, over all images. Needs a run made --keep peaks.
+
+    Example:  actlas peaks efficientnet-lite0 _blocks.10:37
+    """
+    from flows.questions import addresses
+    from flows.questions import peaks as peak_answers
+    from storage.run import open_run
+
+    run = open_run(store, name)
+    place = (layer, None) if layer in run.layers else addresses.parse_unit(layer)
+    rows = peak_answers.statistics(run, *place, sign=sign)
+    if json:
+        printing.as_json({"run": run.name, "version": run.number, "layer": place[0], "sign": sign, "units": rows})
+        return
+    printing.as_table(
+        {"unit": row["unit"], "images": row["images"], "mean": row["mean"]}
+        | {f"q{share}": value for share, value in row["quantiles"].items()}
+        | {"active": row["active"]}
+        for row in rows
+    )
 
 
 def influence(

@@ -22,11 +22,13 @@ def view(
     ] = None,
     port: Annotated[int | None, typer.Option(help="A port; a free one if left out.", min=1, max=65535)] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
-    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine a token is needed.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     token: Annotated[
         str | None,
-        typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry; made where --host needs one."),
+        typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry, instead of your lasting token."),
     ] = None,
+    token_file: Annotated[str | None, typer.Option(envvar="ACTLAS_TOKEN_FILE", help="A file with that token.")] = None,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Let every user of this machine in.")] = False,
     uploads: Annotated[bool, typer.Option(help="Ask the model: locate, explain, links, facets.")] = True,
     time_limit: Annotated[float, typer.Option(help="Seconds for such an answer.", min=1)] = 60.0,
     store: printing.Store = printing.DEFAULT_STORE,
@@ -38,8 +40,18 @@ def view(
     from pathlib import Path
 
     from flows.viewer import serve
+    from storage import folders
 
-    options = serve.Options(host=host, port=port, token=token, uploads=uploads, seconds=time_limit)
+    folders.check("--store", store)
+    options = serve.Options(
+        host=host,
+        port=port,
+        token=token,
+        token_file=token_file,
+        asks_token=not no_token,
+        uploads=uploads,
+        seconds=time_limit,
+    )
 
     def announce(address: str) -> None:
         print(address, flush=True)

@@ -128,7 +128,7 @@ def frame_of(run: Run, layer: str) -> str:
     """Return the key of the layout at the root of a layer's frame, followed back version by version."""
     version, result = run.version, run.result("layout", layer)
     key = result.key
-    if "kept" not in result.json("layout.json"):
+    if "kept" not in result.record("layout.json"):
         return key
     while (origin := version.about.get("frames", {}).get(layer)) is not None:
         key = origin["layout"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +17,10 @@ from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import Objective
 from atlas.inversion.render import Forward, device_of, frozen
 from atlas.inversion.visualise import unfused_forward
-from atlas.model import folding
 from flows import progress
 from flows.drawing import goals
+from flows.drawing.drawn import DreamAnswer, DreamCourse
 from flows.drawing.goals import Goal
-from flows.model import prepared
 from flows.model.context import ModelContext
 from storage.errors import UsageError
 
@@ -69,8 +67,8 @@ def dream(
     *,
     guide: str | None = None,
     settings: Settings | None = None,
-) -> tuple[dict[str, Any], Byte, Byte]:
-    """Return the answer as a dict, and the picture `h w 3` before and after.
+) -> tuple[DreamAnswer, Byte, Byte]:
+    """Return the answer, and the picture `h w 3` before and after.
 
     Without a target, the layer that `atlas.inversion.dream.default_layer` chooses is enhanced. Raises UsageError or NotFound
     before any computation.
@@ -79,16 +77,23 @@ def dream(
     before = noise(context, settings) if image == NOISE else photo(context, image, settings.size)
     (goal,), layers = goals.goals([target or _middle(context)], context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = folding.fold(context.model.module, prepared.example(context.model)).to(device)
+    model = context.folded().to(device)
     logits = context.model.logits if goal.of_classes else None
     with frozen(model):
         see = unfused_forward(
             model, [layers[name] for name in sorted(goal.layers)], context.model.mean, context.model.std, logits
         )
         aim = goal.aim if guide is None else _guided(context, see, goal, guide, device_of(model))
-        facts, after = _run_dream(context, dreams.value_of(see, aim), before, settings, device_of(model))
-    source = {"image": image, "model": context.model.spec, "run": None if context.run is None else context.run.name}
-    return source | {"target": goal.text, "guide": guide} | facts, before, after
+        course, after = _run_dream(context, dreams.value_of(see, aim), before, settings, device_of(model))
+    answer: DreamAnswer = {
+        "image": image,
+        "model": context.model.spec,
+        "run": None if context.run is None else context.run.name,
+        "target": goal.text,
+        "guide": guide,
+        **course,
+    }
+    return answer, before, after
 
 
 def photo(context: ModelContext, image: str, size: str | None) -> Byte:
@@ -115,8 +120,8 @@ def noise(context: ModelContext, settings: Settings) -> Byte:
 
 def _run_dream(
     context: ModelContext, value: dreams.Value, before: Byte, settings: Settings, device: torch.device
-) -> tuple[dict[str, Any], Byte]:
-    """Dream; return the facts of the dream and the picture `h w 3`."""
+) -> tuple[DreamCourse, Byte]:
+    """Dream; return how it went and the picture `h w 3`."""
     tile, size = context.model.preprocess.size, (before.shape[0], before.shape[1])
     octaves = settings.octaves or dreams.default_octaves(size, tile, settings.scale)
     shared: dict[str, Any] = {"scale": settings.scale, "iterations": settings.iterations, "seed": settings.seed}
@@ -136,9 +141,20 @@ def _run_dream(
             **shared,
         )
     last = dreams.mean_value(value, dreamed, tile=tile, device=device)
-    facts = dataclasses.asdict(settings) | {"size": size, "tile": tile, "octaves": [each for each, _ in plan]}
-    seconds = round(time.monotonic() - started, 2)
-    return facts | {"value": {"before": first, "after": last}, "seconds": seconds}, as_bytes(dreamed[None])[0]
+    course: DreamCourse = {
+        "iterations": settings.iterations,
+        "octaves": [each for each, _ in plan],
+        "scale": settings.scale,
+        "rate": settings.rate,
+        "levels": settings.levels,
+        "seed": settings.seed,
+        "size": size,
+        "view": settings.view,
+        "tile": tile,
+        "value": {"before": first, "after": last},
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    return course, as_bytes(dreamed[None])[0]
 
 
 def _middle(context: ModelContext) -> str:

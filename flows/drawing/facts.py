@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from atlas.arrays import Float
-from flows.drawing.drawn import Drawn
+from flows.drawing.drawn import Drawn, PictureFacts, ShowAnswer
 from flows.drawing.show import Settings
 from flows.model.context import ModelContext
 from storage.artefacts import galleries
 
 
-def describe(context: ModelContext, drawn: Sequence[Drawn], settings: Settings) -> dict[str, Any]:
+def describe(context: ModelContext, drawn: Sequence[Drawn], settings: Settings) -> ShowAnswer:
     """Describe the pictures in plain values."""
     facts = _Facts(context)
     return {
@@ -25,20 +24,7 @@ def describe(context: ModelContext, drawn: Sequence[Drawn], settings: Settings) 
         "run": None if context.run is None else context.run.name,
         "seed": drawn[0].seed if drawn else settings.seed,
         "penalties": dict(settings.penalties),
-        "pictures": [_describe(picture) | facts.of(picture) for picture in drawn],
-    }
-
-
-def _describe(drawn: Drawn) -> dict[str, Any]:
-    return {
-        "target": drawn.goal.text,
-        "kind": "sum" if drawn.goal.only is None else drawn.goal.only.kind,
-        "facet": drawn.facet,
-        "value": drawn.value,
-        "best": drawn.best,
-        "dead": drawn.dead,
-        "size": list(drawn.size),
-        "recipe": dataclasses.asdict(drawn.recipe),
+        "pictures": [facts.describe(picture) for picture in drawn],
     }
 
 
@@ -49,24 +35,34 @@ class _Facts:
         self.context = context
         self._patches: dict[str, Float] = {}
 
-    def of(self, drawn: Drawn) -> dict[str, Any]:
+    def describe(self, drawn: Drawn) -> PictureFacts:
         only = drawn.goal.only
+        facts: PictureFacts = {
+            "target": drawn.goal.text,
+            "kind": "sum" if only is None else only.kind,
+            "facet": drawn.facet,
+            "value": drawn.value,
+            "best": drawn.best,
+            "dead": drawn.dead,
+            "size": list(drawn.size),
+            "recipe": dataclasses.asdict(drawn.recipe),
+        }
         if only is not None and only.kind == "unit" and only.position is None:
-            return self._of_unit(drawn, only.layer, only.index)
+            self._add_patch(facts, only.layer, only.index)
         if only is not None and only.kind in ("class", "probability"):
-            return self._of_class(drawn, only.index)
-        return {}
+            self._add_classes(facts, drawn, only.index)
+        return facts
 
-    def _of_unit(self, drawn: Drawn, layer: str, unit: int) -> dict[str, Any]:
+    def _add_patch(self, facts: PictureFacts, layer: str, unit: int) -> None:
         run = self.context.run
         if run is None or not run.has("patches", layer):
-            return {}
+            return
         if layer not in self._patches:
             self._patches[layer] = galleries.strongest(run.result("patches", layer))
-        patch = float(self._patches[layer][unit])
-        return {"patch": patch, "ratio": drawn.best / patch if patch > 0 else None}
+        facts["patch"] = float(self._patches[layer][unit])
+        facts["ratio"] = facts["best"] / facts["patch"] if facts["patch"] > 0 else None
 
-    def _of_class(self, drawn: Drawn, wanted: int) -> dict[str, Any]:
+    def _add_classes(self, facts: PictureFacts, drawn: Drawn, wanted: int) -> None:
         """Classify the picture, resized to the model's input."""
         model = self.context.model
         height, width = model.preprocess.size
@@ -74,9 +70,8 @@ class _Facts:
         shown = torch.from_numpy(np.array(Image.fromarray(drawn.picture).resize((width, height))))[None, ..., :channels]
         with torch.no_grad():
             scores = model.logits(model.module(model.preprocess.normalise(shown)))[0].double()
-        first, shares = int(scores.argmax()), scores.softmax(0)
-        return {
-            "probability": float(shares[wanted]),
-            "logit": float(scores[wanted]),
-            "first": {"index": first, "name": model.classes[first] if first < len(model.classes) else ""},
-        }
+        first, shares = int(scores.argmax()), model.probabilities(scores)
+        if shares is not None:
+            facts["probability"] = float(shares[wanted])
+        facts["logit"] = float(scores[wanted])
+        facts["first"] = {"index": first, "name": model.classes[first] if first < len(model.classes) else ""}

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from atlas.arrays import Layer
 from atlas.inversion import objectives
 from atlas.inversion.objectives import Objective
 from atlas.inversion.whitening import whitener
+from atlas.model import gradient_flow
+from atlas.model.activations import recording
 from flows.drawing import targets
 from flows.drawing.targets import Target
+from flows.model import prepared
 from flows.model.context import ModelContext, count_classes
 from flows.questions.cells import find_cell
 from storage.artefacts import arrays
@@ -59,7 +63,9 @@ def goals(texts: Sequence[str], context: ModelContext) -> tuple[list[Goal], dict
     parsed = [(text, targets.parse_sum(text, context.model.classes, modules)) for text in texts]
     names = sorted({part.layer for _, parts in parsed for _, part in parts if part.layer})
     layers = context.layers(names) if names else {}
-    return [_goal(text, parts, layers, context) for text, parts in parsed], layers
+    wanted = [_goal(text, parts, layers, context) for text, parts in parsed]
+    _check_finite([part for _, parts in parsed for _, part in parts], layers, context)
+    return wanted, layers
 
 
 def unit_goals(layer: Layer, numbers: Sequence[int]) -> list[Goal]:
@@ -103,8 +109,35 @@ def _aim(target: Target, layers: dict[str, Layer], context: ModelContext) -> Obj
 
 def _check_class(target: Target, context: ModelContext) -> None:
     """Raise NotFound for a class beyond the model's outputs, which count the classes where they have no names."""
+    if target.kind == "probability" and count_classes(context.model) == 1:
+        raise UsageError(f"{target}: the model has one score per image, which has no probability; write class:0")
     if not context.model.classes and target.index >= (count := count_classes(context.model)):
         raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
+
+
+def _check_finite(parts: Sequence[Target], layers: dict[str, Layer], context: ModelContext) -> None:
+    """Raise UsageError for a unit, layer or class whose values are not finite, since nothing leads uphill there."""
+    model, values = context.model, dict[str, Tensor]()
+    with torch.no_grad(), recording(model.module, layers, values.__setitem__, clone=True) as run:
+        output = run(prepared.example(model)[None])
+    for part in parts:
+        whole = values[part.layer] if part.layer else model.logits(output)
+        taken = whole[:, part.index] if part.kind in ("unit", "class", "probability") else whole
+        if not bool(taken.isfinite().all()):
+            raise UsageError(f"{part} has values that are not finite (NaN or infinite), and can't be drawn")
+        check_gradient(context, str(part), layers.get(part.layer))
+
+
+def check_gradient(context: ModelContext, name: str, layer: Layer | None) -> None:
+    """Raise UsageError where no gradient passes from a picture to a layer, or to the class scores where that is None."""
+    model, x = context.model, prepared.example(context.model)[None]
+    why = (
+        gradient_flow.why_none_of(model.module, model.logits, x)
+        if layer is None
+        else gradient_flow.why_no_gradient(model.module, layer, x)
+    )
+    if why:
+        raise UsageError(f"{name} can't be drawn: {why}")
 
 
 def _cell_objective(target: Target, context: ModelContext) -> Objective:

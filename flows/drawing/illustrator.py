@@ -17,12 +17,11 @@ from torch import nn
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.inversion import icons, recipes, whitening
 from atlas.model import folding
-from atlas.model.activations import run_to
+from atlas.model.activations import run_to, split_call
 from atlas.one_image import likeness
 from atlas.seeds import seeds
 from flows import progress
 from flows.drawing import goals, show
-from flows.model import prepared
 from flows.model.context import ModelContext
 from storage.artefacts import arrays, pictures
 from storage.images.decode import decode
@@ -161,12 +160,13 @@ class Illustrator:
 
     def module(self, layers: Sequence[str]) -> nn.Module:
         """Return the model with the outputs of these layers exposed: the folded one, unless a folded pair hides one."""
-        inside = {layer.split("@")[0] for layer in layers} & self._folded.unfolded.keys()
+        unfolded = self._folded.unfolded
+        inside = any(split_call(layer, unfolded)[0] in unfolded for layer in layers)
         return self.context.model.module if inside else self._folded.module
 
     @functools.cached_property
     def _folded(self) -> folding.Folded:
-        return folding.fold(self.context.model.module, prepared.example(self.context.model)).to("cpu")
+        return self.context.folded().to("cpu")
 
     def _grid(self, layer: str) -> int | None:
         run = self.context.run
@@ -181,7 +181,9 @@ class Illustrator:
                 run_to(self._folded, batch, {layer.name: layer}, activations.__setitem__, clone=True)
             maps = activations[layer.name]
             down, across = (-(-side // MOST_ROWS) for side in maps.shape[2:])
-            moment = moment.add(maps[:, :, ::down, ::across].permute(0, 2, 3, 1).reshape(-1, layer.units).numpy())
+            moment = moment.add(
+                maps[:, :, ::down, ::across].float().permute(0, 2, 3, 1).reshape(-1, layer.units).numpy()
+            )
         return moment.mean()
 
 

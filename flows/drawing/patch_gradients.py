@@ -50,7 +50,7 @@ def of_patches(run: Run, answer: TopPatches, method: str | None) -> tuple[str, l
 def _stored(run: Run, answer: TopPatches, method: str | None) -> tuple[str | None, list[Byte | None]]:
     """Return the method and pictures that the run has stored, by the named method or by any if none is named."""
     nothing: list[Byte | None] = [None] * len(answer["patches"])
-    if answer["sign"] != "positive" or not run.has("gradients", answer["layer"]):
+    if "where" in answer or answer["sign"] != "positive" or not run.has("gradients", answer["layer"]):
         return method, nothing
     stored = run.gradients(answer["layer"], answer["unit"])
     if method not in (None, stored.method):

@@ -22,7 +22,6 @@ from flows import progress
 from flows.drawing import goals, natural_spectrum
 from flows.drawing.drawn import Drawn, Size
 from flows.drawing.goals import Goal
-from flows.model import prepared
 from flows.model.context import ModelContext
 from storage.artefacts import galleries
 from storage.errors import UsageError
@@ -109,6 +108,7 @@ def every_unit(context: ModelContext, texts: Sequence[str], settings: Settings) 
     run = context.run
     if run is not None and run.has("gallery", layer.name) and settings == Settings():
         return _from_gallery(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
+    goals.check_gradient(context, layer.name, layer)
     return draw(context, wanted, {layer.name: layer}, settings)
 
 
@@ -117,9 +117,7 @@ def draw(context: ModelContext, wanted: Sequence[Goal], layers: dict[str, Layer]
 
     Raises UsageError where the settings do not fit the goals.
     """
-    model = folding.fold(context.model.module, prepared.example(context.model)).to(
-        "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    model = context.folded().to("cuda" if torch.cuda.is_available() else "cpu")
     drawn: list[Drawn] = []
     with progress.current().bar("pictures", len(wanted) * settings.facets, "pictures") as advance:
         for group in _groups(wanted, settings.facets):

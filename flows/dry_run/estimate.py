@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from flows import progress, registry
 from flows.config import RunConfig
 from flows.dry_run import probe as probes
 from flows.model import prepared
+from flows.pipeline import format1
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.planning import costs
@@ -34,8 +35,8 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     """
     store = Store(Path(config.store))
     store.check_writable()
-    planner, outputs = _plan(store, config)
-    missing = [output for output in outputs if store.find(output.stage, output.key) is None]
+    planner, outputs, old = _plan(store, config)
+    missing = [output for output in outputs if not _is_stored(store, output, old)]
     probe = _probe(planner, missing)
     rows = _rows(planner, store, outputs, set(missing), probe)
     return {
@@ -54,8 +55,13 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
-    """Plan the run and name all its results."""
+def _is_stored(store: Store, output: Output, old: Mapping[Output, str]) -> bool:
+    keys = [output.key, *([old[output]] if output in old else [])]
+    return any(store.find(output.stage, key) is not None for key in keys)
+
+
+def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[Output, str]]:
+    """Plan the run and name all its results; return the keys of format 1 of those that it would take over as well."""
     prepared.forget()
     reading.forget()
     progress.current().say(f"model {config.model}: loading")
@@ -64,10 +70,15 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output]]:
     listed, table = image_listing.plan_listing(store, config)
     labelled, _ = image_listing.plan_labels(config, table)
     planner = Planner(config, model, listed.key, table, Frames(store, config))
+    old = format1.plan(store, config, model, listed.key, table)
+    if old is not None:
+        format1.adopt_frames(store, planner, old)
+    old_keys = format1.old_keys(planner, old) if old is not None else {}
     steps = planner.steps() if config.until != "listing" else []
     outputs = [output for step in steps for task in step.tasks for output in task.outputs]
     later = [output for step in planner.later_steps() for task in step.tasks for output in task.outputs]
-    return planner, [listed, labelled, *outputs, *(output for output in later if store.find(output.stage, output.key))]
+    reused = [output for output in later if _is_stored(store, output, old_keys)]
+    return planner, [listed, labelled, *outputs, *reused], old_keys
 
 
 def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:

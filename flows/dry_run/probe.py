@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from atlas.arrays import Reach
@@ -30,6 +29,7 @@ from flows.stages.shared.execute import execute
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.images import loader
+from storage.images.shards import living
 from storage.store.store import Store
 
 IMAGES = 64
@@ -42,7 +42,7 @@ def probe(config: RunConfig, model: PreparedModel, table: pa.Table, missing: set
     """Run the stages up to the last of `missing` on the first images, for these layers, and measure them."""
     started = time.monotonic()
     rows = _first(table, config)
-    images = len(rows.filter(pc.invert(rows["removed"])))
+    images = len(living(rows))
     with (
         progress.current().bar(f"probe of {images} images", images, "images") as advance,
         tempfile.TemporaryDirectory(prefix="actlas-probe-") as folder,
@@ -62,7 +62,7 @@ def probe(config: RunConfig, model: PreparedModel, table: pa.Table, missing: set
 
 def _first(table: pa.Table, config: RunConfig) -> pa.Table:
     """Return the rows up to the last of the first images that are still in the source."""
-    live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))
+    live = living(table, config.limit)
     return table.slice(0, int(live["image_id"][min(IMAGES, len(live)) - 1].as_py()) + 1)
 
 

@@ -6,9 +6,9 @@ from typing_extensions import TypedDict
 
 
 class Choice(TypedDict):
-    """One of the model's first classes for the image."""
+    """One of the model's first classes for the image; a model with one score per image gives no probability."""
 
     index: int
     name: str
     logit: float
-    probability: float
+    probability: float | None

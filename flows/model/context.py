@@ -11,14 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from atlas.arrays import Layer
-from atlas.model import activations, fingerprint
+from atlas.model import activations, folding
 from flows.config import DEFAULT_MODEL
+from flows.model import fingerprints, prepared, published
 from flows.model import images as model_images
-from flows.model import prepared, published
 from flows.model.choice import Choice
+from flows.model.examine import border, examine
 from storage import models
 from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
+from storage.models import specs
 from storage.run import Run, open_run
 
 CHOICES = 5
@@ -31,31 +33,39 @@ class ModelContext:
     model: models.Model
     run: Run | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
-    """Axes of layers where they are ambiguous; a run records its own."""
+    """Axes of layers where they are ambiguous, beside those that a run records."""
+    notes: tuple[str, ...] = ()
+    """Remarks on how the model was taken: its class scores, and what varies."""
 
     def layers(self, names: Sequence[str] | None = None) -> dict[str, Layer]:
         """Return the named layers, or all with unambiguous axes, in the order of their execution."""
-        axes = self.axes if self.run is None else self.run.version.about["config"].get("axes") or {}
+        axes = {**({} if self.run is None else self.run.version.about["config"].get("axes") or {}), **self.axes}
         try:
             known = {name: spelled for name, spelled in axes.items() if names is None or name in names}
-            return activations.probe(self.model.module, prepared.example(self.model), names, axes=known)
+            with border(self.model.spec):
+                return activations.probe(self.model.module, prepared.example(self.model), names, axes=known)
         except activations.UnknownLayerError as error:
             raise UnknownLayer(f"{error}; `actlas layers {self.model.spec}` lists all") from None
         except activations.AmbiguousAxesError as error:
             raise AmbiguousAxes(str(error)) from None
+
+    def folded(self) -> folding.Folded:
+        """Return the model with its batch norms folded, on the CPU. Raises ModelError where it cannot be copied."""
+        with border(self.model.spec):
+            return folding.fold(self.model.module, prepared.example(self.model))
 
     def choices(self, x: Tensor) -> list[Choice]:
         """Return the model's top classes for one input `1 c h w`, with logit and probability."""
         with torch.no_grad():
             logits = self.model.logits(self.model.module(x))[0].double()
         best = logits.argsort(descending=True, stable=True)[:CHOICES].tolist()
-        names, shares = self.model.classes, logits.softmax(0)
+        names, shares = self.model.classes, self.model.probabilities(logits)
         return [
             {
                 "index": i,
                 "name": names[i] if i < len(names) else "",
                 "logit": round(float(logits[i]), 5),
-                "probability": round(float(shares[i]), 6),
+                "probability": None if shares is None else round(float(shares[i]), 6),
             }
             for i in best
         ]
@@ -83,6 +93,8 @@ def open_context(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     axes: Mapping[str, str] | None = None,
+    logits: str | None = None,
+    allow_varying: bool = False,
 ) -> ModelContext:
     """Load the model of a run, or of a spec; without either, the default model.
 
@@ -95,19 +107,34 @@ def open_context(
             "--input-size": input_size,
             "--classes": classes,
         }
-        options |= {"--mean": mean, "--std": std, "--axes": axes or None}
-        if doubled := [name for name, value in options.items() if value is not None]:
-            raise UsageError(f"--run {run} has its own model; leave {', '.join(doubled)} out")
+        options |= {"--mean": mean, "--std": std, "--logits": logits}
+        options |= {"--allow-varying": allow_varying or None}
+        specs.check_own_model(run, options)
         version = open_run(store, run)
-        context = ModelContext(model=prepared.load(published.config_of(version, store)), run=version)
+        config = published.config_of(version, store)
+        context = _examined(
+            prepared.load(config), config.classes, config.logits, allow_varying=True, run=version, axes=axes
+        )
         check_model(context, version.layers)
         return context
     loaded = models.load(
         model or DEFAULT_MODEL, weights=weights, input_size=input_size, mean=mean, std=std, classes=classes
     )
-    if classes is not None:
-        _check_classes(loaded, classes)
-    return ModelContext(model=loaded, axes=axes or {})
+    return _examined(loaded, classes, logits, allow_varying=allow_varying, axes=axes or {})
+
+
+def _examined(
+    loaded: models.Model,
+    classes: str | None,
+    logits: str | None,
+    *,
+    allow_varying: bool,
+    run: Run | None = None,
+    axes: Mapping[str, str] | None = None,
+) -> ModelContext:
+    """Return the context of a model that has been tried."""
+    tried = examine(loaded, prepared.example(loaded), classes=classes, logits=logits, allow_varying=allow_varying)
+    return ModelContext(model=tried.model, run=run, axes=axes or {}, notes=tried.notes)
 
 
 def check_model(context: ModelContext, layers: Iterable[str]) -> None:
@@ -116,18 +143,11 @@ def check_model(context: ModelContext, layers: Iterable[str]) -> None:
     named = [] if run is None else [layer for layer in layers if layer in run.layers]
     if run is None or not named:
         return
-    fingerprints = fingerprint.fingerprints(
-        model.module, prepared.example(model), named, model.preprocess.fingerprint()
-    )
-    published.check_fingerprints(run, model.spec, fingerprints, named)
+    known = fingerprints.of_model(model, prepared.example(model), [*named, ""])
+    published.check_fingerprints(run, model.spec, (known.prints, known.traces), named)
 
 
 def count_classes(model: models.Model) -> int:
     """Return the number of class scores that the model outputs."""
     with torch.no_grad():
         return int(model.logits(model.module(prepared.example(model)[None])).shape[1])
-
-
-def _check_classes(model: models.Model, path: str) -> None:
-    if (count := count_classes(model)) != len(model.classes):
-        raise UsageError(f"--classes {path} has {len(model.classes)} names, and {model.spec} {count} classes")

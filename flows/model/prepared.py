@@ -6,16 +6,18 @@ import copy
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from atlas.arrays import Layer
-from atlas.model import activations, fingerprint, folding
+from atlas.model import activations, folding
+from flows import progress
 from flows.config import RunConfig
+from flows.model import examine, fingerprints
 from storage import models
 from storage.errors import AmbiguousAxes, UnknownLayer, UsageError
+from storage.models.specs import split_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH = {"cpu": 32, "cuda": 128}
@@ -30,13 +32,29 @@ class PreparedModel:
     fingerprints: dict[str, str]
     whole: str
     """The fingerprint of the model's output."""
+    traces: dict[str, str]
+    """The fingerprints of format 1, which are traces alone: of the layers, and as "" of the model's output."""
+    note: str = ""
+    """Why outputs count for less in the fingerprints, where they do."""
     folded: folding.Folded
     device: torch.device
     dtype: torch.dtype
+    varying: str = ""
+    """How the model's values for an image vary, where that is allowed."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the model comes from a user's factory, whose code counts in the fingerprints."""
+        return self.model.own
 
     def drawing(self) -> folding.Folded:
         """Return the model to optimise pictures through: folded, in float32, on the device."""
         return self.folded if self.dtype is torch.float32 else _folded(self.model, self.device)
+
+    def folded_on_cpu(self) -> folding.Folded:
+        """Return the folded model in float32 on the CPU, where results do not depend on the run's device."""
+        cpu = torch.device("cpu")
+        return self.drawing() if self.device == cpu else _folded(self.model, cpu)
 
     def input(self, pixels: Tensor) -> Tensor:
         """Normalise decoded pixels to the model's input, `b c h w` on the device."""
@@ -49,7 +67,8 @@ class PreparedModel:
 
         That is the folded model, unless one of the layers is inside a folded pair, which hides its output.
         """
-        if {name.split("@")[0] for name in names} & self.folded.unfolded.keys():
+        unfolded = self.folded.unfolded
+        if any(activations.split_call(name, unfolded)[0] in unfolded for name in names):
             return copy.deepcopy(self.model.module).to(self.device).to(memory_format=torch.channels_last)
         return self.drawing().module
 
@@ -91,10 +110,13 @@ def example(model: models.Model) -> Tensor:
     """Return a fixed noise input `c h w` for probes."""
     height, width = model.preprocess.size
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(model.preprocess.channels, height, width, generator=generator)
+    return torch.randn(model.preprocess.channels, height, width, generator=generator, dtype=torch.float32)
 
 
-MODEL_SETTINGS = ("model", "weights", "axes", "input_size", "mean", "std", "classes", "device", "precision")
+MODEL_SETTINGS = (
+    *("model", "weights", "axes", "input_size", "mean", "std", "classes", "logits", "allow_varying"),
+    *("device", "precision"),
+)
 """The settings that determine a prepared model."""
 
 
@@ -116,7 +138,7 @@ def forget() -> None:
 def _stamp(weights: str | None) -> tuple[int, ...]:
     """Return size and modification time of the weights file, which tell apart two files at one path."""
     try:
-        status = Path(weights).stat() if weights else None
+        status = split_weights(weights)[0].stat() if weights else None
     except OSError:
         return ()
     return (status.st_size, status.st_mtime_ns) if status else ()
@@ -132,13 +154,38 @@ def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedMode
         _pin_cuda()
     model = load(config)
     sample = example(model)
-    layers = _probe(model.module, sample, config)
-    prints = fingerprint.fingerprints(model.module, sample, [*layers, ""], model.preprocess.fingerprint())
-    whole = prints.pop("")
-    folded = _folded(model, device if here else torch.device("cpu"), dtype)
-    return PreparedModel(
-        model=model, layers=layers, fingerprints=prints, whole=whole, folded=folded, device=device, dtype=dtype
+    examined = examine.examine(
+        model,
+        sample,
+        layers=config.chosen_layers,
+        classes=config.classes,
+        logits=config.logits,
+        allow_varying=config.allow_varying,
     )
+    model = examined.model
+    for note in examined.notes:
+        progress.current().say(f"model {model.spec}: {note}")
+    with examine.border(model.spec, model.module):
+        layers = _probe(model.module, sample, config)
+    with examine.border(model.spec):
+        known = fingerprints.of_model(model, sample, [*layers, ""])
+        folded = _folded(model, device if here else torch.device("cpu"), dtype)
+    prepared = PreparedModel(
+        model=model,
+        layers=layers,
+        fingerprints={name: known.prints[name] for name in layers},
+        whole=known.prints[""],
+        traces=known.traces,
+        note=known.note,
+        folded=folded,
+        device=device,
+        dtype=dtype,
+        varying=examined.varying,
+    )
+    if here:
+        with examine.border(model.spec, folded.module):
+            prepared.visit(torch.from_numpy(model.preprocess.blank(2)), list(layers), lambda name, activation: None)
+    return prepared
 
 
 def _pin_cuda() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,20 +17,24 @@ from storage.run import Run
 def config_of(run: Run, store: str) -> RunConfig:
     """Return the configuration of the version, with this store and the source of its images."""
     here = {"images": run.version.about["images"], "store": store, "name": run.name}
+    here["allow_varying"] = True  # what was published is answered
     return RunConfig(**(run.version.about["config"] | here))
 
 
 def prepared_model_of(run: Run, layer: str) -> prepared.PreparedModel:
     """Load and prepare the model of a run. Raises ModelError where it has changed up to the layer."""
     model = prepared.prepare(config_of(run, str(run.store.root)))
-    check_fingerprints(run, model.model.spec, model.fingerprints, [layer])
+    check_fingerprints(run, model.model.spec, (model.fingerprints, model.traces), [layer])
     return model
 
 
-def check_fingerprints(run: Run, spec: str, fingerprints: Mapping[str, str], layers: Iterable[str]) -> None:
-    """Raise ModelError where the model up to one of these layers of the run has changed since the run."""
+def check_fingerprints(run: Run, spec: str, known: Sequence[Mapping[str, str]], layers: Iterable[str]) -> None:
+    """Raise ModelError where the model up to one of these layers of the run has changed since the run.
+
+    `known` are the model's fingerprints, one of which the run recorded: a run of format 1 recorded traces.
+    """
     for layer in layers:
-        if fingerprints[layer] != run.model["fingerprints"][layer]:
+        if run.model["fingerprints"][layer] not in {fingerprints[layer] for fingerprints in known}:
             raise ModelError(
                 f"{run.name}@{run.number} was made by another model: {spec} has changed up to {layer} since; "
                 "run it again, or load the weights it was made with"

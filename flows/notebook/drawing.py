@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows.notebook.atlas import STORE, Picture
+from storage import addresses
 from storage.errors import UsageError
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def _context(run: str | None, model: str | Model | None, store: str) -> ModelCon
     from flows.model import context
 
     if model is None or isinstance(model, str):
+        addresses.check("model", model)
         return context.open_context(store, run=run, model=model)
     if run is not None:
         raise UsageError(f"run {run} has its own model; leave the model {model.spec or 'given'} out")
@@ -165,4 +167,5 @@ def _context(run: str | None, model: str | Model | None, store: str) -> ModelCon
 
 
 def _text(image: Image) -> str:
+    addresses.check("image", image)
     return str(image) if isinstance(image, int) else os.fspath(image)

@@ -31,7 +31,7 @@ def map_of(version: OpenVersion, layer: str, grid: int) -> Byte:
     whole = np.zeros((side, side, 3), np.uint8)
     for y in range(0, side, TILE):
         for x in range(0, side, TILE):
-            tile = pictures.read(result.file(f"atlas_files/{level}/{x // TILE}_{y // TILE}.webp"))
+            tile = pictures.read(result, f"atlas_files/{level}/{x // TILE}_{y // TILE}.webp")
             whole[y : y + TILE, x : x + TILE] = tile[: side - y, : side - x]
     return whole
 

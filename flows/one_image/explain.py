@@ -5,6 +5,7 @@ Olah et al., The Building Blocks of Interpretability, Distill 2018.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.attribution.scores import Score, class_logit
 from atlas.inversion.recipes import ICON_RECIPES
+from atlas.model import gradient_flow
 from atlas.model.forward_mode import NoTangentError
 from atlas.one_image import between, contribution, likeness
 from atlas.one_image.blocks import blocks
@@ -101,9 +103,12 @@ def explain(
     target, versus, score = _question(context, question, choices)
     illustrator = Illustrator(context, question.drawing)
     try:
+        _check_gradient(context, x, score, target)
         views = [
             _view(context, x, layers[name], score, question, _sources(illustrator, question, name)) for name in names
         ]
+        if not math.isfinite(views[0].score):
+            raise ValueError(f"{target} has a score that is not finite for this image, and can't be explained")
         links = _links(illustrator, x, views[0], views[1], question) if to is not None else None
         described = [describe(x, view, illustrator, top=question.top, later=view is not views[0]) for view in views]
     except (NoTangentError, ValueError) as error:
@@ -126,6 +131,13 @@ def explain(
         "between": links,
         "parameters": _parameters(question),
     }
+
+
+def _check_gradient(context: ModelContext, x: Tensor, score: Score, target: targets.Target) -> None:
+    """Raise ValueError where torch has no gradient of the score; where a layer lies before a frozen part is said later."""
+    why = gradient_flow.why_none_of(context.model.module, score.logits, x)
+    if why and why != gradient_flow.FROZEN:
+        raise ValueError(f"{target} can't be explained: {why}")
 
 
 def _question(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from atlas.attribution.grad_cam import has_gradient
 from atlas.attribution.gradients import completeness_gap
 from atlas.attribution.methods import METHODS, Attribution, Settings, attribute, taking
 from atlas.attribution.scores import Score, values
+from atlas.model import gradient_flow
 from flows.drawing import targets
 from flows.model.context import ModelContext
 from flows.one_image.answers import Saliency, SaliencyTarget
@@ -44,6 +46,7 @@ def explain(
     choices = context.choices(x) if chosen is None or chosen.kind != "unit" else []
     chosen = chosen or targets.of_class(choices[0]["index"], model.classes)
     score = targets.score_of(chosen, model, context.layers([chosen.layer]) if chosen.layer else {})
+    _check_gradient(context, x, score, chosen, method)
     settings = Settings(
         samples=samples,
         steps=steps,
@@ -56,6 +59,8 @@ def explain(
         value = float(values(model.module, score, x)[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if not math.isfinite(value):
+        raise UsageError(f"{chosen} has a value that is not finite ({value}) for this image, and can't be explained")
     answer: Saliency = {
         "image": image,
         "model": model.spec,
@@ -73,7 +78,19 @@ def explain(
             f"nothing at {settings.layer.name} speaks for {chosen}: it is read from what has no place there (a class "
             "token), or all there speaks against it; an earlier --layer may show more"
         )
-    return answer, _rgb(pixels), attribution.map[0].detach().numpy()
+    return answer, _rgb(pixels), attribution.map[0].detach().float().numpy()
+
+
+def _check_gradient(context: ModelContext, x: Tensor, score: Score, target: targets.Target, method: str) -> None:
+    """Raise UsageError where torch has no gradient of the model; behind a frozen part, methods of a layer still apply."""
+    module = context.model.module
+    why = (
+        gradient_flow.why_none_of(module, score.logits, x)
+        if score.layer is None
+        else gradient_flow.why_no_gradient(module, score.layer, x)
+    )
+    if why and (why != gradient_flow.FROZEN or method not in taking("layer")):
+        raise UsageError(f"{target} can't be explained: {why}")
 
 
 def _check(method: str, baseline: str, counts: dict[str, int]) -> None:

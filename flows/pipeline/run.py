@@ -11,14 +11,14 @@ from pathlib import Path
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import model_updates
+from flows.pipeline import format1, model_updates
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import image_listing
+from flows.stages import icons, image_listing
 from flows.stages.shared import reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
@@ -58,6 +58,7 @@ def run(
     if settle is None:
         check(config, here=engine.here)  # before anything is written
     with store.lock(config.run_name, wait=wait), store.writing():
+        standing = model_updates.standing(config)
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
@@ -67,6 +68,8 @@ def run(
         listed, table = retry(lambda: image_listing.list_images(store, config))
         labelled = retry(lambda: image_listing.list_labels(store, config, table))
         planner = Planner(config, model, listed.output.key, table, Frames(store, config))
+        if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
+            _take_over(store, planner, old)
         outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
@@ -76,6 +79,7 @@ def run(
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
         version = _publish(store, config, planner, outcomes, rejected, weights)
+        model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
         name=config.run_name,
@@ -90,10 +94,29 @@ def run(
 
 
 def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
-    """Find the images, then load the model; raise what is wrong with either before any work."""
+    """Find the images, then load the model; raise what is wrong with either, or with the icons' size, before any work."""
+    if draws(config):
+        icons.check_size(config)
     retry(lambda: reading.source_of(config.images))
-    progress.current().say(f"model {config.model}: loading")
-    return retry(lambda: prepared.prepare(config, here=here))
+    report = progress.current()
+    report.say(f"model {config.model}: loading")
+    model = retry(lambda: prepared.prepare(config, here=here))
+    if model.note:
+        report.say(f"model {config.model}: {model.note}; its code counts instead of what comes out")
+    return model
+
+
+def _take_over(store: Store, planner: Planner, old: format1.Format1Planner) -> None:
+    progress.current().say("results of format 1: taking them over")
+    format1.adopt_frames(store, planner, old)
+    number = format1.take_over(store, format1.old_keys(planner, old))
+    progress.current().say(f"results of format 1: {number} taken over")
+
+
+def draws(config: RunConfig) -> bool:
+    """Tell whether a run draws icons, or the pictures of its units."""
+    steps = registry.steps()
+    return "gallery" in config.extras or steps.index(config.until or steps[-1]) >= steps.index("icons")
 
 
 def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
@@ -128,9 +151,9 @@ def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
     counts: Counter[str] = Counter()
     for outcome in outcomes:
-        if outcome.output.stage == "images":
-            path = store.get("images", outcome.output.key).file("images.parquet")
-            counts.update(filter(None, tables.read_table(path, columns=["reason"])["reason"].to_pylist()))
+        if outcome.output.stage == "images" and (result := store.get("images", outcome.output.key)).counts["rejected"]:
+            reasons = tables.read_table(result.file("images.parquet"), columns=["reason"])["reason"]
+            counts.update(filter(None, reasons.to_pylist()))
     return dict(sorted(counts.items()))
 
 
@@ -167,8 +190,12 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    if planner.model.note:
+        about["fingerprints"] = planner.model.note
     if weights:
         about["weights"] = weights
+    if planner.model.varying:
+        about["varying"] = planner.model.varying
     if planner.frames:
         about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
     entries = [Entry(stage=o.output.stage, key=o.output.key, manifest=o.manifest, **o.output.place) for o in outcomes]
@@ -176,5 +203,6 @@ def _publish(
 
 
 def _unused(config: RunConfig) -> set[str]:
-    """Return the settings of extras that are not in use, so that versions without extras read as before there were any."""
-    return {name for name in ("extras", *registry.extra_settings()) if not getattr(config, name)}
+    """Return the optional settings that are not in use, so that versions without them read as before there were any."""
+    optional = ("extras", "keep", "logits", "allow_varying", *registry.extra_settings())
+    return {name for name in optional if not getattr(config, name)}

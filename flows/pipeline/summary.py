@@ -11,21 +11,15 @@ from typing import Any
 from flows.config import RunConfig
 from flows.planning.tasks import Outcome
 from storage.artefacts import samples
+from storage.run import open_run
 from storage.store.store import Result, Store
 
 
 def with_overviews(config: RunConfig, summary: Summary) -> dict[str, Any]:
     """Return the summary as a dict, with the run's pictures (layer, grid and path), its samples and bytes."""
-    store = Store(Path(config.store))
-    outputs = [outcome.output for outcome in summary.outcomes if outcome.output.stage == "tiles"]
-    pictures = [
-        {
-            "layer": output.layer,
-            "grid": output.grid,
-            "path": str(store.get("tiles", output.key).path / "overview.png"),
-        }
-        for output in outputs
-    ]
+    store, run = Store(Path(config.store)), open_run(config.store, f"{summary.name}@{summary.version}")
+    places = [(str(o.output.layer), int(o.output.grid or 0)) for o in summary.outcomes if o.output.stage == "tiles"]
+    pictures = [{"layer": layer, "grid": grid, "path": str(run.overview(layer, grid))} for layer, grid in places]
     answer = summary.as_dict()
     written = _count_bytes(store, summary)
     for row in answer["stages"]:

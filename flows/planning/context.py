@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from atlas import cells
 from flows import registry
@@ -20,7 +19,7 @@ from flows.model.prepared import PreparedModel
 from flows.planning.tasks import Output, Task
 from storage.errors import UsageError
 from storage.images.listing import about
-from storage.images.shards import Shard, shards
+from storage.images.shards import Shard, living, rows_key, shards
 from storage.store.store import stage_key
 
 T = TypeVar("T")
@@ -49,9 +48,9 @@ class PlanContext:
 
     def __init__(self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table) -> None:
         self.config, self.model, self.listing, self.table = config, model, listing, table
-        self.shards: list[Shard] = shards(table, config.limit, config.shard_size)
+        self.shards: list[Shard] = shards(table, config.limit, config.shard_size, self.rows_key)
         self.about = about(table)
-        self.live = table.slice(0, config.limit).filter(pc.invert(pc.field("removed")))
+        self.live = living(table, config.limit)
         if not len(self.live):
             raise UsageError(f"--images {config.images}: all images listed before are gone from there")
         self.images = len(self.live)
@@ -67,6 +66,10 @@ class PlanContext:
             self._cache[key] = make()
         value: T = self._cache[key]
         return value
+
+    def rows_key(self, rows: pa.Table) -> str:
+        """Return the key of rows of the listing."""
+        return rows_key(rows)
 
     def key(self, stage: str, reads: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         """Return the key of a stage's result."""

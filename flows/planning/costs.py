@@ -11,7 +11,7 @@ from dataclasses import dataclass
 THERE_AND_BACK = 3.0
 """Passes of collect that a pass in forward mode takes, or a pass forward and backward."""
 
-GROWING = ("samples.zarr", "images.parquet", "layout.zarr")
+GROWING = ("samples.zarr", "positions.parquet", "peaks.zarr", "images.parquet", "layout.zarr")
 """Files that grow with the number of images; the others are as large for 64 images as for a million."""
 
 FILLED, CROWDED = 0.8, 10.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import platform
+from collections.abc import Callable
 
 from flows import registry
 
@@ -25,7 +26,13 @@ def of_key(stage: str, variant: str | None = None) -> dict[str, str]:
     """Return the library versions that enter a stage's key, by their names in the key."""
     row = registry.stage(stage)
     names = row.libraries if variant is None else row.variants[variant]
-    return {f"lib {name}": importlib.metadata.version(name) for name in names}
+    return {f"lib {name}": _version(name, importlib.metadata.version) for name in names}
+
+
+@functools.cache
+def _version(name: str, read: Callable[[str], str]) -> str:
+    """Return a version, read once by each function: it takes a millisecond, and plans ask thousands of times."""
+    return read(name)
 
 
 @functools.cache
@@ -37,6 +44,6 @@ def versions() -> dict[str, str]:
 
 def _installed(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
+        return _version(name, importlib.metadata.version)
     except importlib.metadata.PackageNotFoundError:
         return None

@@ -45,7 +45,7 @@ class Influence(Drives):
 def influence(run: Run, layer: str, unit: int, k: int = 16) -> Influence:
     """Return the units of the next layer that a unit excites and inhibits most, the strongest `k` of each."""
     rows = [row for row in run.influence(layer, unit).to_pylist() if row["rank"] < k]
-    record = run.result("influence", layer).json("influence.json")
+    record = run.result("influence", layer).record("influence.json")
     return {
         "run": run.name,
         "version": run.number,

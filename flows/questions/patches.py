@@ -48,7 +48,11 @@ class Patch(Place):
 
 
 class TopPatches(TypedDict):
-    """The strongest patches of one sign; `method` is that of their gradients, where these are drawn."""
+    """The strongest patches of one sign; `method` is that of their gradients, where these are drawn.
+
+    `where` is the condition on the images that they are chosen from, `images` how many of them there are; how many values
+    of these are not finite is not known.
+    """
 
     run: str
     version: int
@@ -58,17 +62,16 @@ class TopPatches(TypedDict):
     note: str | None
     extreme: float | None
     images_at_extreme: int
-    nonfinite: int
+    nonfinite: int | None
     patches: list[Patch]
     method: NotRequired[str]
+    where: NotRequired[str]
+    images: NotRequired[int]
 
 
 def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive") -> TopPatches:
     """Return the strongest patches of a unit, with a note where ties decide which are listed."""
-    if sign not in SIGNS:
-        raise UsageError(f"--sign is {sign!r}; it is positive or negative")
-    if k < 1:
-        raise UsageError(f"-k is {k}; at least 1")
+    check(k, sign)
     patches = run.patches(layer, unit, k, sign)
     counted = run.unit(layer, unit)
     return {
@@ -77,7 +80,7 @@ def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive")
         "layer": layer,
         "unit": unit,
         "sign": sign,
-        "note": _caveat(counted, sign, min(k, len(patches))),
+        "note": caveat(counted, sign, min(k, len(patches))),
         "extreme": finite(counted[f"{sign}_extreme"]),
         "images_at_extreme": counted[f"{sign}_extreme_count"],
         "nonfinite": counted["nonfinite"],
@@ -85,7 +88,15 @@ def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive")
     }
 
 
-def _caveat(counted: dict[str, Any], sign: str, shown: int) -> str | None:
+def check(k: int, sign: str) -> None:
+    """Raise UsageError for a number or a sign that cannot be."""
+    if sign not in SIGNS:
+        raise UsageError(f"--sign is {sign!r}; it is positive or negative")
+    if k < 1:
+        raise UsageError(f"-k is {k}; at least 1")
+
+
+def caveat(counted: dict[str, Any], sign: str, shown: int) -> str | None:
     """Return a caveat on the list of patches, if there is one."""
     if not shown:
         return "no data: no finite value was seen"

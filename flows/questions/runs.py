@@ -28,7 +28,8 @@ class RunRow(TypedDict):
 class Provenance(TypedDict):
     """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
 
-    `weights` and `frames` are those of models that followed an earlier version.
+    `weights` and `frames` are those of models that followed an earlier version; `varying` says how the model's values for an
+    image vary, where that was allowed.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Provenance(TypedDict):
     config: dict[str, Any]
     weights: NotRequired[dict[str, Any]]
     frames: NotRequired[dict[str, dict[str, Any]]]
+    varying: NotRequired[str]
     samples: dict[str, dict[str, int | None]]
     layouts: dict[str, dict[str, Any]]
 

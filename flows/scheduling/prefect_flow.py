@@ -1,13 +1,13 @@
 """Run the pipeline as Prefect flows: each shard and stage is a task with retries, and a report shows the results.
 
 Prefect schedules and displays; the store decides what is done. Tasks take and return names of results, so Prefect's
-database stays small. Without PREFECT_API_URL, Prefect starts a temporary server.
+database stays small. Without PREFECT_API_URL, a run of the command line has a server of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -17,8 +17,7 @@ import prefect
 from prefect import flow
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelled, Completed
+from prefect.states import Completed, Failed
 from prefect.tasks import Task as PrefectTask
 from prefect.tasks import exponential_backoff
 
@@ -27,13 +26,15 @@ from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary as summaries
-from flows.pipeline.model_updates import Superseded
+from flows.pipeline.model_updates import Superseded, Update
 from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
+from flows.scheduling import standing, temporary_server
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
 from flows.stages.shared.execute import execute
-from storage.errors import Locked, first_line
+from storage import addresses
+from storage.errors import ActlasError, Locked, first_line
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
 """Matches Prefect's own RuntimeErrors about its server, and not CUDA's, which mention "API calls" as well."""
@@ -49,13 +50,8 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
     """
     _published.clear()
     try:
-        if not PREFECT_API_URL.value():
-            progress.current().say("Prefect: starting a server for this run (PREFECT_API_URL names a standing one)")
-        state: State[Any] = activation_atlas(config, wait, dask=dask, return_state=True)
-        if state.name == SKIPPED:
-            raise Locked(state.message)
-        summary: dict[str, Any] = state.result()
-        return summary
+        with nullcontext() if standing.address() else temporary_server.running():
+            return _run_here(config, wait, dask)
     except (RuntimeError, httpx.HTTPError) as error:
         # Prefect failed to reach or start its server; errors of the pipeline are ActlasErrors, or bugs.
         if not ("prefect" in type(error).__module__ or isinstance(error, httpx.HTTPError) or SERVER.search(str(error))):
@@ -66,9 +62,17 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
             return _published[0]
         raise ServerUnreachable(
             f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or run with --engine inline"
-            if (address := PREFECT_API_URL.value())
-            else f"Prefect's server for this run did not start ({reason}); run again, or with --engine inline, which needs none"
+            if (address := standing.address())
+            else f"Prefect's server for this run was lost ({reason}); run again, or with --engine inline, which needs none"
         ) from None
+
+
+def _run_here(config: RunConfig, wait: bool, dask: str | None) -> dict[str, Any]:
+    state: State[Any] = activation_atlas(config, wait, dask=dask, return_state=True)
+    if state.name == SKIPPED:
+        raise Locked(state.message)
+    summary: dict[str, Any] = state.result()
+    return summary
 
 
 async def _is_transient(_task: PrefectTask[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -122,11 +126,11 @@ def activation_atlas(
     Args:
         config: what to run, and how
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
-        follow_updates: use the weights of the run's current version, as the last model update left them
+        follow_updates: use the weights announced last, or else those of the run's current version
         dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
     settings = {"settle": model_updates.follow} if follow_updates else {}
-    return _carry_out(config, wait, dask, **settings)
+    return _carry_out(lambda: config, wait, dask, **settings)
 
 
 @flow(name="actlas-regenerate", flow_run_name="{name}", persist_result=False, validate_parameters=True)
@@ -145,33 +149,45 @@ def regenerate(
         name: the run, made with the settings of its current version
         weights: safetensors or state dict, at a path that the machine of the run sees
         sha256: fingerprint of the file when it was announced
-        announced: when that was; a run whose published weights were announced later is left as it is, in the state Skipped
+        announced: when that was, by default now; a run whose published weights were announced later is left as it is, in
+            the state Skipped, and if a later announcement waits in the store, its weights are used
         store: the folder that keeps all results
         wait: wait for another process that writes this run; otherwise leave, in the state Skipped
         dask: local:N for N worker processes, or tcp://HOST:PORT of a Dask scheduler
     """
 
+    announced = announced or model_updates.now()
+
+    def stored() -> RunConfig:
+        for option, value in (("--store", store), ("--weights", weights)):
+            addresses.check(option, value)
+        config = model_updates.stored_config(store, name, weights=weights)
+        if sha256:  # also of an announcement from a machine that has not the store
+            model_updates.keep(store, Update(name=name, weights=weights, sha256=sha256, announced=announced))
+        return config
+
     def settle(config: RunConfig) -> RunConfig:
         updated = model_updates.regeneration(store, name, weights=weights, sha256=sha256, announced=announced)
         return updated.model_copy(update={"device": config.device})  # the engine was set up for this device
 
-    return _carry_out(
-        model_updates.stored_config(store, name, weights=weights), wait, dask, settle=settle, announced=announced
-    )
+    return _carry_out(stored, wait, dask, settle=settle, announced=announced)
 
 
-def _carry_out(config: RunConfig, wait: bool, dask: str | None, **settings: Any) -> State[Any]:
-    """Run the pipeline and return the flow's final state. Errors are raised, and Prefect marks the run as Failed.
+def _carry_out(read: Callable[[], RunConfig], wait: bool, dask: str | None, **settings: Any) -> State[Any]:
+    """Run the pipeline and return the flow's final state; that of an error of ours has its one line as message.
 
     `settings` are passed to pipeline.run.
     """
     cores.share_cores()
     with _reporting(), RunReport() as report:
         try:
+            config = read()
             summary = summaries.with_overviews(config, _run(config, report, dask, wait=wait, **settings))
         except (Locked, Superseded) as held:
             progress.current().say(str(held))
-            return Cancelled(name=SKIPPED, message=str(held))
+            return Completed(name=SKIPPED, message=str(held))
+        except (ActlasError, OSError) as error:
+            return Failed(message=addresses.masked(first_line(error)), data=error)
         _published.append(summary)
         report.show(summary)
         state: State[Any] = Completed(message=headline(summary), data=summary)

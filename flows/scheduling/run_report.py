@@ -11,7 +11,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -29,10 +28,13 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_UI_URL
 
 from flows import progress
+from storage import addresses
 from storage.artefacts import pictures
 from storage.errors import first_line
+from storage.run import open_run
 
 PICTURE = 512
 """Side of the overview in its artifact, in pixels: small, as it is stored in Prefect's database."""
@@ -85,7 +87,7 @@ class RunReport:
 
     def show(self, summary: dict[str, Any]) -> None:
         """Create the report, the counts as tables, the last overview as a picture, and a link to the viewer."""
-        key = re.sub(r"[^a-z0-9]+", "-", summary["name"].lower()).strip("-") or "run"
+        key = key_of(summary)
         counts = [{"what": "used", "images": summary["used"]}]
         counts += [{"what": f"rejected: {reason}", "images": n} for reason, n in summary["reasons"].items()]
         self._send(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
@@ -93,7 +95,9 @@ class RunReport:
         self._send(lambda: create_table_artifact(key=f"{key}-stages", table=summary["stages"], description="Stages"))
         if summary["overviews"]:
             last = summary["overviews"][-1]["path"]
-            self._send(lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(last), description=last))
+            self._send(
+                lambda: create_image_artifact(key=f"{key}-atlas", image_url=_data_url(summary), description=last)
+            )
         if address := viewer(summary):
             self._send(lambda: create_link_artifact(key=f"{key}-viewer", link=address, link_text="Open the viewer"))
 
@@ -116,19 +120,53 @@ class Logged(progress.Reporter):
     every = 30.0
 
     def say(self, text: str) -> None:
-        get_run_logger().info(text)
+        get_run_logger().info(addresses.masked(text))
 
 
 def report(summary: dict[str, Any]) -> str:
-    """Return the report in Markdown: what the run computed, reused and left out."""
-    lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + "."]
-    lines += [f"- rejected: {number} {reason}" for reason, number in summary["reasons"].items()]
+    """Return the report in Markdown: what the run computed, reused and left out, with links to more of it."""
+    lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + ".", "", *links(summary)]
     lines += ["", "| stage | computed | reused | seconds | MB written |", "|---|---:|---:|---:|---:|"]
     for stage in dict.fromkeys(row["stage"] for row in summary["stages"]):
         rows = [row for row in summary["stages"] if row["stage"] == stage]
         computed, reused, seconds, size = (sum(row[name] for row in rows) for name in COLUMNS)
         lines.append(f"| {stage} | {computed} | {reused} | {seconds:.1f} | {size / 1e6:.1f} |")
     return "\n".join(lines)
+
+
+def links(summary: dict[str, Any]) -> list[str]:
+    """Return where atlas, version, rejected images and cost of a run are: on its viewer's pages, on Prefect's, in the store."""
+    name, page, pictures = f"{summary['name']}@{summary['version']}", viewer(summary), summary["overviews"]
+    atlases = [_link(f"{p['layer']}, {p['grid']} × {p['grid']}", _atlas(page, p), str(p["path"])) for p in pictures]
+    reasons = ", ".join(f"{number} {reason}" for reason, number in summary["reasons"].items())
+    question = f'actlas sql {name} "select * from rejects" --store {summary["store"]}'
+    size = sum(row["bytes"] for row in summary["stages"]) / 1e6
+    return [
+        f"- atlas: {'; '.join(atlases) or 'none, as the run stopped before'}",
+        f"- version: {_link(name, page, summary['store'])}",
+        f"- rejected: {reasons or 'none'}; {_artifact(summary, 'images')}" + (f"; `{question}`" if reasons else ""),
+        f"- cost: {summary['seconds']:.1f} s, {size:.1f} MB written; {_artifact(summary, 'stages')}",
+    ]
+
+
+def _link(text: str, address: str | None, place: str) -> str:
+    return f"[{text}]({address})" if address else f"{text} in `{place}`"
+
+
+def _atlas(page: str | None, picture: dict[str, Any]) -> str | None:
+    """Return the address of a map in the viewer, from that of the run's page."""
+    layer = quote(picture["layer"], safe="")
+    return page and f"{page.removesuffix('/run')}/atlas/{layer}?grid={picture['grid']}"
+
+
+def _artifact(summary: dict[str, Any], kind: str) -> str:
+    """Return a link to another artifact of the run, by the address of Prefect's page if that is known."""
+    return f"[{kind}]({PREFECT_UI_URL.value() or ''}/artifacts/key/{key_of(summary)}-{kind})"
+
+
+def key_of(summary: dict[str, Any]) -> str:
+    """Return the start of the keys of a run's artifacts, which have lower-case letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", summary["name"].lower()).strip("-") or "run"
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -143,9 +181,15 @@ def headline(summary: dict[str, Any]) -> str:
 def viewer(summary: dict[str, Any]) -> str | None:
     """Return the address of a run's version in the viewer, if the environment has that of the viewer."""
     base = os.environ.get(VIEWER, "").rstrip("/")
+    if addresses.has_secret(base):
+        progress.current().say(f"no link to the viewer: {VIEWER} {addresses.REFUSED}")
+        return None
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None
 
 
-def _data_url(path: str) -> str:
-    small = Image.fromarray(pictures.read(Path(path))).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
+def _data_url(summary: dict[str, Any]) -> str:
+    """Return the last overview of a run as an address that holds it."""
+    last, run = summary["overviews"][-1], open_run(summary["store"], f"{summary['name']}@{summary['version']}")
+    overview = pictures.read(run.result("tiles", last["layer"], last["grid"]), "overview.png")
+    small = Image.fromarray(overview).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
     return "data:image/jpeg;base64," + base64.b64encode(pictures.encode(np.asarray(small), ".jpg")).decode()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
+from prefect.runner import runner as runner_module
 
 from flows import progress
 from flows.config import RunConfig
@@ -31,6 +34,21 @@ from storage.store.store import Store
 
 INSISTENCE = 20.0
 """Seconds between two interrupts after a SIGTERM."""
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Start the runs' processes apart from this one's group: Ctrl-C is for this process, which ends them in order.
+
+    A run that is interrupted itself logs a crash as an error, at whatever point it has reached.
+    """
+    starter = getattr(runner_module, "EngineCommandStarter")  # noqa: B009, which it does not export
+    apart = functools.partial(starter, isolate_process_group=True)
+    setattr(runner_module, "EngineCommandStarter", apart)  # noqa: B010, which is no type to mypy
+    try:
+        yield
+    finally:
+        setattr(runner_module, "EngineCommandStarter", starter)  # noqa: B010
 
 
 class _Runner(Runner):
@@ -49,7 +67,8 @@ class _Runner(Runner):
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background jobs
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            asyncio.run(self.start())
+            with _apart():
+                asyncio.run(self.start())
         finally:
             self._over.set()
 
@@ -114,10 +133,19 @@ def check_names(client: SyncPrefectClient, deployments: Iterable[RunnerDeploymen
             )
 
 
-def announce(update: Update) -> list[str]:
-    """Send an update to the configured server, or to that of `actlas serve` here; return the automations waiting for it."""
-    with prefect_server.known():
-        return update_events.emit(update)
+def announce(update: Update, store: str) -> list[str]:
+    """Keep an update in the store, then send it to the configured server, or to that of `actlas serve` here.
+
+    Return the automations waiting for it. Raises ServerUnreachable; a kept update is made up for by the next scheduled run.
+    """
+    kept = model_updates.keep(store, update)
+    try:
+        with prefect_server.known():
+            return update_events.emit(update)
+    except ServerUnreachable as error:
+        raise ServerUnreachable(
+            f"{error}; the next scheduled run uses the weights all the same" if kept else str(error)
+        ) from None
 
 
 def prepare(gpus: int) -> None:

@@ -20,6 +20,7 @@ from prefect.settings import (
 )
 
 from flows import progress
+from flows.scheduling import prefect_home
 from flows.scheduling.states import ServerUnreachable
 from storage.errors import UsageError
 
@@ -70,6 +71,7 @@ def server(host: str, port: int) -> Iterator[str]:
 @contextmanager
 def _own_server(host: str, port: int) -> Iterator[None]:
     """Run a Prefect server in a thread, with its services."""
+    prefect_home.check()
     progress.current().say(f"starting Prefect's server at http://{host}:{port}")
     config = uvicorn.Config(_app, factory=True, host=host, port=port, log_level="warning")
     running = uvicorn.Server(config)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from atlas.arrays import Byte
+from flows.drawing.drawn import DreamAnswer
 from flows.sheets import contact_sheet
 from flows.sheets.contact_sheet import Tile
 
@@ -16,7 +16,7 @@ SHOWN = 800
 """Most pixels of the longer side of a picture on the sheet."""
 
 
-def draw(answer: dict[str, Any], before: Byte, after: Byte) -> Byte:
+def draw(answer: DreamAnswer, before: Byte, after: Byte) -> Byte:
     """Return the dream itself, or with `view` sheet the picture before and after, `h w 3`."""
     if answer["view"] == "dream":
         return after

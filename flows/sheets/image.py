@@ -23,6 +23,7 @@ from flows.sheets.image_parts import (
     classes,
     crop,
     fit,
+    guesses,
     heading,
     overlay,
     part_of,
@@ -52,9 +53,8 @@ def _head(page: Canvas, answer: Explanation) -> int:
     image = Path(answer["image"]).name
     named = f"image {image} of {answer['run']}" if image.isdigit() and answer["run"] else image
     page.text(MARGIN, 40, f"What {layer['name']} sees in {named}", 28, most=INNER)
-    guesses = ", ".join(f"{c['name'] or c['index']} {c['probability']:.0%}" for c in answer["choices"][:3])
     size = f"{layer['units']} units at {layer['height']} × {layer['width']} positions"
-    page.text(MARGIN, 82, f"{answer['model']}: {size}. The model takes it for {guesses}.", 15, QUIET, INNER)
+    page.text(MARGIN, 82, f"{answer['model']}: {size}. The model takes it for {guesses(answer)}.", 15, QUIET, INNER)
     return 126
 
 

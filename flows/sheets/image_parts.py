@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from atlas import colours
 from atlas.arrays import Byte, Float, Int
 from atlas.colours import BLUE, ORANGE
-from flows.one_image.answers import Block, ExplainedGrid, ExplainedLayer, Explanation
+from flows.one_image.answers import Block, ExplainedGrid, ExplainedLayer, Explanation, Saliency
 from flows.sheets.canvas import FAINT, QUIET, Canvas, Colour, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
@@ -22,6 +22,12 @@ GROUP_COLOURS: tuple[Colour, ...] = (
     (27, 158, 119), (117, 112, 179), (231, 41, 138), (230, 171, 2), (30, 136, 190), (102, 166, 30), (166, 86, 40), (110, 110, 110),
 )  # fmt: skip
 """ColorBrewer's Dark2 without its orange, which here means a contribution for a class."""
+
+
+def guesses(answer: Explanation | Saliency) -> str:
+    """Name the model's first choices, with their probabilities if it gives any."""
+    named = [(choice["name"] or str(choice["index"]), choice["probability"]) for choice in answer["choices"][:3]]
+    return ", ".join(name if share is None else f"{name} {share:.0%}" for name, share in named)
 
 
 def question(answer: Explanation) -> str:

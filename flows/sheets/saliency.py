@@ -13,6 +13,7 @@ from atlas.arrays import Byte, Float
 from atlas.attribution.methods import METHODS
 from flows.one_image.answers import Saliency, SaliencyTarget
 from flows.sheets.canvas import QUIET, Canvas, signed
+from flows.sheets.image_parts import guesses
 from storage.errors import UsageError
 
 LEAST, MARGIN, GAP = 384, 32, 20
@@ -26,8 +27,7 @@ def sheet(answer: Saliency, pictures: Sequence[Byte]) -> Byte:
     page.text(
         MARGIN, 26, f"What {_target_name(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner
     )
-    guesses = ", ".join(f"{c['name'] or c['index']} {c['probability']:.0%}" for c in answer["choices"][:3])
-    takes = f". The model takes it for {guesses}" if guesses else ""
+    takes = f". The model takes it for {guesses(answer)}" if answer["choices"] else ""
     remark = f"{answer['model']}: {answer['method']}; {_score_text(answer)}{takes}."
     below = page.lines(MARGIN, 62, remark, inner, 14)
     below += 12

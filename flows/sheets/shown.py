@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from atlas.arrays import Byte
-from flows.drawing.drawn import Drawn
+from flows.drawing.drawn import Drawn, PictureFacts, ShowAnswer
 from flows.sheets.contact_sheet import Tile, sheet
 
 
-def picture(answer: dict[str, Any], drawn: Sequence[Drawn]) -> Byte:
+def picture(answer: ShowAnswer, drawn: Sequence[Drawn]) -> Byte:
     """Return a single picture as it is, several as a sheet, `h w 3`."""
     if len(drawn) == 1:
         return drawn[0].picture
@@ -31,7 +30,7 @@ def _title(drawn: Sequence[Drawn]) -> str:
     return f"{layer}: what its units want to see" + (f" ({dead} dead)" if dead else "")
 
 
-def _remark(answer: dict[str, Any], drawn: Sequence[Drawn]) -> str:
+def _remark(answer: ShowAnswer, drawn: Sequence[Drawn]) -> str:
     ways = dict.fromkeys((result.recipe.name, result.recipe.steps, result.size) for result in drawn)
     parts = [answer["model"], *(f"recipe {name}, {steps} steps, {w} x {h} px" for name, steps, (h, w) in ways)]
     parts.append(f"seed {answer['seed']}")
@@ -56,9 +55,9 @@ def _left(result: Drawn, drawn: Sequence[Drawn]) -> str:
     return text if not result.facet else ""
 
 
-def _right(facts: dict[str, Any]) -> str:
+def _right(facts: PictureFacts) -> str:
     if facts["dead"]:
         return ""
-    if "probability" in facts:
+    if facts.get("probability") is not None:
         return f"{100 * facts['probability']:.0f} %"
     return f"{facts['ratio']:.1f}x" if facts.get("ratio") is not None else f"{facts['best']:.3g}"

@@ -35,12 +35,13 @@ def draw(run: Run, answer: TopPatches, images: Images, gradients: Sequence[Byte 
     page = Canvas(inner + 2 * MARGIN)
     side = "strongest" if answer["sign"] == "positive" else "most negative"
     title = f"Unit {answer['unit']} of {answer['layer']}: its {side} patches in {run.name}@{run.number}"
+    title += f" where {answer['where']}" if "where" in answer else ""
     page.text(MARGIN, 26, title, 24, most=inner)
     top = round(page.lines(MARGIN, 62, " · ".join(_remarks(answer, gradients is not None)), inner, 14)) + 14
-    stored = run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
+    stored = [] if "where" in answer else run.thumbnails(answer["layer"], answer["unit"], answer["sign"])
     for place, (patch, image) in enumerate(zip(patches, images, strict=True)):
         x, y = MARGIN + place % columns * ACROSS, top + place // columns * DOWN
-        _image(page, patch, image, x, y)
+        _image(page, patch, image, bool(stored), x, y)
         page.fitted(x + SIDE + BETWEEN, y, _patch(patch, image, stored[place : place + 1]), PATCH)
         if gradients is not None:
             _gradient(page, gradients[place], x + SIDE + BETWEEN, y + PATCH + BETWEEN)
@@ -56,11 +57,12 @@ def _remarks(answer: TopPatches, gradients: bool) -> Iterator[str]:
         yield answer["note"]
 
 
-def _image(page: Canvas, patch: Patch, image: Image.Image | None, x: int, y: int) -> None:
+def _image(page: Canvas, patch: Patch, image: Image.Image | None, stored: bool, x: int, y: int) -> None:
     """Draw the image with the patch outlined, and value and label below it."""
     if image is None:
         page.box(x, y, SIDE, SIDE, FAINT)
-        page.lines(x + 16, y + SIDE / 2 - 18, "The image is missing; the patch was stored.", SIDE - 32)
+        words = "The image is missing; the patch was stored." if stored else "The image is missing."
+        page.lines(x + 16, y + SIDE / 2 - 18, words, SIDE - 32)
     else:
         scale = SIDE / max(image.size)
         page.picture(x, y, _pixels(image), image.width * scale, image.height * scale)

@@ -24,6 +24,7 @@ from flows.stages.shared import reading
 from flows.stages.shared.passes import fill_batch, pass_settings, passes
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
+from storage.artefacts import cells as cell_arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import ModelError
 from storage.store.store import Store
@@ -59,8 +60,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
 
 
 def _places(store: Store, key: str) -> dict[str, NDArray[Any]]:
-    path = store.get("cells", key).path / "cells.zarr"
-    return {name: arrays.read_array(path, name) for name in ("row", "col", "offsets", "members")}
+    return cell_arrays.read_columns(store.get("cells", key), ("row", "col", "offsets", "members"))
 
 
 def _pass(
@@ -133,7 +133,7 @@ def _key(context: PlanContext, layer: str, cells_key: str) -> str:
     }
     settings = pass_settings(context, "attribution") | {
         "layer": asdict(model.layers[layer]),
-        "scores": model.model.logits.__qualname__,
+        "scores": model.model.scores_name,
         "top": TOP,
         "per_cell": context.config.attribution_per_cell,
     }

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from atlas import cells
 from flows.config import RunConfig
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import collect, layout
 from flows.stages.shared.writing import drafting, outcome
-from storage.artefacts import arrays, tables
+from storage.artefacts import arrays
+from storage.artefacts import cells as cell_arrays
 from storage.artefacts import samples as sample_arrays
 from storage.store.store import Store
 
@@ -20,23 +19,15 @@ if TYPE_CHECKING:
     from flows.planning.context import PlanContext
 
 
-FIELDS = ("row", "col", "count", "mean", "spread", "offsets", "members")
-PLACES = ("image_id", "y", "x")
-"""Arrays with one row per member, in the order of `members`, so that readers need not read the samples."""
-
-
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Average the samples in each cell of the grid."""
     config, output = RunConfig(**task.settings["config"]), task.outputs[0]
     samples = sample_arrays.read_samples(list(sample_arrays.results(store, "collect", task.reads["collect"])))
-    points = arrays.read_array(store.get("layout", task.reads["layout"]).path / "layout.zarr", "points")
+    points = arrays.read_array(store.get("layout", task.reads["layout"]).file("layout.zarr"), "points")
     averages = cells.average(points, samples.activations, grid=int(output.grid or 0), min_count=config.min_count)
-    columns = {name: getattr(averages, name) for name in FIELDS}
-    places = {name: getattr(samples, name)[averages.members] for name in PLACES}
+    places = {name: getattr(samples, name)[averages.members] for name in cell_arrays.PLACES}
     with drafting(store, output) as draft:
-        arrays.write_group(draft.path / "cells.zarr", columns | places)
-        table = pa.table({name: getattr(averages, name) for name in ("row", "col", "count", "spread")})
-        tables.write_table(draft.path / "cells.parquet", table)
+        cell_arrays.write(draft.path, averages, places)
         draft.counts = {"cells": len(averages.row), "samples": len(averages.members)}
     return [outcome(draft)]
 

@@ -17,13 +17,12 @@ from flows.cores import cores
 from flows.model import prepared
 from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import image_listing
+from flows.stages import image_listing, peaks
 from flows.stages import model as model_stage
-from flows.stages.shared import reading
+from flows.stages.shared import contents, reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.images import loader
-from storage.images.shards import Shard
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -31,20 +30,25 @@ if TYPE_CHECKING:
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Make the shard's `images` result and the `collect` results of the outputs' layers."""
+    """Make the shard's `images` result, and the `collect` and `peaks` results of the outputs' layers."""
     config = RunConfig(**task.settings["config"])
     model = reading.prepared_model(task)
     rows = image_listing.read(store, task.reads["listing"], task.settings["first"], task.settings["stop"])
-    parts = [output for output in task.outputs if output.stage == "collect"]
-    reductions = {str(output.layer): _start_reduction(model, str(output.layer), rows, config) for output in parts}
+    of_layers = [output for output in task.outputs if output.stage != "images"]
+    kept = {str(output.layer) for output in of_layers if output.stage == "peaks"}
+    layers = dict.fromkeys(str(output.layer) for output in of_layers)
+    reductions = {layer: _start_reduction(model, layer, rows, config, layer in kept) for layer in layers}
     facts, effective = _pass(model, rows, reductions, config)
     outcomes = [_write_images(store, output, facts) for output in task.outputs if output.stage == "images"]
-    return outcomes + [
-        _write_part(store, output, reductions[str(output.layer)].finish(), effective) for output in parts
-    ]
+    for layer, reduction in reductions.items():
+        part = reduction.finish()
+        outcomes += [_write(store, output, model, part, effective) for output in of_layers if output.layer == layer]
+    return outcomes
 
 
-def _start_reduction(model: prepared.PreparedModel, layer: str, rows: pa.Table, config: RunConfig) -> LayerReduction:
+def _start_reduction(
+    model: prepared.PreparedModel, layer: str, rows: pa.Table, config: RunConfig, keep_peaks: bool
+) -> LayerReduction:
     batch = prepared.batch_of(config)
     return LayerReduction(
         model.layers[layer],
@@ -54,6 +58,7 @@ def _start_reduction(model: prepared.PreparedModel, layer: str, rows: pa.Table, 
         samples_per_image=config.samples_per_image,
         patches_per_image=config.patches_per_image,
         block=batch * -(-BLOCK // batch),
+        keep_peaks=keep_peaks,
     )
 
 
@@ -118,6 +123,14 @@ def _write_images(store: Store, output: Output, facts: pa.Table) -> Outcome:
     return outcome(draft)
 
 
+def _write(store: Store, output: Output, model: prepared.PreparedModel, part: Part, effective: int) -> Outcome:
+    if output.stage == "collect":
+        return _write_part(store, output, part, effective)
+    if part.peaks is None:
+        raise RuntimeError(f"{output.title} was planned, but not kept")
+    return peaks.write(store, output, model.layers[str(output.layer)], part.peaks)
+
+
 def _write_part(store: Store, output: Output, part: Part, effective: int) -> Outcome:
     with drafting(store, output) as draft:
         samples.write_samples(draft.path, part.samples)
@@ -134,14 +147,16 @@ def _write_part(store: Store, output: Output, part: Part, effective: int) -> Out
 
 
 def plan(context: PlanContext) -> list[Task]:
-    """Return the task of the model's record, and one per shard: the facts of its images, and its part of each layer."""
+    """Return the task of the model's record, and one per shard: the facts of its images, its part and peaks of layers."""
     tasks = [model_stage.task(context)]
-    for shard, facts in zip(context.shards, image_keys(context), strict=True):
+    parts = [keys(context, layer) for layer in context.layers]
+    for index, (shard, facts) in enumerate(zip(context.shards, image_keys(context), strict=True)):
         outputs = [Output(stage="images", key=facts, shard=shard.number)]
         outputs += [
-            Output(stage="collect", key=keys(context, layer)[shard.number], layer=layer, shard=shard.number)
-            for layer in context.layers
+            Output(stage="collect", key=part[index], layer=layer, shard=shard.number)
+            for layer, part in zip(context.layers, parts, strict=True)
         ]
+        outputs += peaks.outputs(context, shard.number)
         span = {"first": shard.first, "stop": shard.stop}
         tasks.append(context.task("collect", outputs, {"listing": context.listing}, span))
     return tasks
@@ -149,20 +164,15 @@ def plan(context: PlanContext) -> list[Task]:
 
 def image_keys(context: PlanContext) -> list[str]:
     """Return the keys of the shards' `images` results."""
-    decode = libraries.of_key("images")
-
-    def make() -> list[str]:
-        return [context.key("images", {}, {"rows": s.rows_key, "decode": decode}) for s in context.shards]
-
-    return context.cached("images", make)
+    return context.cached("images", lambda: contents.images_keys(shard.rows_key for shard in context.shards))
 
 
 def keys(context: PlanContext, layer: str) -> list[str]:
     """Return the keys of a layer's parts, in shard order."""
-    return context.cached(("collect", layer), lambda: [_key(context, layer, shard) for shard in context.shards])
+    return context.cached(("collect", layer), lambda: _keys(context, layer))
 
 
-def _key(context: PlanContext, layer: str, shard: Shard) -> str:
+def _keys(context: PlanContext, layer: str) -> list[str]:
     settings = context.model_settings() | {
         "layer": asdict(context.model.layers[layer]),
         "batch": prepared.batch_of(context.config),
@@ -171,4 +181,5 @@ def _key(context: PlanContext, layer: str, shard: Shard) -> str:
         "patches": context.config.patches_per_image,
         **libraries.of_key("collect"),
     }
-    return context.key("collect", {"fingerprint": context.model.fingerprints[layer], "rows": shard.rows_key}, settings)
+    reads = {"fingerprint": context.model.fingerprints[layer]}
+    return [context.key("collect", reads | {"rows": shard.rows_key}, settings) for shard in context.shards]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.model import receptive_field
+from atlas.model.gradient_flow import why_no_gradient
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
@@ -24,7 +25,6 @@ from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import receptive_fields
 from storage.errors import Incomplete
 from storage.images import loader
-from storage.images.shards import rows_key
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -43,11 +43,14 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     model = reading.prepared_model(task)
     layers = {str(output.layer): model.layers[str(output.layer)] for output in task.outputs}
     rows = image_listing.read(store, task.reads["listing"], 0, task.settings["stop"])
-    module, size = model.model.module, model.model.preprocess.size
+    folded, size = model.folded_on_cpu(), model.model.preprocess.size
     with progress.current().bar("receptive fields", 2, "measures") as advance:
-        reach = receptive_field.reach(module, layers, (model.model.preprocess.channels, *size))
+        reach = receptive_field.reach(folded, layers, (model.model.preprocess.channels, *size))
         advance(1)
-        focus = receptive_field.focus(module, layers, _images(model, rows, config), seed=config.seed)
+        focus = receptive_field.focus(folded, layers, _images(model, rows, config), seed=config.seed)
+    for name, layer in layers.items():
+        if why := why_no_gradient(folded, layer, prepared.example(model.model)[None]):
+            progress.current().say(f"  {name}: {why}; its focus is its stride, and its icons stay grey")
     outcomes = []
     for output in task.outputs:
         with drafting(store, output) as draft:
@@ -83,7 +86,7 @@ def plan(context: PlanContext) -> list[Task]:
 
 def key(context: PlanContext, layer: str) -> str:
     """Return the key of a layer's receptive field."""
-    rows = context.cached("field", lambda: rows_key(_first(context)))
+    rows = context.cached("field", lambda: context.rows_key(_first(context)))
     reads = {"fingerprint": context.model.fingerprints[layer], "rows": rows}
     settings = {
         "layer": asdict(context.model.layers[layer]),
@@ -102,6 +105,8 @@ MEASURING = 0.5
 
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
-    """Count a pass per row and column of the input, and a pass forward and back per image; layers share them."""
-    passes = sum(size.input) / size.layers + costs.THERE_AND_BACK * IMAGES
+    """Count a pass per row and column on a strip, those checked, and one forward and back per image; layers share them."""
+    height, width = size.input
+    strips = height * min(1, receptive_field.STRIP / width) + width * min(1, receptive_field.STRIP / height)
+    passes = (strips + 2 * receptive_field.CHECKED) / size.layers + costs.THERE_AND_BACK * IMAGES
     return Estimate(seconds=MEASURING * passes * probe.collect, bytes=sum(probed.bytes.values()))

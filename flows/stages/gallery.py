@@ -12,6 +12,7 @@ from atlas import seeds
 from atlas.inversion import objectives
 from atlas.inversion.recipes import PICTURE_RECIPES
 from atlas.inversion.visualise import Visualised, visualise
+from atlas.model.gradient_flow import why_no_gradient
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
@@ -22,6 +23,7 @@ from flows.stages import icons, patches
 from flows.stages.shared import reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, galleries, tables
+from storage.errors import ModelError
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def compute(store: Store, task: Task) -> list[Outcome]:
 
 def _draw(model: prepared.PreparedModel, config: RunConfig, name: str) -> Visualised:
     layer, side = model.layers[name], config.icon_size
+    if why := why_no_gradient(model.model.module, layer, prepared.example(model.model)[None]):
+        raise ModelError(f"--with gallery: {name} can't be drawn: {why}")
     with progress.current().bar(f"gallery {name}", layer.units, "pictures") as advance:
         return visualise(
             model.drawing(),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import torch
 
 from atlas import seeds
-from atlas.inversion import icons, recipes
+from atlas.inversion import icons, recipes, visualise
 from flows import progress
 from flows.config import RunConfig
 from flows.planning import libraries
@@ -20,6 +22,8 @@ from flows.stages import cells, layout
 from flows.stages.shared import reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
+from storage.artefacts import cells as cell_arrays
+from storage.errors import UsageError
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -34,8 +38,8 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     """Render the icons of one grid."""
     config, output = RunConfig(**task.settings["config"]), task.outputs[0]
     model = reading.prepared_model(task)
-    group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
-    moment = arrays.read_array(store.get("moment", task.reads["moment"]).path / "moment.zarr", "moment")
+    group = cell_arrays.read_columns(store.get("cells", task.reads["cells"]), ("row", "col", "mean"))
+    moment = arrays.read_array(store.get("moment", task.reads["moment"]).file("moment.zarr"), "moment")
     with progress.current().bar(f"icons {output.layer} {output.grid}", len(group["row"]), "icons") as advance:
         drawn = icons.icons(
             model.drawing(),
@@ -75,6 +79,24 @@ def _advance_with(advance: progress.Bar, count: int) -> Callable[[int, int], Non
 def _cell_names(output: Output, rows: list[int], cols: list[int]) -> list[str]:
     """Return a name for each cell, to seed its icon."""
     return [f"{output.layer}/{output.grid}/{row},{col}" for row, col in zip(rows, cols, strict=True)]
+
+
+def check_size(config: RunConfig) -> None:
+    """Raise UsageError if icons are too small for the recipe, naming the smallest that are not."""
+    recipe = recipes.ICON_RECIPES[config.recipe]
+    try:
+        visualise.transform_grey(recipe, torch.full((2, 3, config.icon_size, config.icon_size), 0.5))
+    except ValueError as error:
+        message = f"--icon-size {config.icon_size}: {error}; give at least {_smallest(recipe, config.icon_size)}"
+        raise UsageError(message) from None
+
+
+def _smallest(recipe: recipes.IconRecipe, size: int) -> int:
+    while True:
+        size += 1
+        with contextlib.suppress(ValueError):
+            visualise.transform_grey(recipe, torch.full((2, 3, size, size), 0.5))
+            return size
 
 
 def plan(context: PlanContext) -> list[Task]:

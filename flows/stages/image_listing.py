@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import logging
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from atlas.arrays import Int
 from flows import registry
 from flows.config import RunConfig
 from flows.planning.tasks import Outcome, Output
-from flows.stages.shared import reading
+from flows.stages.shared import contents, reading
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
@@ -51,20 +50,27 @@ def plan_listing(store: Store, config: RunConfig) -> tuple[Output, pa.Table]:
     """List the source and write nothing; return the planned output, and its rows with their labels."""
     source = reading.source_of(config.images)
     before = _latest(store, source)
-    table = listing.listing(source, _table(before) if before else None)
+    known = tables.read_table(before.file(FILE)) if before else None
+    table = _list_again(store, config, source, known) if known is not None else listing.listing(source)
     if not len(table):
         raise UsageError(
             f"--images {config.images}: no images found; a folder of images, tars or Parquet files is expected"
         )
-    return Output(stage="listing", key=_key(source.uri, table.drop_columns(["label"]))), table
+    return Output(stage="listing", key=_key(source.uri, table)), table
+
+
+def _list_again(store: Store, config: RunConfig, source: Source, known: pa.Table) -> pa.Table:
+    """List a source whose images are known; those that moved are found by their content."""
+    known = listing.completed(known)
+    return listing.listing(source, known, contents.known(store, config, (source.uri, source.kind), known))
 
 
 def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outcome:
     """Write a listing with copies to repair it from: it alone has the ids, and all results use them."""
     with drafting(store, output) as draft:
-        tables.write_table(draft.path / FILE, table.drop_columns(["label"]), row_group_size=4096)
+        tables.write_table(draft.path / FILE, table, row_group_size=4096)
         draft.json(ABOUT, {"uri": source.uri, "kind": source.kind})
-        draft.counts = {"images": len(table)}
+        draft.counts = {"images": len(table), "number": listing.about(table).number}
         draft.twice = (FILE, ABOUT)
     return outcome(draft)
 
@@ -110,7 +116,7 @@ def _digest(table: pa.Table) -> str:
 
 
 def _latest(store: Store, source: Source) -> Result | None:
-    """Return the listing of this source with most images: no listing drops an image, so it has all their ids.
+    """Return the last listing of this source: that with most images, since none drops an image, then by its number.
 
     A source of another kind at the same place is another source. Listings whose source can't be read are skipped with
     a warning. Raises Damaged if a run of this source was made from one, since its images would get other ids.
@@ -123,13 +129,17 @@ def _latest(store: Store, source: Source) -> Result | None:
             store.get("listing", key)
         except Incomplete:
             log.warning("run %s was made from listing %s, which is lost: what it alone knew gets new ids", run, key)
-    return max(of_source, key=lambda result: (result.counts["images"], result.key), default=None)
+    return max(of_source, key=_order, default=None)
+
+
+def _order(result: Result) -> tuple[int, int, str]:
+    return result.counts["images"], result.counts.get("number", -1), result.key
 
 
 def _place(result: Result, needed: bool) -> tuple[str, str] | None:
     """Return the address and kind of a listing's source; None if that is damaged and no run needs it."""
     try:
-        source = json.loads(result.data(ABOUT))
+        source = result.record(ABOUT)
     except Damaged as damage:
         if needed:
             raise
@@ -152,20 +162,14 @@ def _published(store: Store, place: tuple[str, str]) -> dict[str, str]:
 def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:
     """Return the rows of a listing with first ≤ image_id < stop, without labels."""
     result = store.get("listing", key)
-    return tables.read_table(result.file(FILE), rows=(first, result.counts["images"] if stop is None else stop))
+    path, span = result.file(FILE), (first, result.counts["images"] if stop is None else stop)
+    return tables.read_table(path, [name for name in tables.names(path) if name != "label"], rows=span)
 
 
 def key_hashes(store: Store, key: str, image_id: Int) -> NDArray[np.uint64]:
     """Return the key hashes of these images, `n`: they are the same in every listing."""
     hashes: NDArray[np.uint64] = read(store, key)["key_hash"].to_numpy()
     return hashes[image_id]
-
-
-def _table(result: Result) -> pa.Table:
-    """Return a listing with a column for labels, which `listing()` fills in."""
-    table = tables.read_table(result.file(FILE))
-    place = listing.SCHEMA.get_field_index("label")
-    return table.add_column(place, "label", pa.nulls(len(table), pa.large_string()))
 
 
 def _read_labels(file: str) -> dict[str, str]:

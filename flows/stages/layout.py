@@ -103,7 +103,7 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
     if len(rows) < MIN_DISTINCT:
         return None
     start = np.full((len(now), 2), np.nan, np.float32)
-    start[rows] = arrays.read_array(store.get("layout", frame["layout"]).path / "layout.zarr", "points")[old]
+    start[rows] = arrays.read_array(store.get("layout", frame["layout"]).file("layout.zarr"), "points")[old]
     return start
 
 

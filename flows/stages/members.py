@@ -21,7 +21,8 @@ from flows.stages.patches import SIZE
 from flows.stages.shared import reading
 from flows.stages.shared.patch_boxes import PatchBoxes
 from flows.stages.shared.writing import drafting, outcome
-from storage.artefacts import arrays, receptive_fields, tables
+from storage.artefacts import cells as cell_arrays
+from storage.artefacts import receptive_fields, tables
 from storage.images import crops
 from storage.store.store import Store
 
@@ -36,10 +37,11 @@ PER_CELL = 16
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Cut up to sixteen members of each cell, chosen by a hash of the sample and not by how well they fit."""
     config, output = RunConfig(**task.settings["config"]), task.outputs[0]
-    group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
+    names = ("row", "col", "offsets", "members", *cell_arrays.PLACES)
+    group = cell_arrays.read_columns(store.get("cells", task.reads["cells"]), names)
     cell, chosen = _choose(group["offsets"], group["members"])
     columns = {"row": group["row"][cell], "col": group["col"][cell], "sample": group["members"][chosen]}
-    columns |= {name: group[name][chosen] for name in ("image_id", "y", "x")}
+    columns |= {name: group[name][chosen] for name in cell_arrays.PLACES}
     field = receptive_fields.read(store.get("field", task.reads["field"]))
     boxes = PatchBoxes(store, task.reads["images"], config).boxes(
         field, columns["image_id"], columns["y"], columns["x"]

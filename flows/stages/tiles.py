@@ -12,6 +12,7 @@ from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import cells, icons
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, pictures
+from storage.artefacts import cells as cell_arrays
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ OVERVIEW = "overview.png"
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Draw the grid, each icon sized by its cell's density."""
     output = task.outputs[0]
-    group = arrays.read_group(store.get("cells", task.reads["cells"]).path / "cells.zarr")
-    grid_cells = Cells(grid=int(output.grid or 0), **{name: group[name] for name in cells.FIELDS})
-    group = arrays.read_group(store.get("icons", task.reads["icons"]).path / "icons.zarr")
+    averages = cell_arrays.read_columns(store.get("cells", task.reads["cells"]), cell_arrays.AVERAGES)
+    grid_cells = Cells(grid=int(output.grid or 0), **averages)
+    group = arrays.read_group(store.get("icons", task.reads["icons"]).file("icons.zarr"))
     grid_icons = Icons(**{name: group[name] for name in icons.FIELDS})
     with drafting(store, output) as draft:
         side = grid_cells.grid * (grid_icons.pictures.shape[1] + tiles.GAP)

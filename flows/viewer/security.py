@@ -13,8 +13,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flows.viewer import access_token
+
 COOKIE = "actlas"
 """The cookie's name, before the port: cookies ignore ports, so two viewers on one machine would overwrite each other's."""
+COOKIE_LASTS = 365 * 24 * 3600
+"""Seconds: a bookmark outlives restarts of viewer and browser, as the token does."""
 
 POLICY = "; ".join(
     (
@@ -108,25 +112,41 @@ class SecurityMiddleware:
         if scope["method"] not in allowed:
             message = f"{scope['method']} is not understood here; {' and '.join(allowed)} {'are' if len(allowed) > 1 else 'is'}"
             return _refusal(405, message, {"Allow": ", ".join(allowed)})
-        return self._check_token(scope, headers) if self.rules.token else None
+        return self._check_token(scope, headers)
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return None for an allowed request, else a refusal, or a redirect to the same address without its token."""
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        token = dict(query).get("token", "")
-        if self._is_token(token):
-            answer = RedirectResponse(_without_token(scope, query), status_code=303)
-            answer.set_cookie(_cookie_name(scope), token, httponly=True, samesite="lax", path="/")
-            return answer
-        bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if self._is_token(bearer) or self._is_token(_cookie(scope, headers)):
+        tokens = [value for name, value in query if name == "token"]
+        expected, name, port = self.rules.token, _cookie_name(scope), _port(scope)
+        is_new = expected is not None and any(_equal(token, expected) for token in tokens)
+        if not is_new and expected is not None and not _is_allowed(scope, headers, expected):
+            return _closed(headers)
+        if not tokens or scope["method"] == "POST":
             return None
-        why = "the viewer was started with a token: open the address that it printed"
-        return (
-            HTMLResponse(PAGE.format(why=why), 401) if "text/html" in headers.get("accept", "") else _refusal(401, why)
-        )
+        answer = RedirectResponse(_without_token(scope, query), 303, headers={"Cache-Control": "no-store"})
+        if is_new and expected is not None:
+            value = access_token.cookie(expected, port)
+            answer.set_cookie(name, value, max_age=COOKIE_LASTS, httponly=True, samesite="lax", path="/")
+        return answer
 
-    def _is_token(self, token: str) -> bool:
-        return bool(token) and hmac.compare_digest(token.encode(), str(self.rules.token).encode())
+
+def _is_allowed(scope: Scope, headers: Headers, token: str) -> bool:
+    """Tell whether a request has the token in its header, or the cookie derived from it."""
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    return _equal(bearer, token) or _equal(_cookie(scope, headers), access_token.cookie(token, _port(scope)))
+
+
+def _equal(text: str, secret: str) -> bool:
+    return hmac.compare_digest(text.encode(), secret.encode())
+
+
+def _closed(headers: Headers) -> Response:
+    """Refuse a request without token: for people with a page."""
+    why = "the viewer asks for a token: open the address that it printed, or start it with --no-token"
+    if "text/html" in headers.get("accept", ""):
+        return HTMLResponse(PAGE.format(why=why), 401, headers={"Cache-Control": "no-store"})
+    return _refusal(401, why)
 
 
 def _without_token(scope: Scope, query: list[tuple[str, str]]) -> str:
@@ -136,8 +156,12 @@ def _without_token(scope: Scope, query: list[tuple[str, str]]) -> str:
     return f"{path}?{rest}" if rest else path
 
 
+def _port(scope: Scope) -> int:
+    return int(scope["server"][1]) if scope.get("server") else 0
+
+
 def _cookie_name(scope: Scope) -> str:
-    return f"{COOKIE}-{scope['server'][1] if scope.get('server') else 0}"
+    return f"{COOKIE}-{_port(scope)}"
 
 
 def _cookie(scope: Scope, headers: Headers) -> str:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+import html
 import ipaddress
-import secrets
+import os
 import socket
 import sys
 import threading
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from flows.viewer import app, assets
+from flows.viewer import access_token, app, assets
 from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.connections import Connection
 from flows.viewer.model.worker import ModelWorker
 from flows.viewer.security import Rules
 from storage.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
-ANY = ("0.0.0.0", "::")  # noqa: S104, asked for by --host, and only with a token
+ANY = ("0.0.0.0", "::")  # noqa: S104, asked for by --host
 STOPS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where to listen, and what to allow; `seconds` is the time limit of a model request."""
+    """Where to listen, and what to allow; `seconds` is the time limit of a model request.
+
+    The token is the user's lasting one unless another is given, or none is asked for.
+    """
 
     host: str = LOOPBACK
     port: int | None = None
     token: str | None = None
+    token_file: str | None = None
+    asks_token: bool = True
     uploads: bool = True
     seconds: float = 60.0
 
@@ -46,10 +57,7 @@ def serve(store: str, name: str | None, options: Options, opened: Callable[[str]
     with listening(options) as sock:
         port = sock.getsockname()[1]
         application = app.make(runs, page, rules, worker)
-        config = uvicorn.Config(
-            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=STOPS
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(config_of(application))
         threading.Thread(
             target=_report, args=(server, address(options.host, port, name, rules.token), opened), daemon=True
         ).start()
@@ -58,6 +66,19 @@ def serve(store: str, name: str | None, options: Options, opened: Callable[[str]
         finally:
             if worker is not None:
                 worker.close()
+
+
+def config_of(application: ASGIApp, **settings: Any) -> uvicorn.Config:
+    """Return the settings of the web server."""
+    return uvicorn.Config(
+        application,
+        http=Connection,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOPS,
+        **settings,
+    )
 
 
 def _report(server: uvicorn.Server, url: str, opened: Callable[[str], None]) -> None:
@@ -70,15 +91,26 @@ def _report(server: uvicorn.Server, url: str, opened: Callable[[str], None]) -> 
 
 
 def rules_of(options: Options) -> Rules:
-    """Return the access rules. Beyond this machine a token is required; one is generated unless given."""
+    """Return the access rules. A token is asked on this machine, too, as other users of it can reach the address."""
+    token = token_of(options)
     if is_loopback(options.host):
-        return Rules(hosts=("127.0.0.1", "localhost", "::1", options.host.lower()), token=options.token)
-    token = options.token or secrets.token_urlsafe(24)
-    if len(token) < 8:
-        raise UsageError("--token is shorter than 8 characters; leave it out and one is made")
+        return Rules(hosts=("127.0.0.1", "localhost", "::1", options.host.lower()), token=token)
     named = ("localhost", socket.gethostname().lower(), socket.getfqdn().lower())
     hosts = None if options.host in ANY else (options.host.lower(),)
     return Rules(hosts=hosts, named=named, token=token)
+
+
+def token_of(options: Options) -> str | None:
+    """Return the token to ask for: that of the options, or the user's lasting one; None with --no-token."""
+    if options.asks_token:
+        if options.token is not None:
+            return access_token.checked(options.token, "--token", "leave it out, and the user's lasting one is taken")
+        return access_token.read(Path(options.token_file)) if options.token_file else access_token.lasting()
+    if options.token is not None or options.token_file:
+        raise UsageError("--no-token leaves no use for a token: take --token, --token-file and ACTLAS_TOKEN away")
+    if not is_loopback(options.host):
+        raise UsageError(f"--no-token with --host {options.host}: all could read there; take one of the two away")
+    return None
 
 
 def is_loopback(host: str) -> bool:
@@ -116,7 +148,7 @@ def address(host: str, port: int, name: str | None, token: str | None) -> str:
     """Return the address that opens the page."""
     name_or_ip = LOOPBACK if host in ANY else host
     base = f"http://{f'[{name_or_ip}]' if ':' in name_or_ip else name_or_ip}:{port}/"
-    return base + (name or "") + (f"?token={token}" if token else "")
+    return base + (name or "") + (f"?token={quote(token, safe='')}" if token else "")
 
 
 def elsewhere(url: str) -> str:
@@ -125,13 +157,19 @@ def elsewhere(url: str) -> str:
 
 
 def open_browser(url: str) -> None:
-    """Open the address in a browser, if there is one."""
+    """Open the address in a browser, if there is one; by a file, since all users can read a browser's command line."""
     if sys.platform.startswith("linux") and not _has_display():
         return
-    webbrowser.open(url)
+    webbrowser.open(_private_way(url) if "token=" in url else url)
+
+
+def _private_way(url: str) -> str:
+    """Write a page that leads to an address, readable by this user alone, and return its own address."""
+    place = access_token.folder() / "viewer-opens.html"
+    page = f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(url)}"><title>actlas</title>\n'
+    access_token.write_private(place, page, replace=True)
+    return place.as_uri()
 
 
 def _has_display() -> bool:
-    import os
-
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,21 +1,31 @@
-"""The cells of a grid: their averages, and if the run has them the fidelity of icons and the classes."""
+"""The cells of a grid: their averages, and if the run has them the fidelity of icons and the classes.
+
+Cells written in format 1 have all of their columns in one Zarr group; the manifest tells which form a result has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.arrays import Byte, CellClasses, Float, Int
+from atlas.arrays import Byte, CellClasses, Cells, Float, Int
+from storage.artefacts import tables
 from storage.store.results import Result
 
 Columns = dict[str, np.ndarray]
-STORED = {"coherence": "spread"}
-"""Columns stored under another name until the store's next format."""
+GROUP, TABLE, SAMPLES = "cells.zarr", "cells.parquet", "samples.parquet"
+FACTS = ("row", "col", "count", "coherence")
+PLACES = ("image_id", "y", "x")
+SAMPLE_COLUMNS = {"members": "sample", **{name: name for name in PLACES}}
+"""The columns of `SAMPLES` by the names of the arrays read from them."""
+FIRST_NAMES = {"coherence": "spread"}
+"""Columns that have another name in format 1."""
 AVERAGES = ("row", "col", "count", "mean", "coherence", "offsets", "members")
 FIDELITY = ("cosine", "rank", "tries", "weak")
 CLASSES = ("classes", "mean", "share")
@@ -72,22 +82,46 @@ def read(
     collected: Callable[[], Sequence[Result]],
 ) -> CellFacts:
     """Read a grid's cells; read `collected` only for cells written before members' images were stored with them."""
-    averages = {name: array(cells, name) for name in AVERAGES}
+    averages = read_columns(cells, AVERAGES)
     n = len(averages["row"])
     images = _images(cells, averages["members"], collected)
     return CellFacts(grid=grid, image_id=images, **averages, **_fidelity(icons, n), **_classes(attribution, n))
 
 
-def array(cells: Result, name: str) -> np.ndarray:
-    """Read one column of a grid's cells."""
+def write(folder: Path, cells: Cells, places: Mapping[str, np.ndarray]) -> None:
+    """Write a grid's cells, and their samples with image and position, in the order of the cells' members."""
     from storage.artefacts import arrays
 
-    return arrays.read_array(cells.file("cells.zarr"), STORED.get(name, name))
+    arrays.write_group(folder / GROUP, {"mean": cells.mean})
+    tables.write_table(folder / TABLE, pa.table({name: getattr(cells, name) for name in FACTS}))
+    samples = {"sample": cells.members, **{name: places[name] for name in PLACES}}
+    tables.write_table(folder / SAMPLES, pa.table(samples))
+
+
+def read_columns(cells: Result, names: Sequence[str]) -> Columns:
+    """Read some columns of a grid's cells."""
+    return {name: array(cells, name) for name in names}
+
+
+def array(cells: Result, name: str, rows: Any = None) -> np.ndarray:
+    """Read one column of a grid's cells, or some rows of it. Raises LookupError for one that they lack."""
+    from storage.artefacts import arrays
+
+    if SAMPLES not in cells.files:
+        return arrays.read_array(cells.file(GROUP), FIRST_NAMES.get(name, name), rows)
+    if name == "mean":
+        return arrays.read_array(cells.file(GROUP), name, rows)
+    if name == "offsets":
+        column = np.append(0, np.cumsum(array(cells, "count"))).astype(np.int64)
+    else:
+        file, stored = (SAMPLES, SAMPLE_COLUMNS[name]) if name in SAMPLE_COLUMNS else (TABLE, name)
+        column = np.array(tables.read_table(cells.file(file), [stored])[stored].to_numpy())
+    return column if rows is None else column[rows]
 
 
 def rename_stored(table: pa.Table) -> pa.Table:
     """Rename the columns of a stored table of cells to the names that readers use."""
-    names = {stored: name for name, stored in STORED.items()}
+    names = {stored: name for name, stored in FIRST_NAMES.items()}
     return table.rename_columns([names.get(name, name) for name in table.column_names])
 
 
@@ -108,12 +142,12 @@ def attribution(result: Result) -> CellClasses:
 
 
 def _images(cells: Result, members: Int, collected: Callable[[], Sequence[Result]]) -> Int:
-    from storage.artefacts import arrays, samples
+    from storage.artefacts import samples
 
     try:
-        return np.asarray(arrays.read_array(cells.file("cells.zarr"), "image_id"))
+        return array(cells, "image_id")
     except LookupError:
-        return samples.read_positions(collected())["image_id"][members]
+        return np.asarray(samples.read_positions(collected())["image_id"][members])
 
 
 def _fidelity(icons: Result | None, n: int) -> Columns:

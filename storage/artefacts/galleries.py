@@ -40,7 +40,7 @@ def read(result: Result) -> Gallery:
     """Read a layer's gallery."""
     from storage.artefacts import arrays
 
-    record = result.json("gallery.json")
+    record = result.record("gallery.json")
     group = arrays.read_group(result.file("gallery.zarr"))
     return Gallery(recipe=record["recipe"], **{name: group[name] for name in FIELDS})
 

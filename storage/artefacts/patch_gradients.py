@@ -30,12 +30,12 @@ class PatchGradients:
 
 def method_of(result: Result) -> str:
     """Return the method by which a layer's gradients were computed."""
-    return str(result.json(RECORD)["method"])
+    return str(result.record("gradients.json")["method"])
 
 
 def size_of(result: Result) -> int:
     """Return the longer side, in pixels, of a layer's gradient pictures."""
-    return int(result.json(RECORD)["size"])
+    return int(result.record("gradients.json")["size"])
 
 
 def read(result: Result, unit: int) -> PatchGradients:

@@ -9,7 +9,7 @@ BOX = pa.struct([(side, pa.int32()) for side in SIDES])
 
 
 def with_images(rows: pa.Table, layer: str, images: pa.Table) -> pa.Table:
-    """Join stored patches of a layer with the path and label of their images; boxes become structs."""
+    """Join stored patches of a layer with the path and label of their images; boxes, if there, become structs."""
     ids = rows["image_id"].to_pylist()
     by_id = {row["image_id"]: row for row in images.to_pylist()}
     columns = {
@@ -24,7 +24,8 @@ def with_images(rows: pa.Table, layer: str, images: pa.Table) -> pa.Table:
         "y": rows["y"],
         "x": rows["x"],
     }
-    return pa.table(columns | {kind: _boxes(rows, kind) for kind in ("reach", "focus")})
+    boxes = [kind for kind in ("reach", "focus") if f"{kind}_left" in rows.column_names]
+    return pa.table(columns | {kind: _boxes(rows, kind) for kind in boxes})
 
 
 def _boxes(rows: pa.Table, kind: str) -> pa.Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from atlas.arrays import Byte
 from storage.errors import Damaged, NoSpace, StoreError
-from storage.store import reading
+from storage.store.results import Result
 
 TILE = 256
 """Side of a tile in pixels; tiles do not overlap."""
@@ -52,12 +52,9 @@ def write_png(picture: Byte, path: Path) -> None:
     path.write_bytes(encode(picture, ".png"))
 
 
-def read(path: Path) -> Byte:
-    """Read a picture as `h w 3`. Raises Damaged, naming the file, if it does not decode completely."""
-    data = reading.data(path)
-    if data is None:
-        raise Damaged(f"{path} is missing; run `actlas verify --repair`")
-    return decode(data, name=str(path))
+def read(result: Result, name: str) -> Byte:
+    """Read a picture of a result as `h w 3`. Raises Damaged, naming the file."""
+    return decode(result.data(name), name=str(result.path / name))
 
 
 def encode(picture: Byte, suffix: str, *, quality: int | None = QUALITY) -> bytes:

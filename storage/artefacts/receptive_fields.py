@@ -35,8 +35,8 @@ def write(folder: Path, field: Field) -> None:
 
 
 def read(result: Result) -> Field:
-    """Read `field.json`. Raises Damaged."""
-    record = result.json("field.json")
+    """Read `field.json`."""
+    record = result.record("field.json")
     reach = Reach(**{name: np.asarray(values, np.int32) for name, values in record["reach"].items()})
     return Field(
         layer=Layer(**record["layer"]),

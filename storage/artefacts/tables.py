@@ -114,7 +114,11 @@ def _read(path: Path, footer: pq.FileMetaData, groups: list[int], columns: Seque
         reading.opened(path) as opened,
         pq.ParquetFile(opened, metadata=footer, page_checksum_verification=True, pre_buffer=False) as file,
     ):
-        return file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
+        table = file.read_row_groups(groups, columns=None if columns is None else list(columns), use_threads=False)
+        expected = sum(footer.row_group(group).num_rows for group in groups)
+        if len(table) != expected:  # the number of rows in a page's header has no checksum
+            raise ValueError(f"it gives {len(table)} rows, not {expected}")
+        return table
 
 
 def _footer(path: Path) -> pq.FileMetaData:

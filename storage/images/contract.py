@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -30,14 +30,26 @@ Read = bytes | errors.Unreadable | errors.Rejected
 """The result of reading one image; errors are returned, not raised, so that one bad image affects no other."""
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """A container as it was scanned: its size, its stamp, and the entries not listed, by reason."""
+
+    bytes: int
+    stamp: int
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True, kw_only=True)
 class Scan:
     """The current contents of a source: one entry per image in parallel lists, in stored order.
 
-    `container` indexes `containers`; −1 in a folder. `refused` counts the entries not listed, by reason.
+    `container` indexes `containers`; −1 in a folder. `states` are those of the containers; the `unchanged` were not scanned
+    again. `refused` counts the entries not listed, by reason.
     """
 
     containers: list[str] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    unchanged: set[str] = field(default_factory=set)
     key: list[str] = field(default_factory=list)
     container: list[int] = field(default_factory=list)
     offset: list[int] = field(default_factory=list)
@@ -75,8 +87,8 @@ class Source(Protocol):
     def containers(self) -> tuple[str, ...]:
         """The files that hold several images each, ordered by the hash of their names; empty for a folder."""
 
-    def scan(self) -> Scan:
-        """List the images. Raise `UsageError` if the source is not of its kind."""
+    def scan(self, known: Mapping[str, State]) -> Scan:
+        """List the images, except those of containers that are as `known`. Raise `UsageError` if it is of another kind."""
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
         """Yield (row, content) in row order for rows not marked removed; `names` are the listing's containers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
@@ -71,7 +72,9 @@ def _cut_thumbnails(data: bytes, places: Sequence[int], boxes: NDArray[np.int32]
         image = decode(data)
     except Rejected:
         return []
-    return [(place, thumbnail(image, tuple(box), size)) for place, box in zip(places, boxes.tolist(), strict=True)]
+    # Many units respond to the same position, and to a vector's the whole image is: each box is cut once.
+    cut = functools.cache(lambda box: thumbnail(image, box, size))
+    return [(place, cut(tuple(box))) for place, box in zip(places, boxes.tolist(), strict=True)]
 
 
 def thumbnail(image: Image.Image, box: tuple[int, ...], size: int) -> bytes:

@@ -48,6 +48,8 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 _TRUNCATED = re.compile(
     r"truncat|premature|unexpected end|end of (file|data|image)|EOF|not enough|incomplete", re.IGNORECASE
 )
+PngImagePlugin.MAX_TEXT_MEMORY = 16 << 20  # 60 kB of compressed comments may expand to Pillow's 64 MiB
+_EXPANDS = re.compile(r"decompressed data too large|too much memory used in text", re.IGNORECASE)
 # Pillow logs some broken files as well as raising; the rejection is enough.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -155,7 +157,7 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, size: int) -> None:
 def _rejection(kind: str, error: Exception) -> Rejected:
     """Turn a decoder's exception into a rejection with a reason."""
     text = (str(error).splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
-    if isinstance(error, Image.DecompressionBombError) or "decompressed data too large" in text.lower():
+    if isinstance(error, Image.DecompressionBombError) or _EXPANDS.search(text):
         return Rejected("bomb", f"{kind}: {text}")
     truncated = isinstance(error, EOFError) or _TRUNCATED.search(text)
     return Rejected("truncated" if truncated else "broken", f"{kind}: {text}")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from storage.images.contract import Scan, State
 from storage.images.tar_headers import ReadAt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An open file: `stamp` changes with its content, `source` is the path or file that pyarrow opens."""
+    """An open file: `size`, `stamp`, which changes with its content, and the path or file that pyarrow opens."""
 
     read_at: ReadAt
+    size: int
     stamp: int
     source: Any
 
@@ -35,6 +37,9 @@ class Files(Protocol):
     def opened(self, name: str) -> AbstractContextManager[Opened]:
         """Open a file for the duration of the block. Raise `OSError`."""
 
+    def state(self, name: str) -> tuple[int, int]:
+        """Return the size and stamp of a file without opening it. Raise `OSError`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Disk:
@@ -49,7 +54,44 @@ class Disk:
     def opened(self, name: str) -> Iterator[Opened]:
         descriptor = os.open(self.place(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            stamp = os.fstat(descriptor).st_mtime_ns
-            yield Opened(read_at=partial(os.pread, descriptor), stamp=stamp, source=self.place(name))
+            status = os.fstat(descriptor)
+            yield Opened(
+                read_at=partial(os.pread, descriptor),
+                size=status.st_size,
+                stamp=status.st_mtime_ns,
+                source=self.place(name),
+            )
         finally:
             os.close(descriptor)
+
+    def state(self, name: str) -> tuple[int, int]:
+        status = os.stat(self.place(name))
+        return status.st_size, status.st_mtime_ns
+
+
+def scan_files(
+    files: Files,
+    names: Iterable[str],
+    known: Mapping[str, State],
+    scan_one: Callable[[int, str, Scan], tuple[int, int]],
+) -> Scan:
+    """Scan files by `scan_one`, which returns size and stamp, except those that have the size and stamp `known`."""
+    scan = Scan(containers=list(names))
+    for number, name in enumerate(scan.containers):
+        state = known.get(name)
+        if state is not None and _state(files, name) == (state.bytes, state.stamp):
+            scan.unchanged.add(name)
+            scan.refused.update(state.refused)
+        else:
+            before = scan.refused.copy()
+            state = State(*scan_one(number, name, scan), dict(scan.refused - before))
+        scan.states.append(state)
+    return scan
+
+
+def _state(files: Files, name: str) -> tuple[int, int] | None:
+    """Return a file's size and stamp; None where that fails, so that opening the file says why."""
+    try:
+        return files.state(name)
+    except OSError:
+        return None

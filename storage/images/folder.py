@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from storage import errors
-from storage.images.contract import MAX_BYTES, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
+from storage.images.contract import (
+    MAX_BYTES,
+    Read,
+    Scan,
+    State,
+    changed,
+    is_image_name,
+    leaves_root,
+    too_large,
+    unreadable,
+)
 from storage.store.places import is_store
 
 
@@ -38,7 +48,7 @@ class Folder:
     def containers(self) -> tuple[str, ...]:
         return ()
 
-    def scan(self) -> Scan:
+    def scan(self, known: Mapping[str, State]) -> Scan:
         scan = Scan()
         root = os.path.realpath(self.root)
         try:

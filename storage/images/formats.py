@@ -35,6 +35,9 @@ _OTHERS = (
     (b"qoif", "QOI"),
     (b"gimp xcf", "GIMP"),
 )
+_MOST_CHUNKS = 100_000
+"""Chunks of a PNG: every encoder writes fewer and larger ones, and a million empty ones take ten seconds to read."""
+
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
@@ -96,7 +99,7 @@ def _truncated(size: int, needed: int) -> Rejected:
 
 def _check_png(data: bytes) -> None:
     position = len(PNG)
-    while True:
+    for _ in range(_MOST_CHUNKS):
         if position + 12 > len(data):
             raise _truncated(len(data), position + 12)
         length = int.from_bytes(data[position : position + 4], "big")
@@ -113,6 +116,7 @@ def _check_png(data: bytes) -> None:
         if kind == b"IEND":
             return
         position = end
+    raise Rejected("bomb", f"more than {_MOST_CHUNKS:,} PNG chunks")
 
 
 def _check_boxes(data: bytes) -> None:

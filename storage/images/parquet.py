@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import errors
-from storage.images.contract import MAX_BYTES, UNKNOWN, Read, Scan, changed, leaves_root, too_large
-from storage.images.files import Files, Opened
+from storage.images.contract import MAX_BYTES, UNKNOWN, Read, Scan, State, changed, leaves_root, too_large
+from storage.images.files import Files, Opened, scan_files
 
 _BATCH = 32
 """Rows decoded at a time: an image has about 100 kB, and a row group may hold thousands."""
@@ -36,17 +36,18 @@ class Parquet:
     def root(self) -> Path | str:
         return self.files.root
 
-    def scan(self) -> Scan:
+    def scan(self, known: Mapping[str, State]) -> Scan:
         """List the rows; only labels and paths are read, so byte counts are unknown (−1)."""
-        scan = Scan(containers=list(self.containers))
-        for number, name in enumerate(self.containers):
-            place = self.place("", name)
-            try:
-                with self.files.opened(name) as file:
-                    _scan_one(file, number, name, place, scan)
-            except (pa.ArrowException, OSError) as error:
-                raise errors.UsageError(f"cannot list {place}: {errors.first_line(error)}") from error
-        return scan
+        return scan_files(self.files, self.containers, known, self._scan)
+
+    def _scan(self, number: int, name: str, scan: Scan) -> tuple[int, int]:
+        place = self.place("", name)
+        try:
+            with self.files.opened(name) as file:
+                _scan_one(file, number, name, place, scan)
+                return file.size, file.stamp
+        except (pa.ArrowException, OSError) as error:
+            raise errors.UsageError(f"cannot list {place}: {errors.first_line(error)}") from error
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
         """Yield contents in row order; consecutive ascending rows of one file read each row group once."""

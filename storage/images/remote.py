@@ -9,7 +9,7 @@ import errno
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import errors
+from storage import addresses, errors
 from storage.images.contract import (
     MAX_BYTES,
     Read,
     Scan,
+    State,
     changed,
     is_image_name,
     leaves_root,
@@ -68,11 +69,20 @@ class Objects:
         place = self.place(name)
         with _os_errors():
             system = filesystem(place)
-            stamp = _stamp(system.info(place))
+            info = system.info(place)
+            stamp = _stamp(info)
             options = {"block_size": _BLOCK, "cache_type": "background", "cache_options": {"maxblocks": 4}}
             file = system.open(place, "rb", **options)
         with file:
-            yield Opened(read_at=partial(_read_at, file), stamp=stamp, source=_RaisingOSErrors(file))
+            yield Opened(
+                read_at=partial(_read_at, file), size=int(info["size"]), stamp=stamp, source=_RaisingOSErrors(file)
+            )
+
+    def state(self, name: str) -> tuple[int, int]:
+        place = self.place(name)
+        with _os_errors():
+            info = filesystem(place).info(place)
+            return int(info["size"]), _stamp(info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class RemoteFolder:
     def containers(self) -> tuple[str, ...]:
         return ()
 
-    def scan(self) -> Scan:
+    def scan(self, known: Mapping[str, State]) -> Scan:
         scan = Scan()
         try:
             with _os_errors():
@@ -259,7 +269,12 @@ def _os_errors() -> Iterator[None]:
         yield
     except FileNotFoundError as error:  # its message is only the name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
-    except (OSError, errors.ActlasError):
+    except errors.ActlasError:
+        raise
+    except OSError as error:
+        if addresses.has_secret(str(error)):  # a server may have sent the client on to a signed address
+            raise OSError(error.errno, addresses.masked(error.strerror or str(error))) from None
         raise
     except Exception as error:
-        raise OSError(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
+        message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise OSError(addresses.masked(message)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from storage import errors
@@ -64,6 +66,39 @@ def sample_photos(cache: Path | None = None) -> Path:
     except OSError as error:
         raise errors.UsageError(f"cannot write the sample photos under {folder.parent}: {error}") from error
     return folder
+
+
+@functools.cache
+def fixed_photos() -> tuple[Image.Image, ...]:
+    """Return a mosaic, and a bright, a dark, a grey and a small photo: wide and tall, with equal pixels everywhere.
+
+    They are cut from files without loss. The mosaic has much in one picture: units that respond rarely have their chance.
+    """
+    coffee, chelsea, camera = (_photo(name) for name in ("coffee.png", "chelsea.png", "camera.png"))
+    bright = _stretched(coffee, 6, 5, 90).transpose(Image.Transpose.ROTATE_90)
+    return _mosaic(), bright, _stretched(chelsea, 1, 3, 0), camera.convert("L"), chelsea.resize((40, 30))
+
+
+def _photo(name: str) -> Image.Image:
+    with Image.open(_locate(_Photo("skimage", f"data/{name}", 0))) as image:
+        return image.convert("RGB")
+
+
+def _stretched(photo: Image.Image, times: int, over: int, plus: int) -> Image.Image:
+    values = np.asarray(photo, np.int64) * times // over + plus
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+
+def _mosaic() -> Image.Image:
+    """Put crops of four photos beside each other, at four scales and four contrasts."""
+    tile, whole = _SIDE // 2, Image.new("RGB", (2 * _SIDE, 2 * _SIDE))
+    for row, name in enumerate(("astronaut.png", "coffee.png", "ihc.png", "motorcycle_left.png")):
+        photo = _photo(name)
+        for column, box in enumerate(_boxes(photo.width, photo.height, 4)):
+            crop = photo.crop(box).resize((tile, tile), Image.Resampling.LANCZOS)
+            strong = _stretched(crop, *((1, 1, 0), (2, 1, -90), (3, 1, -200), (1, 2, 110))[(row + column) % 4])
+            whole.paste(strong, (column * tile, row * tile))
+    return whole
 
 
 def _move(crops: Path, folder: Path) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage import errors
 from storage.images.listing import about
 
-_KEYED = ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns", "removed")
+_KEYED = ("image_id", "key_hash", "bytes", "stamp")
+_KEYED_1 = ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns", "removed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """The images with first ≤ image_id < stop; `rows_key` changes with anything in its rows but labels."""
+    """The images with first ≤ image_id < stop; `rows_key` changes with the images there and their content."""
 
     number: int
     first: int
@@ -28,37 +30,58 @@ class Shard:
     """The shard's slice of the listing, removed images included."""
 
 
-def shards(listing: pa.Table, limit: int | None = None, shard_size: int = 512) -> list[Shard]:
-    """Split the images with id < `limit` into shards.
+def living(listing: pa.Table, limit: int | None = None) -> pa.Table:
+    """Return the rows of the first `limit` images that are still in the source."""
+    return listing.filter(pc.invert(listing["removed"])).slice(0, limit)
+
+
+def shards(
+    listing: pa.Table, limit: int | None = None, shard_size: int = 512, key_of: Callable[[pa.Table], str] | None = None
+) -> list[Shard]:
+    """Split the first `limit` images that are still in the source into shards; those without an image are left out.
 
     Folders: ranges of `shard_size` ids. Tars and Parquet: whole containers, as many as it takes to reach `shard_size`
     images; one of at least twice that size is split into ranges of `shard_size`, the last with the remainder, so that no
-    shard has 3 × `shard_size`. Removed images keep their place, and the bounds don't depend on the limit, so that more
-    images only add shards and change the last one, if it was not full.
+    shard has 3 × `shard_size`. Removed images keep their place, a moved one that in its first container, and the bounds
+    don't depend on the limit, so that more images only add shards and change the last one, if it was not full. `key_of` gives
+    the key of a shard's rows, `rows_key` unless told.
     """
     if shard_size < 1 or (limit is not None and limit < 1):
         raise errors.UsageError(f"limit and shard size must be at least 1, not {limit} and {shard_size}")
-    count = len(listing) if limit is None else min(limit, len(listing))
-    starts = _starts(listing, shard_size)
-    bounds = [*(start for start in starts if start < count), count]
+    there = np.flatnonzero(~listing["removed"].to_numpy())
+    count = len(listing) if limit is None or limit >= len(there) else int(there[limit - 1]) + 1
+    bounds = [*(start for start in _starts(listing, shard_size) if start < count), count]
+    used = np.searchsorted(there, bounds)
     return [
-        _shard(i, first, listing.slice(first, stop - first))
+        _shard(i, first, listing.slice(first, stop - first), key_of or rows_key)
         for i, (first, stop) in enumerate(itertools.pairwise(bounds))
+        if used[i] < used[i + 1]
     ]
 
 
-def _shard(number: int, first: int, rows: pa.Table) -> Shard:
-    return Shard(number=number, first=first, stop=first + len(rows), rows_key=rows_key(rows), rows=rows)
+def _shard(number: int, first: int, rows: pa.Table, key_of: Callable[[pa.Table], str]) -> Shard:
+    return Shard(number=number, first=first, stop=first + len(rows), rows_key=key_of(rows), rows=rows)
 
 
 def rows_key(rows: pa.Table) -> str:
-    """Hash everything that determines the images of these rows: all columns but labels, and the containers' names.
+    """Hash everything that determines the images of these rows: ids, key hashes, sizes and stamps; no key and no container.
 
-    The ids are included, since results hold them.
+    The ids are included, since results hold them. Of a removed image only its place counts, up to the last that is there.
     """
+    there = ~rows["removed"].to_numpy()
+    there = there[: np.append(0, np.flatnonzero(there) + 1)[-1]]
+    digest = hashlib.sha256(there.tobytes())
+    for name in _KEYED:
+        values = rows[name].to_numpy()[: len(there)][there]
+        digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def rows_key_1(rows: pa.Table) -> str:
+    """Return the key that format 1 gave these rows: all columns that it had but labels, and the containers' names."""
     names = about(rows).containers
     digest = hashlib.sha256()
-    for name in _KEYED:
+    for name in _KEYED_1:
         values = rows[name].to_numpy()
         digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
     for key, container in zip(rows["key"].to_pylist(), rows["container"].to_pylist(), strict=True):
@@ -73,14 +96,14 @@ def _starts(listing: pa.Table, shard_size: int) -> list[int]:
     if not about(listing).containers:
         return list(range(0, len(listing), shard_size))
     starts: list[int] = []
-    for first, stop in _runs(listing["container"].to_numpy()):
+    for first, stop in _runs(listing["home"].to_numpy()):
         # Smaller containers that do not fill a shard are joined with the first rows of this one.
         starts += [first] if not starts or first - starts[-1] >= shard_size else []
         starts += range(first + shard_size, stop - shard_size + 1, shard_size)
     return starts
 
 
-def _runs(container: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of consecutive rows in one container; a container that grew has several."""
-    edges = np.flatnonzero(np.diff(container)) + 1
-    yield from itertools.pairwise([0, *edges.tolist(), len(container)] if len(container) else [])
+def _runs(home: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of consecutive rows of one first container; a container that grew has several."""
+    edges = np.flatnonzero(np.diff(home)) + 1
+    yield from itertools.pairwise([0, *edges.tolist(), len(home)] if len(home) else [])

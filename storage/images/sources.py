@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import errors
+from storage import addresses, errors
 from storage.images import remote
 from storage.images.contract import Read, Source, by_hash, is_image_name, unreadable
 from storage.images.files import Disk, Files
@@ -41,6 +41,7 @@ def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
     Raise `NotFound` if nothing is there, `UsageError` if it is of no kind that we read.
     """
     text = str(path)
+    addresses.check("--images", text)
     if text == SAMPLE_PHOTOS:
         return Folder(sample_photos(cache))
     if "://" in text or "::" in text:

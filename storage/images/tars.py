@@ -5,15 +5,25 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from storage import errors
-from storage.images.contract import MAX_BYTES, Read, Scan, changed, is_image_name, leaves_root, too_large, unreadable
-from storage.images.files import Files, Opened
+from storage.images.contract import (
+    MAX_BYTES,
+    Read,
+    Scan,
+    State,
+    changed,
+    is_image_name,
+    leaves_root,
+    too_large,
+    unreadable,
+)
+from storage.images.files import Files, Opened, scan_files
 from storage.images.tar_headers import Member, NotATar, ReadAt, members
 
 _MAX_LABEL_BYTES = 64 << 10
@@ -38,18 +48,19 @@ class Tars:
     def root(self) -> Path | str:
         return self.files.root
 
-    def scan(self) -> Scan:
-        scan = Scan(containers=list(self.containers))
-        for number, name in enumerate(self.containers):
-            place = self.place("", name)
-            try:
-                with self.files.opened(name) as file:
-                    _scan_one(file, number, name, scan)
-            except NotATar as error:
-                raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
-            except OSError as error:
-                raise errors.UsageError(f"cannot list {place}: {error.strerror or error}") from error
-        return scan
+    def scan(self, known: Mapping[str, State]) -> Scan:
+        return scan_files(self.files, self.containers, known, self._scan)
+
+    def _scan(self, number: int, name: str, scan: Scan) -> tuple[int, int]:
+        place = self.place("", name)
+        try:
+            with self.files.opened(name) as file:
+                _scan_one(file, number, name, scan)
+                return file.size, file.stamp
+        except NotATar as error:
+            raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
+        except OSError as error:
+            raise errors.UsageError(f"cannot list {place}: {error.strerror or error}") from error
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
         """Yield contents in row order; consecutive rows of one tar open it once and read forward through its offsets."""

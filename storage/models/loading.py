@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,26 +14,19 @@ from torch import Tensor, nn
 from storage.errors import ModelError, UsageError
 from storage.models import zoo
 from storage.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocess, from_torchvision
+from storage.models.scores import find_logits
+from storage.models.settle import settle
 
 GREY_MEAN, GREY_STD = (0.5,), (0.5,)
-
-
-def find_logits(output: Any) -> Tensor:
-    """Return the class scores `b k` in a model's output.
-
-    The output is a tensor, or a dict, object or tuple: take its `logits`, else its first tensor of two axes.
-    """
-    scores = next((tensor for tensor in _candidates(output) if tensor.flatten(1).shape[1] == tensor.shape[1]), None)
-    if scores is None:
-        raise ModelError(f"the model's output, {_describe(output)}, has no class scores; give the Model its `logits`")
-    return scores.flatten(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A loaded model: `module` in evaluation mode, float32, on the CPU, without gradients.
 
-    A factory may return one, with the fields it knows. `logits` finds the class scores in the module's output.
+    A factory may return one, with the fields it knows. `logits` reads the class scores from the module's output; without
+    it they are looked for by name and by shape. `own` is set by `load`: the model comes from a factory, whose code may change
+    under the same name.
     """
 
     module: nn.Module
@@ -40,6 +34,18 @@ class Model:
     classes: tuple[str, ...] = ()
     logits: Callable[[Any], Tensor] = find_logits
     spec: str = ""
+    own: bool = False
+
+    @property
+    def scores_name(self) -> str:
+        """The name of the choice of class scores, for keys."""
+        return str(
+            getattr(self.logits, "name", None) or getattr(self.logits, "__qualname__", type(self.logits).__name__)
+        )
+
+    def probabilities(self, scores: Tensor) -> Tensor | None:
+        """Return the probabilities `b k` that belong to scores `b k`; None where the model has one score per image."""
+        return scores.softmax(-1) if scores.shape[-1] > 1 else None
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -73,13 +79,15 @@ def load(
     returned = built.module
     model = returned if isinstance(returned, Model) else Model(module=returned)
     known = _as_preprocess(spec, model.preprocess) if isinstance(returned, Model) else built.preprocess
+    module = settle(spec, model.module)
     names = _read_class_names(classes) if classes is not None else model.classes or built.classes
     return dataclasses.replace(
         model,
-        module=model.module.cpu().float().eval().requires_grad_(False),
-        preprocess=_override(spec, model.module, known, input_size, mean, std),
+        module=module,
+        preprocess=_override(spec, module, known, input_size, mean, std),
         classes=names,
         spec=spec,
+        own=built.own,
     )
 
 
@@ -148,24 +156,10 @@ def _read_class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(classes, str):
         return tuple(classes)
     try:
-        lines = Path(classes).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        data = Path(classes).expanduser().read_bytes()
+        # Editors on Windows put a mark before the text, or write UTF-16, which begins with another.
+        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        lines = data.decode("utf-16" if utf16 else "utf-8-sig").splitlines()
+    except (OSError, UnicodeError) as error:
         raise UsageError(f"--classes {classes}: cannot be read as text with one name per line ({error})") from None
     return tuple(line.strip() for line in lines if line.strip())
-
-
-def _candidates(output: Any) -> list[Tensor]:
-    """Return the tensors that may be class scores, the most likely first."""
-    if isinstance(output, Tensor):
-        return [output] if output.ndim >= 2 else []
-    if isinstance(output, Mapping):
-        named = [output[key] for key in ("logits",) if key in output]
-        return [t for item in (*named, *output.values()) for t in _candidates(item)]
-    if isinstance(output, tuple | list):
-        named = [output.logits] if hasattr(output, "logits") else []
-        return [tensor for item in (*named, *output) for tensor in _candidates(item)]
-    return _candidates(output.logits) if hasattr(output, "logits") else []
-
-
-def _describe(output: Any) -> str:
-    return f"a tensor of {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"

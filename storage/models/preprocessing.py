@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,11 +169,12 @@ def _visible(resized: int, crop: int) -> tuple[int, int]:
 
 
 def from_fingerprint(text: str) -> Preprocess:
-    """Parse a preprocessing from its `fingerprint`."""
+    """Parse a preprocessing from its `fingerprint`; fields that a subclass added are left out."""
+    known = {field.name for field in fields(Preprocess)}
     record: dict[str, Any] = {
         n: tuple(value) if isinstance(value, list) else value for n, value in json.loads(text).items()
     }
-    return Preprocess(**{n: value for n, value in record.items() if n != "kind"})
+    return Preprocess(**{n: value for n, value in record.items() if n in known})
 
 
 def from_torchvision(preset: Any) -> Preprocess:

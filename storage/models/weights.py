@@ -1,24 +1,52 @@
-"""Weights on disk: read a state dict without running code, and load it into a module that it fits."""
+"""Weights on disk: read a checkpoint without running code, and load what fits into a module."""
 
 from __future__ import annotations
 
-import difflib
+import argparse
 import hashlib
+import logging
+import pathlib
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from storage.errors import BadWeights, first_line
+from storage.models import state_dicts
+from storage.models.file_kinds import cut_short, recognise
+from storage.models.specs import check_weights, split_weights
+from storage.models.state_dicts import Entry, Fit
 
-RANDOM, DOWNLOAD = "random", "download"
+log = logging.getLogger(__name__)
 
-_NESTS = ("state_dict", "model_state_dict", "model", "module")
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-_COUNTS = "num_batches_tracked"
-"""Batch norm's count of training batches: older files lack it, and evaluation does not use it."""
+_PLAIN: list[Any] = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.dtype,
+    *(
+        (type(np.float64(0)).__reduce__(np.float64(0))[0], f"numpy.{core}.multiarray.scalar")
+        for core in ("core", "_core")
+    ),
+    *{type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")},
+]
+"""Plain values that training scripts keep beside the weights; making them runs no code of the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The tensors of a file by their names, all keys joined by dots; `key` is the part that the user named."""
+
+    path: Path
+    key: str | None = None
+    tensors: Mapping[str, Entry] = field(repr=False)
+
+    def __str__(self) -> str:
+        return str(self.path) if self.key is None else f"{self.path}#{self.key}"
 
 
 def seeded(spec: str, build: Callable[[], nn.Module]) -> nn.Module:
@@ -28,97 +56,133 @@ def seeded(spec: str, build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file or a state dict (also one nested in `state_dict` or `model`).
+def read(source: Path | str) -> Checkpoint:
+    """Read FILE or FILE#KEY: a safetensors file or a checkpoint of torch.save, by its content, not its suffix.
 
-    Raises BadWeights for a file that is missing or holds more than tensors.
+    Raises BadWeights for a file that is missing, is something else or holds more than tensors and plain values.
     """
-    if not path.is_file():
-        raise BadWeights(f"weights {path}: no such file; --weights takes a file, `{RANDOM}` or `{DOWNLOAD}`")
+    check_weights(str(source))
+    path, key = split_weights(str(source))
+    kind = recognise(path)
     try:
-        loaded = _load(path)
-    except pickle.UnpicklingError:
-        raise BadWeights(
-            f"weights {path}: holds Python objects besides tensors, and loading those would run code; "
-            "save module.state_dict() instead"
-        ) from None
+        loaded = _load(path, kind)
+    except pickle.UnpicklingError as error:
+        raise BadWeights(_of_pickle(path, error)) from None
+    except (EOFError, RuntimeError) as error:
+        if isinstance(error, EOFError) or "unexpected EOF" in str(error) or "corrupted" in str(error):
+            raise cut_short(path) from None
+        raise BadWeights(_unknown(path, error)) from None
     except Exception as error:
-        raise BadWeights(f"weights {path}: not a safetensors file or state dict ({first_line(error)[:160]})") from None
-    return _find_state_dict(loaded, path)
+        if "IncompleteBuffer" in str(error) or "incomplete" in str(error):
+            raise cut_short(path) from None
+        raise BadWeights(_unknown(path, error)) from None
+    return Checkpoint(path=path, key=key, tensors=_tensors(loaded, path))
 
 
-def apply(module: nn.Module, state: Mapping[str, Tensor], *, source: str, optional: tuple[str, ...] = ()) -> None:
-    """Load a state dict that has exactly the module's tensors.
+def apply(module: nn.Module, checkpoint: Checkpoint, *, optional: tuple[str, ...] = ()) -> None:
+    """Load the part of a checkpoint that has exactly the module's tensors, and say what else would fit.
 
     Tensors whose names start with one of `optional` may be missing. Raises BadWeights, listing what does not fit.
     """
-    own = module.state_dict()
-    state = _without_prefix(state, own)
-    missing = [n for n in own if n not in state and not n.endswith(_COUNTS) and not n.startswith(optional)]
-    unexpected = [name for name in state if name not in own]
-    mismatched = size_mismatches(module, state)
-    problems = [
-        _summary("missing", [f"{name}{_nearest(name, unexpected)}" for name in missing]),
-        _summary("unexpected", [f"{name}{_nearest(name, missing)}" for name in unexpected]),
-        _summary("of another size", [f"{n} is {_size(a)}, the model's {_size(b)}" for n, (a, b) in mismatched.items()]),
-    ]
-    if any(problems):
-        raise BadWeights(f"weights {source} do not fit the model: {'; '.join(filter(None, problems))}")
+    candidates = _candidates(module, checkpoint, optional)
+    best = candidates[0]
+    if not best.whole:
+        raise BadWeights(f"weights {checkpoint} do not fit the model: {best.problems()}")
+    state = {name: _plain(checkpoint, name, tensor, best.own[name]) for name, tensor in best.state.items()}
+    _say_others(checkpoint, best, [fit for fit in candidates[1:] if fit.whole])
     module.load_state_dict(state, strict=False)
 
 
-def size_mismatches(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.Size]]:
-    """Return name → (size in the file, size in the module) for every tensor whose sizes differ."""
-    own = module.state_dict()
-    state = _without_prefix(state, own)
-    return {n: (t.shape, own[n].shape) for n, t in state.items() if n in own and own[n].shape != t.shape}
-
-
-def head_size(module: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+def head_size(module: nn.Module, checkpoint: Checkpoint) -> int | None:
     """Return the number of classes of the file's head, if it differs from the module in nothing else."""
-    pairs = size_mismatches(module, state).values()
+    pairs = _candidates(module, checkpoint, ())[0].mismatched.values()
     counts = {(ours[0], theirs[0]) for ours, theirs in pairs if len(ours) == len(theirs) and ours[1:] == theirs[1:]}
     alike = all(len(ours) == len(theirs) and ours[1:] == theirs[1:] for ours, theirs in pairs)
     return counts.pop()[0] if alike and len(counts) == 1 else None
 
 
-def _load(path: Path) -> object:
-    if path.suffix == ".safetensors":
+def _load(path: Path, kind: str) -> object:
+    if kind == "safetensors":
         from safetensors.torch import load_file
 
         return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    # Opened here: given a path, torch would go by its suffix.
+    with torch.serialization.safe_globals(_PLAIN), path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _find_state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
-    for nest in _NESTS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(nest), Mapping):
-            loaded = loaded[nest]
+def _of_pickle(path: Path, error: pickle.UnpicklingError) -> str:
+    """Tell a checkpoint with other objects in it from a file that is none."""
+    if "Unsupported global" in str(error) or "Unsupported class" in str(error) or "GLOBAL" in str(error):
+        return (
+            f"weights {path}: holds Python objects besides tensors, and loading those would run code; "
+            "save module.state_dict() instead"
+        )
+    return _unknown(path, error)
+
+
+def _unknown(path: Path, error: Exception) -> str:
+    return f"weights {path}: not a safetensors file or state dict ({first_line(error)[:160]})"
+
+
+def _tensors(loaded: object, path: Path) -> dict[str, Entry]:
+    """Return all tensors of a checkpoint. Raises BadWeights where it has none."""
     if not isinstance(loaded, Mapping):
         raise BadWeights(f"weights {path}: holds a {type(loaded).__name__}, not a state dict of tensors")
-    state = {str(name): tensor for name, tensor in loaded.items() if isinstance(tensor, Tensor)}
-    if not state:
+    tensors = dict(state_dicts.entries(loaded))
+    if not tensors:
         raise BadWeights(f"weights {path}: holds no tensors, only {', '.join(map(str, list(loaded)[:4])) or 'nothing'}")
-    return state
+    return tensors
 
 
-def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Remove the prefix that wrappers (DataParallel, compile, Lightning) put before every name."""
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
+def _candidates(module: nn.Module, checkpoint: Checkpoint, optional: tuple[str, ...]) -> list[Fit]:
+    """Return what may be the module's weights, best first. Raises BadWeights where the key has none."""
+    candidates = state_dicts.fits(module, checkpoint.tensors, checkpoint.key, optional)
+    if not candidates:
+        others = state_dicts.fits(module, checkpoint.tensors, None, optional)
+        fitting = ", ".join(fit.name for fit in others if fit.whole) or "none"
+        raise BadWeights(f"weights {checkpoint}: holds no such weights; those that fit the model: {fitting}")
+    return candidates
 
 
-def _summary(kind: str, items: list[str]) -> str:
-    more = f", and {len(items) - 3} more" if len(items) > 3 else ""
-    return f"{len(items)} {kind} ({', '.join(items[:3])}{more})" if items else ""
+def _say_others(checkpoint: Checkpoint, best: Fit, others: list[Fit]) -> None:
+    """Say what was taken where other weights fit as well, and what was left out beside them."""
+    if checkpoint.key is not None:
+        return
+    unlike = [fit for fit in others if any(not _same(fit.state[name], best.state[name]) for name in best.state)]
+    if unlike:
+        more = ", ".join(f"--weights {checkpoint.path}#{fit.name}" for fit in unlike[:3])
+        log.warning("weights %s: taken from %s; others fit, too: %s", checkpoint, best.name, more)
+    elif best.outside:
+        left_out = ", ".join(best.outside[:3]) + (f" and {len(best.outside) - 3} more" if len(best.outside) > 3 else "")
+        log.warning("weights %s: taken from %s; left out beside it: %s", checkpoint, best.name, left_out)
 
 
-def _nearest(name: str, others: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(others)[:500], 1, cutoff=0.7)
-    return f", nearest {close[0]}" if close else ""
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a is b or (a.dtype == b.dtype and torch.equal(a, b))
 
 
-def _size(shape: torch.Size) -> str:
-    return " × ".join(map(str, shape)) or "one number"
+def _plain(checkpoint: Checkpoint, name: str, tensor: Tensor, own: Tensor) -> Tensor:
+    """Return a tensor as plain numbers. Raises BadWeights where it has none that the module could use."""
+    if tensor.is_meta:
+        raise BadWeights(f"weights {checkpoint}: {name} has no values (device meta); save the weights themselves")
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    if own.is_floating_point() and (not tensor.is_floating_point() or tensor.dtype.itemsize == 1):
+        raise BadWeights(
+            f"weights {checkpoint}: {name} holds {_dtype(tensor)} where the model has {_dtype(own)}: quantised values "
+            "without their scales; save the weights before they are quantised"
+        )
+    if tensor.is_floating_point() and bool(tensor.isnan().any()):
+        count = int(tensor.isnan().sum())
+        raise BadWeights(
+            f"weights {checkpoint}: {name} has {count} of {tensor.numel()} values that are not a number (NaN); "
+            "take a checkpoint from before the training diverged"
+        )
+    return tensor
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

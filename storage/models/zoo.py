@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from storage.errors import BadWeights, ModelError, UsageError, first_line
+from storage.errors import ActlasError, BadWeights, ModelError, UsageError, first_line
 from storage.models import weights as files
 from storage.models.preprocessing import Preprocess, from_timm, from_torchvision
-from storage.models.weights import DOWNLOAD, RANDOM
+from storage.models.settle import own_defaults
+from storage.models.specs import DOWNLOAD, FORMS, RANDOM, check_spec
 
 LITE_SIZES = {"0": 224, "1": 240, "2": 260, "3": 280, "4": 300}
 
@@ -32,10 +34,13 @@ class Built:
     module: Any
     preprocess: Preprocess | None = None
     classes: tuple[str, ...] = ()
+    own: bool = False
+    """Whether a user's factory made it."""
 
 
 def build(spec: str, weights: str | None) -> Built:
     """Build the model of a spec; `weights` is a file, `random`, `download`, or None for the weights on this machine."""
+    check_spec(spec)
     kind, _, name = spec.partition(":")
     if spec.startswith("efficientnet-lite"):
         return _lite(spec, weights)
@@ -45,7 +50,7 @@ def build(spec: str, weights: str | None) -> Built:
         return _timm(spec, name, weights)
     if kind and name:
         return _factory(spec, kind, name, weights)
-    raise UsageError(f"model {spec!r}: write efficientnet-lite0, torchvision:NAME, timm:NAME or package.module:factory")
+    raise UsageError(f"model {spec!r}: write {FORMS}")
 
 
 def imagenet() -> tuple[str, ...]:
@@ -78,7 +83,7 @@ def _lite(spec: str, weights: str | None) -> Built:
         module = files.seeded(spec, lambda: EfficientNet.from_name(spec))
     source = _weights_file(weights, lambda: _lite_file(spec, number))
     if source is not None:
-        files.apply(module, files.read(source), source=str(source))
+        files.apply(module, files.read(source))
     preprocess = Preprocess(
         resize=round(size / 0.875),
         crop=(size, size),
@@ -167,20 +172,14 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
     """Call the user's factory; it may import modules from the working folder."""
     if weights == DOWNLOAD:
         raise UsageError(f"model {spec}: --weights {DOWNLOAD} is for torchvision and timm; load them in the factory")
-    with _working_folder():
-        try:
-            imported = importlib.import_module(module_name)
-        except ImportError as error:
-            raise UsageError(f"model {spec}: cannot import {module_name} from {Path.cwd()} ({error})") from error
+    with _working_folder(), own_defaults(), contextlib.redirect_stdout(sys.stderr):
+        imported = _import(spec, module_name)
         if not callable(factory := getattr(imported, name, None)):
             callables = [key for key, value in vars(imported).items() if callable(value)]
             raise UsageError(
                 f"model {spec}: {module_name} has no function {name}; nearest: {_nearest(name, callables)}"
             )
-        try:
-            returned = files.seeded(spec, factory)
-        except Exception as error:
-            raise ModelError(f"model {spec}: the factory failed: {type(error).__name__}: {error}") from error
+        returned = factory if isinstance(factory, nn.Module) else _call(spec, factory)
     module = returned if isinstance(returned, nn.Module) else getattr(returned, "module", None)
     if not isinstance(module, nn.Module):
         raise ModelError(
@@ -189,8 +188,46 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
     if weights == RANDOM:
         raise UsageError(f"model {spec}: --weights {RANDOM} is for named models; a factory sets its own weights")
     if (source := _weights_file(weights, None)) is not None:
-        files.apply(module, files.read(source), source=str(source))
-    return Built(module=returned)
+        files.apply(module, files.read(source))
+    return Built(module=returned, own=True)
+
+
+def _import(spec: str, module_name: str) -> Any:
+    """Import a user's module. Raises UsageError with the place in its code where that fails."""
+    try:
+        return importlib.import_module(module_name)
+    except ImportError as error:
+        raise UsageError(
+            f"model {spec}: cannot import {module_name} from {Path.cwd()} ({first_line(error)})"
+        ) from error
+    except SystemExit as error:
+        raise UsageError(f"model {spec}: {module_name} leaves Python when imported (sys.exit, {error.code})") from error
+    except Exception as error:
+        raise UsageError(
+            f"model {spec}: importing {module_name} failed: {type(error).__name__}: {first_line(error)}{_place_of(error)}"
+        ) from error
+
+
+def _call(spec: str, factory: Callable[[], Any]) -> Any:
+    """Call a user's factory. Raises ModelError with the place in its code where that fails."""
+    try:
+        return files.seeded(spec, factory)
+    except SystemExit as error:
+        raise ModelError(f"model {spec}: the factory leaves Python (sys.exit, {error.code})") from error
+    except ActlasError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"model {spec}: the factory failed: {type(error).__name__}: {first_line(error)}{_place_of(error)}"
+        ) from error
+
+
+def _place_of(error: Exception) -> str:
+    """Return the last file and line that an exception passed through, or of the syntax error that it is."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({Path(error.filename).name}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
 def _build_with_weights(
@@ -200,11 +237,11 @@ def _build_with_weights(
     module = files.seeded(spec, create)
     if source is None:
         return module, None
-    state = files.read(source)
-    classes = files.head_size(module, state)
+    checkpoint = files.read(source)
+    classes = files.head_size(module, checkpoint)
     if classes is not None:
         module = create(num_classes=classes)
-    files.apply(module, state, source=str(source), optional=optional)
+    files.apply(module, checkpoint, optional=optional)
     return module, classes
 
 

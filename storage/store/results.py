@@ -36,9 +36,10 @@ class Result:
         return tuple(sorted(self.manifest["files"]))
 
     def file(self, name: str) -> Path:
-        """Return the path of a file, or a folder of files such as a Zarr group, by its name in the manifest.
+        """Return the path of a file that checks its own bytes, or a folder of them: a Parquet table, a Zarr group.
 
-        Raises Damaged if the manifest doesn't list it, or if one of its files is missing or has another size.
+        Only their readers in `storage.artefacts` open it; `data` reads any other file. Raises Damaged if the manifest
+        doesn't list it, or if one of its files is missing or has another size.
         """
         known = self.manifest["files"]
         members = [name] if name in known else [file for file in known if file.startswith(f"{name}/")]
@@ -56,10 +57,9 @@ class Result:
             raise Damaged(f"{path} is damaged; run `actlas verify --repair`")
         return data
 
-    def json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file. Raises Damaged as `data`."""
-        record: dict[str, Any] = json.loads(self.data(name))
-        return record
+    def record(self, name: str) -> dict[str, Any]:
+        """Read a JSON file. Raises Damaged if a byte differs from what was committed."""
+        return dict(json.loads(self.data(name)))
 
     def happened(self) -> dict[str, Any]:
         """Read the record of how the result was made: times, host, effective batch. Raises Damaged."""

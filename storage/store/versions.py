@@ -11,7 +11,7 @@ from typing import Any
 from storage.errors import CannotTell, Damaged, NotFound
 from storage.store import reading
 from storage.store.places import Places, is_name, version_number
-from storage.store.records import unseal
+from storage.store.records import FORMAT, unseal
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class Version:
     previous: str | None
     contents: Contents
     sha256: str = field(repr=False)
+    format: int = FORMAT
+    """The format of the store that wrote it."""
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -82,7 +84,14 @@ def parse_version(data: bytes, name: str, number: int, file: str) -> Version:
     if (record["name"], record["number"]) != (name, number):
         raise Damaged(f"{file} belongs to version {record['number']} of {record['name']}; run `actlas verify --repair`")
     contents = Contents(record["about"], [Entry(**entry) for entry in record["stages"]])
-    return Version(name=name, number=number, previous=record["previous"], contents=contents, sha256=record["sha256"])
+    return Version(
+        name=name,
+        number=number,
+        previous=record["previous"],
+        contents=contents,
+        sha256=record["sha256"],
+        format=record["actlas"],
+    )
 
 
 def read_version(places: Places, name: str, number: int | None = None) -> Version:

@@ -7,13 +7,11 @@ import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
-from support import viewing
+from support import forks, viewing
 from support.prefect_server import QUICK, Server, running
 
-from flows.viewer import app
-from flows.viewer.model import answer_image, worker
+from flows.viewer.model import worker
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +49,9 @@ def chromium(browser: tuple[Any, Any]) -> Iterator[Any]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _forked_workers() -> Iterator[None]:
-    """Fork processes with a model from one that has made their imports, which take seconds; `spawned` undoes it."""
-    multiprocessing.set_forkserver_preload([module.__name__ for module in (answer_image, app, httpx, pytest)])
+    """Fork processes with a model; `spawned` undoes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "START", multiprocessing.get_context("forkserver"))
+        patch.setattr(worker, "START", forks.context())
         yield
 
 

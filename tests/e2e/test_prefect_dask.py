@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.runtime import flow_run
-from support import corpus
+from support import corpus, forks
 from support.trees import tree
 
 from flows.pipeline import run as pipeline
@@ -17,11 +17,13 @@ from flows.planning.tasks import Output, Task
 
 
 @pytest.mark.usefixtures("server")
-def test_a_flow_hands_its_shards_to_dask(tmp_path: Path) -> None:
+def test_a_flow_hands_its_shards_to_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
 
+    from flows.cluster import local_workers
     from flows.scheduling import prefect_flow
 
+    monkeypatch.setattr(local_workers, "_spawn", forks.context())
     images = corpus.write_images(tmp_path / "images")
     quick = {"until": "collect", "name": "dasked"}
     pipeline.run(corpus.config(images, tmp_path / "inline", **quick), Inline())

@@ -155,6 +155,16 @@ def test_a_schedule_runs_by_itself_and_an_update_from_elsewhere_starts_one_regen
     own.same_as_inline(before=[{}], weights=str(last))
 
 
+def test_ctrl_c_in_the_middle_of_a_run_logs_no_error(own: Served) -> None:
+    """As a terminal sends it: to every process of the group."""
+    with own.serving("--every", "10s", seconds_per_batch=5) as process:
+        wait_for(lambda: "- collect" in own.log, 240, "the first shard")
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(120)
+    assert "stopped; the schedule goes on" in own.log
+    assert not [line for line in own.log.splitlines() if "ERROR" in line or "Traceback" in line]
+
+
 def test_what_comes_too_early_is_left_out_and_stopping_pauses_nothing(own: Served) -> None:
     with own.serving("--every", "10s", seconds_per_batch=5) as process:
         wait_for(lambda: own.count("Completed") >= 1, 240, "a run longer than its interval")

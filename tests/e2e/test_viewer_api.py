@@ -322,7 +322,8 @@ def test_a_foreign_host_is_refused(served: viewing.Served) -> None:
         assert raw(served, API, headers={"Host": host})[0] == status, host
 
 
-def test_beyond_this_machine_a_token_is_needed(served: viewing.Served) -> None:
+def test_a_token_opens_the_viewer(served: viewing.Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     rules = serve.rules_of(serve.Options(host="0.0.0.0"))
     assert rules.token
     assert rules.knows("192.168.1.4:8000")

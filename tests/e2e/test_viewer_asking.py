@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from support import viewing
+from support.prefect_server import wait_for
 
 from flows.viewer.answers import build_id, errors, moved
 from flows.viewer.model import child, limits, worker
@@ -224,8 +227,29 @@ def test_too_many_comparisons_and_pictures_at_once_are_turned_away(
     assert full.headers["retry-after"] == "1"
     monkeypatch.setattr(limits, "READ_AT_ONCE", 0)
     with viewing.serving(served.store) as address:
-        full = locate(address, id=3)
+        full = httpx.post(f"{address}{API}/locate", params=CELLS, content=b"\x89PNG")
     assert (full.status_code, "too many pictures" in full.json()["error"]) == (429, True)
+
+
+def test_slow_uploads_hold_up_no_question_that_brings_none(
+    served: viewing.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "serve", serve_slowly)
+    monkeypatch.setattr(limits, "READ_AT_ONCE", 2)
+    head = f"POST {API}/locate?layer={LAYER}&grid=4 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n"
+    with viewing.serving(served.store) as address, contextlib.ExitStack() as stack:
+        host, port = address.removeprefix("http://").split(":")
+        for _ in range(2):
+            connection = stack.enter_context(socket.create_connection((host, int(port))))
+            connection.sendall(head.encode() + b"\x89PNG")
+        wait_for(
+            lambda: httpx.post(f"{address}{API}/locate", params=CELLS, content=b"\x89PNG").status_code == 429,
+            20,
+            "both uploads to be read",
+        )
+        assert locate(address, id=3).json() == "locate"
+        both = httpx.post(f"{address}{API}/locate", params=CELLS | {"id": 3}, content=b"\x89PNG")
+        assert (both.status_code, "not both" in both.json()["error"]) == (400, True)
 
 
 class Here:

@@ -56,7 +56,7 @@ def icons_apart(atlas: notebook.Atlas, grid: int) -> float:
 def test_a_map_is_made_of_the_icons(atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     assert icons_apart(atlas, 4) < 8
     read = notebook_pictures.pictures.read
-    monkeypatch.setattr(notebook_pictures.pictures, "read", lambda path: read(path).transpose(1, 0, 2))
+    monkeypatch.setattr(notebook_pictures.pictures, "read", lambda result, name: read(result, name).transpose(1, 0, 2))
     assert icons_apart(atlas, 4) > 8
 
 

@@ -125,11 +125,12 @@ def test_a_first_session_of_a_user(shell: Shell) -> None:
         assert running.stdout is not None
         address = running.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:")
-        page = httpx.get(address).text
-        script = page.split('src="')[1].split('"')[0]
-        base = address.rsplit("/", 1)[0]
-        assert httpx.get(base + script).status_code == 200
-        assert httpx.get(f"{base}/api/1/runs/sample/current").json()["version"] == 1
+        with httpx.Client(follow_redirects=True) as client:
+            page = client.get(address).text
+            script = page.split('src="')[1].split('"')[0]
+            base = address.rsplit("/", 1)[0]
+            assert client.get(base + script).status_code == 200
+            assert client.get(f"{base}/api/1/runs/sample/current").json()["version"] == 1
     finally:
         running.terminate()
         running.communicate(timeout=20)

@@ -23,7 +23,8 @@ import distributed
 import psutil
 import pytest
 import torch
-from support import corpus, slow_net
+from distributed.utils import get_mp_context
+from support import corpus, forks, slow_net
 from support.trees import strays, tree
 
 from flows import cores, launch, progress, registry
@@ -36,6 +37,7 @@ from flows.pipeline.engines import Inline
 from flows.planning import context as plan_context
 from flows.planning import libraries
 from flows.planning.tasks import Output, Task
+from flows.stages.shared import contents
 from storage.errors import UsageError
 from storage.store.store import Store, stage_key
 
@@ -56,8 +58,12 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[distributed.LocalCluster]:
     """Two workers at an address, of a scheduler that gives a task up when one worker has died with it."""
+    forked = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(forked):
+        get_mp_context()  # once names what Dask would have forks import
+    forks.context()
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 0} | forked),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=50
         ) as made,
@@ -283,9 +289,11 @@ def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch
         named.setdefault(stage, set()).update(re.findall(r'"lib ([^"]+)"', json.dumps([reads, asked])))
         return stage_key(stage, code, reads, asked)
 
-    monkeypatch.setattr(plan_context, "stage_key", recorded)
+    for module in (plan_context, contents):
+        monkeypatch.setattr(module, "stage_key", recorded)
+    everything = {"extras": tuple(registry.extras()), "keep": ("peaks",)}
     for layout in ("pca", "umap", "tsne"):
-        estimate._plan(Store(store), corpus.config(images, store, layout=layout, extras=tuple(registry.extras())))
+        estimate._plan(Store(store), corpus.config(images, store, layout=layout, **everything))
     return {stage: names for stage, names in named.items() if names}
 
 

@@ -115,7 +115,7 @@ def cost(seconds: float, counts: dict[str, int] | None = None, **sizes: int) -> 
 PROBE = costs.Probe(
     images=64,
     costs={
-        ("collect", "a"): cost(2.0, samples_zarr=640, top_zarr=5000),
+        ("collect", "a"): cost(2.0, samples_zarr=640, top_parquet=5000),
         ("patches", "a"): cost(3.0, {"units": 8}, patches_parquet=800),
         ("icons", "a"): cost(5.0, {"icons": 1}, icons_zarr=100),
         ("tiles", "a"): cost(1.0, {"cells": 1}, overview_png=4000, atlas_dzi=10),

@@ -13,10 +13,10 @@ from support.pictures import photo
 
 from atlas.inversion.fidelity import EPSILON, whitened_cosines
 from atlas.inversion.whitening import second_moment, whitener
-from atlas.model import fingerprint
 from flows import cli
 from flows.drawing import illustrator
 from flows.model import context as model_context
+from flows.model import fingerprints
 from flows.model.context import ModelContext
 from flows.one_image import explain
 from flows.one_image.explain import Question
@@ -93,7 +93,8 @@ def test_a_layer_that_the_run_lacks_has_no_atlas(look: ModelContext, monkeypatch
 
 
 def test_another_model_than_the_runs_is_refused(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "fingerprints", lambda *_: dict.fromkeys((LAYER, LATER), "another"))
+    another = dict.fromkeys((LAYER, LATER), "another")
+    monkeypatch.setattr(fingerprints, "of_model", lambda *_: fingerprints.Fingerprints(prints=another, traces=another))
     with pytest.raises(ModelError, match=f"small@1 was made by another model: .* has changed up to {LAYER} since"):
         model_context.open_context(store, run="small")
 

@@ -7,13 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from support import formats, viewing
+from support import brute, formats, viewing
 from support.trees import tree
 
 from flows import cli
 from flows.viewer import assets
 from flows.viewer.answers import catalogue
+from storage.artefacts import cells
+from storage.run import open_run
 
 FORMATS = sorted(path.name for path in formats.KEPT.glob("format*") if path.is_dir())
 
@@ -42,6 +45,22 @@ def test_questions_are_answered_as_when_it_was_made(store: Path, recorded: dict[
 
 def test_mutant_other_answers_are_seen(store: Path, recorded: dict[str, Any]) -> None:
     assert formats.top(store, "small@1") != recorded["top"]["positive"] == formats.top(store, "small@2")
+
+
+def coherences(store: Path) -> list[np.ndarray]:
+    """Return the coherence of each cell as the run has it, and by its definition."""
+    run = open_run(store, formats.RUN)
+    return [run.cells(formats.LAYER, formats.GRID).coherence, brute.coherences(run, formats.LAYER, formats.GRID)]
+
+
+def test_the_coherence_of_cells_is_read(store: Path) -> None:
+    np.testing.assert_allclose(*coherences(store), atol=1e-5)
+
+
+def test_mutant_another_column_read_as_coherence(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cells.FIRST_NAMES, "coherence", "count")
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(*coherences(store), atol=1e-5)
 
 
 def test_it_is_verified(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

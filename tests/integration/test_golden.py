@@ -47,7 +47,7 @@ LIBRARIES = (
     "faiss-cpu",
     "umap-learn",
 )
-MOVES_WITH_THE_PLACE = {"listing"}  # its rows hold times of files
+MOVES_WITH_THE_PLACE = {"listing", "model"}  # times of files; the code of this folder's model
 
 
 def environment() -> dict[str, str]:

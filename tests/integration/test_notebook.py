@@ -103,7 +103,7 @@ def test_a_run_and_a_model_are_one_too_many(photo: str) -> None:
 
 def test_an_announcement_carries_the_file_and_its_fingerprint(monkeypatch: pytest.MonkeyPatch, photo: str) -> None:
     sent: list[model_updates.Update] = []
-    monkeypatch.setattr(serve, "announce", lambda update: sent.append(update) or ["regenerate/photos"])
+    monkeypatch.setattr(serve, "announce", lambda update, store: sent.append(update) or ["regenerate/photos"])
     assert notebook.announce("photos", Path(photo)) == ["regenerate/photos"]
     assert [(update.name, update.weights) for update in sent] == [("photos", photo)]
     assert sent[0].sha256 == model_updates.fingerprint(Path(photo))

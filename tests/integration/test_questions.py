@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import corpus, overflowing
+from support import brute, corpus, overflowing
 from typer.testing import CliRunner
 
 from atlas.layout import locate as locating
@@ -20,7 +20,7 @@ from flows.questions import cells as cell_answers
 from flows.questions import runs, sql
 from flows.viewer.answers import cells as viewer
 from flows.viewer.answers.open_runs import OpenVersion
-from storage.artefacts import arrays
+from storage.artefacts import arrays, tables
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete, UsageError
@@ -70,18 +70,6 @@ def test_mutant_labels_of_the_next_image(run: Run) -> None:
         test_a_cell_counts_the_labels_of_its_images(run)
 
 
-def coherences(run: Run) -> np.ndarray:
-    """The mean cosine of each cell's members to their mean, by its definition."""
-    cells, samples = run.cells(LAYER, GRID), run.samples(LAYER).activations.astype(np.float64)
-    found = []
-    for start, stop in zip(cells.offsets[:-1], cells.offsets[1:], strict=True):
-        members = samples[cells.members[start:stop]]
-        mean = members.mean(axis=0)
-        lengths = np.linalg.norm(members, axis=1) * np.linalg.norm(mean)
-        found.append(np.divide(members @ mean, lengths, out=np.zeros(len(members)), where=lengths > 0).mean())
-    return np.array(found)
-
-
 def agree_on_coherence(run: Run) -> bool:
     """Do arrays, answers, SQL and the viewer hand on the coherence of each cell?"""
     opened = OpenVersion(run)
@@ -93,10 +81,10 @@ def agree_on_coherence(run: Run) -> bool:
         viewer.details(opened, LAYER, GRID)["coherence"],
         [viewer.one(opened, LAYER, GRID, a["row"], a["col"])["coherence"] for a in every_cell(run)],
     ]
-    return all(np.allclose(values, coherences(run), atol=1e-3) for values in told)
+    return all(np.allclose(values, brute.coherences(run, LAYER, GRID), atol=1e-3) for values in told)
 
 
-def test_the_stored_spread_of_a_cell_is_its_coherence(run: Run) -> None:
+def test_the_coherence_of_a_cell_is_called_so_everywhere(run: Run) -> None:
     assert agree_on_coherence(run)
     assert "spread" not in every_cell(run)[0]
     with pytest.raises(UsageError, match="spread"):
@@ -105,13 +93,18 @@ def test_the_stored_spread_of_a_cell_is_its_coherence(run: Run) -> None:
 
 @pytest.mark.parametrize("stored", ["count", "mean"])
 def test_mutant_another_column_read_as_coherence(run: Run, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cell_arrays.STORED, "coherence", stored)
-    with pytest.raises((AssertionError, UsageError, ValueError)):
+    real = cell_arrays.array
+    read = lambda cells, name, rows=None: real(cells, stored if name == "coherence" else name, rows)  # noqa: E731
+    monkeypatch.setattr(cell_arrays, "array", read)
+    with pytest.raises((AssertionError, TypeError, UsageError, ValueError)):
         assert agree_on_coherence(run)
 
 
 def test_members_have_the_places_of_their_samples(run: Run) -> None:
-    samples, group = run.samples(LAYER), arrays.read_group(run.result("cells", LAYER, GRID).file("cells.zarr"))
+    samples, group = (
+        run.samples(LAYER),
+        cell_arrays.read_columns(run.result("cells", LAYER, GRID), ("row", "col", "members", "image_id", "y", "x")),
+    )
     for name in ("image_id", "y", "x"):
         np.testing.assert_array_equal(group[name], getattr(samples, name)[group["members"]])
     for row, col in zip(group["row"].tolist(), group["col"].tolist(), strict=True):
@@ -267,8 +260,9 @@ def scanned(run: Run, layer: str) -> dict[str, int]:
     """Count samples from their files, one by one."""
     used = left_out = 0
     for part in run.results("collect", layer):
-        group = arrays.read_group(part.file("samples.zarr"))
-        for y, vector in zip(group["y"], group["activations"], strict=True):
+        places = tables.read_table(part.file("positions.parquet"))
+        activations = arrays.read_array(part.file("samples.zarr"), "activations")
+        for y, vector in zip(places["y"].to_pylist(), activations, strict=True):
             used += y >= 0 and all(map(np.isfinite, vector))
             left_out += y >= 0 and not all(map(np.isfinite, vector))
     return {"used": int(used), "not_finite": int(left_out)}

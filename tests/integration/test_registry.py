@@ -151,7 +151,7 @@ def test_mutant_a_list_of_extras_kept_by_hand_forgets_it(store: Path, monkeypatc
 
 def keys(images: Path, store: Path, *extras: str) -> dict[tuple[str, str | None, int | None, int | None], str]:
     """Plan a run; return its keys by stage and place."""
-    _, outputs = estimate._plan(Store(store), corpus.config(images, store, until="patches", extras=extras))
+    _, outputs, _ = estimate._plan(Store(store), corpus.config(images, store, until="patches", extras=extras))
     return {(output.stage, output.layer, output.shard, output.grid): output.key for output in outputs}
 
 
@@ -232,7 +232,7 @@ def test_mutant_a_row_without_its_functions_is_seen() -> None:
 def steps(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     """The plan of a run with every extra of the product."""
     extras = tuple(row.name for row in PRODUCT if row.extra)
-    config = corpus.config(images, tmp_path_factory.mktemp("planned"), extras=extras)
+    config = corpus.config(images, tmp_path_factory.mktemp("planned"), extras=extras, keep=("peaks",))
     return estimate._plan(Store(Path(config.store)), config)[0].steps()
 
 

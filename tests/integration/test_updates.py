@@ -109,8 +109,23 @@ def test_what_is_left_out_ends_as_skipped(config: RunConfig, monkeypatch: pytest
     monkeypatch.setattr(prefect_flow, "_run", late)
     monkeypatch.setattr(prefect_flow, "_reporting", nullcontext)
     monkeypatch.setattr(prefect_flow, "RunReport", nullcontext)
-    state = prefect_flow._carry_out(config, wait=True, dask=None)
-    assert (state.name, state.type.value, state.message) == ("Skipped", "CANCELLED", "weights a.pt are left out")
+    state = prefect_flow._carry_out(lambda: config, wait=True, dask=None)
+    assert (state.name, state.type.value, state.message) == ("Skipped", "COMPLETED", "weights a.pt are left out")
+
+
+def test_a_failed_run_has_our_one_line_as_its_message(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the settings cannot be read or the run fails; an address in it is masked, and the error is raised on."""
+
+    def fail(*_: object, **__: object) -> RunConfig:
+        raise BadWeights("https://user:password@host/a.pt is lost\nand more")
+
+    monkeypatch.setattr(prefect_flow, "_reporting", nullcontext)
+    monkeypatch.setattr(prefect_flow, "RunReport", nullcontext)
+    first = prefect_flow._carry_out(fail, wait=True, dask=None)
+    monkeypatch.setattr(prefect_flow, "_run", fail)
+    for state in (first, prefect_flow._carry_out(lambda: config, wait=True, dask=None)):
+        assert (state.type.value, state.message) == ("FAILED", "https://***@host/a.pt is lost")
+        assert isinstance(state.data, BadWeights)
 
 
 def test_what_follows_says_so_and_refuses_other_bytes(

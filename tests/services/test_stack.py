@@ -36,11 +36,11 @@ from storage.store.store import Store
 pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 
 ROOT = Path(__file__).parents[2]
-GIVEN = {
-    "POSTGRES_PASSWORD": "postgres-secret",
-    "REDIS_PASSWORD": "redis-secret",
-    "PREFECT_AUTH": "admin:prefect-secret",
-    "ACTLAS_TOKEN": "viewer-secret-token",
+SECRETS = {
+    "postgres_password": "postgres-secret",
+    "redis_password": "redis-secret",
+    "prefect_auth": "admin:prefect-secret",
+    "actlas_token": "viewer-secret-token",
 }
 TESTS = str(ROOT / "tests")
 
@@ -53,7 +53,7 @@ class Stack:
     config: RunConfig
     api: str
 
-    def cli(self, *command: str, auth: str | None = GIVEN["PREFECT_AUTH"]) -> subprocess.CompletedProcess[str]:
+    def cli(self, *command: str, auth: str | None = SECRETS["prefect_auth"]) -> subprocess.CompletedProcess[str]:
         """Run a command as somebody would who is logged in at the machine."""
         asks = {"PREFECT_API_URL": self.api, "PREFECT_HOME": str(self.machine.folder / "home-cli")}
         asks |= {"PREFECT_API_AUTH_STRING": auth} if auth else {}
@@ -66,7 +66,7 @@ class Stack:
         runs = self.ask("/flow_runs/filter", {"flows": {"name": {"any_": [flow]}}, "flow_runs": due})
         return [str(run["state_name"]) for run in runs]
 
-    def ask(self, path: str, body: Any, auth: str | None = GIVEN["PREFECT_AUTH"]) -> Any:
+    def ask(self, path: str, body: Any, auth: str | None = SECRETS["prefect_auth"]) -> Any:
         import httpx
 
         user, _, password = (auth or ":").partition(":")
@@ -104,7 +104,11 @@ def instead_of(ground: Path, **ports: int) -> dict[str, str]:
     hosts = {f"{name}:{default}": f"127.0.0.1:{ports[name]}" for name, default in DEFAULTS.items() if name in ports}
     loose = {f"127.0.0.1:{DEFAULTS[name]}": f"127.0.0.1:{port}" for name, port in ports.items()}
     bare = {str(DEFAULTS[name]): str(port) for name, port in ports.items()}
-    return hosts | loose | bare | {"/data": str(ground / "data"), "0.0.0.0": "127.0.0.1"}
+    secrets = ground / "secrets"
+    if not secrets.exists():
+        compose.write_secrets(secrets, SECRETS)
+    named = {"/data": str(ground / "data"), "/run/secrets": str(secrets), "with-secrets": str(compose.WITH_SECRETS)}
+    return hosts | loose | bare | named | {"0.0.0.0": "127.0.0.1"}
 
 
 DEFAULTS = {"postgres": 5432, "redis": 6379, "server": 4200, "worker": 8080, "viewer": 8400}
@@ -114,10 +118,10 @@ DEFAULTS = {"postgres": 5432, "redis": 6379, "server": 4200, "worker": 8080, "vi
 def stack(ground: Path, redis: str) -> Iterator[Stack]:
     """Everything of compose.yaml, in its order."""
     config = folders(ground)
-    with postgres(GIVEN["POSTGRES_PASSWORD"]) as database:
+    with postgres(SECRETS["postgres_password"]) as database:
         ports = {name: free_port() for name in DEFAULTS} | {"postgres": database}
         instead = instead_of(ground, **ports) | {"/opt/actlas/deploy/deploy.sh": str(ROOT / "docker" / "deploy.sh")}
-        given = GIVEN | {"ACTLAS_IMAGES": config.images, "ACTLAS_MODELS": str(ground / "data" / "models")}
+        given = {"ACTLAS_IMAGES": config.images, "ACTLAS_MODELS": str(ground / "data" / "models")}
         services = compose.load(ROOT / "docker" / "compose.yaml", given)["services"]
         del services["postgres"]
         services["server"]["depends_on"].pop("postgres")
@@ -156,7 +160,7 @@ def test_the_teams_stack_deploys_runs_and_regenerates(stack: Stack) -> None:
     stack.same_as_inline([{}, {"weights": str(weights)}])
 
     again = subprocess.run(
-        stack.machine.confined("deploy", stack.machine.here(stack.machine.services["deploy"]["command"])),
+        stack.machine.confined("deploy", stack.machine.entry("deploy")),
         env=stack.machine.environment("deploy"),
         cwd=stack.machine.folder,
         capture_output=True,
@@ -226,7 +230,7 @@ def test_one_machines_stack_runs_on_its_schedule(ground: Path) -> None:
     config = folders(ground)
     ports = {"server": free_port(), "viewer": free_port()}
     file = ground / "run.toml"
-    given = GIVEN | {"ACTLAS_IMAGES": config.images, "ACTLAS_MODELS": "/", "ACTLAS_CRON": "* * * * *"}
+    given = {"ACTLAS_IMAGES": config.images, "ACTLAS_MODELS": "/", "ACTLAS_CRON": "* * * * *"}
     given |= {"ACTLAS_CONFIG": str(file)}
     services = compose.load(ROOT / "docker" / "compose.lite.yaml", given)["services"]
     settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"images", "store", "name"})

@@ -74,3 +74,15 @@ def differences(
         if abs(there - row[0]) > 2 * slack:
             wrong.append(f"rank {rank}: image {patch['image_id']} at {patch['y']},{patch['x']} instead of {row[1:]}")
     return wrong
+
+
+def coherences(run: Run, layer: str, grid: int) -> np.ndarray:
+    """The mean cosine of each cell's members to their mean, by its definition."""
+    cells, samples = run.cells(layer, grid), run.samples(layer).activations.astype(np.float64)
+    found = []
+    for start, stop in zip(cells.offsets[:-1], cells.offsets[1:], strict=True):
+        members = samples[cells.members[start:stop]]
+        mean = members.mean(axis=0)
+        lengths = np.linalg.norm(members, axis=1) * np.linalg.norm(mean)
+        found.append(np.divide(members @ mean, lengths, out=np.zeros(len(members)), where=lengths > 0).mean())
+    return np.array(found)

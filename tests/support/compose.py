@@ -34,6 +34,9 @@ CONFINE = [
 UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 """What `read_only`, `tmpfs`, `cap_drop` and `no-new-privileges` come to; the first argument is the folder to write to."""
 
+WITH_SECRETS = Path(__file__).parents[2] / "docker" / "with-secrets.sh"
+"""The entry point of our image."""
+
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?])([^}]*))?\})")
 
 
@@ -63,6 +66,14 @@ def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
     if how == ":?":
         raise KeyError(f"{name}: {rest}")
     return ""
+
+
+def write_secrets(folder: Path, secrets: Mapping[str, str]) -> Path:
+    """Write secrets as Compose mounts them, each a file that every user of a container can read."""
+    folder.mkdir(mode=0o755)
+    for name, text in secrets.items():
+        (folder / name).write_text(text + "\n")
+    return folder
 
 
 def variables(text: str) -> set[str]:
@@ -98,6 +109,11 @@ class Machine:
             text = text.replace(there, self.instead[there])
         return text
 
+    def entry(self, name: str) -> list[str]:
+        """Return a container's command as its image starts it."""
+        ours = "actlas" in self.services[name].get("image", "")
+        return [*([str(WITH_SECRETS)] if ours else []), *self.here(self.services[name]["command"])]
+
     def environment(self, name: str) -> dict[str, str]:
         """Return a container's settings, with nothing of ours but what finds programs and modules."""
         kept = {key: os.environ[key] for key in ("LANG", "OMP_NUM_THREADS") if key in os.environ}
@@ -105,7 +121,8 @@ class Machine:
         prefect = {"PREFECT_HOME": str(self.folder / f"home-{name}"), "DO_NOT_TRACK": "1"}
         prefect["PREFECT_UI_STATIC_DIRECTORY"] = str(self.folder / f"home-{name}" / "ui")
         said = self.services[name].get("environment", {})
-        return kept | path | prefect | {key: self.here(item) for key, item in said.items()}
+        here = {key: "127.0.0.1" if key.endswith("_HOST") else self.here(item) for key, item in said.items()}
+        return kept | path | prefect | here
 
     def up(self, name: str, patience: float = 900) -> None:
         """Start a container after those it depends on, and wait until it is what they wait for: healthy, or done."""
@@ -114,7 +131,7 @@ class Machine:
         for other in self.services[name].get("depends_on", {}):
             self.up(other)
         log = (self.folder / f"{name}.log").open("wb")
-        command = self.here(self.services[name]["command"])
+        command = self.entry(name)
         self.processes[name] = subprocess.Popen(
             self.confined(name, command),
             env=self.environment(name),

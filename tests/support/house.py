@@ -19,11 +19,13 @@ ALLOWED = {
     "flows.metrics": "",
     "flows.glossary": "flows.metrics",
     "flows.registry": "",
+    "flows.prefect_flow": "",
     "flows.progress": "",
-    "flows.cores": "",
+    "flows.allocator": "",
+    "flows.cores": "flows.allocator",
     "flows.config": "flows.registry",
     "flows.questions": "flows.metrics flows.registry",
-    "flows.model": "flows.config flows.progress",
+    "flows.model": "flows.config flows.progress flows.allocator",
     "flows.planning": "flows.model flows.config flows.registry",
     "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores",
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
@@ -44,19 +46,22 @@ ALLOWED = {
     "flows.viewer": "flows.viewer.answers flows.viewer.model flows.metrics flows.questions flows.glossary",
     "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
     "flows.scheduling flows.pipeline flows.model",
-    "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.cores",
+    "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.progress flows.cores",
     "flows.commands": "flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
     "flows.cores",
     "flows.cli": "flows.commands",
     # storage/
     "storage.errors": "",
+    "storage.addresses": "storage.errors",
+    "storage.folders": "storage.errors",
     "storage.memory_cache": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.errors",
     "storage.artefacts": "storage.store storage.errors",
-    "storage.images": "storage.models storage.store storage.errors",
-    "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.errors",
+    "storage.images": "storage.models storage.store storage.addresses storage.errors",
+    "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.addresses "
+    "storage.folders storage.errors",
     "storage": "storage.run",
     # atlas/
     "atlas.arrays": "",

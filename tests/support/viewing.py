@@ -165,7 +165,7 @@ def another_version(store: Path, name: str = "small") -> int:
 @contextmanager
 def serving(store: Path, *, uploads: bool = True, seconds: float = 60.0, **options: Any) -> Iterator[str]:
     """Serve a store from a thread and give the address."""
-    chosen = serve.Options(uploads=uploads, **options)
+    chosen = serve.Options(uploads=uploads, **{"asks_token": "token" in options} | options)
     worker = ModelWorker(str(store), seconds) if uploads else None
     application = app.make(OpenRuns(str(store)), page(), serve.rules_of(chosen), worker)
     try:
@@ -180,7 +180,7 @@ def serving(store: Path, *, uploads: bool = True, seconds: float = 60.0, **optio
 def running(application: Any, options: serve.Options | None = None) -> Iterator[str]:
     """Run a web application in a thread."""
     with serve.listening(options or serve.Options()) as sock:
-        server = uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False, lifespan="off"))
+        server = uvicorn.Server(serve.config_of(application, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()
         try:
@@ -192,7 +192,7 @@ def running(application: Any, options: serve.Options | None = None) -> Iterator[
 
 def client(store: Path) -> TestClient:
     """Return a client of the viewer's application over a store, without a socket and without a model."""
-    options = serve.Options(uploads=False)
+    options = serve.Options(uploads=False, asks_token=False)
     return TestClient(app.make(OpenRuns(str(store)), page(), serve.rules_of(options), None), f"http://{options.host}")
 
 

@@ -22,7 +22,7 @@ class PatchBoxes:
     def __init__(self, store: Store, keys: list[str], config: RunConfig) -> None:
         self._preprocess = prepared.prepare(config).model.preprocess
         facts = [
-            tables.read_table(part.path / "images.parquet", columns=["image_id", "width", "height"])
+            tables.read_table(part.file("images.parquet"), columns=["image_id", "width", "height"])
             for part in samples.results(store, "images", keys)
         ]
         columns = [
@@ -34,8 +34,12 @@ class PatchBoxes:
 
     def geometries(self, image_id: NDArray[np.int64]) -> list[Geometry]:
         """Return the geometry of the model's input in each of these images."""
-        sizes = [(int(self._width[self._row[i]]), int(self._height[self._row[i]])) for i in image_id.tolist()]
-        return [self._preprocess.geometry(width, height) for width, height in sizes]
+        geometries = {i: self._preprocess.geometry(*self._size(i)) for i in set(image_id.tolist())}
+        return [geometries[i] for i in image_id.tolist()]
+
+    def _size(self, image_id: int) -> tuple[int, int]:
+        row = self._row[image_id]
+        return int(self._width[row]), int(self._height[row])
 
     def boxes(
         self, field: receptive_fields.Field, image_id: NDArray[np.int64], y: NDArray[Any], x: NDArray[Any]

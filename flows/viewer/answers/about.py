@@ -12,7 +12,6 @@ from flows.questions import runs
 from flows.viewer.answers import reproduce
 from flows.viewer.answers.open_runs import OpenVersion
 from storage.artefacts.pictures import TILE
-from storage.errors import Damaged
 from storage.run import Run
 from storage.store.store import Entry
 
@@ -162,10 +161,7 @@ def libraries(version: OpenVersion) -> Libraries:
 
 
 def _libraries_of(run: Run, entry: Entry) -> dict[str, str]:
-    try:
-        return dict(run.store.get(entry.stage, entry.key, entry.manifest).happened().get("libraries", {}))
-    except Damaged:
-        return {}
+    return dict(run.store.get(entry.stage, entry.key, entry.manifest).happened().get("libraries", {}))
 
 
 def labels(version: OpenVersion) -> list[str]:

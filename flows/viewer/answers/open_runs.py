@@ -128,14 +128,17 @@ class OpenVersion:
         return self.keep(("shared", layer), lambda: Shared(self.run, self.layer(layer)))
 
     def array(self, stage: str, layer: str, grid: int | None, name: str) -> np.ndarray:
-        """Return, and cache, one array of a stage's Zarr group."""
+        """Return, and cache, one array of a stage."""
         return self.keep((stage, layer, grid, name), lambda: self.rows(stage, layer, grid, name))
 
     def rows(self, stage: str, layer: str, grid: int | None, name: str, rows: Any = None) -> np.ndarray:
         """Read one array, or some of its rows, without caching it."""
-        from storage.artefacts import arrays
+        from storage.artefacts import arrays, cells
 
-        return arrays.read_array(self.result(stage, layer, grid).file(f"{stage}.zarr"), name, rows)
+        result = self.result(stage, layer, grid)
+        if stage == "cells":
+            return cells.array(result, name, rows)
+        return arrays.read_array(result.file(f"{stage}.zarr"), name, rows)
 
     def result(self, stage: str, layer: str, grid: int | None = None) -> Result:
         return self.run.result(stage, self.layer(layer), grid)

@@ -10,7 +10,7 @@ from flows.config import RunConfig
 from storage.run import Run
 
 NOT_OPTIONS = ("store", "name", "images", "extras", "with")
-SEVERAL = ("layers", "grids")
+SEVERAL = ("layers", "grids", "keep")
 ONLY_IN_FILE = ("patches_per_image", "icon_tries", "attribution_per_cell")
 
 
@@ -41,6 +41,8 @@ def _is_default(value: Any, default: Any) -> bool:
 
 def _option(name: str, value: Any) -> list[str]:
     option = "--" + name.replace("_", "-")
+    if value is True:
+        return [option]
     if isinstance(value, dict):
         return [option, *(f"{key}={item}" for key, item in value.items())]
     if name in SEVERAL:

@@ -108,7 +108,14 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
 
 
 async def _picture(question: dict[str, Any], request: Request, reading: asyncio.Semaphore) -> bytes:
-    """Read the uploaded picture; it is empty where the question names an image of the run."""
+    """Read the uploaded picture; it is empty where the question names an image of the run.
+
+    Such a question brings no picture, so slow uploads do not hold it up.
+    """
+    if question.get("id") is not None:
+        if _has_body(request):
+            raise UsageError("send a picture, or name an image of the run by its id, not both")
+        return b""
     if reading.locked():
         raise Full("too many pictures at once; try again in a moment")
     try:
@@ -118,11 +125,13 @@ async def _picture(question: dict[str, Any], request: Request, reading: asyncio.
         raise UsageError(f"the picture did not arrive within {limits.ARRIVES:g} s; send a smaller one") from None
     except ClientDisconnect:
         raise Busy("the client has disconnected") from None
-    if question.get("id") is None:
-        check(data)
-    elif data:
-        raise UsageError("send a picture, or name an image of the run by its id, not both")
+    check(data)
     return data
+
+
+def _has_body(request: Request) -> bool:
+    """Tell whether a request announces a body, so that it need not arrive."""
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 async def _body(request: Request) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from storage.run import Run, open_run
 def links(store: str, request: dict[str, Any], _: bytes) -> Links:
     """Return the effect of each strongest patch of a unit on each later unit that it drives most."""
     run, layer, unit = open_run(store, request["run"]), request["layer"], request["unit"]
-    record = json.loads(run.result("influence", layer).data("influence.json"))
+    record = run.result("influence", layer).record("influence.json")
     later = str(record["later"])
     driven = sorted(set(run.influence(layer, unit)["later_unit"].to_pylist()))
     prepared = published.prepared_model_of(run, later)

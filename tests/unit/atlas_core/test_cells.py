@@ -17,7 +17,7 @@ from atlas.cells import average, can_fill, cell_of, finest_grid
 
 
 def loops(points: np.ndarray, activations: np.ndarray, rows: list[int], grid: int, min_count: int) -> dict:
-    """Average by the definition: {(row, col): (members, mean, spread)}."""
+    """Average by the definition: {(row, col): (members, mean, coherence)}."""
     boxes: dict[tuple[int, int], list[int]] = {}
     for (x, y), sample in zip(points.tolist(), rows, strict=True):
         box = min(math.floor(y * grid), grid - 1), min(math.floor(x * grid), grid - 1)
@@ -42,10 +42,10 @@ def agrees(cells: Cells, right: dict) -> bool:
     boxes = list(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     if boxes != list(right) or len(cells.offsets) != len(boxes) + 1 or cells.offsets[0] != 0:
         return False
-    for i, (members, mean, spread) in enumerate(right.values()):
+    for i, (members, mean, coherence) in enumerate(right.values()):
         if cells.members[cells.offsets[i] : cells.offsets[i + 1]].tolist() != members or cells.count[i] != len(members):
             return False
-        if not np.allclose(cells.mean[i], mean, rtol=1e-6, atol=1e-6) or abs(cells.spread[i] - spread) > 1e-6:
+        if not np.allclose(cells.mean[i], mean, rtol=1e-6, atol=1e-6) or abs(cells.coherence[i] - coherence) > 1e-6:
             return False
     return int(cells.offsets[-1]) == len(cells.members)
 
@@ -110,7 +110,7 @@ def test_spread_is_one_where_all_point_the_same_way_and_zero_for_a_zero_mean() -
     along, opposed = np.array([[1, 2], [2, 4], [3, 6]]), np.array([[1, 0], [-1, 0]])
     points = np.array([[0.1, 0.1]] * 3 + [[0.9, 0.9]] * 2, np.float32)
     cells = average(points, np.concatenate([along, opposed]).astype(np.float32), grid=2, min_count=1)
-    assert cells.spread == pytest.approx([1, 0], abs=1e-7)
+    assert cells.coherence == pytest.approx([1, 0], abs=1e-7)
 
 
 @pytest.mark.parametrize("point", [(-0.001, 0), (0, 1.001), (np.nan, 0.5)])

@@ -23,7 +23,7 @@ def made(grid: int, places: list[tuple[int, int]], counts: list[int], side: int 
         col=col,
         count=np.array(counts, np.int64),
         mean=np.zeros((n, 1), np.float32),
-        spread=np.ones(n, np.float32),
+        coherence=np.ones(n, np.float32),
         offsets=np.arange(n + 1),
         members=np.arange(n),
     )

@@ -20,6 +20,7 @@ from atlas.inversion.dream import Tile
 from atlas.inversion.objectives import Objective, deepdream, of_layer
 from flows.cli import invoke
 from flows.drawing import dream
+from storage import models
 
 REACH = 4
 """Pixels beyond which a place of the net's output sees nothing."""
@@ -401,7 +402,7 @@ def test_what_cannot_be_dreamed_is_one_line(
 
 
 def test_noise_is_seeded(folder: Path) -> None:
-    look = dream.ModelContext(model=dream.prepared.models.load("dreamnet3:make", input_size=24))
+    look = dream.ModelContext(model=models.load("dreamnet3:make", input_size=24))
     first, again, other = (dream.noise(look, dream.Settings(seed=seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -92,7 +92,7 @@ def test_mutant_stopping_before_the_last_line_counts_is_caught(monkeypatch: pyte
     net = nn.Sequential(*PLAIN["conv"]).eval()
     layers = probe(net, torch.randn(3, 41, 41))
     done = rf._Spans.done
-    monkeypatch.setattr(rf._Spans, "done", lambda self, tried: len(tried) > 60 or done(self, tried))
+    monkeypatch.setattr(rf._Spans, "done", lambda self, axis: len(self.hits[axis]) > 20 or done(self, axis))
     assert wrong_rows(net, rf.reach(net, layers, (3, 41, 41), batch=4), 41)
 
 
@@ -131,6 +131,71 @@ def test_reach_of_a_layer_that_sees_nothing_is_empty() -> None:
     layer = Layer(name="0", units=2, height=3, width=3)
     found = rf.reach(net, {"0": layer}, (3, 8, 8))["0"]
     assert found.top.tolist() == found.bottom.tolist() == [0, 0, 0]
+
+
+class WideOnly(nn.Module):
+    """Blurs rows over three rows, but only of an input wider than a strip, as a window that fits in a strip may not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(x, (3, 1), 1, (1, 0)) if x.shape[-1] > rf.STRIP else x * 1
+
+
+class Fixed(nn.Module):
+    """Refuses any size but one, as a head with a fixed number of inputs does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] != (48, 48):
+            raise ValueError("48 × 48 only")
+        return x.mean((2, 3), keepdim=True)
+
+
+def whole_lines(net: nn.Module, layers: dict[str, Layer], size: int) -> dict[str, rf.Reach]:
+    """Return the reach by every line of the whole input, the oracle of strips."""
+    spans = {name: rf._Spans(layer, size, size) for name, layer in layers.items()}
+    for axis in rf.AXES:
+        for name, line, hit in rf._hits(net, layers, (3, size, size), axis, list(range(size)), strip=False):
+            spans[name].add(axis, line, hit)
+    return {name: span.reach() for name, span in spans.items()}
+
+
+def same(a: rf.Reach, b: rf.Reach) -> bool:
+    return all(np.array_equal(getattr(a, side), getattr(b, side)) for side in ("top", "bottom", "left", "right"))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [nn.Conv2d(3, 4, 3, padding=1), WideOnly(), nn.Conv2d(4, 4, 3, stride=2)],
+        [nn.Conv2d(3, 4, 5, stride=2, padding=2), Excited(), nn.Conv2d(4, 2, 3)],
+        [nn.Conv2d(3, 4, 3, stride=1, padding=1), Fixed()],
+        [nn.ReflectionPad2d(20), nn.Conv2d(3, 4, 3, stride=3), nn.MaxPool2d(2)],
+        [nn.Conv2d(3, 4, (41, 1)), nn.Conv2d(4, 4, (1, 41))],
+    ],
+    ids=["wide-only", "squeeze", "fixed", "reflection", "long-kernels"],
+)
+def test_strips_give_what_the_whole_input_gives(parts: list[nn.Module]) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(*parts).eval()
+    layers = probe(net, torch.randn(3, 48, 48))
+    found, oracle = rf.reach(net, layers, (3, 48, 48), batch=4), whole_lines(net, layers, 48)
+    assert [name for name in layers if not same(found[name], oracle[name])] == []
+
+
+def test_mutant_strips_taken_at_their_word_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(WideOnly()).eval()
+    layers = probe(net, torch.randn(3, 48, 48))
+    monkeypatch.setattr(rf, "CHECKED", 0)
+    assert not same(rf.reach(net, layers, (3, 48, 48))["0"], whole_lines(net, layers, 48)["0"])
+
+
+@pytest.mark.slow
+def test_strips_give_what_the_whole_input_gives_on_a_resnet() -> None:
+    import torchvision
+
+    net = torchvision.models.resnet18().eval()
+    layers = probe(net, torch.randn(3, 224, 224))
+    found, oracle = rf.reach(net, layers, (3, 224, 224)), whole_lines(net, layers, 224)
+    assert [name for name in layers if not same(found[name], oracle[name])] == []
 
 
 @pytest.mark.slow

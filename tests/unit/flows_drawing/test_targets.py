@@ -223,7 +223,7 @@ def test_the_command_writes_a_picture_and_json(in_folder: Path, capsys: pytest.C
     [
         (["photo.png", "--out", "nowhere/a.png"], 2, "there is no folder nowhere"),
         (["photo.png", "--out", "a.jpg"], 2, "let the name end in .png"),
-        (["gone.png", "--input-size", "64"], 4, "gone.png: No such file"),
+        (["gone.png", "--input-size", "64"], 4, "gone.png: there is no such file"),
         (["photo.png", "--run", "r", "--model", "efficientnet-lite0"], 2, "leave --model out"),
         (["photo.png", "--run", "r", "--mean", "0.5"], 2, "leave --mean out"),
         (["photo.png", "--mean", "half"], 2, "--mean half: write numbers with commas"),

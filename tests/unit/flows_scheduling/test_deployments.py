@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import MissingFlowError, ObjectNotFound
 from support import corpus, stores
 from support.prefect_server import free_port
 
@@ -55,6 +56,41 @@ def test_the_project_deploys_our_flows_with_parameters_they_take(name: str, proj
         flow.validate_parameters(
             {"config": {"images": "x", "limt": 1}} if name == "nightly" else {"name": "x", "weights": "w", "limt": 1}
         )
+
+
+def test_the_project_and_serve_run_the_same_flows(project: dict[str, Any]) -> None:
+    served = {one.flow_name: one.entrypoint for one in deployments.deployments(CONFIG, None)}
+    assert served == {FLOWS[name].name: deployment.entrypoint for name, deployment in project.items()}
+
+
+@pytest.mark.parametrize("flow", [flow.fn.__name__ for flow in FLOWS.values()])
+def test_an_entry_point_that_has_moved_says_where_it_is(flow: str) -> None:
+    """As `prefect deploy` reads it from an old prefect.yaml, and a worker from an old deployment."""
+    from prefect.flows import load_flow_from_entrypoint
+
+    for placeholder in (True, False):
+        with pytest.raises(
+            ImportError, match=rf"is now flows\.scheduling\.prefect_flow\.{flow}: .*prefect deploy"
+        ) as moved:
+            load_flow_from_entrypoint(f"flows.prefect_flow.{flow}", use_placeholder_flow=placeholder)
+        assert "\n" not in str(moved.value)
+    with pytest.raises(MissingFlowError):
+        load_flow_from_entrypoint("flows.prefect_flow.nothing")
+
+
+INLINE = re.compile(r"python -c [\"'](.+?)[\"'](?:\s|$)", re.M)
+
+
+@pytest.mark.parametrize("file", ["docker/deploy.sh", "docs/schedules.md"])
+def test_lines_of_python_in_scripts_import_what_there_is(file: str) -> None:
+    lines = [line for line in INLINE.findall((ROOT / file).read_text()) if "flows" in line]
+    assert lines
+    for line in lines:
+        imported = re.search(r"from ([\w.]+) import (\w+)", line)
+        assert imported is not None
+        module = importlib.import_module(f"{imported[1]}.{imported[2]}")
+        for name in re.findall(rf"\b{imported[2]}\.(\w+)", line):
+            assert callable(getattr(module, name))
 
 
 def test_the_project_runs_a_subset_on_a_schedule_and_leaves_out_what_comes_too_early(project: dict[str, Any]) -> None:
@@ -259,6 +295,20 @@ def test_a_sigterm_stops_the_runner_even_if_it_is_lost_the_first_times(
     assert caught
 
 
+def test_runs_are_processes_apart_from_the_one_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that Ctrl-C on a terminal, which is for its whole group, makes no run log that it crashed."""
+    isolated: list[bool] = []
+    from prefect.runner import runner
+
+    async def start(self: object) -> None:
+        isolated.append(runner.EngineCommandStarter()._isolate_process_group)
+
+    monkeypatch.setattr(serve._Runner, "start", start)
+    serve._Runner(name="apart").run()
+    assert isolated == [True]
+    assert not runner.EngineCommandStarter()._isolate_process_group  # the mutant: Prefect's own way
+
+
 SETTINGS_SEEN = """
 import os
 from flows.scheduling import server as prefect_server
@@ -318,7 +368,7 @@ def test_lost_weights_of_a_run_that_is_there_are_no_hindrance(tmp_path: Path) ->
 def test_an_update_says_who_waits_for_it(
     waiting: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serve, "announce", lambda update: waiting)
+    monkeypatch.setattr(serve, "announce", lambda update, store: waiting)
     asked = ["model", "updated", "photos", "--weights"]
     (tmp_path / "new.pt").write_bytes(b"weights")
     assert cli.invoke([*asked, str(tmp_path / "new.pt")]) == 0
@@ -383,7 +433,7 @@ def test_one_process_serves_a_run(tmp_path: Path) -> None:
             pass
 
 
-def test_the_report_adds_up_by_stage() -> None:
+def test_the_report_adds_up_by_stage_and_links_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         {
             "stage": "cells",
@@ -396,11 +446,22 @@ def test_the_report_adds_up_by_stage() -> None:
         for layer, made in (("a", 2), ("b", 1))
     ]
     summary = {"name": "photos", "version": 3, "used": 9_990, "images": 10_000, "rejected": 10, "computed": 3}
-    summary |= {"reused": 1, "seconds": 4.4, "reasons": {"truncated": 10}, "stages": rows}
+    summary |= {"reused": 1, "seconds": 4.4, "reasons": {"truncated": 10}, "stages": rows, "store": "/data/store"}
+    summary["overviews"] = [{"layer": "a/b", "grid": 20, "path": "/data/store/x/overview.png"}]
+    monkeypatch.delenv(run_report.VIEWER, raising=False)
     text = run_report.report(summary)
     assert "9,990 of 10,000 images used, 10 rejected; 3 results computed, 1 reused, in 4 s." in text
-    assert "- rejected: 10 truncated" in text
     assert "| cells | 3 | 1 | 3.8 | 0.1 |" in text
+    assert "- atlas: a/b, 20 × 20 in `/data/store/x/overview.png`" in text
+    assert "- version: photos@3 in `/data/store`" in text
+    assert re.search(
+        r"- rejected: 10 truncated; \[images\]\(\S*/artifacts/key/photos-images\); `actlas sql photos@3 ", text
+    )
+    assert re.search(r"- cost: 4\.4 s, 0\.1 MB written; \[stages\]\(\S*/artifacts/key/photos-stages\)", text)
+    monkeypatch.setenv(run_report.VIEWER, "https://atlas.example/")
+    text = run_report.report(summary)
+    assert "- atlas: [a/b, 20 × 20](https://atlas.example/photos@3/atlas/a%2Fb?grid=20)" in text
+    assert "- version: [photos@3](https://atlas.example/photos@3/run)" in text
 
 
 def test_the_viewer_is_linked_where_its_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,6 +469,8 @@ def test_the_viewer_is_linked_where_its_address_is_known(monkeypatch: pytest.Mon
     assert run_report.viewer({"name": "photos", "version": 3}) is None
     monkeypatch.setenv(run_report.VIEWER, "https://atlas.example/")
     assert run_report.viewer({"name": "photos", "version": 3}) == "https://atlas.example/photos@3/run"
+    monkeypatch.setenv(run_report.VIEWER, "https://user:password@atlas.example/")
+    assert run_report.viewer({"name": "photos", "version": 3}) is None
 
 
 def test_the_page_on_schedules_names_what_there_is() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import json
 import subprocess
+import sys
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -19,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from support import compose
 
-from flows.viewer import security
+from flows.viewer import security, serve
 
 ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
@@ -28,15 +30,17 @@ SCHEMA = json.loads((ROOT / "tests" / "services" / "compose-spec.json").read_tex
 GIVEN = {
     name: f"value-of-{name}"
     for name in (
-        "POSTGRES_PASSWORD",
-        "REDIS_PASSWORD",
-        "PREFECT_AUTH",
-        "ACTLAS_TOKEN",
         "ACTLAS_IMAGES",
         "ACTLAS_MODELS",
     )
 }
-SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "PREFECT_AUTH", "ACTLAS_TOKEN")
+SECRETS = {
+    "postgres_password": "p/o@st gres'\"$x",
+    "redis_password": "r:e/d@is",
+    "prefect_auth": "admin:pre fect",
+    "actlas_token": "viewer-token",
+}
+WHOLE = [DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"]
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -68,15 +72,17 @@ def test_mutant_what_the_schema_does_not_know_is_seen() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_variable_is_explained_or_has_a_default(file: Path) -> None:
     example = {line.split("=")[0] for line in (DOCKER / ".env.example").read_text().splitlines() if "=" in line}
-    with_default = {"ACTLAS_CONTAINER", "ACTLAS_CUDA_CONTAINER", "ACTLAS_GPUS", "ACTLAS_VIEWER_URL"} | {
-        f"ACTLAS_{name}" for name in ("NAME", "LIMIT", "CRON", "TIMEZONE", "CONFIG")
+    with_default = {
+        *("ACTLAS_SECRETS", "ACTLAS_WORKER_MEMORY", "ACTLAS_VIEWER_MEMORY", "ACTLAS_WORKER_CPUS"),
+        *("ACTLAS_CONTAINER", "ACTLAS_CUDA_CONTAINER", "ACTLAS_GPUS", "ACTLAS_VIEWER_URL"),
+        *(f"ACTLAS_{name}" for name in ("NAME", "LIMIT", "CRON", "TIMEZONE", "CONFIG")),
     }
     assert compose.variables(file.read_text()) <= set(GIVEN) | with_default
     assert set(GIVEN) <= example
 
 
 @pytest.mark.parametrize("file", [DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"], ids=lambda file: file.name)
-def test_nothing_starts_without_its_passwords(file: Path) -> None:
+def test_nothing_starts_without_its_folders(file: Path) -> None:
     needed = compose.variables(file.read_text()) & set(GIVEN)
     for name in needed:
         with pytest.raises(KeyError, match=name):
@@ -120,14 +126,100 @@ def test_the_order_is_databases_server_deployments_worker() -> None:
     assert waits["server"] == {"postgres", "redis"}
     assert waits["services"] == waits["deploy"] == {"server"}
     assert waits["worker"] == {"server", "services", "deploy"}
-    assert waits["viewer"] == {"worker"}
+    assert waits["viewer"] == set()  # it can be started alone
 
 
-def test_passwords_stand_in_no_command_line() -> None:
-    for file in FILES:
-        for name, service in read(file)["services"].items():
-            said = " ".join(service.get("command", []))
-            assert not [secret for secret in SECRETS if GIVEN[secret] in said], name
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
+def test_secrets_are_files_and_stand_in_no_setting(file: Path) -> None:
+    """Every secret that a service names is mounted there, explained, and used by nothing else."""
+    document, example = read(file), (DOCKER / ".env.example").read_text()
+    for name, source in document["secrets"].items():
+        assert source == {"file": f"./secrets/{name}"}
+        assert name in example
+    for name, service in document["services"].items():
+        text = json.dumps(service)
+        named = {word for word in SECRETS if f"/run/secrets/{word}" in text}
+        assert named == set(service.get("secrets", [])), name
+        for key, value in service.get("environment", {}).items():
+            if any(word in key for word in ("PASSWORD", "AUTH_STRING", "TOKEN")):
+                assert key.endswith("_FILE"), key
+                assert value.startswith("/run/secrets/"), key
+
+
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
+def test_every_container_has_limits_and_keeps_short_logs(file: Path) -> None:
+    for name, service in read(file)["services"].items():
+        assert service["mem_limit"][-1] in "gm", name
+        assert 0 < service["pids_limit"] <= 4096, name
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}, name
+
+
+def test_networks_keep_apart_what_need_not_talk() -> None:
+    document = read(DOCKER / "compose.yaml")
+    members: dict[str, set[str]] = {}
+    for name, service in document["services"].items():
+        for network in service["networks"]:
+            members.setdefault(network, set()).add(name)
+    assert members == {
+        "database": {"postgres", "redis", "server", "services"},
+        "prefect": {"server", "deploy", "worker"},
+        "viewer": {"viewer"},
+    }
+    assert document["networks"]["database"] == {"internal": True}
+    lite = read(DOCKER / "compose.lite.yaml")["services"]
+    assert (lite["serve"]["networks"], lite["viewer"]["networks"]) == (["prefect"], ["viewer"])
+
+
+SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def with_secrets(settings: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    run = [str(compose.WITH_SECRETS), *(command or (sys.executable, "-c", SHOW))]
+    return subprocess.run(run, env={"PATH": path} | settings, capture_output=True, text=True)
+
+
+def test_the_entry_point_reads_secrets_from_their_files(tmp_path: Path) -> None:
+    folder = compose.write_secrets(tmp_path / "secrets", SECRETS)
+    for file in WHOLE:
+        for name, service in ours(file).items():
+            settings = {
+                key: str(value).replace("/run/secrets", str(folder)) for key, value in service["environment"].items()
+            }
+            run = with_secrets(settings)
+            assert run.returncode == 0, run.stderr
+            environment = json.loads(run.stdout)
+            for key, place in settings.items():
+                if key.startswith("PREFECT_") and key.endswith("_FILE"):
+                    assert environment[key.removesuffix("_FILE")] == SECRETS[Path(place).name], (name, key)
+            assert "REDIS_PASSWORD" not in environment
+            assert "ACTLAS_TOKEN" not in environment
+            if "PREFECT_SERVER_DOCKET_URL" in settings:
+                assert environment["PREFECT_SERVER_DOCKET_URL"] == "redis://:r%3Ae%2Fd%40is@redis:6379/1"
+    assert with_secrets({}, "sh", "-c", "exit 7").returncode == 7
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_secret_that_is_not_there_ends_the_container(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "none").write_text(content)
+    run = with_secrets({"PREFECT_API_AUTH_STRING_FILE": str(tmp_path / "none")})
+    assert (run.returncode, run.stdout) == (1, "")
+    assert f"{tmp_path}/none is missing, empty or not readable" in run.stderr
+
+
+def test_prefect_reads_the_databases_settings_as_they_are_given(tmp_path: Path) -> None:
+    folder = compose.write_secrets(tmp_path / "secrets", SECRETS)
+    server = read(DOCKER / "compose.yaml")["services"]["server"]["environment"]
+    settings = {key: str(value).replace("/run/secrets", str(folder)) for key, value in server.items()}
+    show = (
+        "from prefect.settings import get_current_settings as s; from sqlalchemy.engine import make_url; "
+        "u = make_url(s().server.database.connection_url.get_secret_value()); "
+        "print([u.drivername, u.username, u.password, u.host, u.port, u.database])"
+    )
+    run = with_secrets(settings | {"PREFECT_HOME": str(tmp_path)}, sys.executable, "-c", show)
+    expected = ["postgresql+asyncpg", "prefect", SECRETS["postgres_password"], "postgres", 5432, "prefect"]
+    assert ast.literal_eval(run.stdout.splitlines()[-1]) == expected, run.stderr
 
 
 def test_a_dollar_for_the_shell_is_written_twice() -> None:
@@ -139,28 +231,30 @@ def test_whoever_talks_to_the_server_has_its_password() -> None:
         for name, service in ours(file).items():
             settings = service.get("environment", {})
             if "PREFECT_API_URL" in settings or name == "serve":
-                assert settings["PREFECT_API_AUTH_STRING"] == GIVEN["PREFECT_AUTH"], name
+                assert settings["PREFECT_API_AUTH_STRING_FILE"] == "/run/secrets/prefect_auth", name
             if "serve" in name:
-                assert settings["PREFECT_SERVER_API_AUTH_STRING"] == GIVEN["PREFECT_AUTH"], name
+                assert settings["PREFECT_SERVER_API_AUTH_STRING_FILE"] == "/run/secrets/prefect_auth", name
 
 
 @pytest.mark.parametrize("file", [DOCKER / "compose.yaml", DOCKER / "compose.lite.yaml"], ids=lambda file: file.name)
-def test_the_viewers_health_check_is_let_in(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_viewers_health_check_is_let_in(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It keeps no cookie, so that what a browser does with a token in the address would tell it nothing."""
     viewer = read(file)["services"]["viewer"]
     python, option, code = viewer["healthcheck"]["test"][1:]
     asked: list[urllib.request.Request] = []
     monkeypatch.setattr(urllib.request, "urlopen", lambda request, timeout: asked.append(request))
-    monkeypatch.setenv("ACTLAS_TOKEN", viewer["environment"]["ACTLAS_TOKEN"])
+    folder = compose.write_secrets(tmp_path / "secrets", SECRETS)
+    place = viewer["environment"]["ACTLAS_TOKEN_FILE"].replace("/run/secrets", str(folder))
+    monkeypatch.setenv("ACTLAS_TOKEN_FILE", place)
     exec(code, {})  # the file's own line
-    rules = security.Rules(hosts=None, token=GIVEN["ACTLAS_TOKEN"])
+    rules = serve.rules_of(serve.Options(host="0.0.0.0", token_file=place))
     guarded = TestClient(
         security.SecurityMiddleware(PlainTextResponse("well"), rules, uploads=()), follow_redirects=False
     )
     there = asked[0].full_url
     assert (python, option, guarded.get(there, headers=dict(asked[0].headers)).status_code) == ("python", "-c", 200)
     assert guarded.get(there).status_code == 401
-    assert guarded.get(f"{there}?token={GIVEN['ACTLAS_TOKEN']}").status_code == 303  # the mutant: a browser's way
+    assert guarded.get(f"{there}?token={SECRETS['actlas_token']}").status_code == 303  # the mutant: a browser's way
 
 
 # The Dockerfile.
@@ -241,7 +335,9 @@ def test_every_package_is_installed() -> None:
 
 
 def test_the_shell_script_is_one() -> None:
-    subprocess.run(["sh", "-n", str(DOCKER / "deploy.sh")], check=True)
+    for script in DOCKER.glob("*.sh"):
+        subprocess.run(["sh", "-n", str(script)], check=True)
+        assert script.stat().st_mode & 0o111, script
 
 
 def test_prefect_finds_the_docker_sdk_and_not_our_folder() -> None:

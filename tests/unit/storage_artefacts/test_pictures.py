@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from storage.artefacts import pictures
-from storage.artefacts.pictures import TILE, decode, encode, read, write_png, write_pyramid
+from storage.artefacts.pictures import TILE, decode, encode, write_png, write_pyramid
 from storage.errors import Damaged, StoreError
+
+
+def read(path: Path) -> np.ndarray:
+    return decode(path.read_bytes(), name=str(path))
 
 
 def noise(height: int = 300, width: int = 530) -> np.ndarray:

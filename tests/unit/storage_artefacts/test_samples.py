@@ -82,8 +82,7 @@ def test_samples_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert peak(lambda: sample_arrays.read_samples(shards)) < 1.5 * size
 
     def joined(shards: Sequence[Result]) -> np.ndarray:  # the mutant: all shards, then all of them end to end
-        held = [sample_arrays._used(arrays.read_group(part.path / "samples.zarr")) for part in shards]
-        return np.concatenate([part["activations"] for part in held])
+        return np.concatenate([part.activations for part in list(sample_arrays.read_by_shard(shards))])
 
     monkeypatch.setattr(sample_arrays, "read_samples", joined)
     assert peak(lambda: sample_arrays.read_samples(shards)) > 1.9 * size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from storage import errors
 from storage.artefacts import tables
-from storage.images.contract import Scan
+from storage.images.contract import Scan, State
 from storage.images.listing import FILE, SCHEMA, about, listing
-from storage.images.shards import shards
+from storage.images.shards import living, rows_key, rows_key_1, shards
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
 
@@ -32,7 +32,7 @@ class Fake:
     uri: str = "fake"
     containers: tuple[str, ...] = ()
 
-    def scan(self) -> Scan:
+    def scan(self, known: Mapping[str, State]) -> Scan:
         found = Scan(refused=Counter({"not-an-image-name": 1}))
         if self.in_containers is None:
             for key, size in self.sizes.items():
@@ -211,17 +211,53 @@ def test_a_large_container_is_cut_by_hand() -> None:
     assert [len(ids) for ids in cut(packed([5300]), 1000)] == [1000] * 4 + [1300]
 
 
-def test_a_shards_key_covers_everything_but_labels() -> None:
+def altered(table: pa.Table, name: str, row: int = 0) -> pa.Table:
+    """Return a listing with one value of a column changed."""
+    values = table[name].to_pylist()
+    value = values[row]
+    values[row] = not value if isinstance(value, bool) else value + ("x" if isinstance(value, str) else 1)
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, SCHEMA.field(name), pa.array(values, SCHEMA.field(name).type))
+
+
+KEYED = ("image_id", "key_hash", "bytes", "stamp", "removed")
+PLACES = ("key", "container", "offset", "mtime_ns", "label", "home")
+
+
+def test_a_shards_key_covers_its_images_and_no_place() -> None:
     table = listing(Fake({f"k{i}": i for i in range(9)}))
     (whole,) = shards(table)
-    relabelled = table.set_column(8, "label", pa.array(["x"] * 9, pa.large_string()))
-    assert shards(relabelled)[0].rows_key == whole.rows_key
-    for name in ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns"):
-        values = table[name].to_pylist()
-        place = table.schema.get_field_index(name)
-        other = table.set_column(
-            place, table.schema.field(name), pa.array([values[0] + 1, *values[1:]], SCHEMA.field(name).type)
-        )
-        assert shards(other)[0].rows_key != whole.rows_key, name
+    assert {name for name in KEYED + PLACES if shards(altered(table, name))[0].rows_key != whole.rows_key} == {*KEYED}
     with pytest.raises(errors.UsageError, match="at least 1"):
         shards(table, 0)
+
+
+def test_the_key_of_format_1_covers_places() -> None:
+    table = listing(Fake({f"k{i}": i for i in range(9)}))
+    covered = ("image_id", "key", "key_hash", "offset", "length", "bytes", "mtime_ns", "removed")
+    names = [*covered, "label", "stamp", "home"]
+    assert {name for name in names if rows_key_1(altered(table, name)) != rows_key_1(table)} == {*covered}
+
+
+def test_removed_images_count_by_their_place_alone() -> None:
+    content = {f"k{i}": i + 1 for i in range(9)}
+    full = listing(Fake(content))
+    keys = full["key"].to_pylist()
+    (whole,) = shards(full)
+    gone = listing(Fake({key: content[key] for key in keys[:5] + keys[6:8]}), full)
+    (shard,) = shards(gone)
+    assert (shard.stop, shard.rows_key != whole.rows_key) == (9, True)
+    assert shards(altered(gone, "stamp", 5))[0].rows_key == shard.rows_key  # of a removed image
+    assert rows_key(gone.slice(0, 8)) == shard.rows_key  # the last one counts no more than none
+    assert rows_key(gone.slice(1)) != shard.rows_key
+    assert shards(listing(Fake(content), gone)) == [whole]
+
+
+def test_a_limit_counts_living_images_and_empty_shards_are_left_out() -> None:
+    content = {f"k{i}": 1 for i in range(50)}
+    full = listing(Fake(content))
+    keys = full["key"].to_pylist()
+    gone = listing(Fake(dict.fromkeys(keys[20:25] + keys[30:], 1)), full)
+    assert [(s.number, s.first, s.stop) for s in shards(gone, 9, 10)] == [(2, 20, 30), (3, 30, 34)]
+    assert living(gone, 9)["key"].to_pylist() == keys[20:25] + keys[30:34]
+    assert [s.rows_key for s in shards(gone, 25, 10)] == [s.rows_key for s in shards(gone, None, 10)]

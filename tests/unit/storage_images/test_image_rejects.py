@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable
 
@@ -73,6 +74,25 @@ def test_bombs_cost_no_memory() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 32 << 10  # KiB
+
+
+def test_the_texts_and_chunks_of_a_png_are_capped() -> None:
+    """The largest take seconds, or memory in no proportion to the file; none has anything to do with the picture."""
+    mebibyte = b"a\0\0" + zlib.compress(bytes(1 << 20), 9)
+    picture = photo().tobytes()
+
+    def outcome(*extra: tuple[bytes, bytes]) -> str:
+        return reason(png(96, 64, 8, 2, picture, *extra))
+
+    assert outcome(*[(b"zTXt", mebibyte)] * 15) == "accepted"
+    assert outcome(*[(b"zTXt", mebibyte)] * 17) == "bomb"
+    assert outcome(*[(b"iTXt", b"a\0\1\0\0\0" + mebibyte[3:])] * 17) == "bomb"
+    assert outcome((b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 22), 9))) == "bomb"
+    assert outcome((b"tEXt", b"a\0" + b"b" * (15 << 20))) == "accepted"
+    for name in (b"tEXt", b"abCd", b"IDAT"):
+        body = b"a\0" if name == b"tEXt" else b""
+        assert outcome(*[(name, body)] * 5_000) == "accepted"
+        assert outcome(*[(name, body)] * 100_000) == "bomb"
 
 
 def test_a_limit_of_ones_own() -> None:

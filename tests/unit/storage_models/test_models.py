@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,6 +226,31 @@ def test_factories_that_fail(own: Path, name: str, kind: type[Exception], words:
         models.load("models_of_mine:full", weights="random")
     with pytest.raises(ModelError, match="takes 7 channels"):
         models.load("models_of_mine:seven", input_size=8)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def make(: pass", r"importing odd_mine failed: SyntaxError: .* \(odd_mine.py:1\)$"),
+        ("1 / 0", r"importing odd_mine failed: ZeroDivisionError: division by zero \(odd_mine.py:1\)$"),
+        ("raise ValueError('one\\ntwo')", r"importing odd_mine failed: ValueError: one \(odd_mine.py:1\)$"),
+        ("import sys\nsys.exit(4)", r"odd_mine leaves Python when imported \(sys.exit, 4\)"),
+        ("import nothing_of_the_kind", r"cannot import odd_mine from .*No module named 'nothing_of_the_kind'"),
+        ("from math import nothing", r"cannot import odd_mine from .*cannot import name 'nothing'"),
+        ("print('hello')", r"has no function make; nearest: none"),
+    ],
+)
+def test_modules_that_fail_when_imported(
+    source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "odd_mine.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_mine", raising=False)
+    with pytest.raises((UsageError, ModelError), match=words) as error:
+        models.load("odd_mine:make")
+    one_line(error)
+    assert capsys.readouterr().out == ""
+    sys.modules.pop("odd_mine", None)
 
 
 def saved(path: Path, how: str, state: dict[str, Tensor]) -> Path:

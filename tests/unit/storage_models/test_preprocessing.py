@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -244,3 +245,14 @@ def test_reading_images_and_geometry_load_no_torch() -> None:
 def test_a_fingerprint_tells_the_preprocessing() -> None:
     for one in (Preprocess(), Preprocess(resize=(30, 40), crop=None, interpolation="bicubic", mean=(0.5,), std=(0.2,))):
         assert from_fingerprint(one.fingerprint()) == one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightened(Preprocess):
+    gamma: float = 2.2
+
+
+def test_a_fingerprint_tells_the_fields_of_a_subclass_too() -> None:
+    """Readers without the subclass use the rest."""
+    assert Brightened(gamma=1.8).fingerprint() != Brightened().fingerprint()
+    assert from_fingerprint(Brightened(resize=99).fingerprint()) == Preprocess(resize=99)

@@ -100,9 +100,9 @@ def the_images_themselves(folder: Path) -> Path:
 
 
 PLACES = {
-    a_file: "is a file; give a folder",
-    a_link_to_nothing: "leads nowhere",
-    a_link_to_itself: "Too many levels of symbolic links",
+    a_file: "is a file, not a folder",
+    a_link_to_nothing: "is a link to nothing",
+    a_link_to_itself: "is a link to nothing",
     inside_another_store: "lies inside the store",
     the_images_themselves: "images/actlas-store",
 }

@@ -35,7 +35,7 @@ export class Choices {
     const first = explained.choices.map(({ index, name, probability }) => ({
       index,
       name,
-      share: percent(probability),
+      share: probability === null ? '' : percent(probability),
     }));
     const others = [explained.target, explained.versus].filter(
       (other) => other && !first.some((choice) => choice.index === other.index),

@@ -30,6 +30,7 @@ export function provenance(about, used) {
       h('dt', {}, 'sha256'),
       h('dd', {}, h('code', {}, about.sha256)),
       ...weights(about),
+      ...(about.varying ? row('not fixed', about.varying) : []),
       ...settings.flatMap(([name, value]) => row(name, Array.isArray(value) ? value.join(', ') : String(value))),
     ),
   );

@@ -1,0 +1,83 @@
+"""Run a model on trial inputs, and name the module that was running where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from atlas.model.dispatch import first_tensor, slow_attention
+
+
+class ForwardError(ValueError):
+    """The model fails on an input: the module that was running, its input, and the cause, in one line."""
+
+
+@contextmanager
+def locating(module: nn.Module) -> Iterator[None]:
+    """Turn an exception of the model in this block into a ForwardError that names the module."""
+    running: list[tuple[str, nn.Module, str]] = []
+    with ExitStack() as stack:
+        for name, child in module.named_modules():
+            for handle in _tracked(name, child, running):
+                stack.callback(handle.remove)
+        try:
+            yield
+        except ForwardError:
+            raise
+        except Exception as error:
+            if not running:  # not the model's
+                raise
+            raise ForwardError(_describe(running, error)) from error
+
+
+def forward(module: nn.Module, x: Tensor) -> Any:
+    """Run the model without gradients, on its plain operators. Raises ForwardError."""
+    with torch.no_grad(), slow_attention(), locating(module):
+        return module(x.clone())
+
+
+def shape(tensor: Tensor) -> str:
+    """Format the shape of a tensor, as in 3 × 224 × 224."""
+    return " × ".join(map(str, tensor.shape)) or "one number"
+
+
+def cause(error: BaseException) -> str:
+    """Return the class and the first line of an exception, as in `RuntimeError: no kernel`."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else "no reason given"
+    return f"{type(error).__name__}: {text[:MOST]}"
+
+
+MOST = 240
+"""Most characters of another library's message to repeat."""
+
+
+def _tracked(name: str, child: nn.Module, running: list[tuple[str, nn.Module, str]]) -> Iterator[Any]:
+    """Register the hooks that keep the calls under way."""
+
+    def begin(module: nn.Module, args: Any) -> None:
+        tensor = first_tensor(args)
+        if not name:
+            running.clear()  # another run may have failed and been caught
+        running.append((name, module, "no tensor" if tensor is None else shape(tensor)))
+
+    def end(module: nn.Module, args: Any, output: Any) -> None:
+        if running:
+            running.pop()
+
+    yield child.register_forward_pre_hook(begin)
+    yield child.register_forward_hook(end)
+
+
+def _describe(running: list[tuple[str, nn.Module, str]], error: Exception) -> str:
+    name, module, taken = running[-1]
+    return f"{place(name, module)} fails on an input of {taken}: {cause(error)}"
+
+
+def place(name: str, module: nn.Module) -> str:
+    """Name a module for a message: its path and its class."""
+    return f"module {name} ({type(module).__name__})" if name else f"its own forward ({type(module).__name__})"

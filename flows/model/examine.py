@@ -1,0 +1,95 @@
+"""Try a model before it is used: it runs, it is a function of the image, and its class scores are known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from atlas.model import purity, trial
+from atlas.model.activations import AmbiguousAxesError, UnknownLayerError
+from storage.errors import ActlasError, ModelError, UsageError
+from storage.models import Model, scores
+from storage.models.scores import NoScores, Scores, find_logits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A model with its class scores chosen, how its values for an image vary (empty if they do not), and remarks."""
+
+    model: Model
+    varying: str
+    notes: tuple[str, ...]
+
+
+def examine(
+    model: Model,
+    sample: Tensor,
+    *,
+    layers: Sequence[str] = (),
+    classes: str | None = None,
+    logits: str | None = None,
+    allow_varying: bool = False,
+) -> Examined:
+    """Run a model on `sample` `c h w`, alone and in batches, and choose its class scores.
+
+    Raises ModelError where the model fails on an image, or varies and may not; UsageError where `logits` (the tensor
+    to take) or `classes` (a file) do not fit.
+    """
+    with border(model.spec):
+        tried = purity.check(model.module, sample, layers)
+    varying = "" if tried.variation is None else str(tried.variation)
+    if varying and not allow_varying:
+        raise ModelError(
+            f"model {model.spec}: it is no function of the image: {varying}; mend it, or go on with --allow-varying, "
+            "which the run records"
+        )
+    chosen, note = choose_scores(model, tried.alone, tried.beside, classes, logits)
+    return Examined(model=chosen, varying=varying, notes=tuple(filter(None, (varying, note))))
+
+
+def choose_scores(
+    model: Model, alone: Any, beside: Any, classes: str | None, requested: str | None
+) -> tuple[Model, str]:
+    """Return the model with its class scores chosen from its outputs for one image and for two, and a remark."""
+    if model.logits is not find_logits and requested is None:
+        return model, ""
+    try:
+        choice = scores.choose(alone, beside, classes=len(model.classes), head=_head(model.module), requested=requested)
+    except UsageError as error:
+        raise UsageError(f"model {model.spec}: {error}") from None
+    if classes is not None:
+        _check_classes(model, choice, beside, classes)
+    return dataclasses.replace(model, logits=choice), choice.note
+
+
+def _check_classes(model: Model, choice: Scores | NoScores, beside: Any, path: str) -> None:
+    """Raise UsageError where the file of class names has another number of names than the model has classes."""
+    count = choice(beside).shape[1] if isinstance(choice, Scores) else None
+    if count is not None and count != len(model.classes):
+        raise UsageError(f"--classes {path} has {len(model.classes)} names, and {model.spec} {count} classes")
+
+
+def _head(module: nn.Module) -> int:
+    """Return the number of outputs of the last linear layer, 0 if there is none."""
+    counts = [child.out_features for child in module.modules() if isinstance(child, nn.Linear)]
+    return counts[-1] if counts else 0
+
+
+@contextmanager
+def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
+    """Turn an exception of a user's code into a ModelError of one line; with `module`, name the part of it that ran."""
+    located = nullcontext() if module is None else trial.locating(module)
+    try:
+        with located:
+            yield
+    except (ActlasError, UnknownLayerError, AmbiguousAxesError):
+        raise
+    except trial.ForwardError as error:
+        raise ModelError(f"model {spec}: {error}") from error
+    except Exception as error:
+        raise ModelError(f"model {spec}: it cannot be analysed: {trial.cause(error)}") from error

@@ -1,0 +1,161 @@
+"""Models at the edges of what torch allows, by name: a factory each, for `--model support.odd_models:NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from storage.models import Model, Preprocess
+
+SIDE = 32
+
+
+class Net(nn.Module):
+    """Two convolutions, batch norm between them, and a linear layer for five classes."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1 = nn.Conv2d(channels, 8, 3, padding=1)
+        self.bn = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        self.fc = nn.Linear(12, 5)
+
+    def between(self, x: Tensor) -> Tensor:
+        return x
+
+    def features(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.conv1(x)))
+        return F.relu(self.conv2(self.between(x))).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.features(x))
+
+
+def model(module: nn.Module, **fields: Any) -> Model:
+    return Model(module=module, preprocess=Preprocess(resize=SIDE, crop=(SIDE, SIDE)), **fields)
+
+
+def plain() -> Model:
+    return model(Net())
+
+
+# No functions of the image.
+
+
+class Dropping(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return F.dropout2d(x, 0.5)
+
+
+class WithoutStatistics(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(8, track_running_stats=False)
+
+
+class Centred(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return x - x.mean(0, keepdim=True)
+
+
+class Masked(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return x * torch.rand_like(x)
+
+
+class Counting(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def between(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x + self.calls
+
+
+class Padded(Net):
+    """Takes notice of black images beside its own."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + (x.flatten(2).std(2).amax(1) < 1e-6).any()
+
+
+def dropping() -> Model:
+    return model(Dropping())
+
+
+def without_statistics() -> Model:
+    return model(WithoutStatistics())
+
+
+def centred() -> Model:
+    return model(Centred())
+
+
+def masked() -> Model:
+    return model(Masked())
+
+
+def counting() -> Model:
+    return model(Counting())
+
+
+VARYING = {
+    "dropping": (Dropping, "between two calls", "its own forward (Dropping), after bn", "drops values by chance"),
+    "without_statistics": (WithoutStatistics, "beside another image", "module bn (BatchNorm2d)", "running statistics"),
+    "centred": (Centred, "beside another image", "its own forward (Centred), after bn", "mixes the images of a batch"),
+    "masked": (Masked, "between two calls", "its own forward (Masked), after bn", "draws random numbers"),
+    "counting": (Counting, "between two calls", "its own forward (Counting), after bn", "changes its buffer calls"),
+}
+"""Models that vary: the class, when, where first, and why."""
+
+
+# Scores in other places and forms.
+
+
+class Outputs(Net):
+    """The plain net with its output put into another form."""
+
+    def __init__(self, form: Callable[[Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, x: Tensor) -> Any:
+        features = self.features(x)
+        return self.form(features, self.fc(features))
+
+
+def embedding_first() -> Model:
+    return model(Outputs(lambda h, y: (h, y)))
+
+
+def named_out() -> Model:
+    return model(Outputs(lambda h, y: {"embedding": h, "out": y}))
+
+
+def with_a_mask() -> Model:
+    return model(Outputs(lambda h, y: {"mask": y > 0, "boxes": y.new_zeros(0, 4), "logits": y}))
+
+
+def softmax() -> Model:
+    return model(Outputs(lambda h, y: y.softmax(1)))
+
+
+def one_score() -> Model:
+    return model(Outputs(lambda h, y: y[:, :1]))
+
+
+def detector() -> Model:
+    return model(Outputs(lambda h, y: [{"boxes": row[:4].expand(7, 4), "scores": row[:1].expand(7)} for row in y]))
+
+
+def with_nan() -> Model:
+    net = Net()
+    with torch.no_grad():
+        net.conv2.weight[3, 0, 0, 0] = float("nan")
+    return model(net)
