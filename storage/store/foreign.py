@@ -18,6 +18,7 @@ from storage.store.places import (
     is_lock,
     is_name,
     is_scratch,
+    is_update,
     version_number,
 )
 
@@ -30,7 +31,7 @@ def paths(places: Places, named: set[tuple[str, str]]) -> Iterator[str]:
             yield entry.name
     yield from _other(places, "tmp", lambda entry: is_scratch(entry.name))
     yield from _other(places, "locks", lambda entry: is_lock(entry.name))
-    yield from _other(places, "updates", lambda entry: entry.name.endswith(".json") and is_name(entry.name[:-5]))
+    yield from _other(places, "updates", lambda entry: is_update(entry.name))
     yield from _other(places, "runs", lambda entry: entry.is_dir() and is_name(entry.name))
     for run in filter(is_name, reading.names(places.runs)):
         yield from _other(places, f"runs/{run}", lambda entry: version_number(entry.name) is not None)

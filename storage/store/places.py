@@ -74,6 +74,11 @@ def is_scratch(name: str) -> bool:
     return bool(_SCRATCH.fullmatch(name) or _ASIDE.fullmatch(name))
 
 
+def is_update(file: str) -> bool:
+    """Tell whether a name under updates/ is that of a run's announced weights."""
+    return file.endswith(".json") and is_name(file.removesuffix(".json"))
+
+
 def is_lock(name: str) -> bool:
     """Tell whether a name under locks/ is that of a lock."""
     kind, _, rest = name.removesuffix(".lock").partition(".")

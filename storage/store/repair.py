@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from storage.errors import CannotTell, Damaged, NotFound, StoreError
-from storage.store import disk, marker, published, reading
+from storage.errors import Damaged, NotFound, StoreError
+from storage.store import disk, marker, published, reading, updates
 from storage.store.drafts import check_only_ours, scratch, set_aside
 from storage.store.locks import locked
 from storage.store.marker import Kind
 from storage.store.places import COPY, HAPPENED, MANIFEST, Places
 from storage.store.publishing import restore
 from storage.store.records import sha256
-from storage.store.result_checks import UNREADABLE, Damage, check_result, describe_difference, faults
+from storage.store.result_checks import Damage, check_read, check_result, describe_difference, faults
 from storage.store.results import manifest_copy, read_manifest, recorded_files, render_happened
 from storage.store.store import Store
 from storage.store.verify import Pair
@@ -39,7 +39,7 @@ def repair(store: Store, damages: Iterable[Damage]) -> list[Pair]:
     places, listed = store.places, faults(damages)
     if marker.recognise(places) is Kind.NEW:
         return []
-    _check_read(listed)
+    check_read(listed)
     versions = sorted({(damage.run, damage.number) for damage in listed if damage.run})
     pairs = sorted({(damage.stage, damage.key) for damage in listed if damage.stage})
     _judge(places, versions, pairs)
@@ -50,14 +50,10 @@ def repair(store: Store, damages: Iterable[Damage]) -> list[Pair]:
                 _repair_version(places, run, number, folder)
             digests = _digests(places)
             published.note(places, folder)
+            for damage in listed:
+                if damage.path.startswith(f"{places.updates.name}/"):
+                    _set_update_aside(places, places.root / damage.path)
         return [pair for pair in pairs if _repair_result(places, *pair, digests.get(pair, set()), folder)]
-
-
-def _check_read(damages: Iterable[Damage]) -> None:
-    """Raise CannotTell if a file could not be read: damage to it is not known."""
-    for damage in damages:
-        if damage.kind == UNREADABLE:
-            raise CannotTell(damage.path, None, f"{damage.detail}; nothing was changed")
 
 
 def _judge(places: Places, versions: list[tuple[str, int]], pairs: list[Pair]) -> None:
@@ -67,7 +63,20 @@ def _judge(places: Places, versions: list[tuple[str, int]], pairs: list[Pair]) -
         for path in (places.version(run, number), places.copy(run, number)):
             reading.data(path)
     for pair in pairs:
-        _check_read(check_result(places, *pair, digests.get(pair, set())))
+        check_read(check_result(places, *pair, digests.get(pair, set())))
+
+
+def _set_update_aside(places: Places, path: Path) -> None:
+    """Set a damaged announcement aside: it counts as none, and only announcing it again gives it back."""
+    with suppress(FileNotFoundError):
+        set_aside(places, path, lambda moved: _is_update(moved, path.name))
+
+
+def _is_update(path: Path, name: str) -> bool:
+    try:
+        return bool(updates.parse(reading.data(path) or b"", name))
+    except Damaged:
+        return False
 
 
 def _repair_version(places: Places, run: str, number: int, folder: Path) -> None:
@@ -114,7 +123,7 @@ def _set_result_aside(places: Places, stage: str, key: str, digests: set[str]) -
 def _broken(places: Places, stage: str, key: str, digests: set[str], folder: Path | None = None) -> set[str]:
     """Return the paths of a result that are damaged. Raises CannotTell."""
     damages = faults(check_result(places, stage, key, digests, folder))
-    _check_read(damages)
+    check_read(damages)
     return {damage.path for damage in damages}
 
 

@@ -52,7 +52,14 @@ def check_result(places: Places, stage: str, key: str, digests: set[str], folder
             return [_result_damage(stage, key, "", "missing")]
         return [*_compare(folder, stage, key), *_check_manifest(folder, stage, key, digests)]
     except CannotTell as error:
-        return [_result_damage(stage, key, "", UNREADABLE, str(error))]
+        return [_result_damage(stage, key, "", UNREADABLE, error.reason)]
+
+
+def check_read(damages: Iterable[Damage]) -> None:
+    """Raise CannotTell if a file could not be read: damage to it is not known."""
+    for damage in damages:
+        if damage.kind == UNREADABLE:
+            raise CannotTell(damage.path, None, damage.detail)
 
 
 def describe_difference(path: Path, expected: dict[str, Any] | None) -> str:
@@ -101,7 +108,7 @@ def _compare_file(folder: Path, stage: str, key: str, name: str, record: dict[st
         if detail := describe_difference(folder / name, record):
             yield _result_damage(stage, key, name, "damaged", detail)
     except CannotTell as error:
-        yield _result_damage(stage, key, name, UNREADABLE, str(error))
+        yield _result_damage(stage, key, name, UNREADABLE, error.reason)
 
 
 def _result_damage(stage: str, key: str, name: str, kind: str, detail: str = "") -> Damage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from storage.store import disk
-from storage.store.result_checks import check_result
+from storage.store.result_checks import check_read, check_result, faults
 from storage.store.results import Result
 from storage.store.store import Store
 
@@ -13,14 +13,16 @@ log = logging.getLogger(__name__)
 
 
 def take_over(store: Store, stage: str, old: str, new: str) -> bool:
-    """Store the result under `old` under `new` as well; return whether it was there, and intact.
+    """Store the result under `old` under `new` as well; return whether it was there, and intact. Raises CannotTell.
 
     Its files are linked: they take no room, and stay when one of the two is removed.
     """
     result = store.find(stage, old)
     if result is None:
         return False
-    if damages := check_result(store.places, stage, old, {result.digest}):
+    damages = faults(check_result(store.places, stage, old, {result.digest}))
+    check_read(damages)
+    if damages:
         log.warning("%s; it is computed again", damages[0])
         return False
     _link(store, result, new)

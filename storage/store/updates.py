@@ -25,10 +25,15 @@ def read(places: Places, name: str) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        return unseal(data, places.relative(path))
+        return parse(data, places.relative(path))
     except Damaged:
         log.warning("%s is damaged and left out; say `actlas model updated %s` again", places.relative(path), name)
         return None
+
+
+def parse(data: bytes, name: str) -> dict[str, Any]:
+    """Read the bytes of an announcement. Raises Damaged, naming `name`, and Newer."""
+    return unseal(data, name, "name", "announced")
 
 
 def keep(places: Places, name: str, announced: str, record: Mapping[str, object]) -> bool:

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from storage.errors import CannotTell, Damaged, NotFound
-from storage.store import foreign, marker, published, reading
+from storage.store import foreign, marker, published, reading, updates
 from storage.store.locks import locked
 from storage.store.marker import Kind
-from storage.store.places import MARKER, PUBLISHED, Places, is_key, is_name
+from storage.store.places import MARKER, PUBLISHED, Places, is_key, is_name, is_update
 from storage.store.result_checks import FOREIGN, Damage, check_result, faults
 from storage.store.results import recorded_files
 from storage.store.store import Store
@@ -112,7 +112,17 @@ def _check_records(places: Places) -> tuple[list[Damage], published.Record]:
             damages.append(Damage(path=PUBLISHED, kind="missing"))
     if kind is Kind.BROKEN or (kind is Kind.UNMARKED and record is not None):
         damages.append(Damage(path=MARKER, kind="damaged" if kind is Kind.BROKEN else "missing"))
-    return damages, record or {}
+    return damages + list(_check_updates(places)), record or {}
+
+
+def _check_updates(places: Places) -> Iterator[Damage]:
+    """Check the announced updates: each is sealed, and no version or manifest names it."""
+    for name in filter(is_update, reading.names(places.updates)):
+        path = f"{places.updates.name}/{name}"
+        try:
+            updates.parse(reading.data(places.updates / name) or b"", path)
+        except Damaged as error:
+            yield Damage(path=path, kind="damaged", detail=str(error))
 
 
 def _check_run(places: Places, run: str, record: published.Record) -> tuple[list[Damage], list[Version]]:

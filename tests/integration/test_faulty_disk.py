@@ -101,7 +101,7 @@ def judge(said: Said, whole: Said) -> list[str]:
         return ["a traceback"]
     if said.code == 0:
         return [] if said.out == whole.out else [f"another answer: {said.out[:200]}"]
-    named = "cannot be read" in said.err + said.out and "cannot be mended" not in said.err
+    named = ("cannot be read" in said.err or "unreadable" in said.out) and "cannot be mended" not in said.err
     healthy = "--repair" in said.err or "is damaged" in said.err
     return ([] if named else [f"no error of the system: {said.err}"]) + (["called damage"] if healthy else [])
 

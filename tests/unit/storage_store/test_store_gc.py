@@ -14,7 +14,7 @@ from support import stores
 from support.trees import strays, tree
 
 from storage.errors import Damaged, Incomplete, Locked, Lost, UsageError
-from storage.store import disk, drafts, verify
+from storage.store import disk, drafts, updates, verify
 from storage.store import gc as gc_module
 from storage.store.store import Store
 
@@ -183,10 +183,9 @@ def test_what_was_restored_within_a_day_stays(store: Store) -> None:
 
 
 def test_announced_updates_are_kept(store: Store) -> None:
-    store.places.updates.mkdir()
-    store.places.update("run").write_bytes(b"{}")
+    assert updates.keep(store.places, "run", "2026", {"weights": "x"})
     gc(store, days=2)
-    assert store.places.update("run").exists()
+    assert updates.read(store.places, "run") is not None
     assert verify.verify(store) == []
 
 

@@ -172,7 +172,7 @@ def test_repair_refuses_what_verify_could_not_read(memory: Path) -> None:
     with reading.intercepted(fail):
         found = verify.verify(store)
         assert [(each.kind, each.path) for each in found] == [("unreadable", store.places.relative(unread))]
-        with pytest.raises(CannotTell, match=r"Permission denied.*right to read"):
+        with pytest.raises(CannotTell, match=r"data\.bin cannot be read: Permission denied; check"):
             repair(store, found)
     with pytest.raises(CannotTell):
         repair(store, found)

@@ -17,7 +17,7 @@ from support.trees import strays, tree
 
 from storage.artefacts import arrays, tables
 from storage.errors import NotFound, StoreError
-from storage.store import disk, result_checks, verify
+from storage.store import disk, result_checks, updates, verify
 from storage.store.gc import gc
 from storage.store.records import seal
 from storage.store.repair import repair
@@ -266,6 +266,16 @@ def test_a_damaged_marker_is_mended(store: Store) -> None:
         assert store.version("run").number == 3
         assert repair(store, damages) == []
         assert verify.verify(store) == []
+
+
+def test_a_damaged_announcement_is_named_and_set_aside(store: Store) -> None:
+    updates.keep(store.places, "run", "2026", {"weights": "x"})
+    assert verify.verify(store) == []
+    flip(store.places.update("run"), random.Random(6))
+    damages = verify.verify(store)
+    assert [(damage.kind, damage.path) for damage in damages] == [("damaged", "updates/run.json")]
+    assert repair(store, damages) == []
+    assert (verify.verify(store), updates.read(store.places, "run")) == ([], None)
 
 
 def test_whole_records_in_the_place_of_others_are_named(store: Store) -> None:
