@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,6 @@ OLD, NEW = {"number": 1}, {"number": 2}
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the hook still sees it; only the medium doesn't
     monkeypatch.setattr(verify, "SETTLE", 0.0)
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of tiny stores are made and removed."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 def first_run(root: Path) -> None:
