@@ -61,10 +61,20 @@ def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "START", multiprocessing.get_context("spawn"))
 
 
+@pytest.fixture(scope="module")
+def kept(chromium: Any, served: viewing.Served) -> Iterator[viewing.Kept]:
+    """The page that the tests of a module have one after the other."""
+    kept = viewing.Kept(chromium, served.address)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def page(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
+def page(kept: viewing.Kept) -> Iterator[viewing.Page]:
     """A page of what the module serves, which must not complain, and ask nobody else for anything."""
-    with viewing.opened(chromium, served.address) as opened:
-        yield opened
-        assert opened.complaints() == []
-        assert opened.foreign() == []
+    opened = kept.page()
+    yield opened
+    spoilt, opened.spoilt = opened.spoilt, True
+    assert opened.complaints() == []
+    assert opened.foreign() == []
+    opened.spoilt = spoilt

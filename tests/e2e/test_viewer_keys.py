@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import viewing
@@ -58,9 +59,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
         yield viewing.Served(address, store, images)
 
 
-@pytest.fixture(autouse=True)
-def _told_of_clicks(page: viewing.Page) -> None:
-    page.add_init_script(CLICKED)
+@pytest.fixture(scope="module")
+def kept(chromium: Any, served: viewing.Served) -> Iterator[viewing.Kept]:
+    kept = viewing.Kept(chromium, served.address, CLICKED)
+    yield kept
+    kept.close()
 
 
 def reach(page: viewing.Page, what: str, most: int = 200) -> None:

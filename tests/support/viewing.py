@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,9 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+WIDE = {"width": 1280, "height": 800}
+LASTING = ("add_init_script", "expose_function", "context")
+"""What a page can't be rid of: after it, the next test gets another."""
 BUSY = "() => document.readyState !== 'complete' || !!document.querySelector('.waiting')"
 
 
@@ -257,19 +260,30 @@ class Page:
 
     def __init__(self, page: Any, address: str) -> None:
         self._page, self.address = page, address
-        self._complaints: list[str] = []
-        self._foreign: list[str] = []
-        self._called = 0
-        self.version = "current"
+        self._begin()
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self._complaints.append(str(error)))
         page.on("request", self._watch)
-        self._flying = 0
         for event in ("requestfinished", "requestfailed"):
             page.on(event, self._landed)
 
+    def _begin(self) -> None:
+        self._complaints: list[str] = []
+        self._foreign: list[str] = []
+        self._called = self._flying = 0
+        self.version, self.spoilt = "current", False
+
     def __getattr__(self, name: str) -> Any:
+        self.spoilt |= name in LASTING
         return getattr(self._page, name)
+
+    def renew(self) -> None:
+        """Forget what a test did: what was kept, what stood in for the server, the window and the theme."""
+        self._page.unroute_all()
+        self.script("() => localStorage.clear()")
+        self._page.set_viewport_size(WIDE)
+        self._page.emulate_media(color_scheme="null", reduced_motion="null", forced_colors="null")
+        self._begin()
 
     def _hear(self, message: Any) -> None:
         if message.type == "error" and "Failed to load resource" not in message.text:
@@ -396,7 +410,7 @@ class Page:
         def count() -> None:
             self._called += 1
 
-        self._page.expose_function(name, count)
+        self.expose_function(name, count)
 
     def called(self) -> int:
         return self._called
@@ -409,10 +423,33 @@ class Page:
         assert self._called, f"not called within {seconds} s"
 
 
+class Kept:
+    """A page for one test after the other, since another one costs as much as most tests, and a script that it begins with."""
+
+    def __init__(self, chromium: Any, address: str, script: str = "") -> None:
+        self._chromium, self._address, self._script = chromium, address, script
+        self._last = ExitStack()
+        self._page: Page | None = None
+
+    def page(self) -> Page:
+        """Return the page as if it were new, but for what the browser has in its cache."""
+        if self._page is None or self._page.spoilt:
+            self.close()
+            self._page = self._last.enter_context(opened(self._chromium, self._address))
+            self._page.add_init_script(self._script)
+            self._page.spoilt = False
+        else:
+            self._page.renew()
+        return self._page
+
+    def close(self) -> None:
+        self._last.close()
+
+
 @contextmanager
 def opened(chromium: Any, address: str, **options: Any) -> Iterator[Page]:
     """Open a page in a context of its own."""
-    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+    context = chromium.new_context(**{"viewport": WIDE} | options)
     context.set_default_timeout(20_000)
     try:
         yield Page(context.new_page(), address)
