@@ -233,6 +233,23 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_written(quick: RunCo
         update_events.emit(update)
 
 
+def test_a_fault_on_the_device_is_not_laid_on_the_server(quick: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.scheduling import prefect_flow, states
+
+    def fails_with(words: str) -> None:
+        def failing(*args: Any, **kwargs: Any) -> None:
+            raise RuntimeError(words)
+
+        monkeypatch.setattr(prefect_flow, "activation_atlas", failing)
+
+    fails_with("CUDA error: device-side assert\nit may be reported at some other API call")
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        prefect_flow.run(quick)
+    fails_with("Failed to reach API at x")
+    with pytest.raises(states.ServerUnreachable):
+        prefect_flow.run(quick)
+
+
 def test_an_event_says_which_weights_and_who_waits_for_them(client: Any) -> None:
     from flows.scheduling import update_events
 

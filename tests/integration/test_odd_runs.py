@@ -15,7 +15,6 @@ from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.scheduling import prefect_flow, states
 from storage.run import open_run
 from storage.store.store import Store
 
@@ -95,23 +94,6 @@ def test_until_takes_nothing_from_readers(tmp_path: Path) -> None:
     other = config.model_copy(update={"until": "collect", "seed": 1})
     assert run(other)["computed"] > 0
     assert not open_run(config.store, "small").has("patches", "features.5")
-
-
-def test_a_fault_on_the_device_is_not_laid_on_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("CUDA error: device-side assert\nit may be reported at some other API call")
-
-    monkeypatch.setattr(prefect_flow, "activation_atlas", failing)
-    config = corpus.config(tmp_path, tmp_path / "store")
-    with pytest.raises(RuntimeError, match="device-side assert"):
-        prefect_flow.run(config)
-    monkeypatch.setattr(
-        prefect_flow,
-        "activation_atlas",
-        lambda *a, **k: (_ for _ in ()).throw(RuntimeError("Failed to reach API at x")),
-    )
-    with pytest.raises(states.ServerUnreachable):
-        prefect_flow.run(config)
 
 
 def test_a_fault_in_a_stage_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
