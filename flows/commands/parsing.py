@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from atlas.model.axes import READINGS
 from storage.errors import UsageError
 
 RECIPES = ("fast", "best", "distill", "class", "crops", "cuts", "lucid", "simonyan", "maco")
@@ -32,6 +31,8 @@ def penalties(weighted: Mapping[str, float]) -> None:
 
 def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
     """Parse a list of LAYER=AXES."""
+    from atlas.model.axes import READINGS  # loads numpy, which --help needs not
+
     for pair in axes or []:
         if "=" not in pair:
             raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
