@@ -66,7 +66,7 @@ class RunOptions:
         str | None,
         typer.Option(help="How icons are rendered: fast (the default), best or distill."),
     ] = None
-    layout: Annotated[str | None, typer.Option(help="umap (the default), tsne or pca.")] = None
+    layout: Annotated[str | None, typer.Option(help=f"{', '.join(registry.layouts())}; the first by default.")] = None
     until: Annotated[
         str | None,
         typer.Option(help=f"Stop after {', '.join(STEPS[:-1])} or {STEPS[-1]}, and publish what there is."),
