@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands import parsing, printing
 from flows.commands.option_groups import with_groups
 from flows.commands.run_options import RunOptions
+
+if TYPE_CHECKING:
+    from flows.pipeline.answers import RunEstimate, RunSummary
 
 RUN_HELP = """Run the pipeline and publish an activation atlas.
 
@@ -69,7 +72,7 @@ def run(
     raise typer.Exit(3 if summary["rejected"] else 0)
 
 
-def _print_estimate(answer: dict[str, Any], json: bool) -> None:
+def _print_estimate(answer: RunEstimate, json: bool) -> None:
     """Print what a run would compute, and what that would take."""
     if json:
         printing.as_json(answer)
@@ -88,7 +91,7 @@ def _print_estimate(answer: dict[str, Any], json: bool) -> None:
         }
         for row in answer["stages"]
     )
-    if answer["probe"] is None:
+    if answer["probe"] is None or answer["memory_bytes"] is None:
         print("nothing that takes time")
         return
     print(
@@ -98,7 +101,7 @@ def _print_estimate(answer: dict[str, Any], json: bool) -> None:
     )
 
 
-def _print_summary(summary: dict[str, Any], until: str | None) -> None:
+def _print_summary(summary: RunSummary, until: str | None) -> None:
     """Print the outcome of a run in a few lines, and what to do next."""
     print(
         f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
@@ -120,7 +123,7 @@ def _print_summary(summary: dict[str, Any], until: str | None) -> None:
         _print_next_commands(summary)
 
 
-def _print_next_commands(summary: dict[str, Any]) -> None:
+def _print_next_commands(summary: RunSummary) -> None:
     """Print commands that work on this run."""
     from storage.run import open_run
 
