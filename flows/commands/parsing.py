@@ -57,6 +57,13 @@ def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:
         raise UsageError(f"{option} {' '.join(texts or [])}: write NAME=WEIGHT, as in tv=0.01") from None
 
 
+def picture(out: str | None, json: bool, otherwise: str) -> Path | None:
+    """Return the path of `--out`, None if the answer goes out as JSON alone. Raises UsageError where it can go nowhere."""
+    if out is None and not json:
+        raise UsageError(f"--out FILE.png says where the picture goes; or --json, for {otherwise} alone")
+    return png(out) if out is not None else None
+
+
 def png(path: str, option: str = "--out") -> Path:
     """Return the path of a PNG. Raises UsageError, before anything is computed, if it cannot be written there."""
     out = Path(path)

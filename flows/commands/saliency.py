@@ -56,7 +56,6 @@ def saliency(
     Example:  actlas saliency cat.jpg "class:tabby cat" --method smoothgrad --out cat.png
     """
     from flows.sheets import saliency as saliency_sheet
-    from storage.artefacts import pictures
 
     path = parsing.png(out) if out is not None else None
     saliency_sheet.check_view(view, size)
@@ -71,8 +70,7 @@ def saliency(
     )
     drawn = saliency_sheet.draw(answer, picture, map, view=view, size=size)
     if path is not None:
-        pictures.write_png(drawn, path)
-        printing.say(f"wrote {out}")
+        printing.write_picture(drawn, path, str(out))
     if json:
         printing.as_json({**answer, "out": out})
         return

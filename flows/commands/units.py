@@ -45,13 +45,9 @@ def top(
     Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
     from flows.questions import addresses, patches
-    from storage.errors import UsageError
     from storage.run import open_run
 
-    if gradients and not sheet:
-        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
-    if sheet:
-        parsing.png(sheet, "--sheet")
+    _check_sheet(sheet, gradients)
     run = open_run(store, name)
     place = addresses.parse_unit(unit)
     answer = patches.top(run, *place, k=k, sign=sign) if where is None else _top_where(run, place, where, k, sign)
@@ -193,13 +189,9 @@ def unit(
     Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
     from flows.questions import addresses, units
-    from storage.errors import UsageError
     from storage.run import open_run
 
-    if gradients and not sheet:
-        raise UsageError("--gradients are drawn on the card; say --sheet FILE.png, too")
-    if sheet:
-        parsing.png(sheet, "--sheet")
+    _check_sheet(sheet, gradients)
     run = open_run(store, name)
     answer = units.unit(run, *addresses.parse_unit(unit))
     if sheet:
@@ -209,6 +201,16 @@ def unit(
         printing.as_json(answer)
     else:
         _print_answer(answer)
+
+
+def _check_sheet(sheet: str | None, gradients: str | None) -> None:
+    """Raise UsageError if the sheet cannot be written, or if there is none to draw gradients on."""
+    from storage.errors import UsageError
+
+    if gradients and not sheet:
+        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
+    if sheet:
+        parsing.png(sheet, "--sheet")
 
 
 def _write_card(run: Run, answer: Unit, path: str, method: str | None, draw: bool) -> str | None:
