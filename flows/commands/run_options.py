@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STEPS = registry.steps()[:-1]
 """The steps that `--until` is of use for: stopping after the last is a whole run."""
 
+LAYOUTS = f"{', '.join(registry.layouts())}.".replace(",", " (the default),", 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -66,7 +68,7 @@ class RunOptions:
         str | None,
         typer.Option(help="How icons are rendered: fast (the default), best or distill."),
     ] = None
-    layout: Annotated[str | None, typer.Option(help=f"{', '.join(registry.layouts())}; the first by default.")] = None
+    layout: Annotated[str | None, typer.Option(help=LAYOUTS)] = None
     until: Annotated[
         str | None,
         typer.Option(help=f"Stop after {', '.join(STEPS[:-1])} or {STEPS[-1]}, and publish what there is."),
