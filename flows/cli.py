@@ -71,7 +71,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     print_version: Annotated[
-        bool, typer.Option("--version", help="Print the version, and leave.", is_eager=True, callback=_print_version)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""

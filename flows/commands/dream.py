@@ -23,19 +23,21 @@ class DreamOptions:
 
     view: Annotated[str, typer.Option(help="dream, or sheet: before and after.")] = "dream"
     size: Annotated[
-        str | None, typer.Option(help="Longer side in pixels, or HEIGHTxWIDTH of noise; the image's own.")
+        str | None, typer.Option(help="Longer side in pixels, or HEIGHTxWIDTH of noise; by default the image's own.")
     ] = None
     iterations: Annotated[int, typer.Option("--iterations", "--steps", min=1, help="Steps in each octave.")] = 10
     octaves: Annotated[
         int | None,
-        typer.Option(min=1, max=32, help="Sizes to dream at; down to the model's own size, and at least 4."),
+        typer.Option(
+            min=1, max=32, help="How many sizes to dream at; by default down to the model's input size, and at least 4."
+        ),
     ] = None
     octave_scale: Annotated[float, typer.Option(help="How much larger each size is than the one before.")] = 1.4
-    rate: Annotated[float, typer.Option(help="How far a step changes a pixel in the mean, in 255ths.")] = 1.5
+    rate: Annotated[float, typer.Option(help="Mean change of a pixel per step, in 255ths.")] = 1.5
     levels: Annotated[
-        int, typer.Option(min=0, max=16, help="Levels of detail that count alike; 0 leaves the gradient as it is.")
+        int, typer.Option(min=0, max=16, help="Levels of detail weighted equally; 0 leaves the gradient as it is.")
     ] = 3
-    seed: Annotated[int, typer.Option(help="Of the tiles' places, and of noise.")] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the tiles' positions and of noise.")] = 0
 
     def settings(self) -> Settings:
         """Return the settings of the dream. Raises UsageError."""
@@ -58,12 +60,12 @@ def dream(
     target: Annotated[
         str | None,
         typer.Argument(
-            help="LAYER, LAYER:UNIT, class:NAME or a sum of such; a layer at 0.6 of the model's depth.",
+            help="LAYER, LAYER:UNIT, class:NAME or a sum of these; by default a layer at 0.6 of the model's depth.",
             show_default=False,
         ),
     ] = None,
     guide: Annotated[
-        str | None, typer.Option(help="An image; what the layer saw in it is what the dream takes up.")
+        str | None, typer.Option(help="An image to guide the dream: what the layer sees in it is strengthened.")
     ] = None,
     *,
     options: ModelOptions,
@@ -72,7 +74,7 @@ def dream(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Make an image more of what a layer, a unit or a class sees in it.
+    """Change an image into more of what a layer, a unit or a class sees in it.
 
     Example:  actlas dream sky.jpg --view sheet --out dream.png
     """

@@ -27,19 +27,19 @@ class DetailOptions:
     icons: Annotated[
         str | None,
         typer.Option(
-            help="atlas: the nearest cells of the run; drawn; none; auto (with --out): atlas if there, groups drawn."
+            help="atlas (the nearest cells of the run), drawn, none, or auto (with --out): atlas if the run has one, groups drawn."
         ),
     ] = None
     cells: Annotated[
-        int | None, typer.Option(help="Blocks a side that the grid is shown in at most; 14, and 7 where it is drawn.")
+        int | None, typer.Option(help="Most blocks per side of the grid; by default 14, or 7 if icons are drawn.")
     ] = None
-    parts: Annotated[int, typer.Option(help="Blocks a side whose classes and links are told, each by a pass.")] = 7
-    groups: Annotated[int, typer.Option(help="Into how many groups the activation is factored.")] = 6
-    top: Annotated[int, typer.Option(help="Units told of each block.")] = 4
-    units: Annotated[int, typer.Option(help="Units that are followed to the later layer.")] = 64
+    parts: Annotated[int, typer.Option(help="Blocks per side to compute classes and links for, one pass each.")] = 7
+    groups: Annotated[int, typer.Option(help="How many groups to factor the activation into.")] = 6
+    top: Annotated[int, typer.Option(help="Units listed per block.")] = 4
+    units: Annotated[int, typer.Option(help="Units traced to the later layer.")] = 64
     size: Annotated[int, typer.Option(help="Side of a drawn icon in pixels.")] = 96
     recipe: Annotated[str, typer.Option(help="How icons are drawn: fast, best or distill.")] = "fast"
-    steps: Annotated[int | None, typer.Option(help="Steps uphill; the recipe's.")] = None
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps; by default the recipe's.")] = None
     seed: Seed = 0
 
     def question(self, target: str | None, versus: str | None, *, drawn: bool) -> Question:
@@ -66,11 +66,12 @@ def add_to(app: typer.Typer) -> None:
 def explain(
     image: Annotated[str, typer.Argument(help="An image file, or with --run an image's id.", show_default=False)],
     layer: Annotated[str, typer.Option(help="The layer to look at.", show_default=False)],
-    to: Annotated[str | None, typer.Option(help="A later layer: what here drives what there.")] = None,
+    to: Annotated[str | None, typer.Option(help="A later layer: show which parts of this one drive it.")] = None,
     target: Annotated[
-        str | None, typer.Option("--class", help="NAME or INDEX of the class to speak for; the model's first choice.")
+        str | None,
+        typer.Option("--class", help="NAME or INDEX of the class to explain; by default the model's first choice."),
     ] = None,
-    versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to set against it.")] = None,
+    versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to compare it with.")] = None,
     *,
     options: ModelOptions,
     out: Out = None,
@@ -78,7 +79,7 @@ def explain(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show what a layer sees in an image, where, in which units and groups, and what of it speaks for a class.
+    """Show what a layer sees in an image: where, in which units and groups of units, and what speaks for a class.
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 RUN_HELP = """Run the pipeline and publish an activation atlas.
 
-Whatever the store already has is reused, so the same command after a change computes only what the change can reach,
-and after an interruption goes on where it stopped.
+Results in the store are reused: after a change, the same command computes only what the change can reach; after an
+interruption, it resumes.
 
 Examples:
 
@@ -43,9 +43,10 @@ def run(
     dask: Annotated[
         str | None, typer.Option(help="local:N for N worker processes here, or tcp://HOST:PORT of a Dask scheduler.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait if another process is writing this run.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be computed and reused, and what it would take.")
+        bool,
+        typer.Option("--dry-run", help="Only estimate what would be computed and reused, and what that would take."),
     ] = False,
     json: printing.Json = False,
 ) -> None:
@@ -147,11 +148,13 @@ def layers(
     ],
     weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
-    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None,
+    axes: Annotated[
+        list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, for layers whose axes can't be inferred.")
+    ] = None,
     reach: Annotated[bool, typer.Option(help="Measure each layer's reach, which takes some seconds.")] = True,
     json: printing.Json = False,
 ) -> None:
-    """List the layers one can name: units, grid, axes and reach.
+    """List the layers of a model: units, grid, axes and reach.
 
     Example:  actlas layers torchvision:resnet18 --weights random
     """

@@ -26,7 +26,7 @@ def saliency(
     target: Annotated[
         str | None,
         typer.Argument(
-            help="class:NAME, class:INDEX, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; the model's first choice.",
+            help="class:NAME, class:INDEX, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; by default the model's first choice.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def saliency(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show which pixels of an image a class or a unit rests on.
+    """Show which pixels of an image a class or a unit depends on.
 
     Example:  actlas saliency cat.jpg "class:tabby cat" --method smoothgrad --out cat.png
     """

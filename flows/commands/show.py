@@ -22,21 +22,22 @@ class PictureOptions:
     """How to draw the pictures."""
 
     size: Annotated[
-        str | None, typer.Option(help="A side in pixels, or HEIGHTxWIDTH; 128, and for classes the model's.")
+        str | None,
+        typer.Option(help="Side in pixels, or HEIGHTxWIDTH; by default 128, for classes the model's input size."),
     ] = None
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="fast, best, distill, class, crops, cuts, lucid, simonyan or maco; best, and for classes class."
+            help="fast, best, distill, class, crops, cuts, lucid, simonyan or maco; by default best, for classes class."
         ),
     ] = None
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps uphill; the recipe's.")] = None
-    facets: Annotated[int, typer.Option(min=1, max=64, help="How many pictures of each target, that differ.")] = 1
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps; by default the recipe's.")] = None
+    facets: Annotated[int, typer.Option(min=1, max=64, help="How many different pictures of each target.")] = 1
     penalty: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=WEIGHT of what is held against a picture: tv, l1, l2 (from grey) or blur; several."),
+        typer.Option(help="NAME=WEIGHT of a penalty: tv, l1, l2 (from grey) or blur; may be repeated."),
     ] = None
-    every: Annotated[bool, typer.Option("--all", help="Of a LAYER, draw every unit.")] = False
+    every: Annotated[bool, typer.Option("--all", help="Draw every unit of a LAYER.")] = False
     seed: Seed = 0
 
     def check(self) -> None:
@@ -68,7 +69,7 @@ def show(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, prob:NAME, LAYER@GRID:ROW,COL (a cell), or a sum of such.",
+            help="LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, prob:NAME, LAYER@GRID:ROW,COL (a cell), or a sum of these.",
             show_default=False,
         ),
     ],
@@ -79,7 +80,7 @@ def show(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Draw what a unit, a layer or a class wants to see: several in one sheet, one as a plain picture.
+    """Draw what excites a unit, a layer or a class: several targets on one sheet, one as a plain picture.
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """

@@ -30,7 +30,7 @@ def top(
     sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
     where: Annotated[
         str | None,
-        typer.Option(help="Only among the images that fit this SQL condition on the table images: label = 'cat'."),
+        typer.Option(help="Only images that meet this SQL condition on the table images: label = 'cat'."),
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
     gradients: Annotated[
@@ -106,7 +106,7 @@ def peaks(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show mean and quantiles of each unit's best value per image, over all images. Needs a run made --keep peaks.
+    """Show the mean and quantiles of each unit's best value per image, over all images. Needs a run made --keep peaks.
 
     Example:  actlas peaks efficientnet-lite0 _blocks.10:37
     """
@@ -180,11 +180,11 @@ def unit(
             help="How patches get their gradient: guided-backprop (where it is defined), gradient, deconvnet."
         ),
     ] = None,
-    draw: Annotated[bool, typer.Option(help="Draw the unit's own picture where the run has no gallery.")] = True,
+    draw: Annotated[bool, typer.Option(help="Draw the unit's picture if the run has no gallery.")] = True,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show all that is known of a unit: patches, labels, how its values are spread, units like it, links, classes.
+    """Show all that is known of a unit: patches, labels, distribution, similar units, links, classes.
 
     Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
