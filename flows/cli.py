@@ -6,7 +6,6 @@ import itertools
 import os
 import sys
 import warnings
-from importlib.metadata import version
 from typing import Annotated
 
 # Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
@@ -63,6 +62,8 @@ OUTCOMES = {
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(f"actlas {version('actlas')}")
         raise typer.Exit
 
@@ -70,7 +71,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     print_version: Annotated[
-        bool, typer.Option("--version", help="Print the version, and leave.", is_eager=True, callback=_print_version)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""

@@ -29,11 +29,11 @@ DEFAULT_LAYERS = ("_blocks.4", "_blocks.10", "_blocks.14", "_conv_head")
 
 
 def _one_of(names: Callable[[], list[str]]) -> Callable[[str], str]:
-    """Return a validator: the setting names one of these stages."""
+    """Return a validator: the setting is one of these names."""
 
     def check(value: str) -> str:
         if value not in names():
-            raise ValueError(f"it is one of {', '.join(names())}")
+            raise ValueError(f"write one of {', '.join(names())}")
         return value
 
     return check
@@ -45,7 +45,10 @@ Step = Annotated[
 Extra = Annotated[
     str, AfterValidator(_one_of(registry.extras)), WithJsonSchema({"type": "string", "enum": registry.extras()})
 ]
-"""Stage names. The schema lists them, so that Prefect's form offers a choice."""
+Layout = Annotated[
+    str, AfterValidator(_one_of(registry.layouts)), WithJsonSchema({"type": "string", "enum": registry.layouts()})
+]
+"""Names from the registry. The schema lists them, so that Prefect's form offers a choice."""
 
 
 class RunConfig(BaseModel):
@@ -97,7 +100,7 @@ class RunConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
-    layout: Literal["umap", "tsne", "pca"] = "umap"
+    layout: Layout = "umap"
     grids: tuple[int, ...] = Field(
         default=(10, 20, 40), description="cells per side; made where the samples can fill it"
     )
@@ -199,10 +202,11 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def _explain(item: Any) -> str:
+    message = str(item["msg"]).removeprefix("Value error, ")
     if not item["loc"]:  # of several settings, which it names
-        return str(item["msg"]).removeprefix("Value error, ")
+        return message
     option = "--" + str(item["loc"][0]).replace("_", "-")
     if item["type"] == "extra_forbidden":
         known = sorted(field.alias or name for name, field in RunConfig.model_fields.items())
         return f"{item['loc'][0]} is not a setting; the settings are {', '.join(known)}"
-    return f"{option} is {item['input']!r}: {item['msg']}"
+    return f"{option} is {item['input']!r}: {message}"

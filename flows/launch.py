@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import share_cores
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary
+from flows.pipeline.answers import RunEstimate, RunSummary
 from flows.pipeline.engines import Inline, SomethingToCompute, Stored
 from flows.pipeline.summary import with_overviews
 from storage.errors import UsageError
@@ -18,7 +18,7 @@ from storage.store.store import Store
 ENGINES = ("prefect", "inline")
 
 
-def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask: str | None = None) -> dict[str, Any]:
+def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask: str | None = None) -> RunSummary:
     """Run the pipeline; return its summary as a plain dict, with the paths of the overview pictures.
 
     A run that finds all its results in the store publishes them without a Prefect server of its own, which costs more.
@@ -52,7 +52,7 @@ def check(engine: str, dask: str | None) -> None:
         cluster_engine.processes_of(dask)
 
 
-def estimate(config: RunConfig) -> dict[str, Any]:
+def estimate(config: RunConfig) -> RunEstimate:
     """Return what a run would compute and reuse, and what that would take; write nothing into the store."""
     from flows.dry_run import estimate as estimates
 

@@ -241,6 +241,11 @@ def kept() -> list[str]:
     return [row.name for row in STAGES if row.kept]
 
 
+def layouts() -> list[str]:
+    """Return the algorithms that `--layout` can name."""
+    return [name for row in STAGES if row.name == "layout" for name in row.variants]
+
+
 def extra_settings() -> list[str]:
     """Return the settings that belong to extras."""
     return [name for row in STAGES for name in row.settings]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from storage.artefacts.galleries import Gallery
     from storage.artefacts.patch_gradients import PatchGradients
     from storage.artefacts.receptive_fields import Field
+    from storage.artefacts.samples import TotalCounts
 
 ALWAYS = (
     *("listing", "labels", "model", "images", "collect", "field", "patches"),
@@ -264,7 +265,7 @@ class Run:
 
         return sample_arrays.read_by_shard(self.results("collect", layer))
 
-    def sample_counts(self, layer: str) -> dict[str, int | None]:
+    def sample_counts(self, layer: str) -> TotalCounts:
         """Return how many samples are `used` and how many `not_finite`, hence excluded (None if they were not counted)."""
         from storage.artefacts import samples as sample_arrays
 

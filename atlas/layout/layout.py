@@ -18,15 +18,11 @@ from atlas.layout.vectors import Vectors, vectors
 ANCHORS = 20_000
 """Most vectors that the method itself lays out; the others are placed among them."""
 
-NEIGHBOURS = {"umap": 30, "tsne": 91, "pca": 1}
-"""Including the point itself; for t-SNE three times the usual perplexity of 30.
-
-The published atlases use 50 with a minimum distance of 0.05 and umap-learn's repulsion of 1. On `_blocks.10` of 10,000
-photographs that gives a trustworthiness of 0.87 and fills 199 of 20 × 20 cells; these, with the distance and repulsion
-below, 0.92 and 214, in less time (269 after the evening-out of `atlas.layout.alignment`).
-"""
-
 MIN_DIST = 0.3
+"""The published atlases use 0.05, 50 neighbours and umap-learn's repulsion of 1. On `_blocks.10` of 10,000 photographs that
+gives a trustworthiness of 0.87 and fills 199 of 20 × 20 cells; this, with the repulsion below and 30 neighbours, 0.92 and
+214, in less time (269 after the evening-out of `atlas.layout.alignment`).
+"""
 
 REPULSION = 12.0
 """Weight of UMAP's negative samples: a higher one costs no time and separates points that are close by accident."""
@@ -95,7 +91,7 @@ def layout(
         distinct = _distinct(prepared, np.argsort(order, kind="stable")[:anchors])
         enough = len(distinct.base) >= MIN_DISTINCT
         settings = Settings(
-            neighbours=neighbours or NEIGHBOURS[method],
+            neighbours=neighbours or METHODS[method].neighbours,
             min_dist=min_dist,
             repulsion=repulsion,
             cosine=prepared.cosine,
@@ -147,7 +143,7 @@ def _draw(distinct: _Distinct, method: str, settings: Settings, start: Float | N
     begin = axes if start is None else _initial_points(distinct.base, axes, start[distinct.rows])
     if method == "pca":
         return np.concatenate([(chunk - mean) @ directions.T for chunk in distinct.vectors.chunks()])
-    drawn = METHODS[method](distinct.base, begin, settings)
+    drawn = METHODS[method].place(distinct.base, begin, settings)
     drawn = orient(drawn, axes) if start is None else drawn
     anchors = Anchors(index=Index(distinct.base), places=drawn)
     drawn_points = np.concatenate(list(anchors.place(distinct.vectors.chunks())))

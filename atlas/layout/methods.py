@@ -89,11 +89,20 @@ def pca(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDArr
     return start
 
 
-METHODS: dict[str, Callable[[Float, NDArray[np.float64], Settings], NDArray[np.float64]]] = {
-    "umap": umap,
-    "tsne": tsne,
-    "pca": pca,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One algorithm: its function, and how many neighbours it looks at, the point itself included."""
+
+    place: Callable[[Float, NDArray[np.float64], Settings], NDArray[np.float64]]
+    neighbours: int
+
+
+METHODS = {
+    "umap": Method(place=umap, neighbours=30),
+    "tsne": Method(place=tsne, neighbours=91),  # three times the usual perplexity of 30
+    "pca": Method(place=pca, neighbours=1),
 }
+"""The algorithms; `flows.registry` names their libraries, and `flows.stages.layout` their rates."""
 
 
 def principal(vectors: Float, axes: int = 2) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:

@@ -29,19 +29,19 @@ def compare(
         list[str],
         typer.Argument(metavar="A B...", help="Runs, NAME or NAME@VERSION, oldest first.", show_default=False),
     ],
-    layer: Annotated[list[str] | None, typer.Option(help="Only this layer; may be given again.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="Only this layer; may be repeated.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many units and labels to list.")] = SHOWN,
     out: Annotated[str | None, typer.Option(help="Write a PNG: old and new atlas, and the motion between.")] = None,
     parquet: Annotated[str | None, typer.Option(help="Write every unit, cell, label and sample to a file.")] = None,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option(help="Leave with code 5 if a layer crosses it, as in `drift>0.2`; may be given again."),
+        typer.Option(help="Exit with code 5 if a layer crosses this threshold, as in `drift>0.2`; may be repeated."),
     ] = None,
-    noise: Annotated[bool, typer.Option(help="Lay A out once more to see what another seed alone moves.")] = True,
+    noise: Annotated[bool, typer.Option(help="Lay A out again with another seed, as the baseline for motion.")] = True,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Compare versions or runs that share images and layers: what moved, and how far, against what chance moves.
+    """Compare versions or runs that share images and layers: what moved, and how far, compared with chance.
 
     Example:  actlas compare photos@1 photos --out update.png --fail-if 'drift>0.2'
     """

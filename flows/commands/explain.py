@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +14,48 @@ from flows.commands.option_groups import with_groups
 
 if TYPE_CHECKING:
     from flows.one_image.answers import Explanation
+    from flows.one_image.explain import Question
 
 PICTURES = ("picture", "pictures", "unit_pictures")
 """Keys of pictures, which stay out of the JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailOptions:
+    """How much to show of the image, and how to draw it."""
+
+    icons: Annotated[
+        str | None,
+        typer.Option(
+            help="atlas (the nearest cells of the run), drawn, none, or auto (with --out): atlas if the run has one, groups drawn."
+        ),
+    ] = None
+    cells: Annotated[
+        int | None, typer.Option(help="Most blocks per side of the grid; by default 14, or 7 if icons are drawn.")
+    ] = None
+    parts: Annotated[int, typer.Option(help="Blocks per side to compute classes and links for, one pass each.")] = 7
+    groups: Annotated[int, typer.Option(help="How many groups to factor the activation into.")] = 6
+    top: Annotated[int, typer.Option(help="Units listed per block.")] = 4
+    units: Annotated[int, typer.Option(help="Units traced to the later layer.")] = 64
+    size: Annotated[int, typer.Option(help="Side of a drawn icon in pixels.")] = 96
+    recipe: Annotated[str, typer.Option(help="How icons are drawn: fast, best or distill.")] = "fast"
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps; by default the recipe's.")] = None
+    seed: Seed = 0
+
+    def question(self, target: str | None, versus: str | None, *, drawn: bool) -> Question:
+        """Return what to explain; `drawn`: on a sheet, too. Raises UsageError for a value out of range."""
+        from flows.drawing.illustrator import Drawing
+        from flows.one_image.explain import Question
+
+        question = Question(
+            target=target,
+            versus=versus,
+            icons=self.icons or ("auto" if drawn else "none"),
+            drawing=Drawing(recipe=self.recipe, steps=self.steps, size=self.size, seed=self.seed),
+            **{name: getattr(self, name) for name in ("cells", "parts", "groups", "top", "units")},
+        )
+        question.check()
+        return question
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,72 +66,42 @@ def add_to(app: typer.Typer) -> None:
 def explain(
     image: Annotated[str, typer.Argument(help="An image file, or with --run an image's id.", show_default=False)],
     layer: Annotated[str, typer.Option(help="The layer to look at.", show_default=False)],
-    to: Annotated[str | None, typer.Option(help="A later layer: what here drives what there.")] = None,
+    to: Annotated[str | None, typer.Option(help="A later layer: show which parts of this one drive it.")] = None,
     target: Annotated[
-        str | None, typer.Option("--class", help="NAME or INDEX of the class to speak for; the model's first choice.")
+        str | None,
+        typer.Option("--class", help="NAME or INDEX of the class to explain; by default the model's first choice."),
     ] = None,
-    versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to set against it.")] = None,
+    versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to compare it with.")] = None,
     *,
     options: ModelOptions,
     out: Out = None,
-    icons: Annotated[
-        str | None,
-        typer.Option(
-            help="atlas: the nearest cells of the run; drawn; none; auto (with --out): atlas if there, groups drawn."
-        ),
-    ] = None,
-    cells: Annotated[
-        int | None, typer.Option(help="Blocks a side that the grid is shown in at most; 14, and 7 where it is drawn.")
-    ] = None,
-    parts: Annotated[int, typer.Option(help="Blocks a side whose classes and links are told, each by a pass.")] = 7,
-    groups: Annotated[int, typer.Option(help="Into how many groups the activation is factored.")] = 6,
-    top: Annotated[int, typer.Option(help="Units told of each block.")] = 4,
-    units: Annotated[int, typer.Option(help="Units that are followed to the later layer.")] = 64,
-    size: Annotated[int, typer.Option(help="Side of a drawn icon in pixels.")] = 96,
-    recipe: Annotated[str, typer.Option(help="How icons are drawn: fast, best or distill.")] = "fast",
-    steps: Annotated[int | None, typer.Option(help="Steps uphill; the recipe's.")] = None,
-    seed: Seed = 0,
+    detail: DetailOptions,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show what a layer sees in an image, where, in which units and groups, and what of it speaks for a class.
+    """Show what a layer sees in an image: where, in which units and groups of units, and what speaks for a class.
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """
     path = parsing.png(out) if out is not None else None
-    parsing.one_of("--icons", icons, parsing.ICON_SOURCES)
-    parsing.one_of("--recipe", recipe, parsing.ICON_RECIPES)
+    parsing.one_of("--icons", detail.icons, parsing.ICON_SOURCES)
+    parsing.one_of("--recipe", detail.recipe, parsing.ICON_RECIPES)
     options.check(store, image)
     from flows import cores, progress
-    from flows.drawing.illustrator import Drawing
     from flows.one_image import explain as explaining
     from flows.sheets import image as image_sheet
-    from storage.artefacts import pictures
 
-    drawing = Drawing(recipe=recipe, steps=steps, size=size, seed=seed)
-    question = explaining.Question(
-        target=target,
-        versus=versus,
-        cells=cells,
-        parts=parts,
-        groups=groups,
-        top=top,
-        units=units,
-        icons=icons or ("none" if path is None else "auto"),
-        drawing=drawing,
-    )
-    question.check()
+    question = detail.question(target, versus, drawn=path is not None)
     context = options.load(store)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
         answer = explaining.explain(context, image, layer, to=to, question=question)
     if path is not None:
-        pictures.write_png(image_sheet.draw(answer), path)
-        printing.say(f"wrote {out}")
+        printing.write_picture(image_sheet.draw(answer), path, str(out))
     if json:
         printing.as_json(_numbers(answer) | {"out": out})
-        return
-    _print(answer)
+    else:
+        _print(answer)
 
 
 def _print(answer: Explanation) -> None:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 Out = Annotated[str | None, typer.Option("--out", help="Write the picture, a PNG.")]
-Size = Annotated[int | None, typer.Option("--size", help="Longer side of a picture in pixels; the model's input's.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn by chance.")]
+Size = Annotated[
+    int | None, typer.Option("--size", help="Longer side of a picture in pixels; by default the model's input size.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +41,11 @@ class ModelOptions:
         str | None, typer.Option(help="NAME or INDEX of the tensor of the output with the class scores.")
     ] = None
     allow_varying: Annotated[
-        bool, typer.Option("--allow-varying", help="Go on though values depend on the batch, the call or chance.")
+        bool, typer.Option("--allow-varying", help="Run even if values depend on the batch, the call or chance.")
     ] = False
-    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
+    axes: Annotated[
+        list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, for layers whose axes can't be inferred.")
+    ] = None
 
     def check(self, store: str, image: str | None = None) -> None:
         """Raise what is wrong with the names of model, weights, run and image, before torch is loaded."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from atlas.model.axes import READINGS
 from storage.errors import UsageError
 
 RECIPES = ("fast", "best", "distill", "class", "crops", "cuts", "lucid", "simonyan", "maco")
@@ -32,6 +31,8 @@ def penalties(weighted: Mapping[str, float]) -> None:
 
 def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
     """Parse a list of LAYER=AXES."""
+    from atlas.model.axes import READINGS  # loads numpy, which --help needs not
+
     for pair in axes or []:
         if "=" not in pair:
             raise UsageError(f"--axes {pair}: write LAYER=AXES, as in features.1=bhwc")
@@ -54,6 +55,13 @@ def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:
         return {text.rpartition("=")[0]: float(text.rpartition("=")[2]) for text in texts or []}
     except ValueError:
         raise UsageError(f"{option} {' '.join(texts or [])}: write NAME=WEIGHT, as in tv=0.01") from None
+
+
+def picture(out: str | None, json: bool, otherwise: str) -> Path | None:
+    """Return the path of `--out`, None if the answer goes out as JSON alone. Raises UsageError where it can go nowhere."""
+    if out is None and not json:
+        raise UsageError(f"--out FILE.png says where the picture goes; or --json, for {otherwise} alone")
+    return png(out) if out is not None else None
 
 
 def png(path: str, option: str = "--out") -> Path:

@@ -115,7 +115,12 @@ def _plain(value: Any) -> Any:
 
 def write_sheet(draw: Callable[[Run, Answer], Byte], run: Run, answer: Answer, path: str) -> None:
     """Draw an answer as a sheet and write it as a PNG."""
+    write_picture(draw(run, answer), parsing.png(path, "--sheet"), path)
+
+
+def write_picture(picture: Byte, path: Path, named: str) -> None:
+    """Write a picture as a PNG, and say so in the user's words for the path."""
     from storage.artefacts import pictures
 
-    pictures.write_png(draw(run, answer), parsing.png(path, "--sheet"))
-    say(f"wrote {path}")
+    pictures.write_png(picture, path)
+    say(f"wrote {named}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +11,13 @@ from flows.commands import parsing, printing
 from flows.commands.option_groups import with_groups
 from flows.commands.run_options import RunOptions
 
+if TYPE_CHECKING:
+    from flows.pipeline.answers import RunEstimate, RunSummary
+
 RUN_HELP = """Run the pipeline and publish an activation atlas.
 
-Whatever the store already has is reused, so the same command after a change computes only what the change can reach,
-and after an interruption goes on where it stopped.
+Results in the store are reused: after a change, the same command computes only what the change can reach; after an
+interruption, it resumes.
 
 Examples:
 
@@ -40,9 +43,10 @@ def run(
     dask: Annotated[
         str | None, typer.Option(help="local:N for N worker processes here, or tcp://HOST:PORT of a Dask scheduler.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for another process that writes this run.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait if another process is writing this run.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be computed and reused, and what it would take.")
+        bool,
+        typer.Option("--dry-run", help="Only estimate what would be computed and reused, and what that would take."),
     ] = False,
     json: printing.Json = False,
 ) -> None:
@@ -69,7 +73,7 @@ def run(
     raise typer.Exit(3 if summary["rejected"] else 0)
 
 
-def _print_estimate(answer: dict[str, Any], json: bool) -> None:
+def _print_estimate(answer: RunEstimate, json: bool) -> None:
     """Print what a run would compute, and what that would take."""
     if json:
         printing.as_json(answer)
@@ -88,7 +92,7 @@ def _print_estimate(answer: dict[str, Any], json: bool) -> None:
         }
         for row in answer["stages"]
     )
-    if answer["probe"] is None:
+    if answer["probe"] is None or answer["memory_bytes"] is None:
         print("nothing that takes time")
         return
     print(
@@ -98,7 +102,7 @@ def _print_estimate(answer: dict[str, Any], json: bool) -> None:
     )
 
 
-def _print_summary(summary: dict[str, Any], until: str | None) -> None:
+def _print_summary(summary: RunSummary, until: str | None) -> None:
     """Print the outcome of a run in a few lines, and what to do next."""
     print(
         f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
@@ -120,7 +124,7 @@ def _print_summary(summary: dict[str, Any], until: str | None) -> None:
         _print_next_commands(summary)
 
 
-def _print_next_commands(summary: dict[str, Any]) -> None:
+def _print_next_commands(summary: RunSummary) -> None:
     """Print commands that work on this run."""
     from storage.run import open_run
 
@@ -144,11 +148,13 @@ def layers(
     ],
     weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
-    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None,
+    axes: Annotated[
+        list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, for layers whose axes can't be inferred.")
+    ] = None,
     reach: Annotated[bool, typer.Option(help="Measure each layer's reach, which takes some seconds.")] = True,
     json: printing.Json = False,
 ) -> None:
-    """List the layers one can name: units, grid, axes and reach.
+    """List the layers of a model: units, grid, axes and reach.
 
     Example:  actlas layers torchvision:resnet18 --weights random
     """

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STEPS = registry.steps()[:-1]
 """The steps that `--until` is of use for: stopping after the last is a whole run."""
 
+LAYOUTS = f"{', '.join(registry.layouts())}.".replace(",", " (the default),", 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -32,7 +34,9 @@ class RunOptions:
         list[str] | None,
         typer.Option(help="One layer or more; `actlas layers MODEL` lists them."),
     ] = None
-    axes: Annotated[list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, where they cannot be told.")] = None
+    axes: Annotated[
+        list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, for layers whose axes can't be inferred.")
+    ] = None
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None
     mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None
     std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None
@@ -42,31 +46,31 @@ class RunOptions:
     ] = None
     allow_varying: Annotated[
         bool,
-        typer.Option(
-            "--allow-varying", help="Go on though the model's values depend on the batch, the call or chance."
-        ),
+        typer.Option("--allow-varying", help="Run even if the model's values depend on the batch, the call or chance."),
     ] = False
     store: Annotated[
         str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results (actlas-store).")
     ] = None
     name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None
-    config: Annotated[
-        str | None, typer.Option(help="A TOML file with any of these settings; options go before it.")
-    ] = None
+    config: Annotated[str | None, typer.Option(help="A TOML file with any of these settings; options override it.")] = (
+        None
+    )
     limit: Annotated[
         int | None,
-        typer.Option(help="Use the first N images that are there, in the order of their hash; all if left out."),
+        typer.Option(help="Use the first N images, in the order of their hash; all if left out."),
     ] = None
     labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None
     grids: Annotated[
         list[int] | None,
-        typer.Option(help="Cells per side, one number or more (10 20 40); a grid is made where the samples fill it."),
+        typer.Option(
+            help="Cells per side, one number or more (10 20 40); a grid is made if there are enough samples to fill it."
+        ),
     ] = None
     recipe: Annotated[
         str | None,
         typer.Option(help="How icons are rendered: fast (the default), best or distill."),
     ] = None
-    layout: Annotated[str | None, typer.Option(help="umap (the default), tsne or pca.")] = None
+    layout: Annotated[str | None, typer.Option(help=LAYOUTS)] = None
     until: Annotated[
         str | None,
         typer.Option(help=f"Stop after {', '.join(STEPS[:-1])} or {STEPS[-1]}, and publish what there is."),
@@ -74,7 +78,7 @@ class RunOptions:
     max_rejected: Annotated[
         float | None, typer.Option(help="Share of broken images above which nothing is published (0.05).")
     ] = None
-    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons (0).")] = None
+    seed: Annotated[int | None, typer.Option(help="Seed of sampled positions, layout and icons (0).")] = None
     shard_size: Annotated[
         int | None, typer.Option(help="Images per shard, the unit of work and of resuming (1000).")
     ] = None
@@ -82,11 +86,11 @@ class RunOptions:
     batch: Annotated[int | None, typer.Option(help="Images per forward pass (32; 128 on CUDA).")] = None
     device: Annotated[str | None, typer.Option(help="auto (the default), cpu or cuda.")] = None
     precision: Annotated[str | None, typer.Option(help="fp32 (the default), bf16 or fp16.")] = None
-    min_count: Annotated[int | None, typer.Option(help="Samples a cell needs (5).")] = None
+    min_count: Annotated[int | None, typer.Option(help="Fewest samples that make a cell (5).")] = None
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels (96).")] = None
     extras: Annotated[
         list[str] | None,
-        typer.Option("--with", help=f"{', '.join(registry.extras())}: made only when asked for."),
+        typer.Option("--with", help=f"Extra stages to compute: {', '.join(registry.extras())}."),
     ] = None
     keep: Annotated[
         list[str] | None,

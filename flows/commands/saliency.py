@@ -26,7 +26,7 @@ def saliency(
     target: Annotated[
         str | None,
         typer.Argument(
-            help="class:NAME, class:INDEX, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; the model's first choice.",
+            help="class:NAME, class:INDEX, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; by default the model's first choice.",
             show_default=False,
         ),
     ] = None,
@@ -51,12 +51,11 @@ def saliency(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show which pixels of an image a class or a unit rests on.
+    """Show which pixels of an image a class or a unit depends on.
 
     Example:  actlas saliency cat.jpg "class:tabby cat" --method smoothgrad --out cat.png
     """
     from flows.sheets import saliency as saliency_sheet
-    from storage.artefacts import pictures
 
     path = parsing.png(out) if out is not None else None
     saliency_sheet.check_view(view, size)
@@ -71,8 +70,7 @@ def saliency(
     )
     drawn = saliency_sheet.draw(answer, picture, map, view=view, size=size)
     if path is not None:
-        pictures.write_png(drawn, path)
-        printing.say(f"wrote {out}")
+        printing.write_picture(drawn, path, str(out))
     if json:
         printing.as_json({**answer, "out": out})
         return

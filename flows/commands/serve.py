@@ -11,12 +11,12 @@ import typer
 
 from flows.commands import printing
 
-model = typer.Typer(no_args_is_help=True, help="Say what became of a run's model.", rich_markup_mode=None)
+model = typer.Typer(no_args_is_help=True, help="Announce changes of a run's model.", rich_markup_mode=None)
 
 SERVE_HELP = """Run on a schedule, and again after each model update, from this process, without a worker.
 
-Uses the Prefect server of PREFECT_API_URL, or runs one on this machine's loopback address. Stopping it pauses no schedule:
-what came due meanwhile starts when it is back.
+Uses the Prefect server of PREFECT_API_URL, or runs one on this machine's loopback address. Stopping this command
+does not pause the schedule: runs that come due meanwhile start when it is back.
 
 Examples:
 
@@ -37,20 +37,22 @@ def serve(
     images: Annotated[str | None, typer.Option(help="A folder, WebDataset tars, Parquet, or sample-photos.")] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use the first N images, in the order of their hash.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of sampled positions, layout and icons.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampled positions, layout and icons.")] = None,
     store: Annotated[str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results.")] = None,
     cron: Annotated[str | None, typer.Option(help="When to run, in cron's five fields.")] = None,
     every: Annotated[str | None, typer.Option(help="How often to run: 30m, 12h, 1d.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Of the schedule, as in Europe/Zurich; UTC by default.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Time zone of the schedule, as in Europe/Zurich; UTC by default.")
+    ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Let a run that comes too early wait, instead of leaving it out.")
+        bool, typer.Option("--wait", help="Let a run that is due during another one wait, instead of skipping it.")
     ] = False,
-    debounce: Annotated[str, typer.Option(help="Regenerate once no update has followed for this long.")] = "30s",
+    debounce: Annotated[str, typer.Option(help="How long to wait for further updates before regenerating.")] = "30s",
     gpus: Annotated[int, typer.Option(help="Tasks that may use a GPU at once.", min=1)] = 1,
     host: Annotated[
-        str, typer.Option(help="Where such a server listens; beyond this machine it needs a password.")
+        str, typer.Option(help="Where its own server listens; beyond this machine that needs a password.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Of the server that is run where PREFECT_API_URL names none.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port of its own server, which runs if PREFECT_API_URL names none.")] = 4200,
 ) -> None:
     """Serve a run."""
     settings = {"images": images, "name": name, "limit": limit, "seed": seed, "store": store}
@@ -77,7 +79,7 @@ def updated(
     store: printing.Store = "actlas-store",
     json: printing.Json = False,
 ) -> None:
-    """Announce new weights: a process that serves the run makes it again, with its own settings and these weights.
+    """Announce new weights: the process that serves the run repeats it with them, under its own settings.
 
     The announcement is kept in the store until a version of the run has the weights.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,49 @@ from flows.commands.option_groups import with_groups
 
 if TYPE_CHECKING:
     from flows.drawing.drawn import PictureFacts
+    from flows.drawing.show import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOptions:
+    """How to draw the pictures."""
+
+    size: Annotated[
+        str | None,
+        typer.Option(help="Side in pixels, or HEIGHTxWIDTH; by default 128, for classes the model's input size."),
+    ] = None
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="fast, best, distill, class, crops, cuts, lucid, simonyan or maco; by default best, for classes class."
+        ),
+    ] = None
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps; by default the recipe's.")] = None
+    facets: Annotated[int, typer.Option(min=1, max=64, help="How many different pictures of each target.")] = 1
+    penalty: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=WEIGHT of a penalty: tv, l1, l2 (from grey) or blur; may be repeated."),
+    ] = None
+    every: Annotated[bool, typer.Option("--all", help="Draw every unit of a LAYER.")] = False
+    seed: Seed = 0
+
+    def check(self) -> None:
+        """Raise UsageError for an unknown recipe or penalty, before torch is loaded."""
+        parsing.one_of("--recipe", self.recipe, parsing.RECIPES)
+        parsing.penalties(parsing.weights("--penalty", self.penalty))
+
+    def settings(self) -> Settings:
+        """Return the settings of the pictures. Raises UsageError."""
+        from flows.drawing.show import Settings, size_of
+
+        return Settings(
+            recipe=self.recipe,
+            steps=self.steps,
+            size=size_of(self.size),
+            seed=self.seed,
+            facets=self.facets,
+            penalties=parsing.weights("--penalty", self.penalty),
+        )
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,68 +69,37 @@ def show(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, prob:NAME, LAYER@GRID:ROW,COL (a cell), or a sum of such.",
+            help="LAYER:UNIT, LAYER:UNIT@y,x, LAYER, class:NAME, prob:NAME, LAYER@GRID:ROW,COL (a cell), or a sum of these.",
             show_default=False,
         ),
     ],
     *,
     options: ModelOptions,
     out: Out = None,
-    size: Annotated[
-        str | None, typer.Option(help="A side in pixels, or HEIGHTxWIDTH; 128, and for classes the model's.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="fast, best, distill, class, crops, cuts, lucid, simonyan or maco; best, and for classes class."
-        ),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps uphill; the recipe's.")] = None,
-    facets: Annotated[int, typer.Option(min=1, max=64, help="How many pictures of each target, that differ.")] = 1,
-    penalty: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=WEIGHT of what is held against a picture: tv, l1, l2 (from grey) or blur; several."),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Of a LAYER, draw every unit.")] = False,
-    seed: Seed = 0,
+    drawing: PictureOptions,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Draw what a unit, a layer or a class wants to see: several in one sheet, one as a plain picture.
+    """Draw what excites a unit, a layer or a class: several targets on one sheet, one as a plain picture.
 
     Example:  actlas show _blocks.10:37 _blocks.10:61 --out units.png
     """
-    from storage.errors import UsageError
-
-    if out is None and not json:
-        raise UsageError("--out FILE.png says where the picture goes; or --json, for scores alone")
-    path = parsing.png(out) if out is not None else None
-    parsing.one_of("--recipe", recipe, parsing.RECIPES)
-    penalties = parsing.weights("--penalty", penalty)
-    parsing.penalties(penalties)
+    path = parsing.picture(out, json, "the scores")
+    drawing.check()
     options.check(store)
     from flows import cores, progress
     from flows.drawing import facts
     from flows.drawing import show as showing
     from flows.sheets import shown as show_sheet
-    from storage.artefacts import pictures
 
-    settings = showing.Settings(
-        recipe=recipe,
-        steps=steps,
-        size=showing.size_of(size),
-        seed=seed,
-        facets=facets,
-        penalties=penalties,
-    )
+    settings = drawing.settings()
     context = options.load(store)
     cores.share_cores()
     with progress.reporting(progress.for_stream(sys.stderr)):
-        drawn = (showing.every_unit if every else showing.show)(context, targets, settings)
+        drawn = (showing.every_unit if drawing.every else showing.show)(context, targets, settings)
     answer = facts.describe(context, drawn, settings)
     if path is not None:
-        pictures.write_png(show_sheet.picture(answer, drawn), path)
-        printing.say(f"wrote {out}")
+        printing.write_picture(show_sheet.picture(answer, drawn), path, str(out))
     if json:
         printing.as_json(answer | {"out": out})
         return

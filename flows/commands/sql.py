@@ -10,7 +10,7 @@ from flows import registry
 from flows.commands import printing
 from flows.commands.printing import Name
 
-SQL_HELP = f"""Ask with SQL (DuckDB) over the run's tables: images, {", ".join(registry.tables())}, classes, rejects,
+SQL_HELP = f"""Query the run's tables with SQL (DuckDB): images, {", ".join(registry.tables())}, classes, rejects,
 cell_metrics, unit_metrics.
 
 Example:  actlas sql efficientnet-lite0 "select label, count(*) n from patches join images using (image_id)

@@ -9,7 +9,9 @@ import typer
 
 from flows.commands import printing
 
-runs = typer.Typer(no_args_is_help=True, help="List, show and go back to the versions of runs.", rich_markup_mode=None)
+runs = typer.Typer(
+    no_args_is_help=True, help="List and show the versions of runs, and roll back.", rich_markup_mode=None
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -91,11 +93,11 @@ def rollback(
 @runs.command("keep")
 def keep(
     number: Annotated[int, typer.Argument(help="How many of the newest versions of each run to keep.", min=1)],
-    older_than: Annotated[str, typer.Option(help="Leave what is younger, versions too: 24h, 30m, 0.")] = "24h",
-    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    older_than: Annotated[str, typer.Option(help="Keep what is younger than this, versions too: 24h, 30m, 0.")] = "24h",
+    dry_run: Annotated[bool, typer.Option(help="Only list what would be removed.")] = False,
     store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
-    """Drop all but the newest versions of each run, and what only they name, where that is older than a day.
+    """Remove all but the newest versions of each run, and the results that only they use, if older than a day.
 
     Example:  actlas runs keep 3 --older-than 0 --dry-run
     """
@@ -105,7 +107,7 @@ def keep(
 def verify(
     name: Annotated[str | None, typer.Argument(help="A run; the whole store if left out.")] = None,
     repair: Annotated[
-        bool, typer.Option(help="Mend what is there twice; set the rest aside, for the next run to make again.")
+        bool, typer.Option(help="Restore what has a copy; set the rest aside, for the next run to compute again.")
     ] = False,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
@@ -156,17 +158,17 @@ def _print_verdict(rows: list[dict[str, str]], others: int, to_compute: int, rep
 
 
 def gc(
-    older_than: Annotated[str, typer.Option(help="Leave what is younger: 24h, 30m, 0.")] = "24h",
+    older_than: Annotated[str, typer.Option(help="Keep what is younger than this: 24h, 30m, 0.")] = "24h",
     keep: Annotated[
         int | None, typer.Option(help="Keep the newest N versions of each run; all if left out.", min=1)
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only list what would be removed.")] = False,
     accept_lost: Annotated[
-        bool, typer.Option("--accept-lost", help="Go on where versions that were published are lost.")
+        bool, typer.Option("--accept-lost", help="Continue even if published versions are lost.")
     ] = False,
     store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
-    """Remove results that no version names, and what killed runs left.
+    """Remove results that no version uses, and leftovers of killed runs.
 
     Example:  actlas gc --older-than 0 --keep 3
     """

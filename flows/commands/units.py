@@ -30,7 +30,7 @@ def top(
     sign: Annotated[str, typer.Option(help="positive or negative.")] = "positive",
     where: Annotated[
         str | None,
-        typer.Option(help="Only among the images that fit this SQL condition on the table images: label = 'cat'."),
+        typer.Option(help="Only images that meet this SQL condition on the table images: label = 'cat'."),
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Write a PNG of the patches in their images.")] = None,
     gradients: Annotated[
@@ -45,13 +45,9 @@ def top(
     Example:  actlas top efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
     from flows.questions import addresses, patches
-    from storage.errors import UsageError
     from storage.run import open_run
 
-    if gradients and not sheet:
-        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
-    if sheet:
-        parsing.png(sheet, "--sheet")
+    _check_sheet(sheet, gradients)
     run = open_run(store, name)
     place = addresses.parse_unit(unit)
     answer = patches.top(run, *place, k=k, sign=sign) if where is None else _top_where(run, place, where, k, sign)
@@ -110,7 +106,7 @@ def peaks(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show mean and quantiles of each unit's best value per image, over all images. Needs a run made --keep peaks.
+    """Show the mean and quantiles of each unit's best value per image, over all images. Needs a run made --keep peaks.
 
     Example:  actlas peaks efficientnet-lite0 _blocks.10:37
     """
@@ -184,22 +180,18 @@ def unit(
             help="How patches get their gradient: guided-backprop (where it is defined), gradient, deconvnet."
         ),
     ] = None,
-    draw: Annotated[bool, typer.Option(help="Draw the unit's own picture where the run has no gallery.")] = True,
+    draw: Annotated[bool, typer.Option(help="Draw the unit's picture if the run has no gallery.")] = True,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show all that is known of a unit: patches, labels, how its values are spread, units like it, links, classes.
+    """Show all that is known of a unit: patches, labels, distribution, similar units, links, classes.
 
     Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
     from flows.questions import addresses, units
-    from storage.errors import UsageError
     from storage.run import open_run
 
-    if gradients and not sheet:
-        raise UsageError("--gradients are drawn on the card; say --sheet FILE.png, too")
-    if sheet:
-        parsing.png(sheet, "--sheet")
+    _check_sheet(sheet, gradients)
     run = open_run(store, name)
     answer = units.unit(run, *addresses.parse_unit(unit))
     if sheet:
@@ -209,6 +201,16 @@ def unit(
         printing.as_json(answer)
     else:
         _print_answer(answer)
+
+
+def _check_sheet(sheet: str | None, gradients: str | None) -> None:
+    """Raise UsageError if the sheet cannot be written, or if there is none to draw gradients on."""
+    from storage.errors import UsageError
+
+    if gradients and not sheet:
+        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
+    if sheet:
+        parsing.png(sheet, "--sheet")
 
 
 def _write_card(run: Run, answer: Unit, path: str, method: str | None, draw: bool) -> str | None:

@@ -25,15 +25,19 @@ def view(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     token: Annotated[
         str | None,
-        typer.Option(envvar="ACTLAS_TOKEN", help="What the address must carry, instead of your lasting token."),
+        typer.Option(envvar="ACTLAS_TOKEN", help="The token that the address must contain, instead of your saved one."),
     ] = None,
     token_file: Annotated[str | None, typer.Option(envvar="ACTLAS_TOKEN_FILE", help="A file with that token.")] = None,
-    no_token: Annotated[bool, typer.Option("--no-token", help="Let every user of this machine in.")] = False,
-    uploads: Annotated[bool, typer.Option(help="Ask the model: locate, explain, links, facets.")] = True,
-    time_limit: Annotated[float, typer.Option(help="Seconds for such an answer.", min=1)] = 60.0,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Ask for no token: every user of this machine may look.")
+    ] = False,
+    uploads: Annotated[
+        bool, typer.Option(help="Answer requests that need the model: locate, explain, links, facets.")
+    ] = True,
+    time_limit: Annotated[float, typer.Option(help="Seconds that such a request may take.", min=1)] = 60.0,
     store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
-    """Open the atlas in a browser: walk through it, meet the units, take an image apart.
+    """Open the atlas in a browser: explore its cells and units, and take an image apart.
 
     Example:  actlas view photos --port 8000 --no-browser
     """
@@ -69,7 +73,7 @@ def view(
 def export(
     name: Annotated[str, typer.Argument(help="A run, or NAME@VERSION.", show_default=False)],
     folder: Annotated[str, typer.Argument(metavar="DIR", help="A new folder, or an earlier export to replace.")],
-    dry_run: Annotated[bool, typer.Option(help="Only say how large it would be.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only report how large it would be.")] = False,
     store: printing.Store = printing.DEFAULT_STORE,
 ) -> None:
     """Write the page of a run as files, for a file server or a double click on index.html.

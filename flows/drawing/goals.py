@@ -64,7 +64,10 @@ def goals(texts: Sequence[str], context: ModelContext) -> tuple[list[Goal], dict
     names = sorted({part.layer for _, parts in parsed for _, part in parts if part.layer})
     layers = context.layers(names) if names else {}
     wanted = [_goal(text, parts, layers, context) for text, parts in parsed]
-    _check_finite([part for _, parts in parsed for _, part in parts], layers, context)
+    named = [part for _, parts in parsed for _, part in parts]
+    check_finite(named, layers, context)
+    for part in named:
+        check_gradient(context, str(part), layers.get(part.layer))
     return wanted, layers
 
 
@@ -115,7 +118,7 @@ def _check_class(target: Target, context: ModelContext) -> None:
         raise NotFound(f"the model has no class {target.index}; its classes are 0 to {count - 1}")
 
 
-def _check_finite(parts: Sequence[Target], layers: dict[str, Layer], context: ModelContext) -> None:
+def check_finite(parts: Sequence[Target], layers: dict[str, Layer], context: ModelContext) -> None:
     """Raise UsageError for a unit, layer or class whose values are not finite, since nothing leads uphill there."""
     model, values = context.model, dict[str, Tensor]()
     with torch.no_grad(), recording(model.module, layers, values.__setitem__, clone=True) as run:
@@ -125,7 +128,6 @@ def _check_finite(parts: Sequence[Target], layers: dict[str, Layer], context: Mo
         taken = whole[:, part.index] if part.kind in ("unit", "class", "probability") else whole
         if not bool(taken.isfinite().all()):
             raise UsageError(f"{part} has values that are not finite (NaN or infinite), and can't be drawn")
-        check_gradient(context, str(part), layers.get(part.layer))
 
 
 def check_gradient(context: ModelContext, name: str, layer: Layer | None) -> None:

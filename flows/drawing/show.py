@@ -108,6 +108,7 @@ def every_unit(context: ModelContext, texts: Sequence[str], settings: Settings) 
     run = context.run
     if run is not None and run.has("gallery", layer.name) and settings == Settings():
         return _from_gallery(run.gallery(layer.name), wanted, int(run.version.about["config"]["seed"]))
+    goals.check_finite([target for goal in wanted for _, target in goal.parts], {layer.name: layer}, context)
     goals.check_gradient(context, layer.name, layer)
     return draw(context, wanted, {layer.name: layer}, settings)
 

@@ -7,13 +7,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.dry_run import probe as probes
 from flows.model import prepared
 from flows.pipeline import format1
+from flows.pipeline.answers import RunEstimate, StageEstimate
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.planning import costs
@@ -27,7 +27,7 @@ LAYING_OUT = 250 << 20
 """Memory of a layout beside its samples, in bytes: as measured with 10,000 and 100,000 of them, without the libraries."""
 
 
-def estimate(config: RunConfig) -> dict[str, Any]:
+def estimate(config: RunConfig) -> RunEstimate:
     """Return what a run of this configuration would compute and reuse, with seconds, bytes on disk and memory.
 
     The figures come from a probe of 64 images on this machine; for layouts and extras, from measured rates. Nothing is
@@ -96,12 +96,12 @@ def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:
 
 def _rows(
     planner: Planner, store: Store, outputs: Iterable[Output], missing: set[Output], probe: Probe | None
-) -> list[dict[str, Any]]:
+) -> list[StageEstimate]:
     """Return, per stage and layer, how many results would be computed and reused, and their cost."""
-    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    rows: dict[tuple[str, str | None], StageEstimate] = {}
     together = Counter(output.shard for output in missing)
     for output in outputs:
-        blank = {"stage": output.stage, "layer": output.layer, "computed": 0, "reused": 0, "seconds": 0.0, "bytes": 0}
+        blank = StageEstimate(stage=output.stage, layer=output.layer, computed=0, reused=0, seconds=0.0, bytes=0)
         row = rows.setdefault((output.stage, output.layer), blank)
         row["computed" if output in missing else "reused"] += 1
         if output in missing and probe is not None:

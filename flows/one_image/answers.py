@@ -23,21 +23,26 @@ class LocatedPosition(TypedDict):
 
     y: int
     x: int
-    cell: list[int] | None
-    point: list[float]
+    cell: tuple[int, int] | None
+    point: tuple[float, float]
 
 
-class Located(TypedDict):
+class LocatedCells(TypedDict):
     """The cells that an image's positions fall in."""
 
-    run: str
-    version: int
     layer: str
     grid: int
     height: int
     width: int
     cells: list[LitCell]
     positions: list[LocatedPosition]
+
+
+class Located(LocatedCells):
+    """The cells of a run that an image's positions fall in."""
+
+    run: str
+    version: int
 
 
 class ClassTarget(TypedDict):

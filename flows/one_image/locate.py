@@ -46,16 +46,16 @@ def locate_activation(run: Run, layer: str, activation: np.ndarray, grid: int) -
     known = set(zip(cells.row.tolist(), cells.col.tolist(), strict=True))
     positions: list[LocatedPosition] = []
     for index, number in enumerate(cell_of(points, grid).tolist()):
-        cell = divmod(number, grid)
+        cell, (x, y) = divmod(number, grid), points[index].tolist()
         positions.append(
             {
                 "y": index // width,
                 "x": index % width,
-                "cell": list(cell) if cell in known else None,
-                "point": [round(float(v), 4) for v in points[index]],
+                "cell": cell if cell in known else None,
+                "point": (round(x, 4), round(y, 4)),
             }
         )
-    counts = Counter((p["cell"][0], p["cell"][1]) for p in positions if p["cell"])
+    counts = Counter(p["cell"] for p in positions if p["cell"])
     return {
         "run": run.name,
         "version": run.number,

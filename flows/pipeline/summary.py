@@ -6,25 +6,25 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flows.config import RunConfig
+from flows.pipeline.answers import Overview, RunCounts, RunSummary, SampleCounts, StageRow
 from flows.planning.tasks import Outcome
 from storage.artefacts import samples
 from storage.run import open_run
 from storage.store.store import Result, Store
 
 
-def with_overviews(config: RunConfig, summary: Summary) -> dict[str, Any]:
-    """Return the summary as a dict, with the run's pictures (layer, grid and path), its samples and bytes."""
+def with_overviews(config: RunConfig, summary: Summary) -> RunSummary:
+    """Return the summary as plain values, with the run's pictures, its samples and the bytes it wrote."""
     store, run = Store(Path(config.store)), open_run(config.store, f"{summary.name}@{summary.version}")
     places = [(str(o.output.layer), int(o.output.grid or 0)) for o in summary.outcomes if o.output.stage == "tiles"]
-    pictures = [{"layer": layer, "grid": grid, "path": str(run.overview(layer, grid))} for layer, grid in places]
+    pictures = [Overview(layer=layer, grid=grid, path=str(run.overview(layer, grid))) for layer, grid in places]
     answer = summary.as_dict()
     written = _count_bytes(store, summary)
     for row in answer["stages"]:
         row["bytes"] = written[row["stage"], row["layer"]]
-    return answer | {"samples": _count_samples(store, summary), "overviews": pictures}
+    return {**answer, "samples": _count_samples(store, summary), "overviews": pictures}
 
 
 def _count_bytes(store: Store, summary: Summary) -> Counter[tuple[str, str | None]]:
@@ -36,13 +36,13 @@ def _count_bytes(store: Store, summary: Summary) -> Counter[tuple[str, str | Non
     return counts
 
 
-def _count_samples(store: Store, summary: Summary) -> list[dict[str, Any]]:
+def _count_samples(store: Store, summary: Summary) -> list[SampleCounts]:
     """Return, for each layer, how many samples are used, and how many are left out as not finite."""
     by_layer: dict[str, list[Result]] = {}
     for outcome in summary.outcomes:
         if outcome.output.stage == "collect":
             by_layer.setdefault(str(outcome.output.layer), []).append(store.get("collect", outcome.output.key))
-    return [{"layer": layer} | samples.total_counts(results) for layer, results in by_layer.items()]
+    return [{"layer": layer, **samples.total_counts(results)} for layer, results in by_layer.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Summary:
     seconds: float
     skipped_grids: tuple[int, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> RunCounts:
         """Return the summary as plain values."""
         computed = sum(outcome.computed for outcome in self.outcomes)
         return {
@@ -77,12 +77,13 @@ class Summary:
         }
 
 
-def _by_stage(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+def _by_stage(outcomes: Iterable[Outcome]) -> list[StageRow]:
     """Return, per stage and layer, how many results were computed and reused, and the seconds it took."""
-    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    rows: dict[tuple[str, str | None], StageRow] = {}
     for outcome in outcomes:
-        place = (outcome.output.stage, outcome.output.layer)
-        row = rows.setdefault(place, {"stage": place[0], "layer": place[1], "computed": 0, "reused": 0, "seconds": 0.0})
+        stage, layer = outcome.output.stage, outcome.output.layer
+        blank = StageRow(stage=stage, layer=layer, computed=0, reused=0, seconds=0.0)
+        row = rows.setdefault((stage, layer), blank)
         row["computed" if outcome.computed else "reused"] += 1
         row["seconds"] = round(row["seconds"] + outcome.seconds, 3)
     return list(rows.values())

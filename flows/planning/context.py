@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import pyarrow as pa
 
@@ -25,6 +25,13 @@ from storage.store.store import stage_key
 T = TypeVar("T")
 
 
+class FrameRecord(TypedDict):
+    """An earlier layout as a version records it."""
+
+    layout: str
+    version: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """An earlier layout: its key, the version that has it, and the keys that it was computed from (empty if they are gone)."""
@@ -34,7 +41,7 @@ class Frame:
     collect: tuple[str, ...] = ()
     listing: str = ""
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> FrameRecord:
         """Return the record of it in a version."""
         return {"layout": self.layout, "version": self.version}
 

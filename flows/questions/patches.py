@@ -73,18 +73,22 @@ def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive")
     """Return the strongest patches of a unit, with a note where ties decide which are listed."""
     check(k, sign)
     patches = run.patches(layer, unit, k, sign)
-    counted = run.unit(layer, unit)
+    return ranked(run, layer, unit, sign, run.unit(layer, unit), patches.to_pylist())
+
+
+def ranked(run: Run, layer: str, unit: int, sign: str, counted: dict[str, Any], patches: list[Patch]) -> TopPatches:
+    """Return the answer for these patches; `counted` has the unit's extremes, and how many images reach them."""
     return {
         "run": run.name,
         "version": run.number,
         "layer": layer,
         "unit": unit,
         "sign": sign,
-        "note": caveat(counted, sign, min(k, len(patches))),
+        "note": caveat(counted, sign, len(patches)),
         "extreme": finite(counted[f"{sign}_extreme"]),
         "images_at_extreme": counted[f"{sign}_extreme_count"],
         "nonfinite": counted["nonfinite"],
-        "patches": patches.to_pylist(),
+        "patches": patches,
     }
 
 

@@ -43,21 +43,10 @@ def top(run: Run, layer: str, unit: int, where: str, *, k: int = 16, sign: str =
     table = run.strongest(layer, unit, chosen, k, sign)
     extremes = {side: run.strongest(layer, unit, chosen, 1, side)["value"].to_pylist() for side in patches.SIGNS}
     counted: dict[str, Any] = {f"{side}_extreme": values[0] if values else None for side, values in extremes.items()}
-    counted[f"{sign}_extreme_count"] = many = _count_at(run, layer, unit, chosen, sign, counted[f"{sign}_extreme"])
-    return {
-        "run": run.name,
-        "version": run.number,
-        "layer": layer,
-        "unit": unit,
-        "sign": sign,
-        "note": patches.caveat(counted, sign, len(table)),
-        "extreme": counted[f"{sign}_extreme"],
-        "images_at_extreme": many,
-        "nonfinite": None,
-        "patches": cast(list[Patch], _with_boxes(run, layer, table)),
-        "where": where,
-        "images": len(chosen),
-    }
+    counted[f"{sign}_extreme_count"] = _count_at(run, layer, unit, chosen, sign, counted[f"{sign}_extreme"])
+    rows = cast(list[Patch], _with_boxes(run, layer, table))
+    answer = patches.ranked(run, layer, unit, sign, counted | {"nonfinite": None}, rows)
+    return {**answer, "where": where, "images": len(chosen)}
 
 
 def images_where(run: Run, where: str) -> list[int]:

@@ -26,6 +26,7 @@ from flows.config import RunConfig
 from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline import summary as summaries
+from flows.pipeline.answers import RunSummary
 from flows.pipeline.model_updates import Superseded, Update
 from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
@@ -39,11 +40,11 @@ from storage.errors import ActlasError, Locked, first_line
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
 """Matches Prefect's own RuntimeErrors about its server, and not CUDA's, which mention "API calls" as well."""
 
-_published: list[dict[str, Any]] = []
+_published: list[RunSummary] = []
 """The summary that the flow of this process published: it is returned even if the server is lost."""
 
 
-def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> dict[str, Any]:
+def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> RunSummary:
     """Run the flow in this process and return its summary.
 
     Raises what the pipeline raises, and ServerUnreachable if the server could not be reached before anything was published.
@@ -67,11 +68,11 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> di
         ) from None
 
 
-def _run_here(config: RunConfig, wait: bool, dask: str | None) -> dict[str, Any]:
+def _run_here(config: RunConfig, wait: bool, dask: str | None) -> RunSummary:
     state: State[Any] = activation_atlas(config, wait, dask=dask, return_state=True)
     if state.name == SKIPPED:
         raise Locked(state.message)
-    summary: dict[str, Any] = state.result()
+    summary: RunSummary = state.result()
     return summary
 
 

@@ -31,6 +31,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
 from flows import progress
+from flows.pipeline.answers import Overview, RunSummary
 from storage import addresses
 from storage.artefacts import pictures
 from storage.errors import first_line
@@ -41,9 +42,6 @@ PICTURE = 512
 
 EVERY = 5.0
 """Seconds between two updates of a progress artifact."""
-
-COLUMNS = ("computed", "reused", "seconds", "bytes")
-"""Columns of the report, summed over a stage's layers."""
 
 VIEWER = "ACTLAS_VIEWER_URL"
 """The environment variable with the public address of `actlas view`."""
@@ -85,14 +83,15 @@ class RunReport:
         self._shown = now
         self._send(lambda: update_progress_artifact(artifact_id=artifact, progress=100 * done / total))
 
-    def show(self, summary: dict[str, Any]) -> None:
+    def show(self, summary: RunSummary) -> None:
         """Create the report, the counts as tables, the last overview as a picture, and a link to the viewer."""
         key = key_of(summary)
         counts = [{"what": "used", "images": summary["used"]}]
         counts += [{"what": f"rejected: {reason}", "images": n} for reason, n in summary["reasons"].items()]
         self._send(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
         self._send(lambda: create_table_artifact(key=f"{key}-images", table=counts, description="Images"))
-        self._send(lambda: create_table_artifact(key=f"{key}-stages", table=summary["stages"], description="Stages"))
+        stages = [{**row} for row in summary["stages"]]
+        self._send(lambda: create_table_artifact(key=f"{key}-stages", table=stages, description="Stages"))
         if summary["overviews"]:
             last = summary["overviews"][-1]["path"]
             self._send(
@@ -123,18 +122,19 @@ class Logged(progress.Reporter):
         get_run_logger().info(addresses.masked(text))
 
 
-def report(summary: dict[str, Any]) -> str:
+def report(summary: RunSummary) -> str:
     """Return the report in Markdown: what the run computed, reused and left out, with links to more of it."""
     lines = [f"## {summary['name']}@{summary['version']}", "", headline(summary) + ".", "", *links(summary)]
     lines += ["", "| stage | computed | reused | seconds | MB written |", "|---|---:|---:|---:|---:|"]
     for stage in dict.fromkeys(row["stage"] for row in summary["stages"]):
         rows = [row for row in summary["stages"] if row["stage"] == stage]
-        computed, reused, seconds, size = (sum(row[name] for row in rows) for name in COLUMNS)
+        computed, reused = sum(row["computed"] for row in rows), sum(row["reused"] for row in rows)
+        seconds, size = sum(row["seconds"] for row in rows), sum(row["bytes"] for row in rows)
         lines.append(f"| {stage} | {computed} | {reused} | {seconds:.1f} | {size / 1e6:.1f} |")
     return "\n".join(lines)
 
 
-def links(summary: dict[str, Any]) -> list[str]:
+def links(summary: RunSummary) -> list[str]:
     """Return where atlas, version, rejected images and cost of a run are: on its viewer's pages, on Prefect's, in the store."""
     name, page, pictures = f"{summary['name']}@{summary['version']}", viewer(summary), summary["overviews"]
     atlases = [_link(f"{p['layer']}, {p['grid']} × {p['grid']}", _atlas(page, p), str(p["path"])) for p in pictures]
@@ -153,23 +153,23 @@ def _link(text: str, address: str | None, place: str) -> str:
     return f"[{text}]({address})" if address else f"{text} in `{place}`"
 
 
-def _atlas(page: str | None, picture: dict[str, Any]) -> str | None:
+def _atlas(page: str | None, picture: Overview) -> str | None:
     """Return the address of a map in the viewer, from that of the run's page."""
     layer = quote(picture["layer"], safe="")
     return page and f"{page.removesuffix('/run')}/atlas/{layer}?grid={picture['grid']}"
 
 
-def _artifact(summary: dict[str, Any], kind: str) -> str:
+def _artifact(summary: RunSummary, kind: str) -> str:
     """Return a link to another artifact of the run, by the address of Prefect's page if that is known."""
     return f"[{kind}]({PREFECT_UI_URL.value() or ''}/artifacts/key/{key_of(summary)}-{kind})"
 
 
-def key_of(summary: dict[str, Any]) -> str:
+def key_of(summary: RunSummary) -> str:
     """Return the start of the keys of a run's artifacts, which have lower-case letters, digits and dashes only."""
     return re.sub(r"[^a-z0-9]+", "-", summary["name"].lower()).strip("-") or "run"
 
 
-def headline(summary: dict[str, Any]) -> str:
+def headline(summary: RunSummary) -> str:
     """Return the outcome of a run in one sentence."""
     broken = f", {summary['rejected']:,} rejected" if summary["rejected"] else ""
     return (
@@ -178,7 +178,7 @@ def headline(summary: dict[str, Any]) -> str:
     )
 
 
-def viewer(summary: dict[str, Any]) -> str | None:
+def viewer(summary: RunSummary) -> str | None:
     """Return the address of a run's version in the viewer, if the environment has that of the viewer."""
     base = os.environ.get(VIEWER, "").rstrip("/")
     if addresses.has_secret(base):
@@ -187,7 +187,7 @@ def viewer(summary: dict[str, Any]) -> str | None:
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None
 
 
-def _data_url(summary: dict[str, Any]) -> str:
+def _data_url(summary: RunSummary) -> str:
     """Return the last overview of a run as an address that holds it."""
     last, run = summary["overviews"][-1], open_run(summary["store"], f"{summary['name']}@{summary['version']}")
     overview = pictures.read(run.result("tiles", last["layer"], last["grid"]), "overview.png")

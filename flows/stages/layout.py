@@ -159,7 +159,7 @@ def sample_keys(context: PlanContext, layer: str) -> list[str]:
     return collect.keys(context, layer)
 
 
-SECONDS = {"umap": (6.0, 6e-4, 1.1e-4), "tsne": (2.0, 4e-3, 1.1e-4), "pca": (0.0, 1e-5, 1e-5)}
+RATES = {"umap": (6.0, 6e-4, 1.1e-4), "tsne": (2.0, 4e-3, 1.1e-4), "pca": (0.0, 1e-5, 1e-5)}
 """Seconds of a layout: to start, per anchor, and per sample beyond the anchors, on two busy cores."""
 
 MULTIPLIED = 3.5e-11
@@ -168,7 +168,7 @@ MULTIPLIED = 3.5e-11
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
     """Apply the method's own rates: the probe lays out by PCA."""
-    start, anchor, beyond = SECONDS[size.method]
+    start, anchor, beyond = RATES[size.method]
     seconds = start + anchor * min(size.samples, layouts.ANCHORS) + beyond * max(0, size.samples - layouts.ANCHORS)
     growth = size.samples / max(1, probed.counts.get("samples", probe.images))
     return Estimate(seconds=seconds, bytes=costs.scale_bytes(probed, growth))

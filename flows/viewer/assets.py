@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,12 @@ HOW = "the page of the viewer is not built: run `make setup` (or `make page`)"
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """The files of the page by name, held in memory."""
+    """The files of the page by name, held in memory; and the places of a run, with what their addresses name after them."""
 
     files: dict[str, bytes]
     scripts: tuple[str, ...]
     styles: tuple[str, ...]
+    places: Mapping[str, str]
 
     def kind(self, name: str) -> str:
         """Return the media type of a file."""
@@ -62,10 +64,10 @@ PAGE = """<!doctype html>
 
 
 def load(folder: Path = BUILT) -> Assets:
-    """Read the built page. Raises Incomplete, with the command that builds it, where it is missing."""
+    """Read the built page. Raises Incomplete, with the command that builds it, where it is missing or outdated."""
     try:
         listed = json.loads((folder / "files.json").read_text())
         files = {name: (folder / name).read_bytes() for name in listed["files"]}
-    except FileNotFoundError:
+        return Assets(files, tuple(listed["scripts"]), tuple(listed["styles"]), listed["places"])
+    except (FileNotFoundError, KeyError):  # there is none, or one of an earlier commit
         raise Incomplete(HOW) from None
-    return Assets(files, tuple(listed["scripts"]), tuple(listed["styles"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Request
@@ -13,7 +14,7 @@ from flows.viewer.assets import Assets
 from storage.errors import ActlasError, NotFound
 
 RUN = r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})(?:@(?P<version>[1-9][0-9]{0,8}))?"
-PLACES = re.compile(rf"/{RUN}(?:/(?P<place>atlas|units|unit|image|run)(?:/(?P<what>[^/]+))?)?/?", re.ASCII)
+OF_A_RUN = re.compile(rf"/{RUN}(?:/(?P<place>[a-z]+)(?:/(?P<what>[^/]+))?)?/?", re.ASCII)
 ONE = re.compile(RUN, re.ASCII)
 COMPARE = re.compile(r"/compare/(?P<both>[^/]+)(?:/[^/]+)?/?", re.ASCII)
 ASSET = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
@@ -41,24 +42,26 @@ def add_to(app: FastAPI, runs: OpenRuns, assets: Assets) -> None:
     @app.get("/{path:path}", include_in_schema=False)
     def document(request: Request) -> Response:
         raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
-        status = 200 if exists(runs, raw) else 404
+        status = 200 if exists(runs, assets.places, raw) else 404
         if status == 404 and raw.startswith(DATA):
             raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
 
 
-def exists(runs: OpenRuns, path: str) -> bool:
-    """Tell whether an address of the page exists."""
+def exists(runs: OpenRuns, places: Mapping[str, str], path: str) -> bool:
+    """Tell whether an address of the page exists; `places` are those of a run, with what their addresses name."""
     if path in OURS:
         return True
     compared = COMPARE.fullmatch(path)
     both = _split(compared["both"]) if compared else None
     if both:
         return all(_has_run(runs, one["name"], one["version"]) for one in both)
-    match = PLACES.fullmatch(path)
+    match = OF_A_RUN.fullmatch(path)
     if not match or not _has_run(runs, match["name"], match["version"]):
         return False
-    return match["what"] is None or _has(runs, match)
+    if match["place"] is None:
+        return True
+    return match["place"] in places and (match["what"] is None or _has(runs, match, places[match["place"]]))
 
 
 def _split(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
@@ -78,12 +81,13 @@ def _has_run(runs: OpenRuns, name: str, version: str | None) -> bool:
     return True
 
 
-def _has(runs: OpenRuns, match: re.Match[str]) -> bool:
+def _has(runs: OpenRuns, match: re.Match[str], subject: str) -> bool:
+    """Tell whether a run has the image, unit or layer that an address names."""
     version, what = runs.version(match["name"], match["version"] or "current"), unquote(match["what"])
-    if match["place"] == "image":
+    if subject == "image":
         return what.isascii() and what.isdigit() and len(what) < 12 and int(what) < version.run.version.about["ids"]
-    if match["place"] == "unit":
+    if subject == "unit":
         layer, _, unit = what.rpartition(":")
         valid = layer in version.run.layers and unit.isascii() and unit.isdigit() and len(unit) < 10
         return valid and int(unit) < version.units(layer)
-    return match["place"] in ("atlas", "units") and what in version.run.layers
+    return subject == "layer" and what in version.run.layers

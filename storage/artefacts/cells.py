@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from atlas.arrays import Byte, CellClasses, Cells, Float, Int
 from storage.artefacts import tables
@@ -32,21 +31,13 @@ CLASSES = ("classes", "mean", "share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellFacts:
+class CellFacts(Cells):
     """The cells of a grid with the image of each member, the fidelity of each icon, and the top classes `n t`.
 
-    `coherence` is the mean cosine of a cell's members to their mean: 1 if all are alike. Members of cell i are
-    `members[offsets[i]:offsets[i+1]]`. Without icons every rank is 0; without attribution there are no classes.
+    `coherence` is the mean cosine of a cell's members to their mean: 1 if all are alike. Without icons every
+    rank is 0; without attribution there are no classes.
     """
 
-    grid: int
-    row: NDArray[np.int32]
-    col: NDArray[np.int32]
-    count: Int
-    mean: Float
-    coherence: Float
-    offsets: Int
-    members: Int
     image_id: Int
     cosine: Float
     rank: Int

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -142,7 +143,14 @@ def counts(samples: Samples) -> dict[str, int]:
     return {"samples": used, "samples_nonfinite": int(taken.sum()) - used}
 
 
-def total_counts(parts: Iterable[Result]) -> dict[str, int | None]:
+class TotalCounts(TypedDict):
+    """Samples of a layer that are used, and those left out as not finite."""
+
+    used: int
+    not_finite: int | None
+
+
+def total_counts(parts: Iterable[Result]) -> TotalCounts:
     """Add up the counts of a layer's shards: samples `used` and `not_finite` (None if a shard lacks that count)."""
     shards = [part.counts for part in parts]
     # Older results lack this count; it is 0 for them if no activation was NaN or infinite.

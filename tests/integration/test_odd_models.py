@@ -129,25 +129,23 @@ def test_a_detector_has_no_class_scores(images: Path, capsys: pytest.CaptureFixt
     assert "has no class scores" in one_line(capsys)
 
 
-@pytest.mark.parametrize("target", ["conv2:3", "conv2", "class:1", "class:1+conv2:3"])
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        (["conv2:3"], "conv2:3"),
+        (["conv2"], "conv2"),
+        (["conv2", "--all"], "conv2:3"),
+        (["class:1"], "class:1"),
+        (["class:1+conv2:3"], "class:1"),
+    ],
+)
 def test_a_unit_that_is_not_finite_is_not_drawn(
-    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    target: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "n.png"
-    words = [
-        "show",
-        target,
-        "--model",
-        "support.odd_models:with_nan",
-        "--size",
-        "32",
-        "--steps",
-        "2",
-        "--out",
-        str(out),
-    ]
-    assert cli.invoke(words) == 2
-    assert "has values that are not finite" in one_line(capsys)
+    model = ["--model", "support.odd_models:with_nan", "--size", "32", "--steps", "2"]
+    assert cli.invoke(["show", *target, *model, "--out", str(out)]) == 2
+    assert f"{named} has values that are not finite" in one_line(capsys)
     assert not out.exists()
 
 

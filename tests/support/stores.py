@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from storage.artefacts import arrays, tables
 from storage.store.results import Result
 from storage.store.store import Contents, Entry, Store, stage_key
 from storage.store.verify import committed
+
+NUMBERS = range(12)
+"""The results of a small store."""
 
 
 def key(stage: str, number: int) -> str:
@@ -80,3 +89,49 @@ def broken_versions(store: Store) -> list[str]:
                 except StoreError as error:
                     found.append(f"{name} {number}: {error}")
     return found
+
+
+def small(store: Store) -> Store:
+    """Fill a store: twelve small results, one with arrays and a table, one that no version names; three versions."""
+    results = [commit(store, "a", number) for number in NUMBERS]
+    results.append(formats(store))
+    for number in (4, 8, len(results)):
+        store.publish("run", contents(results[:number], n=number))
+    commit(store, "b", 1)
+    return store
+
+
+def formats(store: Store) -> Result:
+    """Compute a result with arrays and a table, or find it."""
+    found = store.find("formats", key("formats", 0))
+    if found is not None:
+        return found
+    rng = np.random.default_rng(0)
+    with store.draft("formats", key("formats", 0)) as draft:
+        arrays.write_group(draft.path / "group.zarr", {"x": rng.random((50, 3)), "zeros": np.zeros(40)}, chunk_rows=16)
+        table = pa.table({"unit": np.arange(300), "name": [f"n{i}" for i in range(300)]})
+        tables.write_table(draft.path / "table.parquet", table, row_group_size=50)
+        return draft.commit({"number": 0})
+
+
+def published(root: Path, *stages: str, **about: Any) -> Store:
+    """Publish a version of a run named `photos` that has results of these stages."""
+    store = Store(root)
+    facts = {
+        "images": "/photos",
+        "model": "m",
+        "listed": 100,
+        "rejected": {},
+        "config": {"model": "m", "layers": ["l"]},
+    }
+    results = [entry(commit(store, stage, 0)) for stage in stages]
+    store.publish("photos", Contents(facts | about, results))
+    return store
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    """Flip a bit of a file."""
+    data = bytearray(path.read_bytes())
+    place = rng.randrange(len(data) * 8)
+    data[place // 8] ^= 1 << place % 8
+    path.write_bytes(bytes(data))

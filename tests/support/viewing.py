@@ -209,7 +209,8 @@ def page() -> assets.Assets:
     except Exception:
         if required():
             raise
-        return assets.Assets({"icon.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}, (), ())
+        places = {"atlas": "layer", "units": "layer", "unit": "unit", "image": "image", "run": ""}
+        return assets.Assets({"icon.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}, (), (), places)
 
 
 def required() -> bool:

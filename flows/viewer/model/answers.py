@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from flows.model.choice import Choice
-from flows.one_image.answers import ClassTarget, LitCell, RankedUnit, ScoredTarget
+from flows.one_image.answers import ClassTarget, LocatedCells, RankedUnit, ScoredTarget
 from flows.viewer.answers.rounding import Number
 
 Size = tuple[int, int]
@@ -13,27 +13,12 @@ Box = tuple[float, float, float, float]
 Maps = list[list[list[float]]]
 
 
-class LocatedPosition(TypedDict):
-    """A position, its [row, col] cell, and its [x, y] point in the unit square."""
-
-    y: int
-    x: int
-    cell: tuple[int, int] | None
-    point: tuple[float, float]
-
-
-class Located(TypedDict):
+class Located(LocatedCells):
     """The cells that an image's positions fall in; `seen` is the part of the image that the model sees.
 
     `size` is [width, height] in pixels, `seen` [left, top, right, bottom] as parts of them.
     """
 
-    layer: str
-    grid: int
-    height: int
-    width: int
-    cells: list[LitCell]
-    positions: list[LocatedPosition]
     size: Size
     seen: Box
 

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PLACES } from './src/state/places.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, '..', 'built');
@@ -69,11 +70,20 @@ const files = (await readdir(fresh)).sort();
 const pageFiles = (/** @type {string} */ end) => files.filter((name) => name.startsWith('page-') && name.endsWith(end));
 await writeFile(
   join(fresh, 'files.json'),
-  JSON.stringify({ files, scripts: pageFiles('.js'), styles: pageFiles('.css'), sources: await digest() }, null, 1),
+  JSON.stringify(
+    { files, scripts: pageFiles('.js'), styles: pageFiles('.css'), places: runPlaces(), sources: await digest() },
+    null,
+    1,
+  ),
 );
 await rm(out, { recursive: true, force: true });
 await cp(fresh, out, { recursive: true });
 await rm(fresh, { recursive: true });
+
+/** Return the places of a run, and what their addresses name after them: the server tells by it which addresses exist. */
+function runPlaces() {
+  return Object.fromEntries(PLACES.filter(({ needs }) => needs === 'run').map(({ name, subject }) => [name, subject]));
+}
 
 /** Return the licences of the bundled packages. */
 async function licences() {

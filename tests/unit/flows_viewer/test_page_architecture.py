@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from flows.viewer import build
+from flows.viewer import assets, build
+from storage.errors import Incomplete
 
 SOURCES = Path(__file__).parents[3] / "flows" / "viewer" / "web" / "src"
 LAYERS = ("data", "state", "ui", "map", "places", "app", "main.js")
@@ -55,12 +57,14 @@ def test_no_file_is_too_long() -> None:
     assert too_long(read(".js", ".css", ".ts")) == []
 
 
-def test_the_server_answers_at_the_places_of_the_page() -> None:
-    assert served(run_places(read(".js")["state/places.js"]))
-
-
-def test_mutant_a_place_that_the_server_does_not_know_is_seen() -> None:
-    assert not served([*run_places(read(".js")["state/places.js"]), "probe"])
+def test_the_server_reads_the_places_of_the_page_from_its_build(tmp_path: Path) -> None:
+    (tmp_path / "page.js").write_text("")
+    listed = {"files": ["page.js"], "scripts": ["page.js"], "styles": [], "places": {"probe": "layer"}}
+    (tmp_path / "files.json").write_text(json.dumps(listed))
+    assert assets.load(tmp_path).places == {"probe": "layer"}
+    (tmp_path / "files.json").write_text(json.dumps({name: listed[name] for name in listed if name != "places"}))
+    with pytest.raises(Incomplete, match="make page"):
+        assets.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,17 +142,6 @@ def circle(files: Files) -> list[str]:
     ]:
         edges = {name: targets for name, targets in edges.items() if name not in ends}
     return sorted(edges)
-
-
-def run_places(table: str) -> list[str]:
-    """Return the places of one run, from the page's table of places."""
-    return re.findall(r"name: '(\w+)',\s+needs: 'run',", table)
-
-
-def served(places: list[str]) -> bool:
-    """Tell whether the server's pattern of addresses has these places."""
-    viewer = SOURCES.parents[1]
-    return any("|".join(places) in path.read_text() for path in [*viewer.glob("*.py"), *viewer.glob("*/*.py")])
 
 
 def too_long(files: Files) -> list[tuple[str, int]]:

@@ -119,11 +119,30 @@ def test_mutant_a_file_with_the_name_of_a_package_is_seen(tmp_path: Path) -> Non
     assert house.shadowing(tmp_path) == {"queue", "pyarrow"}
 
 
+LOADED = """
+import importlib, sys
+for name in sys.argv[1].split():
+    importlib.import_module(name)
+sys.exit(" ".join(name for name in sys.argv[2].split() if name in sys.modules))
+"""
+
+
+def loaded(modules: str, libraries: str) -> str:
+    """Return which of these libraries these modules load when they are imported."""
+    done = subprocess.run([sys.executable, "-c", LOADED, modules, libraries], capture_output=True, text=True, cwd=ROOT)
+    return done.stderr.strip()
+
+
 def test_questions_load_neither_torch_nor_prefect_nor_zarr() -> None:
-    heavy = ("torch", "prefect", "zarr", "dask")
-    code = f"import sys, flows.cli, flows.questions.runs, storage.run; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
+    assert loaded("flows.cli flows.questions.runs storage.run", "torch prefect zarr dask") == ""
+
+
+def test_help_loads_no_library_but_typer() -> None:
+    assert loaded("flows.cli", "numpy pyarrow PIL duckdb fastapi torch prefect zarr dask") == ""
+
+
+def test_mutant_a_command_that_imports_numpy_when_it_is_loaded() -> None:
+    assert loaded("flows.cli atlas.model.axes", "numpy torch") == "numpy"
 
 
 WITHOUT_TORCH = (

@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from atlas.attribution import methods
 from atlas.attribution.methods import Method
 from atlas.attribution.scores import Score
-from flows import registry
+from atlas.layout.methods import METHODS as LAYOUTS
+from flows import config, registry
 from flows.one_image import saliency
 from flows.planning import costs
 from flows.registry import Stage
+from flows.stages import layout
 from flows.viewer.answers import about
+from storage.errors import UsageError
 from storage.images.contract import Source
 from storage.images.folder import Folder
 from storage.images.parquet import Parquet
@@ -47,7 +50,7 @@ def unfit(row: Stage) -> list[str]:
 
 def test_what_recipes_name_exists() -> None:
     assert lost(RECIPES) == []
-    assert RECIPES.count("\n## Add ") == 5
+    assert RECIPES.count("\n## Add ") == 6
 
 
 def test_mutant_a_file_that_has_moved_is_seen() -> None:
@@ -77,6 +80,24 @@ def test_a_saliency_method_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(shown.map[0].numpy(), x[0].abs().amax(0).numpy())
     assert about.saliency_methods()[-1]["name"] == "brightness"
     saliency._check("brightness", "mean", {"steps": 0, "samples": 0})
+
+
+def forgotten_layouts() -> set[str]:
+    """Return the layout algorithms that have a function, libraries or rates, but not all three."""
+    named = [set(LAYOUTS), set(registry.layouts()), set(layout.RATES)]
+    return set.union(*named) - set.intersection(*named)
+
+
+def test_a_layout_algorithm_has_function_libraries_and_rates() -> None:
+    assert forgotten_layouts() == set()
+    assert config.make({"images": "x"}).layout == registry.layouts()[0]
+    with pytest.raises(UsageError, match="--layout is 'grid': write one of umap, tsne, pca"):
+        config.make({"images": "x", "layout": "grid"})
+
+
+def test_mutant_a_layout_algorithm_without_rates_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYOUTS, "grid", LAYOUTS["pca"])
+    assert forgotten_layouts() == {"grid"}
 
 
 @pytest.mark.parametrize("source", [Folder, Tars, Parquet, RemoteFolder])

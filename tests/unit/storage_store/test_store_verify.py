@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 from support import stores
 from support.trees import strays, tree
 
-from storage.artefacts import arrays, tables
 from storage.errors import NotFound, StoreError
 from storage.store import disk, result_checks, updates, verify
 from storage.store.gc import gc
-from storage.store.records import seal
 from storage.store.repair import repair
 from storage.store.result_checks import Damage
-from storage.store.results import Result, render_happened
 from storage.store.store import Store
-
-NUMBERS = range(12)
 
 
 @pytest.fixture(autouse=True)
@@ -37,40 +29,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Twelve small results, one with arrays and a table, one that no version names; three versions."""
-    return make(Store(tmp_path / "store"))
-
-
-def make(store: Store) -> Store:
-    results = [stores.commit(store, "a", number) for number in NUMBERS]
-    results.append(formats(store))
-    for number in (4, 8, len(results)):
-        store.publish("run", stores.contents(results[:number], n=number))
-    stores.commit(store, "b", 1)
-    return store
-
-
-def formats(store: Store) -> Result:
-    key = stores.key("formats", 0)
-    found = store.find("formats", key)
-    if found is not None:
-        return found
-    rng = np.random.default_rng(0)
-    with store.draft("formats", key) as draft:
-        arrays.write_group(draft.path / "group.zarr", {"x": rng.random((50, 3)), "zeros": np.zeros(40)}, chunk_rows=16)
-        table = pa.table({"unit": np.arange(300), "name": [f"n{i}" for i in range(300)]})
-        tables.write_table(draft.path / "table.parquet", table, row_group_size=50)
-        return draft.commit({"number": 0})
+    return stores.small(Store(tmp_path / "store"))
 
 
 def files(store: Store) -> list[Path]:
     return sorted(path for part in ("stages", "runs") for path in (store.root / part).rglob("*") if path.is_file())
-
-
-def flip(path: Path, rng: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    place = rng.randrange(len(data) * 8)
-    data[place // 8] ^= 1 << place % 8
-    path.write_bytes(bytes(data))
 
 
 def one_by_one(store: Store, count: int, check: Callable[[Store], list[Damage]], delete: bool = False) -> list[str]:
@@ -79,7 +42,7 @@ def one_by_one(store: Store, count: int, check: Callable[[Store], list[Damage]],
     for _ in range(count):
         path = rng.choice([path for path in files(store) if path.stat().st_size or delete])
         data = path.read_bytes()
-        path.unlink() if delete else flip(path, rng)
+        path.unlink() if delete else stores.flip(path, rng)
         named = {damage.path for damage in check(store)}
         if named != {store.places.relative(path)}:
             missed.append(f"{store.places.relative(path)}: {sorted(named)}")
@@ -107,7 +70,7 @@ def test_each_of_40_deleted_files_is_named_and_nothing_else(store: Store) -> Non
 @pytest.mark.parametrize("seed", range(3))
 def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path) -> None:
     """All in one tree: every one is named; then repair and a rerun give back every byte."""
-    store = make(Store(tmp_path / "store"))
+    store = stores.small(Store(tmp_path / "store"))
     rng, before = random.Random(seed), tree(store.root)
     # a first or last version that lost both its files is like one that never was, so copies are flipped only
     gone = rng.sample([path for path in files(store) if path.suffix != ".copy"], 20)
@@ -115,7 +78,7 @@ def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path)
     for path in gone:
         path.unlink()
     for path in [*flipped, *rng.choices(flipped, k=75)]:
-        flip(path, rng)
+        stores.flip(path, rng)
     changed = {name for name, digest in before.items() if tree(store.root).get(name) != digest}
     changed |= {store.places.relative(path) for path in gone if path.name == "happened.json"}
     damages = verify.verify(store)
@@ -125,9 +88,9 @@ def test_a_hundred_flips_and_twenty_deletions_at_once(seed: int, tmp_path: Path)
     broken = {name.split("/")[2] for name in changed if name.startswith("stages") and not name.endswith(of_themselves)}
     unknown = {damage.path.split("/")[2] for damage in damages if damage.kind == "foreign"}
     assert {key for _, key in compute} >= broken - unknown
-    for number in NUMBERS:
+    for number in stores.NUMBERS:
         stores.commit(store, "a", number)
-    formats(store)
+    stores.formats(store)
     stores.commit(store, "b", 1)
     past_repair = {damage.path for damage in verify.verify(store)}
     assert past_repair <= {name for name in changed if name.startswith("runs")}
@@ -249,7 +212,7 @@ def test_a_fault_is_judged_twice(store: Store, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_record_of_numbers_is_made_again(store: Store) -> None:
     before = store.places.published.read_bytes()
-    for harm in (Path.unlink, lambda path: path.write_bytes(b"{}"), lambda path: flip(path, random.Random(5))):
+    for harm in (Path.unlink, lambda path: path.write_bytes(b"{}"), lambda path: stores.flip(path, random.Random(5))):
         harm(store.places.published)
         damages = verify.verify(store)
         assert [damage.path for damage in damages] == ["published.json"]
@@ -271,7 +234,7 @@ def test_a_damaged_marker_is_mended(store: Store) -> None:
 def test_a_damaged_announcement_is_named_and_set_aside(store: Store) -> None:
     updates.keep(store.places, "run", "2026", {"weights": "x"})
     assert verify.verify(store) == []
-    flip(store.places.update("run"), random.Random(6))
+    stores.flip(store.places.update("run"), random.Random(6))
     damages = verify.verify(store)
     assert [(damage.kind, damage.path) for damage in damages] == [("damaged", "updates/run.json")]
     assert repair(store, damages) == []
@@ -316,120 +279,6 @@ def test_only_what_versions_name_is_looked_at_with_a_name(store: Store) -> None:
         verify.verify(store, "nothing")
 
 
-def test_a_whole_result_that_is_gone_is_named_and_computed_again(store: Store) -> None:
-    result = stores.commit(store, "a", 1)
-    result.path.rename(store.root.parent / "lost")
-    damages = verify.verify(store)
-    assert [damage.path for damage in damages] == [f"stages/a/{result.key}"]
-    assert repair(store, damages) == [("a", result.key)]
-    stores.commit(store, "a", 1)
-    assert verify.verify(store) == []
-
-
-def test_only_the_damaged_result_is_computed_again(store: Store) -> None:
-    result, before = stores.commit(store, "a", 1), tree(store.root)
-    (result.path / "data.bin").write_bytes(b"x" * len(stores.content("a", 1)["data.bin"]))
-    assert repair(store, verify.verify(store)) == [("a", result.key)]
-    assert store.find("a", result.key) is None
-    assert len(list(store.places.tmp.iterdir())) == 1
-    stores.commit(store, "a", 1)
-    assert tree(store.root) == before
-    assert verify.verify(store) == []
-    assert len(gc(store, older_than=0)) == 2  # what was set aside, and the result that no version names
-
-
-def test_a_lost_record_of_what_happened_costs_no_work(store: Store) -> None:
-    result = stores.commit(store, "a", 1)
-    for harm in (lambda path: path.unlink(), lambda path: path.write_bytes(b"{}")):
-        harm(result.path / "happened.json")
-        assert repair(store, verify.verify(store)) == []
-        assert "lost" in result.happened()
-        assert verify.verify(store) == []
-
-
-@pytest.mark.parametrize("harm", [Path.unlink, lambda path: flip(path, random.Random(1))], ids=["lost", "flipped"])
-def test_a_broken_manifest_comes_back_from_its_copy(store: Store, harm: Callable[[Path], None]) -> None:
-    result, before = stores.commit(store, "a", 1), tree(store.root)
-    harm(result.path / "manifest.json")
-    (result.path / "data.bin").unlink()
-    named = {damage.path for damage in verify.verify(store)}
-    assert named == {f"stages/a/{result.key}/{name}" for name in ("manifest.json", "data.bin")}
-    (result.path / "data.bin").write_bytes(stores.content("a", 1)["data.bin"])
-    assert repair(store, verify.verify(store)) == []
-    assert tree(store.root) == before
-    assert verify.verify(store) == []
-
-
-def test_a_manifest_is_mended_only_into_the_one_published(store: Store) -> None:
-    """A copy that is whole and of other contents, as another run may have left it, is not taken."""
-    result, other = (stores.commit(store, "a", number) for number in (1, 2))
-    foreign = json.loads((other.path / "happened.json").read_bytes())["manifest"] | {"key": result.key}
-    del foreign["sha256"]
-    (result.path / "happened.json").write_bytes(render_happened({}, seal(foreign)))
-    (result.path / "manifest.json").unlink()
-    assert repair(store, verify.verify(store)) == [("a", result.key)]
-
-
-def twice(store: Store, names: tuple[str, ...] = ("table", "about")) -> Result:
-    with store.draft("listing", stores.key("listing", 1)) as draft:
-        for name in ("table", "about", "other"):
-            (draft.path / name).write_bytes(name.encode() * 40)
-        return draft.commit({"number": 1}, names)
-
-
-def unmended(store: Store, names: tuple[str, ...] = ("table", "about")) -> list[str]:
-    """Break each file of a result in each way; return what repair did not give back."""
-    result = twice(store, names)
-    before, left = tree(store.root), []
-    for name in ("table", "table.copy", "about", "about.copy", "manifest.json"):
-        for harm in (Path.unlink, lambda path: flip(path, random.Random(2)), lambda path: path.write_bytes(b"")):
-            if not (result.path / name).exists():
-                continue
-            harm(result.path / name)
-            compute = repair(store, verify.verify(store))
-            if compute or tree(store.root) != before or verify.verify(store):
-                left.append(name)
-                twice(store, names)
-    return left
-
-
-def test_what_a_result_has_twice_is_mended(store: Store) -> None:
-    assert unmended(store) == []
-    result = twice(store)
-    for name in ("table", "about.copy", "manifest.json"):  # at once, each from another file
-        flip(result.path / name, random.Random(3))
-    assert repair(store, verify.verify(store)) == []
-    assert verify.verify(store) == []
-    for name in ("table", "table.copy"):
-        flip(result.path / name, random.Random(4))
-    assert repair(store, verify.verify(store)) == [("listing", result.key)]
-
-
-def test_mutant_a_result_without_copies_is_lost(store: Store) -> None:
-    assert set(unmended(store, ("table",))) == {"about"}
-
-
-def test_a_manifest_that_is_whole_and_not_the_published_one(store: Store) -> None:
-    result = stores.commit(store, "a", 1)
-    result.path.rename(store.root.parent / "first")
-    with store.draft("a", result.key) as draft:
-        stores.write(draft.path, "a", 2)
-        draft.commit({"number": 1})
-    named = verify.verify(store)
-    assert [damage.path for damage in named] == [f"stages/a/{result.key}/manifest.json"]
-    assert repair(store, named) == [("a", result.key)]
-
-
-def test_an_old_list_of_damages_does_no_harm(store: Store) -> None:
-    result = stores.commit(store, "a", 1)
-    data = (result.path / "data.bin").read_bytes()
-    (result.path / "data.bin").write_bytes(b"")
-    damages = verify.verify(store)
-    (result.path / "data.bin").write_bytes(data)
-    assert repair(store, damages) == []
-    assert store.find("a", result.key) == result
-
-
 def test_versions_that_do_not_follow_one_another(store: Store) -> None:
     """Version 2 put back from another store: whole in itself, and out of place."""
     other = Store(store.root.parent / "other")
@@ -468,11 +317,3 @@ def test_mutant_verify_that_overlooks_what_is_missing(store: Store) -> None:
 def test_mutant_verify_that_cries_wolf(store: Store) -> None:
     extra = Damage(path="stages/a/x", kind="damaged")
     assert len(one_by_one(store, 20, lambda of: [*verify.verify(of), extra])) == 20
-
-
-def test_mutant_repair_that_only_deletes_the_file(store: Store) -> None:
-    """The result would still be found, and no rerun would compute it."""
-    result = stores.commit(store, "a", 1)
-    (result.path / "data.bin").unlink()
-    assert stores.commit(store, "a", 1) == result
-    assert verify.verify(store) != []
