@@ -20,6 +20,7 @@ from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import icons, image_listing
 from flows.stages.shared import reading
+from flows.stages.shared.left_out import LeftOut
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
@@ -66,7 +67,7 @@ def run(
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
         listed, table = retry(lambda: image_listing.list_images(store, config))
-        labelled = retry(lambda: image_listing.list_labels(store, config, table))
+        labelled, left = retry(lambda: image_listing.list_labels(store, config, table))
         planner = Planner(config, model, listed.output.key, table, Frames(store, config))
         if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
             _take_over(store, planner, old)
@@ -78,7 +79,7 @@ def run(
         for step in planner.later_steps():
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
-        version = _publish(store, config, planner, outcomes, rejected, weights)
+        version = _publish(store, config, planner, outcomes, rejected, weights, left)
         model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
@@ -87,6 +88,7 @@ def run(
         store=config.store,
         images=planner.images,
         rejected=rejected,
+        left_out=left,
         outcomes=tuple(outcomes),
         seconds=time.time() - started,
         skipped_grids=skipped,
@@ -97,7 +99,7 @@ def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     """Find the images, then load the model; raise what is wrong with either, or with the icons' size, before any work."""
     if draws(config):
         icons.check_size(config)
-    retry(lambda: reading.source_of(config.images))
+    retry(lambda: reading.source_of(config))
     report = progress.current()
     report.say(f"model {config.model}: loading")
     model = retry(lambda: prepared.prepare(config, here=here))
@@ -175,8 +177,9 @@ def _publish(
     outcomes: list[Outcome],
     rejected: dict[str, int],
     weights: dict[str, str],
+    left: LeftOut,
 ) -> int:
-    source, settings = reading.source_of(config.images), model_updates.with_absolute_weights(config)
+    source, settings = reading.source_of(config), model_updates.with_absolute_weights(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -190,6 +193,7 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    about |= left.about()
     if planner.model.note:
         about["fingerprints"] = planner.model.note
     if weights:
@@ -204,5 +208,5 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the optional settings that are not in use, so that versions without them read as before there were any."""
-    optional = ("extras", "keep", "logits", "allow_varying", *registry.extra_settings())
+    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *registry.extra_settings())
     return {name for name in optional if not getattr(config, name)}

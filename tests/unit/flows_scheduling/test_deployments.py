@@ -447,6 +447,7 @@ def test_the_report_adds_up_by_stage_and_links_to_the_rest(monkeypatch: pytest.M
     ]
     summary = {"name": "photos", "version": 3, "used": 9_990, "images": 10_000, "rejected": 10, "computed": 3}
     summary |= {"reused": 1, "seconds": 4.4, "reasons": {"truncated": 10}, "stages": rows, "store": "/data/store"}
+    summary |= {"not_listed": {"heif": 9}, "not_labelled": {}}
     summary["overviews"] = [{"layer": "a/b", "grid": 20, "path": "/data/store/x/overview.png"}]
     monkeypatch.delenv(run_report.VIEWER, raising=False)
     text = run_report.report(summary)
@@ -457,6 +458,8 @@ def test_the_report_adds_up_by_stage_and_links_to_the_rest(monkeypatch: pytest.M
     assert re.search(
         r"- rejected: 10 truncated; \[images\]\(\S*/artifacts/key/photos-images\); `actlas sql photos@3 ", text
     )
+    assert "- not listed: 9 HEIC files: pip install 'actlas[heif]'" in text
+    assert "not labelled" not in text
     assert re.search(r"- cost: 4\.4 s, 0\.1 MB written; \[stages\]\(\S*/artifacts/key/photos-stages\)", text)
     monkeypatch.setenv(run_report.VIEWER, "https://atlas.example/")
     text = run_report.report(summary)
