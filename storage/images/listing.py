@@ -155,10 +155,11 @@ def _scanned(scan: Scan, names: Sequence[str]) -> pa.Table:
 def _held(known: pa.Table, scan: Scan, names: Sequence[str]) -> NDArray[np.bool_]:
     """Return which earlier rows stand in containers that have not changed, or in folders that could not be listed."""
     numbers = [number for number, name in enumerate(names) if name in scan.unchanged]
-    held: NDArray[np.bool_] = np.isin(known["container"].to_numpy(), numbers)
+    held = np.isin(known["container"].to_numpy(), numbers)
     for prefix in scan.closed:
         held |= pc.starts_with(known["key"], prefix).to_numpy()
-    return held & ~known["removed"].to_numpy()
+    there: NDArray[np.bool_] = held & ~known["removed"].to_numpy()
+    return there
 
 
 def _nothing_known(rows: Rows) -> list[None]:

@@ -156,7 +156,7 @@ def _no_image_column(file: pq.ParquetFile, place: str, column: str | None) -> st
     """Return what is the matter with a file that has no image column, or not the one named: its columns and their types."""
     schema = file.schema_arrow
     needed = "images are bytes: binary, or a struct of bytes and path"
-    if column in schema.names:
+    if column is not None and column in schema.names:
         return f"--image-column {column}: in {place} it is {_type(schema, column)}; {needed}{_paths(file, column)}"
     columns = ", ".join(f"{name} ({_type(schema, name)})" for name in schema.names[:_SHOWN]) or "no columns"
     if column is not None:

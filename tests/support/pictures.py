@@ -128,3 +128,12 @@ def broken_files() -> list[tuple[str, bytes]]:
     files.append(("broken", jpeg_file[:2] + b"\xff\xd9"))
     files.append(("broken", b"RIFF" + struct.pack("<I", 30) + b"WEBPXXXX" + bytes(30)))
     return files
+
+
+def heif(image: Image.Image, **options: object) -> bytes:
+    """Write HEIF without loss, by the extra `heif`."""
+    import pillow_heif
+
+    out = io.BytesIO()
+    pillow_heif.from_pillow(image).save(out, quality=-1, chroma=444, **options)
+    return out.getvalue()
