@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +75,7 @@ def run(
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
             if step.stage == "collect":
+                _say_unsupported(store, outcomes)
                 _check_rejected(_count_rejected(store, outcomes), planner.images, config)
         for step in planner.later_steps():
             outcomes += _reuse(step, _find_stored(store, step))
@@ -151,12 +152,23 @@ def _without_stored(task: Task, stored: dict[Output, str]) -> Task | None:
 
 def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
-    counts: Counter[str] = Counter()
+    return dict(sorted(Counter(reason for reason, _ in _rejections(store, outcomes)).items()))
+
+
+def _say_unsupported(store: Store, outcomes: list[Outcome]) -> None:
+    """Report the formats that could not be read, since a suffix does not tell the format."""
+    details = Counter(detail for reason, detail in _rejections(store, outcomes) if reason == "unsupported")
+    for detail, number in sorted(details.items()):
+        progress.current().say(f"  rejected: {number:,} unsupported, {detail}")
+
+
+def _rejections(store: Store, outcomes: list[Outcome]) -> Iterator[tuple[str, str]]:
+    """Yield reason and detail of each rejected image."""
     for outcome in outcomes:
         if outcome.output.stage == "images" and (result := store.get("images", outcome.output.key)).counts["rejected"]:
-            reasons = tables.read_table(result.file("images.parquet"), columns=["reason"])["reason"]
-            counts.update(filter(None, reasons.to_pylist()))
-    return dict(sorted(counts.items()))
+            facts = tables.read_table(result.file("images.parquet"), columns=["reason", "detail"])
+            pairs = zip(facts["reason"].to_pylist(), facts["detail"].to_pylist(), strict=True)
+            yield from ((reason, detail) for reason, detail in pairs if reason)
 
 
 def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from support import corpus
 from support.pictures import heif, photo
 
-from flows import cli
+from flows import cli, progress
 from flows.model.images import image_of_run
 from flows.pipeline.engines import Inline
 from flows.pipeline.run import run
@@ -92,12 +93,16 @@ def test_a_run_that_leaves_nothing_out_records_nothing(tmp_path: Path) -> None:
     assert with_overviews(config, summary)["not_listed"] == {}
 
 
-def test_heif_is_read_once_its_decoder_is_there(tmp_path: Path, decoder: list[str | None]) -> None:
+def test_heif_is_read_once_its_decoder_is_there(
+    tmp_path: Path, decoder: list[str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
     images = pngs(tmp_path / "in", 4)
     (images / "c0/phone.heic").write_bytes(heif(photo(50, 40)))
     (images / "c0/named.jpg").write_bytes(heif(photo(30, 44)))
     config = corpus.config(images, tmp_path / "s", until="collect", max_rejected=0.5, shard_size=2)
-    first = run(config, Inline())
+    with progress.reporting(progress.for_stream(sys.stderr)):
+        first = run(config, Inline())
+    assert f"\n  rejected: 1 unsupported, HEIF: {REMEDY}\n" in capsys.readouterr().err
     assert (first.images, first.rejected) == (5, {"unsupported": 1})
     (row,) = open_run(config.store, "small").rejects().to_pylist()
     assert row["detail"] == f"HEIF: {REMEDY}"
