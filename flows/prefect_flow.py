@@ -17,6 +17,6 @@ def __getattr__(name: str) -> Any:
             "and run `prefect deploy` again, or restart `actlas serve`"
         )
         if moved.in_a_run():
-            return moved.failing(message)
+            return moved.failing(name, message)
         raise ImportError(message)
     raise AttributeError(f"module 'flows.prefect_flow' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -9,6 +10,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.flows import Flow
 from prefect.states import Failed
+
+from flows.scheduling import prefect_flow
 
 IN_A_RUN = "PREFECT__FLOW_RUN_ID"
 """The environment variable by which Prefect tells a process which flow run it carries out."""
@@ -19,14 +22,16 @@ def in_a_run() -> bool:
     return IN_A_RUN in os.environ
 
 
-def failing(message: str) -> Flow[..., Any]:
-    """Return a flow that takes any parameters and fails with this message.
+def failing(name: str, message: str) -> Flow[..., Any]:
+    """Return a flow that takes the parameters of one of ours and fails with this message.
 
     An error on import would end the process, and Prefect would show a crash with an exit code.
     """
+    now: Flow[..., Any] = getattr(prefect_flow, name)
 
-    @flow(name="actlas", persist_result=False, validate_parameters=False)
-    def moved(**_: Any) -> State[Any]:
+    @flow(name=now.name, persist_result=False, validate_parameters=False)
+    @functools.wraps(now.fn)
+    def moved(*_: Any, **parameters: Any) -> State[Any]:
         return Failed(message=message)
 
     return moved

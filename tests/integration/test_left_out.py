@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import corpus
 from support.pictures import heif, photo
+from support.source_forms import FORMS
 
 from flows import cli, progress
 from flows.model.images import image_of_run
@@ -129,3 +130,23 @@ def test_another_column_holds_other_images(tmp_path: Path) -> None:
         assert sorted(table["label"].to_pylist(), key=str) == ["1", "1", "2", None]
         assert opened.version.about["config"].get("image_column") == column
     assert opened.version.about["not_labelled"] == {"no-label": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMS)
+def test_no_form_of_a_source_ends_in_a_traceback(
+    name: str, tmp_path: Path, decoder: list[str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    form = FORMS[name]
+    decoder.append("1.0" if form.decoder else None)
+    (tmp_path / "in").mkdir()
+    words = ["run", "--images", str(form.make(tmp_path / "in")), "--model", "support.corpus:net", "--input-size", "32"]
+    words += ["--layers", "features.5", "--engine", "inline", "--store", str(tmp_path / "s"), "--until", "collect"]
+    words += ["--max-rejected", "1", *(["--image-column", form.column] if form.column else [])]
+    if form.table is not None:
+        (tmp_path / "labels.csv").write_bytes(form.table if isinstance(form.table, bytes) else form.table.encode())
+        words += ["--labels", str(tmp_path / "labels.csv")]
+    for more in (["--dry-run"], [], []):
+        code = cli.invoke([*words, *more])
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("actlas: ")]
+        assert (code, len(lines)) in (((2, 1), (4, 1)) if form.line else ((0, 0), (3, 0))), lines

@@ -78,6 +78,20 @@ def test_an_entry_point_that_has_moved_says_where_it_is(flow: str) -> None:
         load_flow_from_entrypoint("flows.prefect_flow.nothing")
 
 
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=lambda flow: flow.fn.__name__)
+def test_a_run_of_an_old_deployment_fails_in_one_line(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.utilities.callables import parameters_to_args_kwargs
+
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "of the run")
+    moved = load_flow_from_entrypoint(f"flows.prefect_flow.{flow.fn.__name__}")
+    given = dict.fromkeys(flow.parameters.properties, "x")
+    arguments, named = parameters_to_args_kwargs(moved.fn, given)
+    state = moved.fn(*arguments, **named)
+    assert (moved.name, state.type.value) == (flow.name, "FAILED")
+    assert f"is now flows.scheduling.prefect_flow.{flow.fn.__name__}: change it in prefect.yaml" in state.message
+
+
 INLINE = re.compile(r"python -c [\"'](.+?)[\"'](?:\s|$)", re.M)
 
 
