@@ -113,7 +113,7 @@ function leftOut(about) {
 /** @param {About} about */
 function rejects({ rejected, listed }) {
   const reasons = Object.entries(rejected);
-  if (!reasons.length) return [h('p', {}, `None of the ${many(listed, 'image')} listed: all could be used.`)];
+  if (!reasons.length) return [h('p', {}, `None rejected: all ${count(listed)} listed could be used.`)];
   const body = h('div');
   const list = (/** @type {Rejects} */ { first }) =>
     h('ul', { class: 'plain' }, ...first.map((row) => h('li', {}, h('code', {}, row.key), ` ${row.reason}`)));
@@ -121,5 +121,5 @@ function rejects({ rejected, listed }) {
   const box = h('details', { ontoggle: load }, h('summary', {}, 'Which'), body);
   const share = percent(reasons.reduce((sum, [, n]) => sum + n, 0) / listed);
   const words = reasons.map(([reason, n]) => `${count(n)} ${reason}`).join(', ');
-  return [h('p', {}, `Of the images listed: ${words}; ${share} of all.`), box];
+  return [h('p', {}, `Rejected: ${words}; ${share} of all listed.`), box];
 }
