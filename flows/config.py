@@ -57,6 +57,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
     images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
+    image_column: str | None = Field(
+        default=None, min_length=1, description="the column of Parquet files with the images' bytes"
+    )
     store: str = Field(default="actlas-store", description="the folder that keeps all results")
     name: str = Field(default="", description="the run's name; the model's name if left out")
     limit: int | None = Field(

@@ -27,6 +27,7 @@ from flows.planning import libraries
 from flows.planning.tasks import Outcome, Task
 from flows.stages.shared import reading
 from storage.errors import ActlasError, BadWeights
+from storage.images.formats import HEIF_DECODER, heif_version
 
 _one_at_a_time = threading.Lock()
 """Hooks record a model's layers, so two tasks in one process would mix their images."""
@@ -54,6 +55,7 @@ class RunFacts:
 def environment() -> str:
     """Return the versions of the code and of the libraries that enter keys, as JSON."""
     versions = {name: importlib.metadata.version(name) for name in libraries.in_keys()}
+    versions |= {HEIF_DECODER: heif_version() or "not installed"}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return json.dumps({"python": python, **versions, "stages": registry.codes()}, sort_keys=True)
 

@@ -24,6 +24,9 @@ class RunOptions:
     """The settings of a run, each None where it was not given; `config` is a file with more of them."""
 
     images: Annotated[str | None, typer.Option(help="A folder, WebDataset tars, Parquet, or sample-photos.")] = None
+    image_column: Annotated[
+        str | None, typer.Option(help="The column of Parquet files with the images' bytes; image by default.")
+    ] = None
     model: Annotated[
         str | None, typer.Option(help="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory.")
     ] = None

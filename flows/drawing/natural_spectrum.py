@@ -17,7 +17,7 @@ from flows.model.context import ModelContext
 from storage.errors import Rejected
 from storage.images.decode import decode
 from storage.images.samples import sample_photos
-from storage.images.sources import open_source, read
+from storage.images.sources import read, source_of
 from storage.run import Run
 
 IMAGES = 256
@@ -41,7 +41,7 @@ def _batches(context: ModelContext, mode: str, height: int, width: int) -> Itera
 def _run_images(run: Run) -> Iterator[bytes]:
     images = run.images()
     ids = images.filter(pc.is_null(images["reason"]))["image_id"]
-    for _, data in read(open_source(run.version.about["images"]), run.listing(ids[:IMAGES].to_pylist())):
+    for _, data in read(source_of(run.version.about), run.listing(ids[:IMAGES].to_pylist())):
         if isinstance(data, bytes):
             yield data
 

@@ -92,14 +92,14 @@ def _crop(run: Run, answer: Unit, result: Pictures) -> None:
 def _crops(run: Run, places: Sequence[Place]) -> list[bytes]:
     """Return a JPEG of the focus of each place; empty where the image is missing or the focus is unknown."""
     from storage.images import crops
-    from storage.images.sources import open_source
+    from storage.images.sources import source_of
 
     known = [number for number, place in enumerate(places) if place["focus"] is not None]
     ids = np.array([places[number]["image_id"] for number in known], np.int64)
     focus = np.array([[places[number]["focus"][side] for side in SIDES] for number in known], np.int32)
     data_of = [b""] * len(places)
     try:
-        source = open_source(run.version.about["images"])
+        source = source_of(run.version.about)
         cut = crops.crops(source, run.listing(sorted(set(ids.tolist()))), ids, focus, SIZE, threads=cores())
     except (NotFound, UsageError):
         return data_of

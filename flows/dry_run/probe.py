@@ -74,7 +74,7 @@ def _small(config: RunConfig, folder: str) -> RunConfig:
 
 def _decode(config: RunConfig, model: PreparedModel, rows: pa.Table) -> float:
     """Return the seconds to read and decode the images; and warm up the model, whose first pass is slow."""
-    source, started = reading.source_of(config.images), time.monotonic()
+    source, started = reading.source_of(config), time.monotonic()
     pixels = []
     batches = loader.load(source, rows, model.model.preprocess, batch=prepared.batch_of(config), threads=cores())
     for batch in batches:
@@ -88,7 +88,7 @@ def _run(
     config: RunConfig, model: PreparedModel, rows: pa.Table, missing: set[str], layers: Sequence[str]
 ) -> dict[tuple[str, str | None], Cost]:
     store, output = Store(Path(config.store)), Output(stage="listing", key="0" * 32)
-    image_listing.write(store, output, rows, reading.source_of(config.images))
+    image_listing.write(store, output, rows, reading.source_of(config))
     costs = {}
     for step in _needed(Planner(config, model, output.key, rows).steps(), missing):
         for task in step.tasks:

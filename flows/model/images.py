@@ -30,7 +30,7 @@ def image_of_run(run: Run, image_id: int) -> bytes:
     rows = run.listing([image_id])
     if not len(rows):
         raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {run.version.about['ids'] - 1}")
-    data = sources.read_one(sources.open_source(run.version.about["images"]), rows)
+    data = sources.read_one(sources.source_of(run.version.about), rows)
     if data is None:
         raise NotFound(f"image {image_id} is no longer at {run.version.about['images']}")
     if not isinstance(data, bytes):
@@ -43,9 +43,7 @@ def images(run: Run, patches: Sequence[Mapping[str, Any]]) -> list[Image.Image |
     ids = sorted({patch["image_id"] for patch in patches})
     decoded: dict[int, Image.Image] = {}
     with suppress(NotFound, UsageError):
-        for index, data in (
-            sources.read(sources.open_source(run.version.about["images"]), run.listing(ids)) if ids else ()
-        ):
+        for index, data in sources.read(sources.source_of(run.version.about), run.listing(ids)) if ids else ():
             with suppress(Rejected):
                 if isinstance(data, bytes):
                     decoded[ids[index]] = decode(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,6 +16,8 @@ from flows.pipeline.layout_frames import Frames
 from flows.planning.context import Frame, PlanContext
 from flows.planning.tasks import Task
 from flows.stages import collect, layout
+from flows.stages.shared import contents
+from storage.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,10 @@ class Planner(PlanContext):
         if earlier is not None:
             frames = {layer: self._frame(layer, earlier) for layer in self.layers}
             self.frames = {layer: frame for layer, frame in frames.items() if frame is not None}
+
+    def rows_key(self, rows: pa.Table) -> str:
+        """Return the key of rows of the listing; another one if images were rejected for want of a decoder that is there now."""
+        return contents.decodable_key(Store(Path(self.config.store)), super().rows_key(rows))
 
     def _frame(self, layer: str, earlier: Frames) -> Frame | None:
         return earlier.choose(layer, collect.keys(self, layer), lambda frame: layout.key_in(self, layer, frame))

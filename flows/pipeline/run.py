@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import icons, image_listing
 from flows.stages.shared import reading
+from flows.stages.shared.left_out import LeftOut
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
@@ -66,7 +67,7 @@ def run(
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
         listed, table = retry(lambda: image_listing.list_images(store, config))
-        labelled = retry(lambda: image_listing.list_labels(store, config, table))
+        labelled, left = retry(lambda: image_listing.list_labels(store, config, table))
         planner = Planner(config, model, listed.output.key, table, Frames(store, config))
         if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
             _take_over(store, planner, old)
@@ -74,11 +75,12 @@ def run(
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
             if step.stage == "collect":
+                _say_unsupported(store, outcomes)
                 _check_rejected(_count_rejected(store, outcomes), planner.images, config)
         for step in planner.later_steps():
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
-        version = _publish(store, config, planner, outcomes, rejected, weights)
+        version = _publish(store, config, planner, outcomes, rejected, weights, left)
         model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
@@ -87,6 +89,7 @@ def run(
         store=config.store,
         images=planner.images,
         rejected=rejected,
+        left_out=left,
         outcomes=tuple(outcomes),
         seconds=time.time() - started,
         skipped_grids=skipped,
@@ -97,7 +100,7 @@ def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     """Find the images, then load the model; raise what is wrong with either, or with the icons' size, before any work."""
     if draws(config):
         icons.check_size(config)
-    retry(lambda: reading.source_of(config.images))
+    retry(lambda: reading.source_of(config))
     report = progress.current()
     report.say(f"model {config.model}: loading")
     model = retry(lambda: prepared.prepare(config, here=here))
@@ -149,12 +152,23 @@ def _without_stored(task: Task, stored: dict[Output, str]) -> Task | None:
 
 def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     """Count the rejected images by reason."""
-    counts: Counter[str] = Counter()
+    return dict(sorted(Counter(reason for reason, _ in _rejections(store, outcomes)).items()))
+
+
+def _say_unsupported(store: Store, outcomes: list[Outcome]) -> None:
+    """Report the formats that could not be read, since a suffix does not tell the format."""
+    details = Counter(detail for reason, detail in _rejections(store, outcomes) if reason == "unsupported")
+    for detail, number in sorted(details.items()):
+        progress.current().say(f"  rejected: {number:,} unsupported, {detail}")
+
+
+def _rejections(store: Store, outcomes: list[Outcome]) -> Iterator[tuple[str, str]]:
+    """Yield reason and detail of each rejected image."""
     for outcome in outcomes:
         if outcome.output.stage == "images" and (result := store.get("images", outcome.output.key)).counts["rejected"]:
-            reasons = tables.read_table(result.file("images.parquet"), columns=["reason"])["reason"]
-            counts.update(filter(None, reasons.to_pylist()))
-    return dict(sorted(counts.items()))
+            facts = tables.read_table(result.file("images.parquet"), columns=["reason", "detail"])
+            pairs = zip(facts["reason"].to_pylist(), facts["detail"].to_pylist(), strict=True)
+            yield from ((reason, detail) for reason, detail in pairs if reason)
 
 
 def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) -> None:
@@ -175,8 +189,9 @@ def _publish(
     outcomes: list[Outcome],
     rejected: dict[str, int],
     weights: dict[str, str],
+    left: LeftOut,
 ) -> int:
-    source, settings = reading.source_of(config.images), model_updates.with_absolute_weights(config)
+    source, settings = reading.source_of(config), model_updates.with_absolute_weights(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -190,6 +205,7 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
+    about |= left.about()
     if planner.model.note:
         about["fingerprints"] = planner.model.note
     if weights:
@@ -204,5 +220,5 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the optional settings that are not in use, so that versions without them read as before there were any."""
-    optional = ("extras", "keep", "logits", "allow_varying", *registry.extra_settings())
+    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *registry.extra_settings())
     return {name for name in optional if not getattr(config, name)}

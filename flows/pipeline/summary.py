@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.config import RunConfig
 from flows.pipeline.answers import Overview, RunCounts, RunSummary, SampleCounts, StageRow
 from flows.planning.tasks import Outcome
+from flows.stages.shared.left_out import LeftOut
 from storage.artefacts import samples
 from storage.run import open_run
 from storage.store.store import Result, Store
@@ -56,6 +57,7 @@ class Summary:
     rejected: dict[str, int]
     outcomes: tuple[Outcome, ...]
     seconds: float
+    left_out: LeftOut = field(default_factory=LeftOut)
     skipped_grids: tuple[int, ...] = ()
 
     def as_dict(self) -> RunCounts:
@@ -69,6 +71,7 @@ class Summary:
             "used": self.images - sum(self.rejected.values()),
             "rejected": sum(self.rejected.values()),
             "reasons": self.rejected,
+            **self.left_out.as_dict(),
             "computed": computed,
             "reused": len(self.outcomes) - computed,
             "skipped_grids": list(self.skipped_grids),

@@ -11,8 +11,9 @@ import platform
 from collections.abc import Callable
 
 from flows import registry
+from storage.images.formats import HEIF_DECODER
 
-RECORDED = ("actlas", "torchvision", "timm", "pyarrow", "zarr")
+RECORDED = ("actlas", "torchvision", "timm", "pyarrow", "zarr", HEIF_DECODER)
 """Libraries that enter no key."""
 
 

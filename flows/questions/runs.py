@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NotRequired, cast
 
 from typing_extensions import TypedDict
 
+from storage.images import left_out
 from storage.run import Run, open_store
 from storage.store.store import Store
 
@@ -29,7 +31,8 @@ class Provenance(TypedDict):
     """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
 
     `weights` and `frames` are those of models that followed an earlier version; `varying` says how the model's values for an
-    image vary, where that was allowed.
+    image vary, where that was allowed. `not_listed` and `not_labelled` count what was left out by reason, `left_out` says
+    the same in words with the remedy; `label_keys` are the keys of the label table, and how many of them are images'.
     """
 
     name: str
@@ -44,6 +47,10 @@ class Provenance(TypedDict):
     listed: int
     ids: int
     rejected: dict[str, int]
+    not_listed: dict[str, int]
+    not_labelled: dict[str, int]
+    label_keys: dict[str, int]
+    left_out: list[str]
     model: str
     grids: list[int]
     config: dict[str, Any]
@@ -92,6 +99,17 @@ def _published(store: Store, name: str, number: int) -> str:
     return datetime.fromtimestamp(store.published_at(name, number), UTC).isoformat(timespec="seconds")
 
 
+def _left_out(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a version left out, which it records only where there is something."""
+    counts = {name: about.get(name, {}) for name in ("not_listed", "not_labelled", "label_keys")}
+    words = [f"not listed: {text}" for text in left_out.words(counts["not_listed"])]
+    words += [f"not labelled: {text}" for text in left_out.words(counts["not_labelled"])]
+    if counts["label_keys"]:
+        keys = counts["label_keys"]
+        words.append(f"label table: of its {keys['keys']:,} keys {keys['matched']:,} match an image")
+    return counts | {"left_out": words}
+
+
 def show_run(run: Run) -> RunFacts:
     """Return a version's provenance, what it holds, and of each layer how its samples and its layout are."""
     stages: Counter[str] = Counter(entry.stage for entry in run.version.stages)
@@ -101,6 +119,7 @@ def show_run(run: Run) -> RunFacts:
         "previous": run.version.previous,
         "sha256": run.version.sha256,
         "stages": dict(sorted(stages.items())),
+        **_left_out(run.version.about),
         **run.version.about,
         "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has("collect", layer)},
         "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},

@@ -35,6 +35,7 @@ from flows.pipeline.answers import Overview, RunSummary
 from storage import addresses
 from storage.artefacts import pictures
 from storage.errors import first_line
+from storage.images import left_out
 from storage.run import open_run
 
 PICTURE = 512
@@ -87,7 +88,8 @@ class RunReport:
         """Create the report, the counts as tables, the last overview as a picture, and a link to the viewer."""
         key = key_of(summary)
         counts = [{"what": "used", "images": summary["used"]}]
-        counts += [{"what": f"rejected: {reason}", "images": n} for reason, n in summary["reasons"].items()]
+        for what, reasons in (("rejected", "reasons"), ("not listed", "not_listed"), ("not labelled", "not_labelled")):
+            counts += [{"what": f"{what}: {reason}", "images": n} for reason, n in summary[reasons].items()]
         self._send(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
         self._send(lambda: create_table_artifact(key=f"{key}-images", table=counts, description="Images"))
         stages = [{**row} for row in summary["stages"]]
@@ -145,8 +147,15 @@ def links(summary: RunSummary) -> list[str]:
         f"- atlas: {'; '.join(atlases) or 'none, as the run stopped before'}",
         f"- version: {_link(name, page, summary['store'])}",
         f"- rejected: {reasons or 'none'}; {_artifact(summary, 'images')}" + (f"; `{question}`" if reasons else ""),
+        *_left_out(summary),
         f"- cost: {summary['seconds']:.1f} s, {size:.1f} MB written; {_artifact(summary, 'stages')}",
     ]
+
+
+def _left_out(summary: dict[str, Any]) -> list[str]:
+    """Return a line on what was not listed and one on what was not labelled, with the remedies."""
+    kinds = (("not listed", "not_listed"), ("not labelled", "not_labelled"))
+    return [f"- {kind}: {'; '.join(left_out.words(summary[name]))}" for kind, name in kinds if summary[name]]
 
 
 def _link(text: str, address: str | None, place: str) -> str:

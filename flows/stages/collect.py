@@ -68,7 +68,7 @@ def _pass(
     """Run the model over the rows; return the images' facts, and the batch size that fitted into memory."""
     facts, size = [], prepared.batch_of(config)
     effective = size
-    source = reading.source_of(config.images)
+    source = reading.source_of(config)
     batches = loader.load(source, rows, model.model.preprocess, batch=size, threads=cores())
     with progress.current().bar(f"images {rows['image_id'][0]}…", len(rows), "images") as advance:
         for batch in batches:

@@ -65,7 +65,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
 
 def _images(model: prepared.PreparedModel, rows: pa.Table, config: RunConfig) -> Tensor:
     """Return the first usable images, normalised, `n c h w`."""
-    source = reading.source_of(config.images)
+    source = reading.source_of(config)
     usable: list[NDArray[Any]] = []
     for batch in loader.load(source, rows, model.model.preprocess, batch=IMAGES, threads=2):
         usable += list(batch.pixels[batch.valid])

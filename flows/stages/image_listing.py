@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import logging
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas.arrays import Int
-from flows import registry
+from flows import progress, registry
 from flows.config import RunConfig
 from flows.planning.tasks import Outcome, Output
-from flows.stages.shared import contents, reading
+from flows.stages.shared import contents, label_table, left_out, reading
+from flows.stages.shared.left_out import LeftOut
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
 from storage.images import listing
 from storage.images.contract import Source
+from storage.images.shards import living
 from storage.store.store import Result, Store, stage_key
 
 FILE, ABOUT = "images.parquet", "source.json"
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def list_images(store: Store, config: RunConfig) -> tuple[Outcome, pa.Table]:
     """List the source; images of an earlier listing keep their ids. Equal content gives the same result."""
-    source = reading.source_of(config.images)
+    source = reading.source_of(config)
     # One at a time per source, or two runs could give the same new ids to different images.
     with store.lock(f"listing-{hashlib.sha256(source.uri.encode()).hexdigest()[:16]}", wait=True):
         return _list(store, config, source)
@@ -48,7 +48,7 @@ def _list(store: Store, config: RunConfig, source: Source) -> tuple[Outcome, pa.
 
 def plan_listing(store: Store, config: RunConfig) -> tuple[Output, pa.Table]:
     """List the source and write nothing; return the planned output, and its rows with their labels."""
-    source = reading.source_of(config.images)
+    source = reading.source_of(config)
     before = _latest(store, source)
     known = tables.read_table(before.file(FILE)) if before else None
     table = _list_again(store, config, source, known) if known is not None else listing.listing(source)
@@ -75,31 +75,31 @@ def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outc
     return outcome(draft)
 
 
-def list_labels(store: Store, config: RunConfig, table: pa.Table) -> Outcome:
-    """Write the labels: those of the source, or those of `--labels FILE` where it has them."""
-    output, labels = plan_labels(config, table)
+def list_labels(store: Store, config: RunConfig, table: pa.Table) -> tuple[Outcome, LeftOut]:
+    """Write the labels: those of the source, or those of `--labels FILE` where it has them; and count what is left out."""
+    output, labels, left = plan_labels(config, table)
     stored = store.find("labels", output.key)
     if stored is not None:
-        return Outcome(output=output, manifest=stored.digest, computed=False)
+        return Outcome(output=output, manifest=stored.digest, computed=False), left
     with drafting(store, output) as draft:
         tables.write_table(draft.path / "labels.parquet", labels, row_group_size=4096)
         draft.counts = {"images": len(labels)}
-    return outcome(draft)
+    return outcome(draft), left
 
 
-def plan_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table]:
-    """Look up the labels of a listing's images and write nothing; return the planned output and the labels."""
+def plan_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table, LeftOut]:
+    """Look up the labels of a listing's images and write nothing; return the planned output, the labels, what is left out."""
     labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
-    if config.labels:
-        labelled = _read_labels(config.labels)
-        known = table["key"].to_pylist()
-        if not labelled.keys() & set(known):
-            raise UsageError(
-                f"--labels {config.labels}: none of its {len(labelled)} keys is an image's; one is {known[0]!r}"
-            )
-        column = [labelled.get(key, label) for key, label in zip(known, labels["label"].to_pylist(), strict=True)]
+    given = label_table.read(config.labels) if config.labels else None
+    if given is not None:
+        pairs = zip(table["key"].to_pylist(), labels["label"].to_pylist(), strict=True)
+        column = [given.labels.get(key, label) for key, label in pairs]
         labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
-    return Output(stage="labels", key=_key("", labels)), labels
+    left = left_out.count(table, config.limit, labels, given)
+    left.say()
+    if given is not None and (remark := given.remark(living(table)["key"].to_pylist())):
+        progress.current().say(f"  {remark}")
+    return Output(stage="labels", key=_key("", labels)), labels, left
 
 
 def _key(uri: str, table: pa.Table) -> str:
@@ -170,18 +170,3 @@ def key_hashes(store: Store, key: str, image_id: Int) -> NDArray[np.uint64]:
     """Return the key hashes of these images, `n`: they are the same in every listing."""
     hashes: NDArray[np.uint64] = read(store, key)["key_hash"].to_numpy()
     return hashes[image_id]
-
-
-def _read_labels(file: str) -> dict[str, str]:
-    try:
-        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise UsageError(f"--labels {file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--labels {file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    if rows and not {"key", "label"} <= rows[0].keys():
-        raise UsageError(f"--labels {file}: needs the columns key and label, has {', '.join(rows[0])}")
-    if (short := next((row["key"] for row in rows if row["label"] is None), None)) is not None:
-        raise UsageError(f"--labels {file}: the row of {short!r} has no label; leave the row out, or its label empty")
-    return {row["key"]: row["label"] for row in rows}

@@ -48,7 +48,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     )
     focus = np.stack([boxes[f"focus_{side}"] for side in SIDES], axis=1)
     rows = image_listing.read(store, task.reads["listing"])
-    source, ids = reading.source_of(config.images), columns["image_id"]
+    source, ids = reading.source_of(config), columns["image_id"]
     with progress.current().bar(f"members {output.layer} {output.grid}", len(np.unique(ids)), "images") as advance:
         thumbnails = crops.crops(source, rows, ids, focus, SIZE, threads=cores(), advance=advance)
     table = pa.table(columns | boxes).append_column("picture", pa.array(thumbnails, pa.large_binary()))

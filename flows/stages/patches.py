@@ -101,7 +101,7 @@ def _thumbnails(store: Store, task: Task, records: dict[str, pa.Table], config: 
     ids = np.concatenate([table["image_id"].to_numpy() for table in best.values()])
     boxes = np.concatenate([_focus(table) for table in best.values()])
     rows = image_listing.read(store, task.reads["listing"])
-    source = reading.source_of(config.images)
+    source = reading.source_of(config)
     with progress.current().bar("patches", len(np.unique(ids)), "images") as advance:
         thumbnails = crops.crops(source, rows, ids, boxes, SIZE, threads=cores(), advance=advance)
     ends = np.cumsum([len(table) for table in best.values()])

@@ -13,12 +13,14 @@ from typing import Protocol
 import pyarrow as pa
 
 from storage import errors
+from storage.images.formats import heif_version
+from storage.images.left_out import HEIF_SUFFIXES, reason_of
 
 SUFFIXES = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "avif", "bmp", "dib", "tif", "tiff"}
     | {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm"},
 )
-"""Suffixes of files listed as images. The content determines the format when a file is decoded."""
+"""Suffixes of files listed as images, beside HEIF's. The content determines the format when a file is decoded."""
 
 MAX_BYTES = 256 << 20
 """Size of the largest encoded image that is read; larger ones are rejected as `too-large`."""
@@ -32,11 +34,12 @@ Read = bytes | errors.Unreadable | errors.Rejected
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A container as it was scanned: its size, its stamp, and the entries not listed, by reason."""
+    """A container as it was scanned: its size, its stamp, and the entries not listed and the labels left out, by reason."""
 
     bytes: int
     stamp: int
     refused: Mapping[str, int] = field(default_factory=dict)
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +47,8 @@ class Scan:
     """The current contents of a source: one entry per image in parallel lists, in stored order.
 
     `container` indexes `containers`; −1 in a folder. `states` are those of the containers; the `unchanged` were not scanned
-    again. `refused` counts the entries not listed, by reason.
+    again. `refused` counts the entries not listed and `unlabelled` the labels left out, by reason. `closed` are the folders
+    that could not be listed.
     """
 
     containers: list[str] = field(default_factory=list)
@@ -57,6 +61,8 @@ class Scan:
     mtime_ns: list[int] = field(default_factory=list)
     label: list[str | None] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    unlabelled: Counter[str] = field(default_factory=Counter)
+    closed: list[str] = field(default_factory=list)
 
     def add(self, key: str, *, container: int, offset: int, length: int, mtime_ns: int, label: str | None) -> None:
         self.key.append(key)
@@ -110,7 +116,15 @@ def by_hash(names: Iterable[str]) -> tuple[str, ...]:
 def is_image_name(name: str) -> bool:
     """Tell whether a file name is listed as an image: it has a known suffix and is not hidden."""
     stem, _, suffix = name.rpartition("/")[2].rpartition(".")
-    return bool(stem) and not stem.startswith(".") and suffix.lower() in SUFFIXES
+    if not stem or stem.startswith("."):
+        return False
+    suffix = suffix.lower()
+    return suffix in SUFFIXES or (suffix in HEIF_SUFFIXES and heif_version() is not None)
+
+
+def reason_not_listed(name: str) -> str:
+    """Return the reason for not listing a file by its name; "" for an image."""
+    return "" if is_image_name(name) else reason_of(name)
 
 
 def leaves_root(name: str) -> bool:

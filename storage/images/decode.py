@@ -33,6 +33,16 @@ REASONS = ("empty", "not-an-image", "unsupported", "truncated", "broken", "bomb"
 
 MAX_PIXELS = 64_000_000
 _MAX_SCANS = 16
+
+
+def _open_heif(stream: io.BytesIO) -> ImageFile.ImageFile:
+    """Open HEIF, by the extra `heif`: 8 bits a channel, turned upright by the decoder."""
+    from pillow_heif import HeifImageFile
+
+    image: ImageFile.ImageFile = HeifImageFile(stream)
+    return image
+
+
 _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     # The classes themselves, since Image.open warns about large images before we can check their size.
     "jpeg": JpegImagePlugin.JpegImageFile,
@@ -40,6 +50,7 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "gif": GifImagePlugin.GifImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
+    "heif": _open_heif,
     "bmp": BmpImagePlugin.BmpImageFile,
     "tiff": TiffImagePlugin.TiffImageFile,
     "jpeg2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
@@ -111,12 +122,12 @@ def _decode_by_pillow(kind: str, data: bytes, max_pixels: float) -> Image.Image:
         _check_size(image.width, image.height, max_pixels)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             _check_tiff(image, len(data))
-        orientation = 1 if kind in ("jpeg", "tiff") else image.getexif().get(0x0112, 1)
+        orientation = 1 if kind in ("jpeg", "tiff", "heif") else image.getexif().get(0x0112, 1)
         if (kind == "png" and data[24] == 16) or (kind == "tiff" and _bits(image) == 16):
             orientation = image.getexif().get(0x0112, 1)
             return colour.upright(colour.from_16_bit(colour.decode_16_bit(data)), orientation)
         image.load()
-        if kind == "ppm" and image.mode == "I":
+        if (kind, image.mode) in (("ppm", "I"), ("heif", "I;16")):
             return colour.from_16_bit(np.asarray(image).astype(np.uint16)[..., None])
         return colour.upright(colour.to_rgb(image), orientation)
 

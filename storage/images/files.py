@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -74,17 +75,23 @@ def scan_files(
     names: Iterable[str],
     known: Mapping[str, State],
     scan_one: Callable[[int, str, Scan], tuple[int, int]],
+    beside: Iterable[tuple[str, int]] = (),
 ) -> Scan:
-    """Scan files by `scan_one`, which returns size and stamp, except those that have the size and stamp `known`."""
-    scan = Scan(containers=list(names))
+    """Scan files by `scan_one`, which returns size and stamp, except those that have the size and stamp `known`.
+
+    `beside` counts, by reason, what stands beside them and is not read.
+    """
+    scan = Scan(containers=list(names), refused=Counter(dict(beside)))
     for number, name in enumerate(scan.containers):
         state = known.get(name)
         if state is not None and _state(files, name) == (state.bytes, state.stamp):
             scan.unchanged.add(name)
             scan.refused.update(state.refused)
+            scan.unlabelled.update(state.unlabelled)
         else:
-            before = scan.refused.copy()
-            state = State(*scan_one(number, name, scan), dict(scan.refused - before))
+            refused, unlabelled = scan.refused.copy(), scan.unlabelled.copy()
+            size, stamp = scan_one(number, name, scan)
+            state = State(size, stamp, dict(scan.refused - refused), dict(scan.unlabelled - unlabelled))
         scan.states.append(state)
     return scan
 

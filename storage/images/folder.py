@@ -17,8 +17,8 @@ from storage.images.contract import (
     Scan,
     State,
     changed,
-    is_image_name,
     leaves_root,
+    reason_not_listed,
     too_large,
     unreadable,
 )
@@ -29,9 +29,9 @@ from storage.store.places import is_store
 class Folder:
     """The image files under `root`, keyed by their POSIX path relative to it.
 
-    Hidden files and folders are skipped, and so is a store of actlas: its pictures are not input. Symbolic links are
-    followed if they stay inside the root; one that leaves it, points to one of its own parents or to nothing is counted
-    and not followed.
+    Whatever is not listed is counted: other files, hidden ones, and a store of actlas, as its pictures are not input.
+    Symbolic links are followed if they stay inside the root, but not out of it, to one of their own parents or to nothing.
+    Images in a folder without permission stay as they were listed before.
     """
 
     root: Path
@@ -54,7 +54,6 @@ class Folder:
         try:
             _walk(root, root, "", frozenset({root}), scan)
         except OSError as error:
-            # Skipping a folder that cannot be listed would mark its images as removed.
             raise errors.UsageError(f"cannot list {error.filename or root}: {error.strerror or error}") from error
         return scan
 
@@ -72,31 +71,51 @@ class Folder:
 
 def _walk(root: str, folder: str, prefix: str, parents: frozenset[str], scan: Scan) -> None:
     """Add the files under `folder` to `scan`, recursively; `parents` are the real paths of the folders above."""
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
-    for entry in ordered:
+    for entry in _entries(folder, prefix, scan):
         if entry.name.startswith("."):
-            continue
-        if not _is_text(entry.name):
+            scan.refused["hidden-folder" if entry.is_dir() else "hidden"] += 1
+        elif not _is_text(entry.name):
             scan.refused["name-not-utf-8"] += 1
         elif (real := _inside(root, entry, scan)) is None:
             continue
-        elif entry.is_dir():
-            if real in parents:
-                scan.refused["link-loop"] += 1
-            elif not is_store(real):
-                _walk(root, entry.path, f"{prefix}{entry.name}/", parents | {real}, scan)
-        else:
+        elif not entry.is_dir():
             _add(entry, prefix, scan)
+        elif real in parents:
+            scan.refused["link-loop"] += 1
+        elif is_store(real):
+            scan.refused["store"] += 1
+        else:
+            _walk(root, entry.path, f"{prefix}{entry.name}/", parents | {real}, scan)
+
+
+def _entries(folder: str, prefix: str, scan: Scan) -> list[os.DirEntry[str]]:
+    """Return a folder's entries by name; none, counted, without permission to list a folder below the root."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except PermissionError:
+        if not prefix:
+            raise
+        _close(prefix, scan)
+        return []
+
+
+def _close(prefix: str, scan: Scan) -> None:
+    if prefix not in scan.closed:
+        scan.refused["no-permission"] += 1
+        scan.closed.append(prefix)
 
 
 def _add(entry: os.DirEntry[str], prefix: str, scan: Scan) -> None:
-    if not is_image_name(entry.name):
-        scan.refused["not-an-image-name"] += 1
+    if reason := reason_not_listed(entry.name):
+        scan.refused[reason] += 1
         return
     try:
         status = entry.stat()
     except FileNotFoundError:
+        return
+    except PermissionError:  # the names of a folder may be read without the right to enter it
+        _close(prefix, scan)
         return
     if not stat.S_ISREG(status.st_mode):
         scan.refused["not-a-file"] += 1
@@ -120,10 +139,15 @@ def _inside(root: str, entry: os.DirEntry[str], scan: Scan) -> str | None:
     if not os.path.exists(real):
         scan.refused["broken-link"] += 1
         return None
-    if os.path.commonpath([root, real]) != root:
+    if not is_inside(root, real):
         scan.refused["link-out-of-root"] += 1
         return None
     return real
+
+
+def is_inside(root: str, real: str) -> bool:
+    """Tell whether a real path is the root's, or below it."""
+    return os.path.commonpath([root, real]) == root
 
 
 def _is_text(name: str) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import struct
 import zlib
 
 from storage.errors import Rejected
+from storage.images.left_out import NOT_LISTED
+
+HEIF_DECODER = "pillow-heif"
+"""The package of the extra `heif`, which decodes HEIF."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _STARTS = (
@@ -35,9 +41,13 @@ _OTHERS = (
     (b"qoif", "QOI"),
     (b"gimp xcf", "GIMP"),
 )
+WITHOUT_HEIF = "HEIF"
+"""How the detail begins of an image that was rejected for want of HEIF's decoder."""
+
 _MOST_CHUNKS = 100_000
 """Chunks of a PNG: every encoder writes fewer and larger ones, and a million empty ones take ten seconds to read."""
 
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
@@ -75,9 +85,20 @@ def _brand(data: bytes) -> str | None:
     brands = data[8 : max(12, min(int.from_bytes(data[:4], "big"), 256))]
     if b"avif" in brands or b"avis" in brands:
         return "avif"
-    if any(brand in brands for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")):
-        raise Rejected("unsupported", "HEIF is not among the formats that are read")
+    if any(brand in brands for brand in _HEIF_BRANDS):
+        if heif_version() is None:
+            raise Rejected("unsupported", f"{WITHOUT_HEIF}: {NOT_LISTED['heif'].remedy}")
+        return "heif"
     return None
+
+
+@functools.cache
+def heif_version() -> str | None:
+    """Return the version of HEIF's decoder, None where the extra `heif` is not installed."""
+    try:
+        return importlib.metadata.version(HEIF_DECODER)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def check_whole(kind: str, data: bytes) -> None:
@@ -89,7 +110,7 @@ def check_whole(kind: str, data: bytes) -> None:
         _check_png(data)
     elif kind == "webp" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise _truncated(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    elif kind == "avif":
+    elif kind in ("avif", "heif"):
         _check_boxes(data)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from storage import errors
+from storage.images import left_out
 from storage.images.contract import Scan, Source, State, name_hash
 from storage.images.identity import Hashes, Match, Rows, find
 
@@ -45,11 +47,13 @@ _ABOUT = b"actlas.images"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """A listing's metadata: the kind of its source, its containers in order of first appearance (which column `container`
-    indexes) with their `states`, the number of entries not listed, by reason, and its `number` among those of its source."""
+    indexes) with their `states`, the numbers of entries not listed (`refused`) and of labels left out, by reason, and its
+    `number` among those of its source."""
 
     kind: str
     containers: tuple[str, ...]
     refused: Mapping[str, int]
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[str, State] = field(default_factory=dict)
     number: int = 0
 
@@ -88,6 +92,7 @@ def about(rows: pa.Table) -> About:
             kind=stored["kind"],
             containers=tuple(stored["containers"]),
             refused=stored["refused"],
+            unlabelled=stored.get("unlabelled", {}),
             states={name: State(*state) for name, state in stored.get("states", {}).items()},
             number=stored.get("number", 0),
         )
@@ -119,8 +124,8 @@ def _checked_previous(source: Source, previous: pa.Table | None) -> pa.Table:
 
 
 def _refusals(refused: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{count} × {reason}" for reason, count in sorted(refused.items()))
-    return f" (not listed: {shown})" if shown else ""
+    shown = "; ".join(left_out.words(refused))
+    return f"; not listed: {shown}" if shown else ""
 
 
 def _scanned(scan: Scan, names: Sequence[str]) -> pa.Table:
@@ -148,10 +153,13 @@ def _scanned(scan: Scan, names: Sequence[str]) -> pa.Table:
 
 
 def _held(known: pa.Table, scan: Scan, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which earlier rows stand in containers that have not changed, and so were not scanned."""
+    """Return which earlier rows stand in containers that have not changed, or in folders that could not be listed."""
     numbers = [number for number, name in enumerate(names) if name in scan.unchanged]
-    held: NDArray[np.bool_] = np.isin(known["container"].to_numpy(), numbers) & ~known["removed"].to_numpy()
-    return held
+    held = np.isin(known["container"].to_numpy(), numbers)
+    for prefix in scan.closed:
+        held |= pc.starts_with(known["key"], prefix).to_numpy()
+    there: NDArray[np.bool_] = held & ~known["removed"].to_numpy()
+    return there
 
 
 def _nothing_known(rows: Rows) -> list[None]:
@@ -226,12 +234,19 @@ def _replaced(table: pa.Table, columns: Mapping[str, NDArray[Any]]) -> pa.Table:
 
 
 def _described(table: pa.Table, source: Source, scan: Scan, names: Sequence[str], number: int) -> pa.Table:
-    states = dict(zip(scan.containers, map(astuple, scan.states), strict=True)) if scan.states else {}
-    stored = {
+    states = dict(zip(scan.containers, map(_stored_state, scan.states), strict=True)) if scan.states else {}
+    stored: dict[str, Any] = {
         "containers": names,
         "kind": source.kind,
         "number": number,
         "refused": dict(scan.refused),
         "states": states,
     }
+    if scan.unlabelled:
+        stored["unlabelled"] = dict(scan.unlabelled)
     return table.replace_schema_metadata({_ABOUT: json.dumps(stored, sort_keys=True).encode()})
+
+
+def _stored_state(state: State) -> list[Any]:
+    unlabelled = [dict(state.unlabelled)] if state.unlabelled else []
+    return [state.bytes, state.stamp, dict(state.refused), *unlabelled]

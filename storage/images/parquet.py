@@ -13,24 +13,49 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import errors
-from storage.images.contract import MAX_BYTES, UNKNOWN, Read, Scan, State, changed, leaves_root, too_large
+from storage.images import labels as label_values
+from storage.images.contract import (
+    MAX_BYTES,
+    UNKNOWN,
+    Read,
+    Scan,
+    State,
+    changed,
+    leaves_root,
+    reason_not_listed,
+    too_large,
+)
 from storage.images.files import Files, Opened, scan_files
+from storage.images.left_out import FORMATS
 
 _BATCH = 32
 """Rows decoded at a time: an image has about 100 kB, and a row group may hold thousands."""
 
+USUAL_COLUMN = "image"
+"""The column of images where none is named."""
+
+_SHOWN, _LONG = 8, 60
+"""Columns that a message names, and the letters of a type that it shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parquet:
-    """The rows of the Parquet files `containers` of `files`, keyed by file name / row [/ stored path]."""
+    """The rows of the Parquet files `containers` of `files`, keyed by file name / row [/ stored path].
+
+    `column` names the column of images, where it is not the usual one; `beside` counts, by reason, what stands beside the
+    files and is not read.
+    """
 
     files: Files
     containers: tuple[str, ...]
     uri: str
+    column: str | None = None
+    beside: tuple[tuple[str, int], ...] = ()
 
     @property
     def kind(self) -> str:
-        return "parquet"
+        """Return the kind: the rows of another column are other images, so they are listed on their own."""
+        return "parquet" if self.column is None else f"parquet:{self.column}"
 
     @property
     def root(self) -> Path | str:
@@ -38,13 +63,13 @@ class Parquet:
 
     def scan(self, known: Mapping[str, State]) -> Scan:
         """List the rows; only labels and paths are read, so byte counts are unknown (−1)."""
-        return scan_files(self.files, self.containers, known, self._scan)
+        return scan_files(self.files, self.containers, known, self._scan, self.beside)
 
     def _scan(self, number: int, name: str, scan: Scan) -> tuple[int, int]:
         place = self.place("", name)
         try:
             with self.files.opened(name) as file:
-                _scan_one(file, number, name, place, scan)
+                _scan_one(file, number, name, place, self.column, scan)
                 return file.size, file.stamp
         except (pa.ArrowException, OSError) as error:
             raise errors.UsageError(f"cannot list {place}: {errors.first_line(error)}") from error
@@ -59,7 +84,8 @@ class Parquet:
         ]
         for container, run in itertools.groupby(wanted, key=lambda row: row[1]):
             self.place("", names[container])  # rejects names that escape the root
-            yield from _read_run(self.files, names[container], [(i, offset, stamp) for i, _, offset, stamp in run])
+            members = [(i, offset, stamp) for i, _, offset, stamp in run]
+            yield from _read_run(self.files, names[container], self.column, members)
 
     def place(self, key: str, container: str | None) -> str:
         if container is None or leaves_root(container):
@@ -67,17 +93,20 @@ class Parquet:
         return self.files.place(container)
 
 
-def image_column(schema: pa.Schema) -> str | None:
-    """Return the name of the image column: `image`, else the first Hugging Face Image feature, else None."""
+def image_column(schema: pa.Schema, column: str | None = None) -> str | None:
+    """Return the image column: the one named, else `image`, else the first Hugging Face Image feature, else None."""
     features = _features(schema)
-    named = ["image", *(name for name, feature in features.items() if feature.get("_type") == "Image")]
-    return next((name for name in named if name in schema.names and _holds_bytes(schema.field(name).type)), None)
+    named = [USUAL_COLUMN, *(name for name, feature in features.items() if feature.get("_type") == "Image")]
+    named = named if column is None else [column]
+    return next(
+        (name for name in named if schema.names.count(name) == 1 and _holds_bytes(schema.field(name).type)), None
+    )
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, object]]:
@@ -93,58 +122,106 @@ def _label_column(schema: pa.Schema) -> tuple[str | None, list[str] | None]:
     """Return the name of the label column and, for a ClassLabel, its class names."""
     features = _features(schema)
     classes = [name for name, feature in features.items() if feature.get("_type") == "ClassLabel"]
-    name = next((name for name in ["label", *classes] if name in schema.names), None)
+    name = next((name for name in ["label", *classes] if schema.names.count(name) == 1), None)
     names = features.get(name, {}).get("names") if name else None
     return name, [str(n) for n in names] if isinstance(names, list) else None
 
 
-def _scan_one(opened: Opened, number: int, container: str, place: str, scan: Scan) -> None:
+def _scan_one(opened: Opened, number: int, container: str, place: str, column: str | None, scan: Scan) -> None:
     with pq.ParquetFile(opened.source) as file:
         schema = file.schema_arrow
-        image, (label, names) = image_column(schema), _label_column(schema)
+        image, (label, names) = image_column(schema, column), _label_column(schema)
         if image is None:
-            raise errors.UsageError(
-                f"{place} has no column of image bytes: needs `image` as binary or struct of bytes and path, "
-                f"but has {', '.join(schema.names) or 'no columns'}"
-            )
+            raise errors.UsageError(_no_image_column(file, place, column))
         kind = schema.field(image).type
-        path = f"{image}.path" if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None
-        for row, stored, value in _rows_without_images(file, path, label):
+        if _is_without_bytes(file, image):
+            raise errors.UsageError(f"{place}: no row of its column {image} has bytes{_paths(file, image)}")
+        stored_paths = image if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None
+        start = container if column is None else f"{container}#{column}"
+        for row, stored, value in _rows_without_images(file, stored_paths, label):
+            text, left_out = label_values.text(value, names)
+            if left_out:
+                scan.unlabelled[left_out] += 1
             scan.add(
-                f"{container}/{row}/{stored}" if stored else f"{container}/{row}",
+                f"{start}/{row}/{stored}" if stored else f"{start}/{row}",
                 container=number,
                 offset=row,
                 length=UNKNOWN,
                 mtime_ns=opened.stamp,
-                label=_label_text(value, names),
+                label=text,
             )
+
+
+def _no_image_column(file: pq.ParquetFile, place: str, column: str | None) -> str:
+    """Return what is the matter with a file that has no image column, or not the one named: its columns and their types."""
+    schema = file.schema_arrow
+    needed = "images are bytes: binary, or a struct of bytes and path"
+    if column is not None and column in schema.names:
+        return f"--image-column {column}: in {place} it is {_type(schema, column)}; {needed}{_paths(file, column)}"
+    columns = ", ".join(f"{name} ({_type(schema, name)})" for name in schema.names[:_SHOWN]) or "no columns"
+    if column is not None:
+        return f"--image-column {column}: {place} has no such column, but {columns}"
+    others = [name for name in schema.names if _holds_bytes(schema.field(schema.names.index(name)).type)]
+    choice = f"; --image-column {others[0]} reads that one" if others else ""
+    paths = next((text for name in schema.names[:_SHOWN] if (text := _paths(file, name))), "") if not others else ""
+    return f"{place} has no column `image` of bytes, but has {columns}; {needed}{choice}{paths}"
+
+
+def _type(schema: pa.Schema, name: str) -> str:
+    text = str(schema.field(schema.names.index(name)).type)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+def _is_without_bytes(file: pq.ParquetFile, image: str) -> bool:
+    """Tell by the statistics whether no row has an image's bytes."""
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    return any(group.num_rows for group in groups) and all(_nulls(group, image) == group.num_rows for group in groups)
+
+
+def _nulls(group: pq.RowGroupMetaData, image: str) -> int:
+    """Return the number of rows without bytes of a row group, −1 if it is not recorded."""
+    columns = (group.column(number) for number in range(group.num_columns))
+    statistics = next((c.statistics for c in columns if c.path_in_schema in (image, f"{image}.bytes")), None)
+    return statistics.null_count if statistics is not None and statistics.has_null_count else -1
+
+
+def _paths(file: pq.ParquetFile, name: str) -> str:
+    """Return a remark on a column that holds paths or addresses of images, with the first; "" for any other."""
+    kind = file.schema_arrow.field(file.schema_arrow.names.index(name)).type
+    column = f"{name}.path" if pa.types.is_struct(kind) else name
+    batch = next(file.iter_batches(batch_size=_BATCH, columns=[column]), None)
+    if batch is None or not batch.num_columns:
+        return ""
+    values = batch.column(0).field("path") if pa.types.is_struct(kind) else batch.column(0)
+    first = next((v for v in values.to_pylist() if isinstance(v, str) and reason_not_listed(v) in ("", *FORMATS)), None)
+    if first is None:
+        return ""
+    return (
+        f"; it holds paths such as {first!r}, which are not followed: give the folder of these files to --images, and "
+        "their labels to --labels"
+    )
 
 
 def _rows_without_images(
     file: pq.ParquetFile, path: str | None, label: str | None
 ) -> Iterator[tuple[int, str | None, object]]:
-    """Yield (row, stored path, label) without reading images."""
-    columns = [name for name in (path, label) if name]
+    """Yield (row, stored path of the image column `path`, label) without reading images."""
+    columns = [name for name in (path and f"{path}.path", label) if name]
     if not columns:
         yield from ((row, None, None) for row in range(file.metadata.num_rows))
         return
     row = 0
     for batch in file.iter_batches(columns=columns, batch_size=1 << 14):
-        paths = batch.column(path.split(".")[0]).field("path").to_pylist() if path else [None] * len(batch)
+        paths = batch.column(path).field("path").to_pylist() if path else [None] * len(batch)
         labels = batch.column(label).to_pylist() if label else [None] * len(batch)
         for stored, value in zip(paths, labels, strict=True):
             yield row, stored, value
             row += 1
 
 
-def _label_text(value: object, names: list[str] | None) -> str | None:
-    """Return a label as text; a negative class is Hugging Face's "no label"."""
-    if names is not None and isinstance(value, int):
-        return names[value] if 0 <= value < len(names) else None
-    return str(value) if isinstance(value, str | int) else None
-
-
-def _read_run(files: Files, name: str, run: list[tuple[int, int, int]]) -> Iterator[tuple[int, Read]]:
+def _read_run(
+    files: Files, name: str, column: str | None, run: list[tuple[int, int, int]]
+) -> Iterator[tuple[int, Read]]:
     """Yield the contents of (index, row of the file, stamp) in the given order, damaged ones as error values."""
     done, place = 0, files.place(name)
     try:
@@ -155,7 +232,7 @@ def _read_run(files: Files, name: str, run: list[tuple[int, int, int]]) -> Itera
             # Buffered, not pre-buffered: memory stays at a few pages regardless of the size of row groups.
             with pq.ParquetFile(opened.source, pre_buffer=False, buffer_size=1 << 20) as file:
                 for ascending in _ascending(run):
-                    for content in _contents(file, [row for _, row, _ in ascending]):
+                    for content in _contents(file, column, [row for _, row, _ in ascending]):
                         yield run[done][0], content
                         done += 1
     except (pa.ArrowException, OSError) as error:
@@ -172,9 +249,9 @@ def _ascending(run: list[tuple[int, int, int]]) -> Iterator[list[tuple[int, int,
             start = i
 
 
-def _contents(file: pq.ParquetFile, wanted: list[int]) -> Iterator[Read]:
+def _contents(file: pq.ParquetFile, column: str | None, wanted: list[int]) -> Iterator[Read]:
     """Yield the image bytes of ascending file rows, reading only the row groups that hold them."""
-    image = image_column(file.schema_arrow)
+    image = image_column(file.schema_arrow, column)
     if image is None:
         raise pa.ArrowInvalid("the column of image bytes is missing")
     first, done = 0, 0

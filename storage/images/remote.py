@@ -26,9 +26,9 @@ from storage.images.contract import (
     Scan,
     State,
     changed,
-    is_image_name,
     leaves_root,
     name_hash,
+    reason_not_listed,
     too_large,
     unreadable,
 )
@@ -191,10 +191,8 @@ def _hidden(name: str) -> bool:
 def _add(key: str, info: dict[str, Any], scan: Scan) -> None:
     if leaves_root(key):
         scan.refused["outside"] += 1
-    elif _hidden(key):
-        return
-    elif not is_image_name(key):
-        scan.refused["not-an-image-name"] += 1
+    elif reason := "hidden" if _hidden(key) else reason_not_listed(key):
+        scan.refused[reason] += 1
     else:
         label = key.split("/", 1)[0] if "/" in key else None
         scan.add(key, container=-1, offset=0, length=int(info["size"]), mtime_ns=_stamp(info), label=label)

@@ -12,9 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage import errors
+from storage.images.formats import HEIF_DECODER, heif_version
+from storage.images.left_out import HEIF_SUFFIXES
 from storage.images.listing import about
 
 _KEYED = ("image_id", "key_hash", "bytes", "stamp")
+_HEIF_NAME = rf"\.({'|'.join(sorted(HEIF_SUFFIXES))})$"
 _KEYED_1 = ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns", "removed")
 
 
@@ -67,6 +70,7 @@ def rows_key(rows: pa.Table) -> str:
     """Hash everything that determines the images of these rows: ids, key hashes, sizes and stamps; no key and no container.
 
     The ids are included, since results hold them. Of a removed image only its place counts, up to the last that is there.
+    HEIF's decoder counts where an image is named as HEIF.
     """
     there = ~rows["removed"].to_numpy()
     there = there[: np.append(0, np.flatnonzero(there) + 1)[-1]]
@@ -74,7 +78,20 @@ def rows_key(rows: pa.Table) -> str:
     for name in _KEYED:
         values = rows[name].to_numpy()[: len(there)][there]
         digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
+    key, keys = digest.hexdigest(), rows["key"].filter(pa.array(~rows["removed"].to_numpy()))
+    return with_heif(key) if _has_heif(keys) else key
+
+
+def with_heif(key: str) -> str:
+    """Return the key of rows of which some are decoded by HEIF's decoder; the same without the extra `heif`."""
+    version = heif_version()
+    return key if version is None else hashlib.sha256(f"{key} {HEIF_DECODER} {version}".encode()).hexdigest()
+
+
+def _has_heif(keys: pa.ChunkedArray) -> bool:
+    if heif_version() is None:
+        return False
+    return bool(pc.any(pc.match_substring_regex(keys, _HEIF_NAME, ignore_case=True)).as_py())
 
 
 def rows_key_1(rows: pa.Table) -> str:

@@ -7,19 +7,21 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import addresses, errors
-from storage.images import remote
-from storage.images.contract import Read, Source, by_hash, is_image_name, unreadable
+from storage.images import left_out, remote
+from storage.images.contract import Read, Source, by_hash, is_image_name, reason_not_listed, unreadable
 from storage.images.files import Disk, Files
-from storage.images.folder import Folder
+from storage.images.folder import Folder, is_inside
 from storage.images.listing import about
-from storage.images.parquet import Parquet, image_column
+from storage.images.parquet import USUAL_COLUMN, Parquet, image_column
 from storage.images.samples import SAMPLE_PHOTOS, sample_photos
 from storage.images.tars import Tars
 from storage.store.places import is_store
@@ -31,8 +33,8 @@ _MAX_FILES = 1_000_000
 _KINDS = "a folder of images, WebDataset .tar files, .parquet files with image bytes, or sample-photos"
 
 
-def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
-    """Open the images that `path` names, without reading any.
+def open_source(path: str | Path, *, column: str | None = None, cache: Path | None = None) -> Source:
+    """Open the images that `path` names, without reading any; `column` is the one of Parquet files that has them.
 
     A folder that contains an image file at any depth is a folder of images; otherwise its .tar files are used, then its
     .parquet files. A file is opened by its suffix; a pattern with `*`, `?`, `[…]`, `{a,b}` or `{000..012}` names tar or Parquet
@@ -40,19 +42,33 @@ def open_source(path: str | Path, *, cache: Path | None = None) -> Source:
     under `cache` (default: the user's cache folder) on first use.
     Raise `NotFound` if nothing is there, `UsageError` if it is of no kind that we read.
     """
-    text = str(path)
+    text, column = str(path), None if column == USUAL_COLUMN else column
     addresses.check("--images", text)
+    source = _opened(text, column, cache)
+    if column is not None and not isinstance(source, Parquet):
+        raise errors.UsageError(
+            f"--image-column {column} names a column of Parquet files, but {text} is of kind {source.kind}"
+        )
+    return source
+
+
+def source_of(about: Mapping[str, Any]) -> Source:
+    """Open the source that a published version, which is `about` it, was made from."""
+    return open_source(about["images"], column=about["config"].get("image_column"))
+
+
+def _opened(text: str, column: str | None, cache: Path | None) -> Source:
     if text == SAMPLE_PHOTOS:
         return Folder(sample_photos(cache))
     if "://" in text or "::" in text:
-        return _from_address(text.rstrip("/"))
+        return _from_address(text.rstrip("/"), column)
     if os.path.isdir(text):
-        return _from_folder(Path(text).absolute())
+        return _from_folder(Path(text).absolute(), column)
     if os.path.exists(text):
-        return _from_files(Disk(Path(text).absolute().parent), [Path(text).name], str(Path(text).absolute()))
+        return _from_files(Disk(Path(text).absolute().parent), [Path(text).name], str(Path(text).absolute()), column)
     if _MAGIC.search(text):
         root, names = _matches(text)
-        return _from_files(Disk(root), names, str(Path(text).absolute()))
+        return _from_files(Disk(root), names, str(Path(text).absolute()), column)
     raise errors.NotFound(f"no images at {text!r}: no such file or folder; give {_KINDS}")
 
 
@@ -76,48 +92,92 @@ def path(source: Source, rows: pa.Table, index: int = 0) -> str:
     return source.place(rows["key"][index].as_py(), about(rows).containers[number] if number >= 0 else None)
 
 
-def _from_folder(root: Path) -> Source:
-    if any(is_image_name(name) for name in _files(root)):
-        return Folder(root)
-    names = sorted(_files(root))
+def _from_folder(root: Path, column: str | None) -> Source:
+    counts: Counter[str] = Counter()
+    names = []
+    for name in _files(root, counts):
+        if is_image_name(name) and column is None:
+            return Folder(root)
+        names.append(name)
+    names.sort()
     tars = [name for name in names if name.lower().endswith(".tar")]
-    if tars:
-        return Tars(Disk(root), by_hash(tars), str(root))
-    tables = [name for name in names if name.lower().endswith(".parquet") and _has_images(root / name)]
-    if tables:
-        return Parquet(Disk(root), by_hash(tables), str(root))
-    suffixes = sorted({Path(name).suffix or "no suffix" for name in names})
-    links = any(path.is_symlink() for path in root.iterdir())
-    raise errors.UsageError(
-        f"no images in {root}: {len(names)} files ({', '.join(suffixes[:8]) or 'empty'}); give {_KINDS}"
-        + ("; symbolic links that leave the folder are not followed" if links else "")
-    )
+    tables = [name for name in names if name.lower().endswith(".parquet")]
+    if tars and column is None:
+        return Tars(Disk(root), by_hash(tars), str(root), _beside(names, tars, counts))
+    if with_images := [name for name in tables if _has_images(root / name, column)]:
+        return Parquet(Disk(root), by_hash(with_images), str(root), column, _beside(names, with_images, counts))
+    if column is not None and not tables:
+        raise errors.UsageError(f"--image-column {column} names a column of Parquet files: {root} has none")
+    if tables and all(reason_not_listed(name) not in left_out.FORMATS for name in names):
+        return Parquet(Disk(root), by_hash(tables[:1]), str(root), column)  # listing it says what it lacks
+    raise errors.UsageError(_nothing_in(str(root), names, counts))
 
 
-def _files(root: Path) -> Iterator[str]:
-    """Yield the visible files under a folder as POSIX paths relative to it, without following links to folders."""
-    for folder, folders, files in os.walk(root, onerror=_raise):
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and not is_store(Path(folder, n)))
+def _beside(names: Iterable[str], used: Iterable[str], counts: Counter[str]) -> tuple[tuple[str, int], ...]:
+    """Count, by reason, the names that are not used, beside those counted before."""
+    unused = set(names).difference(used)
+    return tuple(sorted((counts + Counter(reason for name in unused if (reason := reason_not_listed(name)))).items()))
+
+
+def _nothing_in(place: str, names: Iterable[str], counts: Counter[str]) -> str:
+    """Return the message on a place without images: what there is, by reason, and the suffixes of other files."""
+    words = "; ".join(left_out.words(dict(_beside(names, [], counts)))) or "it is empty"
+    others = {Path(name).suffix for name in names if reason_not_listed(name) == "not-an-image-name"}
+    suffixes = f" ({', '.join(sorted(others)[:8])})" if others else ""
+    return f"no images in {place}: {words}{suffixes}; give {_KINDS}"
+
+
+def _files(root: Path, counts: Counter[str]) -> Iterator[str]:
+    """Yield the visible files under a folder as POSIX paths relative to it, without following links to folders.
+
+    All else is counted, by reason, on the way.
+    """
+    real = os.path.realpath(root)
+    for folder, folders, files in os.walk(root, onerror=lambda error: _count_closed(error, root, counts)):
+        folders[:] = sorted(name for name in folders if _is_entered(Path(folder, name), real, counts))
         for name in files:
-            if not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix()
+            place = Path(folder, name)
+            if name.startswith("."):
+                counts["hidden"] += 1
+            elif place.is_symlink() and not place.exists():
+                counts["broken-link"] += 1
+            elif is_image_name(name) and not is_inside(real, os.path.realpath(place)):
+                counts["link-out-of-root"] += 1
+            else:
+                yield place.relative_to(root).as_posix()
 
 
-def _raise(error: OSError) -> None:
-    """Let no folder be skipped because it cannot be listed: its images would count as removed."""
-    raise errors.UsageError(f"cannot list {error.filename}: {error.strerror or error}") from error
+def _is_entered(place: Path, root: str, counts: Counter[str]) -> bool:
+    """Tell whether a folder is walked, and count it if it is not; a link inside the root leads to what is walked anyway."""
+    if place.name.startswith("."):
+        counts["hidden-folder"] += 1
+    elif place.is_symlink():
+        if not is_inside(root, os.path.realpath(place)):
+            counts["link-out-of-root"] += 1
+    elif is_store(place):
+        counts["store"] += 1
+    else:
+        return True
+    return False
 
 
-def _has_images(place: Path) -> bool:
+def _count_closed(error: OSError, root: Path, counts: Counter[str]) -> None:
+    """Count a folder below the root without permission. Raise `UsageError` for any other."""
+    if not isinstance(error, PermissionError) or Path(error.filename) == root:
+        raise errors.UsageError(f"cannot list {error.filename}: {error.strerror or error}") from error
+    counts["no-permission"] += 1
+
+
+def _has_images(place: Path, column: str | None) -> bool:
     try:
-        return image_column(pq.read_schema(place)) is not None
+        return image_column(pq.read_schema(place), column) is not None
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise unreadable(str(place), error) from error
         return False
 
 
-def _from_address(address: str) -> Source:
+def _from_address(address: str, column: str | None) -> Source:
     """Open what an address names, by the same rules."""
     remote.filesystem(address)  # rejects an unsupported address before any request
     if _MAGIC.search(address):
@@ -128,31 +188,34 @@ def _from_address(address: str) -> Source:
         }
         if not names:
             raise errors.NotFound(f"no file matches {address!r}")
-        return _from_files(remote.Objects(fixed), sorted(names), address)
+        return _from_files(remote.Objects(fixed), sorted(names), address, column)
     folder, _, name = address.rpartition("/")
     if Path(name).suffix.lower() in (".tar", ".parquet"):
-        return _from_files(remote.Objects(folder), [name], address)
-    return _from_remote_folder(address)
+        return _from_files(remote.Objects(folder), [name], address, column)
+    return _from_remote_folder(address, column)
 
 
-def _from_remote_folder(address: str) -> Source:
+def _from_remote_folder(address: str, column: str | None) -> Source:
     names: list[str] = []
     for name in remote.names(address):
-        if is_image_name(name):
+        if is_image_name(name) and column is None:
             return remote.RemoteFolder(address)
         names.append(name)
-    for suffix, kind in ((".tar", Tars), (".parquet", Parquet)):
-        if containers := [name for name in names if name.lower().endswith(suffix)]:
-            return kind(remote.Objects(address), by_hash(containers), address)
-    raise errors.UsageError(f"no images at {address}: {len(names)} objects; give {_KINDS}")
+    objects, counts = remote.Objects(address), Counter[str]()
+    tars = [name for name in names if name.lower().endswith(".tar")]
+    if tars and column is None:
+        return Tars(objects, by_hash(tars), address, _beside(names, tars, counts))
+    if tables := [name for name in names if name.lower().endswith(".parquet")]:
+        return Parquet(objects, by_hash(tables), address, column, _beside(names, tables, counts))
+    raise errors.UsageError(_nothing_in(address, names, counts))
 
 
-def _from_files(files: Files, names: list[str], uri: str) -> Source:
+def _from_files(files: Files, names: list[str], uri: str, column: str | None) -> Source:
     suffixes = {Path(name).suffix.lower() for name in names}
     if suffixes == {".tar"}:
         return Tars(files, by_hash(names), uri)
     if suffixes == {".parquet"}:
-        return Parquet(files, by_hash(names), uri)
+        return Parquet(files, by_hash(names), uri, column)
     if suffixes & {".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip"}:
         raise errors.UsageError(f"{uri} is compressed, so its images can't be reached one by one; unpack it to .tar")
     raise errors.UsageError(f"{uri} names files of kind {', '.join(sorted(suffixes)) or 'none'}; give {_KINDS}")

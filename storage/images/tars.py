@@ -12,14 +12,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage import errors
+from storage.images import labels as label_values
 from storage.images.contract import (
     MAX_BYTES,
     Read,
     Scan,
     State,
     changed,
-    is_image_name,
     leaves_root,
+    reason_not_listed,
     too_large,
     unreadable,
 )
@@ -34,11 +35,15 @@ _LABELS = ("cls", "json", "txt")
 
 @dataclass(frozen=True, slots=True)
 class Tars:
-    """The images in the tar files `containers` of `files`, keyed by tar name / member name."""
+    """The images in the tar files `containers` of `files`, keyed by tar name / member name.
+
+    `beside` counts, by reason, what stands beside the tars and is not read.
+    """
 
     files: Files
     containers: tuple[str, ...]
     uri: str
+    beside: tuple[tuple[str, int], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -49,7 +54,7 @@ class Tars:
         return self.files.root
 
     def scan(self, known: Mapping[str, State]) -> Scan:
-        return scan_files(self.files, self.containers, known, self._scan)
+        return scan_files(self.files, self.containers, known, self._scan, self.beside)
 
     def _scan(self, number: int, name: str, scan: Scan) -> tuple[int, int]:
         place = self.place("", name)
@@ -82,7 +87,8 @@ class Tars:
 
 def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
     images: dict[str, Member] = {}
-    labels: dict[str, tuple[int, str]] = {}
+    labels: dict[str, _Label] = {}
+    others: set[str] = set()
     for member in members(file.read_at):
         name = member.name.removeprefix("./")
         reason = member.refused or _refusal(name, images)
@@ -90,19 +96,26 @@ def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
             # Every tar has folders, which are not counted; names that escape the root always are.
             if member.refused != "not-a-file" or leaves_root(name):
                 scan.refused[reason] += 1
-        elif is_image_name(name):
+        elif not (reason := reason_not_listed(name)):
             images[name] = member
-        else:
+        elif _sample(name)[1] in _LABELS:
             _note_label(name, member, file.read_at, labels)
+        else:
+            scan.refused[reason] += 1
+            others.add(_sample(name)[0])
+    if alone := labels.keys() - others - {_sample(name)[0] for name in images}:
+        scan.refused["label-of-no-image"] += len(alone)
     for name, member in images.items():
-        rank_label = labels.get(_sample(name)[0])
+        label = labels.get(_sample(name)[0], _NO_LABEL)
+        if label.left_out:
+            scan.unlabelled[label.left_out] += 1
         scan.add(
             f"{container}/{name}",
             container=number,
             offset=member.offset,
             length=member.size,
             mtime_ns=file.stamp,
-            label=rank_label[1] if rank_label else None,
+            label=label.text,
         )
 
 
@@ -119,31 +132,52 @@ def _sample(name: str) -> tuple[str, str]:
     return folder + slash + base, suffix.lower()
 
 
-def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, tuple[int, str]]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """A sample's label and the rank of the file that gives it, or the reason for leaving it out."""
+
+    rank: int
+    text: str | None
+    left_out: str = ""
+
+
+_NO_LABEL = _Label(len(_LABELS), None)
+
+
+def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, _Label]) -> None:
     """Record the label from a sibling file for its sample, unless a better one is known."""
     sample, suffix = _sample(name)
-    if suffix not in _LABELS or member.size > _MAX_LABEL_BYTES:
+    rank, known = _LABELS.index(suffix), labels.get(sample, _NO_LABEL)
+    if known.text is not None and known.rank <= rank:
         return
-    rank = _LABELS.index(suffix)
-    if sample in labels and labels[sample][0] <= rank:
-        return
-    text = _label(suffix, read_at(member.size, member.offset).decode("utf-8", "replace"))
-    if text:
-        labels[sample] = (rank, text)
+    if member.size > _MAX_LABEL_BYTES:
+        text, left_out = None, "label-too-long"
+    else:
+        text, left_out = _label(suffix, read_at(member.size, member.offset).decode("utf-8", "replace"))
+    if text is not None or (left_out and known.text is None):
+        labels[sample] = _Label(rank, text, left_out)
 
 
-def _label(suffix: str, text: str) -> str:
-    """Parse a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt."""
+def _label(suffix: str, text: str | None) -> tuple[str | None, str]:
+    """Parse a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt.
+
+    Without one, return the reason for leaving out what is there.
+    """
+    left_out = ""
     if suffix == "json":
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return ""
-        if isinstance(value, dict):
-            value = next((value[key] for key in ("label", "class", "cls") if key in value), "")
-        text = str(value) if isinstance(value, str | int) else ""
-    lines = text.strip().splitlines()
-    return re.sub(r"\s+", " ", lines[0])[:_MAX_LABEL] if lines else ""
+        text, left_out = _from_json(text or "")
+    lines = (text or "").strip().splitlines()
+    return (re.sub(r"\s+", " ", lines[0])[:_MAX_LABEL] if lines else None), left_out
+
+
+def _from_json(text: str) -> tuple[str | None, str]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, ""
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("label", "class", "cls") if key in value), None)
+    return label_values.text(value)
 
 
 def _read_run(files: Files, name: str, run: Iterator[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, Read]]:

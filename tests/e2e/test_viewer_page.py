@@ -11,6 +11,7 @@ import pytest
 from support import corpus, viewing
 
 from flows.viewer import assets
+from storage.store.store import Contents, Store
 
 LAYER = "features.5"
 ATLAS = f"/small/atlas/{LAYER}"
@@ -225,8 +226,33 @@ def test_the_run_says_what_it_is_made_of(page: viewing.Page) -> None:
     page.goto("/small/run")
     page.see(".plot svg").first.wait_for()
     text = page.see("main").inner_text()
-    for words in ("support.corpus:net", "actlas run --images", "Cite it", "Activation Atlas. Distill", "None: all 40"):
+    for words in (
+        "support.corpus:net",
+        "actlas run --images",
+        "Cite it",
+        "Activation Atlas. Distill",
+        "None rejected: all 40",
+    ):
         assert words in text
+
+
+def test_the_run_says_what_was_left_out_and_what_would_help(
+    chromium: Any, served: viewing.Served, tmp_path: Path
+) -> None:
+    store = viewing.copied(served.store, tmp_path)
+    left = {"not_listed": {"heif": 9, "video": 1}, "not_labelled": {"not-in-table": 39}, "rejected": {"empty": 1}}
+    opened, first = Store(store), Store(store).version("small", 1)
+    opened.publish("left", Contents(first.about | left | {"label_keys": {"keys": 501, "matched": 1}}, first.stages))
+    with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
+        page.goto("/left/run")
+        section = page.see("section:has(h2:text-is('Left out'))")
+        assert section.locator("li").all_inner_texts() == [
+            "not listed: 9 HEIC files: pip install 'actlas[heif]'",
+            "not listed: 1 video: extract frames as JPEG or PNG",
+            "not labelled: 39 images without a row in the label table: add its key and label",
+            "label table: of its 501 keys 1 match an image",
+        ]
+        assert "Rejected: 1 empty; 3\u00a0% of all listed." in section.inner_text()
 
 
 def test_help_explains_keys_and_words(page: viewing.Page) -> None:

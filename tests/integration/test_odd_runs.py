@@ -122,12 +122,12 @@ def test_cuda_counts_in_float32() -> None:
 
 
 def test_labels_from_a_spreadsheet(tmp_path: Path) -> None:
-    from flows.stages.image_listing import _read_labels
+    from flows.stages.shared import label_table
     from storage.errors import UsageError
 
     file = tmp_path / "labels.csv"
     file.write_bytes("\ufeffkey,label\r\na.png,ant\r\n".encode())
-    assert _read_labels(str(file)) == {"a.png": "ant"}
+    assert label_table.read(str(file)).labels == {"a.png": "ant"}
     file.write_text("key,label\na.png\n")
     with pytest.raises(UsageError, match=r"the row of 'a.png' has no label"):
-        _read_labels(str(file))
+        label_table.read(str(file))

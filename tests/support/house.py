@@ -19,7 +19,7 @@ ALLOWED = {
     "flows.metrics": "",
     "flows.glossary": "flows.metrics",
     "flows.registry": "",
-    "flows.prefect_flow": "",
+    "flows.prefect_flow": "flows.scheduling",
     "flows.progress": "",
     "flows.allocator": "",
     "flows.cores": "flows.allocator",

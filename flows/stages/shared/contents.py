@@ -15,9 +15,10 @@ from flows.config import RunConfig
 from flows.planning import libraries
 from storage.artefacts import tables
 from storage.errors import Damaged
+from storage.images.formats import WITHOUT_HEIF
 from storage.images.identity import Hashes, Rows
 from storage.images.listing import FILE
-from storage.images.shards import shards
+from storage.images.shards import shards, with_heif
 from storage.store.store import Result, Store, Version, stage_key
 
 SAME = ("key_hash", "bytes", "stamp")
@@ -30,6 +31,27 @@ def images_keys(rows_keys: Iterable[str]) -> list[str]:
     """Return the keys of the `images` results of shards."""
     code, decode = registry.stage("images").code, libraries.of_key("images")
     return [stage_key("images", code, {}, {"rows": rows_key, "decode": decode}) for rows_key in rows_keys]
+
+
+def decodable_key(store: Store, rows_key: str) -> str:
+    """Return the key of a shard's rows: another one if images among them were rejected for want of HEIF's decoder.
+
+    That holds for images that are not named as HEIF, with the extra `heif` installed since.
+    """
+    again = with_heif(rows_key)
+    if again == rows_key:
+        return rows_key
+    before, after = (store.find("images", key) for key in images_keys([rows_key, again]))
+    return again if after is not None or (before is not None and _lacked_heif(before)) else rows_key
+
+
+def _lacked_heif(result: Result) -> bool:
+    if not result.counts["rejected"]:
+        return False
+    with suppress(Damaged):  # reading the result reports it
+        details = tables.read_table(result.file("images.parquet"), ["reason", "detail"]).to_pylist()
+        return any(row["reason"] == "unsupported" and row["detail"].startswith(WITHOUT_HEIF) for row in details)
+    return False
 
 
 def known(store: Store, config: RunConfig, place: tuple[str, str], table: pa.Table) -> Hashes:

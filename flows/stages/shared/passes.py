@@ -36,7 +36,7 @@ def passes(
     """
     rows = rows.filter(pa.array(np.isin(rows["image_id"].to_numpy(), image_id)))
     ids = rows["image_id"].to_numpy()
-    source = reading.source_of(config.images)
+    source = reading.source_of(config)
     for batch in loader.load(source, rows, model.model.preprocess, batch=BATCH, threads=cores()):
         last = ids[min(batch.first + BATCH, len(ids)) - 1]
         first, stop = np.searchsorted(image_id, ids[batch.first]), np.searchsorted(image_id, last, side="right")

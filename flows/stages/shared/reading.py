@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from flows.model.prepared import PreparedModel
 
 
-@functools.lru_cache(maxsize=1)
-def source_of(images: str) -> Source:
+def source_of(config: RunConfig) -> Source:
     """Return the source, opened once per run: finding out the kind of a path may mean walking a tree."""
-    return open_source(images)
+    return _opened(config.images, config.image_column)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(images: str, column: str | None) -> Source:
+    return open_source(images, column=column)
 
 
 def forget() -> None:
     """Drop the cached source, at the start of a run."""
-    source_of.cache_clear()
+    _opened.cache_clear()
 
 
 def prepared_model(task: Task) -> PreparedModel:

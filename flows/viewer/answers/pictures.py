@@ -182,7 +182,7 @@ def source_bytes(version: OpenVersion, image_id: int) -> bytes:
     run, about = version.run, version.run.version.about
     if not 0 <= image_id < about["ids"]:
         raise NotFound(f"{run.name} has no image {image_id}; its ids are 0 to {about['ids'] - 1}")
-    for _, data in sources.read(sources.open_source(about["images"]), run.listing([image_id])):
+    for _, data in sources.read(sources.source_of(about), run.listing([image_id])):
         if isinstance(data, bytes):
             return data
     raise NotFound(f"image {image_id} is no longer where it was when the run was made")

@@ -67,6 +67,20 @@ def test_an_entry_point_that_has_moved_says_where_it_is(flow: str) -> None:
         load_flow_from_entrypoint("flows.prefect_flow.nothing")
 
 
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=lambda flow: flow.fn.__name__)
+def test_a_run_of_an_old_deployment_fails_in_one_line(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.utilities.callables import parameters_to_args_kwargs
+
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "of the run")
+    moved = load_flow_from_entrypoint(f"flows.prefect_flow.{flow.fn.__name__}")
+    given = dict.fromkeys(flow.parameters.properties, "x")
+    arguments, named = parameters_to_args_kwargs(moved.fn, given)
+    state = moved.fn(*arguments, **named)
+    assert (moved.name, state.type.value) == (flow.name, "FAILED")
+    assert f"is now flows.scheduling.prefect_flow.{flow.fn.__name__}: change it in prefect.yaml" in state.message
+
+
 INLINE = re.compile(r"python -c [\"'](.+?)[\"'](?:\s|$)", re.M)
 
 
@@ -201,6 +215,7 @@ def test_the_report_adds_up_by_stage_and_links_to_the_rest(monkeypatch: pytest.M
     ]
     summary = {"name": "photos", "version": 3, "used": 9_990, "images": 10_000, "rejected": 10, "computed": 3}
     summary |= {"reused": 1, "seconds": 4.4, "reasons": {"truncated": 10}, "stages": rows, "store": "/data/store"}
+    summary |= {"not_listed": {"heif": 9}, "not_labelled": {}}
     summary["overviews"] = [{"layer": "a/b", "grid": 20, "path": "/data/store/x/overview.png"}]
     monkeypatch.delenv(run_report.VIEWER, raising=False)
     text = run_report.report(summary)
@@ -211,6 +226,8 @@ def test_the_report_adds_up_by_stage_and_links_to_the_rest(monkeypatch: pytest.M
     assert re.search(
         r"- rejected: 10 truncated; \[images\]\(\S*/artifacts/key/photos-images\); `actlas sql photos@3 ", text
     )
+    assert "- not listed: 9 HEIC files: pip install 'actlas[heif]'" in text
+    assert "not labelled" not in text
     assert re.search(r"- cost: 4\.4 s, 0\.1 MB written; \[stages\]\(\S*/artifacts/key/photos-stages\)", text)
     monkeypatch.setenv(run_report.VIEWER, "https://atlas.example/")
     text = run_report.report(summary)

@@ -19,7 +19,7 @@ NOT_OF_THE_STORE = {
     "flows.pipeline.model_updates": "weights",
     "flows.questions.sql": "the system's count of memory",
     "flows.sheets.top_patches": "a picture in memory",
-    "flows.stages.image_listing": "labels",
+    "flows.stages.shared.label_table": "labels",
     "flows.viewer.access_token": "the token",
     "flows.viewer.answers.build_id": "the code",
     "flows.viewer.assets": "the page",

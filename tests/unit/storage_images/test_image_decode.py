@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from support.pictures import photo, pixels, png, reason, saved
+from support.pictures import heif, photo, pixels, png, reason, saved
 
-from storage.images import colour, decode
+from storage.errors import Rejected
+from storage.images import colour, decode, formats
 
 # Sixteen bits.
 
@@ -281,3 +282,35 @@ def test_threads_do_not_change_anything() -> None:
     alone = [pixels(data).tobytes() for data in files]
     with ThreadPoolExecutor(4) as pool:
         assert [found.tobytes() for found in pool.map(pixels, files)] == alone
+
+
+# HEIF, by its extra.
+
+
+def test_heif_is_read_upright_with_alpha_on_white() -> None:
+    image = photo(48, 32)
+    assert np.abs(pixels(heif(image)).astype(int) - np.asarray(image)).max() <= 1
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    expected = np.asarray(image.transpose(Image.Transpose.ROTATE_270))
+    assert np.abs(pixels(heif(image, exif=turned.tobytes())).astype(int) - expected).max() <= 1
+    clear = image.copy()
+    clear.putalpha(0)
+    assert (pixels(heif(clear)) == 255).all()
+
+
+def test_grey_heif_of_sixteen_bits_is_scaled_not_cut() -> None:
+    deep = Image.fromarray(np.full((16, 16), 40_000, np.uint16))
+    assert np.abs(pixels(heif(deep)).astype(int) - round(40_000 / 257)).max() <= 1
+
+
+def test_heif_that_is_cut_short_is_truncated() -> None:
+    data = heif(photo(48, 32))
+    assert {reason(data[:count]) for count in (40, 300, len(data) // 2, len(data) - 1)} == {"truncated"}
+
+
+def test_heif_without_its_decoder_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heif(photo(8, 8))
+    monkeypatch.setattr(formats, "heif_version", lambda: None)
+    with pytest.raises(Rejected, match=r"unsupported: HEIF: pip install 'actlas\[heif\]'"):
+        decode.decode(data)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import ImageFile
-from support.pictures import bombs, broken_files, photo, pixels, png, reason, saved
+from support.pictures import bombs, broken_files, heif, photo, pixels, png, reason, saved
 
 from storage.errors import Rejected
 from storage.images import decode
@@ -126,12 +126,12 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "HEIF"])
 def test_mutated_files_are_decoded_or_rejected_and_nothing_else(
     kind: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(len(kind))
-    data = saved(photo(40, 30), kind)
+    data = heif(photo(40, 30)) if kind == "HEIF" else saved(photo(40, 30), kind)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outcomes = Counter(reason(mutated(data, rng)) for _ in range(120))

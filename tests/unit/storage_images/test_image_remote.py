@@ -161,7 +161,7 @@ def test_addresses_that_name_nothing_readable_say_what_would_do(bucket: str, mon
     put(bucket, {"docs/a.csv": b"1"})
     for address, kind, words in (
         (f"{bucket}/nowhere", errors.NotFound, "nothing is there"),
-        (bucket, errors.UsageError, "1 objects; give a folder of images"),
+        (bucket, errors.UsageError, r"1 file not named as an image \(\.csv\); give a folder of images"),
         (f"{bucket}/*.tar", errors.NotFound, r"no file matches 'memory://\S+/\*.tar'"),
         ("gdrive://x", errors.UsageError, "an address starts with s3://"),
         ("simplecache::memory://x", errors.UsageError, "an address starts with s3://"),

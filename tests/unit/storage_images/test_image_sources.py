@@ -165,6 +165,8 @@ def test_hidden_files_other_names_and_odd_links_are_not_followed(tmp_path: Path)
         "broken-link": 1,
         "not-a-file": 1,
         "name-not-utf-8": 1,
+        "hidden": 1,
+        "hidden-folder": 1,
     }
 
 
@@ -271,7 +273,7 @@ def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> N
     write_folder(tmp_path, {"docs/a.csv": b"1", "b.tar.gz": b"2", "c.tar": b"no tar" * 200, "d.parquet": b"no parquet"})
     cases = [
         (tmp_path / "nowhere", errors.NotFound, "no such file or folder; give a folder of images"),
-        (tmp_path / "docs", errors.UsageError, r"1 files \(.csv\)"),
+        (tmp_path / "docs", errors.UsageError, r"1 file not named as an image \(\.csv\)"),
         (tmp_path / "b.tar.gz", errors.UsageError, "compressed"),
         (tmp_path / "docs/a.csv", errors.UsageError, "of kind .csv"),
         (tmp_path / "x-{0..3}.tar", errors.NotFound, "x-0.tar"),

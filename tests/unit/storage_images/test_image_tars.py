@@ -79,7 +79,7 @@ def test_hostile_members_are_refused_and_counted(tmp_path: Path) -> None:
     source = sources.open_source(hostile_tar(tmp_path / "h.tar"))
     table = listing(source)
     assert contents(source, table) == {"h.tar/ok.jpg": b"data", "h.tar/last.jpg": b"last"}
-    assert about(table).refused == {"outside": 4, "link": 2, "device": 3, "duplicate": 1}
+    assert about(table).refused == {"outside": 4, "link": 2, "device": 3, "duplicate": 1, "hidden": 1}
 
 
 def test_sparse_members_are_stepped_over(tmp_path: Path) -> None:

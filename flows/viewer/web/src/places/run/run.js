@@ -46,7 +46,7 @@ export class RunPlace {
         versions(state, about),
         repeat(about),
         citation(about),
-        rejects(about),
+        leftOut(about),
       ),
     );
   }
@@ -104,10 +104,16 @@ function citation({ cite }) {
 }
 
 /** @param {About} about */
+function leftOut(about) {
+  const others = about.left_out.map((words) => h('li', {}, words));
+  const list = others.length > 0 && h('ul', { class: 'plain left-out' }, ...others);
+  return section('Left out', ...rejects(about), list);
+}
+
+/** @param {About} about */
 function rejects({ rejected, listed }) {
-  const heading = 'Images left out';
   const reasons = Object.entries(rejected);
-  if (!reasons.length) return section(heading, h('p', {}, `None: all ${count(listed)} could be used.`));
+  if (!reasons.length) return [h('p', {}, `None rejected: all ${count(listed)} listed could be used.`)];
   const body = h('div');
   const list = (/** @type {Rejects} */ { first }) =>
     h('ul', { class: 'plain' }, ...first.map((row) => h('li', {}, h('code', {}, row.key), ` ${row.reason}`)));
@@ -115,5 +121,5 @@ function rejects({ rejected, listed }) {
   const box = h('details', { ontoggle: load }, h('summary', {}, 'Which'), body);
   const share = percent(reasons.reduce((sum, [, n]) => sum + n, 0) / listed);
   const words = reasons.map(([reason, n]) => `${count(n)} ${reason}`).join(', ');
-  return section(heading, h('p', {}, `${words}: ${share} of all.`), box);
+  return [h('p', {}, `Rejected: ${words}; ${share} of all listed.`), box];
 }
