@@ -66,6 +66,10 @@ class Attempts:
         os.environ["PREFECT_HOME"] = str(folder / "prefect")
         (folder / "prefect").mkdir()
 
+    def kill(self, store: Path, results: int) -> bool:
+        """Run with a kill after some of the results that are still to come; tell whether there was one."""
+        return self.make(store, self.rng.randrange(min(count(store), results - 1), results))
+
     def make(self, store: Path, after: int | None = None) -> bool:
         """Run once, with a kill `after` so many results are there; tell whether there was one."""
         self.number += 1
@@ -107,7 +111,7 @@ class Attempts:
     def _kill(self, child: int, scheduler: int, mark: str, store: Path, after: int) -> bool:
         """Wait for so many results and a victim, and kill it; tell whether the run was still at work."""
         while not ended(child):
-            if len(list(store.glob("stages/*/*"))) >= after and (victim := self._victim(child, scheduler, mark)):
+            if count(store) >= after and (victim := self._victim(child, scheduler, mark)):
                 time.sleep(self.rng.uniform(0, 0.2))
                 if ended(child):
                     return False
@@ -145,6 +149,11 @@ class Attempts:
                 os.waitpid(process, 0)
             os.close(reader)
             os.close(writer)
+
+
+def count(store: Path) -> int:
+    """Return the number of results."""
+    return len(list(store.glob("stages/*/*")))
 
 
 def fork(work: Callable[[], int | None]) -> int:
@@ -199,12 +208,12 @@ def main() -> None:
     imported()
     attempts = Attempts(who, images, folder, seed)
     attempts.make(folder / "whole")
-    results, killed, series = len(list((folder / "whole").glob("stages/*/*"))), 0, 0
+    results, killed, series = count(folder / "whole"), 0, 0
     while killed < kills:
         store = folder / f"killed{series}"
         for _ in range(SERIES):
             if killed < kills and not (store / "runs").exists():
-                killed += attempts.make(store, attempts.rng.randrange(results))
+                killed += attempts.kill(store, results)
         attempts.make(store)
         series += 1
     print(json.dumps({"kills": killed, "series": series, "runs": attempts.number, "wrong": attempts.wrong}))
