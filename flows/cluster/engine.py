@@ -7,6 +7,7 @@ to Prefect; a worker never imports it.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import uuid
@@ -20,6 +21,7 @@ import distributed
 import torch
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
+from distributed.utils import silence_logging_cmgr
 
 from flows import progress, registry
 from flows.cluster import local_workers
@@ -215,18 +217,19 @@ def portable(task: Task) -> Task:
 
 @contextmanager
 def _client(cluster: Any, spec: str) -> Iterator[distributed.Client]:
-    try:
-        client = distributed.Client(cluster, timeout=PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterLost(
-            f"no Dask scheduler answers at {spec} ({first_line(error)}); start one by `dask scheduler`"
-        ) from None
-    with client:
+    with silence_logging_cmgr(logging.CRITICAL):  # what is lost is said in a line, and not by Dask's traceback as well
         try:
-            client.wait_for_workers(1, timeout=STARTING if LOCAL.fullmatch(spec) else PATIENCE)
-        except TimeoutError:
-            raise ClusterLost(_no_workers(spec)) from None
-        yield client
+            client = distributed.Client(cluster, timeout=PATIENCE)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ClusterLost(
+                f"no Dask scheduler answers at {spec} ({first_line(error)}); start one by `dask scheduler`"
+            ) from None
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=STARTING if LOCAL.fullmatch(spec) else PATIENCE)
+            except TimeoutError:
+                raise ClusterLost(_no_workers(spec)) from None
+            yield client
 
 
 def _no_workers(spec: str) -> str:

@@ -7,6 +7,7 @@ not one per step; what is published does not depend on it.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import re
 import time
@@ -53,6 +54,9 @@ TAG = "actlas"
 ENDED = "actlas.flow-run.ended"
 """The last event of a flow run. Prefect's own event of its end reaches automations a quarter of an hour late, as the server
 waits for a preceding event that was never sent (prefect/server/events/ordering)."""
+
+UNSENT = "prefect._internal.concurrency"
+"""The logger to which Prefect writes each event that it could not send, at length: once it is said, that is enough."""
 
 
 class RunReport:
@@ -112,7 +116,12 @@ class RunReport:
             self._lost = True
             reason = first_line(error)
             progress.current().say(f"Prefect's page is not updated any more: {reason}")
+            logging.getLogger(UNSENT).addFilter(_leave_out)
             return None
+
+
+def _leave_out(record: logging.LogRecord) -> bool:
+    return False
 
 
 class Logged(progress.Reporter):

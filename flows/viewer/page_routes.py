@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.assets import Assets
-from storage.errors import ActlasError, NotFound
+from storage.errors import NotFound, StoreError, UsageError
 
 RUN = r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63})(?:@(?P<version>[1-9][0-9]{0,8}))?"
 OF_A_RUN = re.compile(rf"/{RUN}(?:/(?P<place>[a-z]+)(?:/(?P<what>[^/]+))?)?/?", re.ASCII)
@@ -42,10 +42,18 @@ def add_to(app: FastAPI, runs: OpenRuns, assets: Assets) -> None:
     @app.get("/{path:path}", include_in_schema=False)
     def document(request: Request) -> Response:
         raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
-        status = 200 if exists(runs, assets.places, raw) else 404
+        status = 200 if _may_exist(runs, assets.places, raw) else 404
         if status == 404 and raw.startswith(DATA):
             raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
+
+
+def _may_exist(runs: OpenRuns, places: Mapping[str, str], path: str) -> bool:
+    """Tell whether an address exists, or cannot be told about: then what the page asks for next says what is wrong."""
+    try:
+        return exists(runs, places, path)
+    except StoreError:
+        return True
 
 
 def exists(runs: OpenRuns, places: Mapping[str, str], path: str) -> bool:
@@ -76,7 +84,7 @@ def _split(both: str) -> tuple[re.Match[str], re.Match[str]] | None:
 def _has_run(runs: OpenRuns, name: str, version: str | None) -> bool:
     try:
         runs.version(name, version or "current")
-    except ActlasError:
+    except (NotFound, UsageError):
         return False
     return True
 

@@ -58,7 +58,7 @@ def write_group(path: Path, arrays: Mapping[str, Array], chunk_rows: int = 1024)
 
 
 def read_group(path: Path) -> dict[str, Array]:
-    """Read all arrays of a group. Raises Damaged, naming the array, if a single byte has changed."""
+    """Read all arrays of a group. Raises Damaged, naming the file, if a single byte has changed."""
     return {name: read_array(path, name) for name in _read_index(path)}
 
 
@@ -73,10 +73,16 @@ def read_array(path: Path, name: str, rows: slice | Array | None = None) -> Arra
     metadata = _check_complete(path, name, listed[name])
     if rows is not None and not isinstance(rows, slice):
         rows = _checked_rows(path, name, rows, tuple(metadata["shape"]))
-    with errors_as_damage(path / name):
-        # By the metadata just checked: Zarr would read them again, at a third of the cost of a small array.
-        array = zarr.Array(zarr.AsyncArray.from_dict(StorePath(_Chunks(path / name, read_only=True)), metadata))
-        return np.asarray(array[...] if rows is None else array.oindex[rows])
+    try:
+        with errors_as_damage(path / name):
+            # By the metadata just checked: Zarr would read them again, at a third of the cost of a small array.
+            array = zarr.Array(zarr.AsyncArray.from_dict(StorePath(_Chunks(path / name, read_only=True)), metadata))
+            return np.asarray(array[...] if rows is None else array.oindex[rows])
+    except Damaged:
+        for file, part in _files(path / name, metadata):  # Zarr does not say which: each by itself
+            with errors_as_damage(file):
+                array[part]
+        raise
 
 
 class _Chunks(LocalStore):
@@ -182,13 +188,20 @@ def _check_complete(path: Path, name: str, expected: str) -> dict[str, Any]:
         foreign = set(_codecs(record["codecs"])) - CODECS
         if record["zarr_format"] != 3 or foreign:
             raise ValueError(f"format {record['zarr_format']} with codecs {sorted(foreign)} is not supported")
-        chunk = record["chunk_grid"]["configuration"]["chunk_shape"]
-    counts = [range(math.ceil(size / part)) for size, part in zip(record["shape"], chunk, strict=True)]
-    for place in itertools.product(*counts):
-        file = path / name / "/".join(["c", *map(str, place)])
+        files = list(_files(path / name, record))
+    for file, _ in files:
         if not reading.is_file(file):
             raise Damaged(f"{file} is missing; run `actlas verify --repair`")
     return record
+
+
+def _files(path: Path, metadata: dict[str, Any]) -> Iterator[tuple[Path, tuple[slice, ...]]]:
+    """Yield the chunk files of an array, each with the part of the array that it holds."""
+    shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    counts = [range(math.ceil(size / part)) for size, part in zip(shape, chunk, strict=True)]
+    for place in itertools.product(*counts):
+        part = tuple(slice(at * size, (at + 1) * size) for at, size in zip(place, chunk, strict=True))
+        yield path / "/".join(["c", *map(str, place)]), part
 
 
 def _whole(path: Path) -> bytes:

@@ -126,9 +126,9 @@ def _plan(places: Places, now: float, older_than: float, keep: int | None, accep
     referenced: set[Pair] = set()
     for run in run_names(places):
         existing = numbers(places, run)
-        newest = existing if keep is None else existing[-keep:]
-        for number in existing:
-            in_order = number == existing[0] or (run, number - 1) in dropped or number - 1 not in existing
+        newest = set(existing if keep is None else existing[-keep:])
+        for before, number in zip([None, *existing], existing, strict=False):
+            in_order = before != number - 1 or (run, before) in dropped[-1:]
             if number not in newest and in_order and _age(places.version(run, number), now) >= older_than:
                 dropped.append((run, number))
             else:

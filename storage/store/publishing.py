@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 from storage.errors import Damaged, UsageError
 from storage.store import disk, published, reading
 from storage.store.drafts import scratch
 from storage.store.locks import locked
-from storage.store.places import Places
+from storage.store.places import Places, version_number
 from storage.store.records import FORMAT, canonical, seal
 from storage.store.results import read_result
 from storage.store.versions import Contents, Version, numbers, parse_version, read_version
@@ -54,11 +55,11 @@ def rollback(places: Places, name: str, number: int) -> int:
 
 def heal(places: Places, name: str, folder: Path) -> None:
     """Restore each version's missing file or copy from the other one."""
-    there = set(reading.names(places.run(name)))
-    for number in numbers(places, name):
+    there = Counter(map(version_number, reading.names(places.run(name))))
+    for number in sorted(number for number, files in there.items() if number is not None and files == 1):
         pair = (places.version(name, number), places.copy(name, number))
         for lost, other in (pair, pair[::-1]):
-            if lost.name not in there and other.name in there:
+            if reading.status(lost) is None:
                 restore(places, name, number, lost=lost, other=other, folder=folder)
 
 

@@ -99,22 +99,34 @@ def read_version(places: Places, name: str, number: int | None = None) -> Versio
 
     Raises NotFound, naming the runs or versions that exist, and Damaged or CannotTell if neither file is intact.
     """
-    existing = numbers(places, name)
-    if not existing:
-        there = ", ".join(run_names(places)) or "none yet"
-        raise NotFound(f"no run {name!r} in {places.root}; runs there: {there}")
-    wanted = existing[-1] if number is None else number
-    if wanted not in existing:
-        raise NotFound(f"run {name!r} has no version {wanted}; it has {_spans(existing)}")
+    wanted = _current(places, name) if number is None else number
     try:
         return _read_one(places, places.version(name, wanted), name, wanted)
     except (Damaged, CannotTell) as fault:
         try:
             version = _read_one(places, places.copy(name, wanted), name, wanted)
         except Damaged:
+            _check_listed(places, name, wanted)
             raise fault from None  # of the two, the one that may be an error of the system
         log.warning("%s; reading its copy", fault)
         return version
+
+
+def _current(places: Places, name: str) -> int:
+    """Return the highest number of a run. Raises NotFound."""
+    existing = numbers(places, name)
+    if not existing:
+        there = ", ".join(run_names(places)) or "none yet"
+        raise NotFound(f"no run {name!r} in {places.root}; runs there: {there}")
+    return existing[-1]
+
+
+def _check_listed(places: Places, name: str, number: int) -> None:
+    """Raise NotFound if a run has no version of this number. Only failed reads come here: listing takes long for many."""
+    _current(places, name)
+    existing = numbers(places, name)
+    if number not in existing:
+        raise NotFound(f"run {name!r} has no version {number}; it has {_spans(existing)}")
 
 
 def file_time(places: Places, name: str, number: int) -> float:

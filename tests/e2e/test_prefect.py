@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from support import corpus
@@ -209,6 +211,21 @@ def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     for thread in threads:
         thread.join()
     assert max(peak) == most
+
+
+def test_a_lost_server_is_said_once_and_not_by_prefect_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.scheduling import run_report
+
+    logger, written, said = logging.getLogger(run_report.UNSENT), list[logging.LogRecord](), list[str]()
+    monkeypatch.setattr(logger, "filters", [])
+    monkeypatch.setattr(logger, "callHandlers", written.append)
+    monkeypatch.setattr(run_report.progress.Quiet, "say", lambda self, text: said.append(text))
+    report = run_report.RunReport()
+    for call in (lambda: None, *[lambda: httpx.get("http://127.0.0.1:9")] * 2):
+        report._send(call)
+        logger.error("Service %r failed to process item %r", "EventsWorker", call)
+    assert len(written) == 1
+    assert said == ["Prefect's page is not updated any more: [Errno 111] Connection refused"]
 
 
 def test_the_tag_is_there_where_the_device_is_a_gpu(quick: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

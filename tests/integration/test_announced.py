@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -222,25 +223,35 @@ def test_an_announcement_that_dies_leaves_the_last_one_or_this_one(served: Serve
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_50_updates_and_25_killed_regenerations(served: Served) -> None:
-    """By SIGKILL, each at a random moment of a child process."""
-    rng, killed = random.Random(0), 0
+    """By SIGKILL, each in a child process at a random moment after a random change to the disk."""
+    rng, changes = random.Random(0), Fault(Path(served.config.store))
+    with disk.intercepted(changes):
+        served.regenerate(served.announce(51))
+    killed = 0
     for number in range(1, 51):
         update = served.announce(number)
         if number % 2:
-            killed += sigkilled(lambda update=update: served.regenerate(update), rng.uniform(0.0, 0.5))  # type: ignore[misc]
+            moment = (rng.randrange(1, len(changes.seen)), rng.uniform(0.001, 0.02))
+            killed += sigkilled(lambda update=update: served.regenerate(update), *moment)  # type: ignore[misc]
         served.tick()
         assert served.published() == f"{number}.pt"
     assert killed >= 20
 
 
-def sigkilled(work: Callable[[], None], seconds: float) -> bool:
-    """Work in a child and kill it after so many seconds; tell whether it was still at work."""
+def sigkilled(work: Callable[[], None], change: int, seconds: float) -> bool:
+    """Work in a child and kill it so long after so many changes to the disk; tell whether it was still at work."""
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+        left = itertools.count(change - 1, -1)
         signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        work()
+
+        def arm(when: str, operation: str, path: Path) -> None:
+            if when == "before" and next(left) == 0:
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+
+        with disk.intercepted(arm):
+            work()
         os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import itertools
 import json
+import logging
 import os
 import random
 import re
@@ -217,6 +218,18 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
     lost = pytest.raises(cluster_engine.ClusterLost, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 ")
     with lost, cluster_engine.on("tcp://127.0.0.1:9", "store"):
         pass
+
+
+def test_dask_writes_no_traceback_beside_our_line(cluster: distributed.LocalCluster) -> None:
+    """A client whose scheduler is killed logs one."""
+    logger, handler = logging.getLogger("distributed"), logging.StreamHandler()
+    logger.addHandler(handler)
+    try:
+        with cluster_engine.on(cluster.scheduler_address, "store"):
+            assert handler.level == logging.CRITICAL
+        assert handler.level == logging.NOTSET
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,12 +121,18 @@ def test_failed_reads_at_many_points(question: str, kept: Path) -> None:
     assert wrong_of(kept, question, 150)[1] == []
 
 
+PAGES = ("/small", "/small@2", "/small@1/atlas/2", "/small@2/unit/2:3", "/small/image/1", "/compare/small@1..small@2")
+
+
 def answers_under_faults(store: Path, points: int, every: int = 1) -> list[str]:
     """Ask the viewer for its answers and pictures, or some of them, while reads fail; say what is wrong."""
     wrong: list[str] = []
-    addresses = formats.addresses(viewing.client(store), formats.cell(store))
-    for kind, parameters in list(addresses.items())[::every]:
-        address = f"/{'api/1/runs' if kind in catalogue.ANSWERS else 'pictures'}/small/current/{kind}"
+    asked = formats.addresses(viewing.client(store), formats.cell(store))
+    kinds = {
+        kind: f"/{'api/1/runs' if kind in catalogue.ANSWERS else 'pictures'}/small/current/{kind}" for kind in asked
+    }
+    for kind, address in list((kinds | {page: page for page in PAGES}).items())[::every]:
+        parameters = asked.get(kind, {})
         with reading.intercepted(counting := faults.ReadFault()):
             whole = viewing.client(store).get(address, params=parameters)
         for number in range(points):
@@ -146,6 +154,26 @@ def test_the_viewer_says_what_it_could_not_read(kept: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_the_viewer_at_many_points(kept: Path) -> None:
     assert answers_under_faults(kept, 40) == []
+
+
+def test_no_question_to_the_viewer_takes_a_version_that_cannot_be_read_for_none(kept: Path) -> None:
+    """Whatever is asked about, that version or the one before it."""
+    for number in (1, 2):
+        client, asked = viewing.client(kept), formats.addresses(viewing.client(kept), formats.cell(kept))
+
+        def fail(operation: str, path: Path, stem: str = f"{number}.json") -> None:
+            if operation != "list" and path.name.startswith(stem):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+        with reading.intercepted(fail):
+            moved = client.get("/api/1/runs/small/2/moved", params=asked["moved"])
+            pages = [client.get(page).status_code for page in PAGES]
+        assert (moved.status_code, "cannot be read" in moved.text) == (500, True), moved.text
+        assert pages == [200] * len(PAGES)
+    assert client.get("/small/9").status_code == 404
+    assert (
+        client.get("/api/1/runs/small/2/moved", params={"layer": "2", "since": "small@9-00000000"}).status_code == 404
+    )
 
 
 def test_mutant_damage_is_told_from_errors_of_the_system(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,15 +62,10 @@ def plain(answer: Any) -> str:
 
 
 def names(message: str, path: Path) -> bool:
-    """Tell whether a message names a file, or the array whose chunk it is."""
-    place = path.as_posix()
-    return any(place.startswith(word.strip("'\"():;,")) for word in message_places(message, path))
-
-
-def message_places(message: str, path: Path) -> list[str]:
-    """Return the words of a message from the name of the file's topmost folder on."""
-    top = path.parts[0]
-    return [word[word.index(f"{top}/") :] for word in message.split() if f"{top}/" in word]
+    """Tell whether a message names a file of the store."""
+    top, place = path.parts[0], path.as_posix()
+    words = [word[word.index(f"{top}/") :] for word in message.split() if f"{top}/" in word]
+    return any(word.strip("'\"():;,") == place for word in words)
 
 
 def flipped(data: bytes, bit: int) -> bytes:

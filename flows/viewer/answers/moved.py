@@ -15,7 +15,7 @@ from flows.comparing.cell_changes import GridCells
 from flows.viewer.answers.errors import Full
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
-from storage.errors import ActlasError, NotFound
+from storage.errors import NotFound
 from storage.run import Run
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _before(version: OpenVersion, since: str) -> Run:
     store, name, number = version.run.store, named[1], int(named[2])
     try:
         earlier = store.version(name, number)
-    except ActlasError:
+    except NotFound:
         raise NotFound(f"there is no {name}@{number} in this store") from None
     if earlier.sha256[:8] != named[3]:
         raise NotFound(f"{name}@{number} is no longer the one of {named[3]}; it is {earlier.sha256[:8]}")

@@ -28,6 +28,7 @@ def some_arrays() -> dict[str, Array]:
         "activations": rng.random((70, 6), dtype=np.float32),
         "dead": np.zeros((70, 4), np.float32),
         "ids": np.arange(70) + 2**40,
+        "long": rng.random(2100),
         "flags": np.array([True, False]),
         "empty": np.zeros((0, 3), np.int32),
         "hollow": np.zeros((3, 0, 2), np.uint8),
@@ -114,6 +115,16 @@ def test_no_flipped_bit_gives_wrong_values(group: Path) -> None:
 def test_a_lost_file_is_named(group: Path, name: str) -> None:
     (group / name).unlink()
     with pytest.raises(Damaged, match=name):
+        arrays.read_group(group)
+
+
+@pytest.mark.parametrize("name", ["dead/c/0/0", "ids/c/0", "long/c/1", "number/c", "flags/zarr.json", "zarr.json"])
+def test_a_damaged_file_is_named(group: Path, name: str) -> None:
+    """Of an array of several files, the one."""
+    data = bytearray((group / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (group / name).write_bytes(data)
+    with pytest.raises(Damaged, match=rf"{group / name} is damaged"):
         arrays.read_group(group)
 
 
