@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from flows.stages.shared.left_out import LeftOutCounts
+
 if TYPE_CHECKING:
     from flows.planning.context import FrameRecord
 
@@ -35,7 +37,7 @@ class Overview(TypedDict):
     path: str
 
 
-class RunCounts(TypedDict):
+class RunCounts(LeftOutCounts):
     """What a run did: its images, `reasons` with how many were rejected for each, and its results."""
 
     name: str
@@ -77,7 +79,7 @@ class ProbeFacts(TypedDict):
     seconds: float
 
 
-class RunEstimate(TypedDict):
+class RunEstimate(LeftOutCounts):
     """The answer of `actlas run --dry-run`; `memory_bytes` and `probe` are None where nothing that takes time is missing."""
 
     name: str

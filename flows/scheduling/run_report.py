@@ -92,8 +92,8 @@ class RunReport:
         """Create the report, the counts as tables, the last overview as a picture, and a link to the viewer."""
         key = key_of(summary)
         counts = [{"what": "used", "images": summary["used"]}]
-        for what, reasons in (("rejected", "reasons"), ("not listed", "not_listed"), ("not labelled", "not_labelled")):
-            counts += [{"what": f"{what}: {reason}", "images": n} for reason, n in summary[reasons].items()]
+        for what, reasons in (("rejected", summary["reasons"]), *_left_out_by_kind(summary)):
+            counts += [{"what": f"{what}: {reason}", "images": n} for reason, n in reasons.items()]
         self._send(lambda: create_markdown_artifact(key=f"{key}-report", markdown=report(summary)))
         self._send(lambda: create_table_artifact(key=f"{key}-images", table=counts, description="Images"))
         stages = [{**row} for row in summary["stages"]]
@@ -161,10 +161,13 @@ def links(summary: RunSummary) -> list[str]:
     ]
 
 
-def _left_out(summary: dict[str, Any]) -> list[str]:
+def _left_out(summary: RunSummary) -> list[str]:
     """Return a line on what was not listed and one on what was not labelled, with the remedies."""
-    kinds = (("not listed", "not_listed"), ("not labelled", "not_labelled"))
-    return [f"- {kind}: {'; '.join(left_out.words(summary[name]))}" for kind, name in kinds if summary[name]]
+    return [f"- {kind}: {'; '.join(left_out.words(counts))}" for kind, counts in _left_out_by_kind(summary) if counts]
+
+
+def _left_out_by_kind(summary: RunSummary) -> tuple[tuple[str, dict[str, int]], ...]:
+    return ("not listed", summary["not_listed"]), ("not labelled", summary["not_labelled"])
 
 
 def _link(text: str, address: str | None, place: str) -> str:

@@ -162,7 +162,8 @@ def _published(store: Store, place: tuple[str, str]) -> dict[str, str]:
 def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:
     """Return the rows of a listing with first ≤ image_id < stop, without labels."""
     result = store.get("listing", key)
-    path, span = result.file(FILE), (first, result.counts["images"] if stop is None else stop)
+    path = result.file(FILE)
+    span = first, result.counts["images"] if stop is None else stop
     return tables.read_table(path, [name for name in tables.names(path) if name != "label"], rows=span)
 
 

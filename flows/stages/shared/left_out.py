@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 
@@ -14,6 +14,15 @@ from flows.stages.shared.label_table import LabelTable
 from storage.images import left_out
 from storage.images.listing import about
 from storage.images.shards import living
+
+
+class LeftOutCounts(TypedDict):
+    """What a run leaves out: counts by reason, the keys of the label table, and the remedy of each reason that has one."""
+
+    not_listed: dict[str, int]
+    not_labelled: dict[str, int]
+    label_keys: dict[str, int]
+    remedies: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +37,14 @@ class LeftOut:
         """Return the record of it in a version; a version that leaves nothing out has none."""
         return {name: counts for name, counts in asdict(self).items() if counts}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> LeftOutCounts:
         """Return the counts, and the remedy of each reason that has one."""
-        return asdict(self) | {"remedies": left_out.remedies([*self.not_listed, *self.not_labelled])}
+        return LeftOutCounts(
+            not_listed=self.not_listed,
+            not_labelled=self.not_labelled,
+            label_keys=self.label_keys,
+            remedies=left_out.remedies([*self.not_listed, *self.not_labelled]),
+        )
 
     def say(self) -> None:
         """Report each count, with its remedy."""
