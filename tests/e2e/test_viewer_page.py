@@ -403,6 +403,7 @@ def test_the_run_says_what_was_left_out_and_what_would_help(
     with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
         page.goto("/left/run")
         section = page.see("section:has(h2:text-is('Left out'))")
+        section.locator("li").first.wait_for()
         assert section.locator("li").all_inner_texts() == [
             "not listed: 9 HEIC files: pip install 'actlas[heif]'",
             "not listed: 1 video: extract frames as JPEG or PNG",
