@@ -162,9 +162,9 @@ def _published(store: Store, place: tuple[str, str]) -> dict[str, str]:
 def read(store: Store, key: str, first: int = 0, stop: int | None = None) -> pa.Table:
     """Return the rows of a listing with first ≤ image_id < stop, without labels."""
     result = store.get("listing", key)
-    path = result.file(FILE)
-    span = first, result.counts["images"] if stop is None else stop
-    return tables.read_table(path, [name for name in tables.names(path) if name != "label"], rows=span)
+    columns = [name for name in tables.names(result.file(FILE)) if name != "label"]
+    span = (first, result.counts["images"] if stop is None else stop)
+    return tables.read_table(result.file(FILE), columns, rows=span)
 
 
 def key_hashes(store: Store, key: str, image_id: Int) -> NDArray[np.uint64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -82,7 +83,7 @@ def _walk(root: str, folder: str, prefix: str, parents: frozenset[str], scan: Sc
             _add(entry, prefix, scan)
         elif real in parents:
             scan.refused["link-loop"] += 1
-        elif is_store(real):
+        elif holds_store(real):
             scan.refused["store"] += 1
         else:
             _walk(root, entry.path, f"{prefix}{entry.name}/", parents | {real}, scan)
@@ -143,6 +144,16 @@ def _inside(root: str, entry: os.DirEntry[str], scan: Scan) -> str | None:
         scan.refused["link-out-of-root"] += 1
         return None
     return real
+
+
+def holds_store(place: str) -> bool:
+    """Tell whether a folder is a store of actlas; one without permission is not known to be."""
+    try:
+        return is_store(place)
+    except errors.CannotTell as error:
+        if error.code in (errno.EACCES, errno.EPERM):
+            return False
+        raise
 
 
 def is_inside(root: str, real: str) -> bool:

@@ -51,13 +51,9 @@ NOT_LISTED = {
     "other-format": Reason(
         "image of a format that is not read", "images of formats that are not read", "convert to JPEG or PNG"
     ),
-    "archive": Reason(
-        "archive beside the images", "archives beside the images", "unpack it, or give a .tar to --images of its own"
-    ),
+    "archive": Reason("archive", "archives", "unpack, or give a .tar to --images of its own"),
     "table": Reason(
-        "Parquet or array file beside the images",
-        "Parquet or array files beside the images",
-        "give Parquet with image bytes to --images of its own",
+        "Parquet or array file", "Parquet or array files", "give Parquet with image bytes to --images of its own"
     ),
     "no-suffix": Reason("file without a suffix", "files without a suffix", "name an image by its format, as in a.jpg"),
     "not-an-image-name": Reason("file not named as an image", "files not named as images"),

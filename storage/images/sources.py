@@ -19,12 +19,11 @@ from storage import addresses, errors
 from storage.images import left_out, remote
 from storage.images.contract import Read, Source, by_hash, is_image_name, reason_not_listed, unreadable
 from storage.images.files import Disk, Files
-from storage.images.folder import Folder, is_inside
+from storage.images.folder import Folder, holds_store, is_inside
 from storage.images.listing import about
 from storage.images.parquet import USUAL_COLUMN, Parquet, image_column
 from storage.images.samples import SAMPLE_PHOTOS, sample_photos
 from storage.images.tars import Tars
-from storage.store.places import is_store
 
 _MAGIC = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -139,7 +138,7 @@ def _files(root: Path, counts: Counter[str]) -> Iterator[str]:
             place = Path(folder, name)
             if name.startswith("."):
                 counts["hidden"] += 1
-            elif place.is_symlink() and not place.exists():
+            elif os.path.islink(place) and not os.path.exists(place):
                 counts["broken-link"] += 1
             elif is_image_name(name) and not is_inside(real, os.path.realpath(place)):
                 counts["link-out-of-root"] += 1
@@ -151,10 +150,10 @@ def _is_entered(place: Path, root: str, counts: Counter[str]) -> bool:
     """Tell whether a folder is walked, and count it if it is not; a link inside the root leads to what is walked anyway."""
     if place.name.startswith("."):
         counts["hidden-folder"] += 1
-    elif place.is_symlink():
+    elif os.path.islink(place):
         if not is_inside(root, os.path.realpath(place)):
             counts["link-out-of-root"] += 1
-    elif is_store(place):
+    elif holds_store(str(place)):
         counts["store"] += 1
     else:
         return True

@@ -19,6 +19,7 @@ from flows.pipeline.engines import Inline
 from flows.pipeline.run import run
 from flows.pipeline.summary import with_overviews
 from flows.scheduling import run_report
+from flows.viewer.answers import reproduce
 from flows.viewer.answers.about import about
 from flows.viewer.answers.open_runs import OpenVersion
 from storage.images import contract, formats, shards
@@ -129,6 +130,7 @@ def test_another_column_holds_other_images(tmp_path: Path) -> None:
         assert [by_row[number] for number in range(4)] == expected
         assert sorted(table["label"].to_pylist(), key=str) == ["1", "1", "2", None]
         assert opened.version.about["config"].get("image_column") == column
+        assert ("--image-column photo" in reproduce.run_command(opened)) == (column is not None)
     assert opened.version.about["not_labelled"] == {"no-label": 1}
 
 

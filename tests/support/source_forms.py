@@ -1,4 +1,4 @@
-"""Seventy forms of folders, tars, Parquet files and label tables: what each lists, counts and labels, or the line it gives."""
+"""Ninety forms of folders, tars, Parquet files and label tables: what each lists, counts and labels, or the line it gives."""
 
 from __future__ import annotations
 

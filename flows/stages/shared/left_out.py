@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flows import progress
 from flows.stages.shared.label_table import LabelTable
@@ -55,13 +56,9 @@ class LeftOut:
 
 def count(table: pa.Table, limit: int | None, labels: pa.Table, given: LabelTable | None) -> LeftOut:
     """Count what a run over the first `limit` images of a listing leaves out; `labels` are those of the whole listing."""
-    listed = about(table)
-    images = living(table, limit)
-    column = labels["label"].take(images["image_id"])
-    unlabelled = [
-        key for key, label in zip(images["key"].to_pylist(), column.to_pylist(), strict=True) if label is None
-    ]
-    keys = living(table)["key"].to_pylist()
+    listed, images = about(table), living(table, limit)
+    unlabelled = images["key"].filter(pc.is_null(labels["label"].take(images["image_id"])))
+    keys = living(table)["key"].to_pylist() if given else []
     return LeftOut(
         not_listed=dict(sorted(listed.refused.items())),
         not_labelled=_reasons(unlabelled, listed.unlabelled, given),
@@ -69,14 +66,14 @@ def count(table: pa.Table, limit: int | None, labels: pa.Table, given: LabelTabl
     )
 
 
-def _reasons(unlabelled: list[str], dropped: Mapping[str, int], given: LabelTable | None) -> dict[str, int]:
-    """Share out the images without a label among the reasons: labels that were `dropped` first."""
+def _reasons(unlabelled: pa.ChunkedArray, dropped: Mapping[str, int], given: LabelTable | None) -> dict[str, int]:
+    """Share out the images without a label, given by their keys, among the reasons: labels that were `dropped` first."""
     counts: Counter[str] = Counter()
     rest = len(unlabelled)
     for reason, number in sorted(dropped.items()):
         counts[reason] = min(number, rest)
         rest -= counts[reason]
-    missing = sum(key not in given.labels for key in unlabelled) if given else 0
+    missing = sum(key not in given.labels for key in unlabelled.to_pylist()) if given else 0
     counts["not-in-table"] = min(missing, rest)
     counts["no-label"] = rest - counts["not-in-table"]
     return dict(sorted((+counts).items()))

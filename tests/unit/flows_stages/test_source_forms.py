@@ -1,10 +1,12 @@
-"""Seventy forms of sources and label tables: every entry is listed or counted by its reason, or one line says what would help."""
+"""Ninety forms of sources and label tables: every entry is listed or counted by its reason, or one line says what would help."""
 
 from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,39 +103,64 @@ def test_mutant_a_label_table_that_need_not_match_is_seen(tmp_path: Path, monkey
     assert "line" in wrong("labels: none", tmp_path)
 
 
-def closed(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    """Let a folder be listed no more: root may list any, so `scandir` refuses."""
-    scandir = os.scandir
-
-    def refusing(folder: str) -> object:
-        if Path(folder) == place:
-            raise PermissionError(13, "Permission denied", folder)
-        return scandir(folder)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that any user may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
-def test_images_in_a_folder_without_permission_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_folder(tmp_path, PAIR)
+@contextmanager
+def closed(*places: tuple[Path, int]) -> Iterator[None]:
+    """Take rights from folders for the length of the block, and root's power to pass them over."""
+    user = os.geteuid()
+    for place, mode in places:
+        place.chmod(mode)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for place, _ in places:
+            place.chmod(0o755)
+
+
+NONE, NAMES = 0o000, 0o444
+"""Nothing of a folder, or the names in it alone."""
+
+
+@pytest.mark.parametrize("mode", [NONE, NAMES])
+def test_images_in_a_folder_without_permission_are_kept(open_to_all: Path, mode: int) -> None:
+    root = write_folder(open_to_all, PAIR)
     before = listing(open_source(root))
-    closed(monkeypatch, root / "dog")
-    after = listing(open_source(root), before)
+    with closed((root / "dog", mode)):
+        after = listing(open_source(root), before)
+        fresh = listing(open_source(root))
     assert after["removed"].to_pylist() == [False, False]
     assert about(after).refused == {"no-permission": 1}
-    fresh = listing(open_source(root))
     assert fresh["key"].to_pylist() == ["cat/1.png"]
     assert about(fresh).refused == {"no-permission": 1}
-    closed(monkeypatch, root)
-    with pytest.raises(UsageError, match=r"cannot list .*: Permission denied"):
+
+
+def test_a_root_without_permission_is_one_line(open_to_all: Path) -> None:
+    root = write_folder(open_to_all / "in", PAIR)
+    with closed((root, NONE)), pytest.raises(UsageError, match=r"cannot list .*: Permission denied"):
+        open_source(root)
+    with (
+        closed((root / "cat", NONE), (root / "dog", NONE)),
+        pytest.raises(UsageError, match="2 folders without permission"),
+    ):
         open_source(root)
 
 
-def test_mutant_without_keeping_them_they_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_folder(tmp_path, PAIR)
+def test_mutant_without_keeping_them_they_are_gone(open_to_all: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_folder(open_to_all, PAIR)
     before = listing(open_source(root))
-    closed(monkeypatch, root / "dog")
     monkeypatch.setattr(folder, "_close", lambda prefix, scan: None)
-    assert sorted(listing(open_source(root), before)["removed"].to_pylist()) == [False, True]
+    with closed((root / "dog", NONE)):
+        assert sorted(listing(open_source(root), before)["removed"].to_pylist()) == [False, True]
 
 
 def test_unchanged_containers_keep_their_counts(tmp_path: Path) -> None:
