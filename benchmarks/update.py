@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from flows import cores, progress
-from flows.comparing import answer as comparison_answer
+from flows.comparing import answers as comparison_answer
 from flows.comparing import compare, measure
 from flows.comparing import table as comparison_table
 from flows.config import DEFAULT_LAYERS, RunConfig

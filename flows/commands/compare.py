@@ -11,7 +11,7 @@ import typer
 from flows.commands import printing
 
 if TYPE_CHECKING:
-    from flows.comparing.answer import ComparedLayer, ComparedStep, Comparison
+    from flows.comparing.answers import ComparedLayer, ComparedStep, Comparison
 
 SHOWN = 15
 
@@ -46,7 +46,7 @@ def compare(
     Example:  actlas compare photos@1 photos --out update.png --fail-if 'drift>0.2'
     """
     from flows import progress
-    from flows.comparing import answer as comparison_answer
+    from flows.comparing import answers as comparison_answer
     from flows.comparing import measure, thresholds
 
     rules = [thresholds.parse(text) for text in fail_if or []]

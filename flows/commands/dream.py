@@ -13,7 +13,7 @@ from flows.commands.model_options import ModelOptions, Out
 from flows.commands.option_groups import with_groups
 
 if TYPE_CHECKING:
-    from flows.drawing.drawn import DreamAnswer
+    from flows.drawing.answers import DreamAnswer
     from flows.drawing.dream import Settings
 
 

@@ -13,7 +13,7 @@ from flows.commands.model_options import ModelOptions, Out, Seed
 from flows.commands.option_groups import with_groups
 
 if TYPE_CHECKING:
-    from flows.drawing.drawn import PictureFacts
+    from flows.drawing.answers import PictureFacts
     from flows.drawing.show import Settings
 
 

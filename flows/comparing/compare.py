@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.comparing import answer as comparison_answer
-from flows.comparing.answer import Comparison
+from flows.comparing import answers as comparison_answer
+from flows.comparing.answers import Comparison
 from flows.comparing.measure import measure
 
 

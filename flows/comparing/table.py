@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flows.comparing.answer import ComparedLayer, Comparison
+from flows.comparing.answers import ComparedLayer, Comparison
 from flows.comparing.steps import Step
 from storage.artefacts import tables
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from flows.comparing.answer import ComparedLayer, Comparison, Crossing
+from flows.comparing.answers import ComparedLayer, Comparison, Crossing
 from storage.errors import UsageError
 
 CROSSED = 5

@@ -19,7 +19,7 @@ from atlas.inversion.render import Forward, device_of, frozen
 from atlas.inversion.visualise import unfused_forward
 from flows import progress
 from flows.drawing import goals
-from flows.drawing.drawn import DreamAnswer, DreamCourse
+from flows.drawing.answers import DreamAnswer, DreamCourse
 from flows.drawing.goals import Goal
 from flows.model.context import ModelContext
 from storage.errors import UsageError

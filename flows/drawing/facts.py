@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from atlas.arrays import Float
-from flows.drawing.drawn import Drawn, PictureFacts, ShowAnswer
+from flows.drawing.answers import Drawn, PictureFacts, ShowAnswer
 from flows.drawing.show import Settings
 from flows.model.context import ModelContext
 from storage.artefacts import galleries

@@ -20,7 +20,7 @@ from atlas.model import folding
 from atlas.seeds import seeds
 from flows import progress
 from flows.drawing import goals, natural_spectrum
-from flows.drawing.drawn import Drawn, Size
+from flows.drawing.answers import Drawn, Size
 from flows.drawing.goals import Goal
 from flows.model.context import ModelContext
 from storage.artefacts import galleries

@@ -104,7 +104,7 @@ def saliency(
     size: int | None = None,
     **settings: Any,
 ) -> Picture:
-    """Show which pixels of an image the score of a class or unit rests on: a picture `h w 3`.
+    """Show which pixels of an image the score of a class or unit depends on: a picture `h w 3`.
 
     `target` is class:NAME, prob:NAME, LAYER:UNIT or LAYER:UNIT@y,x; the default is the model's first choice. `method` is a
     name of `atlas.attribution.methods.METHODS`, `view` is sheet, heat or overlay, `size` the longer side of the picture in

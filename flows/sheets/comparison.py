@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from atlas import tiles
 from atlas.arrays import Byte
 from atlas.comparing import motion
-from flows.comparing.answer import ComparedLayer, Comparison
+from flows.comparing.answers import ComparedLayer, Comparison
 from flows.comparing.pairs import LayerLayout
 from flows.comparing.steps import Step
 from flows.sheets.canvas import FAINT, INK, QUIET, Canvas, Colour, length

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from atlas.arrays import Byte
-from flows.drawing.drawn import DreamAnswer
+from flows.drawing.answers import DreamAnswer
 from flows.sheets import contact_sheet
 from flows.sheets.contact_sheet import Tile
 

@@ -25,7 +25,7 @@ def sheet(answer: Saliency, pictures: Sequence[Byte]) -> Byte:
     height, width = pictures[0].shape[:2]
     page, inner = Canvas(3 * width + 2 * GAP + 2 * MARGIN), 3 * width + 2 * GAP
     page.text(
-        MARGIN, 26, f"What {_target_name(answer['target'])} rests on in {Path(answer['image']).name}", 24, most=inner
+        MARGIN, 26, f"What {_target_name(answer['target'])} depends on in {Path(answer['image']).name}", 24, most=inner
     )
     takes = f". The model takes it for {guesses(answer)}" if answer["choices"] else ""
     remark = f"{answer['model']}: {answer['method']}; {_score_text(answer)}{takes}."

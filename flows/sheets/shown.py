@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atlas.arrays import Byte
-from flows.drawing.drawn import Drawn, PictureFacts, ShowAnswer
+from flows.drawing.answers import Drawn, PictureFacts, ShowAnswer
 from flows.sheets.contact_sheet import Tile, sheet
 
 
@@ -24,10 +24,10 @@ def picture(answer: ShowAnswer, drawn: Sequence[Drawn]) -> Byte:
 def _title(drawn: Sequence[Drawn]) -> str:
     layer = _common_layer(drawn)
     if layer is None:
-        return "What they want to see"
+        return "What excites them"
     alive = [result for result in drawn if not result.dead]
     dead = len(drawn) - len(alive)
-    return f"{layer}: what its units want to see" + (f" ({dead} dead)" if dead else "")
+    return f"What excites units of {layer}" + (f" ({dead} dead)" if dead else "")
 
 
 def _remark(answer: ShowAnswer, drawn: Sequence[Drawn]) -> str:

@@ -18,7 +18,7 @@ from support import corpus
 
 from atlas.layout import layout as layouts
 from flows import cli
-from flows.comparing import answer as comparison_answer
+from flows.comparing import answers as comparison_answer
 from flows.comparing import compare, layout_noise, measure, pairs, thresholds, unit_changes
 from flows.comparing import table as comparison_table
 from flows.pipeline import run as pipeline

@@ -20,7 +20,7 @@ from atlas.arrays import Byte, Float
 from atlas.inversion import maco, visualise
 from atlas.model.activations import run_to
 from flows import cli
-from flows.drawing import drawn as drawn_
+from flows.drawing import answers as drawn_
 from flows.drawing import facts, goals, natural_spectrum, show
 from flows.drawing.show import Settings
 from flows.model import context as model_context

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows import registry
-from flows.comparing import answer as comparison
+from flows.comparing import answers as comparison
 from flows.comparing import measure
 from flows.questions import cells, classes, influence, patches, runs, sql, units
 from flows.viewer.answers import about, catalogue

@@ -33,7 +33,7 @@ ALLOWED = {
     "flows.comparing": "flows.stages flows.registry flows.progress",
     "flows.one_image": "flows.drawing flows.model flows.questions",
     # what sheets need of drawing and of one image stands in files that load no torch
-    "flows.sheets": "flows.drawing.unit_pictures flows.drawing.drawn flows.comparing flows.questions "
+    "flows.sheets": "flows.drawing.unit_pictures flows.drawing.answers flows.comparing flows.questions "
     "flows.one_image.answers",
     "flows.dry_run": "flows.pipeline flows.stages flows.planning flows.model flows.config flows.registry flows.progress "
     "flows.cores",

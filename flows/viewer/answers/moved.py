@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from flows.comparing import answer as comparison_answer
-from flows.comparing.answer import ChangedUnit, Displacement, Drift, LabelShift
+from flows.comparing import answers as comparison_answer
+from flows.comparing.answers import ChangedUnit, Displacement, Drift, LabelShift
 from flows.comparing.cell_changes import GridCells
 from flows.viewer.answers.errors import Full
 from flows.viewer.answers.open_runs import OpenVersion

@@ -45,7 +45,7 @@ def test_mutant_arrows_that_point_up_are_seen() -> None:
     assert house.wrong_arrows("flows.sheets.unit_card", "from flows.drawing import show", SOURCES) == [
         "flows.drawing.show"
     ]
-    assert house.wrong_arrows("flows.sheets.unit_card", "from flows.drawing import drawn", SOURCES) == []
+    assert house.wrong_arrows("flows.sheets.unit_card", "from flows.drawing import answers", SOURCES) == []
     assert house.wrong_arrows("atlas.topk", "def f():\n    from storage.store import store", SOURCES) == [
         "storage.store.store"
     ]

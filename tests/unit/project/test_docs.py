@@ -116,6 +116,25 @@ def test_links_of_the_docs_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+PAGES = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+
+
+def stray(text: str) -> list[str]:
+    """Return the lines of prose that belong to a script: in a page by mistake."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    lines = [line for line in prose.splitlines() if not line.startswith("    ")]
+    return [line for line in lines if '"""' in line or "<<'" in line or re.match(r"(?:sed|cat|echo) ", line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_hold_no_line_of_a_script(page: Path) -> None:
+    assert stray(page.read_text()) == []
+
+
+def test_mutant_a_line_of_a_script_is_seen() -> None:
+    assert stray('Models.\n"""E\nsed -i \'$d\' x\n    cat x\n```\necho 1\n```\n') == ['"""E', "sed -i '$d' x"]
+
+
 def test_commands_in_the_readme_exist() -> None:
     used = set(re.findall(r"^\s+(?:\.venv/bin/)?actlas (runs \w+|\w+)", README, re.M))
     assert used
