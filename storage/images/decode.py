@@ -25,7 +25,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from storage.errors import Rejected
+from storage.errors import ActlasError, Rejected, UsageError, first_line
 from storage.images import colour, formats, jpeg
 
 REASONS = ("empty", "not-an-image", "unsupported", "truncated", "broken", "bomb", "too-large")
@@ -37,8 +37,12 @@ _MAX_SCANS = 16
 
 def _open_heif(stream: io.BytesIO) -> ImageFile.ImageFile:
     """Open HEIF, by the extra `heif`: 8 bits a channel, turned upright by the decoder."""
-    from pillow_heif import HeifImageFile
-
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:  # not the image's fault
+        raise UsageError(
+            f"HEIF: its decoder cannot be loaded ({first_line(error)}); pip install --force-reinstall pillow-heif"
+        ) from error
     image: ImageFile.ImageFile = HeifImageFile(stream)
     return image
 
@@ -75,7 +79,7 @@ def decode(data: bytes, max_pixels: float = MAX_PIXELS) -> Image.Image:
     try:
         formats.check_whole(kind, data)
         return _decode_jpeg(data, max_pixels) if kind == "jpeg" else _decode_other(kind, data, max_pixels)
-    except (Rejected, MemoryError):
+    except (ActlasError, MemoryError):
         raise
     except Exception as error:  # decoders may raise anything on hostile bytes: the image is always at fault
         raise _rejection(kind, error) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +13,7 @@ import tifffile
 from PIL import Image
 from support.pictures import heif, photo, pixels, png, reason, saved
 
-from storage.errors import Rejected
+from storage.errors import Rejected, UsageError
 from storage.images import colour, decode, formats
 
 # Sixteen bits.
@@ -313,4 +314,11 @@ def test_heif_without_its_decoder_names_the_extra(monkeypatch: pytest.MonkeyPatc
     data = heif(photo(8, 8))
     monkeypatch.setattr(formats, "heif_version", lambda: None)
     with pytest.raises(Rejected, match=r"unsupported: HEIF: pip install 'actlas\[heif\]'"):
+        decode.decode(data)
+
+
+def test_a_decoder_of_heif_that_does_not_load_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heif(photo(8, 8))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UsageError, match=r"HEIF: its decoder cannot be loaded \(.*\); pip install"):
         decode.decode(data)
