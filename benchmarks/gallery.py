@@ -161,8 +161,8 @@ HEAD = """# Gallery
 Every kind of picture that actlas draws, each with its command, on the default model. `make gallery` (`benchmarks/gallery.py`) makes
 this page. `samples` is a run over `sample-photos`, the few photos that come with scikit-image and scikit-learn, with the options
 `--layers _blocks.10 _blocks.14 --grids 10 --samples-per-image 2 --with attribution influence gallery`. `chelsea.png` and the others
-are some of these photos; `make gallery` writes them to `build/gallery`. More images give stronger patches: the last two pictures
-are of 9,975 photos. Pictures are reduced in size here.
+are some of these photos; `make gallery` writes them to `build/gallery`. More images give stronger patches: the
+atlas at the end is of 9,975 photos. Pictures are reduced in size here.
 """
 ATLAS = """
 The atlas itself is `overview.png` among a run's tiles (`make demo` prints its path), and `actlas view` opens it:
