@@ -24,7 +24,7 @@ import distributed
 import psutil
 import pytest
 import torch
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 from distributed.utils import get_mp_context
 from support import corpus, forks, slow_net
 from support.trees import strays, tree
