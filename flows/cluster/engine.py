@@ -20,6 +20,7 @@ from typing import Any
 import distributed
 import torch
 from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 from distributed.utils import silence_logging_cmgr
 
@@ -217,6 +218,8 @@ def portable(task: Task) -> Task:
 
 @contextmanager
 def _client(cluster: Any, spec: str) -> Iterator[distributed.Client]:
+    for place in (logging.getLogger("asyncio"), *logging.getLogger("distributed").handlers):
+        place.addFilter(_is_news)
     with silence_logging_cmgr(logging.CRITICAL):  # what is lost is said in a line, and not by Dask's traceback as well
         try:
             client = distributed.Client(cluster, timeout=PATIENCE)
@@ -230,6 +233,11 @@ def _client(cluster: Any, spec: str) -> Iterator[distributed.Client]:
             except TimeoutError:
                 raise ClusterLost(_no_workers(spec)) from None
             yield client
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a record of a log is about more than a connection that a death has closed, which may come late."""
+    return not (record.exc_info and isinstance(record.exc_info[1], CommClosedError))
 
 
 def _no_workers(spec: str) -> str:

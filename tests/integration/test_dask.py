@@ -24,6 +24,7 @@ import distributed
 import psutil
 import pytest
 import torch
+from distributed.comm.core import CommClosedError
 from distributed.utils import get_mp_context
 from support import corpus, forks, slow_net
 from support.trees import strays, tree
@@ -228,6 +229,9 @@ def test_dask_writes_no_traceback_beside_our_line(cluster: distributed.LocalClus
         with cluster_engine.on(cluster.scheduler_address, "store"):
             assert handler.level == logging.CRITICAL
         assert handler.level == logging.NOTSET
+        for error, news in ((CommClosedError(), False), (OSError("full"), True)):
+            record = logging.makeLogRecord({"exc_info": (type(error), error, None)})
+            assert [bool(place.filter(record)) for place in (handler, logging.getLogger("asyncio"))] == [news, news]
     finally:
         logger.removeHandler(handler)
 

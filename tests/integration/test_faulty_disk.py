@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -80,21 +81,26 @@ def say(store: Path, question: str) -> Said:
 
 
 def wrong_of(store: Path, question: str, points: int) -> tuple[int, list[str]]:
-    """Let reads fail at some points in each way; return the number of trials, and what is wrong in any of them."""
+    """Let reads fail at some points, in each way in turn, or at all in every way if there are fewer.
+
+    Return the number of trials, and what is wrong in any of them.
+    """
     whole, before, wrong = say(store, question), tree(store), list[str]()
     assert whole.code == 0, whole
     with reading.intercepted(counting := faults.ReadFault()):
         say(store, question)
     chosen = range(1, counting.count + 1, max(1, counting.count // points))
-    for index, at in enumerate(chosen):
-        kind, code = faults.READS[index % len(faults.READS)], faults.CODES[at % len(faults.CODES)]
+    in_turn = [(at, faults.READS[index % len(faults.READS)]) for index, at in enumerate(chosen)]
+    trials = in_turn if len(chosen) >= points else list(itertools.product(chosen, faults.READS))
+    for at, kind in trials:
+        code = faults.CODES[at % len(faults.CODES)]
         with reading.intercepted(faults.ReadFault(kind, at, code)):
             said = say(store, question)
         wrong += [f"{question} {kind} {code} at {at}: {each}" for each in judge(said, whole)]
         wrong += [f"{question} {kind} {code} at {at}: the store changed"] if tree(store) != before else []
         moved = [name for name in strays(store) if "aside" in name]  # scratch space that can't be cleared is left to gc
         wrong += [f"{question} {kind} {code} at {at}: {moved}"] if moved else []
-    return len(chosen), wrong
+    return len(trials), wrong
 
 
 def judge(said: Said, whole: Said) -> list[str]:
