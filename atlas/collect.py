@@ -232,9 +232,9 @@ class LayerReduction:
             self._buffer.value[number, rows], self._buffer.place[number, rows] = value, place
 
     def _unpacked(self, sign: str, packed: Int) -> TopK:
-        """Return the strongest patches from keys and places `2k + 1 units`."""
-        keys, place = packed[: self.capacity].T, packed[self.capacity : -1].T.astype(np.int32)
-        tensor = torch.from_numpy(np.ascontiguousarray(keys))
+        """Return the strongest patches from keys and places `2k + 1 units`, which are in their order."""
+        keys, places = (np.ascontiguousarray(part.T) for part in (packed[: self.capacity], packed[self.capacity : -1]))
+        tensor, place = torch.from_numpy(keys), places.astype(np.int32)
         none = keys == running_topk.EMPTY
         order = np.where(none, 0, transfers.array(running_topk.order_of(tensor)))
         row = self._rows_by_hash[order // self.patches]
@@ -245,7 +245,7 @@ class LayerReduction:
             y=place // self.layer.width,
             x=place % self.layer.width,
         )
-        return topk.merge([best], sign, self.capacity)
+        return topk.clear(best, none, sign)
 
     def _samples(self) -> Samples:
         """Return the samples image by image; a gap has its image_id, and y = x = −1."""

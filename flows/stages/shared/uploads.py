@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,15 @@ def uploaded(batches: Iterator[Batch], device: torch.device) -> Iterator[tuple[B
     if device.type == "cpu":
         yield from ((batch, torch.from_numpy(batch.pixels)) for batch in batches)
         return
+    yield from through(batches, lambda pixels: Slot(pixels, device))
+
+
+def through(batches: Iterator[Batch], make: Callable[[NDArray[Any]], Slot]) -> Iterator[tuple[Batch, Tensor]]:
+    """Yield each batch with its pixels on the device, through a ring of slots."""
     ring: list[Slot] = []
     for number, batch in enumerate(batches):
         if number < SLOTS:
-            ring.append(Slot(batch.pixels, device))
+            ring.append(make(batch.pixels))
         slot = ring[number % SLOTS]
         yield batch, slot.send(batch.pixels)
         slot.release()
