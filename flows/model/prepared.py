@@ -97,8 +97,8 @@ def check_device(config: RunConfig) -> None:
     if device.type == "cuda" and not count:
         raise UsageError(f"--device {config.device}: torch sees no CUDA device here; use --device cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= count:
-        seen = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
-        raise UsageError(f"--device {config.device}: torch sees {seen} here")
+        range_there = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise UsageError(f"--device {config.device}: torch sees {range_there} here")
     if device.type == "cpu" and not processor_has(config.precision):
         raise UsageError(
             f"--precision {config.precision}: this processor has no instructions for it and would take many times as long "
