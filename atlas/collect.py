@@ -1,20 +1,24 @@
 """Reduce a layer's activations over one shard to sampled vectors, the strongest patches, and counts.
 
-Activations `b c h w` are reduced on the device, batch by batch, to one value and one position per image, unit and sign.
-Nothing else is retained, so memory grows with the shard, not with the set.
+Activations `b c h w` are reduced batch by batch to one value and one position per image, unit and sign, and a block of
+images to its strongest patches and counts, all of it where the activations are. The host copies a block's vectors while
+the next block is computed, and the rest once a shard; it never waits for a value. Memory grows with the shard, not with
+the set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas import sampling, topk
+from atlas import running_topk, sampling, topk, transfers
 from atlas.arrays import CAPACITY, SIGNS, Float, Int, Layer, Peaks, Samples, TopK
+from atlas.running_topk import RunningTopK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +46,6 @@ class Extremes:
     value: Float
     images: Int
 
-    @classmethod
-    def empty(cls, units: int, sign: str) -> Extremes:
-        return cls(topk.empty(units, sign, 1).value[:, 0].copy(), np.zeros(units, np.int64))
-
-    @classmethod
-    def of(cls, values: Float, best: TopK) -> Extremes:
-        """Count the images that have the best value, given values `n m units` and the patches `best` among them."""
-        extreme = best.value[:, 0].copy()
-        return cls(extreme, (values == extreme).any(axis=1).sum(axis=0).astype(np.int64))
-
     def merge(self, other: Extremes, sign: str) -> Extremes:
         best = (np.maximum if sign == "positive" else np.minimum)(self.value, other.value)
         counts = [np.where(part.value == best, part.images, 0) for part in (self, other)]
@@ -66,26 +60,40 @@ class _PeakTable:
         self._width = layer.width
         self._value, self._place = np.full(shape, np.nan, np.float32), np.zeros(shape, np.int32)
 
-    def add(self, sign: str, first: int, value: Float, place: NDArray[np.int32]) -> None:
-        """Add one block's values and places `n 1 units`, of the images from `first` on."""
-        number, images = SIGNS.index(sign), slice(first, first + len(value))
-        finite = np.isfinite(value[:, 0])
-        self._value[:, number, images] = np.where(finite, value[:, 0] + np.float32(0), np.nan).T  # −0.0 is 0.0
-        self._place[:, number, images] = np.where(finite, place[: len(value), 0], 0).T
+    def parcels(self, images: slice, value: Tensor, place: Tensor) -> list[tuple[Tensor, transfers.Take]]:
+        """Return one block's values and places `signs n units`, of these images, to be sent to the table."""
+        finite = torch.isfinite(value)
+        return [
+            (torch.where(finite, value + 0.0, torch.nan).permute(2, 0, 1).contiguous(), _into(self._value, images)),
+            (torch.where(finite, place, 0).permute(2, 0, 1).contiguous(), _into(self._place, images)),
+        ]  # −0.0 is 0.0
 
     def finish(self, image_id: Int, key_hash: NDArray[np.uint64]) -> Peaks:
         y, x = np.divmod(self._place, np.int32(self._width))
         return Peaks(image_id=image_id, key_hash=key_hash, value=self._value, y=y, x=x)
 
 
+def _into(table: NDArray[Any], images: slice) -> transfers.Take:
+    """Return the reader of a block: it goes into these last places of a table."""
+
+    def take(block: NDArray[Any]) -> None:
+        table[..., images] = block
+
+    return take
+
+
 BLOCK = 2048
 """Images whose best values are buffered before they are merged into the strongest patches; this bounds memory."""
+
+
+class TooManyCandidates(ValueError):
+    """A shard has more candidates for the strongest patches than their keys can tell apart."""
 
 
 class LayerReduction:
     """Reduces one layer's activations over the images of one shard, with their ids and key hashes `n`, `n`.
 
-    Images come in order, in batches that do not cross a multiple of `block`.
+    Images come in order, in batches that do not cross a multiple of `block`, on `device`.
     """
 
     def __init__(
@@ -100,27 +108,30 @@ class LayerReduction:
         capacity: int = CAPACITY,
         block: int = BLOCK,
         keep_peaks: bool = False,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.layer, self.image_id, self.key_hash = layer, image_id, key_hash
-        self.capacity = capacity
+        self.capacity, self.device = capacity, torch.device(device)
         self.patches = min(patches_per_image, layer.height * layer.width)
         n = len(image_id)
+        if n * self.patches >= 1 << running_topk.ORDER_BITS:
+            raise TooManyCandidates(f"{n} images of {self.patches} patches")
         places = [
             sampling.positions(seed, key_hash, layer.height, layer.width, sample=s) for s in range(samples_per_image)
         ]
         self.y = np.stack([place[0] for place in places], axis=1)
         self.x = np.stack([place[1] for place in places], axis=1)
         self.used = np.zeros(n, np.bool_)
-        self.nonfinite = np.zeros(layer.units, np.int64)
-        self._nonfinite: dict[int, Int] = {}  # by image, so that a repeated batch is counted once
+        self._at = transfers.upload(self.y.astype(np.int64) * layer.width + self.x, self.device)
+        self._rows_by_hash = np.lexsort((image_id, key_hash))
+        self._order = transfers.upload(self._places_in_order(), self.device)
         self._vectors = np.zeros((n, samples_per_image, layer.units), np.float32)
         self._block, self._start = block, 0
-        shape = (min(n, block), self.patches, layer.units)
-        self._value = {sign: np.full(shape, np.nan, np.float32) for sign in SIGNS}
-        self._place = {sign: np.full(shape, -1, np.int32) for sign in SIGNS}
-        self._top = {sign: topk.empty(layer.units, sign, capacity) for sign in SIGNS}
-        self._extremes = {sign: Extremes.empty(layer.units, sign) for sign in SIGNS}
+        self._buffer = _Buffer(min(n, block), self.patches, samples_per_image, layer.units, self.device)
+        self._nonfinite = torch.zeros(layer.units, dtype=torch.int64, device=self.device)
+        self._top = {sign: RunningTopK.empty(layer.units, sign, capacity, self.device) for sign in SIGNS}
         self._peaks = _PeakTable(layer, n) if keep_peaks else None
+        self._delivery = transfers.Delivery(self.device)
 
     def add(self, first: int, activation: Tensor, valid: NDArray[np.bool_]) -> None:
         """Add the activations `b c h w` of the images from `first` on; rows that are not valid are ignored."""
@@ -129,54 +140,63 @@ class LayerReduction:
         count = min(len(activation), len(self.image_id) - first)
         rows = slice(first, first + count)
         block_rows = slice(first - self._start, first - self._start + count)
-        activation = activation[:count].float()
         self.used[rows] = valid[:count]
-        self._vectors[rows] = self._gather(activation, rows).cpu().numpy()
-        flat = activation.permute(0, 2, 3, 1).flatten(1, 2)  # b (h w) c: what channels-last already is in memory
-        finite = True
-        for sign in SIGNS:
-            value, place = self._strongest(flat, sign)
-            finite = finite and bool(torch.isfinite(value).all())
-            self._value[sign][block_rows], self._place[sign][block_rows] = value.cpu().numpy(), place.cpu().numpy()
-        if not finite:
-            self._add_nonfinite(block_rows, flat, valid[:count])
+        flat = _wide(activation[:count]).permute(0, 2, 3, 1).flatten(1, 2)  # b (h w) c, as channels-last is in memory
+        at = self._at[rows, :, None].expand(-1, -1, flat.shape[2])
+        self._buffer.vectors[block_rows] = flat.gather(1, at)
+        if not self._add_finite(block_rows, flat):
+            self._add_nonfinite(block_rows, flat)
 
     def finish(self) -> Part:
         """Return the shard's part; missing images are marked as gaps."""
         self._fold()
+        arrays: list[NDArray[Any]] = []
+        self._delivery.send(
+            (torch.cat([*(self._top[sign].packed() for sign in SIGNS), self._nonfinite[None]]), arrays.append)
+        )
+        self._delivery.finish()
+        size = 2 * self.capacity + 1
+        packed = {sign: arrays[0][number * size : (number + 1) * size] for number, sign in enumerate(SIGNS)}
+        top = {sign: self._unpacked(sign, packed[sign]) for sign in SIGNS}
         return Part(
             samples=self._samples(),
-            top=self._top,
-            extreme={sign: self._extremes[sign].value for sign in SIGNS},
-            extreme_count={sign: self._extremes[sign].images for sign in SIGNS},
-            nonfinite=self.nonfinite,
+            top=top,
+            extreme={sign: top[sign].value[:, 0].copy() for sign in SIGNS},
+            extreme_count={sign: packed[sign][-1].copy() for sign in SIGNS},
+            nonfinite=arrays[0][-1].copy(),
             images=int(self.used.sum()),
             peaks=self._peaks.finish(self.image_id, self.key_hash) if self._peaks is not None else None,
         )
 
+    def _places_in_order(self) -> Int:
+        """Return the places of the shard's candidates `n m` in the order of key hash, y and x."""
+        rank = np.empty(len(self.image_id), np.int64)
+        rank[self._rows_by_hash] = np.arange(len(rank))
+        return rank[:, None] * self.patches + np.arange(self.patches)
+
     def _fold(self) -> None:
-        """Merge the block's best values into the strongest patches, and begin the next block."""
-        rows = slice(self._start, self._start + self._block)
-        unused = ~self.used[rows]
-        for sign in SIGNS:
-            value = self._value[sign][: len(unused)]
-            value[unused] = np.nan
-            if self._peaks is not None:
-                self._peaks.add(sign, rows.start, value, self._place[sign])
-            strongest = self._select(sign, rows, value)
-            self._top[sign] = topk.merge([self._top[sign], strongest], sign, self.capacity)
-            self._extremes[sign] = self._extremes[sign].merge(Extremes.of(value, strongest), sign)
-            self._value[sign][:] = np.nan
-        self.nonfinite += sum(self._nonfinite.values(), np.zeros(self.layer.units, np.int64))
-        self._nonfinite = {}
+        """Merge the block's best values into the strongest patches, and begin the next block.
+
+        Memory may run out in between: nothing counts before everything is there, or is sent where it may come twice.
+        """
+        rows = slice(self._start, min(self._start + self._block, len(self.image_id)))
+        count = rows.stop - rows.start
+        if count > 0:
+            value, place, order = self._buffer.value[:, :count], self._buffer.place[:, :count], self._order[rows]
+            used = transfers.upload(self.used[rows], self.device)
+            value = torch.where(used[:, None, None], value, torch.nan)
+            wrong = torch.where(used[:, None], self._buffer.wrong[:count], 0).sum(dim=0, dtype=torch.int64)
+            top = {sign: self._top[sign].merge(value[i], place[i], order) for i, sign in enumerate(SIGNS)}
+            parcels = [] if self._peaks is None else self._peaks.parcels(rows, value[:, :, 0], place[:, :, 0])
+            self._delivery.send((self._buffer.vectors[:count], self._take_vectors(rows)), *parcels)
+            self._top, self._nonfinite = top, self._nonfinite + wrong
         self._start += self._block
 
-    def _gather(self, activation: Tensor, rows: slice) -> Tensor:
-        """Return the vectors `b s c` at the sampled positions."""
-        y = torch.from_numpy(self.y[rows].astype(np.int64)).to(activation.device)
-        x = torch.from_numpy(self.x[rows].astype(np.int64)).to(activation.device)
-        image = torch.arange(len(activation), device=activation.device)[:, None]
-        return activation[image, :, y, x]
+    def _take_vectors(self, rows: slice) -> transfers.Take:
+        def take(block: NDArray[Any]) -> None:
+            self._vectors[rows] = block
+
+        return take
 
     def _strongest(self, flat: Tensor, sign: str) -> tuple[Tensor, Tensor]:
         """Return values and flat positions `b m c` of each image's best m positions, in row-major order of position."""
@@ -188,30 +208,44 @@ class LayerReduction:
         place = order.sort(dim=1).values
         return flat.gather(1, place), place.to(torch.int32)
 
-    def _add_nonfinite(self, block_rows: slice, flat: Tensor, valid: NDArray[np.bool_]) -> None:
-        """Count NaN and infinities, and find the strongest finite positions of the images that have any."""
-        nonfinite = ~torch.isfinite(flat)
-        nonfinite[torch.from_numpy(~valid).to(flat.device)] = False
-        for row, counted in enumerate(nonfinite.sum(dim=1).cpu().numpy(), block_rows.start):
-            self._nonfinite[row] = counted
-        for sign in SIGNS:
-            worst = -torch.inf if sign == "positive" else torch.inf
-            cleaned = torch.where(torch.isfinite(flat), flat, torch.full_like(flat, worst))
-            value, place = self._strongest(cleaned, sign)
-            self._value[sign][block_rows], self._place[sign][block_rows] = value.cpu().numpy(), place.cpu().numpy()
+    def _add_finite(self, rows: slice, flat: Tensor) -> bool:
+        """Add a batch without NaN and infinities, which their best values show; return whether it is one.
 
-    def _select(self, sign: str, rows: slice, value: Float) -> TopK:
-        units, width = self.layer.units, self.layer.width
-        place = self._place[sign][: len(value)].reshape(-1, units)
-        return topk.select(
-            value.reshape(-1, units),
-            np.repeat(self.image_id[rows], self.patches),
-            np.repeat(self.key_hash[rows], self.patches),
-            (place // width).astype(np.int32),
-            (place % width).astype(np.int32),
-            sign,
-            self.capacity,
+        A shortcut for the CPU: on a device the host would wait for the answer.
+        """
+        if self.device.type != "cpu":
+            return False
+        best = [self._strongest(flat, sign) for sign in SIGNS]
+        if not all(bool(torch.isfinite(value).all()) for value, _ in best):
+            return False
+        for number, (value, place) in enumerate(best):
+            self._buffer.value[number, rows], self._buffer.place[number, rows] = value, place
+        self._buffer.wrong[rows] = 0
+        return True
+
+    def _add_nonfinite(self, rows: slice, flat: Tensor) -> None:
+        """Count a batch's NaN and infinities by image, so that one added twice counts once; add the finite values."""
+        self._buffer.wrong[rows] = (~torch.isfinite(flat)).sum(dim=1, dtype=torch.int32)
+        for number, sign in enumerate(SIGNS):
+            worst = -torch.inf if sign == "positive" else torch.inf
+            value, place = self._strongest(torch.nan_to_num(flat, nan=worst, posinf=worst, neginf=worst), sign)
+            self._buffer.value[number, rows], self._buffer.place[number, rows] = value, place
+
+    def _unpacked(self, sign: str, packed: Int) -> TopK:
+        """Return the strongest patches from keys and places `2k + 1 units`, which are in their order."""
+        keys, places = (np.ascontiguousarray(part.T) for part in (packed[: self.capacity], packed[self.capacity : -1]))
+        tensor, place = torch.from_numpy(keys), places.astype(np.int32)
+        none = keys == running_topk.EMPTY
+        order = np.where(none, 0, transfers.array(running_topk.order_of(tensor)))
+        row = self._rows_by_hash[order // self.patches]
+        best = TopK(
+            value=transfers.array(running_topk.values_of(tensor, sign)),
+            image_id=self.image_id[row],
+            key_hash=self.key_hash[row],
+            y=place // self.layer.width,
+            x=place % self.layer.width,
         )
+        return topk.clear(best, none, sign)
 
     def _samples(self) -> Samples:
         """Return the samples image by image; a gap has its image_id, and y = x = −1."""
@@ -225,3 +259,20 @@ class LayerReduction:
             y=np.where(gap, np.int32(-1), self.y.reshape(-1)).astype(np.int32),
             x=np.where(gap, np.int32(-1), self.x.reshape(-1)).astype(np.int32),
         )
+
+
+class _Buffer:
+    """A block's best values and places `signs n m units`, sampled vectors, and numbers of NaN and infinities by image."""
+
+    def __init__(self, images: int, patches: int, samples: int, units: int, device: torch.device) -> None:
+        best = (len(SIGNS), images, patches, units)
+        self.value = torch.zeros(best, device=device)
+        self.place = torch.zeros(best, dtype=torch.int32, device=device)
+        self.vectors = torch.zeros(images, samples, units, device=device)
+        self.wrong = torch.zeros(images, units, dtype=torch.int32, device=device)
+
+
+def _wide(activation: Tensor) -> Tensor:
+    """Return activations in float32; on a device half precision as it is, which has the same order and is read sooner."""
+    half = activation.dtype in (torch.bfloat16, torch.float16)
+    return activation if half and activation.device.type != "cpu" else activation.float()

@@ -48,7 +48,7 @@ def select(
         y=y[rows[order], unit].astype(np.int32),
         x=x[rows[order], unit].astype(np.int32),
     )
-    return _cut_or_pad(_clear(chosen, ~np.isfinite(chosen.value), sign), sign, capacity)
+    return _cut_or_pad(clear(chosen, ~np.isfinite(chosen.value), sign), sign, capacity)
 
 
 def merge(parts: Iterable[TopK], sign: str, capacity: int = CAPACITY) -> TopK:
@@ -59,7 +59,7 @@ def merge(parts: Iterable[TopK], sign: str, capacity: int = CAPACITY) -> TopK:
     ordered = _reorder(joined, np.lexsort(keys, axis=1))
     leave_out = _repeats(ordered) | ~np.isfinite(ordered.value)
     order = np.argsort(leave_out, axis=1, kind="stable")
-    packed = _clear(_reorder(ordered, order), np.take_along_axis(leave_out, order, axis=1), sign)
+    packed = clear(_reorder(ordered, order), np.take_along_axis(leave_out, order, axis=1), sign)
     return _cut_or_pad(packed, sign, capacity)
 
 
@@ -81,7 +81,7 @@ def _reorder(top: TopK, order: NDArray[np.intp]) -> TopK:
     return _map_fields(top, lambda array: np.take_along_axis(array, order, axis=1))
 
 
-def _clear(top: TopK, where: NDArray[np.bool_], sign: str) -> TopK:
+def clear(top: TopK, where: NDArray[np.bool_], sign: str) -> TopK:
     """Empty the marked places, and turn every remaining −0.0 into 0.0."""
     nothing = empty(1, sign, 1)
     blanked = {name: np.where(where, getattr(nothing, name)[0, 0], getattr(top, name)) for name in FIELDS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,18 @@ Layout = Annotated[
     str, AfterValidator(_one_of(registry.layouts)), WithJsonSchema({"type": "string", "enum": registry.layouts()})
 ]
 """Names from the registry. The schema lists them, so that Prefect's form offers a choice."""
+
+
+DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9]\d*))?")
+
+
+def _device(value: str) -> str:
+    if not DEVICE.fullmatch(value):
+        raise ValueError("write auto, cpu, cuda or, of several GPUs, cuda:N")
+    return value
+
+
+Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": f"^({DEVICE.pattern})$"})]
 
 
 class RunConfig(BaseModel):
@@ -100,7 +113,7 @@ class RunConfig(BaseModel):
         default=1, ge=1, description="patches one image may have among the strongest of a unit"
     )
     batch: int | None = Field(default=None, ge=1, description="images per forward pass; 32 on CPU, 128 on CUDA")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = Field(default="auto", description="auto, cpu, cuda, or one of several GPUs: cuda:N")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
     layout: Layout = "umap"

@@ -83,14 +83,24 @@ class OnDask:
         self._stack, self._store, self._spec, self._processes = stack, store, spec, processes
         self._client: distributed.Client | None = None
         self._facts: RunFacts | None = None
+        self._gpus: tuple[str, ...] = ()
         self.counts_gpus = False
         """Whether workers declared GPUs when the run started, so that Dask gives each of them one task at a time."""
 
     def resolve_device(self, config: RunConfig) -> RunConfig:
         """Return the configuration with the workers' device: CUDA if it is `auto` and workers declare GPUs.
 
-        It holds for the whole run: while no worker with a GPU is there, tasks wait for one.
+        It holds for the whole run: while no worker with a GPU is there, tasks wait for one. Raises UsageError where local
+        workers would lack the device.
         """
+        if self._processes:
+            prepared.check_device(config)
+            self._gpus = visible_gpus(prepared.device_of(config))
+        elif ":" in config.device:
+            raise UsageError(
+                f"--device {config.device}: the workers at {self._spec} choose their GPU by CUDA_VISIBLE_DEVICES; "
+                "use --device cuda"
+            )
         self.counts_gpus = self._has_gpus()
         return config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus else config
 
@@ -120,7 +130,9 @@ class OnDask:
             cluster: Any = self._spec
             if self._processes:
                 progress.current().say(f"starting {self._processes} Dask workers")
-                cluster = self._stack.enter_context(local_workers.cluster(self._processes, self._share or 1))
+                cluster = self._stack.enter_context(
+                    local_workers.cluster(self._processes, self._share or 1, self._gpus)
+                )
             self._client = self._stack.enter_context(_client(cluster, self._spec))
         return self._client
 
@@ -200,6 +212,16 @@ class OnDask:
         """Tell whether any worker declares a GPU."""
         workers = self._client.scheduler_info()["workers"].values() if self._client else ()
         return any(worker["resources"].get("GPU") for worker in workers)
+
+
+def visible_gpus(device: torch.device) -> tuple[str, ...]:
+    """Return the GPUs of local workers, in turn, by their names in CUDA_VISIBLE_DEVICES; none for the CPU."""
+    if device.type != "cuda":
+        return ()
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    names = (named or [str(number) for number in range(count)])[:count]
+    return tuple(names) if device.index is None else (names[device.index],)
 
 
 def portable(task: Task) -> Task:

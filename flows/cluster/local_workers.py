@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -34,8 +34,11 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 @contextmanager
-def cluster(processes: int, threads: int) -> Iterator[distributed.LocalCluster]:
-    """Run `processes` workers of `threads` threads for the length of the block: on loopback, with temporary TLS keys."""
+def cluster(processes: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[distributed.LocalCluster]:
+    """Run `processes` workers of `threads` threads for the length of the block: on loopback, with temporary TLS keys.
+
+    Each sees one of the `gpus`, in turn.
+    """
     security = distributed.Security.temporary()
     with (
         dask.config.set(SETTINGS),
@@ -46,15 +49,23 @@ def cluster(processes: int, threads: int) -> Iterator[distributed.LocalCluster]:
             security=security,
             silence_logs=logging.CRITICAL,
         ) as local,
-        _keep_running(processes, threads, (local.scheduler_address, security)),
+        _keep_running(environments(processes, threads, gpus), (local.scheduler_address, security)),
     ):
         yield local
 
 
+def environments(processes: int, threads: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+    """Return what each worker finds in its environment. Libraries read it when they are loaded, so it is there before."""
+    variables_of = [{"OMP_NUM_THREADS": str(threads)} for _ in range(processes)]
+    for number, variables in enumerate(variables_of if gpus else []):
+        variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    return variables_of
+
+
 @contextmanager
-def _keep_running(processes: int, threads: int, address: tuple[str, distributed.Security]) -> Iterator[None]:
+def _keep_running(of_workers: Sequence[dict[str, str]], address: tuple[str, distributed.Security]) -> Iterator[None]:
     """Start the workers and restart those that die; kill them at the end of the block."""
-    workers = [_start(threads, address) for _ in range(processes)]
+    workers = [_start(variables, address) for variables in of_workers]
     stopped = threading.Event()
 
     def restart_dead() -> None:
@@ -62,7 +73,7 @@ def _keep_running(processes: int, threads: int, address: tuple[str, distributed.
             wait([process.sentinel for process in workers], INTERVAL)
             for number, process in enumerate(workers):
                 if not process.is_alive() and not stopped.is_set():
-                    workers[number] = _start(threads, address)
+                    workers[number] = _start(of_workers[number], address)
 
     watcher = threading.Thread(target=restart_dead, daemon=True, name="dask-workers")
     watcher.start()
@@ -77,18 +88,19 @@ def _keep_running(processes: int, threads: int, address: tuple[str, distributed.
             process.join()
 
 
-def _start(threads: int, address: tuple[str, distributed.Security]) -> BaseProcess:
-    """Start a worker. Libraries read the number of threads when they are loaded, so the environment has it before that."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+def _start(variables: dict[str, str], address: tuple[str, distributed.Security]) -> BaseProcess:
+    """Start a worker with these environment variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         process = _spawn.Process(target=serve, args=address, daemon=True)
         process.start()
     finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
     return process
 
 

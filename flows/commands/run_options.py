@@ -87,7 +87,7 @@ class RunOptions:
     ] = None
     samples_per_image: Annotated[int | None, typer.Option(help="Vectors sampled per image and layer (1).")] = None
     batch: Annotated[int | None, typer.Option(help="Images per forward pass (32; 128 on CUDA).")] = None
-    device: Annotated[str | None, typer.Option(help="auto (the default), cpu or cuda.")] = None
+    device: Annotated[str | None, typer.Option(help="auto (the default), cpu, cuda or cuda:N.")] = None
     precision: Annotated[str | None, typer.Option(help="fp32 (the default), bf16 or fp16.")] = None
     min_count: Annotated[int | None, typer.Option(help="Fewest samples that make a cell (5).")] = None
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels (96).")] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -89,6 +90,37 @@ def device_of(config: RunConfig) -> torch.device:
     return torch.device("cpu" if device == "auto" else device)
 
 
+def check_device(config: RunConfig) -> None:
+    """Raise UsageError if this machine lacks the device, or computes in the run's precision only by emulating it."""
+    device = device_of(config)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and not count:
+        raise UsageError(f"--device {config.device}: torch sees no CUDA device here; use --device cpu or auto")
+    if device.type == "cuda" and (device.index or 0) >= count:
+        range_there = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise UsageError(f"--device {config.device}: torch sees {range_there} here")
+    if device.type == "cpu" and not processor_has(config.precision):
+        raise UsageError(
+            f"--precision {config.precision}: this processor has no instructions for it and would take many times as long "
+            "as with fp32; use --precision fp32, or a GPU"
+        )
+
+
+def processor_has(precision: str) -> bool:
+    """Tell whether the processor computes in this precision itself.
+
+    oneDNN calls bfloat16 supported where AVX512 emulates it, five times slower than float32.
+    """
+    if precision == "fp16":
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    if precision == "bf16":
+        emulates = platform.machine() in ("x86_64", "AMD64") and not (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and not emulates
+    return True
+
+
 def batch_of(config: RunConfig) -> int:
     """Return the configured batch size, or the default of the device."""
     return config.batch or BATCH[device_of(config).type]
@@ -148,8 +180,8 @@ def _stamp(weights: str | None) -> tuple[int, ...]:
 def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedModel:
     config = RunConfig.model_validate_json(described)
     device, dtype = device_of(config), DTYPES[config.precision]
-    if here and device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto")
+    if here:
+        check_device(config)
     if device.type == "cuda":
         _pin_cuda()
     model = load(config)

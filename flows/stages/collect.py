@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas.collect import BLOCK, LayerReduction, Part
+from atlas.collect import BLOCK, LayerReduction, Part, TooManyCandidates
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
@@ -19,9 +19,10 @@ from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import image_listing, peaks
 from flows.stages import model as model_stage
-from flows.stages.shared import contents, reading
+from flows.stages.shared import contents, reading, uploads
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
+from storage.errors import UsageError
 from storage.images import loader
 from storage.store.store import Store
 
@@ -50,16 +51,22 @@ def _start_reduction(
     model: prepared.PreparedModel, layer: str, rows: pa.Table, config: RunConfig, keep_peaks: bool
 ) -> LayerReduction:
     batch = prepared.batch_of(config)
-    return LayerReduction(
-        model.layers[layer],
-        rows["image_id"].to_numpy(),
-        rows["key_hash"].to_numpy(),
-        seed=config.seed,
-        samples_per_image=config.samples_per_image,
-        patches_per_image=config.patches_per_image,
-        block=batch * -(-BLOCK // batch),
-        keep_peaks=keep_peaks,
-    )
+    try:
+        return LayerReduction(
+            model.layers[layer],
+            rows["image_id"].to_numpy(),
+            rows["key_hash"].to_numpy(),
+            seed=config.seed,
+            samples_per_image=config.samples_per_image,
+            patches_per_image=config.patches_per_image,
+            block=batch * -(-BLOCK // batch),
+            keep_peaks=keep_peaks,
+            device=model.device,
+        )
+    except TooManyCandidates as error:
+        raise UsageError(
+            f"--shard-size {config.shard_size}: {error} in a shard, at most 2^31 patches fit; use a smaller one"
+        ) from None
 
 
 def _pass(
@@ -71,20 +78,24 @@ def _pass(
     source = reading.source_of(config)
     batches = loader.load(source, rows, model.model.preprocess, batch=size, threads=cores())
     with progress.current().bar(f"images {rows['image_id'][0]}…", len(rows), "images") as advance:
-        for batch in batches:
+        for batch, pixels in uploads.uploaded(batches, model.device):
             if reductions:
-                effective = _run_batch(model, batch, reductions, effective)
+                effective = _run_batch(model, batch, pixels, reductions, effective)
             facts += batch.facts
             advance(batch.first + len(batch.facts))
     return pa.Table.from_pylist(facts, schema=loader.FACTS), effective
 
 
 def _run_batch(
-    model: prepared.PreparedModel, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int
+    model: prepared.PreparedModel,
+    batch: loader.Batch,
+    pixels: Tensor,
+    reductions: dict[str, LayerReduction],
+    size: int,
 ) -> int:
     """Run one batch, `size` images at a time; halve that while the device runs out of memory. Return the size that fitted."""
     while True:
-        if _try_batch(model, batch, reductions, size):
+        if _try_batch(model, batch, pixels, reductions, size):
             return size
         # Outside the except clause: while it runs, the traceback still holds the tensors that did not fit.
         torch.cuda.empty_cache()
@@ -92,11 +103,15 @@ def _run_batch(
 
 
 def _try_batch(
-    model: prepared.PreparedModel, batch: loader.Batch, reductions: dict[str, LayerReduction], size: int
+    model: prepared.PreparedModel,
+    batch: loader.Batch,
+    pixels: Tensor,
+    reductions: dict[str, LayerReduction],
+    size: int,
 ) -> bool:
     try:
-        for start in range(0, len(batch.pixels), size):
-            _run_slice(model, batch, reductions, start, size)
+        for start in range(0, len(pixels), size):
+            _run_slice(model, batch, pixels[start : start + size], reductions, start)
     except torch.OutOfMemoryError:
         if size == 1:
             raise
@@ -105,15 +120,20 @@ def _try_batch(
 
 
 def _run_slice(
-    model: prepared.PreparedModel, batch: loader.Batch, reductions: dict[str, LayerReduction], start: int, size: int
+    model: prepared.PreparedModel,
+    batch: loader.Batch,
+    pixels: Tensor,
+    reductions: dict[str, LayerReduction],
+    start: int,
 ) -> None:
-    valid = batch.valid[start : start + size]
+    """Run some images of a batch, from `start` on."""
+    valid = batch.valid[start : start + len(pixels)]
 
     def visit(name: str, activation: Tensor) -> None:
         reductions[name].add(batch.first + start, activation, valid)
 
     if valid.any():
-        model.visit(torch.from_numpy(batch.pixels[start : start + size]), list(reductions), visit)
+        model.visit(pixels, list(reductions), visit)
 
 
 def _write_images(store: Store, output: Output, facts: pa.Table) -> Outcome:

@@ -90,7 +90,8 @@ class Preprocess:
         """Scale uint8 `b h w c` to normalised float32 `b c h w`, channels last in memory, on the tensor's device."""
         import torch
 
-        mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        # Not made on the device: that would wait until the device has done all that it was given.
+        mean, std = (torch.tensor(v).view(-1, 1, 1).to(pixels.device, non_blocking=True) for v in (self.mean, self.std))
         return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(mean).div_(std)
 
     def __call__(self, image: Image.Image) -> Tensor:

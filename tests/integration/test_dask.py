@@ -249,7 +249,7 @@ def test_workers_of_our_own_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cluster_engine, "PATIENCE", 5.0)
     monkeypatch.setattr(cluster_engine, "STARTING", 0.5)
     with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
-        monkeypatch.setattr(cluster_engine.local_workers, "cluster", lambda processes, threads: nullcontext(empty))
+        monkeypatch.setattr(cluster_engine.local_workers, "cluster", lambda *given: nullcontext(empty))
         lost = pytest.raises(
             cluster_engine.ClusterLost, match=r"--dask local:2: no worker has started within 0 s; is the"
         )
