@@ -16,8 +16,9 @@ from typing_extensions import TypedDict
 
 from atlas import unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
-from flows.questions import classes, influence, unit_samples
+from flows.questions import classes, influence, names, unit_samples
 from flows.questions import patches as patch_answers
+from flows.questions.names import NameShare, Standing
 from storage.artefacts import tables
 from storage.artefacts.cells import RunCells
 from storage.run import Run
@@ -34,11 +35,15 @@ class LabelCount(TypedDict):
 
 
 class LabelCounts(TypedDict):
-    """The labels of a unit's strongest patches, most frequent first, with the entropy of their shares in bits."""
+    """The labels of a unit's strongest patches, most frequent first, with the entropy of their shares in bits.
+
+    `stand_out` are those more frequent there than chance explains, the largest lift over the run's images first.
+    """
 
     patches: int
     entropy: float
     counts: list[LabelCount]
+    stand_out: list[NameShare]
 
 
 class UnitCosine(TypedDict):
@@ -114,6 +119,11 @@ class Shared:
         return _strongest_images(self.run, self.layer)
 
     @functools.cached_property
+    def names(self) -> Standing:
+        """The labels that stand out among each unit's strongest patches."""
+        return names.of_units(self.run, self.layer)
+
+    @functools.cached_property
     def attributed(self) -> tuple[RunCells, CellClasses] | None:
         """The cells of the finest grid with an attribution, and that attribution."""
         grids = [grid for grid in self.run.grids if self.run.has("attribution", self.layer, grid)]
@@ -153,7 +163,7 @@ def unit(
         "images": run.version.about["listed"] - sum(run.version.about["rejected"].values()),
         "positive": top["positive"],
         "negative": top["negative"],
-        "labels": _labels(run, layer, number),
+        "labels": _labels(shared, number),
         "samples": unit_samples.spread(values),
         "intervals": unit_samples.intervals(run, layer, shared.samples, values, parts, each),
         "alike": _alike(shared, number),
@@ -171,18 +181,19 @@ def links(answer: Unit) -> Iterator[tuple[Literal["driven", "drives"], str, list
         yield "drives", drives["later_layer"], drives["exciting"] + drives["inhibiting"]
 
 
-def _labels(run: Run, layer: str, number: int) -> LabelCounts:
+def _labels(shared: Shared, number: int) -> LabelCounts:
     """Count the labels of the strongest patches, most frequent first, with the entropy of their shares in bits.
 
     Patches of value 0, where a rectified unit is off, are left out, as they are when counting images in common.
     """
-    patches = run.patches(layer, number, CAPACITY)
+    patches = shared.run.patches(shared.layer, number, CAPACITY)
     labels = [label for label in patches.filter(pc.not_equal(patches["value"], 0))["label"].to_pylist() if label]
     counts = Counter(labels).most_common()
     return {
         "patches": len(labels),
         "entropy": unit_facts.entropy(np.array([n for _, n in counts], np.int64)),
         "counts": [{"label": label, "patches": n} for label, n in counts],
+        "stand_out": shared.names.of_group[number],
     }
 
 

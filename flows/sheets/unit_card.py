@@ -49,8 +49,10 @@ def sentence(answer: Unit) -> str:
     if note := answer["positive"]["note"]:
         return str(note)
     parts = []
-    if counts := answer["labels"]["counts"]:
-        parts.append(f"strongest on {' and '.join(row['label'] for row in counts[:2])}")
+    if labels := answer["labels"]["stand_out"]:
+        parts.append(f"strongest on {' and '.join(row['name'] for row in labels[:2])}")
+    elif answer["labels"]["counts"]:
+        parts.append("no label stands out")
     parts.append(f"at most {_number(answer['positive']['extreme'])}")
     if answer["samples"]:
         parts.append(f"above 0 at {percent(answer['samples']['above_zero'])} of sampled positions")

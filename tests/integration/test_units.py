@@ -123,7 +123,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
         "samples",
     ),
     "a focus a pixel off": (unit_samples, "_positions", lambda f: lambda *told: moved(f(*told)), "focus"),
-    "the labels of the next unit": (units, "_labels", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
+    "the labels of the next unit": (units, "_labels", lambda f: lambda shared, n: f(shared, n + 1), "labels"),
     "the links of the next unit": (units, "_driven", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
     "the next patch's picture": (
         unit_pictures,

@@ -17,11 +17,11 @@ from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
 from storage.errors import NotFound
 
-TOP_LABELS, STRONG_CELLS = 3, 12
+STRONG_CELLS = 12
 
 
 class UnitColumns(TypedDict):
-    """A column for each metric of units; `top` has the labels of each unit's strongest patches as [index, patches]."""
+    """A column for each metric of units; `top` has each unit's labels that stand out as [index, patches]."""
 
     layer: str
     units: int
@@ -134,14 +134,11 @@ def _metric(version: OpenVersion, layer: str, metric: metrics.Metric) -> list[An
 
 
 def _top_labels(version: OpenVersion, layer: str) -> tuple[list[str], list[list[tuple[int, int]]]]:
-    """Return the labels, and those most frequent among each unit's strongest patches as (index, patches)."""
-    names, counts = metric_values.label_counts(version.run, layer)
-    order = np.argsort(-counts, axis=1, kind="stable").tolist()
-    rows = [
-        [(i, int(of_unit[i])) for i in best if of_unit[i] and names[i]]
-        for of_unit, best in zip(counts, order, strict=True)
-    ]
-    return names, [row[:TOP_LABELS] for row in rows]
+    """Return the labels that stand out, and each unit's among its strongest patches as (index, patches)."""
+    rows = version.shared(version.layer(layer)).names.of_group
+    names = sorted({row["name"] for of_unit in rows for row in of_unit})
+    index = {name: i for i, name in enumerate(names)}
+    return names, [[(index[row["name"]], row["count"]) for row in of_unit] for of_unit in rows]
 
 
 def one(version: OpenVersion, layer: str, unit: int) -> Unit:

@@ -102,7 +102,7 @@ export class UnitsPlace {
       type: 'search',
       class: 'field',
       placeholder: 'Label or class',
-      'aria-label': 'Only units whose strongest patches have this label; or a class to sort by',
+      'aria-label': 'Only units for which this label stands out; or a class to sort by',
       maxlength: 200,
       spellcheck: 'false',
       oninput: () => setQuery({ label: this.filter?.value.trim() || null }, { replace: true }),
@@ -171,7 +171,7 @@ export class UnitsPlace {
     fill(
       /** @type {HTMLElement} */ (this.summary),
       label
-        ? `${many(units.length, 'unit')} of ${count(columns.units)} with “${state.query.label}” among the labels of their strongest patches. `
+        ? `${many(units.length, 'unit')} of ${count(columns.units)} for which “${state.query.label}” stands out among the labels of their strongest patches. `
         : '',
       `Each unit is shown by ${pictures}.`,
     );
