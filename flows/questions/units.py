@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from atlas import unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
+from atlas.map_correlation import Maps
 from flows.questions import classes, influence, names, unit_samples
 from flows.questions import patches as patch_answers
 from flows.questions.names import NameShare, Standing
@@ -72,9 +73,20 @@ ClassCorrelation = TypedDict("ClassCorrelation", {"class": int, "name": str, "co
 
 UnitClasses = TypedDict(
     "UnitClasses",
-    {"grid": int, "cells": int, "for": list[ClassCorrelation], "against": list[ClassCorrelation]},
+    {
+        "grid": int,
+        "cells": int,
+        "bound": float | None,
+        "permuted": float | None,
+        "for": list[ClassCorrelation],
+        "against": list[ClassCorrelation],
+    },
 )
-"""The classes whose attribution rises and falls with the unit over the cells of a grid."""
+"""The classes whose attribution rises and falls with the unit over the cells of a grid.
+
+`bound` is the correlation that any class reaches in 95 % of cases by chance, where the map is shifted and mirrored;
+`permuted` the same where its cells are permuted. None where there are too few cells to tell.
+"""
 
 
 class Unit(TypedDict):
@@ -130,6 +142,22 @@ class Shared:
         if not grids:
             return None
         return self.run.cells(self.layer, grids[-1]), self.run.attribution(self.layer, grids[-1])
+
+    @functools.cached_property
+    def class_maps(self) -> Maps | None:
+        """The maps of all classes, to correlate that of a unit with."""
+        return self._maps(self.attributed[1].mean) if self.attributed else None
+
+    @functools.cached_property
+    def unit_maps(self) -> Maps | None:
+        """The maps of all units over the cells with an attribution, to correlate that of a class with."""
+        return self._maps(self.attributed[0].mean) if self.attributed else None
+
+    def _maps(self, means: Float) -> Maps | None:
+        if self.attributed is None:
+            return None
+        cells, used = self.attributed[0], self.attributed[1].used > 0
+        return Maps(means[used], cells.count[used], cells.row[used].astype(np.int64), cells.col[used].astype(np.int64))
 
 
 def unit(
@@ -219,12 +247,13 @@ def _strongest_images(run: Run, layer: str) -> np.ndarray:
 
 def _classes(shared: Shared, number: int) -> UnitClasses | None:
     """Return the classes whose attribution over cells correlates most, positively and negatively, with the unit."""
-    if shared.attributed is None:
+    if shared.attributed is None or shared.class_maps is None:
         return None
     (cells, attribution), run = shared.attributed, shared.run
     used = attribution.used > 0
     correlation = unit_facts.weighted_correlation(cells.mean[used, number], attribution.mean[used], cells.count[used])
     order = np.argsort(-correlation, kind="stable")
+    chance = shared.class_maps.chance(cells.mean[used, number])
 
     def rows(chosen: Iterable[int]) -> list[ClassCorrelation]:
         return [{"class": c, "name": classes.class_name(run, c), "correlation": float(correlation[c])} for c in chosen]
@@ -232,6 +261,8 @@ def _classes(shared: Shared, number: int) -> UnitClasses | None:
     return {
         "grid": cells.grid,
         "cells": int(used.sum()),
+        "bound": patch_answers.finite(chance.moved),
+        "permuted": patch_answers.finite(chance.permuted),
         "for": rows(c for c in order[:CLASSES].tolist() if correlation[c] > 0),
         "against": rows(c for c in order[::-1][:CLASSES].tolist() if correlation[c] < 0),
     }

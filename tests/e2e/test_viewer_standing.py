@@ -120,6 +120,29 @@ def test_a_unit_whose_labels_are_those_of_all_images_says_so(run: Run) -> None:
     assert not any(catalogue.answer(OpenVersion(run), "units", {"layer": LAYER})["top"])
 
 
+def within(page: viewing.Page, bound: float) -> tuple[list[str], list[str]]:
+    """Return the units shown in grey, and those whose correlation as written is within the bound."""
+    units = page.see("ol.units li").all()
+    grey = [unit.inner_text() for unit in units if "within" in (unit.get_attribute("class") or "")]
+    values = {
+        unit.inner_text(): abs(float(unit.locator(".num").inner_text().replace("\N{MINUS SIGN}", "-")))
+        for unit in units
+    }
+    assert not [text for text in values if abs(values[text] - bound) < 0.005]  # none that rounding might move
+    return grey, [text for text, value in values.items() if value < bound]
+
+
+def test_units_within_chance_are_grey_and_the_page_says_how_far_it_reaches(
+    page: viewing.Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enrichment, "bound_of", lambda largest: 0.3333)
+    page.goto(f"/small/units/{LAYER}?class=2")
+    page.settle()
+    grey, expected = within(page, 0.333)
+    assert grey == expected != []
+    assert "±0.33 by chance, with the map shifted and mirrored (±0.33" in page.see("main").inner_text()
+
+
 RECORD = """
 const real = CanvasRenderingContext2D.prototype.fillText;
 window.written = [];

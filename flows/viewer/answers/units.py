@@ -112,8 +112,23 @@ class Likeness(TypedDict):
     correlation: list[Number]
 
 
-Speaks = TypedDict("Speaks", {"layer": str, "class": int, "name": str, "correlation": list[Number]})
-"""The correlation of each unit of a layer with a class's attribution, over the cells of the finest grid."""
+Speaks = TypedDict(
+    "Speaks",
+    {
+        "layer": str,
+        "class": int,
+        "name": str,
+        "cells": int,
+        "bound": Number,
+        "permuted": Number,
+        "correlation": list[Number],
+    },
+)
+"""The correlation of each unit of a layer with a class's attribution, over the cells of the finest grid.
+
+`bound` is what any unit reaches in 95 % of cases by chance, where the map is shifted and mirrored; `permuted` the same
+where its cells are permuted. Null where there are too few cells to tell.
+"""
 
 
 def columns(version: OpenVersion, layer: str) -> UnitColumns:
@@ -228,7 +243,7 @@ def likeness(version: OpenVersion, layer: str, unit: int) -> Likeness:
 def speaks(version: OpenVersion, layer: str, of: str) -> Speaks:
     """Return how each unit's means over the cells correlate with the cells' attribution to a class, as a card does."""
     shared = version.shared(version.layer(layer))
-    if shared.attributed is None:
+    if shared.attributed is None or shared.unit_maps is None:
         raise NotFound(
             f"{version.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
         )
@@ -236,8 +251,16 @@ def speaks(version: OpenVersion, layer: str, of: str) -> Speaks:
     index, mean, _ = classes.class_column(version.run, attribution.mean, of)
     used = attribution.used > 0
     correlation = unit_facts.weighted_correlation(mean[used], cells.mean[used], cells.count[used])
-    name = classes.class_name(version.run, index)
-    return {"layer": layer, "class": index, "name": name, "correlation": rounded(correlation, 3)}
+    chance = shared.unit_maps.chance(mean[used])
+    return {
+        "layer": layer,
+        "class": index,
+        "name": classes.class_name(version.run, index),
+        "cells": int(used.sum()),
+        "bound": plain(chance.moved, 3),
+        "permuted": plain(chance.permuted, 3),
+        "correlation": rounded(correlation, 3),
+    }
 
 
 def _gallery(version: OpenVersion, layer: str, unit: int) -> GalleryFacts | None:

@@ -85,7 +85,7 @@ export class CellList {
           { class: 'unseen' },
           [`Cells of ${grid.layer.name}, grid ${grid.size}`, order.words].filter(Boolean).join(', '),
         ),
-        h('thead', {}, h('tr', {}, iconHead, ...heads, h('th', { scope: 'col' }, 'mostly'))),
+        h('thead', {}, h('tr', {}, iconHead, ...heads, h('th', { scope: 'col' }, 'stands out'))),
         body,
       ),
       more,

@@ -8,6 +8,7 @@ import { histogram, swing } from '../../ui/charts.js';
 import { bars, chip, fillAsync, image, missing, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { many, number, percent, signed } from '../../ui/format.js';
+import { byChance, within } from './chance.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 
@@ -78,12 +79,18 @@ function classes(state, card, about) {
     if (!about.classes) return null;
     return section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution));
   }
+  const { bound } = card.classes;
   const rows = [...card.classes.for.slice(0, 4), ...card.classes.against.slice(0, 2)];
   const items = rows.map((row) => {
     const value = h('span', { class: 'num' }, signed(row.correlation));
-    return h('li', {}, classLink(state, card.layer, row), swing(row.correlation), value);
+    const attributes = { class: within(row.correlation, bound) ? 'quiet within' : '' };
+    return h('li', attributes, classLink(state, card.layer, row), swing(row.correlation), value);
   });
-  return section('Classes it speaks for, and against', h('ul', { class: 'bars signed' }, ...items));
+  return section(
+    'Classes it speaks for, and against',
+    h('ul', { class: 'bars signed' }, ...items),
+    h('p', { class: 'quiet small' }, byChance(card.classes)),
+  );
 }
 
 /** Link a class to its map, if there is one. @param {State} state @param {string} layer @param {{ class: number, name: string }} row */
