@@ -10,7 +10,7 @@ from flows.commands import parsing, printing
 from flows.commands.printing import Name
 
 if TYPE_CHECKING:
-    pass
+    from flows.questions.cells import CellNames
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,10 +51,18 @@ def cell(
     print(
         f"{layer} {grid} × {grid}, cell {place}: {answer['count']} samples, coherence {answer['coherence']:.2f}; {fidelity}"
     )
+    print(_named(answer["names"]))
     printing.as_table({**row, "mean": f"{row['mean']:.4g}"} for row in answer["classes"])
     printing.as_table(answer["units"])
     printing.as_table(answer["labels"])
     printing.as_table({"image_id": m["image_id"], "y,x": f"{m['y']},{m['x']}"} for m in answer["members"])
+
+
+def _named(names: CellNames) -> str:
+    """Say which names stand out in a cell, as the map prints them."""
+    every = [row for rows in (names["labels"], names["classes"]) for row in rows or []]
+    texts = (f"{row['name']} ({row['count']} samples, {row['share']:.0%})" for row in every)
+    return f"stands out: {', '.join(texts)}" if every else "no label or class stands out"
 
 
 def class_map(

@@ -234,7 +234,7 @@ def _write_card(run: Run, answer: Unit, path: str, method: str | None, draw: boo
 def _print_answer(answer: Unit) -> None:
     """Print the main facts in a few lines and tables."""
     from flows.questions.units import links
-    from flows.sheets.unit_card import percent, sentence
+    from flows.sheets.unit_card import by_chance, percent, sentence, stands_out
 
     print(f"{answer['layer']}:{answer['unit']} of {answer['run']}@{answer['version']}: {sentence(answer)}")
     printing.as_table(
@@ -246,8 +246,15 @@ def _print_answer(answer: Unit) -> None:
     printing.as_table({"unit": row["unit"], "in common": f"{row['shared']:.0%}"} for row in answer["alike"]["images"])
     for side, layer, rows in links(answer):
         printing.as_table({f"{side} {layer}": row["unit"], "influence": f"{row['influence']:+.4g}"} for row in rows)
-    related = answer["classes"]
-    for direction, of_direction in (("for", related["for"]), ("against", related["against"])) if related else ():
+    if (related := answer["classes"]) is None:
+        return
+    for direction, rows_of in (("for", related["for"]), ("against", related["against"])):
         printing.as_table(
-            {f"{direction} class": row["name"], "correlation": f"{row['correlation']:+.2f}"} for row in of_direction
+            {
+                f"{direction} class": row["name"],
+                "correlation": f"{row['correlation']:+.2f}",
+                "beyond chance": "yes" if stands_out(related, row) else "no",
+            }
+            for row in rows_of
         )
+    print(f"correlations {by_chance(related).removesuffix('; what is within is grey')}")

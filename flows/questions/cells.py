@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 from typing_extensions import TypedDict
 
-from flows.questions import classes
+from flows.questions import classes, names
+from flows.questions.names import NameShare
 from flows.questions.patches import finite
 from storage.artefacts.cells import CellFacts
 from storage.errors import NotFound
@@ -58,6 +59,13 @@ class Member(TypedDict):
     focus_bottom: int
 
 
+class CellNames(TypedDict):
+    """The labels and classes that stand out in the cell; None where the run has none to go by."""
+
+    labels: list[NameShare] | None
+    classes: list[NameShare] | None
+
+
 class Cell(TypedDict):
     """One cell; its neighbours are [row, col]."""
 
@@ -73,6 +81,7 @@ class Cell(TypedDict):
     classes: list[classes.ClassInCell]
     units: list[UnitMean]
     labels: list[LabelCount]
+    names: CellNames
     members: list[Member]
     neighbours: list[list[int]]
 
@@ -90,7 +99,7 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> Cell:
     mean = cells.mean[number]
     order = np.argsort(-mean, kind="stable")[:TOP_UNITS]
     members = run.member_facts(layer, grid, row, col) if run.has("members", layer, grid) else None
-    labels = _labels(run, cells, number)
+    labels, standing = _labels(run, cells, number), names.of_one_cell(run, layer, grid, number)
     return {
         "run": run.name,
         "version": run.number,
@@ -109,6 +118,7 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> Cell:
         "classes": classes.cell_classes(run, cells, number),
         "units": [{"unit": int(u), "mean": round(float(mean[u]), 4)} for u in order],
         "labels": [{"label": label, "images": n} for label, n in labels.most_common(TOP_UNITS)],
+        "names": {"labels": standing["labels"], "classes": standing["classes"]},
         "members": members.to_pylist() if members is not None else [],
         "neighbours": _adjacent(cells, row, col),
     }
@@ -117,8 +127,8 @@ def cell(run: Run, layer: str, grid: int, row: int, col: int) -> Cell:
 def _labels(run: Run, cells: CellFacts, number: int) -> Counter[str | None]:
     """Count the labels of the images that a cell's members come from."""
     images = np.unique(cells.image_id[cells.offsets[number] : cells.offsets[number + 1]])
-    names, label_of = run.labels
-    return Counter(names[i] for i in label_of[images].tolist())
+    stored, label_of = run.labels
+    return Counter(stored[i] for i in label_of[images].tolist())
 
 
 def find_cell(rows: np.ndarray, cols: np.ndarray, row: int, col: int) -> int | None:

@@ -16,8 +16,10 @@ from typing_extensions import TypedDict
 
 from atlas import unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
-from flows.questions import classes, influence, unit_samples
+from atlas.map_correlation import Maps
+from flows.questions import classes, influence, names, unit_samples
 from flows.questions import patches as patch_answers
+from flows.questions.names import NameShare, Standing
 from storage.artefacts import tables
 from storage.artefacts.cells import RunCells
 from storage.run import Run
@@ -34,11 +36,15 @@ class LabelCount(TypedDict):
 
 
 class LabelCounts(TypedDict):
-    """The labels of a unit's strongest patches, most frequent first, with the entropy of their shares in bits."""
+    """The labels of a unit's strongest patches, most frequent first, with the entropy of their shares in bits.
+
+    `stand_out` are those more frequent there than chance explains, the largest lift over the run's images first.
+    """
 
     patches: int
     entropy: float
     counts: list[LabelCount]
+    stand_out: list[NameShare]
 
 
 class UnitCosine(TypedDict):
@@ -67,9 +73,20 @@ ClassCorrelation = TypedDict("ClassCorrelation", {"class": int, "name": str, "co
 
 UnitClasses = TypedDict(
     "UnitClasses",
-    {"grid": int, "cells": int, "for": list[ClassCorrelation], "against": list[ClassCorrelation]},
+    {
+        "grid": int,
+        "cells": int,
+        "bound": float | None,
+        "permuted": float | None,
+        "for": list[ClassCorrelation],
+        "against": list[ClassCorrelation],
+    },
 )
-"""The classes whose attribution rises and falls with the unit over the cells of a grid."""
+"""The classes whose attribution rises and falls with the unit over the cells of a grid.
+
+`bound` is the correlation that any class reaches in 95 % of cases by chance, where the map is shifted and mirrored;
+`permuted` the same where its cells are permuted. None where there are too few cells to tell.
+"""
 
 
 class Unit(TypedDict):
@@ -114,12 +131,33 @@ class Shared:
         return _strongest_images(self.run, self.layer)
 
     @functools.cached_property
+    def names(self) -> Standing:
+        """The labels that stand out among each unit's strongest patches."""
+        return names.of_units(self.run, self.layer)
+
+    @functools.cached_property
     def attributed(self) -> tuple[RunCells, CellClasses] | None:
         """The cells of the finest grid with an attribution, and that attribution."""
         grids = [grid for grid in self.run.grids if self.run.has("attribution", self.layer, grid)]
         if not grids:
             return None
         return self.run.cells(self.layer, grids[-1]), self.run.attribution(self.layer, grids[-1])
+
+    @functools.cached_property
+    def class_maps(self) -> Maps | None:
+        """The maps of all classes, to correlate that of a unit with."""
+        return self._maps(self.attributed[1].mean) if self.attributed else None
+
+    @functools.cached_property
+    def unit_maps(self) -> Maps | None:
+        """The maps of all units over the cells with an attribution, to correlate that of a class with."""
+        return self._maps(self.attributed[0].mean) if self.attributed else None
+
+    def _maps(self, means: Float) -> Maps | None:
+        if self.attributed is None:
+            return None
+        cells, used = self.attributed[0], self.attributed[1].used > 0
+        return Maps(means[used], cells.count[used], cells.row[used].astype(np.int64), cells.col[used].astype(np.int64))
 
 
 def unit(
@@ -153,7 +191,7 @@ def unit(
         "images": run.version.about["listed"] - sum(run.version.about["rejected"].values()),
         "positive": top["positive"],
         "negative": top["negative"],
-        "labels": _labels(run, layer, number),
+        "labels": _labels(shared, number),
         "samples": unit_samples.spread(values),
         "intervals": unit_samples.intervals(run, layer, shared.samples, values, parts, each),
         "alike": _alike(shared, number),
@@ -171,18 +209,19 @@ def links(answer: Unit) -> Iterator[tuple[Literal["driven", "drives"], str, list
         yield "drives", drives["later_layer"], drives["exciting"] + drives["inhibiting"]
 
 
-def _labels(run: Run, layer: str, number: int) -> LabelCounts:
+def _labels(shared: Shared, number: int) -> LabelCounts:
     """Count the labels of the strongest patches, most frequent first, with the entropy of their shares in bits.
 
     Patches of value 0, where a rectified unit is off, are left out, as they are when counting images in common.
     """
-    patches = run.patches(layer, number, CAPACITY)
+    patches = shared.run.patches(shared.layer, number, CAPACITY)
     labels = [label for label in patches.filter(pc.not_equal(patches["value"], 0))["label"].to_pylist() if label]
     counts = Counter(labels).most_common()
     return {
         "patches": len(labels),
         "entropy": unit_facts.entropy(np.array([n for _, n in counts], np.int64)),
         "counts": [{"label": label, "patches": n} for label, n in counts],
+        "stand_out": shared.names.of_group[number],
     }
 
 
@@ -208,12 +247,13 @@ def _strongest_images(run: Run, layer: str) -> np.ndarray:
 
 def _classes(shared: Shared, number: int) -> UnitClasses | None:
     """Return the classes whose attribution over cells correlates most, positively and negatively, with the unit."""
-    if shared.attributed is None:
+    if shared.attributed is None or shared.class_maps is None:
         return None
     (cells, attribution), run = shared.attributed, shared.run
     used = attribution.used > 0
     correlation = unit_facts.weighted_correlation(cells.mean[used, number], attribution.mean[used], cells.count[used])
     order = np.argsort(-correlation, kind="stable")
+    chance = shared.class_maps.chance(cells.mean[used, number])
 
     def rows(chosen: Iterable[int]) -> list[ClassCorrelation]:
         return [{"class": c, "name": classes.class_name(run, c), "correlation": float(correlation[c])} for c in chosen]
@@ -221,6 +261,8 @@ def _classes(shared: Shared, number: int) -> UnitClasses | None:
     return {
         "grid": cells.grid,
         "cells": int(used.sum()),
+        "bound": patch_answers.finite(chance.moved),
+        "permuted": patch_answers.finite(chance.permuted),
         "for": rows(c for c in order[:CLASSES].tolist() if correlation[c] > 0),
         "against": rows(c for c in order[::-1][:CLASSES].tolist() if correlation[c] < 0),
     }

@@ -9,7 +9,7 @@ from atlas.colours import BLUE, ORANGE
 from flows.drawing.unit_pictures import Pictures
 from flows.questions.patches import Sign
 from flows.questions.unit_samples import Histogram
-from flows.questions.units import LabelCounts, Unit, links
+from flows.questions.units import ClassCorrelation, LabelCounts, Unit, UnitClasses, links
 from flows.sheets.canvas import FAINT, INK, NO_GRADIENT, QUIET, Canvas, signed
 
 WIDTH, MARGIN, GAP = 1440, 48, 24
@@ -49,8 +49,10 @@ def sentence(answer: Unit) -> str:
     if note := answer["positive"]["note"]:
         return str(note)
     parts = []
-    if counts := answer["labels"]["counts"]:
-        parts.append(f"strongest on {' and '.join(row['label'] for row in counts[:2])}")
+    if labels := answer["labels"]["stand_out"]:
+        parts.append(f"strongest on {' and '.join(row['name'] for row in labels[:2])}")
+    elif answer["labels"]["counts"]:
+        parts.append("no label stands out")
     parts.append(f"at most {_number(answer['positive']['extreme'])}")
     if answer["samples"]:
         parts.append(f"above 0 at {percent(answer['samples']['above_zero'])} of sampled positions")
@@ -218,12 +220,26 @@ def _classes(page: Canvas, answer: Unit, x: float, y: float, wide: float) -> flo
     for title, rows in sides:
         y = _heading(page, x, y, wide, title, "correlation")
         for row in rows:
-            page.text(x, y, row["name"], 13, most=wide - 50)
+            page.text(x, y, row["name"], 13, INK if stands_out(related, row) else QUIET, most=wide - 50)
             page.text(x + wide, y, signed(row["correlation"]), 13, QUIET, align="right")
             page.bar(x, y + 20, wide, row["correlation"])
             y += 34
         y += 12
-    return page.lines(x, y - 4, f"over the {related['cells']} cells of the atlas", wide)
+    return page.lines(x, y - 4, by_chance(related), wide)
+
+
+def stands_out(related: UnitClasses, row: ClassCorrelation) -> bool:
+    """Tell whether a correlation is beyond what chance reaches."""
+    return related["bound"] is not None and abs(row["correlation"]) > related["bound"]
+
+
+def by_chance(related: UnitClasses) -> str:
+    """Say over how many cells classes are correlated, and how far chance reaches."""
+    over = f"over the {related['cells']} cells of the atlas"
+    if related["bound"] is None:
+        return f"{over}: too few to tell from chance"
+    reach = f"chance reaches ±{related['bound']:.2f} (±{related['permuted'] or 0:.2f} with cells permuted)"
+    return f"{over}; {reach}; what is within is grey"
 
 
 def _heading(page: Canvas, x: float, y: float, wide: float, title: str, remark: str = "") -> float:

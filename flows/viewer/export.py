@@ -92,7 +92,9 @@ class Exporter:
 
     def _of_grid(self, layer: str, grid: int) -> Iterator[ExportFile]:
         run, place = self.version.run, {"layer": layer, "grid": grid}
-        yield self._answers(self._key("cells", **place), [(kind, place) for kind in ("cells", "details", "labels")])
+        yield self._answers(
+            self._key("cells", **place), [(kind, place) for kind in ("cells", "details", "labels", "names")]
+        )
         rows, cols = (self.version.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
         for row, col in zip(rows, cols, strict=True):
             yield self._cell({**place, "row": row, "col": col})

@@ -19,6 +19,7 @@ from support import viewing
 from flows import notebook
 from flows.metrics import values as metric_values
 from flows.notebook import pictures as notebook_pictures
+from flows.questions import names, units
 from flows.viewer import assets, in_process
 from flows.viewer.answers import catalogue, cells
 from storage.errors import Incomplete, NotFound
@@ -193,6 +194,8 @@ def test_hostile_names_are_words_in_a_notebook_too(
     monkeypatch.setattr(cells, "labels", lambda version: [viewing.HOSTILE] * version.run.version.about["ids"])
     hostile = [viewing.HOSTILE], np.zeros(atlas.version.run.version.about["ids"], np.int64)
     monkeypatch.setattr(metric_values, "_labels", lambda run: hostile)
+    standing = names.Standing([[{"name": viewing.HOSTILE, "count": 9, "share": 1.0}]] * 64, 0.0)
+    monkeypatch.setattr(units.Shared, "names", property(lambda shared: standing))
     image = catalogue.ANSWERS["image"]
     facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
     monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda version, id: facts, ""))

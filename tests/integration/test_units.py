@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from support import brute, corpus, detectors
 
+from atlas import enrichment
 from flows.cli import invoke
 from flows.config import RunConfig
 from flows.drawing import unit_pictures
@@ -75,6 +77,40 @@ def test_the_focus_of_an_example_is_that_of_a_patch(finished: RunConfig) -> None
             assert one["focus"] == {side: int(box[f"focus_{side}"][0]) for side in SIDES}
 
 
+def classes_beyond(run: Run, number: int, shuffled: int | None = None) -> int:
+    """Count the classes that a unit speaks for, or against, beyond chance; of cells in another order if asked."""
+    shared = units.Shared(run, LATER)
+    cells, attribution = shared.attributed
+    if shuffled is not None:
+        order = np.random.default_rng(shuffled).permutation(len(cells.row))
+        cells = dataclasses.replace(cells, mean=cells.mean[order])
+    shared.__dict__["attributed"] = cells, attribution
+    related = units.unit(run, LATER, number, shared=shared)["classes"]
+    assert related["cells"] == (attribution.used > 0).sum()
+    assert related["bound"] is not None
+    return sum(unit_card.stands_out(related, row) for row in related["for"] + related["against"])
+
+
+def count_beyond(run: Run) -> tuple[int, int]:
+    """Return how many classes of all units are beyond chance, and how many of cells in another order."""
+    numbers = range(run.result("patches", LATER).counts["units"])
+    return sum(classes_beyond(run, n) for n in numbers), sum(classes_beyond(run, n, n) > 0 for n in numbers)
+
+
+def test_classes_of_cells_in_another_order_are_within_chance(finished: RunConfig) -> None:
+    opened = open_run(finished.store, "small")
+    there, by_chance = count_beyond(opened)
+    assert by_chance <= 2
+    assert there > by_chance
+
+
+def test_mutant_without_a_bound_cells_in_another_order_speak_too(
+    finished: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enrichment, "bound_of", lambda largest: 0.0)
+    assert count_beyond(open_run(finished.store, "small"))[1] > 2
+
+
 def test_labels_and_links_are_those_of_the_tables(finished: RunConfig) -> None:
     opened = open_run(finished.store, "small")
     for number in (0, 7):
@@ -123,7 +159,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
         "samples",
     ),
     "a focus a pixel off": (unit_samples, "_positions", lambda f: lambda *told: moved(f(*told)), "focus"),
-    "the labels of the next unit": (units, "_labels", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
+    "the labels of the next unit": (units, "_labels", lambda f: lambda shared, n: f(shared, n + 1), "labels"),
     "the links of the next unit": (units, "_driven", lambda f: lambda run, layer, n: f(run, layer, n + 1), "labels"),
     "the next patch's picture": (
         unit_pictures,

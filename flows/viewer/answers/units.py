@@ -17,11 +17,11 @@ from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
 from storage.errors import NotFound
 
-TOP_LABELS, STRONG_CELLS = 3, 12
+STRONG_CELLS = 12
 
 
 class UnitColumns(TypedDict):
-    """A column for each metric of units; `top` has the labels of each unit's strongest patches as [index, patches]."""
+    """A column for each metric of units; `top` has each unit's labels that stand out as [index, patches]."""
 
     layer: str
     units: int
@@ -112,8 +112,23 @@ class Likeness(TypedDict):
     correlation: list[Number]
 
 
-Speaks = TypedDict("Speaks", {"layer": str, "class": int, "name": str, "correlation": list[Number]})
-"""The correlation of each unit of a layer with a class's attribution, over the cells of the finest grid."""
+Speaks = TypedDict(
+    "Speaks",
+    {
+        "layer": str,
+        "class": int,
+        "name": str,
+        "cells": int,
+        "bound": Number,
+        "permuted": Number,
+        "correlation": list[Number],
+    },
+)
+"""The correlation of each unit of a layer with a class's attribution, over the cells of the finest grid.
+
+`bound` is what any unit reaches in 95 % of cases by chance, where the map is shifted and mirrored; `permuted` the same
+where its cells are permuted. Null where there are too few cells to tell.
+"""
 
 
 def columns(version: OpenVersion, layer: str) -> UnitColumns:
@@ -134,14 +149,11 @@ def _metric(version: OpenVersion, layer: str, metric: metrics.Metric) -> list[An
 
 
 def _top_labels(version: OpenVersion, layer: str) -> tuple[list[str], list[list[tuple[int, int]]]]:
-    """Return the labels, and those most frequent among each unit's strongest patches as (index, patches)."""
-    names, counts = metric_values.label_counts(version.run, layer)
-    order = np.argsort(-counts, axis=1, kind="stable").tolist()
-    rows = [
-        [(i, int(of_unit[i])) for i in best if of_unit[i] and names[i]]
-        for of_unit, best in zip(counts, order, strict=True)
-    ]
-    return names, [row[:TOP_LABELS] for row in rows]
+    """Return the labels that stand out, and each unit's among its strongest patches as (index, patches)."""
+    rows = version.shared(version.layer(layer)).names.of_group
+    names = sorted({row["name"] for of_unit in rows for row in of_unit})
+    index = {name: i for i, name in enumerate(names)}
+    return names, [[(index[row["name"]], row["count"]) for row in of_unit] for of_unit in rows]
 
 
 def one(version: OpenVersion, layer: str, unit: int) -> Unit:
@@ -231,7 +243,7 @@ def likeness(version: OpenVersion, layer: str, unit: int) -> Likeness:
 def speaks(version: OpenVersion, layer: str, of: str) -> Speaks:
     """Return how each unit's means over the cells correlate with the cells' attribution to a class, as a card does."""
     shared = version.shared(version.layer(layer))
-    if shared.attributed is None:
+    if shared.attributed is None or shared.unit_maps is None:
         raise NotFound(
             f"{version.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
         )
@@ -239,8 +251,16 @@ def speaks(version: OpenVersion, layer: str, of: str) -> Speaks:
     index, mean, _ = classes.class_column(version.run, attribution.mean, of)
     used = attribution.used > 0
     correlation = unit_facts.weighted_correlation(mean[used], cells.mean[used], cells.count[used])
-    name = classes.class_name(version.run, index)
-    return {"layer": layer, "class": index, "name": name, "correlation": rounded(correlation, 3)}
+    chance = shared.unit_maps.chance(mean[used])
+    return {
+        "layer": layer,
+        "class": index,
+        "name": classes.class_name(version.run, index),
+        "cells": int(used.sum()),
+        "bound": plain(chance.moved, 3),
+        "permuted": plain(chance.permuted, 3),
+        "correlation": rounded(correlation, 3),
+    }
 
 
 def _gallery(version: OpenVersion, layer: str, unit: int) -> GalleryFacts | None:

@@ -4,7 +4,15 @@ type Maybe = number | null;
 type Mark = 'changed' | 'appeared' | 'emptied';
 
 /** What an export says of its run before anything is asked. */
-interface Exported { name: string; version: number; about: About; mapped: number[] }
+interface Exported {
+  name: string;
+  version: number;
+  about: About;
+  mapped: number[];
+}
 
-interface Window { ACTLAS?: Exported; actlas?: (answers: Record<string, unknown>, pictures: Record<string, string>) => void }
+interface Window {
+  ACTLAS?: Exported;
+  actlas?: (answers: Record<string, unknown>, pictures: Record<string, string>) => void;
+}
 declare module '*.css';

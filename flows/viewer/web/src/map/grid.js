@@ -3,6 +3,8 @@
 import { ask } from '../data/client.js';
 import { percent, signed } from '../ui/format.js';
 
+/** @typedef {'labels' | 'classes' | 'none'} Kind  which names stand on the cells */
+
 const GAP = 1;
 const SMALLEST = 0.25;
 
@@ -31,6 +33,28 @@ export class Grid {
     this.squares = squares(this.size, facts.icon, columns);
     /** @type {CellLabels | null} */
     this.labels = null;
+    /** The names that stand out in each cell, once loaded. @type {CellNames | null} */
+    this.names = null;
+    /** @type {Promise<void> | undefined} */
+    this.naming = undefined;
+  }
+
+  /** Load the names that stand out in the cells, once. @returns {Promise<void>} */
+  loadNames() {
+    const place = { layer: this.layer.name, grid: this.size };
+    const set = (/** @type {CellNames} */ names) => void (this.names = names);
+    this.naming ??= ask('names', place, this.of).then(set, (error) => {
+      this.naming = undefined;
+      throw error;
+    });
+    return this.naming;
+  }
+
+  /** Return the names of a kind that stand out in a cell, the largest lift first. @param {number} i @param {Kind} kind */
+  standing(i, kind) {
+    const found = kind === 'none' ? null : this.names?.[kind];
+    const text = (/** @type {string} */ name) => (kind === 'classes' ? name.split(',')[0] : name);
+    return (found?.cells[i] ?? []).map(([name, , share]) => ({ name: text(found?.names[name] ?? ''), share }));
   }
 
   /** Whether the run has the attribution of the cells to the classes. */

@@ -9,6 +9,12 @@ import { square, visible } from './scene.js';
 /** @typedef {import('./scene.js').Scene} Scene */
 
 export const ROOM = 56;
+/** Room beside the text of a name, in pixels. */
+const MARGIN = 12;
+/** Letters of a name that are measured. */
+const LONGEST = 60;
+/** Letters that must be left of a name that is cut. */
+const LEAST = 4;
 const FONT = '500 12px "Inter Variable", system-ui, sans-serif';
 
 export class Overlay {
@@ -21,7 +27,7 @@ export class Overlay {
     this.front = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext('2d'));
     /** Everything but the outlines of the pointer's cells, which must follow it without delay. */
     this.context = /** @type {CanvasRenderingContext2D} */ (document.createElement('canvas').getContext('2d'));
-    /** Text, middle, foot and width of each label. @type {Map<number, [string, number, number, number]>} */
+    /** Text, middle, foot, width and strength of each label. @type {Map<number, [string, number, number, number, number]>} */
     this.labels = new Map();
     /** The values that the last drawing was made from. @type {unknown[]} */
     this.inputs = [];
@@ -63,10 +69,11 @@ export class Overlay {
 
   /** @param {Scene} scene @param {number} width @param {number} height */
   #changed(scene, width, height) {
-    const { grid, frame, share, way, intensity, amount, lit, named, marks, arrows } = scene;
+    const { grid, frame, share, way, intensity, amount, lit, names, marks, arrows } = scene;
     const now = [
       grid,
       grid?.detailed,
+      grid?.names,
       frame.left,
       frame.top,
       frame.side,
@@ -78,7 +85,7 @@ export class Overlay {
       amount,
       lit,
       lit.size,
-      named,
+      names,
       marks,
       arrows,
       this.colours,
@@ -106,7 +113,7 @@ export class Overlay {
       if (mark) drawMark(context, mark, square(scene, i), this.colours);
     }
     if (scene.arrows) drawArrows(context, scene.frame, scene.arrows, this.colours);
-    if (scene.named) this.#names(scene, cells);
+    if (scene.names !== 'none') this.#names(scene, cells);
   }
 
   /** Cover everything but the icons with the colour of the page. @param {Scene} scene @param {number[]} cells @param {number} dots */
@@ -134,7 +141,7 @@ export class Overlay {
     for (const i of cells) {
       const share = /** @type {Float32Array} */ (scene.share)[i];
       const { x, y, side } = square(scene, i);
-      context.globalAlpha = scene.intensity * (1 - strength(share, scene.way));
+      context.globalAlpha = 1 - kept(scene, i);
       context.fillStyle = this.colours.paper;
       context.fillRect(x, y, side, side);
       context.globalAlpha = 1;
@@ -162,29 +169,20 @@ export class Overlay {
     }
   }
 
-  /** Label cells, the fullest first, without overlaps. @param {Scene} scene @param {number[]} cells */
+  /** Write on each cell the name that stands out most, within the cell's own square of the grid. @param {Scene} scene @param {number[]} cells */
   #names(scene, cells) {
     const grid = /** @type {Grid} */ (scene.grid);
     const cell = scene.frame.side / grid.size;
     if (cell < ROOM) return;
     const context = this.context;
-    const inView = new Set(cells);
-    /** @type {[number, number, number, number][]} */
-    const boxes = [];
     context.font = FONT;
-    for (const i of grid.fullest.slice(0, 600)) {
-      const word = inView.has(i) ? grid.words(i, 1)[0] : undefined;
-      if (!word) continue;
-      const text = short(word.name, Math.max(10, Math.floor(cell / 5)));
-      const wide = context.measureText(text).width + 12;
-      if (wide > cell * 1.4) continue;
+    for (const i of cells) {
+      const [found] = grid.standing(i, scene.names);
+      const text = found && fitting(context, found.name.slice(0, LONGEST), cell - MARGIN);
+      if (!text) continue;
       const { x, y, side } = square(scene, i);
-      const middle = x + side / 2;
-      /** @type {[number, number, number, number]} */
-      const box = [middle - wide / 2, y + side - 18, middle + wide / 2, y + side];
-      if (boxes.some((other) => overlap(box, other))) continue;
-      boxes.push(box);
-      this.labels.set(i, [text, middle, y + side, wide - 4]);
+      const wide = context.measureText(text).width + MARGIN - 4;
+      this.labels.set(i, [text, x + side / 2, y + side, wide, kept(scene, i)]);
       this.#label(i, context);
     }
   }
@@ -193,18 +191,19 @@ export class Overlay {
   #label(i, context) {
     const label = this.labels.get(i);
     if (!label) return;
-    const [text, middle, foot, wide] = label;
-    context.globalAlpha = 0.88;
+    const [text, middle, foot, wide, strong] = label;
+    context.globalAlpha = 0.88 * strong;
     context.fillStyle = this.colours.paper;
     context.beginPath();
     context.roundRect(middle - wide / 2, foot - 18, wide, 18, [3, 3, 0, 0]);
     context.fill();
-    context.globalAlpha = 1;
+    context.globalAlpha = strong;
     context.font = FONT;
     context.textAlign = 'center';
     context.textBaseline = 'alphabetic';
     context.fillStyle = this.colours.ink;
     context.fillText(text, middle, foot - 5);
+    context.globalAlpha = 1;
   }
 
   /** @param {Scene} scene @param {number} i @param {number} width @param {'ink' | 'accent'} tone @param {CanvasRenderingContext2D} [context] */
@@ -242,14 +241,17 @@ function strength(share, way) {
   return way === 'both' ? Math.abs(share) : Math.max(0, share);
 }
 
-/** @param {string} name @param {number} most */
-export function short(name, most) {
-  const first = name.split(',')[0];
-  return first.length > most ? `${first.slice(0, most - 1)}…` : first;
-}
+/** Return how much of its colour a cell keeps under the class filter, 0 to 1; its name fades with it. @param {Scene} scene @param {number} i */
+const kept = ({ share, intensity, way }, i) => (share ? 1 - intensity * (1 - strength(share[i], way)) : 1);
 
-/** @param {[number, number, number, number]} a @param {[number, number, number, number]} b */
-const overlap = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1];
+/** Cut a text to a width; nothing where too little of it would be left. @param {CanvasRenderingContext2D} context @param {string} text @param {number} room */
+function fitting(context, text, room) {
+  let cut = text;
+  for (let most = text.length - 1; most >= LEAST - 1 && context.measureText(cut).width > room; most--) {
+    cut = `${text.slice(0, most).trimEnd()}…`;
+  }
+  return context.measureText(cut).width > room ? '' : cut;
+}
 
 /** @param {string} full @param {string} paper @param {number} amount */
 function ramp(full, paper, amount) {

@@ -1,6 +1,7 @@
 // What is drawn over the tiles of a map: the grid, the marked cells and their values.
 
 /** @typedef {import('./grid.js').Grid} Grid */
+/** @typedef {import('./grid.js').Kind} Kind */
 /** @typedef {{ x: number, y: number, side: number }} Square */
 /**
  * @typedef {object} Scene
@@ -13,14 +14,14 @@
  * @property {number} intensity  how far cells without attribution to the class fade, 0 to 1
  * @property {(Float32Array | null)} amount  value of the shade by cell, 0 to 1
  * @property {Map<number, number>} lit  cells that contain positions of the located image, with their count
- * @property {boolean} named  whether to write labels on the cells
+ * @property {Kind} names  which names to write on the cells
  * @property {'for' | 'against' | 'both' | undefined} [way]  sign of the attribution that keeps its colour
  * @property {Map<number, Mark> | null} [marks]  changes of the cells since another version
  * @property {Arrows | null} [arrows]  motion of the samples since another version
  */
 
-/** @param {boolean} named @returns {Scene} */
-export const emptyScene = (named) => ({
+/** @returns {Scene} */
+export const emptyScene = () => ({
   grid: null,
   frame: { left: 0, top: 0, side: 1 },
   hover: -1,
@@ -30,7 +31,7 @@ export const emptyScene = (named) => ({
   intensity: 0,
   amount: null,
   lit: new Map(),
-  named,
+  names: 'none',
   marks: null,
   arrows: null,
 });

@@ -195,7 +195,7 @@ export function bar(share, kind = 'amount') {
   return h('span', { class: 'bar', 'aria-hidden': 'true' }, inside);
 }
 
-/** List names with bars and one or two numbers. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string }[]} rows @param {string} [kind] */
+/** List names with bars and one or two numbers. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string, quiet?: boolean }[]} rows @param {string} [kind] */
 export function bars(rows, kind) {
   return h(
     'ul',
@@ -203,7 +203,7 @@ export function bars(rows, kind) {
     ...rows.map((row) =>
       h(
         'li',
-        {},
+        { class: row.quiet ? 'quiet' : '' },
         h('span', { class: 'bars-name' }, row.href ? h('a', { href: row.href }, row.name) : row.name),
         bar(row.share, kind),
         h('span', { class: 'num' }, row.value),

@@ -39,7 +39,7 @@ export class Atlas {
     this.request = undefined;
     /** The view in the address, when it was last read or written. */
     this.at = '';
-    this.scene = emptyScene(true);
+    this.scene = emptyScene();
     this.stage = h('div', { class: 'stage', tabindex: 0, role: 'application', 'aria-roledescription': 'map' });
     this.tools = tools({ zoom: (factor) => this.map.zoom(factor), home: () => this.map.home() });
     this.list = new CellList();
@@ -93,6 +93,7 @@ export class Atlas {
     this.map.chosen = state.query.grid ? Number(state.query.grid) : null;
     if (this.layer !== layer) await this.#enter(layer, state);
     else this.#look(state);
+    this.scene.names = this.tools.names.update(state, this.about, layer);
     await this.#useGrid(true);
     await this.shading.update(state);
     this.#open(state);
@@ -225,10 +226,10 @@ export class Atlas {
     this.tools.list.setAttribute('aria-pressed', String(asList));
     this.list.element.hidden = !asList;
     const { grid, share } = this.scene;
-    if (asList && grid) this.list.show(grid, state, share);
-    if (asList && grid && !grid.detailed) {
+    if (asList && grid) this.list.show(grid, state, share, this.scene.names);
+    if (asList && grid && !(grid.detailed && grid.names)) {
       const again = () => this.scene.grid === grid && this.#updateList(here());
-      grid.loadDetails().then(again, () => {});
+      Promise.all([grid.loadDetails(), grid.loadNames()]).then(again, () => {});
     }
     relink(this.panel.element, state);
   }
@@ -265,8 +266,8 @@ export class Atlas {
       const { grid, frame } = this.scene;
       this.patches.draw(this.overlay.front, this.scene);
       if (!grid) return;
-      if (!grid.detailed && frame.side / grid.size >= ROOM)
-        grid.loadDetails().then(
+      if (!grid.names && this.scene.names !== 'none' && frame.side / grid.size >= ROOM)
+        grid.loadNames().then(
           () => this.redraw(),
           () => {},
         );

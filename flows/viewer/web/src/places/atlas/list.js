@@ -2,12 +2,13 @@
 
 import { sortable, sorted, valuesOf } from '../../data/metrics.js';
 import { fill, h } from '../../ui/dom.js';
-import { valueOfKind } from '../../ui/format.js';
+import { percent, valueOfKind } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { cellLink, relink } from '../../ui/components.js';
 import { icon } from '../../map/sprites.js';
 
 /** @typedef {import('../../map/grid.js').Grid} Grid */
+/** @typedef {import('../../map/grid.js').Kind} Kind */
 /** @typedef {import('../../state/address.js').State} State */
 
 const PAGE = 60;
@@ -28,17 +29,17 @@ export class CellList {
     this.grid = null;
   }
 
-  /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Float32Array | null} share */
-  show(grid, state, share) {
+  /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Float32Array | null} share @param {Kind} kind */
+  show(grid, state, share, kind) {
     const columns = columnsOf(grid, share);
     const usual = share ? BY_CLASS : columns[0].orders[0];
     const order = columns.flatMap(({ orders }) => orders).find(({ name }) => name === state.query.order) ?? usual;
-    const inputs = [grid, grid.detailed, share ? state.query.class : null, order.name];
+    const inputs = [grid, grid.detailed, grid.names, kind, share ? state.query.class : null, order.name];
     if (grid !== this.grid) this.shown = PAGE;
     this.grid = grid;
     if (inputs.some((part, k) => part !== this.inputs[k])) {
       this.inputs = inputs;
-      this.#draw(grid, state, columns, order, usual);
+      this.#draw(grid, state, columns, order, usual, kind);
     }
     relink(this.element, state);
     for (const row of this.element.querySelectorAll('tbody tr')) {
@@ -48,13 +49,13 @@ export class CellList {
     }
   }
 
-  /** @param {Grid} grid @param {State} state @param {Column[]} columns @param {Order} order @param {Order} usual */
-  #draw(grid, state, columns, order, usual) {
+  /** @param {Grid} grid @param {State} state @param {Column[]} columns @param {Order} order @param {Order} usual @param {Kind} kind */
+  #draw(grid, state, columns, order, usual, kind) {
     const by = columns.find(({ orders }) => orders.includes(order));
     const rows = sorted(grid.length, by?.values ?? [], order.first);
     const heads = columns.map((column) => head(column, order, usual));
     const lines = (/** @type {number} */ from) =>
-      rows.slice(from, this.shown).map((i) => line(grid, i, state, columns));
+      rows.slice(from, this.shown).map((i) => line(grid, i, state, columns, kind));
     const body = h('tbody', {}, ...lines(0));
     const more = h(
       'button',
@@ -84,7 +85,7 @@ export class CellList {
           { class: 'unseen' },
           [`Cells of ${grid.layer.name}, grid ${grid.size}`, order.words].filter(Boolean).join(', '),
         ),
-        h('thead', {}, h('tr', {}, iconHead, ...heads, h('th', { scope: 'col' }, 'mostly'))),
+        h('thead', {}, h('tr', {}, iconHead, ...heads, h('th', { scope: 'col' }, 'stands out'))),
         body,
       ),
       more,
@@ -135,12 +136,13 @@ function sameAs(control) {
   return control instanceof HTMLElement && control.dataset.cell ? `a[data-cell="${control.dataset.cell}"]` : null;
 }
 
-/** @param {Grid} grid @param {number} i @param {State} state @param {Column[]} columns */
-function line(grid, i, state, columns) {
+/** @param {Grid} grid @param {number} i @param {State} state @param {Column[]} columns @param {Kind} kind */
+function line(grid, i, state, columns, kind) {
   const { row, col } = grid.columns;
   const words = grid
-    .words(i, 2)
-    .map((word) => `${word.name.split(',')[0]} ${word.value}`)
+    .standing(i, kind)
+    .slice(0, 2)
+    .map(({ name, share }) => `${name} ${percent(share)}`)
     .join(', ');
   const place = () => cellLink(state, grid.layer.name, grid.size, row[i], col[i], {}, `${row[i]}, ${col[i]}`);
   return h(

@@ -87,10 +87,10 @@ export class Pointer {
     const { grid, cursor } = this.scene;
     if (!grid) return;
     const act = () => {
-      if (this.scene.grid === grid && this.scene.cursor === cursor) say(sentence(grid, cursor));
+      if (this.scene.grid === grid && this.scene.cursor === cursor) say(sentence(grid, cursor, this.scene.names));
     };
-    if (grid.detailed) act();
-    else grid.loadDetails().then(act, act);
+    if (grid.detailed && grid.names) act();
+    else Promise.all([grid.loadDetails(), grid.loadNames()]).then(act, act);
   }
 
   /** @param {number} i */
@@ -114,7 +114,7 @@ export class Pointer {
       const cell = /** @type {Cell | null} */ (await ask('cell', cellOf(grid, i)).catch(() => null));
       if (!cell?.flat || this.scene.grid !== grid || this.card.cell !== i) return;
       this.card.showFlat();
-      if (this.scene.cursor === i) say(`${sentence(grid, i)} Its patches are flat.`);
+      if (this.scene.cursor === i) say(`${sentence(grid, i, this.scene.names)} Its patches are flat.`);
     }, REST);
   }
 
@@ -161,14 +161,15 @@ export class Pointer {
   }
 }
 
-/** Describe a cell for screen readers. @param {Grid} grid @param {number} i */
-function sentence(grid, i) {
+/** Describe a cell for screen readers. @param {Grid} grid @param {number} i @param {import('../../map/grid.js').Kind} kind */
+function sentence(grid, i, kind) {
   const { row, col, count, cosine } = grid.columns;
   const names = grid
-    .words(i, 2)
-    .map((word) => word.name.split(',')[0])
+    .standing(i, kind)
+    .slice(0, 2)
+    .map(({ name }) => name)
     .join(', ');
-  const mostly = names ? `, mostly ${names}` : '';
+  const mostly = names ? `, stands out for ${names}` : '';
   const fidelity = cosine?.[i] ? `, fidelity ${number(cosine[i])}` : '';
   return `Cell row ${row[i]}, column ${col[i]}: ${many(count[i], 'sample')}${mostly}${fidelity}.`;
 }

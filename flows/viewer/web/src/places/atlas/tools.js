@@ -4,6 +4,7 @@ import { earlierVersions } from '../../data/client.js';
 import { shades } from '../../data/metrics.js';
 import { setQuery } from '../../state/navigate.js';
 import { fill, h, SIGNS, sign } from '../../ui/dom.js';
+import { namesMenu } from './names.js';
 
 /** Switch full screen for the whole page, not only the map: the panel of an opened cell lies beside it. */
 const toggleFullScreen = () =>
@@ -16,6 +17,7 @@ export function tools(map) {
     id: 'shade',
     onchange: () => setQuery({ shade: shade.value === 'none' ? null : shade.value }),
   });
+  const names = namesMenu();
   const list = h(
     'button',
     {
@@ -34,6 +36,7 @@ export function tools(map) {
     { class: 'tools' },
     h('label', { class: 'tool', for: 'grid' }, h('span', { class: 'quiet tool-name' }, 'Grid'), grid),
     h('label', { class: 'tool', for: 'shade' }, h('span', { class: 'quiet tool-name' }, 'Colour by'), shade),
+    names.element,
     list,
   );
   const right = h(
@@ -44,7 +47,7 @@ export function tools(map) {
     button('The whole map (0)', SIGNS.home, map.home),
     document.fullscreenEnabled && button('Full screen', SIGNS.full, toggleFullScreen),
   );
-  return { left, right, grid, shade, list };
+  return { left, right, grid, shade, names, list };
 }
 
 /** @param {HTMLSelectElement} select @param {LayerFacts} layer @param {string | undefined} chosen @param {number} shown */

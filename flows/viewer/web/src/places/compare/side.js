@@ -32,7 +32,7 @@ export class Side {
     });
     this.element = h('div', { class: 'side-map' }, this.stage);
     this.grids = new GridCache(about);
-    this.scene = emptyScene(false);
+    this.scene = emptyScene();
     this.map = new Tiles(
       this.stage,
       {

@@ -8,14 +8,16 @@ import { histogram, swing } from '../../ui/charts.js';
 import { bars, chip, fillAsync, image, missing, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { many, number, percent, signed } from '../../ui/format.js';
+import { byChance, within } from './chance.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 
 /** Summarise a unit in one line. @param {Unit} unit @param {Card} card */
 export function summary(unit, { labels, samples }) {
-  const names = labels.counts.slice(0, 3).map((row) => row.label);
+  const names = labels.stand_out.slice(0, 3).map((row) => row.name);
+  const none = labels.counts.length ? 'No label stands out' : 'No labels to go by';
   const parts = [
-    names.length ? `Fires for ${names.join(', ')}` : 'No labels to go by',
+    names.length ? `Fires for ${names.join(', ')}` : none,
     unit.positive.extreme === null ? 'never finite' : `at most ${number(unit.positive.extreme)}`,
     samples && `above zero on ${percent(samples.above_zero)} of positions`,
   ];
@@ -49,15 +51,26 @@ function values(samples) {
 }
 
 /** @param {State} state @param {Card} card */
-function labels(state, { layer, labels: { counts, patches } }) {
+function labels(state, { layer, labels: { counts, patches, stand_out: standing } }) {
   const most = Math.max(1, ...counts.map((row) => row.patches));
-  const rows = counts.slice(0, 6).map(({ label, patches: n }) => ({
+  const place = new Map(standing.map(({ name }, i) => [name, i]));
+  const order = (/** @type {{ label: string }} */ { label }) => place.get(label) ?? standing.length;
+  const ordered = [...counts].sort((a, b) => order(a) - order(b)).slice(0, 6);
+  const rows = ordered.map(({ label, patches: n }) => ({
     name: label,
     share: n / most,
     value: String(n),
-    href: href({ ...state, place: 'units', what: layer, query: { label } }),
+    quiet: !place.has(label),
+    href: place.has(label) ? href({ ...state, place: 'units', what: layer, query: { label } }) : '',
   }));
-  return section(`Labels of its ${patches} strongest patches`, bars(rows, 'plain'));
+  const rule = standing.length
+    ? 'The labels that stand out come first; those in grey are no more frequent here than chance explains.'
+    : 'No label stands out: none is more frequent here than chance explains.';
+  return section(
+    `Labels of its ${patches} strongest patches`,
+    bars(rows, 'plain'),
+    h('p', { class: 'quiet small' }, rule),
+  );
 }
 
 /** @param {State} state @param {Card} card @param {About} about */
@@ -66,12 +79,18 @@ function classes(state, card, about) {
     if (!about.classes) return null;
     return section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution));
   }
+  const { bound } = card.classes;
   const rows = [...card.classes.for.slice(0, 4), ...card.classes.against.slice(0, 2)];
   const items = rows.map((row) => {
     const value = h('span', { class: 'num' }, signed(row.correlation));
-    return h('li', {}, classLink(state, card.layer, row), swing(row.correlation), value);
+    const attributes = { class: within(row.correlation, bound) ? 'quiet within' : '' };
+    return h('li', attributes, classLink(state, card.layer, row), swing(row.correlation), value);
   });
-  return section('Classes it speaks for, and against', h('ul', { class: 'bars signed' }, ...items));
+  return section(
+    'Classes it speaks for, and against',
+    h('ul', { class: 'bars signed' }, ...items),
+    h('p', { class: 'quiet small' }, byChance(card.classes)),
+  );
 }
 
 /** Link a class to its map, if there is one. @param {State} state @param {string} layer @param {{ class: number, name: string }} row */

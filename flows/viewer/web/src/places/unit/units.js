@@ -9,6 +9,7 @@ import { count, many, number } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
 import { command, fillAsync, face } from '../../ui/components.js';
+import { byChance, within } from './chance.js';
 
 const CHUNK = 160;
 const OFFERED = 6;
@@ -36,9 +37,11 @@ export class UnitsPlace {
       async () => {
         const columns = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }));
         const metric = await requestMetric(layer.name, state.query.class ? `class:${state.query.class}` : sort);
-        return { columns, metric };
+        const chance = state.query.class ? await ask('speaks', { layer: layer.name, of: state.query.class }) : null;
+        return { columns, metric, chance };
       },
-      ({ columns, metric }) => this.#draw(state, layer, columns, state.query.class ? 'class' : sort, metric),
+      ({ columns, metric, chance }) =>
+        this.#draw(state, layer, columns, state.query.class ? 'class' : sort, metric, chance),
       [0, 400],
     );
     await this.#offer(state, layer);
@@ -102,7 +105,7 @@ export class UnitsPlace {
       type: 'search',
       class: 'field',
       placeholder: 'Label or class',
-      'aria-label': 'Only units whose strongest patches have this label; or a class to sort by',
+      'aria-label': 'Only units for which this label stands out; or a class to sort by',
       maxlength: 200,
       spellcheck: 'false',
       oninput: () => setQuery({ label: this.filter?.value.trim() || null }, { replace: true }),
@@ -134,8 +137,8 @@ export class UnitsPlace {
     );
   }
 
-  /** @param {import('../../state/address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric */
-  #draw(state, layer, columns, sort, metric) {
+  /** @param {import('../../state/address.js').State} state @param {LayerFacts} layer @param {UnitColumns} columns @param {string} sort @param {(number | null)[] | null} metric @param {Speaks | null} chance */
+  #draw(state, layer, columns, sort, metric, chance) {
     const chosen = /** @type {HTMLSelectElement} */ (this.sort);
     const metrics = sortable(layer.has, UNIT);
     const orders = metrics.flatMap((metric) => metric.orders.map((order) => ({ metric, order })));
@@ -171,16 +174,19 @@ export class UnitsPlace {
     fill(
       /** @type {HTMLElement} */ (this.summary),
       label
-        ? `${many(units.length, 'unit')} of ${count(columns.units)} with “${state.query.label}” among the labels of their strongest patches. `
+        ? `${many(units.length, 'unit')} of ${count(columns.units)} for which “${state.query.label}” stands out among the labels of their strongest patches. `
         : '',
       `Each unit is shown by ${pictures}.`,
+      chance && ` ${byChance(chance)}`,
     );
     if (label) say(`${many(units.length, 'unit')} left`);
     const list = h('ol', { class: 'units' });
     const end = h('div', { class: 'end' });
     let drawn = 0;
     const more = () => {
-      list.append(...units.slice(drawn, drawn + CHUNK).map((unit) => tile(state, columns, unit, shown?.[unit])));
+      list.append(
+        ...units.slice(drawn, drawn + CHUNK).map((unit) => tile(state, columns, unit, shown?.[unit], chance)),
+      );
       drawn += CHUNK;
       if (drawn >= units.length) watch.disconnect();
     };
@@ -223,13 +229,13 @@ async function requestMetric(layer, sort) {
   return (await ask('moved', { layer, since: `${old.name}@${old.tag}` })).units.drift;
 }
 
-/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {number | null | undefined} value */
-function tile(state, columns, unit, value) {
+/** @param {import('../../state/address.js').State} state @param {UnitColumns} columns @param {number} unit @param {number | null | undefined} value @param {Speaks | null} chance */
+function tile(state, columns, unit, value, chance) {
   const label = columns.top[unit][0];
   const words = label ? columns.labels[label[0]] : '';
   return h(
     'li',
-    {},
+    { class: chance && within(value, chance.bound) ? 'within' : '' },
     h(
       'a',
       { href: href({ ...state, place: 'unit', what: `${columns.layer}:${unit}`, query: {} }) },
