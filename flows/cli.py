@@ -17,7 +17,8 @@ from flows.commands import addresses as command_addresses
 from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
 from flows.commands import store as store_commands
 from storage import addresses
-from storage.errors import ActlasError
+from storage.errors import ActlasError, first_line
+from storage.models import user_code
 
 app = typer.Typer(
     name="actlas",
@@ -102,11 +103,7 @@ def invoke(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _report_interrupt(arguments)
     except SystemExit as leave:
-        return (
-            _report_interrupt(arguments)
-            if leave.code == INTERRUPTED
-            else (leave.code if isinstance(leave.code, int) else 1)
-        )
+        return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave)
     except ActlasError as error:
         print(f"actlas: {addresses.masked(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -117,6 +114,22 @@ def invoke(arguments: list[str]) -> int:
         message = f"{error.filename or 'the system'}: {_reason(error)}"
         print(f"actlas: {addresses.masked(message)}", file=sys.stderr)
         return 1
+    except Exception as error:
+        return _report_user_code(error)
+
+
+def _report_user_code(error: Exception | SystemExit) -> int:
+    """Print in one line where a user's code failed or left Python; raise what was not raised by a user's code."""
+    place = user_code.place(error)
+    if place is None and isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if place is None:
+        raise error
+    reason = f"fails: {type(error).__name__}: {first_line(error)}"
+    if isinstance(error, SystemExit):
+        reason = f"leaves Python (sys.exit, {error.code})"
+    print(f"actlas: {addresses.masked(f'the code of the model {reason} ({place})')}", file=sys.stderr)
+    return 1
 
 
 def _report_interrupt(arguments: list[str]) -> int:

@@ -158,4 +158,8 @@ class BadWeights(ModelError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    try:
+        text = str(error).strip()
+    except Exception:  # a user's class, whose own text fails
+        text = ""
+    return (text or type(error).__name__).splitlines()[0]

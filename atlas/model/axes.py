@@ -81,7 +81,8 @@ class _Evidence:
 def _readings(output: LayerOutput, evidence: _Evidence, chosen: str | None) -> Iterator[Layer]:
     shape, larger = output.shape, output.larger
     if (
-        not shape
+        not all(shape)
+        or not shape
         or shape[0] != BATCH
         or (larger is not None and (len(larger) != len(shape) or larger[0] != OTHER_BATCH))
     ):
@@ -170,7 +171,11 @@ def _same_grid(layers: list[Layer]) -> bool:
 
 
 def _error(output: LayerOutput, evidence: _Evidence, chosen: str | None) -> AmbiguousAxesError:
-    shape = " × ".join(map(str, output.shape)) or "nothing that is a tensor of numbers"
+    if not output.shape:
+        return AmbiguousAxesError(f"layer {output.name}: its output has no tensor of real numbers; name another layer")
+    shape = " × ".join(map(str, output.shape))
+    if not all(output.shape):
+        return AmbiguousAxesError(f"layer {output.name}: its output, {shape}, is empty; name another layer")
     if chosen is not None:
         reason = f"its output for {BATCH} images is {shape}, which can't be read as {chosen}"
         return AmbiguousAxesError(f"layer {output.name}: {reason}; name another layer or other axes ({_known()})")

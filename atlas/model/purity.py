@@ -1,7 +1,7 @@
 """Check that a model is a function of the image: no value may depend on the batch, on the call or on chance.
 
-The model runs on one image alone, beside another, beside zeros, and alone again. Where the values of the named layers or
-of the output differ, a second, slower comparison finds the first module whose values do, and the reason.
+The model runs on one image alone, beside another, beside zeros, behind others, and alone again. Where the values of the
+named layers or of the output differ, a second, slower comparison finds the first module whose values do, and the reason.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ TOLERANCE = 1e-3
 """Largest difference of a value, relative to the root mean square of its layer; rounding is about a thousandth of it."""
 
 ALONE, BESIDE, PADDED, AGAIN = "alone", "beside another image", "beside zeros", "at a second call"
+BEHIND = "behind other images"
+BATCH = 4
+"""Images of the batch whose last is the one that is compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ class Trial:
 
 
 def check(module: nn.Module, example: Tensor, names: Iterable[str] = ()) -> Trial:
-    """Compare the named layers and the output of four runs on `example` `c h w`. Raises ForwardError."""
+    """Compare the named layers and the output of five runs on `example` `c h w`. Raises ForwardError."""
     modules = dict(module.named_modules())
     bases = {split_call(name, modules)[0] for name in names}
     inputs = _inputs(example)
@@ -65,7 +68,8 @@ def _inputs(example: Tensor) -> dict[str, Tensor]:
     other = 1 + 2 * torch.randn(example.shape, generator=generator, dtype=torch.float32).to(example)
     alone = example[None]
     pair, padded = torch.stack([example, other]), torch.stack([example, torch.zeros_like(example)])
-    return {ALONE: alone, BESIDE: pair, PADDED: padded, AGAIN: alone}
+    behind = torch.stack([other] * (BATCH - 1) + [example])
+    return {ALONE: alone, BESIDE: pair, PADDED: padded, BEHIND: behind, AGAIN: alone}
 
 
 def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -> tuple[dict[str, Any], str | None]:
@@ -78,9 +82,12 @@ def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -
         with ExitStack() as stack:
             for base, child in module.named_modules():
                 if base in bases:
-                    stack.callback(child.register_forward_hook(_keeping(layers, len(x))).remove)
+                    stack.callback(child.register_forward_hook(_keeping(layers, len(x), name)).remove)
             outputs[name] = trial.forward(module, x)
-        values = layers + [_own(tensor, len(x)) for tensor in _leaves(outputs[name])]
+        # Detectors return a list with an entry per image, of which the compared one is first, or last.
+        leaves = _leaves(outputs[name])
+        leaves = leaves[-len(_leaves(outputs[ALONE])) or None :] if name == BEHIND else leaves
+        values = layers + [_own(tensor, len(x), name) for tensor in leaves]
         if name == ALONE:
             expected = values
         elif (when is None or name == AGAIN) and any(map(differs, expected, values)):
@@ -88,18 +95,21 @@ def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -
     return outputs, when
 
 
-def _keeping(layers: list[Tensor], batch: int) -> Callable[..., None]:
+def _keeping(layers: list[Tensor], batch: int, when: str) -> Callable[..., None]:
     def hook(module: nn.Module, args: Any, output: Any) -> None:
         tensor = first_tensor(output)
         if tensor is not None:
-            layers.append(_own(tensor, batch).clone())
+            layers.append(_own(tensor, batch, when).clone())
 
     return hook
 
 
-def _own(tensor: Tensor, batch: int) -> Tensor:
-    """Return the part of a tensor that belongs to the first image; all of it where no axis of images is first."""
-    return tensor[: len(tensor) // batch] if tensor.ndim and len(tensor) % batch == 0 else tensor
+def _own(tensor: Tensor, batch: int, when: str) -> Tensor:
+    """Return the part of a tensor that belongs to the compared image; all of it where no axis of images is first."""
+    if not tensor.ndim or len(tensor) % batch:
+        return tensor
+    size = len(tensor) // batch
+    return tensor[len(tensor) - size :] if when == BEHIND else tensor[:size]
 
 
 def differs(expected: Tensor, values: Tensor) -> bool:
@@ -147,9 +157,9 @@ class _Event:
 class _Recorder(Operations):  # type: ignore[no-untyped-call]
     """Records inputs and outputs of every module call, and the random operators that each module's own code runs."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, when: str) -> None:
         super().__init__()
-        self.batch, self.stack, self.events = batch, [""], list[_Event]()
+        self.batch, self.when, self.stack, self.events = batch, when, [""], list[_Event]()
         self.random: list[tuple[int, str]] = []
         self.last = ""
 
@@ -172,7 +182,7 @@ class _Recorder(Operations):  # type: ignore[no-untyped-call]
         yield child.register_forward_hook(end)
 
     def _add(self, tensor: Tensor | None) -> None:
-        value = torch.empty(0) if tensor is None else _own(tensor, self.batch).clone()
+        value = torch.empty(0) if tensor is None else _own(tensor, self.batch, self.when).clone()
         self.events.append(_Event(value=value, running=self.stack[-1], after=self.last))
 
 
@@ -180,8 +190,8 @@ _CHANCE = ("dropout", "bernoulli", "rand", "normal", "uniform", "multinomial", "
 """Parts of the names of operators that draw random numbers."""
 
 
-def _record(module: nn.Module, x: Tensor) -> _Recorder:
-    recorder = _Recorder(len(x))
+def _record(module: nn.Module, x: Tensor, when: str) -> _Recorder:
+    recorder = _Recorder(len(x), when)
     with ExitStack() as stack, torch.no_grad(), slow_attention():
         for name, child in module.named_modules():
             for handle in recorder.hooks(name, child):
@@ -194,7 +204,7 @@ def _record(module: nn.Module, x: Tensor) -> _Recorder:
 def _explain(module: nn.Module, alone: Tensor, x: Tensor, when: str) -> Variation:
     """Find the first module whose values differ between the image alone and `x`, and the reason."""
     before = {name: tensor.clone() for name, tensor in module.named_buffers()}
-    first, second = _record(module, alone), _record(module, x)
+    first, second = _record(module, alone, ALONE), _record(module, x, when)
     number = next(
         (n for n, (a, b) in enumerate(zip(first.events, second.events, strict=False)) if differs(a.value, b.value)),
         len(second.events) - 1,
@@ -229,4 +239,6 @@ def _reason(culprit: nn.Module, chance: list[str], changed: list[str], when: str
         return f"it changes its buffer {changed[0]} at every call"
     if when == AGAIN:
         return "it gives another value at every call"
+    if when == BEHIND:
+        return "it treats an image by its place in the batch, or by the images before it"
     return "it mixes the images of a batch (a mean or maximum over them, or a mask drawn by chance)"

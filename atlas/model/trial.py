@@ -28,7 +28,7 @@ def locating(module: nn.Module) -> Iterator[None]:
             yield
         except ForwardError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not running:  # not the model's
                 raise
             raise ForwardError(_describe(running, error)) from error
@@ -47,7 +47,10 @@ def shape(tensor: Tensor) -> str:
 
 def cause(error: BaseException) -> str:
     """Return the class and the first line of an exception, as in `RuntimeError: no kernel`."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except Exception:  # a user's class, whose own text fails
+        lines = []
     text = lines[0] if lines else "no reason given"
     return f"{type(error).__name__}: {text[:MOST]}"
 
@@ -73,7 +76,7 @@ def _tracked(name: str, child: nn.Module, running: list[tuple[str, nn.Module, st
     yield child.register_forward_hook(end)
 
 
-def _describe(running: list[tuple[str, nn.Module, str]], error: Exception) -> str:
+def _describe(running: list[tuple[str, nn.Module, str]], error: BaseException) -> str:
     name, module, taken = running[-1]
     return f"{place(name, module)} fails on an input of {taken}: {cause(error)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,13 +44,12 @@ def compare(
 
     Example:  actlas compare photos@1 photos --out update.png --fail-if 'drift>0.2'
     """
-    from flows import progress
     from flows.comparing import answers as comparison_answer
     from flows.comparing import measure, thresholds
 
     rules = [thresholds.parse(text) for text in fail_if or []]
     paths = {option: _output_file(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
-    with progress.reporting(progress.for_stream(sys.stderr)):
+    with printing.computing():
         steps = measure.measure(store, names, layers=layer or (), noisy=noise)
     answer = comparison_answer.describe(steps, chosen=layer or ())
     answer["crossed"] = thresholds.crossings(answer, rules)

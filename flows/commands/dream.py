@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,14 +80,14 @@ def dream(
     path = parsing.picture(out, json, "the numbers")
     parsing.one_of("--view", dreaming.view, parsing.DREAM_VIEWS)
     options.check(store, None if image == "noise" else image)
-    from flows import cores, progress
+    from flows import cores
     from flows.drawing import dream as drawing
     from flows.sheets import dream as dream_sheet
 
     settings = dreaming.settings()
     context = options.load(store)
     cores.share_cores()
-    with progress.reporting(progress.for_stream(sys.stderr)):
+    with printing.computing():
         answer, before, after = drawing.dream(context, image, target, guide=guide, settings=settings)
     if path is not None:
         printing.write_picture(dream_sheet.draw(answer, before, after), path, str(out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,14 +86,14 @@ def explain(
     parsing.one_of("--icons", detail.icons, parsing.ICON_SOURCES)
     parsing.one_of("--recipe", detail.recipe, parsing.ICON_RECIPES)
     options.check(store, image)
-    from flows import cores, progress
+    from flows import cores
     from flows.one_image import explain as explaining
     from flows.sheets import image as image_sheet
 
     question = detail.question(target, versus, drawn=path is not None)
     context = options.load(store)
     cores.share_cores()
-    with progress.reporting(progress.for_stream(sys.stderr)):
+    with printing.computing():
         answer = explaining.explain(context, image, layer, to=to, question=question)
     if path is not None:
         printing.write_picture(image_sheet.draw(answer), path, str(out))

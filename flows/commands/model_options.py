@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +64,7 @@ class ModelOptions:
             specs.check_spec(self.model)
         specs.check_weights(self.weights)
         parsing.pairs(self.axes)
-        if self.classes is not None and not Path(self.classes).expanduser().is_file():
+        if self.classes is not None and not Path(os.path.expanduser(self.classes)).is_file():
             raise UsageError(f"--classes {self.classes}: there is no such file")
         if self.run is not None:
             open_run(store, self.run)
@@ -78,19 +81,20 @@ class ModelOptions:
         """Load the model, with what `store` knows of it."""
         from flows.model import context
 
-        opened = context.open_context(
-            store,
-            run=self.run,
-            model=self.model,
-            weights=self.weights,
-            input_size=self.input_size,
-            classes=self.classes,
-            mean=parsing.numbers("--mean", self.mean),
-            std=parsing.numbers("--std", self.std),
-            axes=parsing.pairs(self.axes),
-            logits=self.logits,
-            allow_varying=self.allow_varying,
-        )
+        with redirect_stdout(sys.stderr):  # for what a user's model prints
+            opened = context.open_context(
+                store,
+                run=self.run,
+                model=self.model,
+                weights=self.weights,
+                input_size=self.input_size,
+                classes=self.classes,
+                mean=parsing.numbers("--mean", self.mean),
+                std=parsing.numbers("--std", self.std),
+                axes=parsing.pairs(self.axes),
+                logits=self.logits,
+                allow_varying=self.allow_varying,
+            )
         for note in opened.notes:
             printing.say(f"note: {note}")
         return opened

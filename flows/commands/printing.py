@@ -7,7 +7,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -32,6 +33,15 @@ def program() -> str:
     """Return the command that starts this program: its name, or its path where it is not on the PATH."""
     script = Path(sys.executable).with_name("actlas")
     return "actlas" if shutil.which("actlas") or not script.exists() else relative(str(script))
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Report progress on stderr, and send there what a user's model prints, so that stdout has the answer alone."""
+    from flows import progress
+
+    with progress.reporting(progress.for_stream(sys.stderr)), redirect_stdout(sys.stderr):
+        yield
 
 
 def as_json(value: Any) -> None:

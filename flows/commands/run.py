@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,15 +55,17 @@ def run(
     config = options.run_config()
     specs.check_spec(config.model)
     specs.check_weights(config.weights)
-    from flows import launch, progress
+    from flows import launch
 
     launch.check(engine, dask)
-    with progress.reporting(progress.for_stream(sys.stderr)):
-        if dry_run:
-            _print_estimate(launch.estimate(config), json)
-            if dask:
-                printing.say("the time is that of this process alone: the workers of --dask share it")
-            return
+    if dry_run:
+        with printing.computing():
+            estimate = launch.estimate(config)
+        _print_estimate(estimate, json)
+        if dask:
+            printing.say("the time is that of this process alone: the workers of --dask share it")
+        return
+    with printing.computing():
         summary = launch.run(config, engine=engine, wait=wait, dask=dask)
     if json:
         printing.as_json(summary)
@@ -162,10 +163,9 @@ def layers(
 
     specs.check_spec(model)
     specs.check_weights(weights)
-    from flows import progress
     from flows.model import layers as model_layers
 
-    with progress.reporting(progress.for_stream(sys.stderr)):
+    with printing.computing():
         rows = model_layers.layers(model, weights=weights, input_size=input_size, axes=parsing.pairs(axes), reach=reach)
     if json:
         printing.as_json(rows)

@@ -65,9 +65,18 @@ def saliency(
     from flows.one_image import saliency as explaining
 
     context = options.load(store)
-    answer, picture, map = explaining.explain(
-        context, image, target, method=method, layer=layer, samples=samples, steps=steps, baseline=baseline, seed=seed
-    )
+    with printing.computing():
+        answer, picture, map = explaining.explain(
+            context,
+            image,
+            target,
+            method=method,
+            layer=layer,
+            samples=samples,
+            steps=steps,
+            baseline=baseline,
+            seed=seed,
+        )
     drawn = saliency_sheet.draw(answer, picture, map, view=view, size=size)
     if path is not None:
         printing.write_picture(drawn, path, str(out))

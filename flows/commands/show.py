@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +86,7 @@ def show(
     path = parsing.picture(out, json, "the scores")
     drawing.check()
     options.check(store)
-    from flows import cores, progress
+    from flows import cores
     from flows.drawing import facts
     from flows.drawing import show as showing
     from flows.sheets import shown as show_sheet
@@ -95,7 +94,7 @@ def show(
     settings = drawing.settings()
     context = options.load(store)
     cores.share_cores()
-    with progress.reporting(progress.for_stream(sys.stderr)):
+    with printing.computing():
         drawn = (showing.every_unit if drawing.every else showing.show)(context, targets, settings)
     answer = facts.describe(context, drawn, settings)
     if path is not None:

@@ -215,15 +215,13 @@ def _check_sheet(sheet: str | None, gradients: str | None) -> None:
 
 def _write_card(run: Run, answer: Unit, path: str, method: str | None, draw: bool) -> str | None:
     """Write the card; return the method of its gradients."""
-    import sys
 
-    from flows import progress
     from flows.drawing import unit_pictures
     from flows.sheets import unit_card
     from storage.artefacts import pictures
 
     out = parsing.png(path, "--sheet")
-    with progress.reporting(progress.for_stream(sys.stderr)):
+    with printing.computing():
         drawings = unit_pictures.gather(run, answer, method=method, draw=draw)
     for remark in drawings.remarks:
         printing.say(remark)

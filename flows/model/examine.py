@@ -57,6 +57,7 @@ def choose_scores(
 ) -> tuple[Model, str]:
     """Return the model with its class scores chosen from its outputs for one image and for two, and a remark."""
     if model.logits is not find_logits and requested is None:
+        _check_own(model, alone, beside)
         return model, ""
     try:
         choice = scores.choose(alone, beside, classes=len(model.classes), head=_head(model.module), requested=requested)
@@ -65,6 +66,22 @@ def choose_scores(
     if classes is not None:
         _check_classes(model, choice, beside, classes)
     return dataclasses.replace(model, logits=choice), choice.note
+
+
+def _check_own(model: Model, alone: Any, beside: Any) -> None:
+    """Raise ModelError where a Model's own `logits` fails, or gives no row of numbers per image."""
+    for count, output in enumerate((alone, beside), 1):
+        try:
+            given = model.logits(output)
+        except ActlasError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ModelError(f"model {model.spec}: its `logits` fails on its output: {trial.cause(error)}") from error
+        if not isinstance(given, Tensor) or given.ndim != 2 or len(given) != count:
+            raise ModelError(
+                f"model {model.spec}: its `logits` gives {scores.describe(given)} for {count} image{'s'[: count - 1]}, not a "
+                "row of numbers per image"
+            )
 
 
 def _check_classes(model: Model, choice: Scores | NoScores, beside: Any, path: str) -> None:
@@ -91,5 +108,5 @@ def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
         raise
     except trial.ForwardError as error:
         raise ModelError(f"model {spec}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"model {spec}: it cannot be analysed: {trial.cause(error)}") from error

@@ -55,7 +55,11 @@ def recognise(path: Path) -> Kind:
     if head.startswith(b"PK"):
         _check_archive(path)
         return "torch"
-    return "safetensors" if _is_safetensors(path, head, size) else "torch"
+    if _is_safetensors(path, head, size):
+        return "safetensors"
+    if path.suffix == ".safetensors" and not head.startswith(b"\x80"):
+        raise BadWeights(f"weights {path}: is no safetensors file, whatever its name says; download or save it again")
+    return "torch"
 
 
 def _other_kind(path: Path, head: bytes) -> str | None:
@@ -74,6 +78,10 @@ def _text_kind(head: bytes) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
         return "a web page, not weights: the address of the download gave a page; download the file itself"
+    if (head == bytes(len(head))) and head:
+        return "nothing but zeros; download or save it again"
+    if head and all(char in b"\t\n\r" or 32 <= char < 127 for char in head) and not text.startswith((b"{", b"[")):
+        return "plain text, not weights; download the file itself"
     if b"\0" in head or not text.startswith((b"{", b"[")):
         return None
     if b"weight_map" in head or b"total_size" in head:

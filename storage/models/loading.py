@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def load(
     model = returned if isinstance(returned, Model) else Model(module=returned)
     known = _as_preprocess(spec, model.preprocess) if isinstance(returned, Model) else built.preprocess
     module = settle(spec, model.module)
-    names = _read_class_names(classes) if classes is not None else model.classes or built.classes
+    names = _read_class_names(classes) if classes is not None else tuple(map(str, model.classes)) or built.classes
     return dataclasses.replace(
         model,
         module=module,
@@ -156,7 +157,7 @@ def _read_class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(classes, str):
         return tuple(classes)
     try:
-        data = Path(classes).expanduser().read_bytes()
+        data = Path(os.path.expanduser(classes)).read_bytes()
         # Editors on Windows put a mark before the text, or write UTF-16, which begins with another.
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         lines = data.decode("utf-16" if utf16 else "utf-8-sig").splitlines()

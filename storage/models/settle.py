@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -32,6 +33,18 @@ class Uncompiled(nn.Module):
 
 def settle(spec: str, module: nn.Module) -> nn.Module:
     """Return the module ready to be analysed. Raises ModelError where it cannot be."""
+    try:
+        return _settled(spec, module)
+    except ModelError:
+        raise
+    except Exception as error:  # what a user's class overrides may do anything
+        raise ModelError(
+            f"model {spec}: its {type(module).__name__} can't be brought to evaluation in float32 on the CPU "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from error
+
+
+def _settled(spec: str, module: nn.Module) -> nn.Module:
     module = _uncompile(module)
     for name, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
@@ -50,13 +63,7 @@ def settle(spec: str, module: nn.Module) -> nn.Module:
             f"model {spec}: {len(empty)} of its tensors have no values (device meta), first {empty[0]}; "
             "let the factory load them"
         )
-    try:
-        module = module.cpu().float()
-    except Exception as error:
-        raise ModelError(
-            f"model {spec}: its {type(module).__name__} can't be brought to the CPU in float32 "
-            f"({type(error).__name__}: {first_line(error)})"
-        ) from error
+    module = module.cpu().float()
     _evaluate(module)
     for parameter in module.parameters():
         with suppress(RuntimeError):  # integer parameters have no gradients to turn off
@@ -91,9 +98,15 @@ def _plain(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def own_defaults() -> Iterator[None]:
-    """Restore torch's default dtype after a factory, which may set another."""
-    before = torch.get_default_dtype()
+    """Restore after a factory what it may set for all of Python: the working folder, and torch's defaults."""
+    folder, dtype, device = os.getcwd(), torch.get_default_dtype(), torch.get_default_device()
+    gradients, strict = torch.is_grad_enabled(), torch.get_deterministic_debug_mode()
     try:
         yield
     finally:
-        torch.set_default_dtype(before)
+        os.chdir(folder)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        torch.set_grad_enabled(gradients)
+        torch.set_deterministic_debug_mode(strict)

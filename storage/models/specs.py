@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,11 +37,11 @@ def _module_of(kind: str, name: str) -> str:
 
 def split_weights(weights: str) -> tuple[Path, str | None]:
     """Split FILE#KEY into the file and the key of the weights in it; a file whose own name has a # goes before."""
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))
     if "#" not in weights or path.exists():
         return path, None
     file, _, key = weights.rpartition("#")
-    return Path(file).expanduser(), key
+    return Path(os.path.expanduser(file)), key
 
 
 def is_file(weights: str | None) -> bool:

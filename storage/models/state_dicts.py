@@ -22,6 +22,10 @@ AVERAGED = ("ema", "swa", "teacher", "momentum", "average", "averaged", "encoder
 MOST_CANDIDATES = 64
 
 
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""Parts of names that wrappers of single modules leave in the middle: compiling, sharding, checkpointing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Entry:
     """A tensor of a checkpoint, and the nest it lies in: the keys that lead to its dict, joined by dots."""
@@ -127,6 +131,21 @@ def fits(
 
     With `key` only what lies under it.
     """
+    choices = _fits(module, checkpoint, key, optional)
+    bare = {} if any(fit.whole for fit in choices) else _unwrapped(checkpoint)
+    return _fits(module, bare, key, optional) if bare else choices
+
+
+def _unwrapped(checkpoint: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the checkpoint with names as they were before single modules were wrapped; nothing where none was, or two
+    names would be the same."""
+    names = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in checkpoint}
+    if len(set(names.values())) < len(names) or all(name == bare for name, bare in names.items()):
+        return {}
+    return {bare: checkpoint[name] for name, bare in names.items()}
+
+
+def _fits(module: nn.Module, checkpoint: Mapping[str, Entry], key: str | None, optional: tuple[str, ...]) -> list[Fit]:
     own = module.state_dict()
     pairs = _pairs(own, checkpoint) or [(_largest(checkpoint), "")]
     choices = [

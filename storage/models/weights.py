@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import logging
 import pathlib
@@ -32,7 +33,10 @@ _PLAIN: list[Any] = [
         (type(np.float64(0)).__reduce__(np.float64(0))[0], f"numpy.{core}.multiarray.scalar")
         for core in ("core", "_core")
     ),
-    *{type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")},
+    *{type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "uint32", "uint8", "bool")},
+    np.ndarray,
+    *((np.zeros(1).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
 ]
 """Plain values that training scripts keep beside the weights; making them runs no code of the file."""
 
@@ -88,7 +92,10 @@ def apply(module: nn.Module, checkpoint: Checkpoint, *, optional: tuple[str, ...
     best = candidates[0]
     if not best.whole:
         raise BadWeights(f"weights {checkpoint} do not fit the model: {best.problems()}")
-    state = {name: _plain(checkpoint, name, tensor, best.own[name]) for name, tensor in best.state.items()}
+    buffers = {name for name, _ in module.named_buffers()}
+    state = {
+        name: _plain(checkpoint, name, tensor, best.own[name], name in buffers) for name, tensor in best.state.items()
+    }
     _say_others(checkpoint, best, [fit for fit in candidates[1:] if fit.whole])
     module.load_state_dict(state, strict=False)
 
@@ -122,7 +129,10 @@ def _of_pickle(path: Path, error: pickle.UnpicklingError) -> str:
 
 
 def _unknown(path: Path, error: Exception) -> str:
-    return f"weights {path}: not a safetensors file or state dict ({first_line(error)[:160]})"
+    reason = first_line(error)[:160]
+    # torch's own words are of its options, or a bare number
+    detail = "" if "weights_only" in reason or reason.isdecimal() else f" ({reason})"
+    return f"weights {path}: not a safetensors file or state dict{detail}; save module.state_dict() with torch.save"
 
 
 def _tensors(loaded: object, path: Path) -> dict[str, Entry]:
@@ -162,7 +172,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a is b or (a.dtype == b.dtype and torch.equal(a, b))
 
 
-def _plain(checkpoint: Checkpoint, name: str, tensor: Tensor, own: Tensor) -> Tensor:
+def _plain(checkpoint: Checkpoint, name: str, tensor: Tensor, own: Tensor, is_buffer: bool) -> Tensor:
     """Return a tensor as plain numbers. Raises BadWeights where it has none that the module could use."""
     if tensor.is_meta:
         raise BadWeights(f"weights {checkpoint}: {name} has no values (device meta); save the weights themselves")
@@ -175,10 +185,11 @@ def _plain(checkpoint: Checkpoint, name: str, tensor: Tensor, own: Tensor) -> Te
             f"weights {checkpoint}: {name} holds {_dtype(tensor)} where the model has {_dtype(own)}: quantised values "
             "without their scales; save the weights before they are quantised"
         )
-    if tensor.is_floating_point() and bool(tensor.isnan().any()):
-        count = int(tensor.isnan().sum())
+    broken = tensor.isnan() if is_buffer else ~tensor.isfinite()  # masks that a module keeps may be infinite
+    if tensor.is_floating_point() and bool(broken.any()):
+        kind = "not a number (NaN)" if bool(tensor.isnan().any()) else "infinite"
         raise BadWeights(
-            f"weights {checkpoint}: {name} has {count} of {tensor.numel()} values that are not a number (NaN); "
+            f"weights {checkpoint}: {name} has {int(broken.sum())} of {tensor.numel()} values that are {kind}; "
             "take a checkpoint from before the training diverged"
         )
     return tensor

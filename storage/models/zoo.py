@@ -182,9 +182,10 @@ def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Bui
         returned = factory if isinstance(factory, nn.Module) else _call(spec, factory)
     module = returned if isinstance(returned, nn.Module) else getattr(returned, "module", None)
     if not isinstance(module, nn.Module):
-        raise ModelError(
-            f"model {spec}: the factory returned a {type(returned).__name__}, not a torch module or a Model"
-        )
+        what = f"{type(returned).__name__}, not a torch module or a Model"
+        if hasattr(returned, "module"):
+            what = f"{type(returned).__name__} whose module is a {type(module).__name__}, not a torch module"
+        raise ModelError(f"model {spec}: the factory returned a {what}")
     if weights == RANDOM:
         raise UsageError(f"model {spec}: --weights {RANDOM} is for named models; a factory sets its own weights")
     if (source := _weights_file(weights, None)) is not None:
@@ -253,7 +254,7 @@ def _weights_file(weights: str | None, default: Callable[[], Path] | None) -> Pa
         return default()
     if weights == DOWNLOAD:
         raise UsageError(f"--weights {DOWNLOAD} is for torchvision and timm models")
-    return Path(str(weights)).expanduser()
+    return Path(os.path.expanduser(str(weights)))
 
 
 def _cached_checkpoint(spec: str, checkpoint: Path) -> Path:

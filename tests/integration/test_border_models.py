@@ -17,6 +17,7 @@ from atlas.model import purity
 from flows import cli
 from flows.config import RunConfig
 from flows.model import examine, prepared
+from storage.models import user_code
 from storage.run import open_run
 
 
@@ -194,5 +195,6 @@ def test_mutant_without_the_border_a_failing_model_is_a_traceback(
 ) -> None:
     monkeypatch.setattr(purity.trial, "locating", lambda module: contextlib.nullcontext())
     monkeypatch.setattr(examine, "border", lambda *args: contextlib.nullcontext())
+    monkeypatch.setattr(user_code, "place", lambda error: None)
     with pytest.raises(RuntimeError, match="expected input"):
         cli.invoke(arguments(images, tmp_path / "store", spec("refused", REFUSED, "four channels"), "conv2"))

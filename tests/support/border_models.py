@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -134,6 +135,18 @@ class LateNorm(Net):
         return self.late(x)
 
 
+class EvalRaises(Net):
+    def eval(self) -> Net:
+        raise RuntimeError("always in training")
+
+
+class Wordless(Exception):
+    """Fails when it is asked for its text."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
 class TwoInputs(Net):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return super().forward(x + y)
@@ -147,6 +160,14 @@ def strict_about_size(net: Net, x: Tensor) -> Tensor:
 
 def half_default() -> Model:
     torch.set_default_dtype(torch.float64)
+    return model(Net())
+
+
+def elsewhere() -> Model:
+    os.chdir("/")
+    torch.set_grad_enabled(False)
+    torch.set_default_device("meta")
+    torch.set_default_device("cpu")
     return model(Net())
 
 
@@ -244,6 +265,7 @@ RIGHT: dict[str, tuple[Callable[[], Any], str]] = {
     "hooked": (lambda: model(hooked()), "conv2"),
     "with integers": (lambda: model(integers()), "conv2"),
     "weight norm": (lambda: model(_weight_norm()), "conv2"),
+    "another folder and other defaults": (elsewhere, "conv2"),
     "late part": (lambda: model(LateNorm()), "conv2"),
 }
 """What runs, and the layer to record."""
@@ -298,6 +320,21 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
         lambda: model(quantised()),
         r"change beside another image, first in module fc \(Linear\): .*range of the whole batch",
     ),
+    "leaves in its forward": (
+        lambda: model(Between(lambda x: sys.exit(0))),
+        r"its own forward \(Between\) fails on an input of 1 × 3 × 32 × 32: SystemExit: 0",
+    ),
+    "eval raises": (lambda: model(EvalRaises()), "EvalRaises can't be brought to evaluation .*always in training"),
+    "raises without words": (lambda: _raise(Wordless()), r"the factory failed: Wordless: Wordless \(border_models.py"),
+    "its own scores fail": (
+        lambda: model(Net(), logits=lambda output: output["scores"]),
+        "its `logits` fails on its output: [A-Z]",
+    ),
+    "its own scores are one number": (
+        lambda: model(Net(), logits=lambda output: output.sum()),
+        r"its `logits` gives a tensor of \(\) for 1 image, not a row of numbers per image",
+    ),
+    "a function in a Model": (lambda: Model(module=abs), "a Model whose module is a builtin_function_or_method, not"),  # type: ignore[arg-type]
     "two inputs": (lambda: model(TwoInputs()), r"its own forward \(TwoInputs\) fails .*missing 1 required positional"),
     "no forward": (lambda: model(nn.Module()), r"its own forward \(Module\) fails .*NotImplementedError"),
     "traced": (lambda: model(jit(Net())), "it is TorchScript"),
@@ -328,6 +365,10 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
 
 def _fail(reason: str) -> Any:
     raise AssertionError(reason)
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 def _meta() -> nn.Module:

@@ -159,3 +159,24 @@ def with_nan() -> Model:
     with torch.no_grad():
         net.conv2.weight[3, 0, 0, 0] = float("nan")
     return model(net)
+
+
+class ByPlace(Net):
+    """Gives an image another value at another place in its batch."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + torch.arange(len(x)).view(-1, 1, 1, 1)
+
+
+class Capped(Net):
+    """Gives only the first two images of a batch their full value, as experts of a fixed capacity do."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.cat([2 * x[:2], x[2:]])
+
+
+class Crowded(Net):
+    """Gives other values in batches of four and more."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + (len(x) > 3)

@@ -57,3 +57,11 @@ def test_mutant_a_hint_by_the_number_of_axes_alone_is_seen(monkeypatch: pytest.M
 
     monkeypatch.setattr(axes, "_error", careless)
     assert refused_hints(200)[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((), "has no tensor of real numbers"), ((BATCH, 0, 8, 8), f"{BATCH} × 0 × 8 × 8, is empty")]
+)
+def test_a_layer_without_numbers_is_refused(shape: tuple[int, ...], words: str) -> None:
+    output = LayerOutput(name="odd", shape=shape, larger=None, units=1)
+    assert words in str(infer_layers([output], SIZE, {})["odd"])

@@ -120,3 +120,23 @@ def test_no_net_of_the_libraries_varies(name: str) -> None:
         pytest.skip("not in this version of timm")
     model = models.load(name, weights="random")
     assert purity.check(model.module, prepared.example(model)).variation is None
+
+
+IN_A_BATCH = (odd_models.ByPlace, odd_models.Capped, odd_models.Crowded)
+
+
+@pytest.mark.parametrize("net", IN_A_BATCH)
+def test_the_place_in_a_batch_counts(net: Callable[[], nn.Module]) -> None:
+    found = purity.check(net().eval(), EXAMPLE, ["conv2"]).variation
+    assert found is not None
+    assert found.when == "behind other images"
+    assert found.where.startswith("its own forward")
+    assert "by its place in the batch" in found.reason
+
+
+@pytest.mark.parametrize("net", IN_A_BATCH)
+def test_mutant_without_a_batch_the_place_is_missed(
+    net: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purity, "BATCH", 1)
+    assert purity.check(net().eval(), EXAMPLE, ["conv2"]).variation is None

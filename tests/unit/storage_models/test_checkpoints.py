@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import io
 import json
 import logging
+import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -74,6 +76,12 @@ FITTING: dict[str, Any] = {
     "metrics beside": TRUE | {"acc.confmat": torch.ones(5, 5), "acc.correct": torch.ones(1)},
     "with arguments": {"model": TRUE, "args": argparse.Namespace(lr=0.1)},
     "with numbers of numpy": {"model": TRUE, "best": np.float64(0.93)},
+    "compiled inside": {name.replace("conv1.", "conv1._orig_mod."): tensor for name, tensor in TRUE.items()},
+    "sharded inside": under(
+        "module.", {name.replace("fc.", "fc._fsdp_wrapped_module."): tensor for name, tensor in TRUE.items()}
+    ),
+    "with arrays": {"model": TRUE, "losses": np.ones(3), "rng": np.random.RandomState(0).get_state()},
+    "with dates": {"model": TRUE, "saved": datetime.datetime(2024, 1, 1)},
     "in parts": {
         "conv1": {"weight": TRUE["conv1.weight"], "bias": TRUE["conv1.bias"]},
         "bn": {name[3:]: tensor for name, tensor in TRUE.items() if name.startswith("bn.")},
@@ -213,6 +221,15 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "numbers": ("w.pt", lambda: pickled({"epoch": 3}), "holds no tensors, only epoch"),
     "another net": ("w.pt", lambda: pickled(nn.Linear(3, 4).state_dict()), "do not fit the model: 1[0-9] missing"),
     "NaN": ("w.pt", lambda: pickled(TRUE | {"fc.bias": torch.full((5,), torch.nan)}), r"fc.bias has 5 of 5 .*NaN"),
+    "infinite": (
+        "w.pt",
+        lambda: pickled(TRUE | {"fc.bias": torch.full((5,), torch.inf)}),
+        r"fc.bias has 5 of 5 values that are infinite",
+    ),
+    "text": ("w.pt", lambda: b"Not Found", "is plain text, not weights"),
+    "zeros": ("w.pt", lambda: bytes(4096), "is nothing but zeros"),
+    "a plain pickle": ("w.pkl", lambda: pickle.dumps({"a": 1}), "not a safetensors file or state dict; save module"),
+    "no safetensors": ("w.safetensors", lambda: b"\xff" * 600, "is no safetensors file, whatever its name says"),
     "int8": (
         "w.pt",
         lambda: pickled({n: t.mul(100).to(torch.int8) for n, t in TRUE.items()}),
@@ -259,5 +276,21 @@ def test_mutant_without_prefixes_a_parallel_checkpoint_does_not_fit(
 ) -> None:
     torch.save(FITTING["parallel"], tmp_path / "w.pt")
     monkeypatch.setattr(state_dicts, "_starts", lambda name: iter([0]))
+    with pytest.raises(BadWeights, match="do not fit"):
+        loaded(tmp_path / "w.pt")
+
+
+def test_an_infinite_mask_is_no_broken_weight(tmp_path: Path) -> None:
+    module = Net()
+    module.register_buffer("mask", torch.full((3,), -torch.inf))
+    torch.save(TRUE | {"mask": torch.full((3,), -torch.inf)}, tmp_path / "w.pt")
+    assert same(loaded(tmp_path / "w.pt", module), TRUE)
+
+
+def test_mutant_with_wrapped_parts_left_in_a_compiled_part_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(FITTING["compiled inside"], tmp_path / "w.pt")
+    monkeypatch.setattr(state_dicts, "WRAPPERS", ())
     with pytest.raises(BadWeights, match="do not fit"):
         loaded(tmp_path / "w.pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import sys
@@ -40,6 +41,12 @@ def lite0() -> models.Model:
 def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def test_a_factory_leaves_the_working_folder_as_it_was() -> None:
+    before = os.getcwd(), torch.is_grad_enabled(), torch.get_default_device()
+    models.load("support.border_models:elsewhere")
+    assert (os.getcwd(), torch.is_grad_enabled(), torch.get_default_device()) == before
 
 
 def test_default_model(lite0: models.Model, capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,7 +323,7 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
         with pytest.raises(BadWeights, match=words):
             weights.read(path)
     (tmp_path / "w.safetensors").write_bytes(b"not at all")
-    with pytest.raises(BadWeights, match="not a safetensors file") as error:
+    with pytest.raises(BadWeights, match="is plain text") as error:
         weights.read(tmp_path / "w.safetensors")
     one_line(error)
 
