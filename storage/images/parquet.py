@@ -156,12 +156,15 @@ def _no_image_column(file: pq.ParquetFile, place: str, column: str | None) -> st
     """Return what is the matter with a file that has no image column, or not the one named: its columns and their types."""
     schema = file.schema_arrow
     needed = "images are bytes: binary, or a struct of bytes and path"
+    if schema.names.count(column or USUAL_COLUMN) > 1:
+        return f"{place} has {schema.names.count(column or USUAL_COLUMN)} columns {column or USUAL_COLUMN}; rename all but one"
     if column is not None and column in schema.names:
         return f"--image-column {column}: in {place} it is {_type(schema, column)}; {needed}{_paths(file, column)}"
     columns = ", ".join(f"{name} ({_type(schema, name)})" for name in schema.names[:_SHOWN]) or "no columns"
     if column is not None:
         return f"--image-column {column}: {place} has no such column, but {columns}"
-    others = [name for name in schema.names if _holds_bytes(schema.field(schema.names.index(name)).type)]
+    single = [name for name in schema.names if schema.names.count(name) == 1]  # one of two of a name can't be chosen
+    others = [name for name in single if _holds_bytes(schema.field(schema.names.index(name)).type)]
     choice = f"; --image-column {others[0]} reads that one" if others else ""
     paths = next((text for name in schema.names[:_SHOWN] if (text := _paths(file, name))), "") if not others else ""
     return f"{place} has no column `image` of bytes, but has {columns}; {needed}{choice}{paths}"

@@ -128,6 +128,11 @@ def parquet(columns: dict[str, Any], metadata: dict[str, str] | None = None) -> 
     return make
 
 
+def _written(root: Path, table: pa.Table) -> Path:
+    pq.write_table(table, root / "x.parquet")
+    return root / "x.parquet"
+
+
 def bytes_of(count: int = 3) -> pa.Array:
     return pa.array([{"bytes": PNG, "path": None}] * count, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
@@ -304,6 +309,10 @@ TABLES = {
         make=parquet({"image": pa.array([None, None], pa.binary())}), line="no row of its column image has bytes"
     ),
     "no rows": Form(make=parquet({"image": pa.array([], pa.binary())}), line="no images in"),
+    "two columns of a name": Form(
+        make=lambda root: _written(root, pa.Table.from_arrays([pa.array([PNG])] * 2, names=["image", "image"])),
+        line="has 2 columns image; rename all but one",
+    ),
     "no columns": Form(make=parquet({}), line="has no columns"),
     "a table beside": Form(
         make=tables, listed=2, refused={"table": 1, "hidden": 1, "not-an-image-name": 1}, unlabelled={"no-label": 2}
