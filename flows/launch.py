@@ -24,6 +24,8 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
     A run that finds all its results in the store publishes them without a Prefect server of its own, which costs more.
     """
     check(engine, dask)
+    if dask is not None:
+        _check_device(dask, config)
     share_cores()
     if engine == "inline":
         return with_overviews(config, _run_inline(config, wait, dask))
@@ -50,6 +52,12 @@ def check(engine: str, dask: str | None) -> None:
         from flows.cluster import engine as cluster_engine
 
         cluster_engine.processes_of(dask)
+
+
+def _check_device(dask: str, config: RunConfig) -> None:
+    from flows.cluster import engine as cluster_engine
+
+    cluster_engine.check_device(dask, config)
 
 
 def estimate(config: RunConfig) -> RunEstimate:

@@ -63,6 +63,16 @@ def processes_of(spec: str) -> int | None:
     return int(local[1]) if local else None
 
 
+def check_device(spec: str, config: RunConfig) -> None:
+    """Raise UsageError if workers here would lack the run's device, or if workers elsewhere are told which GPU to take."""
+    if processes_of(spec):
+        prepared.check_device(config)
+    elif ":" in config.device:
+        raise UsageError(
+            f"--device {config.device}: the workers at {spec} choose their GPU by CUDA_VISIBLE_DEVICES; use --device cuda"
+        )
+
+
 @contextmanager
 def on(spec: str, store: str) -> Iterator[OnDask]:
     """Open the cluster of `--dask` for the length of the block; a local one starts with its first task."""
@@ -90,17 +100,11 @@ class OnDask:
     def resolve_device(self, config: RunConfig) -> RunConfig:
         """Return the configuration with the workers' device: CUDA if it is `auto` and workers declare GPUs.
 
-        It holds for the whole run: while no worker with a GPU is there, tasks wait for one. Raises UsageError where local
-        workers would lack the device.
+        It holds for the whole run: while no worker with a GPU is there, tasks wait for one. Raises UsageError as
+        `check_device` does.
         """
-        if self._processes:
-            prepared.check_device(config)
-            self._gpus = visible_gpus(prepared.device_of(config))
-        elif ":" in config.device:
-            raise UsageError(
-                f"--device {config.device}: the workers at {self._spec} choose their GPU by CUDA_VISIBLE_DEVICES; "
-                "use --device cuda"
-            )
+        check_device(self._spec, config)
+        self._gpus = visible_gpus(prepared.device_of(config)) if self._processes else ()
         self.counts_gpus = self._has_gpus()
         return config.model_copy(update={"device": "cuda"}) if config.device == "auto" and self.counts_gpus else config
 

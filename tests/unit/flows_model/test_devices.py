@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from flows import launch
 from flows.cluster import engine as cluster_engine
 from flows.cluster import local_workers
 from flows.config import make
@@ -167,3 +168,12 @@ def test_a_cluster_without_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     line = refusal(lambda: elsewhere.resolve_device(config(device="cuda:1")))
     assert line.startswith("--device cuda:1: the workers at tcp://h:1 choose their GPU")
     assert elsewhere.resolve_device(config(device="cuda")).device == "cuda"
+
+
+@pytest.mark.parametrize("engine", launch.ENGINES)
+def test_a_run_on_workers_is_refused_before_it_begins(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(1, monkeypatch)
+    monkeypatch.setattr(launch, "share_cores", lambda: pytest.fail("begun"))
+    for dask in ("local:2", "tcp://127.0.0.1:1"):
+        wrong = refusal(lambda dask=dask: launch.run(config(device="cuda:1"), engine=engine, dask=dask))
+        assert wrong.startswith("--device cuda:1: ")
