@@ -91,6 +91,46 @@ def test_two_versions_are_compared_side_by_side(page: viewing.Page) -> None:
     page.until("() => document.querySelectorAll('.keys .key').length >= 3")
 
 
+def told_as_chance(page: viewing.Page) -> tuple[bool, bool, bool]:
+    """Tell whether the page says that the noise is unknown, marks changes as "maybe", and draws their frames dotted."""
+    keys = page.see(".keys").inner_text()
+    return (
+        page.see("text=how much of this is chance").count() > 0,
+        "maybe" in keys,
+        [2, 3] in page.script("() => dashes"),
+    )
+
+
+DASHES = """
+window.dashes = [];
+const real = CanvasRenderingContext2D.prototype.setLineDash;
+CanvasRenderingContext2D.prototype.setLineDash = function (dash) { dashes.push([...dash]); return real.call(this, dash); };
+"""
+
+
+@pytest.mark.parametrize("noise", [None, 0.2])
+def test_changes_are_maybe_until_the_noise_is_measured(
+    page: viewing.Page, monkeypatch: pytest.MonkeyPatch, noise: float | None
+) -> None:
+    real = moved._measure
+
+    def measure(*what: Any) -> Any:
+        answer = real(*what)
+        displacement = {**answer["displacement"], "noise_median": noise, "beyond_noise": noise}
+        state = [{**cells, "state": [1] * len(cells["state"])} for cells in answer["cells"]]
+        return {**answer, "same_layout": False, "displacement": displacement, "cells": state}
+
+    monkeypatch.setattr(moved, "_measure", measure)
+    monkeypatch.setattr(moved, "_has_noise", lambda *_: noise is not None)
+    page.add_init_script(DASHES)
+    page.goto(f"{BOTH}?grid=4")
+    page.see(".sides .stage").nth(1).wait_for()
+    page.until("() => document.querySelectorAll('.keys .key').length >= 3")
+    page.settle()
+    assert told_as_chance(page) == (noise is None,) * 3
+    assert "(0 = not at all, 1 = unrelated)" in page.see(".lead").inner_text()
+
+
 def test_who_leaves_a_comparison_with_the_latest_follows_the_latest(page: viewing.Page) -> None:
     page.goto(BOTH)
     page.see("header").get_by_text("Units").click()

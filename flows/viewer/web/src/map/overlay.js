@@ -110,7 +110,7 @@ export class Overlay {
     for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
     for (const i of scene.marks ? cells : []) {
       const mark = scene.marks?.get(i);
-      if (mark) drawMark(context, mark, square(scene, i), this.colours);
+      if (mark) drawMark(context, mark, square(scene, i), this.colours, scene.maybe);
     }
     if (scene.arrows) drawArrows(context, scene.frame, scene.arrows, this.colours);
     if (scene.names !== 'none') this.#names(scene, cells);

@@ -17,6 +17,7 @@
  * @property {Kind} names  which names to write on the cells
  * @property {'for' | 'against' | 'both' | undefined} [way]  sign of the attribution that keeps its colour
  * @property {Map<number, Mark> | null} [marks]  changes of the cells since another version
+ * @property {boolean} [maybe]  whether the changes may be chance: the noise is not measured
  * @property {Arrows | null} [arrows]  motion of the samples since another version
  */
 

@@ -7,7 +7,7 @@ import { go, setQuery } from '../../state/navigate.js';
 import { command } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { pick } from './pick.js';
-import { below, lead } from './summary.js';
+import { below, lead, measured } from './summary.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {import('./side.js').Side} Side */
@@ -74,7 +74,7 @@ export function comparison(moved, sides, tools) {
   const [a, b] = sides.map((side) => side.about);
   return [
     h('p', { class: 'lead' }, lead(moved)),
-    !moved.same_layout && (moved.displacement.noise_median ?? null) === null && unmeasured(a, b),
+    !measured(moved) && unmeasured(a, b),
     !moved.same_frame && h('p', { class: 'note' }, APART),
     tools,
     h('div', { class: 'sides' }, ...sides.map((side) => figure(side, moved.layer))),
@@ -84,7 +84,7 @@ export function comparison(moved, sides, tools) {
 
 /** @param {About} a @param {About} b */
 function unmeasured(a, b) {
-  const words = 'How much of this another seed alone would move is not measured yet. Measure it:';
+  const words = 'We don’t yet know how much of this is chance (another random seed). Measure it:';
   const remedy = command(`actlas compare ${a.name}@${a.version} ${b.name}@${b.version}`);
   return h('div', { class: 'missing' }, h('p', {}, words), remedy);
 }

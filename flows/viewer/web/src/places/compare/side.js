@@ -7,6 +7,7 @@ import { Card } from '../../map/card.js';
 import { Tiles } from '../../map/tiles.js';
 import { Overlay } from '../../map/overlay.js';
 import { emptyScene, square } from '../../map/scene.js';
+import { measured } from './summary.js';
 
 /** @typedef {import('../../map/grid.js').Grid} Grid */
 
@@ -76,6 +77,7 @@ export class Side {
     this.map.fade(size);
     const grid = await this.grid(facts);
     this.scene.grid = grid;
+    this.scene.maybe = !measured(moved);
     this.scene.marks = old || moved.same_frame ? marks(grid, moved, old) : null;
     this.scene.arrows =
       motion && (old || moved.same_frame) ? (moved.arrows.find((arrows) => arrows.grid === size) ?? null) : null;

@@ -26,7 +26,7 @@ export function lead(moved) {
       : `, where another seed alone moves them by ${far(noise)}; ${percent(beyond ?? 0)} moved beyond that noise`;
   return (
     `Of ${count(moved.samples)} shared samples, half moved by more than ${far(median)} of the map${against}. ` +
-    `The median drift of units is ${number(moved.drift.median)}.`
+    `Half of the units changed by more than ${number(moved.drift.median)} (0 = not at all, 1 = unrelated).`
   );
 }
 
@@ -34,14 +34,18 @@ export function lead(moved) {
 const far = (share) =>
   share === null || share === undefined ? '–' : share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share);
 
+/** Whether it is known how much another seed alone would move. @param {Moved} moved */
+export const measured = (moved) => moved.same_layout || (moved.displacement.noise_median ?? null) !== null;
+
 /** Count the cells of a grid by their change. @param {Moved} moved @param {number} grid */
 export function key(moved, grid) {
   const cells = moved.cells.find((one) => one.grid === grid);
   if (!cells) return [];
+  const maybe = measured(moved) ? '' : 'maybe ';
   return [
-    swatch('changed', `${count(cells.changed)} changed`, 'the mean activation has changed, or the labels have'),
-    swatch('emptied', `${count(cells.emptied)} emptied`, 'filled before, empty now'),
-    swatch('appeared', `${count(cells.appeared)} appeared`, 'filled now, empty before'),
+    swatch('changed', `${count(cells.changed)} ${maybe}changed`, 'the mean activation has changed, or the labels have'),
+    swatch('emptied', `${count(cells.emptied)} ${maybe}emptied`, 'filled before, empty now'),
+    swatch('appeared', `${count(cells.appeared)} ${maybe}appeared`, 'filled now, empty before'),
     h('span', { class: 'quiet' }, `${count(cells.kept)} kept`),
     ...(moved.same_layout ? [] : arrowKeys(moved.displacement.noise_median !== null)),
   ];
