@@ -106,7 +106,7 @@ def own_defaults() -> Iterator[None]:
     finally:
         os.chdir(folder)
         torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
-            torch.set_default_device(device)
+        # A default device, even the processor, costs time at every call; without one it is the processor.
+        torch.set_default_device(None if device.type == "cpu" else device)
         torch.set_grad_enabled(gradients)
         torch.set_deterministic_debug_mode(strict)

@@ -173,20 +173,21 @@ def test_intensity_fades_the_others_more_or_less(page: viewing.Page) -> None:
 
 @pytest.mark.parametrize(("limit", "flat"), [(2.0, True), (0.0, False)])
 def test_a_cell_of_flat_patches_is_called_flat(
-    page: viewing.Page, monkeypatch: pytest.MonkeyPatch, limit: float, flat: bool
+    chromium: Any, served: viewing.Served, monkeypatch: pytest.MonkeyPatch, limit: float, flat: bool
 ) -> None:
     monkeypatch.setattr(contrast, "FLAT", limit)
-    page.goto(f"/small/atlas/{LAYER}?grid=4")
-    page.settle()
-    page.focus(".stage")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(600)
-    page.settle()
-    assert ("flat" in page.see(".card").inner_text()) is flat
-    assert ("patches are flat" in page.spoken()) is flat
-    page.keyboard.press("Enter")
-    page.see(".panel .facts").wait_for()
-    assert (", flat" in page.see(".panel .facts").inner_text()) is flat
+    with viewing.opened(chromium, served.address) as page:  # one that has not kept the other answer
+        page.goto(f"/small/atlas/{LAYER}?grid=4")
+        page.settle()
+        page.focus(".stage")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(600)
+        page.settle()
+        assert ("flat" in page.see(".card").inner_text()) is flat
+        assert ("patches are flat" in page.spoken()) is flat
+        page.keyboard.press("Enter")
+        page.see(".panel .facts").wait_for()
+        assert (", flat" in page.see(".panel .facts").inner_text()) is flat
 
 
 @pytest.mark.parametrize(("unit", "words"), [(f"{FIRST}:3", "excites"), (f"{LAYER}:3", f"{LAYER}:3")])

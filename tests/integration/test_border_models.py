@@ -18,6 +18,7 @@ from flows import cli
 from flows.config import RunConfig
 from flows.model import examine, prepared
 from storage.models import user_code
+from storage.models.settle import own_defaults
 from storage.run import open_run
 
 
@@ -38,11 +39,8 @@ def arguments(images: Path, store: Path, model: str, layer: str) -> list[str]:
 def by_hand(name: str, pixels: Tensor) -> Tensor:
     """Return the layer's output on each image alone, from a hook on the module as the factory gives it."""
     factory, layer = RIGHT[name]
-    before = torch.get_default_dtype()
-    try:
+    with own_defaults():
         model = factory()
-    finally:
-        torch.set_default_dtype(before)
     module = model.module.float()
     for part in module.modules():
         part.training = False

@@ -90,6 +90,7 @@ def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, A
         "cells": PLACE,
         "details": PLACE,
         "labels": PLACE,
+        "names": PLACE,
         "cell": at,
         "class": PLACE | {"of": "two"},
         "classes": {},
