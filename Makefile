@@ -35,10 +35,10 @@ docs: setup
 notebooks: setup
 	$(BIN)/python benchmarks/notebooks.py
 
-# Two processes with one thread each: what is tested is small, and waits more than it computes. In the order of folders the
+# Three processes with one thread each, for two cores: what is tested is small, and waits for a quarter of the time. In the order of folders the
 # files that take longest come first, and none of them is left for one process at the end.
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m flows.viewer.build test
 
 lint: setup
