@@ -62,6 +62,14 @@ def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
+    """The small run with everything in it, unless a module serves another."""
+    images, store = viewing.shared_run(tmp_path_factory)
+    with viewing.serving(store) as address:
+        yield viewing.Served(address, store, images)
+
+
+@pytest.fixture(scope="module")
 def kept(chromium: Any, served: viewing.Served) -> Iterator[viewing.Kept]:
     """The page that the tests of a module have one after the other."""
     kept = viewing.Kept(chromium, served.address)

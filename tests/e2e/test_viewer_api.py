@@ -9,7 +9,6 @@ import random
 import shutil
 import socket
 import string
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,13 +28,6 @@ from storage.run import open_run
 
 LAYER = "features.5"
 API = "/api/1/runs/small/current"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    images, store = viewing.shared_run(tmp_path_factory)
-    with viewing.serving(store) as address:
-        yield viewing.Served(address, store, images)
 
 
 @pytest.fixture

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
 from support import viewing
 
 LAYER = "features.5"
-
-
 ATLAS = f"/small/atlas/{LAYER}"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    images, store = viewing.shared_run(tmp_path_factory)
-    with viewing.serving(store) as address:
-        yield viewing.Served(address, store, images)
 
 
 def test_the_first_view_is_the_atlas(page: viewing.Page) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,7 @@ from support import viewing
 from flows import cli
 
 LAYER = "features.5"
-
-
 ATLAS = f"/small/atlas/{LAYER}"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    images, store = viewing.shared_run(tmp_path_factory)
-    with viewing.serving(store) as address:
-        yield viewing.Served(address, store, images)
 
 
 def walked(page: viewing.Page, layer: str, cell: str, before: str = "") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,6 @@ PLACES = {
     "interface": "/api",
     "lost": "/small/atlas/nothing",
 }
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    images, store = viewing.shared_run(tmp_path_factory)
-    with viewing.serving(store) as address:
-        yield viewing.Served(address, store, images)
 
 
 def test_a_picture_may_be_dropped_anywhere(page: viewing.Page) -> None:

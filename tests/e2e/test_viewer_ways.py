@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,13 +11,6 @@ from support import viewing
 
 LAYER = "features.5"
 ATLAS = f"/small/atlas/{LAYER}"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    images, store = viewing.shared_run(tmp_path_factory)
-    with viewing.serving(store) as address:
-        yield viewing.Served(address, store, images)
 
 
 def test_in_full_screen_a_cell_and_the_search_are_in_sight(page: viewing.Page) -> None:
