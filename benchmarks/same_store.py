@@ -82,7 +82,18 @@ def environment(code: Path) -> str:
     subprocess.run([sys.executable, "-m", "venv", folder], env=own, check=True)
     python = str(folder / "bin" / "python")
     print(f"{code.name}: installing into {folder}", file=sys.stderr)
-    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", code / "constraints.txt", "--editable", code]
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--constraint",
+        code / "constraints.txt",
+        "--editable",
+        code,
+    ]
     subprocess.run(pip, env=own, check=True)
     return python
 
