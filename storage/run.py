@@ -225,7 +225,7 @@ class Run(StageResults):
     def cells(self, layer: str, grid: int) -> RunCells:
         """Return the cells of a grid, with icons and classes if the run has them."""
         facts = self._read_cells(layer, grid)
-        icons = cell_arrays.pictures(self.optional("icons", layer, grid), len(facts.row))
+        icons = cell_arrays.pictures(self._optional("icons", layer, grid), len(facts.row))
         return RunCells(**cell_arrays.columns(facts), icon=icons)
 
     def cell_facts(self, layer: str, grid: int) -> CellFacts:
@@ -242,7 +242,7 @@ class Run(StageResults):
 
     def _read_cells(self, layer: str, grid: int) -> CellFacts:
         cells = self.result("cells", layer, grid)
-        icons, classes = (self.optional(stage, layer, grid) for stage in ("icons", "attribution"))
+        icons, classes = (self._optional(stage, layer, grid) for stage in ("icons", "attribution"))
         return cell_arrays.read(grid, cells, icons, classes, lambda: self.results("collect", layer))
 
     def attribution(self, layer: str, grid: int) -> CellClasses:

@@ -67,7 +67,7 @@ class StageResults:
         """Tell whether the version has a result of the stage for a layer and grid."""
         return (stage, layer, grid) in self._by_place
 
-    def optional(self, stage: str, layer: str, grid: int) -> Result | None:
+    def _optional(self, stage: str, layer: str, grid: int) -> Result | None:
         """Return the only result of a stage for a layer and grid, None where the version has none."""
         return self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
 
