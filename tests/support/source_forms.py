@@ -334,9 +334,9 @@ LABEL_TABLES = {
     ),
     "a header": pair_with("key,label\n", line="none of its 0 keys is an image's; an image's is"),
     "nothing": pair_with("", line="needs the columns key and label, has none"),
-    "other columns": pair_with("file;label\na;b\n", line="needs the columns key and label, has file;label"),
+    "other columns": pair_with("colour;label\na;b\n", line="needs the columns key and label, has colour, label"),
     "too many fields": pair_with("a,b\n1,2,3\n", line="needs the columns key and label, has a, b"),
-    "a row without a label": pair_with("label,key\ncat\n", line="the row of None has no label"),
+    "a row without a label": pair_with("label,key\ncat\n", line="the row of 'cat' has no key"),
     "whole floats": pair_with(
         "key,label\ncat/1.png,3.0\ndog/2.png,10\n", labels=["3", "10"], keys={"keys": 2, "matched": 2}
     ),
