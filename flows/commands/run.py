@@ -9,6 +9,7 @@ import typer
 from flows.commands import parsing, printing
 from flows.commands.option_groups import with_groups
 from flows.commands.run_options import RunOptions
+from flows.commands.subset_options import SubsetOptions
 
 if TYPE_CHECKING:
     from flows.pipeline.answers import RunEstimate, RunSummary
@@ -38,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     options: RunOptions,
+    subset: SubsetOptions,
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
     dask: Annotated[
         str | None, typer.Option(help="local:N for N worker processes here, or tcp://HOST:PORT of a Dask scheduler.")
@@ -52,7 +54,7 @@ def run(
     """Run the pipeline and publish an activation atlas."""
     from storage.models import specs
 
-    config = options.run_config()
+    config = options.run_config(subset)
     specs.check_spec(config.model)
     specs.check_weights(config.weights)
     from flows import launch

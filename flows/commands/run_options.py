@@ -9,6 +9,7 @@ import typer
 
 from flows import registry
 from flows.commands import parsing
+from flows.commands.subset_options import SubsetOptions
 
 if TYPE_CHECKING:
     from flows.config import RunConfig
@@ -58,11 +59,10 @@ class RunOptions:
     config: Annotated[str | None, typer.Option(help="A TOML file with any of these settings; options override it.")] = (
         None
     )
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Use the first N images, in the order of their hash; all if left out."),
+    labels: Annotated[
+        str | None,
+        typer.Option(help="A table with the columns key,label; also LOC_val_solution.csv, or ImageNet's ground truth."),
     ] = None
-    labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None
     grids: Annotated[
         list[int] | None,
         typer.Option(
@@ -103,16 +103,20 @@ class RunOptions:
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None
 
-    def run_config(self) -> RunConfig:
+    def run_config(self, subset: SubsetOptions) -> RunConfig:
         """Return the run's configuration: the options, then the file, then the defaults. Raises UsageError."""
         from flows import config as configuration
 
-        settings = vars(self) | {
-            "axes": parsing.pairs(self.axes),
-            "mean": parsing.numbers("--mean", self.mean),
-            "std": parsing.numbers("--std", self.std),
-            "with": self.extras,
-            "allow_varying": self.allow_varying or None,
-        }
+        settings = (
+            vars(self)
+            | vars(subset)
+            | {
+                "axes": parsing.pairs(self.axes),
+                "mean": parsing.numbers("--mean", self.mean),
+                "std": parsing.numbers("--std", self.std),
+                "with": self.extras,
+                "allow_varying": self.allow_varying or None,
+            }
+        )
         del settings["extras"], settings["config"]
         return configuration.make(settings, self.config)

@@ -24,10 +24,11 @@ ALLOWED = {
     "flows.allocator": "",
     "flows.cores": "flows.allocator",
     "flows.config": "flows.registry",
-    "flows.questions": "flows.metrics flows.registry",
+    "flows.guarded_sql": "",
+    "flows.questions": "flows.metrics flows.registry flows.guarded_sql",
     "flows.model": "flows.config flows.progress flows.allocator",
     "flows.planning": "flows.model flows.config flows.registry",
-    "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores",
+    "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores flows.guarded_sql",
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
     "flows.pipeline": "flows.stages flows.planning flows.model flows.config flows.registry flows.progress",
     "flows.comparing": "flows.stages flows.registry flows.progress",
@@ -49,7 +50,7 @@ ALLOWED = {
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.progress flows.cores",
     "flows.commands": "flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
-    "flows.cores",
+    "flows.cores flows.guarded_sql",
     "flows.cli": "flows.commands",
     # storage/
     "storage.errors": "",
@@ -87,7 +88,7 @@ WALLS = {
     "typer": ("flows.cli", "flows.commands"),
     "fastapi": ("flows.viewer",),
     "starlette": ("flows.viewer",),
-    "duckdb": ("flows.questions",),
+    "duckdb": ("flows.guarded_sql",),
 }
 """The rooms that may import a library."""
 
