@@ -49,14 +49,14 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
 OUTCOMES = {
-    "run": "the same command goes on where it stopped",
-    "compare": "the same command goes on where it stopped",
+    "run": "the same command resumes it",
+    "compare": "the same command resumes it",
     "view": "the viewer has stopped",
-    "serve": "the schedule goes on, and what comes due starts when this is served again",
-    "export": "the folder is as it was",
-    "gc": "the same command goes on where it stopped",
+    "serve": "the schedule stays, and runs that come due start when it is served again",
+    "export": "the folder is unchanged",
+    "gc": "the same command resumes it",
     "verify": "the same command starts from the beginning",
-    "runs": "runs list shows the versions there are",
+    "runs": "`actlas runs list` shows the versions there are",
 }
 """What a command that was interrupted leaves."""
 
@@ -127,7 +127,7 @@ def _report_user_code(error: Exception | SystemExit) -> int:
         raise error
     reason = f"fails: {type(error).__name__}: {first_line(error)}"
     if isinstance(error, SystemExit):
-        reason = f"leaves Python (sys.exit, {error.code})"
+        reason = f"calls sys.exit({error.code})"
     print(f"actlas: {addresses.masked(f'the code of the model {reason} ({place})')}", file=sys.stderr)
     return 1
 

@@ -187,12 +187,12 @@ class RunConfig(BaseModel):
     def _peaks(self) -> RunConfig:
         if self.keep and self.patches_per_image > 1:
             raise ValueError(
-                f"--keep peaks keeps one patch an image, --patches-per-image is {self.patches_per_image}: use one of the two"
+                f"--keep peaks keeps one patch per image, but --patches-per-image is {self.patches_per_image}; drop one of the two"
             )
         chosen = self.layers or (DEFAULT_LAYERS if self.model == DEFAULT_MODEL else self.keep[1:])
         for layer in self.keep[1:]:
             if layer not in chosen:
-                raise ValueError(f"--keep peaks {layer}: it is none of the run's layers, {', '.join(chosen)}")
+                raise ValueError(f"--keep peaks {layer}: not one of the run's layers, {', '.join(chosen)}")
         return self
 
     @property
@@ -211,7 +211,7 @@ class RunConfig(BaseModel):
             return tuple(dict.fromkeys(self.layers))
         if self.model == DEFAULT_MODEL:
             return DEFAULT_LAYERS
-        raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers one can name")
+        raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers to choose from")
 
 
 def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:

@@ -98,7 +98,7 @@ def _bounded_memory(gib: float) -> Iterator[None]:
 def _rows(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[dict[str, Any]]:
     statements = base.extract_statements(query)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("a question is one SELECT; nothing can be changed")
+        raise UsageError("a query is a single SELECT; nothing can be changed")
     answer = base.execute(statements[0])
     names = _distinct([column[0] for column in answer.description or []])
     rows: list[dict[str, Any]] = []

@@ -36,7 +36,7 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
         try:
             return with_overviews(config, pipeline.run(config, Stored(), wait=wait))
         except SomethingToCompute as missing:
-            progress.current().say(f"{missing} is to be computed")
+            progress.current().say(f"{missing} has to be computed")
     else:
         pipeline.check(config, here=dask is None)
     from flows.scheduling import prefect_flow

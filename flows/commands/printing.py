@@ -70,6 +70,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not 1."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def relative(path: str) -> str:
     """Return a path relative to the working folder, or as it is where it lies outside."""
     inside = os.path.relpath(path)

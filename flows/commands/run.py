@@ -65,7 +65,7 @@ def run(
             estimate = launch.estimate(config)
         _print_estimate(estimate, json)
         if dask:
-            printing.say("the time is that of this process alone: the workers of --dask share it")
+            printing.say("the time is for this process alone; Dask workers divide it among themselves")
         return
     with printing.computing():
         summary = launch.run(config, engine=engine, wait=wait, dask=dask)

@@ -101,7 +101,7 @@ def updated(
         print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{receivers}")
     if not waiting:
         printing.say(
-            f"warning: nothing waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
+            f"warning: nothing on this server waits for updates of {update.name}; `actlas serve` or a deployment would"
         )
 
 

@@ -75,7 +75,7 @@ def keep(store: str, update: Update) -> bool:
     One announced earlier than the kept one does not replace it.
     """
     if not is_store(store):
-        log.warning("%s is no store, so the update of %s is not kept there; `--store` names one", store, update.name)
+        log.warning("%s is not a store, so the update of %s is not kept there; `--store` names one", store, update.name)
         return False
     record = {"weights": update.weights, "weights_sha256": update.sha256}
     try:

@@ -107,7 +107,7 @@ def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     report.say(f"model {config.model}: loading")
     model = retry(lambda: prepared.prepare(config, here=here))
     if model.note:
-        report.say(f"model {config.model}: {model.note}; its code counts instead of what comes out")
+        report.say(f"model {config.model}: {model.note}; it is identified by its code instead of its outputs")
     return model
 
 
@@ -180,7 +180,7 @@ def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) ->
         reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.items())
         raise TooManyRejected(
             f"{total} of {images} images were rejected ({reasons}), more than --max-rejected {config.max_rejected:g} allows; "
-            "nothing was published. Mend the images, or allow more and run again: what was collected is kept"
+            "nothing was published. Fix the images, or allow more, and run again; what was collected is kept"
         )
 
 

@@ -59,7 +59,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> Ru
             raise
         reason = first_line(error)
         if _published:
-            progress.current().say(f"Prefect's server was lost ({reason}); the version is published all the same")
+            progress.current().say(f"Prefect's server was lost ({reason}); the version is published anyway")
             return _published[0]
         raise ServerUnreachable(
             f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or run with --engine inline"

@@ -115,7 +115,7 @@ class RunReport:
         except Exception as error:  # whatever Prefect's client raises: a missing report harms no result
             self._lost = True
             reason = first_line(error)
-            progress.current().say(f"Prefect's page is not updated any more: {reason}")
+            progress.current().say(f"Prefect's page is no longer updated: {reason}")
             logging.getLogger(UNSENT).addFilter(_leave_out)
             return None
 

@@ -101,7 +101,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
         try:
             runner.run()
         except KeyboardInterrupt:
-            progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
+            progress.current().say("stopped; the schedule stays, and runs that come due start when it is served again")
         except (httpx.HTTPError, RuntimeError) as error:
             raise ServerUnreachable(f"Prefect's server at {address} was lost: {first_line(error)}") from None
         crashed_runs.mark_crashed(store, config.run_name, ids)
@@ -144,7 +144,7 @@ def announce(update: Update, store: str) -> list[str]:
             return update_events.emit(update)
     except ServerUnreachable as error:
         raise ServerUnreachable(
-            f"{error}; the next scheduled run uses the weights all the same" if kept else str(error)
+            f"{error}; the next scheduled run uses the weights anyway" if kept else str(error)
         ) from None
 
 

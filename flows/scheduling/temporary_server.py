@@ -46,7 +46,7 @@ def running() -> Iterator[str]:
     Raises ServerUnreachable in one line as soon as its process has ended.
     """
     prefect_home.check()
-    progress.current().say("Prefect: starting a server for this run (PREFECT_API_URL names a standing one)")
+    progress.current().say("Prefect: starting a server for this run (set PREFECT_API_URL to use one that is running)")
     with tempfile.TemporaryFile("w+") as log:
         process = _start(log)
         try:

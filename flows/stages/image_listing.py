@@ -143,7 +143,9 @@ def _latest(store: Store, source: Source) -> Result | None:
         try:
             store.get("listing", key)
         except Incomplete:
-            log.warning("run %s was made from listing %s, which is lost: what it alone knew gets new ids", run, key)
+            log.warning(
+                "run %s was made from listing %s, which is lost: images that it alone listed get new ids", run, key
+            )
     return max(of_source, key=_order, default=None)
 
 

@@ -35,7 +35,7 @@ def lasting() -> str:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"your token cannot be kept in {getattr(error, 'filename', None) or 'your home'}: {reason}; give one by "
-            "ACTLAS_TOKEN, or let all users of this machine in by --no-token"
+            "ACTLAS_TOKEN, or let in every user of this machine with --no-token"
         ) from None
     return read(place)
 
@@ -49,7 +49,7 @@ def read(place: Path) -> str:
         raise UsageError(f"the token in {place} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if mode & 0o077 and place == file():
         raise UsageError(
-            f"{place} can be read by other users (mode {mode:04o}), who may know the token: remove it, and one is made"
+            f"{place} can be read by other users (mode {mode:04o}), who may know the token: remove it, and a new one is made"
         )
     return checked(token, f"the token in {place}", "remove the file, and one is made")
 

@@ -266,7 +266,7 @@ def check_place(folder: Path) -> None:
     if not folder.parent.is_dir():
         raise UsageError(f"there is no folder {folder.parent} to export into")
     if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and is no export of actlas; name a new folder")
+        raise UsageError(f"{folder} exists and is not an actlas export; name a new folder")
 
 
 def files_of(version: OpenVersion) -> list[ExportFile]:

@@ -107,9 +107,9 @@ def token_of(options: Options) -> str | None:
             return access_token.checked(options.token, "--token", "leave it out, and the user's lasting one is taken")
         return access_token.read(Path(options.token_file)) if options.token_file else access_token.lasting()
     if options.token is not None or options.token_file:
-        raise UsageError("--no-token leaves no use for a token: take --token, --token-file and ACTLAS_TOKEN away")
+        raise UsageError("--no-token excludes a token: drop --token, --token-file and ACTLAS_TOKEN")
     if not is_loopback(options.host):
-        raise UsageError(f"--no-token with --host {options.host}: all could read there; take one of the two away")
+        raise UsageError(f"--no-token with --host {options.host}: anyone could read it; drop one of the two")
     return None
 
 

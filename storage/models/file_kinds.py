@@ -58,7 +58,7 @@ def recognise(path: Path) -> Kind:
     if _is_safetensors(path, head, size):
         return "safetensors"
     if path.suffix == ".safetensors" and not head.startswith(b"\x80"):
-        raise BadWeights(f"weights {path}: is no safetensors file, whatever its name says; download or save it again")
+        raise BadWeights(f"weights {path}: is not a safetensors file, despite its name; download or save it again")
     return "torch"
 
 

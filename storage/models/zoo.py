@@ -202,7 +202,7 @@ def _import(spec: str, module_name: str) -> Any:
             f"model {spec}: cannot import {module_name} from {Path.cwd()} ({first_line(error)})"
         ) from error
     except SystemExit as error:
-        raise UsageError(f"model {spec}: {module_name} leaves Python when imported (sys.exit, {error.code})") from error
+        raise UsageError(f"model {spec}: {module_name} calls sys.exit({error.code}) when imported") from error
     except Exception as error:
         raise UsageError(
             f"model {spec}: importing {module_name} failed: {type(error).__name__}: {first_line(error)}{_place_of(error)}"
@@ -214,7 +214,7 @@ def _call(spec: str, factory: Callable[[], Any]) -> Any:
     try:
         return files.seeded(spec, factory)
     except SystemExit as error:
-        raise ModelError(f"model {spec}: the factory leaves Python (sys.exit, {error.code})") from error
+        raise ModelError(f"model {spec}: the factory calls sys.exit({error.code})") from error
     except ActlasError:
         raise
     except Exception as error:

@@ -308,7 +308,7 @@ def test_a_sheet_outlives_its_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [(["run", "--images", "x"], "goes on where it stopped"), (["top", "small", "a:3"], "nothing was written")],
+    [(["run", "--images", "x"], "resumes"), (["top", "small", "a:3"], "nothing was written")],
 )
 def test_an_interrupt_says_what_it_leaves(
     command: list[str], words: str, store: Path, monkeypatch: pytest.MonkeyPatch, say: Any

@@ -207,7 +207,7 @@ def test_the_size_is_told_before_and_is_about_right(
 def test_only_an_export_is_replaced(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("four years")
     assert cli.invoke(["export", "small", str(tmp_path), "--store", str(exported.parent / "store")]) == 2
-    assert "no export" in capsys.readouterr().err
+    assert "not an actlas export" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "four years"
     assert json.loads((exported / export.MARK).read_text())["run"] == "small"
     export.check_place(exported)

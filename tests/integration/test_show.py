@@ -326,7 +326,7 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((f"{LAYER}:3",), 2, "--out FILE.png says where the picture goes"),
+        ((f"{LAYER}:3",), 2, "give --out FILE.png to save the picture"),
         ((f"{LAYER}:3", "--json", "--size", "4"), 2, "--size 4: a side such as 128, or HEIGHTxWIDTH"),
         ((f"{LAYER}:3", "--json", "--recipe", "nope"), 2, "--recipe nope is not one of fast, best"),
         ((f"{LAYER}:8", "--json"), 4, "layer features.2 has no unit 8; its units are 0 to 7"),
@@ -342,8 +342,8 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
         ((f"{LAYER}:1", "--all", "--json"), 2, "--all draws every unit of one layer"),
         ((f"{LAYER}:1", "--json", "--penalty", "tx=1"), 2, "--penalty tx=1: write one of tv, l1, l2, blur"),
         ((f"{LAYER}:1", "--json", "--penalty", "tv"), 2, "--penalty tv: write NAME=WEIGHT"),
-        (("class:0", "--json", "--facets", "3", "--recipe", "simonyan"), 2, "facets are all alike"),
-        ((f"{LAYER}:1", "--json", "--facets", "64", "--size", "512"), 2, "of 512 x 512 pixels at most 4 are drawn"),
+        (("class:0", "--json", "--facets", "3", "--recipe", "simonyan"), 2, "facets would all be alike"),
+        ((f"{LAYER}:1", "--json", "--facets", "64", "--size", "512"), 2, "at most 4 of 512 x 512 pixels are drawn"),
         ((f"{LAYER}:1", "--json", "--size", "²"), 2, "--size ²: a side such as 128"),
         (
             (f"{LAYER}:1", "--json", "--recipe", "distill", "--size", "16"),

@@ -61,8 +61,9 @@ ALLOWED = {
     "storage.models": "storage.errors",
     "storage.artefacts": "storage.store storage.errors",
     "storage.images": "storage.models storage.store storage.addresses storage.errors",
-    "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.addresses "
-    "storage.folders storage.errors",
+    "storage.stage_results": "storage.store storage.errors",
+    "storage.run": "storage.stage_results storage.artefacts storage.store storage.images storage.models "
+    "storage.memory_cache storage.addresses storage.folders storage.errors",
     "storage": "storage.run",
     # atlas/
     "atlas.arrays": "",

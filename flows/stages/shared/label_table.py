@@ -27,8 +27,8 @@ class LabelTable:
         if not matched:
             first = f"; its first is {next(iter(self.labels))!r}" if self.labels else ""
             raise UsageError(
-                f"--labels {self.file}: none of its {len(self.labels):,} keys is an image's{first}; "
-                f"an image's is {keys[0]!r}"
+                f"--labels {self.file}: none of its {len(self.labels):,} keys is the key of an image{first}; "
+                f"an image's key is {keys[0]!r}"
             )
         return {"keys": len(self.labels), "matched": matched}
 

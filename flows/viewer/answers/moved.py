@@ -121,7 +121,7 @@ def _before(version: OpenVersion, since: str) -> Run:
     named = SINCE.fullmatch(since)
     if not named:
         raise NotFound(
-            f"{since!r} is no version to compare with: write NAME@TAG, as in {version.run.name}@{version.tag}"
+            f"{since!r} is not a version to compare with: write NAME@TAG, as in {version.run.name}@{version.tag}"
         )
     store, name, number = version.run.store, named[1], int(named[2])
     try:

@@ -178,7 +178,7 @@ class OpenRuns:
         numbers = self.numbers(name)
         parsed = VERSION.fullmatch(version)
         if version != "current" and not parsed:
-            raise NotFound(f"{version!r} is no version: write current, or a number as in {numbers[-1]}")
+            raise NotFound(f"{version!r} is not a version: write current, or a number as in {numbers[-1]}")
         opened = self._open_version(name, int(parsed[1]) if parsed else numbers[-1])
         if parsed and parsed[2] and opened.tag != f"{parsed[1]}-{parsed[2]}":
             raise NotFound(f"{name}@{version} is no longer in this store; its version {parsed[1]} is {opened.tag}")

@@ -104,7 +104,7 @@ def _square(picture: Byte) -> Byte:
 def patch(version: OpenVersion, layer: str, unit: int, sign: str, rank: int) -> Picture:
     """Return the thumbnail of one of a unit's strongest patches."""
     if sign not in patches.SIGNS:
-        raise NotFound(f"there is no side {sign!r}; positive or negative")
+        raise NotFound(f"no sign {sign!r}; it is positive or negative")
     units.check(version, layer, unit)
     stored = version.thumbnails(layer, unit, sign)
     if not 0 <= rank < len(stored):
