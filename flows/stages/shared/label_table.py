@@ -6,6 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage import file_kinds
 from storage.errors import UsageError
 from storage.images import labels
 
@@ -42,6 +43,9 @@ class LabelTable:
 
 def read(file: str) -> LabelTable:
     """Read a CSV file with the columns key and label. Raises UsageError."""
+    kind = file_kinds.kind_of_file(file)
+    if kind not in (None, file_kinds.TEXT):
+        raise UsageError(f"--labels {file} {file_kinds.instead(kind, 'a CSV file', 'save the table as CSV')}")
     try:
         with Path(file).open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
