@@ -16,7 +16,7 @@ import typer
 from flows.commands import addresses as command_addresses
 from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
 from flows.commands import store as store_commands
-from storage import addresses
+from storage import masking
 from storage.errors import ActlasError, first_line
 from storage.models import user_code
 
@@ -103,33 +103,47 @@ def invoke(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _report_interrupt(arguments)
     except SystemExit as leave:
-        return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave)
+        return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
-        print(f"actlas: {addresses.masked(str(error))}", file=sys.stderr)
+        print(f"actlas: {masking.masked(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `actlas sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if user_code.place(error) is not None:
+            return _report_user_code(error, arguments)
         message = f"{error.filename or 'the system'}: {_reason(error)}"
-        print(f"actlas: {addresses.masked(message)}", file=sys.stderr)
+        print(f"actlas: {masking.masked(message)}", file=sys.stderr)
         return 1
     except Exception as error:
-        return _report_user_code(error)
+        return _report_user_code(error, arguments)
 
 
-def _report_user_code(error: Exception | SystemExit) -> int:
-    """Print in one line where a user's code failed or left Python; raise what was not raised by a user's code."""
-    place = user_code.place(error)
+def _report_user_code(error: Exception | SystemExit, arguments: list[str]) -> int:
+    """Print in one line where a model or a user's code failed or left Python; raise what was raised by neither."""
+    place, where = user_code.place(error), _place_in_model(error)
     if place is None and isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    if place is None:
+    if place is None and where is None:
         raise error
     reason = f"fails: {type(error).__name__}: {first_line(error)}"
     if isinstance(error, SystemExit):
         reason = f"calls sys.exit({error.code})"
-    print(f"actlas: {addresses.masked(f'the code of the model {reason} ({place})')}", file=sys.stderr)
+    named = [value for option, value in itertools.pairwise(arguments) if option == "--model"]
+    line = f"model {named[-1]}: {where}" if where and named else f"the model: {where}" if where else ""
+    line = line or f"the code of the model {reason}"
+    print(f"actlas: {masking.masked(f'{line} ({place})' if place else line)}", file=sys.stderr)
     return 1
+
+
+def _place_in_model(error: Exception | SystemExit) -> str | None:
+    """Return the module that was running, its input and the cause; None where none was, or no model was loaded."""
+    if "torch" not in sys.modules:
+        return None
+    from atlas.model import trial
+
+    return trial.failure(error)
 
 
 def _report_interrupt(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from storage import addresses
+from storage import masking
 
 
 class Bar(Protocol):
@@ -28,7 +28,7 @@ class Reporter:
         self.stream, self.clock = stream or sys.stderr, clock
 
     def say(self, text: str) -> None:
-        print(addresses.masked(text), file=self.stream, flush=True)
+        print(masking.masked(text), file=self.stream, flush=True)
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:

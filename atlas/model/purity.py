@@ -75,7 +75,7 @@ def _inputs(example: Tensor) -> dict[str, Tensor]:
 def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -> tuple[dict[str, Any], str | None]:
     """Run all inputs; return the outputs, and the first input that gives other values than the image alone."""
     outputs: dict[str, Any] = {}
-    expected: list[Tensor] = []
+    expected, calls = list[Tensor](), 0
     when = None
     for name, x in inputs.items():
         layers: list[Tensor] = []
@@ -89,8 +89,8 @@ def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -
         leaves = leaves[-len(_leaves(outputs[ALONE])) or None :] if name == BEHIND else leaves
         values = layers + [_own(tensor, len(x), name) for tensor in leaves]
         if name == ALONE:
-            expected = values
-        elif (when is None or name == AGAIN) and any(map(differs, expected, values)):
+            expected, calls = values, len(layers)
+        elif (when is None or name == AGAIN) and (len(layers) != calls or any(map(differs, expected, values))):
             when = name  # two calls that differ say more than what stood beside the image
     return outputs, when
 

@@ -77,7 +77,7 @@ def run(
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
             if step.stage == "collect":
-                _say_unsupported(store, outcomes)
+                _say_kinds(store, outcomes)
                 _check_rejected(_count_rejected(store, outcomes), planner.images, config)
         for step in planner.later_steps():
             outcomes += _reuse(step, _find_stored(store, step))
@@ -157,11 +157,15 @@ def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     return dict(sorted(Counter(reason for reason, _ in _rejections(store, outcomes)).items()))
 
 
-def _say_unsupported(store: Store, outcomes: list[Outcome]) -> None:
-    """Report the formats that could not be read, since a suffix does not tell the format."""
-    details = Counter(detail for reason, detail in _rejections(store, outcomes) if reason == "unsupported")
-    for detail, number in sorted(details.items()):
-        progress.current().say(f"  rejected: {number:,} unsupported, {detail}")
+def _say_kinds(store: Store, outcomes: list[Outcome]) -> None:
+    """Report the formats that could not be read, and what is no image but something known: a suffix does not tell."""
+    told = Counter((reason, detail) for reason, detail in _rejections(store, outcomes) if _is_kind(reason, detail))
+    for (reason, detail), number in sorted(told.items()):
+        progress.current().say(f"  rejected: {number:,} {reason}, {detail}")
+
+
+def _is_kind(reason: str, detail: str) -> bool:
+    return reason == "unsupported" or (reason == "not-an-image" and detail.startswith("is "))
 
 
 def _rejections(store: Store, outcomes: list[Outcome]) -> Iterator[tuple[str, str]]:

@@ -34,7 +34,7 @@ from flows.scheduling import standing, temporary_server
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
 from flows.stages.shared.execute import execute
-from storage import addresses
+from storage import addresses, masking
 from storage.errors import ActlasError, Locked, first_line
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
@@ -188,7 +188,7 @@ def _carry_out(read: Callable[[], RunConfig], wait: bool, dask: str | None, **se
             progress.current().say(str(held))
             return Completed(name=SKIPPED, message=str(held))
         except (ActlasError, OSError) as error:
-            return Failed(message=addresses.masked(first_line(error)), data=error)
+            return Failed(message=masking.masked(first_line(error)), data=error)
         _published.append(summary)
         report.show(summary)
         state: State[Any] = Completed(message=headline(summary), data=summary)

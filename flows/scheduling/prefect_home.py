@@ -9,7 +9,7 @@ import sqlite3
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_HOME
 
 from flows.scheduling.states import ServerUnreachable
-from storage import addresses
+from storage import masking
 
 
 def check() -> None:
@@ -38,6 +38,6 @@ def _database() -> str | None:
 def unusable(reason: str) -> ServerUnreachable:
     """Return the error of a server that did not start, with what would do."""
     return ServerUnreachable(
-        f"Prefect's server did not start ({addresses.masked(reason)}); check PREFECT_HOME ({PREFECT_HOME.value()}), or run "
+        f"Prefect's server did not start ({masking.masked(reason)}); check PREFECT_HOME ({PREFECT_HOME.value()}), or run "
         "with --engine inline, which needs none"
     )

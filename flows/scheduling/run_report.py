@@ -33,7 +33,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from flows import progress
 from flows.pipeline.answers import Overview, RunSummary
-from storage import addresses
+from storage import addresses, masking
 from storage.artefacts import pictures
 from storage.errors import first_line
 from storage.images import left_out
@@ -130,7 +130,7 @@ class Logged(progress.Reporter):
     every = 30.0
 
     def say(self, text: str) -> None:
-        get_run_logger().info(addresses.masked(text))
+        get_run_logger().info(masking.masked(text))
 
 
 def report(summary: RunSummary) -> str:
@@ -202,7 +202,7 @@ def headline(summary: RunSummary) -> str:
 def viewer(summary: RunSummary) -> str | None:
     """Return the address of a run's version in the viewer, if the environment has that of the viewer."""
     base = os.environ.get(VIEWER, "").rstrip("/")
-    if addresses.has_secret(base):
+    if masking.has_secret(base):
         progress.current().say(f"no link to the viewer: {VIEWER} {addresses.REFUSED}")
         return None
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None

@@ -25,7 +25,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from flows import progress
 from flows.scheduling import prefect_home
-from storage import addresses
+from storage import masking
 
 HOST = "127.0.0.1"
 PATIENCE = 120.0
@@ -97,7 +97,7 @@ def _reason(process: subprocess.Popen[str], log: IO[str]) -> str:
     lines = [line.strip() for line in log.read().splitlines()]
     errors = [line for line in lines if _ERROR.match(line)]
     if errors:
-        return addresses.masked(errors[-1][:300])
+        return masking.masked(errors[-1][:300])
     if process.poll() is None:
         return f"no answer within {PATIENCE:.0f} s"
     return f"its process ended with code {process.wait()}" + (f": {lines[-1][:300]}" if lines else "")

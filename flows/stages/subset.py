@@ -126,7 +126,7 @@ def _by_keys(config: RunConfig, rows: pa.Table) -> pa.Table:
     if config.keys is None:
         return rows
     option = f"--keys {config.keys}"
-    names = [line for line in label_files.text(option, config.keys).splitlines() if line.strip()]
+    names = [line for line in label_files.text(option, config.keys, "a text file").splitlines() if line.strip()]
     keys = rows["key"].to_pylist()
     meant = image_names.whole_keys(option, set(names), keys)
     if remark := image_names.check_names(option, names, meant, keys[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import json
 import math
@@ -35,10 +36,20 @@ def text(value: object, names: Sequence[str] | None = None) -> tuple[str | None,
     if names is not None and isinstance(value, int):
         return (names[value], "") if 0 <= value < len(names) else (None, "" if value < 0 else "label-out-of-range")
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        return decoded(value)
     if isinstance(value, str | int):
         return str(value) or None, ""
     return None, "" if value is None else "label-of-other-type"
+
+
+def decoded(data: bytes) -> tuple[str | None, str]:
+    """Return the text of a label in bytes, or None with the reason: editors on Windows write a mark, or UTF-16."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return None, "label-not-utf-8"
+    return (None, "label-not-utf-8") if "\0" in text else (text or None, "")
 
 
 def without_fractions(labels: Sequence[str]) -> list[str]:

@@ -21,7 +21,11 @@ ReadAt = Callable[[int, int], bytes]
 
 
 class NotATar(ValueError):
-    """The first block is not a tar header."""
+    """The first block, `head`, is not a tar header."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__(f"the first {BLOCK} bytes are not a tar header")
+        self.head = head
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def members(read_at: ReadAt) -> Iterator[Member]:
         stored = _number(header[124:136]) if len(header) == BLOCK and _is_header(header) else -1
         if not 0 <= stored < _MAX_OFFSET - offset:
             if offset == 0:
-                raise NotATar("the first 512 bytes are not a tar header")
+                raise NotATar(header)
             yield Member("", offset, 0, "cut-short")
             return
         kind, start = header[156], offset + BLOCK

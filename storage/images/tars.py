@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage import errors
+from storage import errors, file_kinds
 from storage.images import labels as label_values
 from storage.images.contract import (
     MAX_BYTES,
@@ -63,7 +63,12 @@ class Tars:
                 _scan_one(file, number, name, scan)
                 return file.size, file.stamp
         except NotATar as error:
-            raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
+            instead = file_kinds.instead(
+                file_kinds.kind_of(error.head), "an uncompressed tar file", "give it its own suffix"
+            )
+            raise errors.UsageError(
+                f"{place} {instead}" if instead else f"{place} is not an uncompressed tar file: {error}"
+            ) from error
         except OSError as error:
             raise errors.UsageError(f"cannot list {place}: {error.strerror or error}") from error
 
@@ -180,19 +185,19 @@ def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, _L
     if member.size > _MAX_LABEL_BYTES:
         text, left_out = None, "label-too-long"
     else:
-        text, left_out = _label(suffix, read_at(member.size, member.offset).decode("utf-8", "replace"))
+        text, left_out = _label(suffix, read_at(member.size, member.offset))
     if text is not None or (left_out and known.text is None):
         labels[sample] = _Label(rank, text, left_out)
 
 
-def _label(suffix: str, text: str | None) -> tuple[str | None, str]:
+def _label(suffix: str, data: bytes) -> tuple[str | None, str]:
     """Parse a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt.
 
     Without one, return the reason for leaving out what is there.
     """
-    left_out = ""
-    if suffix == "json":
-        text, left_out = _from_json(text or "")
+    text, left_out = label_values.decoded(data)
+    if text and suffix == "json":
+        text, left_out = _from_json(text)
     lines = (text or "").strip().splitlines()
     return (re.sub(r"\s+", " ", lines[0])[:_MAX_LABEL] if lines else None), left_out
 
@@ -201,7 +206,7 @@ def _from_json(text: str) -> tuple[str | None, str]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return None, ""
+        return None, "label-not-json"
     if isinstance(value, dict):
         value = next((value[key] for key in ("label", "class", "cls") if key in value), None)
     return label_values.text(value)

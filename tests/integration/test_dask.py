@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -25,7 +26,7 @@ import pytest
 import torch
 from distributed.comm.core import CommClosedError
 from distributed.utils import get_mp_context
-from support import corpus, forks, slow_net
+from support import corpus, forks, odd_models, slow_net
 from support.trees import strays, tree
 
 from flows import cores, launch, progress
@@ -35,7 +36,7 @@ from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.planning.tasks import Task
-from storage.errors import UsageError
+from storage.errors import ModelError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +229,17 @@ def test_dask_writes_no_traceback_beside_our_line(cluster: distributed.LocalClus
             assert [bool(place.filter(record)) for place in (handler, logging.getLogger("asyncio"))] == [news, news]
     finally:
         logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("name", ["white_fails", "white_leaves", "white_skips"])
+def test_a_model_that_fails_on_an_image_is_the_line_of_an_inline_run(
+    name: str, cluster: distributed.LocalCluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = odd_models.write_white(tmp_path / "images")
+    with pytest.raises(ModelError) as error:
+        run(cluster.scheduler_address, images, tmp_path / "s", model=f"support.odd_models:{name}", layers=("conv2",))
+    assert re.fullmatch(f"model support.odd_models:{name}: {odd_models.WHITE[name]}", str(error.value))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from storage import file_kinds
 from storage.errors import UsageError
 from storage.images import labels
 from storage.images.contract import is_image_name
@@ -35,8 +36,11 @@ def read(file: str) -> dict[str, str | None]:
     return _by_key(file, pairs)
 
 
-def text(option: str, file: str) -> str:
+def text(option: str, file: str, expected: str = "a CSV file") -> str:
     """Return the text of a file that an option names. Raise `UsageError`."""
+    kind = file_kinds.kind_of_file(file)
+    if kind not in (None, file_kinds.TEXT):
+        raise UsageError(f"{option} {file_kinds.instead(kind, expected, 'save it as such')}")
     try:
         return Path(file).read_text("utf-8-sig")
     except OSError as error:
