@@ -38,6 +38,8 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
         except SomethingToCompute as missing:
             progress.current().say(f"{missing} is to be computed")
     else:
+        if needs_server:
+            _check_prefect()
         pipeline.check(config, here=dask is None)
     from flows.scheduling import prefect_flow
 
@@ -52,6 +54,13 @@ def check(engine: str, dask: str | None) -> None:
         from flows.cluster import engine as cluster_engine
 
         cluster_engine.processes_of(dask)
+
+
+def _check_prefect() -> None:
+    """Raise ServerUnreachable if Prefect's folder or database cannot be used, before a model is loaded."""
+    from flows.scheduling import prefect_home
+
+    prefect_home.check()
 
 
 def _check_device(dask: str, config: RunConfig) -> None:

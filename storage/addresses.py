@@ -1,9 +1,10 @@
-"""Addresses without secrets: refuse those that carry a password or a signature, and mask both in messages."""
+"""Addresses: refuse those that carry a password or a signature, mask both in messages, and tell which lead here."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from storage.errors import UsageError
 
@@ -17,7 +18,8 @@ _USERINFO = re.compile(
 )
 _PARAMETER = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s/]+)=(?P<value>[^&\s]*)")
 _SECRET = re.compile(
-    r"signature|token|secret|passw|credential|api-?key|access-?key|authori|(?:^|[-_.])(?:sig|key|pass|pwd|auth|code|sas|jwt)$",
+    r"signature|token|secret|passw|credential|(?:api|access|auth)[-_]?key|authori"
+    r"|(?:^|[-_.])(?:sig|sign|hmac|key|pass|pwd|pw|auth|code|sas|jwt|session)$",
     re.IGNORECASE,
 )
 _CONTAINERS = re.compile(r"(?:abfss?|az|adl|wasbs?):/", re.IGNORECASE)
@@ -50,6 +52,25 @@ REFUSED = (
 def has_secret(text: str) -> bool:
     """Tell whether a text has an address with a user name, a password or a signature in it."""
     return (":/" in text and masked(text) != text) or ("//" in text and _USERINFO.sub(_mask_userinfo, text) != text)
+
+
+def leads_here(address: str) -> bool:
+    """Tell whether an address leads to this machine itself, and so needs no proxy."""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104, as PREFECT_API_URL may have it
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's loopback."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _mask_userinfo(match: re.Match[str]) -> str:

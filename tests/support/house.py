@@ -56,6 +56,7 @@ ALLOWED = {
     "storage.addresses": "storage.errors",
     "storage.folders": "storage.errors",
     "storage.memory_cache": "",
+    "storage.processes": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.errors",
     "storage.artefacts": "storage.store storage.errors",
