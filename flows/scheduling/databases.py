@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.errors import first_line
 
-FORMS = "write sqlite+aiosqlite:////PATH or postgresql+asyncpg://USER@HOST/NAME"
+FORMS = "write sqlite+aiosqlite:////PATH or postgresql+asyncpg://HOST/NAME"
 LOOKS = 0.5
 """Seconds that may be spent on looking for damage in a file."""
 
@@ -65,10 +65,10 @@ def _foreign(connection: sqlite3.Connection) -> str:
     prefect = importlib.util.find_spec("prefect")
     places = (prefect.submodule_search_locations if prefect else None) or []
     known = [Path(place, "server/database/_migrations/versions/sqlite") for place in places]
-    for (revision,) in connection.execute("SELECT version_num FROM alembic_version"):
-        if any(folder.is_dir() and not list(folder.glob(f"*_{revision}_*.py")) for folder in known):
-            return f"made by another version of Prefect (revision {revision})"
-    return ""
+    (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+    if not revision or all(not folder.is_dir() or any(folder.glob(f"*_{revision}_*.py")) for folder in known):
+        return ""
+    return f"made by another version of Prefect (revision {revision})"
 
 
 def _damage(connection: sqlite3.Connection) -> str:

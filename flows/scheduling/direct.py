@@ -26,9 +26,14 @@ from storage.errors import UsageError
 def to(address: str) -> Iterator[str]:
     """Direct Prefect's clients to the server at an address, past all proxies if it is on this machine; yield the address.
 
-    Raises UsageError, which does not repeat it, for a proxy in the environment that the clients of another server refuse.
+    Raises UsageError, which repeats neither, for a password in the address, and for a proxy in the environment that the
+    clients of another server refuse.
     """
     make_direct()
+    if addresses.has_secret(address):
+        raise UsageError(
+            "PREFECT_API_URL has a password in it, which pages and logs would show: set PREFECT_API_AUTH_STRING instead"
+        )
     settings: dict[Any, Any] = {PREFECT_API_URL: address}
     if addresses.leads_here(address):
         settings[PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED] = False  # by a client of its own, which takes the proxy
@@ -64,7 +69,7 @@ def check_proxies() -> None:
         if (proxy := proxies.get(scheme)) and (reason := _refusal(proxy)):
             raise UsageError(
                 f"{_variable(scheme, proxy)} has a proxy that Prefect's client cannot use: {reason}; write http://HOST:PORT, or "
-                "run with --engine inline, which needs no server"
+                "use `actlas run --engine inline`, which needs no server"
             )
     if _refusal():
         raise UsageError(

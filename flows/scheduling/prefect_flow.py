@@ -61,10 +61,11 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> Ru
         if _published:
             progress.current().say(f"Prefect's server was lost ({reason}); the version is published all the same")
             return _published[0]
+        inline = "use `actlas run --engine inline`, which needs none"
         raise ServerUnreachable(
-            f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or run with --engine inline"
+            f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or {inline}"
             if (address := standing.address())
-            else f"Prefect's server for this run was lost ({reason}); run again, or with --engine inline, which needs none"
+            else f"Prefect's server for this run was lost ({reason}); run again, or {inline}"
         ) from None
 
 

@@ -37,8 +37,8 @@ def unusable(reason: str) -> ServerUnreachable:
 
 def _error(reason: str, setting: str) -> ServerUnreachable:
     return ServerUnreachable(
-        f"Prefect's server did not start ({addresses.masked(reason)}); check {setting}, or run with --engine inline, which "
-        "needs none"
+        f"Prefect's server did not start ({addresses.masked(reason)}); check {setting}, or use `actlas run --engine "
+        "inline`, which needs none"
     )
 
 

@@ -183,7 +183,7 @@ def _atlas(page: str | None, picture: Overview) -> str | None:
 
 def _artifact(summary: RunSummary, kind: str) -> str:
     """Return a link to another artifact of the run, by the address of Prefect's page if that is known."""
-    return f"[{kind}]({PREFECT_UI_URL.value() or ''}/artifacts/key/{key_of(summary)}-{kind})"
+    return f"[{kind}]({addresses.masked(PREFECT_UI_URL.value() or '')}/artifacts/key/{key_of(summary)}-{kind})"
 
 
 def key_of(summary: RunSummary) -> str:
