@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -133,16 +134,15 @@ def _print_next_commands(summary: RunSummary) -> None:
 
     name, store = summary["name"], summary["store"]
     run = open_run(store, name)
-    where = "" if store == printing.DEFAULT_STORE else f" --store {printing.relative(store)}"
-    middle = run.layers[len(run.layers) // 2]
+    where, middle = printing.in_store(store), run.layers[len(run.layers) // 2]
+    layer = shlex.quote(middle)
     print(f"next:\n  {printing.program()} view {name}{where}")
-    print(f"  {printing.program()} top {name} {middle}:0 --sheet unit0.png{where}")
+    print(f"  {printing.program()} top {name} {layer}:0 --sheet unit0.png{where}")
     cells = run.cell_facts(middle, run.grids[-1]) if run.grids else None
     if cells is not None and len(cells.count):
         fullest = int(cells.count.argmax())
-        print(
-            f"  {printing.program()} cell {name} {middle} {run.grids[-1]} {cells.row[fullest]},{cells.col[fullest]}{where}"
-        )
+        place = f"{cells.row[fullest]},{cells.col[fullest]}"
+        print(f"  {printing.program()} cell {name} {layer} {run.grids[-1]} {place}{where}")
 
 
 def layers(

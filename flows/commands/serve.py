@@ -65,6 +65,7 @@ def serve(
     quiet = _duration("--debounce", debounce, timedelta(0)) or timedelta(0)
     interval = _duration("--every", every, timedelta(seconds=1))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # an unattended run leaves its log
+    _load_prefect()
     from flows.scheduling import deployments as planned
     from flows.scheduling import serve as serving
 
@@ -91,6 +92,7 @@ def updated(
 
     update = model_updates.announce(name, weights)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    _load_prefect()
     from flows.scheduling import serve as serving
 
     waiting = serving.announce(update, store)
@@ -103,6 +105,13 @@ def updated(
         printing.say(
             f"warning: nothing on this server waits for updates of {update.name}; `actlas serve` or a deployment would"
         )
+
+
+def _load_prefect() -> None:
+    """Load Prefect by the module that says in one line which of its settings it refuses."""
+    from flows.scheduling import standing
+
+    standing.address()
 
 
 def _duration(option: str, text: str | None, least: timedelta) -> timedelta | None:

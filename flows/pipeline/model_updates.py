@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,7 +211,7 @@ def follow(config: RunConfig) -> RunConfig:
     if sha256 and fingerprint(Path(weights)) != sha256:
         raise BadWeights(
             f"weights {weights} have changed since {title} was made; say `actlas model updated {version.name} --weights "
-            f"{weights}` if that is meant"
+            f"{shlex.quote(weights)} --store {shlex.quote(config.store)}` if that is meant"
         )
     return _following(config, weights, f"as {title} has them")
 

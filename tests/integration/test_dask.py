@@ -62,7 +62,12 @@ def cluster() -> Iterator[distributed.LocalCluster]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0} | forked),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=50
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=50,
         ) as made,
     ):
         yield made
@@ -244,7 +249,7 @@ def test_a_model_that_fails_on_an_image_is_the_line_of_an_inline_run(
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_engine, "PATIENCE", 0.5)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty:
         lost = pytest.raises(cluster_engine.ClusterLost, match="has no workers; start some by `dask worker")
         with lost, cluster_engine.on(empty.scheduler_address, "store"):
             pass
@@ -254,7 +259,7 @@ def test_workers_of_our_own_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -
     """They are given longer than PATIENCE, since they are on their way, and nobody else can start them."""
     monkeypatch.setattr(cluster_engine, "PATIENCE", 5.0)
     monkeypatch.setattr(cluster_engine, "STARTING", 0.5)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty:
         monkeypatch.setattr(cluster_engine.local_workers, "cluster", lambda *given: nullcontext(empty))
         lost = pytest.raises(
             cluster_engine.ClusterLost, match=r"--dask local:2: no worker has started within 0 s; is the"

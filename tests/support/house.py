@@ -59,6 +59,7 @@ ALLOWED = {
     "storage.addresses": "storage.masking storage.errors",
     "storage.folders": "storage.errors",
     "storage.memory_cache": "",
+    "storage.processes": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.addresses storage.file_kinds storage.errors",
     "storage.artefacts": "storage.store storage.errors",

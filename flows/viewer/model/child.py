@@ -30,7 +30,7 @@ def serve(store: str, pipe: Connection) -> None:
     while True:
         try:
             kind, request, data = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         try:
             pipe.send((True, by_kind[kind](store, request, data)))

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.viewer.answers.errors import Busy, Full
 from flows.viewer.model import child
+from storage import processes
 
 WAITING = 4
 """Requests that may wait; further ones are refused."""
@@ -117,7 +118,7 @@ class ModelWorker:
             self._end()
             own_end, child_end = START.Pipe()
             process = START.Process(target=self._serve, args=(self.store, child_end), daemon=True)
-            process.start()
+            processes.start_apart(process)
             child_end.close()
             self._child = (process, own_end)
         return self._child[1]
