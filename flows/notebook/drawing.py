@@ -85,10 +85,8 @@ def dream(
     if settings.get("size") is not None:
         settings["size"] = str(settings["size"])
     chosen = dreams.Settings(**settings, view="sheet" if sheet else "dream")
-    guided = None if guide is None else _text(guide)
-    answer, before, after = dreams.dream(
-        _context(run, model, store), _text(image), target, guide=guided, settings=chosen
-    )
+    given, guided = _text(image), None if guide is None else _text(guide)
+    answer, before, after = dreams.dream(_context(run, model, store), given, target, guide=guided, settings=chosen)
     return Picture(dream_sheet.draw(answer, before, after), f"dream of {answer['target']}", answer)
 
 
@@ -117,9 +115,8 @@ def saliency(
     from flows.sheets import saliency as saliency_sheet
 
     saliency_sheet.check_view(view, size)
-    answer, pixels, heat = explaining.explain(
-        _context(run, model, store), _text(image), target, method=method, **settings
-    )
+    given = _text(image)
+    answer, pixels, heat = explaining.explain(_context(run, model, store), given, target, method=method, **settings)
     pixels = saliency_sheet.draw(answer, pixels, heat, view=view, size=size)
     return Picture(pixels, f"{method} of {answer['target']['text']}", answer)
 
@@ -151,7 +148,8 @@ def explain(
 
     question = explaining.Question(target=target, versus=versus, icons=icons, **settings)
     question.check()
-    answer = explaining.explain(_context(run, model, store), _text(image), layer, to=to, question=question)
+    given = _text(image)
+    answer = explaining.explain(_context(run, model, store), given, layer, to=to, question=question)
     return Picture(image_sheet.draw(answer), f"{layer} of {image}", answer)
 
 
