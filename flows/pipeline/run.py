@@ -191,7 +191,7 @@ def _publish(
     weights: dict[str, str],
     left: LeftOut,
 ) -> int:
-    source, settings = reading.source_of(config), model_updates.with_absolute_weights(config)
+    source, settings = reading.source_of(config), model_updates.with_absolute_files(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
