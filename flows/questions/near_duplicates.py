@@ -39,6 +39,5 @@ def _small(data: bytes) -> NDArray[np.float64]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (SIDE, SIDE))
-        small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+        small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(small, np.float64) / 255
