@@ -8,5 +8,6 @@ export async function realFidelity(layer, grid) {
   const { samples, low, median, high } = /** @type {RealFidelity} */ (await ask('real_fidelity', { layer, grid }));
   if (!samples) return '';
   const range = `mostly ${number(low)} to ${number(high)}, median ${number(median)}`;
-  return `Real patches of this grid reach a fidelity of ${range} (${count(samples)} samples, each to its own cell).`;
+  const of = `${count(samples)} samples of this grid, each to the mean of its own cell`;
+  return `Patches of real images reach a fidelity of ${range} (${of}).`;
 }

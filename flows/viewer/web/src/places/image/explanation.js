@@ -87,7 +87,12 @@ export class Explanation {
       { class: 'image-top' },
       h('figure', { class: 'image-photo' }, this.positions.element, this.overlay.controls.element, photoCaption),
       this.place,
-      h('figure', { class: 'image-icons' }, mosaic, h('figcaption', { class: 'quiet small' }, icons)),
+      h(
+        'figure',
+        { class: 'image-icons', 'data-layer': this.layer.name },
+        mosaic,
+        h('figcaption', { class: 'quiet small' }, icons),
+      ),
     );
     const columns = h('div', { class: 'columns' }, this.choices.element, this.speakers, this.groups);
     const notes = this.explained.notes.map((note) => h('p', { class: 'note' }, `${note}.`));

@@ -26,7 +26,8 @@ export function facets(unit, about, closing) {
   if (!live() || !about.uploads) {
     const summary = h('summary', {}, 'Other pictures that excite it');
     const reason = h('p', { class: 'quiet' }, live() ? NO_UPLOADS : NO_MODEL);
-    const remedy = command(actlas(about, 'show', target, '--facets', '4', '--run', versionName(about)));
+    const options = ['--facets', '4', '--run', versionName(about), '--out', `unit-${unit.unit}.png`];
+    const remedy = command(actlas(about, 'show', target, ...options));
     fill(box, h('details', { class: 'small' }, summary, reason, remedy));
     return box;
   }
