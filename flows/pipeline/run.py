@@ -197,7 +197,7 @@ def _publish(
     weights: dict[str, str],
     images: RunImages,
 ) -> int:
-    source, settings = reading.source_of(config), model_updates.with_absolute_weights(config)
+    source, settings = reading.source_of(config), model_updates.with_absolute_files(config)
     about = {
         "images": source.uri,
         "root": str(source.root),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed
 from typing import Annotated, Any
@@ -42,8 +43,9 @@ VersionOf = Annotated[str, Path(description="`current`, a number, or number and 
 
 
 class Runs(TypedDict):
-    """The runs of the store, each with its current version."""
+    """The runs of the store, each with its current version, and the store's absolute path."""
 
+    store: str
     runs: list[run_answers.RunRow]
 
 
@@ -116,7 +118,7 @@ def _add_runs(app: FastAPI, runs: OpenRuns) -> None:
         summary="The runs of the store.",
     )
     def list_runs() -> Response:
-        return _json(Runs(runs=run_answers.runs(runs.store)))
+        return _json(Runs(store=os.path.abspath(runs.store), runs=run_answers.runs(runs.store)))
 
     @app.get(
         RUN,

@@ -108,7 +108,7 @@ def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> 
     page.goto(f"{ATLAS}?class=1")
     page.settle()
     assert page.shot(".stage") != before
-    page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
+    page.see(".map-foot").get_by_text("Evidence for").wait_for()
     page.see(".map-foot").get_by_text("Show all classes").click()
     page.until("() => !location.search.includes('class=')")
 

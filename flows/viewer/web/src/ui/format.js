@@ -36,12 +36,6 @@ export function percent(value) {
 /** "1 image", "2 images". @param {number} n @param {string} one @param {string} [many] */
 export const many = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
-/** "1st", "2nd". @param {number} n */
-export function ordinal(n) {
-  const last = n % 100 > 10 && n % 100 < 14 ? 0 : n % 10;
-  return `${count(n)}${['th', 'st', 'nd', 'rd'][last] ?? 'th'}`;
-}
-
 /** Format a date: 3 May 2025. @param {string} iso */
 export const day = (iso) =>
   new Date(iso).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric' });
