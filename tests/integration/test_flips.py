@@ -34,9 +34,8 @@ class Asked:
                 self.answers[title] = plain(question(str(store)))
             for path in seen:
                 self.readers.setdefault(path, []).append(title)
-        for path in sorted(store.rglob("*.json*")):
-            if path.name in (MANIFEST, HAPPENED) or "runs" in path.relative_to(store).parts:
-                self.readers[path] = list(self.questions)
+        for path in sorted((store / "runs").rglob("*.json*")):
+            self.readers[path] = list(self.questions)
 
     def wrong(self, path: Path, bit: int, titles: Iterable[str]) -> list[str]:
         """Flip a bit of a file; name the answers that are neither the undamaged one nor an error that names the file."""
