@@ -9,8 +9,7 @@ import typer
 
 from flows.commands import parsing, printing
 from flows.commands.option_groups import with_groups
-from flows.commands.run_options import RunOptions
-from flows.commands.subset_options import SubsetOptions
+from flows.commands.run_options import RunOptions, SubsetOptions
 
 if TYPE_CHECKING:
     from flows.pipeline.answers import RunEstimate, RunSummary

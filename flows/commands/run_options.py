@@ -9,7 +9,6 @@ import typer
 
 from flows import registry
 from flows.commands import parsing
-from flows.commands.subset_options import SubsetOptions
 
 if TYPE_CHECKING:
     from flows.config import RunConfig
@@ -18,6 +17,31 @@ STEPS = registry.steps()[:-1]
 """The steps that `--until` is of use for: stopping after the last is a whole run."""
 
 LAYOUTS = f"{', '.join(registry.layouts())}.".replace(",", " (the default),", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetOptions:
+    """The settings that choose among the images, each None where it was not given; combined, each narrows the others."""
+
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Use the first N images, in the order of their hash; all if left out."),
+    ] = None
+    grow: Annotated[
+        int | None, typer.Option(help="Use N images more than the run's last version, until all are in.")
+    ] = None
+    per_label: Annotated[int | None, typer.Option(help="Use N images of each label, by their hash.")] = None
+    sample: Annotated[int | None, typer.Option(help="Use N of the images, by their hash: the same anywhere.")] = None
+    where: Annotated[
+        str | None,
+        typer.Option(help="A condition in SQL on key, name, label, label_id, bytes and the columns of --table."),
+    ] = None
+    table: Annotated[
+        str | None, typer.Option(help="A Parquet or CSV file with a column key: more columns for --where.")
+    ] = None
+    keys: Annotated[
+        str | None, typer.Option(help="A text file with an image's key, or file name, per line: use these images.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
