@@ -64,7 +64,7 @@ def one(version: OpenVersion, id: int) -> ImageFacts:
         raise NotFound(f"{run.name} has no image {id}; its ids are 0 to {run.version.about['ids'] - 1}")
     rows = run.images([id]).select(FACTS).to_pylist()
     if not rows:
-        raise NotFound(f"image {id} was taken out of the source of {run.name}")
+        raise NotFound(f"image {id} is not among those of {run.name}: it was taken out of the source, or is not chosen")
     facts: ImageFacts = rows[0]
     return facts
 
