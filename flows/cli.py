@@ -18,8 +18,8 @@ INTERRUPTED = 130
 try:
     import typer
 
-    from flows.commands import addresses as command_addresses
     from flows.commands import (
+        ablate,
         cells,
         compare,
         dream,
@@ -34,6 +34,7 @@ try:
         units,
         view,
     )
+    from flows.commands import addresses as command_addresses
     from flows.commands import store as store_commands
     from storage import masking
     from storage.errors import ActlasError, first_line
@@ -55,6 +56,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 units.add_to(app)
+ablate.add_to(app)
 cells.add_to(app)
 sql.add_to(app)
 saliency.add_to(app)

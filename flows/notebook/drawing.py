@@ -15,6 +15,7 @@ from storage import addresses
 from storage.errors import UsageError
 
 if TYPE_CHECKING:
+    from flows.ablation.answers import Ablation
     from flows.model.context import ModelContext
     from storage.models import Model
 
@@ -119,6 +120,30 @@ def saliency(
     answer, pixels, heat = explaining.explain(_context(run, model, store), given, target, method=method, **settings)
     pixels = saliency_sheet.draw(answer, pixels, heat, view=view, size=size)
     return Picture(pixels, f"{method} of {answer['target']['text']}", answer)
+
+
+def ablate(
+    run: str,
+    layer: str,
+    units: Sequence[int],
+    *,
+    by: str = "zero",
+    where: str | None = None,
+    images: int = 500,
+    store: str = STORE,
+) -> Ablation:
+    """Change units while the model runs over the first `images` images of a run, and compare the class scores.
+
+    `by` is zero, mean (over the run's samples), resample (the maps of another image) or scale=F; `where` a condition in SQL
+    on the table `images`. Changes are means over images with their standard errors, of all images and of each label.
+
+    Raises UsageError for another way or condition, NotFound for a missing layer or unit, ModelError where the model has
+    changed since the run.
+    """
+    from flows.ablation import ablate as ablation
+    from storage.run import open_run
+
+    return ablation.ablate(open_run(store, run), layer, units, by=by, where=where, images=images)
 
 
 def explain(

@@ -32,6 +32,7 @@ ALLOWED = {
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
     "flows.pipeline": "flows.stages flows.planning flows.model flows.config flows.registry flows.progress",
     "flows.comparing": "flows.stages flows.registry flows.progress",
+    "flows.ablation": "flows.model flows.questions flows.progress flows.cores",
     "flows.one_image": "flows.drawing flows.model flows.questions",
     # what sheets need of drawing and of one image stands in files that load no torch
     "flows.sheets": "flows.drawing.unit_pictures flows.drawing.answers flows.comparing flows.questions "
@@ -46,9 +47,9 @@ ALLOWED = {
     "flows.viewer.model": "flows.viewer.answers flows.one_image flows.drawing flows.model flows.questions",
     "flows.viewer": "flows.viewer.answers flows.viewer.model flows.metrics flows.questions flows.glossary",
     "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
-    "flows.scheduling flows.pipeline flows.model",
+    "flows.scheduling flows.pipeline flows.model flows.ablation",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.progress flows.cores",
-    "flows.commands": "flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
+    "flows.commands": "flows.ablation flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
     "flows.cores flows.guarded_sql",
     "flows.cli": "flows.commands",
