@@ -115,6 +115,7 @@ def _answer(asked: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    sys.stdin, sys.stdout, sys.stderr = (open(n, "r" if n == 0 else "w", closefd=False) for n in range(3))  # noqa: SIM115
     os.chdir(told["folder"])
     os.environ.clear()
     os.environ.update(told["variables"])
