@@ -370,6 +370,16 @@ def test_a_sheet_has_every_picture_in_its_place() -> None:
     assert sheet(tiles[4:5], "dead").shape[2] == 3
 
 
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (5, 5), (6, 3), (9, 3), (10, 5), (11, 4), (112, 14)])
+def test_a_sheet_leaves_few_places_empty(count: int, columns: int) -> None:
+    """By hand: of the numbers of columns near the best shape, the one that leaves the last row fullest."""
+    picture = np.full((96, 96, 3), 128, np.uint8)
+    drawn = sheet([Tile(picture=picture, left="")] * count, "")
+    lines = np.flatnonzero((drawn == 128).all(-1).any(1))
+    row = (drawn[lines[0]] == 128).all(-1)
+    assert np.count_nonzero(row[1:] & ~row[:-1]) == columns
+
+
 def test_mutant_a_mean_for_the_largest_is_seen(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores come from the judge, not from the aim."""
     real = visualise.visualise
