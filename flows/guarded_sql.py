@@ -11,6 +11,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def ask(tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits
         base.execute("SET lock_configuration = true")
         try:
             with _interrupted_after(base, limits.seconds), _bounded_memory(2 * limits.memory):
-                return _rows(base, query, time.monotonic() + limits.seconds)
+                return _rows_beside(base, query, time.monotonic() + limits.seconds)
         except (duckdb.InterruptException, TimeoutError):
             message = f"the query took longer than {limits.seconds:g} s; narrow it, or raise --time-limit"
             raise UsageError(message) from None
@@ -93,6 +94,17 @@ def _bounded_memory(gib: float) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _rows_beside(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[dict[str, Any]]:
+    """Ask in another thread: in the one that Ctrl-C is for, DuckDB notices it at the end of a step only, if at all."""
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(_rows, base, query, deadline)
+        try:
+            return rows.result()
+        except KeyboardInterrupt:
+            base.interrupt()
+            raise
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[dict[str, Any]]:

@@ -98,7 +98,9 @@ def _with_first(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return walk(output)
 
 
-def _updated(whole: Any, items: Mapping[str, Any], put: Callable[[Any, str, Any], None], walk: Callable[[Any], Any]) -> Any:
+def _updated(
+    whole: Any, items: Mapping[str, Any], put: Callable[[Any, str, Any], None], walk: Callable[[Any], Any]
+) -> Any:
     for key, value in list(items.items()):
         changed = walk(value)
         if changed is not value:
