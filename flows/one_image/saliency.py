@@ -56,7 +56,7 @@ def explain(
     )
     try:
         attribution = attribute(model.module, x, score, method, settings)
-        value = float(values(model.module, score, x)[0])
+        value = float(values(model.module, score, x)[0].detach())
     except ValueError as error:
         raise UsageError(str(error)) from None
     if not math.isfinite(value):

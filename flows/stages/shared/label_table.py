@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from storage import file_kinds
 from storage.errors import UsageError
@@ -58,17 +59,28 @@ def read(file: str) -> LabelTable:
         raise UsageError(f"--labels {file} is not a CSV file: {error}") from None
     if not {"key", "label"} <= set(columns):
         raise UsageError(f"--labels {file}: needs the columns key and label, has {', '.join(columns) or 'none'}")
+    if double := [name for name in ("key", "label") if columns.count(name) > 1]:
+        raise UsageError(f"--labels {file}: has {columns.count(double[0])} columns {double[0]}; rename all but one")
     for row in rows:
-        if row["key"] is None or row["label"] is None:
-            raise UsageError(
-                f"--labels {file}: the row of {row['key']!r} has no label; leave the row out, or its label empty"
-            )
+        _check_row(file, row)
     return LabelTable(file=file, labels=_by_key(file, rows))
+
+
+def _check_row(file: str, row: dict[str | None, Any]) -> None:
+    """Raise UsageError for a row with too few fields, or too many: a comma in a label would cut it in silence."""
+    if row["key"] is None or row["label"] is None:
+        raise UsageError(
+            f"--labels {file}: the row of {row['key']!r} has no label; leave the row out, or its label empty"
+        )
+    if None in row:
+        raise UsageError(
+            f"--labels {file}: the row of {row['key']!r} has more fields than the header; put what has a comma in quotes"
+        )
 
 
 def _by_key(file: str, rows: list[dict[str, str]]) -> dict[str, str | None]:
     by_key: dict[str, str | None] = {}
-    for row, label in zip(rows, labels.without_fractions([row["label"] for row in rows]), strict=True):
+    for row, label in zip(rows, labels.without_fractions([row["label"].strip() for row in rows]), strict=True):
         if by_key.setdefault(row["key"], label or None) != (label or None):
             raise UsageError(
                 f"--labels {file}: {row['key']!r} has two labels, {by_key[row['key']]!r} and {label!r}; leave one row out"
