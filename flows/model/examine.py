@@ -131,7 +131,7 @@ def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
 
 def of_model(spec: str, error: BaseException) -> ModelError | None:
     """Return the error of one line for an exception of a model or a user's code; None for one of ours."""
-    if isinstance(error, ActlasError):
+    if isinstance(error, ActlasError | KeyboardInterrupt):
         return None
     where, place = trial.failure(error), user_code.place(error)
     if where is None and place is None:

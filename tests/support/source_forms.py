@@ -1,4 +1,4 @@
-"""Ninety forms of folders, tars, Parquet files and label tables: what each lists, counts and labels, or the line it gives."""
+"""Forms of folders, tars, Parquet files, archives and label tables: what each lists, counts and labels, or the line it gives."""
 
 from __future__ import annotations
 

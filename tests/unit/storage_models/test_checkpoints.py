@@ -1,4 +1,4 @@
-"""Checkpoints in forty forms: the weights bit for bit, or one line that calls the file what it is."""
+"""Checkpoints in seventy forms: the weights bit for bit, or one line that calls the file what it is."""
 
 from __future__ import annotations
 
