@@ -138,7 +138,7 @@ def invoke(arguments: list[str]) -> int:
         if user_code.place(error) is not None:
             return _report_user_code(error, arguments)
         return _report_system(error)
-    except Exception as error:
+    except BaseException as error:  # a user's code may raise any
         return _report_user_code(error, arguments)
 
 
@@ -155,7 +155,7 @@ def _report_system(error: OSError) -> int:
     return 1
 
 
-def _report_user_code(error: Exception | SystemExit, arguments: list[str]) -> int:
+def _report_user_code(error: BaseException, arguments: list[str]) -> int:
     """Print in one line where a model or a user's code failed or left Python; raise what was raised by neither."""
     place, where = user_code.place(error), _place_in_model(error)
     if place is None and isinstance(error, SystemExit):
@@ -172,7 +172,7 @@ def _report_user_code(error: Exception | SystemExit, arguments: list[str]) -> in
     return 1
 
 
-def _place_in_model(error: Exception | SystemExit) -> str | None:
+def _place_in_model(error: BaseException) -> str | None:
     """Return the module that was running, its input and the cause; None where none was, or no model was loaded."""
     if "torch" not in sys.modules:
         return None

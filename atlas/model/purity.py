@@ -125,15 +125,20 @@ def differs(expected: Tensor, values: Tensor) -> bool:
     return bool(((before - after).abs() > TOLERANCE * size).any())
 
 
-def _leaves(output: Any) -> list[Tensor]:
-    """Return all tensors in a model's output, also those of its objects."""
+def _leaves(output: Any, above: tuple[int, ...] = ()) -> list[Tensor]:
+    """Return all tensors in a model's output, also those of its objects; `above` are those that it lies in."""
     if isinstance(output, Tensor):
         return [output]
+    if id(output) in above:
+        return []
+    within = (*above, id(output))
     if isinstance(output, Mapping):
-        return _leaves(list(output.values()))
+        return [tensor for item in output.values() for tensor in _leaves(item, within)]
     if isinstance(output, list | tuple):
-        return [tensor for item in output for tensor in _leaves(item)]
-    return _leaves(vars(output)) if dataclasses.is_dataclass(output) or hasattr(output, "__dict__") else []
+        return [tensor for item in output for tensor in _leaves(item, within)]
+    if dataclasses.is_dataclass(output) or hasattr(output, "__dict__"):
+        return _leaves(vars(output), within)
+    return []
 
 
 def _only_rounds(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -> bool:

@@ -15,6 +15,7 @@ from atlas.model.activations import AmbiguousAxesError, UnknownLayerError
 from storage.errors import ActlasError, ModelError, UsageError
 from storage.models import Model, scores, user_code
 from storage.models.scores import Scores, find_logits
+from storage.models.weights import STATISTICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,17 @@ def examine(
             "which the run records"
         )
     chosen, note = choose_scores(model, tried.alone, tried.beside, classes, logits)
-    return Examined(model=chosen, varying=varying, notes=tuple(filter(None, (varying, note))))
+    return Examined(model=chosen, varying=varying, notes=tuple(filter(None, (varying, _broken_weights(model), note))))
+
+
+def _broken_weights(model: Model) -> str:
+    """Return a remark on weights that are NaN or infinite: what they reach is not finite, and the rest can be looked at."""
+    broken = [(name, ~weight.isfinite()) for name, weight in model.module.named_parameters()]
+    for name, buffer in model.module.named_buffers():  # masks may be infinite
+        broken.append((name, ~buffer.isfinite() if name.endswith(STATISTICS) else buffer.isnan()))
+    told = [f"{name} has {int(where.sum())} of {where.numel()}" for name, where in broken if bool(where.any())]
+    more = f", and {len(told) - 1} more tensors have such" if len(told) > 1 else ""
+    return f"its weights are broken: {told[0]} values that are NaN or infinite{more}" if told else ""
 
 
 def choose_scores(
@@ -120,7 +131,7 @@ def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
 
 def of_model(spec: str, error: BaseException) -> ModelError | None:
     """Return the error of one line for an exception of a model or a user's code; None for one of ours."""
-    if isinstance(error, ActlasError):
+    if isinstance(error, ActlasError | KeyboardInterrupt):
         return None
     where, place = trial.failure(error), user_code.place(error)
     if where is None and place is None:

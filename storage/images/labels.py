@@ -37,8 +37,10 @@ def text(value: object, names: Sequence[str] | None = None) -> tuple[str | None,
         return (names[value], "") if 0 <= value < len(names) else (None, "" if value < 0 else "label-out-of-range")
     if isinstance(value, bytes):
         return decoded(value)
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return None, "label-not-utf-8"  # JSON can encode a lone surrogate
     if isinstance(value, str | int):
-        return str(value) or None, ""
+        return str(value) if str(value).strip() else None, ""
     return None, "" if value is None else "label-of-other-type"
 
 
@@ -57,7 +59,7 @@ def without_fractions(labels: Sequence[str]) -> list[str]:
     given = [label.strip() for label in labels if label.strip()]
     if not any(_WHOLE.fullmatch(label) for label in given) or not all(_is_whole(label) for label in given):
         return list(labels)
-    return [str(int(float(label))) if label.strip() else "" for label in labels]
+    return [str(int(label.partition(".")[0])) if label.strip() else "" for label in labels]  # digits of any number
 
 
 def _is_whole(label: str) -> bool:

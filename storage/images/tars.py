@@ -29,6 +29,8 @@ from storage.images.tar_headers import Member, NotATar, ReadAt, members
 
 _MAX_LABEL_BYTES = 64 << 10
 _MAX_LABEL = 200
+_ESCAPED = re.compile(r"\\x[89a-f][0-9a-f]")
+"""How a name begins whose first byte is no UTF-8."""
 _LABELS = ("cls", "json", "txt")
 """Suffixes of sibling files that may hold a label; the first one present wins."""
 
@@ -153,7 +155,7 @@ def _label_of_place(name: str) -> str | None:
 
 def _refusal(name: str, images: dict[str, Member]) -> str:
     if leaves_root(name):
-        return "outside"
+        return "name-not-utf-8" if _ESCAPED.match(name) else "outside"
     return "duplicate" if name in images else ""
 
 

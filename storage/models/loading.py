@@ -161,7 +161,7 @@ def _own_names(spec: str, classes: Any) -> tuple[str, ...]:
         raise ModelError(
             f"model {spec}: its `classes` are a {type(classes).__name__}; give a tuple of names, in the order of the scores"
         )
-    return tuple(map(str, classes))
+    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in classes)
 
 
 def _read_class_names(classes: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Sixty variants of user code: right by brute force, or one line before any image is read."""
+"""Eighty variants of user code: right by brute force, or one line before any image is read."""
 
 from __future__ import annotations
 

@@ -271,6 +271,7 @@ RIGHT: dict[str, tuple[Callable[[], Any], str]] = {
     "of one class": (lambda: model(Forward(lambda n, x: finish(n, x)[:, :1])), "conv2"),
     "nothing returned": (lambda: model(Forward(lambda n, x: _drop(finish(n, x)))), "conv2"),
     "text returned": (lambda: model(Forward(lambda n, x: {"scores": finish(n, x), "text": "cat"})), "conv2"),
+    "an output in itself": (lambda: model(Forward(lambda n, x: _in_itself(finish(n, x)))), "conv2"),
     "a mask returned": (lambda: model(Forward(lambda n, x: _masked(finish(n, x)))), "conv2"),
     "nothing found": (
         lambda: model(Forward(lambda n, x: {"logits": finish(n, x), "boxes": x.new_zeros(0, 4)})),
@@ -298,6 +299,12 @@ def _autocast(net: Net, x: Tensor) -> Tensor:
 
 def _masked(scores: Tensor) -> dict[str, Tensor]:
     return {"mask": scores > 0, "logits": scores}
+
+
+def _in_itself(scores: Tensor) -> dict[str, Any]:
+    output: dict[str, Any] = {"logits": scores}
+    output["self"] = output
+    return output
 
 
 def _drop(scores: Tensor) -> None:

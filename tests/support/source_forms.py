@@ -1,4 +1,4 @@
-"""Ninety forms of folders, tars, Parquet files and label tables: what each lists, counts and labels, or the line it gives."""
+"""Forms of folders, tars, Parquet files, archives and label tables: what each lists, counts and labels, or the line it gives."""
 
 from __future__ import annotations
 
@@ -116,6 +116,32 @@ def linking_tar(root: Path) -> Path:
         folder = tarfile.TarInfo("folder")
         folder.type = tarfile.DIRTYPE
         out.addfile(folder)
+    return root / "a.tar"
+
+
+def joined_tars(root: Path) -> Path:
+    parts = [
+        write_tar(root / name, [(f"{name}.png", PNG), (f"{name}.cls", name.encode())]).read_bytes() for name in "12"
+    ]
+    (root / "a.tar").write_bytes(b"".join(parts))
+    return root / "a.tar"
+
+
+def tar_before(rubbish: bytes) -> Callable[[Path], Path]:
+    def make(root: Path) -> Path:
+        path = write_tar(root / "a.tar", [("1.png", PNG)])
+        path.write_bytes(path.read_bytes() + rubbish)
+        return path
+
+    return make
+
+
+def latin_tar(root: Path) -> Path:
+    with tarfile.open(root / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as out:
+        for name in ("é.png", "caf\u00e9.png", "\\x.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(PNG)
+            out.addfile(info, io.BytesIO(PNG))
     return root / "a.tar"
 
 
@@ -289,6 +315,14 @@ TARS = {
         decoder=False,
     ),
     "an empty tar": Form(make=tar(), line="no images in .*a.tar"),
+    "two tars in one file": Form(make=joined_tars, listed=2, labels=["1", "2"]),
+    "rubbish behind a tar": Form(make=tar_before(b"rubbish" * 200), listed=1, unlabelled={"no-label": 1}),
+    "names in latin-1": Form(
+        make=latin_tar, listed=1, refused={"name-not-utf-8": 1, "outside": 1}, unlabelled={"no-label": 1}
+    ),
+    "half a letter as label": Form(
+        make=tar(("1.png", PNG), ("1.json", b'{"label": "\\ud800"}')), listed=1, unlabelled={"label-not-utf-8": 1}
+    ),
     "a tar of text": Form(make=tar(("1.md", b""), ("2.md", b"")), line="no images in .*: 2 files not named as images"),
     "compressed": Form(make=lambda root: write_folder(root, {"a.tar.gz": b"x"}) / "a.tar.gz", line="is compressed"),
     "no tar": Form(
@@ -406,6 +440,26 @@ LABEL_TABLES = {
     ),
     "fractions stay": pair_with(
         "key,label\ncat/1.png,3.0\ndog/2.png,0.5\n", labels=["3.0", "0.5"], keys={"keys": 2, "matched": 2}
+    ),
+    "long whole floats": pair_with(
+        "key,label\ncat/1.png,9007199254740993.0\ndog/2.png,1\n",
+        labels=["9007199254740993", "1"],
+        keys={"keys": 2, "matched": 2},
+    ),
+    "two columns of labels": pair_with(
+        "key,label,label\ncat/1.png,a,b\n", line="has 2 columns label; rename all but one"
+    ),
+    "a comma in a label": pair_with(
+        "key,label\ncat/1.png,sedan, red\n", line="'cat/1.png' has more fields than the header; put what has a comma"
+    ),
+    "a quoted comma": pair_with(
+        'key,label\ncat/1.png,"sedan, red"\n', labels=["sedan, red", "dog"], keys={"keys": 1, "matched": 1}
+    ),
+    "a blank label": pair_with(
+        "key,label\ncat/1.png,  \ndog/2.png, b \n",
+        labels=[None, "b"],
+        unlabelled={"no-label": 1},
+        keys={"keys": 2, "matched": 2},
     ),
     "an empty label": pair_with(
         "key,label\ncat/1.png,\ndog/2.png,b\n",

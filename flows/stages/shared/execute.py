@@ -24,7 +24,7 @@ def execute(task: Task) -> list[Outcome]:
     started = time.monotonic()
     try:
         outcomes = compute(store, task)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a user's code may raise any
         if (of_model := examine.of_model(task.settings["config"]["model"], error)) is not None:
             raise of_model from error
         layers = ", ".join(dict.fromkeys(output.layer for output in task.outputs if output.layer))

@@ -61,26 +61,37 @@ def _table(file: str, written: str) -> tuple[list[str], list[list[str]]]:
         rows.insert(0, ["key", "label"])
     header, *rows = rows or [[]]
     for row in rows:
-        if row and len(row) < len(header):
-            raise UsageError(
-                f"--labels {file}: the row of {row[0]!r} has no {header[len(row)]}; leave the row out, or its label empty"
-            )
+        _check_row(file, header, row)
     return [name.strip() for name in header], rows
+
+
+def _check_row(file: str, header: list[str], row: list[str]) -> None:
+    """Raise UsageError for a row with too few fields, or too many: a comma in a label would cut it in silence."""
+    if row and len(row) < len(header):
+        raise UsageError(
+            f"--labels {file}: the row of {row[0]!r} has no {header[len(row)]}; leave the row out, or its label empty"
+        )
+    if len(row) > len(header) and any(row[len(header) :]):
+        raise UsageError(
+            f"--labels {file}: the row of {row[0]!r} has more fields than the header; put what has a comma in quotes"
+        )
 
 
 def _column(file: str, header: Sequence[str], names: Sequence[str]) -> int:
     lowered = [name.lower() for name in header]
-    place = next((lowered.index(name) for name in names if name in lowered), None)
-    if place is None:
+    chosen = next((name for name in names if name in lowered), None)
+    if chosen is not None and lowered.count(chosen) > 1:
+        raise UsageError(f"--labels {file}: has {lowered.count(chosen)} columns {chosen}; rename all but one")
+    if chosen is None:
         columns = ", ".join(header) or "none"
         others = f"other names for {names[0]} are {', '.join(names[1:])}"
         raise UsageError(f"--labels {file}: needs the columns key and label, has {columns}; {others}")
-    return place
+    return lowered.index(chosen)
 
 
 def _by_key(file: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str | None]:
     by_key: dict[str, str | None] = {}
-    values = labels.without_fractions([label for _, label in pairs])
+    values = labels.without_fractions([label.strip() for _, label in pairs])
     for (key, _), label in zip(pairs, values, strict=True):
         if by_key.setdefault(key, label or None) != (label or None):
             raise UsageError(
