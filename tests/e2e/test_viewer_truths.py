@@ -38,7 +38,7 @@ def test_a_class_filter_has_a_scale_and_says_where_nothing_speaks_for_it(page: v
     most = max(map(abs, means))
     assert page.script("() => document.querySelector('.scale').title").startswith("Mean attribution")
     shown = page.see(".scale").inner_text().replace("−", "-").replace("\n", " ")
-    assert f"{most:.2f} in its score" in shown or most < 0.01 or most >= 10
+    assert f"{most:.2f} = full colour" in shown or most < 0.01 or most >= 10
     assert "Nothing here" not in page.see(".map-foot").inner_text()
     page.route("**/class?*", class_map(lambda mean: -abs(mean or 0) - 0.01))
     for way, words in (("", "Nothing here speaks for picket fence."), ("&side=against", "")):
