@@ -22,6 +22,9 @@ PLACES = (
     *(f"/small/atlas/{LAYER}?locate=3", f"/compare/small..small/{LAYER}", f"/compare/small@1..small/{LAYER}"),
     "/small@9/run",
 )
+CHEAPER = {"run": ["--dry-run"], "export": ["--dry-run"], "show": ["--steps", "1"], "compare": ["--no-noise"]}
+"""What is added to a command so that it does all but the long computing."""
+
 TEXTS = "() => [...document.querySelectorAll('.command code')].map((code) => code.textContent)"
 
 
@@ -65,8 +68,8 @@ def pasted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, served: viewing.Serv
         words = shlex.split(command.replace("NEW-WEIGHTS.pt", shlex.quote(str(weights))))
         variables = [word for word in words if "=" in word and words.index(word) < words.index("actlas")]
         assert words[len(variables)] == "actlas"
-        dry = ["--dry-run"] if words[len(variables) + 1] == "run" else []  # all but the computing
-        return int(cli.invoke([*words[len(variables) + 1 :], *dry]))
+        arguments = words[len(variables) + 1 :]
+        return int(cli.invoke([*arguments, *CHEAPER.get(arguments[0], [])]))
 
     import torch
     from support import corpus

@@ -30,6 +30,8 @@ def read(file: str) -> dict[str, str | None]:
         return _ground_truth(file, [int(line) for line in lines])
     header, rows = _table(file, written)
     key, label = (_column(file, header, names) for names in (KEYS, LABELS))
+    for row in rows:
+        _check_row(file, header, row)
     pairs = [(row[key], row[label]) for row in rows if row]
     if header[label].lower() == "predictionstring":
         pairs = [(image, boxes.split()[0] if boxes.strip() else "") for image, boxes in pairs]
@@ -60,8 +62,6 @@ def _table(file: str, written: str) -> tuple[list[str], list[list[str]]]:
     if rows and len(rows[0]) == 2 and is_image_name(rows[0][0]):
         rows.insert(0, ["key", "label"])
     header, *rows = rows or [[]]
-    for row in rows:
-        _check_row(file, header, row)
     return [name.strip() for name in header], rows
 
 

@@ -136,7 +136,7 @@ def test_the_folder_of_a_wordnet_id_counts_wherever_it_is(tmp_path: Path) -> Non
         ("key\na\n", "needs the columns key and label, has key; other names for label are class"),
         ("key,label\na\n", "the row of 'a' has no label"),
         ("key,label\na.JPEG,x\na.JPEG,y\n", "'a.JPEG' has two labels, 'x' and 'y'"),
-        ("", "needs the columns key and label, has none"),
+        ("", "is not a CSV file: it is empty"),
     ],
 )
 def test_a_label_file_of_another_kind_is_refused_in_a_line(text: str, line: str, tmp_path: Path) -> None:

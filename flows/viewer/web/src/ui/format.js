@@ -12,7 +12,7 @@ export function number(value) {
   const size = Math.abs(value);
   if (size >= 1000 || Number.isInteger(value)) return WHOLE.format(Math.round(value)).replace('-', '−');
   if (size < 0.001) return value.toExponential(1).replace('-', '−');
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.01 ? 2 : 4).replace('-', '−');
 }
 
 /** Format a metric's value. @param {number | boolean | null | undefined} value @param {string} kind */

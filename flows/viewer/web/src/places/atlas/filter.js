@@ -48,7 +48,7 @@ function scale({ low, high }) {
     low < 0 && [hatched(), h('span', { class: 'num' }, number(-most))],
     h('span', { class: 'num' }, '0'),
     h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
-    h('span', { class: 'num' }, `${number(most)} in its score`),
+    h('span', { class: 'num' }, `${number(most)} = full colour`),
     h('span', { class: 'quiet' }, `cells have ${number(low)} to ${number(high)}`),
   );
 }

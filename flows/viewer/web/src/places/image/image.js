@@ -154,6 +154,7 @@ export class ImagePlace {
       src: this.ownAddress ?? picture('photo', { id }),
       alt: this.own ? 'your picture' : `image ${id}`,
       class: 'photo-itself',
+      onload: () => image.style.setProperty('--ratio', String(image.naturalWidth / image.naturalHeight)),
       onerror: () => this.#hasModel || image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')),
     });
     return image;
