@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -11,14 +12,36 @@ from typing import Annotated
 # Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import typer
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
-from flows.commands import addresses as command_addresses
-from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
-from flows.commands import store as store_commands
-from storage import addresses
-from storage.errors import ActlasError, first_line
-from storage.models import user_code
+try:
+    import typer
+
+    from flows.commands import (
+        ablate,
+        cells,
+        compare,
+        dream,
+        explain,
+        hints,
+        run,
+        saliency,
+        serve,
+        show,
+        sql,
+        terminal,
+        units,
+        view,
+    )
+    from flows.commands import addresses as command_addresses
+    from flows.commands import store as store_commands
+    from storage import masking
+    from storage.errors import ActlasError, first_line
+    from storage.models import user_code
+except KeyboardInterrupt:
+    print("actlas: interrupted; nothing was written", file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 app = typer.Typer(
     name="actlas",
@@ -33,6 +56,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 units.add_to(app)
+ablate.add_to(app)
 cells.add_to(app)
 sql.add_to(app)
 saliency.add_to(app)
@@ -43,10 +67,6 @@ compare.add_to(app)
 view.add_to(app)
 store_commands.add_to(app)
 serve.add_to(app)
-
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
 
 OUTCOMES = {
     "run": "the same command resumes it",
@@ -80,7 +100,13 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; an error that a user can mend is one line on stderr."""
-    sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
+    terminal.open_closed_streams()
+    try:
+        code = invoke(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # a second one, while the first was being reported
+        code = INTERRUPTED
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said; what Python still does would print a traceback
+    sys.exit(code)
 
 
 def invoke(arguments: list[str]) -> int:
@@ -93,6 +119,7 @@ def invoke(arguments: list[str]) -> int:
     try:
         command_addresses.check(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
+        sys.stdout.flush()
         if not arguments:
             return 2
         if code == INTERRUPTED:  # typer returns it for Ctrl-C, and prints nothing
@@ -103,39 +130,61 @@ def invoke(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _report_interrupt(arguments)
     except SystemExit as leave:
-        return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave)
+        return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
-        print(f"actlas: {addresses.masked(str(error))}", file=sys.stderr)
+        _complain(hints.with_store(str(error), arguments))
         return error.exit_code
-    except BrokenPipeError:  # `actlas sql … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
-        message = f"{error.filename or 'the system'}: {_reason(error)}"
-        print(f"actlas: {addresses.masked(message)}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        return _report_user_code(error)
+        if user_code.place(error) is not None:
+            return _report_user_code(error, arguments)
+        return _report_system(error)
+    except BaseException as error:  # a user's code may raise any
+        return _report_user_code(error, arguments)
 
 
-def _report_user_code(error: Exception | SystemExit) -> int:
-    """Print in one line where a user's code failed or left Python; raise what was not raised by a user's code."""
-    place = user_code.place(error)
+def _complain(text: str) -> None:
+    terminal.complain(f"actlas: {masking.masked(text)}")
+
+
+def _report_system(error: OSError) -> int:
+    """Print in one line what the system refused; nothing where only the reader of our output has left."""
+    lost = terminal.output_is_lost()
+    if lost and isinstance(error, BrokenPipeError):  # `actlas sql … | head`
+        return 0
+    _complain(f"{error.filename or ('the output' if lost else 'the system')}: {_reason(error)}")
+    return 1
+
+
+def _report_user_code(error: BaseException, arguments: list[str]) -> int:
+    """Print in one line where a model or a user's code failed or left Python; raise what was raised by neither."""
+    place, where = user_code.place(error), _place_in_model(error)
     if place is None and isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    if place is None:
+    if place is None and where is None:
         raise error
     reason = f"fails: {type(error).__name__}: {first_line(error)}"
     if isinstance(error, SystemExit):
         reason = f"calls sys.exit({error.code})"
-    print(f"actlas: {addresses.masked(f'the code of the model {reason} ({place})')}", file=sys.stderr)
+    named = [value for option, value in itertools.pairwise(arguments) if option == "--model"]
+    line = f"model {named[-1]}: {where}" if where and named else f"the model: {where}" if where else ""
+    line = line or f"the code of the model {reason}"
+    _complain(f"{line} ({place})" if place else line)
     return 1
+
+
+def _place_in_model(error: BaseException) -> str | None:
+    """Return the module that was running, its input and the cause; None where none was, or no model was loaded."""
+    if "torch" not in sys.modules:
+        return None
+    from atlas.model import trial
+
+    return trial.failure(error)
 
 
 def _report_interrupt(arguments: list[str]) -> int:
     """Print in one line that the command was interrupted; return the exit code."""
     outcome = OUTCOMES.get(arguments[0] if arguments else "", "nothing was written")
-    print(f"actlas: interrupted; {outcome}", file=sys.stderr)
+    _complain(f"interrupted; {outcome}")
     return INTERRUPTED
 
 
@@ -147,7 +196,7 @@ def _report_misuse(error: typer.TyperException, arguments: list[str]) -> int:
     value = f" (it was {values[-1]})" if values else ""
     context = getattr(error, "ctx", None)
     hint = f"; {context.command_path} --help says what there is" if context is not None else ""
-    print(f"actlas: {message.rstrip('.')}{value}{hint}", file=sys.stderr)
+    _complain(f"{message.rstrip('.')}{value}{hint}")
     return 2
 
 

@@ -78,7 +78,20 @@ class RunConfig(BaseModel):
     limit: int | None = Field(
         default=None, ge=1, description="use the first N images that are there, in the order of their hash"
     )
-    labels: str | None = Field(default=None, description="a CSV file with the columns key,label")
+    grow: int | None = Field(
+        default=None, ge=1, description="use N images more than the run's last version, until all are in"
+    )
+    keys: str | None = Field(default=None, description="a text file with the key of an image per line: use these")
+    where: str | None = Field(
+        default=None, min_length=1, description="a condition in SQL on key, name, label, label_id, bytes and --table"
+    )
+    table: str | None = Field(default=None, description="a Parquet or CSV file with a column key: columns for --where")
+    per_label: int | None = Field(default=None, ge=1, description="use N images of each label, by their hash")
+    sample: int | None = Field(default=None, ge=1, description="use N of the images, by their hash")
+    labels: str | None = Field(
+        default=None,
+        description="a table with the columns key and label, LOC_val_solution.csv, or ImageNet's ground truth",
+    )
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="share of broken images above which nothing is published"
     )
@@ -163,6 +176,12 @@ class RunConfig(BaseModel):
         if value and value[0] not in registry.kept():
             raise ValueError(f"it is {' or '.join(registry.kept())}, alone or before the layers to keep them of")
         return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _condition(self) -> RunConfig:
+        if self.table is not None and self.where is None:
+            raise ValueError(f"--table {self.table} gives columns to --where: give a condition, too")
+        return self
 
     @model_validator(mode="after")
     def _peaks(self) -> RunConfig:

@@ -1,32 +1,17 @@
-"""Addresses without secrets: refuse those that carry a password or a signature, and mask both in messages."""
+"""Addresses: refuse those that carry a password or a signature, and tell which lead here."""
 
 from __future__ import annotations
 
-import re
-from urllib.parse import unquote
+import ipaddress
+from urllib.parse import urlsplit
 
 from storage.errors import UsageError
+from storage.masking import has_secret
 
-MASK = "***"
-
-# A port is followed by the path; whatever else follows a colon is a password, and may have a slash in it.
-_USERINFO = re.compile(
-    r"(?P<scheme>\b[a-z][a-z0-9+.-]*:/{1,3}|(?<![:/\w])//)"
-    r"(?P<info>[^\s/@\[]*:(?!\d{1,5}(?:[/?#\s\"')\],;]|$))[^\s@]*(?:@[^\s/@]*)*|[^\s/]*)@",
-    re.IGNORECASE,
+REFUSED = (
+    "has an address with a password or a signature in it, which would be stored and shown (not repeated here): leave it "
+    "out, and give it to the package that reads such addresses by its environment variables or files"
 )
-_PARAMETER = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s/]+)=(?P<value>[^&\s]*)")
-_SECRET = re.compile(
-    r"signature|token|secret|passw|credential|api-?key|access-?key|authori|(?:^|[-_.])(?:sig|key|pass|pwd|auth|code|sas|jwt)$",
-    re.IGNORECASE,
-)
-_CONTAINERS = re.compile(r"(?:abfss?|az|adl|wasbs?):/", re.IGNORECASE)
-"""Azure's addresses, CONTAINER@ACCOUNT: the part before the @ is no secret unless it has a colon."""
-
-
-def masked(text: str) -> str:
-    """Return a text with the user names, passwords and signatures of the addresses in it replaced by `***`."""
-    return _PARAMETER.sub(_mask_parameter, _USERINFO.sub(_mask_userinfo, text))
 
 
 def check(name: str, value: object) -> None:
@@ -41,24 +26,20 @@ def check(name: str, value: object) -> None:
         raise UsageError(f"{name} {REFUSED}")
 
 
-REFUSED = (
-    "has an address with a password or a signature in it, which would be stored and shown (not repeated here): leave it "
-    "out, and give it to the package that reads such addresses by its environment variables or files"
-)
+def leads_here(address: str) -> bool:
+    """Tell whether an address leads to this machine itself, and so needs no proxy."""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104, as PREFECT_API_URL may have it
 
 
-def has_secret(text: str) -> bool:
-    """Tell whether a text has an address with a user name, a password or a signature in it."""
-    return (":/" in text and masked(text) != text) or ("//" in text and _USERINFO.sub(_mask_userinfo, text) != text)
-
-
-def _mask_userinfo(match: re.Match[str]) -> str:
-    if not match["info"] or (_CONTAINERS.match(match["scheme"]) and ":" not in match["info"]):
-        return match[0]
-    return match[0] if match["info"] == MASK else f"{match['scheme']}{MASK}@"
-
-
-def _mask_parameter(match: re.Match[str]) -> str:
-    if not match["value"] or not _SECRET.search(unquote(match["name"])):
-        return match[0]
-    return f"{match['before']}{match['name']}={MASK}"
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's loopback."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -29,11 +29,19 @@ from __future__ import annotations
 
 import errno
 
+from storage.masking import masked
+
 
 class ActlasError(Exception):
-    """An error that the user can act on; the command line prints its message and exits with `exit_code`."""
+    """An error that the user can act on; the command line prints its message and exits with `exit_code`.
+
+    Secrets in the addresses that a message repeats are masked, wherever it is raised and shown.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class UsageError(ActlasError):
@@ -64,7 +72,7 @@ class CannotTell(StoreError):
         self.path, self.code, self.reason = path, code, reason
 
     def __str__(self) -> str:
-        return f"{self.path} cannot be read: {self.reason}; {REMEDIES.get(self.code, REMEDY)}"
+        return masked(f"{self.path} cannot be read: {self.reason}; {REMEDIES.get(self.code, REMEDY)}")
 
 
 REMEDY = "check the disk or the network file system, then run the same command again"
@@ -107,7 +115,7 @@ class NoSpace(StoreError):
         self.path, self.needed, self.free = path, needed, free
 
     def __str__(self) -> str:
-        return (
+        return masked(
             f"no space left under {self.path}: this result needs at least {self.needed:,} bytes and {self.free:,} are "
             "free; make room and run the same command again, finished work is kept"
         )

@@ -83,6 +83,8 @@ class Run(StageResults):
         """
         listed, table = self._images(image_ids)
         table = table.filter(pc.invert(listed["removed"]))
+        if self.has("subset"):
+            table = table.filter(pc.is_in(table["image_id"], self._chosen))
         return image_tables.with_facts(table, self.results("images"), image_ids) if self.has("images") else table
 
     def rejects(self) -> pa.Table:
@@ -100,6 +102,10 @@ class Run(StageResults):
     def listing(self, image_ids: Sequence[int]) -> pa.Table:
         """Return the listing's rows of these images, from which a source reads them."""
         return image_tables.read_rows(self.result("listing"), "images.parquet", sorted(image_ids))
+
+    @functools.cached_property
+    def _chosen(self) -> pa.Array:
+        return tables.read_table(self.result("subset").file("subset.parquet"))["image_id"].combine_chunks()
 
     def _images(self, image_ids: Sequence[int] | None) -> tuple[pa.Table, pa.Table]:
         """Return the listed names of these images, or of all, and a table of their paths and labels."""

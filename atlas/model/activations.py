@@ -15,14 +15,31 @@ from atlas.model import axes as axis_rules
 from atlas.model.axes import AmbiguousAxesError
 from atlas.model.dispatch import first_tensor, slow_attention
 from atlas.model.observe import observe
+from atlas.model.trial import ForwardError, shape
 
-__all__ = ["AmbiguousAxesError", "UnknownLayerError", "list_layers", "probe", "recording", "run_to", "view"]
+__all__ = [
+    "AmbiguousAxesError",
+    "UnknownLayerError",
+    "VaryingLayerError",
+    "list_layers",
+    "probe",
+    "recording",
+    "run_to",
+    "view",
+]
 
 Visit = Callable[[str, Tensor], None]
 
 
 class UnknownLayerError(LookupError):
     """The model has no such layer, or never runs it."""
+
+
+class VaryingLayerError(ForwardError):
+    """A layer does not give one output of one shape for every image."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"layer {name} {what}; name a layer that runs alike for every image")
 
 
 class Recordable(Protocol):
@@ -108,6 +125,8 @@ def recording(
     Activations share memory with the model, where a later in-place operation may overwrite them; `clone` passes a copy
     instead. By default those that require gradients are copied, since they are likely to be stored; gradients flow
     through the copy. With `stop` a pass ends after the last layer, and the function returns None.
+
+    Raises VaryingLayerError where a layer does not run once for these images, or not for each of them.
     """
     module, unfolded = (target, {}) if isinstance(target, nn.Module) else (target.module, target.unfolded)
     recorder = _Recorder(layers, visit, stop, clone)
@@ -152,10 +171,13 @@ class _Recorder:
         self.layers, self.visit, self.stop, self.clone = layers, visit, stop, clone
         self.calls: Counter[str] = Counter()
         self.left = set(layers)
+        self.images: int | None = None
+        self.in_pass = False
 
     def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
-        yield module.register_forward_pre_hook(self._reset)
+        yield module.register_forward_pre_hook(self._begin)
+        yield module.register_forward_hook(self._end)
         for base in dict.fromkeys(split_call(name, modules)[0] for name in self.layers):
             if base not in modules:
                 raise UnknownLayerError(_unknown(base, list(modules)))
@@ -164,9 +186,17 @@ class _Recorder:
             else:
                 yield modules[base].register_forward_hook(self._after(base))
 
-    def _reset(self, module: nn.Module, args: Any) -> None:
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self.in_pass = True
         self.calls.clear()
         self.left = set(self.layers)
+        x = first_tensor(args)
+        self.images = None if x is None else len(x)
+
+    def _end(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.in_pass = False
+        if self.left:
+            raise VaryingLayerError(min(self.left), "does not run for every image")
 
     def _before(self, base: str, unfolded: nn.Module) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -185,13 +215,24 @@ class _Recorder:
         self.calls[base] += 1
         name = base if base in self.layers else f"{base}@{call}"
         if name not in self.left:
+            if name in self.layers and self.in_pass:
+                raise VaryingLayerError(name, "runs more than once for some images")
             return
         activation = view(output, self.layers[name])
+        if self.images is not None and len(activation) != self.images:
+            raise VaryingLayerError(name, f"gives {len(activation)} outputs for {self.images} images")
         wants_clone = activation.requires_grad if self.clone is None else self.clone
         self.visit(name, activation.clone() if wants_clone else activation)
         self.left.discard(name)
         if self.stop and not self.left:
             raise _Stopped
+
+
+def check_shape(layer: Layer, activation: Tensor) -> None:
+    """Raise VaryingLayerError where an activation `b c h w` has not the shape that the layer had in the probe."""
+    if activation.shape[1:] != (layer.units, layer.height, layer.width):
+        probed = f"{layer.units} × {layer.height} × {layer.width}"
+        raise VaryingLayerError(layer.name, f"gives {shape(activation[0])} for some images, {probed} for others")
 
 
 def _check_known(name: str, known: list[str], module: nn.Module) -> None:

@@ -42,5 +42,7 @@ def _why_none(run: Callable[[Tensor], Tensor], x: Tensor) -> str:
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, NotImplementedError) as error:
+        with torch.no_grad():
+            run(x.clone())  # raises what has nothing to do with gradients
         return f"torch has no gradient of it ({trial.cause(error)})"
     return ""

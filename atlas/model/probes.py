@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.model import sketch
+from atlas.model.activations import split_call
 from atlas.model.dispatch import first_tensor, slow_attention
 from atlas.model.double import Reads, double
 from atlas.model.sketch import Sketch
@@ -38,14 +39,18 @@ class Outputs:
     """Layers before whose end the model read values outside torch."""
     unstable: tuple[str, ...] = ()
     """Layers whose output for a picture is not stable."""
+    irregular: tuple[str, ...] = ()
+    """Layers that do not run equally often on every input."""
 
 
 @dataclass(slots=True)
 class _Pass:
-    """The sketches of one forward pass by layer, and the layers before whose end values were read outside torch."""
+    """The sketches of one forward pass by layer, the layers before whose end values were read outside torch, and the number
+    of calls of each module."""
 
     sketches: dict[str, list[Sketch]] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
+    calls: Counter[str] = field(default_factory=Counter)
 
 
 def outputs(
@@ -82,7 +87,14 @@ def _outputs(
         seconds = {index: one.sketches.get(name, []) for index, one in moved.items()}
         text[name], stable = _describe(firsts, seconds)
         unstable += [] if stable else [name]
-    return Outputs(text=text, outside=frozenset().union(*(one.outside for one in plain)), unstable=tuple(unstable))
+    modules = dict(module.named_modules())
+    calls = {name: {one.calls[split_call(name, modules)[0]] for one in plain} for name in sorted(wanted)}
+    return Outputs(
+        text=text,
+        outside=frozenset().union(*(one.outside for one in plain)),
+        unstable=tuple(unstable),
+        irregular=tuple(name for name, counts in calls.items() if len(counts) > 1),
+    )
 
 
 def of_arrays(arrays: Sequence[Any]) -> str:
@@ -126,7 +138,7 @@ def _forward(module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Calla
 def _run(
     module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Callable[[Any], Tensor] | None, reads: Reads
 ) -> _Pass:
-    result, calls = _Pass(), Counter[str]()
+    result = _Pass()
 
     def keep(name: str, tensors: Sequence[Tensor | None]) -> None:
         outside = reads.outside
@@ -136,10 +148,10 @@ def _run(
 
     def hook_of(base: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            for name in (base, f"{base}@{calls[base]}"):
+            for name in (base, f"{base}@{result.calls[base]}"):
                 if name in wanted and name:
                     keep(name, [first_tensor(output)])
-            calls[base] += 1
+            result.calls[base] += 1
 
         return hook
 

@@ -75,7 +75,7 @@ def _inputs(example: Tensor) -> dict[str, Tensor]:
 def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -> tuple[dict[str, Any], str | None]:
     """Run all inputs; return the outputs, and the first input that gives other values than the image alone."""
     outputs: dict[str, Any] = {}
-    expected: list[Tensor] = []
+    expected, calls = list[Tensor](), 0
     when = None
     for name, x in inputs.items():
         layers: list[Tensor] = []
@@ -89,8 +89,8 @@ def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -
         leaves = leaves[-len(_leaves(outputs[ALONE])) or None :] if name == BEHIND else leaves
         values = layers + [_own(tensor, len(x), name) for tensor in leaves]
         if name == ALONE:
-            expected = values
-        elif (when is None or name == AGAIN) and any(map(differs, expected, values)):
+            expected, calls = values, len(layers)
+        elif (when is None or name == AGAIN) and (len(layers) != calls or any(map(differs, expected, values))):
             when = name  # two calls that differ say more than what stood beside the image
     return outputs, when
 
@@ -125,15 +125,20 @@ def differs(expected: Tensor, values: Tensor) -> bool:
     return bool(((before - after).abs() > TOLERANCE * size).any())
 
 
-def _leaves(output: Any) -> list[Tensor]:
-    """Return all tensors in a model's output, also those of its objects."""
+def _leaves(output: Any, above: tuple[int, ...] = ()) -> list[Tensor]:
+    """Return all tensors in a model's output, also those of its objects; `above` are those that it lies in."""
     if isinstance(output, Tensor):
         return [output]
+    if id(output) in above:
+        return []
+    within = (*above, id(output))
     if isinstance(output, Mapping):
-        return _leaves(list(output.values()))
+        return [tensor for item in output.values() for tensor in _leaves(item, within)]
     if isinstance(output, list | tuple):
-        return [tensor for item in output for tensor in _leaves(item)]
-    return _leaves(vars(output)) if dataclasses.is_dataclass(output) or hasattr(output, "__dict__") else []
+        return [tensor for item in output for tensor in _leaves(item, within)]
+    if dataclasses.is_dataclass(output) or hasattr(output, "__dict__"):
+        return _leaves(vars(output), within)
+    return []
 
 
 def _only_rounds(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -> bool:

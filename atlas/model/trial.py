@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -40,6 +41,30 @@ def forward(module: nn.Module, x: Tensor) -> Any:
         return module(x.clone())
 
 
+def failure(error: BaseException) -> str | None:
+    """Say from its traceback in which module an exception was raised, on which input, and why; None if in none.
+
+    For code that runs often, since it costs nothing where nothing fails.
+    """
+    if isinstance(error, ForwardError):
+        return str(error)
+    calls: list[tuple[nn.Module, Any]] = []
+    ours = False
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is nn.Module._call_impl.__code__:
+            calls.append((frame.f_locals["self"], frame.f_locals.get("args")))
+            ours = False
+        ours |= str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS
+    if not calls or ours:
+        return None
+    names = {id(child): name for name, child in calls[0][0].named_modules()}
+    module, args = next((call for call in reversed(calls) if id(call[0]) in names), calls[0])
+    return _describe([(names[id(module)], module, _shape_of(args))], error)
+
+
+_OURS = ("atlas", "flows", "storage")
+
+
 def shape(tensor: Tensor) -> str:
     """Format the shape of a tensor, as in 3 × 224 × 224."""
     return " × ".join(map(str, tensor.shape)) or "one number"
@@ -63,10 +88,9 @@ def _tracked(name: str, child: nn.Module, running: list[tuple[str, nn.Module, st
     """Register the hooks that keep the calls under way."""
 
     def begin(module: nn.Module, args: Any) -> None:
-        tensor = first_tensor(args)
         if not name:
             running.clear()  # another run may have failed and been caught
-        running.append((name, module, "no tensor" if tensor is None else shape(tensor)))
+        running.append((name, module, _shape_of(args)))
 
     def end(module: nn.Module, args: Any, output: Any) -> None:
         if running:
@@ -74,6 +98,11 @@ def _tracked(name: str, child: nn.Module, running: list[tuple[str, nn.Module, st
 
     yield child.register_forward_pre_hook(begin)
     yield child.register_forward_hook(end)
+
+
+def _shape_of(args: Any) -> str:
+    tensor = first_tensor(args)
+    return "no tensor" if tensor is None else shape(tensor)
 
 
 def _describe(running: list[tuple[str, nn.Module, str]], error: BaseException) -> str:

@@ -143,7 +143,8 @@ def check_model(context: ModelContext, layers: Iterable[str]) -> None:
     named = [] if run is None else [layer for layer in layers if layer in run.layers]
     if run is None or not named:
         return
-    known = fingerprints.of_model(model, prepared.example(model), [*named, ""])
+    with border(model.spec):
+        known = fingerprints.of_model(model, prepared.example(model), [*named, ""])
     published.check_fingerprints(run, model.spec, (known.prints, known.traces), named)
 
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from atlas.model import purity, trial
 from atlas.model.activations import AmbiguousAxesError, UnknownLayerError
 from storage.errors import ActlasError, ModelError, UsageError
-from storage.models import Model, scores
-from storage.models.scores import NoScores, Scores, find_logits
+from storage.models import Model, scores, user_code
+from storage.models.scores import Scores, find_logits
+from storage.models.weights import STATISTICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,17 @@ def examine(
             "which the run records"
         )
     chosen, note = choose_scores(model, tried.alone, tried.beside, classes, logits)
-    return Examined(model=chosen, varying=varying, notes=tuple(filter(None, (varying, note))))
+    return Examined(model=chosen, varying=varying, notes=tuple(filter(None, (varying, _broken_weights(model), note))))
+
+
+def _broken_weights(model: Model) -> str:
+    """Return a remark on weights that are NaN or infinite: what they reach is not finite, and the rest can be looked at."""
+    broken = [(name, ~weight.isfinite()) for name, weight in model.module.named_parameters()]
+    for name, buffer in model.module.named_buffers():  # masks may be infinite
+        broken.append((name, ~buffer.isfinite() if name.endswith(STATISTICS) else buffer.isnan()))
+    told = [f"{name} has {int(where.sum())} of {where.numel()}" for name, where in broken if bool(where.any())]
+    more = f", and {len(told) - 1} more tensors have such" if len(told) > 1 else ""
+    return f"its weights are broken: {told[0]} values that are NaN or infinite{more}" if told else ""
 
 
 def choose_scores(
@@ -57,19 +68,19 @@ def choose_scores(
 ) -> tuple[Model, str]:
     """Return the model with its class scores chosen from its outputs for one image and for two, and a remark."""
     if model.logits is not find_logits and requested is None:
-        _check_own(model, alone, beside)
+        _check_names(model, _own_scores(model, alone, beside).shape[1], classes)
         return model, ""
     try:
         choice = scores.choose(alone, beside, classes=len(model.classes), head=_head(model.module), requested=requested)
     except UsageError as error:
         raise UsageError(f"model {model.spec}: {error}") from None
-    if classes is not None:
-        _check_classes(model, choice, beside, classes)
+    if isinstance(choice, Scores):
+        _check_names(model, choice(beside).shape[1], classes)
     return dataclasses.replace(model, logits=choice), choice.note
 
 
-def _check_own(model: Model, alone: Any, beside: Any) -> None:
-    """Raise ModelError where a Model's own `logits` fails, or gives no row of numbers per image."""
+def _own_scores(model: Model, alone: Any, beside: Any) -> Tensor:
+    """Return a Model's own scores of two images. Raises ModelError where its `logits` fails, or gives no row per image."""
     for count, output in enumerate((alone, beside), 1):
         try:
             given = model.logits(output)
@@ -82,13 +93,19 @@ def _check_own(model: Model, alone: Any, beside: Any) -> None:
                 f"model {model.spec}: its `logits` gives {scores.describe(given)} for {count} image{'s'[: count - 1]}, not a "
                 "row of numbers per image"
             )
+    return given
 
 
-def _check_classes(model: Model, choice: Scores | NoScores, beside: Any, path: str) -> None:
-    """Raise UsageError where the file of class names has another number of names than the model has classes."""
-    count = choice(beside).shape[1] if isinstance(choice, Scores) else None
-    if count is not None and count != len(model.classes):
-        raise UsageError(f"--classes {path} has {len(model.classes)} names, and {model.spec} {count} classes")
+def _check_names(model: Model, count: int, path: str | None) -> None:
+    """Raise where there are class names, from the file `path` or from the model, but not one for each of `count` scores."""
+    names = len(model.classes)
+    if path is not None and names != count:
+        raise UsageError(f"--classes {path} has {names} names, and {model.spec} {count} classes")
+    if names and names != count:
+        raise ModelError(
+            f"model {model.spec}: its `classes` are {names} names, and it gives {count} scores per image; give one name for "
+            "each score, or the right ones by --classes FILE"
+        )
 
 
 def _head(module: nn.Module) -> int:
@@ -110,3 +127,14 @@ def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
         raise ModelError(f"model {spec}: {error}") from error
     except (Exception, SystemExit) as error:
         raise ModelError(f"model {spec}: it cannot be analysed: {trial.cause(error)}") from error
+
+
+def of_model(spec: str, error: BaseException) -> ModelError | None:
+    """Return the error of one line for an exception of a model or a user's code; None for one of ours."""
+    if isinstance(error, ActlasError | KeyboardInterrupt):
+        return None
+    where, place = trial.failure(error), user_code.place(error)
+    if where is None and place is None:
+        return None
+    at = f" ({place})" if place is not None else ""
+    return ModelError(f"model {spec}: {where or f'its code fails: {trial.cause(error)}'}{at}")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from atlas.arrays import Byte
 from atlas.model import fingerprint, probes
+from atlas.model.activations import VaryingLayerError
 from atlas.model.double import double
 from storage import models
 from storage.errors import first_line
@@ -44,7 +45,10 @@ class Fingerprints:
 
 
 def of_model(model: models.Model, example: Tensor, names: Iterable[str]) -> Fingerprints:
-    """Return the fingerprints of the named layers. Raises UnknownLayerError if one never finishes."""
+    """Return the fingerprints of the named layers.
+
+    Raises UnknownLayerError if one never finishes, VaryingLayerError if one does not run equally often on the fixed inputs.
+    """
     wanted, digests = tuple(names), fingerprint.new_digests()
     with probes.fixed_seeds():
         traces = fingerprint.fingerprints(
@@ -53,6 +57,8 @@ def of_model(model: models.Model, example: Tensor, names: Iterable[str]) -> Fing
     photos, notes = fixed_photos(), list[str]()
     before = _before_the_model(model, photos, notes)
     outputs = _outputs(model, photos, json.dumps([model.spec, before, traces], sort_keys=True), wanted, notes)
+    if outputs.irregular:
+        raise VaryingLayerError(outputs.irregular[0], "runs more often for some images than for others")
     parts = {"version": VERSION, "preprocessing": before, "source": _source(model, failed=bool(notes))}
     tensors = fingerprint.contents(model.module, digests) if outputs.outside else ""
     prints = {

@@ -78,10 +78,18 @@ class PreparedModel:
         return self.model.preprocess.normalise(pixels.to(self.device)).to(memory_format=torch.channels_last)
 
     def visit(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> None:
-        """Run the model up to the last of the named layers, calling `visit` with the activations `b c h w` of each."""
+        """Run the model up to the last of the named layers, calling `visit` with the activations `b c h w` of each.
+
+        Raises VaryingLayerError where one has another shape than when the model was tried.
+        """
         layers = {name: self.layers[name] for name in names}
+
+        def check(name: str, activation: Tensor) -> None:
+            activations.check_shape(layers[name], activation)
+            visit(name, activation)
+
         with torch.inference_mode():
-            activations.run_to(self.folded, self.input(pixels), layers, visit)
+            activations.run_to(self.folded, self.input(pixels), layers, check)
 
 
 def device_of(config: RunConfig) -> torch.device:

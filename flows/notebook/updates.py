@@ -15,9 +15,12 @@ def announce(name: str, weights: str | os.PathLike[str], store: str | os.PathLik
     `actlas serve` nor a deployment serves the run. Raises BadWeights if the file cannot be read, UsageError for a name that
     no run can have, ServerUnreachable if there is no Prefect server.
     """
-    from flows.pipeline import model_updates
-    from flows.scheduling import serve
     from storage import addresses
 
     addresses.check("weights", weights)
+    addresses.check("store", store)
+
+    from flows.pipeline import model_updates
+    from flows.scheduling import serve
+
     return serve.announce(model_updates.announce(name, os.fspath(weights)), os.fspath(store))

@@ -57,11 +57,15 @@ def explain(
     )
     try:
         attribution = attribute(model.module, x, score, method, settings)
-        value = float(values(model.module, score, x)[0])
+        value = float(values(model.module, score, x)[0].detach())
     except ValueError as error:
         raise UsageError(str(error)) from None
     if not math.isfinite(value):
         raise UsageError(f"{chosen} has a value that is not finite ({value}) for this image, and can't be explained")
+    if not bool(attribution.raw.isfinite().all()):
+        raise UsageError(
+            f"{chosen} has a gradient that is not finite (NaN or infinite) for this image, and can't be explained by {method}"
+        )
     answer: Saliency = {
         "image": image,
         "model": model.spec,

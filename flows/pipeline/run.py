@@ -11,22 +11,25 @@ from pathlib import Path
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import format1, model_updates
+from flows.pipeline import format1, growth, model_updates, run_images
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
+from flows.pipeline.run_images import RunImages
 from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import icons, image_listing
+from flows.stages import icons
 from flows.stages.shared import reading
-from flows.stages.shared.left_out import LeftOut
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
 
 NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
 """Settings that a version need not record: they change no result, or `about` has them."""
+
+CHOOSING = ("grow", "keys", "where", "table", "per_label", "sample")
+"""Settings that choose among the images."""
 
 
 class TooManyRejected(ActlasError):
@@ -63,24 +66,23 @@ def run(
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
+        config = growth.grown(store, config)
         model = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = retry(lambda: image_listing.list_images(store, config))
-        labelled, left = retry(lambda: image_listing.list_labels(store, config, table))
-        planner = Planner(config, model, listed.output.key, table, Frames(store, config))
-        if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
+        outcomes, images = retry(lambda: run_images.make(store, config))
+        planner = Planner(config, model, images.listing, images.table, Frames(store, config), images.chosen)
+        if (old := format1.plan(store, config, model, images.listing, images.table)) is not None:
             _take_over(store, planner, old)
-        outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
             if step.stage == "collect":
-                _say_unsupported(store, outcomes)
+                _say_kinds(store, outcomes)
                 _check_rejected(_count_rejected(store, outcomes), planner.images, config)
         for step in planner.later_steps():
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
-        version = _publish(store, config, planner, outcomes, rejected, weights, left)
+        version = _publish(store, config, planner, outcomes, rejected, weights, images)
         model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
@@ -89,7 +91,7 @@ def run(
         store=config.store,
         images=planner.images,
         rejected=rejected,
-        left_out=left,
+        left_out=images.left,
         outcomes=tuple(outcomes),
         seconds=time.time() - started,
         skipped_grids=skipped,
@@ -155,11 +157,15 @@ def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
     return dict(sorted(Counter(reason for reason, _ in _rejections(store, outcomes)).items()))
 
 
-def _say_unsupported(store: Store, outcomes: list[Outcome]) -> None:
-    """Report the formats that could not be read, since a suffix does not tell the format."""
-    details = Counter(detail for reason, detail in _rejections(store, outcomes) if reason == "unsupported")
-    for detail, number in sorted(details.items()):
-        progress.current().say(f"  rejected: {number:,} unsupported, {detail}")
+def _say_kinds(store: Store, outcomes: list[Outcome]) -> None:
+    """Report the formats that could not be read, and what is no image but something known: a suffix does not tell."""
+    told = Counter((reason, detail) for reason, detail in _rejections(store, outcomes) if _is_kind(reason, detail))
+    for (reason, detail), number in sorted(told.items()):
+        progress.current().say(f"  rejected: {number:,} {reason}, {detail}")
+
+
+def _is_kind(reason: str, detail: str) -> bool:
+    return reason == "unsupported" or (reason == "not-an-image" and detail.startswith("is "))
 
 
 def _rejections(store: Store, outcomes: list[Outcome]) -> Iterator[tuple[str, str]]:
@@ -189,9 +195,9 @@ def _publish(
     outcomes: list[Outcome],
     rejected: dict[str, int],
     weights: dict[str, str],
-    left: LeftOut,
+    images: RunImages,
 ) -> int:
-    source, settings = reading.source_of(config), model_updates.with_absolute_weights(config)
+    source, settings = reading.source_of(config), model_updates.with_absolute_files(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -205,7 +211,9 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
-    about |= left.about()
+    about |= images.left.about()
+    if images.subset is not None:
+        about["subset"] = images.subset.about()
     if planner.model.note:
         about["fingerprints"] = planner.model.note
     if weights:
@@ -220,5 +228,5 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the optional settings that are not in use, so that versions without them read as before there were any."""
-    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *registry.extra_settings())
+    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *CHOOSING, *registry.extra_settings())
     return {name for name in optional if not getattr(config, name)}

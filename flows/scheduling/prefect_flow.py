@@ -30,11 +30,11 @@ from flows.pipeline.answers import RunSummary
 from flows.pipeline.model_updates import Superseded, Update
 from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
-from flows.scheduling import standing, temporary_server
+from flows.scheduling import direct, standing, temporary_server
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
 from flows.stages.shared.execute import execute
-from storage import addresses
+from storage import addresses, masking
 from storage.errors import ActlasError, Locked, first_line
 
 SERVER = re.compile(r"\bPrefect\b|reach API|available port")
@@ -51,7 +51,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> Ru
     """
     _published.clear()
     try:
-        with nullcontext() if standing.address() else temporary_server.running():
+        with direct.to(address) if (address := standing.address()) else temporary_server.running():
             return _run_here(config, wait, dask)
     except (RuntimeError, httpx.HTTPError) as error:
         # Prefect failed to reach or start its server; errors of the pipeline are ActlasErrors, or bugs.
@@ -61,10 +61,11 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> Ru
         if _published:
             progress.current().say(f"Prefect's server was lost ({reason}); the version is published anyway")
             return _published[0]
+        inline = "use `actlas run --engine inline`, which needs none"
         raise ServerUnreachable(
-            f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or run with --engine inline"
+            f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or {inline}"
             if (address := standing.address())
-            else f"Prefect's server for this run was lost ({reason}); run again, or with --engine inline, which needs none"
+            else f"Prefect's server for this run was lost ({reason}); run again, or {inline}"
         ) from None
 
 
@@ -188,7 +189,7 @@ def _carry_out(read: Callable[[], RunConfig], wait: bool, dask: str | None, **se
             progress.current().say(str(held))
             return Completed(name=SKIPPED, message=str(held))
         except (ActlasError, OSError) as error:
-            return Failed(message=addresses.masked(first_line(error)), data=error)
+            return Failed(message=masking.masked(first_line(error)), data=error)
         _published.append(summary)
         report.show(summary)
         state: State[Any] = Completed(message=headline(summary), data=summary)

@@ -10,6 +10,7 @@ import base64
 import logging
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +34,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from flows import progress
 from flows.pipeline.answers import Overview, RunSummary
-from storage import addresses
+from storage import addresses, masking
 from storage.artefacts import pictures
 from storage.errors import first_line
 from storage.images import left_out
@@ -130,7 +131,7 @@ class Logged(progress.Reporter):
     every = 30.0
 
     def say(self, text: str) -> None:
-        get_run_logger().info(addresses.masked(text))
+        get_run_logger().info(masking.masked(text))
 
 
 def report(summary: RunSummary) -> str:
@@ -150,7 +151,7 @@ def links(summary: RunSummary) -> list[str]:
     name, page, pictures = f"{summary['name']}@{summary['version']}", viewer(summary), summary["overviews"]
     atlases = [_link(f"{p['layer']}, {p['grid']} × {p['grid']}", _atlas(page, p), str(p["path"])) for p in pictures]
     reasons = ", ".join(f"{number} {reason}" for reason, number in summary["reasons"].items())
-    question = f'actlas sql {name} "select * from rejects" --store {summary["store"]}'
+    question = f'actlas sql {name} "select * from rejects" --store {shlex.quote(summary["store"])}'
     size = sum(row["bytes"] for row in summary["stages"]) / 1e6
     return [
         f"- atlas: {'; '.join(atlases) or 'none, as the run stopped before'}",
@@ -182,7 +183,7 @@ def _atlas(page: str | None, picture: Overview) -> str | None:
 
 def _artifact(summary: RunSummary, kind: str) -> str:
     """Return a link to another artifact of the run, by the address of Prefect's page if that is known."""
-    return f"[{kind}]({PREFECT_UI_URL.value() or ''}/artifacts/key/{key_of(summary)}-{kind})"
+    return f"[{kind}]({masking.masked(PREFECT_UI_URL.value() or '')}/artifacts/key/{key_of(summary)}-{kind})"
 
 
 def key_of(summary: RunSummary) -> str:
@@ -202,7 +203,7 @@ def headline(summary: RunSummary) -> str:
 def viewer(summary: RunSummary) -> str | None:
     """Return the address of a run's version in the viewer, if the environment has that of the viewer."""
     base = os.environ.get(VIEWER, "").rstrip("/")
-    if addresses.has_secret(base):
+    if masking.has_secret(base):
         progress.current().say(f"no link to the viewer: {VIEWER} {addresses.REFUSED}")
         return None
     return f"{base}/{quote(summary['name'])}@{summary['version']}/run" if base else None

@@ -17,15 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-import httpx
 import uvicorn
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import get_current_settings
 
 from flows import progress
-from flows.scheduling import prefect_home
-from storage import addresses
+from flows.scheduling import direct, prefect_home
+from storage import masking
 
 HOST = "127.0.0.1"
 PATIENCE = 120.0
@@ -51,7 +50,7 @@ def running() -> Iterator[str]:
         process = _start(log)
         try:
             address = _wait(process, log)
-            with temporary_settings({PREFECT_API_URL: address}):
+            with direct.to(address):
                 try:
                     yield address
                 finally:
@@ -82,11 +81,8 @@ def _wait(process: subprocess.Popen[str], log: IO[str]) -> str:
             process.wait(ENDS)
     address, deadline = f"http://{HOST}:{port}/api", time.monotonic() + PATIENCE
     while process.poll() is None and port and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{address}/health", timeout=5).is_success:
-                return address
-        except httpx.HTTPError:
-            pass
+        if direct.is_well(address, timeout=5):
+            return address
         time.sleep(0.1)
     raise prefect_home.unusable(_reason(process, log))
 
@@ -97,7 +93,7 @@ def _reason(process: subprocess.Popen[str], log: IO[str]) -> str:
     lines = [line.strip() for line in log.read().splitlines()]
     errors = [line for line in lines if _ERROR.match(line)]
     if errors:
-        return addresses.masked(errors[-1][:300])
+        return masking.masked(errors[-1][:300])
     if process.poll() is None:
         return f"no answer within {PATIENCE:.0f} s"
     return f"its process ended with code {process.wait()}" + (f": {lines[-1][:300]}" if lines else "")

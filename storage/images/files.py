@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -53,9 +55,12 @@ class Disk:
 
     @contextmanager
     def opened(self, name: str) -> Iterator[Opened]:
-        descriptor = os.open(self.place(name), os.O_RDONLY | os.O_CLOEXEC)
+        # O_NONBLOCK: a pipe must not hang the run.
+        descriptor = os.open(self.place(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "it is no file (a pipe, a device or a folder)")
             yield Opened(
                 read_at=partial(os.pread, descriptor),
                 size=status.st_size,

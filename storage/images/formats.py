@@ -7,6 +7,7 @@ import importlib.metadata
 import struct
 import zlib
 
+from storage import file_kinds
 from storage.errors import Rejected
 from storage.images.left_out import NOT_LISTED
 
@@ -65,7 +66,9 @@ def sniff(data: bytes) -> str:
         other = "SVG"
     if other:
         raise Rejected("unsupported", f"{other} is not among the formats that are read")
-    raise Rejected("not-an-image", f"starts with {data[:8].hex(' ')}")
+    kind = file_kinds.kind_of(data[: file_kinds.HEAD])
+    known = file_kinds.described(kind) if kind is not None and kind.remedy else ""
+    raise Rejected("not-an-image", known or f"starts with {data[:8].hex(' ')}")
 
 
 def _by_structure(data: bytes) -> str | None:

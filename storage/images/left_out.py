@@ -55,6 +55,11 @@ NOT_LISTED = {
     "table": Reason(
         "Parquet or array file", "Parquet or array files", "give Parquet with image bytes to --images of its own"
     ),
+    "not-parquet": Reason(
+        "file named .parquet that is not one, or not whole",
+        "files named .parquet that are not, or not whole",
+        "download or copy again (of a Git LFS pointer, by `git lfs pull`)",
+    ),
     "no-suffix": Reason("file without a suffix", "files without a suffix", "name an image by its format, as in a.jpg"),
     "not-an-image-name": Reason("file not named as an image", "files not named as images"),
     "hidden": Reason("hidden file", "hidden files", "rename what is an image: its name begins with a dot"),
@@ -99,6 +104,8 @@ NOT_LABELLED = {
         "labels are names or whole numbers",
     ),
     "label-too-long": Reason("label file above 64 KiB", "label files above 64 KiB"),
+    "label-not-utf-8": Reason("label that is not UTF-8 text", "labels that are not UTF-8 text", "save as UTF-8"),
+    "label-not-json": Reason("label file that is no JSON", "label files that are no JSON", "mend the .json files"),
 }
 """The reasons for an image's having no label."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import errors
+from storage import errors, file_kinds
 from storage.images import labels as label_values
 from storage.images.contract import (
     MAX_BYTES,
@@ -72,7 +72,9 @@ class Parquet:
                 _scan_one(file, number, name, place, self.column, scan)
                 return file.size, file.stamp
         except (pa.ArrowException, OSError) as error:
-            raise errors.UsageError(f"cannot list {place}: {errors.first_line(error)}") from error
+            instead = file_kinds.instead(_other_kind(self.files, name), "a Parquet file", "give it its own suffix")
+            message = f"{place} {instead}" if instead else f"cannot list {place}: {errors.first_line(error)}"
+            raise errors.UsageError(message) from error
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
         """Yield contents in row order; consecutive ascending rows of one file read each row group once."""
@@ -91,6 +93,16 @@ class Parquet:
         if container is None or leaves_root(container):
             raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files again")
         return self.files.place(container)
+
+
+def _other_kind(files: Files, name: str) -> file_kinds.Kind | None:
+    """Return what a file is that does not begin like a Parquet file; None where that is not known."""
+    try:
+        with files.opened(name) as file:
+            kind = file_kinds.kind_of(file.read_at(file_kinds.HEAD, 0))
+    except OSError:
+        return None
+    return None if kind is file_kinds.PARQUET else kind
 
 
 def image_column(schema: pa.Schema, column: str | None = None) -> str | None:
@@ -163,8 +175,8 @@ def _no_image_column(file: pq.ParquetFile, place: str, column: str | None) -> st
     columns = ", ".join(f"{name} ({_type(schema, name)})" for name in schema.names[:_SHOWN]) or "no columns"
     if column is not None:
         return f"--image-column {column}: {place} has no such column, but {columns}"
-    single = [name for name in schema.names if schema.names.count(name) == 1]  # one of two of a name can't be chosen
-    others = [name for name in single if _holds_bytes(schema.field(schema.names.index(name)).type)]
+    # One of two columns of a name can't be chosen.
+    others = [n for n in schema.names if schema.names.count(n) == 1 and _holds_bytes(schema.field(n).type)]
     choice = f"; --image-column {others[0]} reads that one" if others else ""
     paths = next((text for name in schema.names[:_SHOWN] if (text := _paths(file, name))), "") if not others else ""
     return f"{place} has no column `image` of bytes, but has {columns}; {needed}{choice}{paths}"
@@ -195,8 +207,8 @@ def _paths(file: pq.ParquetFile, name: str) -> str:
     batch = next(file.iter_batches(batch_size=_BATCH, columns=[column]), None)
     if batch is None or not batch.num_columns:
         return ""
-    values = batch.column(0).field("path") if pa.types.is_struct(kind) else batch.column(0)
-    first = next((v for v in values.to_pylist() if isinstance(v, str) and reason_not_listed(v) in ("", *FORMATS)), None)
+    values = (batch.column(0).field("path") if pa.types.is_struct(kind) else batch.column(0)).to_pylist()
+    first = next((v for v in values if isinstance(v, str) and reason_not_listed(v) in ("", *FORMATS)), None)
     if first is None:
         return ""
     return (

@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import addresses, errors
+from storage import errors, masking
 from storage.images.contract import (
     MAX_BYTES,
     Read,
@@ -270,9 +270,9 @@ def _os_errors() -> Iterator[None]:
     except errors.ActlasError:
         raise
     except OSError as error:
-        if addresses.has_secret(str(error)):  # a server may have sent the client on to a signed address
-            raise OSError(error.errno, addresses.masked(error.strerror or str(error))) from None
+        if masking.has_secret(str(error)):  # a server may have sent the client on to a signed address
+            raise OSError(error.errno, masking.masked(error.strerror or str(error))) from None
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise OSError(addresses.masked(message)) from error
+        raise OSError(masking.masked(message)) from (None if masking.has_secret(str(error)) else error)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import addresses, errors
+from storage import addresses, errors, file_kinds
 from storage.images import left_out, remote
 from storage.images.contract import Read, Source, by_hash, is_image_name, reason_not_listed, unreadable
 from storage.images.files import Disk, Files
@@ -103,12 +103,18 @@ def _from_folder(root: Path, column: str | None) -> Source:
     tables = [name for name in names if name.lower().endswith(".parquet")]
     if tars and column is None:
         return Tars(Disk(root), by_hash(tars), str(root), _beside(names, tars, counts))
-    if with_images := [name for name in tables if _has_images(root / name, column)]:
-        return Parquet(Disk(root), by_hash(with_images), str(root), column, _beside(names, with_images, counts))
+    states = {name: _has_images(root / name, column) for name in tables}
+    broken = [name for name in tables if states[name] is None]
+    if with_images := [name for name in tables if states[name]]:
+        counts["not-parquet"] += len(broken)
+        used = [*with_images, *broken]
+        return Parquet(Disk(root), by_hash(with_images), str(root), column, _beside(names, used, counts))
     if column is not None and not tables:
         raise errors.UsageError(f"--image-column {column} names a column of Parquet files: {root} has none")
     if tables and all(reason_not_listed(name) not in left_out.FORMATS for name in names):
-        return Parquet(Disk(root), by_hash(tables[:1]), str(root), column)  # listing it says what it lacks
+        return Parquet(
+            Disk(root), by_hash(broken[:1] or tables[:1]), str(root), column
+        )  # listing it says what it lacks
     raise errors.UsageError(_nothing_in(str(root), names, counts))
 
 
@@ -167,13 +173,14 @@ def _count_closed(error: OSError, root: Path, counts: Counter[str]) -> None:
     counts["no-permission"] += 1
 
 
-def _has_images(place: Path, column: str | None) -> bool:
+def _has_images(place: Path, column: str | None) -> bool | None:
+    """Tell whether a Parquet file has a column of images; None where it is no Parquet file, or not a whole one."""
     try:
-        return image_column(pq.read_schema(place), column) is not None
+        return place.is_file() and image_column(pq.read_schema(place), column) is not None
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise unreadable(str(place), error) from error
-        return False
+        return None
 
 
 def _from_address(address: str, column: str | None) -> Source:
@@ -215,8 +222,17 @@ def _from_files(files: Files, names: list[str], uri: str, column: str | None) ->
         return Tars(files, by_hash(names), uri)
     if suffixes == {".parquet"}:
         return Parquet(files, by_hash(names), uri, column)
-    if suffixes & {".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip"}:
-        raise errors.UsageError(f"{uri} is compressed, so its images can't be reached one by one; unpack it to .tar")
+    others = [name for name in names if Path(name).suffix.lower() not in (".tar", ".parquet")]
+    place = files.place(others[0]) if others else uri
+    kind = file_kinds.kind_of_file(place)
+    if (
+        others
+        and reason_not_listed(others[0]) == "archive"
+        and (kind is None or kind.remedy in ("", file_kinds.UNPACK))
+    ):
+        raise errors.UsageError(f"{place} is compressed, so its images can't be reached one by one; unpack it to .tar")
+    if kind is not None and kind.remedy:
+        raise errors.UsageError(f"{place} {file_kinds.described(kind)}; give {_KINDS}")
     raise errors.UsageError(f"{uri} names files of kind {', '.join(sorted(suffixes)) or 'none'}; give {_KINDS}")
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 BLOCK = 512
 _MAX_NAME = 1 << 20
 _MAX_OFFSET = 1 << 62
+_MAX_ZEROS = 1 << 20
+"""Bytes of zeros behind an archive, after which no other one is looked for; tar pads to 10 KiB."""
 _EXTENSIONS = frozenset(b"LKxg")
 _REGULAR = frozenset(b"07\0")
 _REFUSED = {**dict.fromkeys(b"12", "link"), **dict.fromkeys(b"346", "device"), ord("S"): "sparse"}
@@ -21,7 +23,11 @@ ReadAt = Callable[[int, int], bytes]
 
 
 class NotATar(ValueError):
-    """The first block is not a tar header."""
+    """The first block, `head`, is not a tar header."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__(f"the first {BLOCK} bytes are not a tar header")
+        self.head = head
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +49,14 @@ def members(read_at: ReadAt) -> Iterator[Member]:
     while True:
         header = read_at(BLOCK, offset)
         if len(header) == BLOCK and header.count(0) == BLOCK:
-            return
+            if (after := _after_end(read_at, offset)) is None:
+                return
+            offset = after
+            continue
         stored = _number(header[124:136]) if len(header) == BLOCK and _is_header(header) else -1
         if not 0 <= stored < _MAX_OFFSET - offset:
             if offset == 0:
-                raise NotATar("the first 512 bytes are not a tar header")
+                raise NotATar(header)
             yield Member("", offset, 0, "cut-short")
             return
         kind, start = header[156], offset + BLOCK
@@ -61,6 +70,15 @@ def members(read_at: ReadAt) -> Iterator[Member]:
         yield member
         offset = start + _padded(member.size)
         extended = _Extended()
+
+
+def _after_end(read_at: ReadAt, offset: int) -> int | None:
+    """Return where another archive begins behind the zeros that end one, as `cat a.tar b.tar` leaves it; None if none does."""
+    for start in range(offset + BLOCK, offset + _MAX_ZEROS, BLOCK):
+        block = read_at(BLOCK, start)
+        if len(block) < BLOCK or block.count(0) < BLOCK:
+            return start if len(block) == BLOCK and _is_header(block) else None
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""WebDataset tars: images and their labels as members, streamed and never unpacked."""
+"""Tars of images and their labels, as WebDataset packs them, or of tars, as ImageNet comes: streamed and never unpacked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from storage import errors
+from storage import errors, file_kinds
 from storage.images import labels as label_values
 from storage.images.contract import (
     MAX_BYTES,
@@ -29,6 +29,8 @@ from storage.images.tar_headers import Member, NotATar, ReadAt, members
 
 _MAX_LABEL_BYTES = 64 << 10
 _MAX_LABEL = 200
+_ESCAPED = re.compile(r"\\x[89a-f][0-9a-f]")
+"""How a name begins whose first byte is no UTF-8."""
 _LABELS = ("cls", "json", "txt")
 """Suffixes of sibling files that may hold a label; the first one present wins."""
 
@@ -63,7 +65,12 @@ class Tars:
                 _scan_one(file, number, name, scan)
                 return file.size, file.stamp
         except NotATar as error:
-            raise errors.UsageError(f"{place} is not an uncompressed tar file: {error}") from error
+            instead = file_kinds.instead(
+                file_kinds.kind_of(error.head), "an uncompressed tar file", "give it its own suffix"
+            )
+            raise errors.UsageError(
+                f"{place} {instead}" if instead else f"{place} is not an uncompressed tar file: {error}"
+            ) from error
         except OSError as error:
             raise errors.UsageError(f"cannot list {place}: {error.strerror or error}") from error
 
@@ -89,7 +96,7 @@ def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
     images: dict[str, Member] = {}
     labels: dict[str, _Label] = {}
     others: set[str] = set()
-    for member in members(file.read_at):
+    for member in _members(file.read_at):
         name = member.name.removeprefix("./")
         reason = member.refused or _refusal(name, images)
         if reason:
@@ -109,19 +116,46 @@ def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
         label = labels.get(_sample(name)[0], _NO_LABEL)
         if label.left_out:
             scan.unlabelled[label.left_out] += 1
+        text = label.text or _label_of_place(name)
         scan.add(
             f"{container}/{name}",
             container=number,
             offset=member.offset,
             length=member.size,
             mtime_ns=file.stamp,
-            label=label.text,
+            label=text,
         )
+
+
+def _members(read_at: ReadAt) -> Iterator[Member]:
+    """Yield the members of a tar, and in the place of a tar inside it that tar's members, named after both."""
+    for member in members(read_at):
+        if not member.name.lower().endswith(".tar") or member.refused:
+            yield member
+            continue
+        try:
+            for inner in members(_part(read_at, member)):
+                yield replace(
+                    inner, name=f"{member.name}/{inner.name.removeprefix('./')}", offset=inner.offset + member.offset
+                )
+        except NotATar:
+            yield member
+
+
+def _part(read_at: ReadAt, member: Member) -> ReadAt:
+    """Return a reader of a member's bytes alone."""
+    return lambda length, offset: read_at(max(0, min(length, member.size - offset)), member.offset + offset)
+
+
+def _label_of_place(name: str) -> str | None:
+    """Return the label of an image without a label file: a folder named by a WordNet id, or the tar inside the tar."""
+    tar, _, rest = name.partition(".tar/")
+    return label_values.wordnet_id_in(name) or (tar if rest else None)
 
 
 def _refusal(name: str, images: dict[str, Member]) -> str:
     if leaves_root(name):
-        return "outside"
+        return "name-not-utf-8" if _ESCAPED.match(name) else "outside"
     return "duplicate" if name in images else ""
 
 
@@ -153,19 +187,19 @@ def _note_label(name: str, member: Member, read_at: ReadAt, labels: dict[str, _L
     if member.size > _MAX_LABEL_BYTES:
         text, left_out = None, "label-too-long"
     else:
-        text, left_out = _label(suffix, read_at(member.size, member.offset).decode("utf-8", "replace"))
+        text, left_out = _label(suffix, read_at(member.size, member.offset))
     if text is not None or (left_out and known.text is None):
         labels[sample] = _Label(rank, text, left_out)
 
 
-def _label(suffix: str, text: str | None) -> tuple[str | None, str]:
+def _label(suffix: str, data: bytes) -> tuple[str | None, str]:
     """Parse a label: the number or name in a .cls, `label`, `class` or `cls` in a .json, the first line of a .txt.
 
     Without one, return the reason for leaving out what is there.
     """
-    left_out = ""
-    if suffix == "json":
-        text, left_out = _from_json(text or "")
+    text, left_out = label_values.decoded(data)
+    if text and suffix == "json":
+        text, left_out = _from_json(text)
     lines = (text or "").strip().splitlines()
     return (re.sub(r"\s+", " ", lines[0])[:_MAX_LABEL] if lines else None), left_out
 
@@ -174,7 +208,7 @@ def _from_json(text: str) -> tuple[str | None, str]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return None, ""
+        return None, "label-not-json"
     if isinstance(value, dict):
         value = next((value[key] for key in ("label", "class", "cls") if key in value), None)
     return label_values.text(value)

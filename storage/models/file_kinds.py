@@ -6,29 +6,13 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
+from storage import file_kinds
 from storage.errors import BadWeights
 
 Kind = Literal["safetensors", "torch"]
-HEAD = 512
-"""Bytes that tell what a file is."""
 LONGEST_HEADER = 100_000_000
 """Longest header of a safetensors file, as its library limits it."""
 
-SIGNATURES: dict[bytes, str] = {
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself; `git lfs pull` fetches it",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes them; convert it to a PyTorch state dict",
-    b"\x93NUMPY": "a NumPy array; convert it to a PyTorch state dict",
-    b"GGUF": "a GGUF file of a language model; convert it to a PyTorch state dict",
-    b"\x1f\x8b": "compressed (gzip); unpack it first",
-    b"BZh": "compressed (bzip2); unpack it first",
-    b"\xfd7zXZ": "compressed (xz); unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed (zstd); unpack it first",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first",
-    b"Rar!": "a RAR archive; unpack it first",
-    b"%PDF": "a PDF document",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-}
 SUFFIXES = {
     ".onnx": "an ONNX graph",
     ".pb": "a TensorFlow graph",
@@ -38,6 +22,15 @@ SUFFIXES = {
     ".mlmodel": "a Core ML model",
 }
 _CONVERT = "convert it to a PyTorch state dict"
+_WITHOUT_WEIGHTS = (
+    "plain text",
+    "a picture",
+    "a PDF document",
+    "a document of Office",
+    "a Parquet file",
+    "an Arrow file",
+)
+"""Kinds of files that nobody keeps weights in."""
 
 
 def recognise(path: Path) -> Kind:
@@ -45,48 +38,39 @@ def recognise(path: Path) -> Kind:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            head = file.read(file_kinds.HEAD)
     except OSError as error:
         raise BadWeights(f"weights {path}: cannot be read ({error.strerror})") from None
-    if not size:
-        raise BadWeights(f"weights {path}: is empty; download or save it again")
-    if (other := _other_kind(path, head)) is not None:
-        raise BadWeights(f"weights {path}: is {other}")
     if head.startswith(b"PK"):
         _check_archive(path)
         return "torch"
-    if _is_safetensors(path, head, size):
+    if _is_safetensors(path, head, size):  # first, as the length that it begins with may be any bytes
         return "safetensors"
+    if (other := _other_kind(path, head)) is not None:
+        raise BadWeights(f"weights {path}: {other}")
     if path.suffix == ".safetensors" and not head.startswith(b"\x80"):
         raise BadWeights(f"weights {path}: is not a safetensors file, despite its name; download or save it again")
     return "torch"
 
 
 def _other_kind(path: Path, head: bytes) -> str | None:
-    known = next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
-    if known is not None:
-        return known
-    if head[257:262] == b"ustar":
-        return "a tar archive; unpack it first"
-    if path.suffix in SUFFIXES:
-        return f"{SUFFIXES[path.suffix]}; {_CONVERT}"
-    return _text_kind(head)
-
-
-def _text_kind(head: bytes) -> str | None:
-    """Name a file of text; None for one that is none."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
-        return "a web page, not weights: the address of the download gave a page; download the file itself"
-    if (head == bytes(len(head))) and head:
-        return "nothing but zeros; download or save it again"
-    if head and all(char in b"\t\n\r" or 32 <= char < 127 for char in head) and not text.startswith((b"{", b"[")):
-        return "plain text, not weights; download the file itself"
-    if b"\0" in head or not text.startswith((b"{", b"[")):
+    kind = file_kinds.kind_of(head)
+    if path.suffix in SUFFIXES and kind in (None, file_kinds.TEXT):
+        return f"is {SUFFIXES[path.suffix]}; {_CONVERT}"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if b"\0" not in head and text.startswith((b"{", b"[")):
+        return _json_kind(head)
+    if kind is None:
         return None
+    if kind.words in _WITHOUT_WEIGHTS:
+        return f"is {kind.words}, not weights; download the file itself"
+    return file_kinds.described(kind, _CONVERT)
+
+
+def _json_kind(head: bytes) -> str:
     if b"weight_map" in head or b"total_size" in head:
-        return "the index of weights in several files; save them as one"
-    return "JSON text, not weights"
+        return "is the index of weights in several files; save them as one"
+    return "is JSON text, not weights"
 
 
 def _is_safetensors(path: Path, head: bytes, size: int) -> bool:

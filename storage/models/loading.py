@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def load(
     model = returned if isinstance(returned, Model) else Model(module=returned)
     known = _as_preprocess(spec, model.preprocess) if isinstance(returned, Model) else built.preprocess
     module = settle(spec, model.module)
-    names = _read_class_names(classes) if classes is not None else tuple(map(str, model.classes)) or built.classes
+    names = _read_class_names(classes) if classes is not None else _own_names(spec, model.classes) or built.classes
     return dataclasses.replace(
         model,
         module=module,
@@ -151,6 +151,17 @@ def _scale_to(known: Preprocess, input_size: int | tuple[int, int]) -> dict[str,
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
+
+
+def _own_names(spec: str, classes: Any) -> tuple[str, ...]:
+    """Return a Model's own class names. Raises ModelError for what has no order of scores: text, a dict, a set."""
+    if classes is None:
+        return ()
+    if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
+        raise ModelError(
+            f"model {spec}: its `classes` are a {type(classes).__name__}; give a tuple of names, in the order of the scores"
+        )
+    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in classes)
 
 
 def _read_class_names(classes: str | Sequence[str]) -> tuple[str, ...]:

@@ -171,7 +171,8 @@ def spelled(path: Path) -> str:
 def describe(output: Any) -> str:
     """Describe an output for a message: its tensors with their shapes."""
     if isinstance(output, Tensor):
-        return f"a tensor of {tuple(output.shape)}"
+        kind = "" if output.is_floating_point() else f", {str(output.dtype).removeprefix('torch.')}"
+        return f"a tensor of {tuple(output.shape)}{kind}"
     listed = [f"{spelled(path)} {tuple(tensor.shape)}" for path, tensor in leaves(output)]
     more = f" and {len(listed) - 6} more" if len(listed) > 6 else ""
     return f"a {type(output).__name__}" + (f" of {', '.join(listed[:6])}{more}" if listed else "")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from storage import addresses
 from storage.errors import BadWeights, UsageError
 
 RANDOM, DOWNLOAD = "random", "download"
@@ -13,7 +14,8 @@ FORMS = "efficientnet-lite0, torchvision:NAME, timm:NAME or package.module:facto
 
 
 def check_spec(spec: str) -> None:
-    """Raise UsageError where a model is not written as one of the forms."""
+    """Raise UsageError where a model is not written as one of the forms, or has a password in it."""
+    addresses.check("model", spec)
     kind, _, name = spec.partition(":")
     if spec.startswith("efficientnet-lite"):
         return

@@ -20,6 +20,8 @@ METRICS = frozenset({"tp", "fp", "tn", "fn", "confmat", "correct", "total", "mea
 AVERAGED = ("ema", "swa", "teacher", "momentum", "average", "averaged", "encoder_k", "target", "shadow")
 """Words in the prefix of weights that follow others: these are taken where both fit."""
 MOST_CANDIDATES = 64
+DEEPEST = 100
+"""Most dicts in each other that are looked into."""
 
 
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -34,16 +36,16 @@ class Entry:
     tensor: Tensor
 
 
-def entries(tree: object, nest: str = "") -> Iterator[tuple[str, Entry]]:
-    """Yield every tensor of a tree of dicts with its name, all keys joined by dots."""
-    if not isinstance(tree, Mapping):
+def entries(tree: object, nest: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Entry]]:
+    """Yield every tensor of a tree of dicts with its name, all keys joined by dots; `above` are the dicts it lies in."""
+    if not isinstance(tree, Mapping) or id(tree) in above or len(above) > DEEPEST:
         return
     for key, item in tree.items():
         name = f"{nest}.{key}" if nest else str(key)
         if isinstance(item, Tensor):
             yield name, Entry(nest=nest, tensor=item)
         else:
-            yield from entries(item, name)
+            yield from entries(item, name, (*above, id(tree)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -181,18 +181,35 @@ def _plain(checkpoint: Checkpoint, name: str, tensor: Tensor, own: Tensor, is_bu
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if own.is_floating_point() and (not tensor.is_floating_point() or tensor.dtype.itemsize == 1):
+        what = "complex numbers" if tensor.is_complex() else "quantised values without their scales"
         raise BadWeights(
-            f"weights {checkpoint}: {name} holds {_dtype(tensor)} where the model has {_dtype(own)}: quantised values "
-            "without their scales; save the weights before they are quantised"
+            f"weights {checkpoint}: {name} holds {_dtype(tensor)} where the model has {_dtype(own)}: {what}; "
+            "save the weights as real numbers, before they are quantised"
         )
-    broken = tensor.isnan() if is_buffer else ~tensor.isfinite()  # masks that a module keeps may be infinite
+    _check_finite(checkpoint, name, tensor, own, is_buffer)
+    return tensor
+
+
+def _check_finite(checkpoint: Checkpoint, name: str, tensor: Tensor, own: Tensor, is_buffer: bool) -> None:
+    """Raise BadWeights for values that are not finite, or would not be in the model's precision."""
+    mask = is_buffer and not name.endswith(STATISTICS)  # masks that a module keeps may be infinite
+    broken = tensor.isnan() if mask else ~tensor.isfinite()
     if tensor.is_floating_point() and bool(broken.any()):
         kind = "not a number (NaN)" if bool(tensor.isnan().any()) else "infinite"
         raise BadWeights(
             f"weights {checkpoint}: {name} has {int(broken.sum())} of {tensor.numel()} values that are {kind}; "
             "take a checkpoint from before the training diverged"
         )
-    return tensor
+    beyond = tensor.isfinite() & ~tensor.to(own.dtype).isfinite()
+    if bool(beyond.any()):
+        raise BadWeights(
+            f"weights {checkpoint}: {name} has {int(beyond.sum())} of {tensor.numel()} values that are too large for "
+            f"{_dtype(own)}; take a checkpoint from before the training diverged"
+        )
+
+
+STATISTICS = ("running_mean", "running_var")
+"""Buffers of batch norm, which are no masks."""
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -273,8 +273,8 @@ def _missing_weights(spec: str, where: str) -> str:
 def _download(spec: str, fetch: Callable[[], Any]) -> Any:
     try:
         return fetch()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = first_line(error)
+    except Exception as error:  # of whatever client fetches them: an odd proxy alone has four kinds
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise BadWeights(
             f"model {spec}: its weights could not be downloaded ({reason}); give --weights FILE or --weights {RANDOM}"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from support import corpus
+from support import corpus, odd_models
 from support.prefect_server import Server, free_port, wait_for
 from support.trees import tree
 
@@ -23,7 +24,7 @@ from flows.pipeline import model_updates
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.planning.tasks import Outcome, Output, Task
-from storage.errors import BadWeights, Changed, Locked, Unreadable
+from storage.errors import BadWeights, Changed, Locked, ModelError, Unreadable
 from storage.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -114,6 +115,26 @@ def test_states_tell_partly_rejected_skipped_and_failed_apart(images: Path, quic
         prefect_flow.run(quick)
     assert last_state(client)[:2] == ("COMPLETED", "Skipped")
     assert Store(Path(quick.store)).versions("small") == [1]
+
+
+@pytest.mark.parametrize("name", ["white_fails", "white_leaves", "white_skips"])
+def test_a_model_that_fails_on_an_image_is_the_line_of_an_inline_run(
+    name: str, tmp_path: Path, client: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.scheduling import prefect_flow
+
+    images = odd_models.write_white(tmp_path / "images")
+    config = corpus.config(
+        images, tmp_path / "s", until="patches", model=f"support.odd_models:{name}", layers=("conv2",)
+    )
+    with pytest.raises(ModelError) as inline:
+        pipeline.run(config, Inline())
+    with pytest.raises(ModelError) as flow:
+        prefect_flow.run(config)
+    assert re.fullmatch(f"model support.odd_models:{name}: {odd_models.WHITE[name]}", str(inline.value))
+    assert str(flow.value) == str(inline.value)
+    assert last_state(client) == ("FAILED", "Failed", str(inline.value))
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_second_run_waits_if_it_is_told_to(quick: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""Sixty variants of user code: right by brute force, or one line before any image is read."""
+"""Eighty variants of user code: right by brute force, or one line before any image is read."""
 
 from __future__ import annotations
 
@@ -194,5 +194,6 @@ def test_mutant_without_the_border_a_failing_model_is_a_traceback(
     monkeypatch.setattr(purity.trial, "locating", lambda module: contextlib.nullcontext())
     monkeypatch.setattr(examine, "border", lambda *args: contextlib.nullcontext())
     monkeypatch.setattr(user_code, "place", lambda error: None)
+    monkeypatch.setattr(purity.trial, "failure", lambda error: None)
     with pytest.raises(RuntimeError, match="expected input"):
         cli.invoke(arguments(images, tmp_path / "store", spec("refused", REFUSED, "four channels"), "conv2"))

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -25,7 +26,7 @@ import pytest
 import torch
 from distributed.comm.core import CommClosedError
 from distributed.utils import get_mp_context
-from support import corpus, forks, slow_net
+from support import corpus, forks, odd_models, slow_net
 from support.trees import strays, tree
 
 from flows import cores, launch, progress
@@ -35,7 +36,7 @@ from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.planning.tasks import Task
-from storage.errors import UsageError
+from storage.errors import ModelError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,12 @@ def cluster() -> Iterator[distributed.LocalCluster]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0} | forked),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=50
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=50,
         ) as made,
     ):
         yield made
@@ -230,9 +236,20 @@ def test_dask_writes_no_traceback_beside_our_line(cluster: distributed.LocalClus
         logger.removeHandler(handler)
 
 
+@pytest.mark.parametrize("name", ["white_fails", "white_leaves", "white_skips"])
+def test_a_model_that_fails_on_an_image_is_the_line_of_an_inline_run(
+    name: str, cluster: distributed.LocalCluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = odd_models.write_white(tmp_path / "images")
+    with pytest.raises(ModelError) as error:
+        run(cluster.scheduler_address, images, tmp_path / "s", model=f"support.odd_models:{name}", layers=("conv2",))
+    assert re.fullmatch(f"model support.odd_models:{name}: {odd_models.WHITE[name]}", str(error.value))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_engine, "PATIENCE", 0.5)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty:
         lost = pytest.raises(cluster_engine.ClusterLost, match="has no workers; start some by `dask worker")
         with lost, cluster_engine.on(empty.scheduler_address, "store"):
             pass
@@ -242,7 +259,7 @@ def test_workers_of_our_own_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -
     """They are given longer than PATIENCE, since they are on their way, and nobody else can start them."""
     monkeypatch.setattr(cluster_engine, "PATIENCE", 5.0)
     monkeypatch.setattr(cluster_engine, "STARTING", 0.5)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty:
         monkeypatch.setattr(cluster_engine.local_workers, "cluster", lambda *given: nullcontext(empty))
         lost = pytest.raises(
             cluster_engine.ClusterLost, match=r"--dask local:2: no worker has started within 0 s; is the"

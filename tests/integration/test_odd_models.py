@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,27 @@ def test_class_names_of_another_number_are_refused_by_a_run(
     more = ("--layers", "conv2", "--classes", str(tmp_path / "classes.txt"))
     assert cli.invoke(arguments(images, tmp_path / "store", "plain", *more)) == 2
     assert "has 2 names, and support.odd_models:plain 5 classes" in one_line(capsys)
+
+
+@pytest.mark.parametrize("name", odd_models.WHITE)
+def test_a_model_that_fails_on_one_image_is_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = odd_models.write_white(tmp_path / "images")
+    assert cli.invoke(arguments(images, tmp_path / "store", name, "--layers", "conv2")) == 1
+    assert re.fullmatch(f"actlas: model support.odd_models:{name}: {odd_models.WHITE[name]}", one_line(capsys))
+    image = str(images / "3.png")
+    code = cli.invoke(["saliency", image, "conv2:1", "--model", f"support.odd_models:{name}"])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("actlas: ")]
+    assert (code, len(lines)) in ((0, 0), (1, 1))
+    assert all(
+        re.fullmatch(f"actlas: model support.odd_models:{name}: {odd_models.WHITE[name]}", line) for line in lines
+    )
+
+
+def test_a_part_that_fails_is_named_without_a_line_of_the_users(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = odd_models.write_white(tmp_path / "images")
+    assert cli.invoke(arguments(images, tmp_path / "store", "white_fails_inside", "--layers", "1.conv2")) == 1
+    assert re.search(r"module 0 \(NoWhite\) fails on an input of \d × 3 × 32 × 32: RuntimeError", one_line(capsys))

@@ -54,6 +54,26 @@ class EvalReturnsNothing(Net):
         super().eval()
 
 
+class CalledAgain(Net):
+    """Calls a part a second time on some images, and forgets what comes out."""
+
+    def __init__(self, again: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.again = again
+
+    def forward(self, x: Tensor) -> Any:
+        if self.again(x):
+            self.conv2(self.conv1(x))
+        return super().forward(x)
+
+
+class Exiting(Net):
+    """Leaves early where the image is black."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)).repeat(1, 4) if bool((x.flatten(1).amax(1) < -1).any()) else super().features(x)
+
+
 class FrozenFeatures(Net):
     def features(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -251,6 +271,7 @@ RIGHT: dict[str, tuple[Callable[[], Any], str]] = {
     "of one class": (lambda: model(Forward(lambda n, x: finish(n, x)[:, :1])), "conv2"),
     "nothing returned": (lambda: model(Forward(lambda n, x: _drop(finish(n, x)))), "conv2"),
     "text returned": (lambda: model(Forward(lambda n, x: {"scores": finish(n, x), "text": "cat"})), "conv2"),
+    "an output in itself": (lambda: model(Forward(lambda n, x: _in_itself(finish(n, x)))), "conv2"),
     "a mask returned": (lambda: model(Forward(lambda n, x: _masked(finish(n, x)))), "conv2"),
     "nothing found": (
         lambda: model(Forward(lambda n, x: {"logits": finish(n, x), "boxes": x.new_zeros(0, 4)})),
@@ -278,6 +299,12 @@ def _autocast(net: Net, x: Tensor) -> Tensor:
 
 def _masked(scores: Tensor) -> dict[str, Tensor]:
     return {"mask": scores > 0, "logits": scores}
+
+
+def _in_itself(scores: Tensor) -> dict[str, Any]:
+    output: dict[str, Any] = {"logits": scores}
+    output["self"] = output
+    return output
 
 
 def _drop(scores: Tensor) -> None:
@@ -355,6 +382,35 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "a class unmade": (lambda: Net, "returned a type, not a torch module"),
     "a state dict": (lambda: Net().state_dict(), "returned a OrderedDict, not a torch module"),
     "no input size": (Net, "does not declare its input; give --input-size"),
+    "too few names": (lambda: model(Net(), classes=("cat", "dog")), "its `classes` are 2 names, and it gives 5 scores"),
+    "too many names": (
+        lambda: model(Net(), classes=tuple("abcdef")),
+        "its `classes` are 6 names, and it gives 5 scores",
+    ),
+    "too few names of its own scores": (
+        lambda: model(Net(), classes=tuple("abcde"), logits=lambda output: output[:, :3]),
+        "its `classes` are 5 names, and it gives 3 scores",
+    ),
+    "two names of one score": (
+        lambda: model(Forward(lambda n, x: finish(n, x)[:, :1]), classes=("cat", "dog")),
+        "its `classes` are 2 names, and it gives 1 scores",
+    ),
+    "names in one text": (lambda: model(Net(), classes="abcde"), "its `classes` are a str; give a tuple of names"),
+    "names by number": (
+        lambda: model(Net(), classes=dict(enumerate("abcde"))),
+        "its `classes` are a dict; give a tuple",
+    ),
+    "names without order": (lambda: model(Net(), classes=set("abcde")), "its `classes` are a set; give a tuple"),
+    "a number of names": (lambda: model(Net(), classes=5), "its `classes` are a int; give a tuple of names"),
+    "twice if another image is bright": (
+        lambda: model(CalledAgain(lambda x: bool((x.flatten(1).mean(1) > 0.8).any()))),
+        "is no function of the image: its values for an image change beside another",
+    ),
+    "twice for a black image": (
+        lambda: model(CalledAgain(lambda x: bool((x.flatten(1).amax(1) < -1).any()))),
+        "layer conv2 runs more often for some images than for others; name a layer that runs alike",
+    ),
+    "not for a black image": (lambda: model(Exiting()), "layer conv2 runs more often for some images than for others"),
     "a function as preprocessing": (
         lambda: Model(module=Net(), preprocess=lambda image: image),
         "its preprocess is a function",

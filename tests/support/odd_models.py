@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from storage.models import Model, Preprocess
@@ -180,3 +182,93 @@ class Crowded(Net):
 
     def between(self, x: Tensor) -> Tensor:
         return x + (len(x) > 3)
+
+
+# Models that fail on a white image alone, which no probe is.
+
+
+class OnWhite(Net):
+    """The plain net, which does something else where an image of the batch is white."""
+
+    def __init__(self, change: Callable[[Net, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.change = change
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.change(self, x) if self.white else x
+
+    def forward(self, x: Tensor) -> Any:
+        self.white = bool((x.flatten(1).amin(1) > 1.9).any())
+        return super().forward(x)
+
+
+class Skipping(Net):
+    """Leaves its second convolution out where an image of the batch is white."""
+
+    def features(self, x: Tensor) -> Tensor:
+        white = bool((x.flatten(1).amin(1) > 1.9).any())
+        x = F.relu(self.bn(self.conv1(x)))
+        return x.mean((2, 3)).repeat(1, 2)[:, :12] if white else F.relu(self.conv2(x)).mean((2, 3))
+
+
+class NoWhite(nn.Module):
+    """Of torch alone but for its name: fails in one of its parts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, x.new_zeros(1, 9, 1, 1)) if bool((x.flatten(1).amin(1) > 1.9).any()) else x
+
+
+def _fail(net: Net, x: Tensor) -> Tensor:
+    raise ValueError("white is no colour")
+
+
+def _leave(net: Net, x: Tensor) -> Tensor:
+    raise SystemExit("bye")
+
+
+def white_fails() -> Model:
+    return model(OnWhite(_fail))
+
+
+def white_leaves() -> Model:
+    return model(OnWhite(_leave))
+
+
+def white_misfits() -> Model:
+    return model(OnWhite(lambda net, x: x[:, :3]))
+
+
+def white_skips() -> Model:
+    return model(Skipping())
+
+
+def white_shrinks() -> Model:
+    return model(OnWhite(lambda net, x: F.avg_pool2d(x, 2)))
+
+
+def white_mixes() -> Model:
+    return model(OnWhite(lambda net, x: x[:1]))
+
+
+def white_fails_inside() -> Model:
+    return model(nn.Sequential(NoWhite(), Net()))
+
+
+INPUT = r"fails on an input of \d × {} × 32 × 32"
+WHITE = {
+    "white_fails": rf"its own forward \(OnWhite\) {INPUT.format(3)}: ValueError: white is no colour \(odd_models.py:\d+\)",
+    "white_leaves": rf"its own forward \(OnWhite\) {INPUT.format(3)}: SystemExit: bye \(odd_models.py:\d+\)",
+    "white_misfits": rf"module conv2 \(Conv2d\) {INPUT.format(3)}: RuntimeError: Given groups=1, .*",
+    "white_skips": "layer conv2 does not run for every image; name a layer that runs alike for every image",
+    "white_shrinks": "layer conv2 gives 12 × 8 × 8 for some images, 12 × 16 × 16 for others; name a layer .*",
+    "white_mixes": r"layer conv2 gives 1 outputs for \d images; name a layer that runs alike for every image",
+}
+"""What is said where a white image comes, after the name of the model."""
+
+
+def write_white(folder: Path) -> Path:
+    """Write five grey images and a white one."""
+    folder.mkdir(parents=True)
+    for number in range(6):
+        Image.new("RGB", (40, 40), (255,) * 3 if number == 3 else (9 * number, 90, 90)).save(folder / f"{number}.png")
+    return folder

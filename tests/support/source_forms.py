@@ -1,8 +1,11 @@
-"""Ninety forms of folders, tars, Parquet files and label tables: what each lists, counts and labels, or the line it gives."""
+"""Forms of folders, tars, Parquet files, archives and label tables: what each lists, counts and labels, or the line it gives."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import re
 import tarfile
@@ -20,6 +23,8 @@ from support.datasets import write_folder, write_tar
 from support.pictures import heif, photo, saved
 
 PNG = saved(Image.new("RGB", (4, 4), (200, 30, 40)), "PNG")
+PAGE = b"\n<!DOCTYPE html><html><body>404</body></html>"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 PAIR = {"cat/1.png": PNG, "dog/2.png": PNG}
 
 
@@ -114,9 +119,46 @@ def linking_tar(root: Path) -> Path:
     return root / "a.tar"
 
 
+def joined_tars(root: Path) -> Path:
+    parts = [
+        write_tar(root / name, [(f"{name}.png", PNG), (f"{name}.cls", name.encode())]).read_bytes() for name in "12"
+    ]
+    (root / "a.tar").write_bytes(b"".join(parts))
+    return root / "a.tar"
+
+
+def tar_before(rubbish: bytes) -> Callable[[Path], Path]:
+    def make(root: Path) -> Path:
+        path = write_tar(root / "a.tar", [("1.png", PNG)])
+        path.write_bytes(path.read_bytes() + rubbish)
+        return path
+
+    return make
+
+
+def latin_tar(root: Path) -> Path:
+    with tarfile.open(root / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as out:
+        for name in ("é.png", "caf\u00e9.png", "\\x.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(PNG)
+            out.addfile(info, io.BytesIO(PNG))
+    return root / "a.tar"
+
+
 def cut_tar(root: Path) -> Path:
     path = write_tar(root / "a.tar", [("1.png", PNG), ("2.png", PNG)])
     path.write_bytes(path.read_bytes()[: 512 * 2 + -(-len(PNG) // 512) * 512 - 200])
+    return path
+
+
+def cut_parquet(root: Path) -> Path:
+    path = parquet({"image": [PNG] * 3})(root)
+    path.write_bytes(path.read_bytes()[:-30])
+    return path
+
+
+def _pipe(path: Path) -> Path:
+    os.mkfifo(path)
     return path
 
 
@@ -218,7 +260,33 @@ TARS = {
     "json lists": Form(
         make=tar(("1.png", PNG), ("1.json", b'{"cls": [1, 2]}')), listed=1, unlabelled={"label-of-other-type": 1}
     ),
-    "json too deep": Form(make=tar(("1.png", PNG), ("1.json", b"[" * 60_000)), listed=1, unlabelled={"no-label": 1}),
+    "json too deep": Form(
+        make=tar(("1.png", PNG), ("1.json", b"[" * 60_000)), listed=1, unlabelled={"label-not-json": 1}
+    ),
+    "no json": Form(
+        make=tar(("1.png", PNG), ("1.json", b"{'label': 3}"), ("2.png", PNG), ("2.json", b"")),
+        listed=2,
+        unlabelled={"label-not-json": 1, "no-label": 1},
+    ),
+    "labels not in utf-8": Form(
+        make=tar(
+            *(("1.png", PNG), ("1.cls", "Köln".encode("latin-1")), ("2.png", PNG), ("2.txt", b"\xff\xfe\xff")),
+            *(("3.png", PNG), ("3.json", b'{"label": "\xe9"}'), ("4.png", PNG), ("4.cls", b"\x07" + bytes(7))),
+        ),
+        listed=4,
+        unlabelled={"label-not-utf-8": 4},
+    ),
+    "a better label after a bad one": Form(
+        make=tar(("1.cls", b"\xff"), ("1.txt", b"cat"), ("1.png", PNG)), listed=1, labels=["cat"]
+    ),
+    "labels of editors on windows": Form(
+        make=tar(
+            *(("1.png", PNG), ("1.cls", b"\xef\xbb\xbf7\r\n"), ("2.png", PNG), ("2.txt", "Köln".encode("utf-16"))),
+            *(("3.png", PNG), ("3.json", b'\xef\xbb\xbf{"label": "a"}')),
+        ),
+        listed=3,
+        labels=["7", "Köln", "a"],
+    ),
     "a fraction, then a name": Form(
         make=tar(("1.json", b'{"label": 0.5}'), ("1.txt", b"cat"), ("1.png", PNG)), listed=1, labels=["cat"]
     ),
@@ -247,11 +315,20 @@ TARS = {
         decoder=False,
     ),
     "an empty tar": Form(make=tar(), line="no images in .*a.tar"),
+    "two tars in one file": Form(make=joined_tars, listed=2, labels=["1", "2"]),
+    "rubbish behind a tar": Form(make=tar_before(b"rubbish" * 200), listed=1, unlabelled={"no-label": 1}),
+    "names in latin-1": Form(
+        make=latin_tar, listed=1, refused={"name-not-utf-8": 1, "outside": 1}, unlabelled={"no-label": 1}
+    ),
+    "half a letter as label": Form(
+        make=tar(("1.png", PNG), ("1.json", b'{"label": "\\ud800"}')), listed=1, unlabelled={"label-not-utf-8": 1}
+    ),
     "a tar of text": Form(make=tar(("1.md", b""), ("2.md", b"")), line="no images in .*: 2 files not named as images"),
     "compressed": Form(make=lambda root: write_folder(root, {"a.tar.gz": b"x"}) / "a.tar.gz", line="is compressed"),
     "no tar": Form(
         make=lambda root: write_folder(root, {"a.tar": b"x" * 600}) / "a.tar", line="not an uncompressed tar"
     ),
+    "a pipe": Form(make=lambda root: _pipe(root / "a.tar"), line="cannot list .*a.tar: .*it is no file"),
     "a missing tar": Form(make=lambda root: root / "{a,b}.tar", line="no file .*a.tar, which"),
 }
 
@@ -274,7 +351,26 @@ TABLES = {
     ),
     "decimals": Form(make=parquet({"image": bytes_of(1), "label": [Decimal("3.00")]}), listed=1, labels=["3"]),
     "booleans": Form(make=parquet({"image": bytes_of(2), "label": [True, False]}), listed=2, labels=["True", "False"]),
-    "labels in bytes": Form(make=parquet({"image": bytes_of(1), "label": [b"cat"]}), listed=1, labels=["cat"]),
+    "labels in bytes": Form(
+        make=parquet({"image": bytes_of(), "label": [b"cat", b"\xff", b""]}),
+        listed=3,
+        labels=["cat", None, None],
+        unlabelled={"label-not-utf-8": 1, "no-label": 1},
+    ),
+    "pointers beside": Form(
+        make=lambda root: write_folder(
+            tables(root), {"0001.parquet": POINTER, "0002.parquet": b"", "a/3.parquet": PAGE}
+        ),
+        listed=2,
+        refused={"table": 1, "hidden": 1, "not-an-image-name": 1, "not-parquet": 3},
+        unlabelled={"no-label": 2},
+    ),
+    "only pointers": Form(
+        make=lambda root: write_folder(root, {"1.parquet": POINTER, "2.parquet": POINTER}),
+        line="[12].parquet is not a Parquet file: it is a Git LFS pointer.*`git lfs pull`",
+    ),
+    "a cut file": Form(make=cut_parquet, line="cannot list .*x.parquet"),
+    "a pipe": Form(make=lambda root: _pipe(root / "x.parquet"), line="x.parquet: .*it is no file"),
     "lists": Form(
         make=parquet({"image": bytes_of(), "label": [[1], [2], None]}),
         listed=3,
@@ -334,15 +430,36 @@ LABEL_TABLES = {
         line="none of its 1 keys is the key of an image; its first is 'x/1.jpg'; an image's key is",
     ),
     "a header": pair_with("key,label\n", line="none of its 0 keys is the key of an image; an image's key is"),
-    "nothing": pair_with("", line="needs the columns key and label, has none"),
-    "other columns": pair_with("file;label\na;b\n", line="needs the columns key and label, has file;label"),
+    "nothing": pair_with("", line="is not a CSV file: it is empty; download or save it again"),
+    "a blank line": pair_with("\n", line="needs the columns key and label, has none"),
+    "other columns": pair_with("colour;label\na;b\n", line="needs the columns key and label, has colour, label"),
     "too many fields": pair_with("a,b\n1,2,3\n", line="needs the columns key and label, has a, b"),
-    "a row without a label": pair_with("label,key\ncat\n", line="the row of None has no label"),
+    "a row without a label": pair_with("label,key\ncat\n", line="the row of 'cat' has no key"),
     "whole floats": pair_with(
         "key,label\ncat/1.png,3.0\ndog/2.png,10\n", labels=["3", "10"], keys={"keys": 2, "matched": 2}
     ),
     "fractions stay": pair_with(
         "key,label\ncat/1.png,3.0\ndog/2.png,0.5\n", labels=["3.0", "0.5"], keys={"keys": 2, "matched": 2}
+    ),
+    "long whole floats": pair_with(
+        "key,label\ncat/1.png,9007199254740993.0\ndog/2.png,1\n",
+        labels=["9007199254740993", "1"],
+        keys={"keys": 2, "matched": 2},
+    ),
+    "two columns of labels": pair_with(
+        "key,label,label\ncat/1.png,a,b\n", line="has 2 columns label; rename all but one"
+    ),
+    "a comma in a label": pair_with(
+        "key,label\ncat/1.png,sedan, red\n", line="'cat/1.png' has more fields than the header; put what has a comma"
+    ),
+    "a quoted comma": pair_with(
+        'key,label\ncat/1.png,"sedan, red"\n', labels=["sedan, red", "dog"], keys={"keys": 1, "matched": 1}
+    ),
+    "a blank label": pair_with(
+        "key,label\ncat/1.png,  \ndog/2.png, b \n",
+        labels=[None, "b"],
+        unlabelled={"no-label": 1},
+        keys={"keys": 2, "matched": 2},
     ),
     "an empty label": pair_with(
         "key,label\ncat/1.png,\ndog/2.png,b\n",
@@ -365,7 +482,52 @@ LABEL_TABLES = {
     ),
 }
 
-FORMS = FOLDERS | TARS | TABLES | {f"labels: {name}": form for name, form in LABEL_TABLES.items()}
+DISGUISES: dict[str, tuple[bytes, str]] = {
+    "gzip": (gzip.compress(b"x" * 600), "compressed .gzip.; unpack it first"),
+    "bzip2": (bz2.compress(b"x" * 600), "compressed .bzip2.; unpack it first"),
+    "xz": (lzma.compress(b"x" * 600), "compressed .xz.; unpack it first"),
+    "lzma": (lzma.compress(b"x" * 600, lzma.FORMAT_ALONE), "compressed .lzma.; unpack it first"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(40), "compressed .zstd.; unpack it first"),
+    "zip": (b"PK\x03\x04" + bytes(40), "a zip archive; unpack it first"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(40), "a 7z archive; unpack it first"),
+    "rar": (b"Rar!\x1a\x07\x01\0" + bytes(40), "a RAR archive; unpack it first"),
+    "empty": (b"", "empty; download or save it again"),
+    "zeros": (bytes(700), "nothing but zeros; download or save it again"),
+    "page": (PAGE, "a web page: the address of the download gave a page; download the file itself"),
+    "pointer": (POINTER, "a Git LFS pointer, not the file itself; `git lfs pull` fetches it"),
+}
+"""Files of another kind than their name says, and what they are."""
+
+
+def _disguised(name: str, content: bytes, words: str) -> Form:
+    """A file with another content than its name says: of images, or of labels."""
+    if name.endswith(".csv"):
+        return pair_with(content, line=f"is not a CSV file: it is {words}")
+    if name == "x.zip" and "unpack" in words:
+        words = "compressed, so its images can't be reached one by one; unpack it to .tar"
+    return Form(make=lambda root: write_folder(root, {name: content}) / name, line=f"{name} is .*{words}")
+
+
+DISGUISED = {
+    f"{kind} named {name}": _disguised(name, content, words)
+    for name in ("a.tar", "x.parquet", "x.zip", "x.csv")
+    for kind, (content, words) in DISGUISES.items()
+    if (name, kind) != ("a.tar", "zeros")  # an empty tar
+} | {
+    "a tar named x.parquet": Form(
+        make=lambda root: write_tar(root / "x.parquet", [("1.png", PNG)]),
+        line="x.parquet is not a Parquet file: it is a tar archive",
+    ),
+    "Parquet named a.tar": Form(
+        make=lambda root: parquet({"image": [PNG]})(root).rename(root / "a.tar"),
+        line="a.tar is not an uncompressed tar file: it is a Parquet file; give it its own suffix",
+    ),
+    "a tar that begins like another kind": Form(
+        make=tar(("BZh.png", PNG), ("GGUF.png", PNG)), listed=2, unlabelled={"no-label": 2}
+    ),
+}
+
+FORMS = FOLDERS | TARS | TABLES | DISGUISED | {f"labels: {name}": form for name, form in LABEL_TABLES.items()}
 
 
 def entries(root: Path) -> int:

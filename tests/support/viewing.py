@@ -26,6 +26,7 @@ from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.viewer import app, assets, serve
 from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model import child
 from flows.viewer.model.worker import ModelWorker
 from storage.store.store import Contents, Store
 from support import corpus
@@ -135,6 +136,7 @@ def client(store: Path) -> TestClient:
 def serve_never(store: str, pipe: Any) -> None:
     """Stand in for a process with a model, and never answer."""
     pipe.recv()
+    pipe.send((child.ANSWERING, None))
     time.sleep(600)
 
 

@@ -9,18 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows import registry
+from flows.model import examine
 from flows.planning.tasks import Outcome, Task
 from storage.store.store import Store
 
 
 def execute(task: Task) -> list[Outcome]:
-    """Compute the outputs of a task. Errors carry a note of the stage and its layers."""
+    """Compute the outputs of a task. Errors carry a note of the stage and its layers.
+
+    Raises ModelError, the same in every process, where the model or other code of a user fails or leaves Python.
+    """
     store = Store(Path(task.store))
     compute: Callable[[Store, Task], list[Outcome]] = importlib.import_module(registry.stage(task.stage).module).compute
     started = time.monotonic()
     try:
         outcomes = compute(store, task)
-    except Exception as error:
+    except BaseException as error:  # a user's code may raise any
+        if (of_model := examine.of_model(task.settings["config"]["model"], error)) is not None:
+            raise of_model from error
         layers = ", ".join(dict.fromkeys(output.layer for output in task.outputs if output.layer))
         error.add_note(f"in stage {task.stage}" + (f" of {layers}" if layers else ""))
         raise

@@ -185,4 +185,4 @@ def source_bytes(version: OpenVersion, image_id: int) -> bytes:
     for _, data in sources.read(sources.source_of(about), run.listing([image_id])):
         if isinstance(data, bytes):
             return data
-    raise NotFound(f"image {image_id} is no longer where it was when the run was made")
+    raise NotFound(f"image {image_id} of {run.name} is no longer where it was when the run was made")

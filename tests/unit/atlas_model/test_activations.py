@@ -14,7 +14,15 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from atlas.arrays import Layer
 from atlas.model import activations, axes
-from atlas.model.activations import AmbiguousAxesError, UnknownLayerError, probe, recording, run_to, view
+from atlas.model.activations import (
+    AmbiguousAxesError,
+    UnknownLayerError,
+    VaryingLayerError,
+    probe,
+    recording,
+    run_to,
+    view,
+)
 from atlas.model.axes import LayerOutput
 
 
@@ -254,3 +262,43 @@ def test_attention_is_recorded_alike_with_and_without_gradients() -> None:
 class Tokens(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).transpose(1, 2)
+
+
+class Irregular(nn.Module):
+    """Runs its part as often as it is told, on as many images as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part, self.calls, self.rows = nn.Conv2d(3, 4, 3), 1, 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.calls):
+            self.part(x[: self.rows])
+        return x
+
+
+@pytest.mark.parametrize(
+    ("probed", "calls", "rows", "words"),
+    [
+        (1, 0, 4, "layer part does not run for every image"),
+        (1, 2, 4, "layer part runs more than once for some images"),
+        (2, 1, 4, "layer part@1 does not run for every image"),
+        (1, 1, 2, "layer part gives 2 outputs for 3 images"),
+    ],
+)
+def test_a_layer_that_does_not_run_alike_for_every_image_is_refused(
+    probed: int, calls: int, rows: int, words: str
+) -> None:
+    module = Irregular().eval()
+    module.calls = probed
+    layers = probe(module, example())
+    module.calls, module.rows = calls, rows
+    with recording(module, layers, lambda name, _: None) as run, pytest.raises(VaryingLayerError, match=words):
+        run(torch.zeros(3, 3, 32, 32))
+
+
+def test_a_layer_of_another_shape_is_refused() -> None:
+    layer = Layer(name="part", units=4, height=8, width=8)
+    activations.check_shape(layer, torch.zeros(2, 4, 8, 8))
+    with pytest.raises(VaryingLayerError, match=r"layer part gives 4 × 8 × 4 for some images, 4 × 8 × 8 for others"):
+        activations.check_shape(layer, torch.zeros(2, 4, 8, 4))

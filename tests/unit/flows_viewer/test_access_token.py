@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import stat
 import webbrowser
@@ -52,6 +53,15 @@ def test_a_token_that_others_can_read_is_refused(home: Path, mode: int) -> None:
     access_token.lasting()
     (home / "viewer-token").chmod(mode)
     with pytest.raises(UsageError, match=rf"viewer-token can be read by other users \(mode {mode:04o}\)"):
+        access_token.lasting()
+
+
+def test_a_token_that_another_user_has_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root one reads any file, also one that another user has put there."""
+    access_token.lasting()
+    mine = os.geteuid()
+    monkeypatch.setattr(access_token.os, "geteuid", lambda: mine + 1)
+    with pytest.raises(UsageError, match="viewer-token belongs to another user, who may know the token"):
         access_token.lasting()
 
 

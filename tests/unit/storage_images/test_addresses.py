@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 from flows import cli, config, progress
 from flows.cluster import engine as cluster
-from flows.notebook import drawing
-from storage import addresses, errors
+from flows.notebook import drawing, updates
+from flows.stages.shared import label_table
+from storage import addresses, errors, masking, models
 from storage.images import remote, sources
+from storage.models import weights
 from storage.run import open_run
 
 SECRET = "hunter2"
@@ -41,6 +44,10 @@ CARRIERS = (
     "https://host/x.tar?%73ig=hunter2",
     "https://host/x.tar#access_token=hunter2",
     "https://host/x;token=hunter2",
+    "https://host/x?access_key_id=hunter2",
+    "https://host/x?authkey=hunter2&a=1",
+    "https://host/x?a=1&sign=hunter2",
+    "https://host/x?user=me&pw=hunter2",
     "{https://user:hunter2@host/a.tar,b.tar}",
 )
 PLAIN = (
@@ -50,7 +57,7 @@ PLAIN = (
     "http://127.0.0.1:4200/api",
     "http://[::1]:80/a@b",
     "abfs://container@account.dfs.core.windows.net/x",
-    "https://host/x.tar?versionId=3&design=1&compass=2",
+    "https://host/x.tar?versionId=3&design=1&compass=2&monkey=3",
     "tcp://127.0.0.1:8786",
     "_blocks.10:37@3,4",
     "/data/a@b//c@d",
@@ -61,7 +68,7 @@ PLAIN = (
 
 @pytest.mark.parametrize("text", CARRIERS)
 def test_a_secret_is_refused_and_masked(text: str) -> None:
-    assert SECRET not in addresses.masked(f"cannot read '{text}' there")
+    assert SECRET not in masking.masked(f"cannot read '{text}' there")
     with pytest.raises(errors.UsageError, match=r"^--images has an address") as refused:
         addresses.check("--images", ["x", {"y": text}])
     assert SECRET not in str(refused.value)
@@ -70,7 +77,7 @@ def test_a_secret_is_refused_and_masked(text: str) -> None:
 @pytest.mark.parametrize("text", PLAIN)
 def test_an_address_without_a_secret_is_left_as_it_is(text: str) -> None:
     addresses.check("--images", text)
-    assert addresses.masked(f"cannot read '{text}' there") == f"cannot read '{text}' there"
+    assert masking.masked(f"cannot read '{text}' there") == f"cannot read '{text}' there"
 
 
 WORD = st.text("abcXYZ019._~!$*+-%:@", min_size=1, max_size=12)
@@ -79,8 +86,8 @@ WORD = st.text("abcXYZ019._~!$*+-%:@", min_size=1, max_size=12)
 @given(WORD, WORD.map(lambda word: f"z{word}"))
 def test_no_user_and_password_stay(user: str, password: str) -> None:
     """Whatever the characters: the password begins with a letter that is nowhere else."""
-    assert "z" not in addresses.masked(f"https://{user.replace('z', '')}:{password}@host/x")
-    assert addresses.masked(addresses.masked(f"s3://{user}:{password}@host/x")) == "s3://***@host/x"
+    assert "z" not in masking.masked(f"https://{user.replace('z', '')}:{password}@host/x")
+    assert masking.masked(masking.masked(f"s3://{user}:{password}@host/x")) == "s3://***@host/x"
 
 
 def open_run_there(text: str) -> None:
@@ -183,6 +190,55 @@ def test_progress_and_errors_of_a_server_show_none(
 
 def test_mutant_a_message_that_repeats_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "has_secret", lambda _: False)
+    monkeypatch.setattr(errors, "masked", lambda text: text)
     with pytest.raises(errors.NotFound) as refused:
         sources.open_source("//user:hunter2@host/x")
     assert SECRET in str(refused.value)
+
+
+ERRORS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.ActlasError) and kind.__init__ is errors.ActlasError.__init__
+]
+
+
+@pytest.mark.parametrize("text", CARRIERS)
+def test_no_error_repeats_it_whoever_raises_it(text: str) -> None:
+    for kind in ERRORS:
+        error = pickle.loads(pickle.dumps(kind(f"{text}: no such file")))
+        assert SECRET not in str(error) + repr(error)
+        assert "no such file" in str(error)
+
+
+CALLS: dict[str, Callable[[str], object]] = {
+    "weights.read": weights.read,
+    "a model": lambda text: models.load(text),
+    "class names": lambda text: models.load("support.odd_models:plain", classes=text),
+    "images": sources.open_source,
+    "a store": lambda text: open_run(text, "r"),
+    "a run": lambda text: open_run("nowhere", text),
+    "labels": lambda text: label_table.read(text),
+    "an update": lambda text: updates.announce("r", text, store=text),
+    "full": lambda text: _raise(errors.NoSpace(text, 2, 1)),
+    "unreadable": lambda text: _raise(errors.CannotTell(text, 5, "I/O error")),
+}
+"""Functions that Python can call with an address, none of which goes through the command line."""
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_called_from_python_repeats_it(call: str) -> None:
+    for text in CARRIERS:
+        with pytest.raises(errors.ActlasError) as refused:
+            CALLS[call](text)
+        assert SECRET not in str(refused.value)
+
+
+def test_mutant_an_error_that_masks_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "masked", lambda text: text)
+    with pytest.raises(errors.BadWeights, match=SECRET):
+        weights.read(CARRIERS[0])

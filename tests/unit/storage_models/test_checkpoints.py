@@ -1,4 +1,4 @@
-"""Checkpoints in forty forms: the weights bit for bit, or one line that calls the file what it is."""
+"""Checkpoints in seventy forms: the weights bit for bit, or one line that calls the file what it is."""
 
 from __future__ import annotations
 
@@ -53,6 +53,9 @@ def momentum() -> dict[str, Any]:
     return {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
 
 
+IN_ITSELF: dict[str, Any] = {"model": TRUE}
+IN_ITSELF["self"] = IN_ITSELF
+
 FITTING: dict[str, Any] = {
     "plain": TRUE,
     "ordered": OrderedDict(TRUE),
@@ -89,6 +92,7 @@ FITTING: dict[str, Any] = {
     },
     "teacher alone": {"teacher": TRUE, "optimizer": momentum()},
     "the same twice": {"model": TRUE, "ema": dict(TRUE)},
+    "in itself": IN_ITSELF,
 }
 """Checkpoints of torch.save with one set of weights that fits."""
 
@@ -225,6 +229,21 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "w.pt",
         lambda: pickled(TRUE | {"fc.bias": torch.full((5,), torch.inf)}),
         r"fc.bias has 5 of 5 values that are infinite",
+    ),
+    "infinite variance": (
+        "w.pt",
+        lambda: pickled(TRUE | {"bn.running_var": torch.full((8,), torch.inf)}),
+        r"bn.running_var has 8 of 8 values that are infinite",
+    ),
+    "too large": (
+        "w.pt",
+        lambda: pickled(TRUE | {"fc.bias": torch.full((5,), 1e300, dtype=torch.float64)}),
+        "fc.bias has 5 of 5 values that are too large for float32",
+    ),
+    "complex": (
+        "w.pt",
+        lambda: pickled({n: t.to(torch.complex64) if t.is_floating_point() else t for n, t in TRUE.items()}),
+        "holds complex64 where the model has float32: complex numbers",
     ),
     "text": ("w.pt", lambda: b"Not Found", "is plain text, not weights"),
     "zeros": ("w.pt", lambda: bytes(4096), "is nothing but zeros"),
