@@ -48,8 +48,8 @@ def read(place: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the token in {place} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if place == file() and (others := _others(found)):
-        raise UsageError(f"{place} {others}, who may know the token: remove it, and one is made")
-    return checked(token, f"the token in {place}", "remove the file, and one is made")
+        raise UsageError(f"{place} {others}, who may know the token: remove it, and a new one is made")
+    return checked(token, f"the token in {place}", "remove the file, and a new one is made")
 
 
 def _others(found: os.stat_result) -> str:
