@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def _damage(connection: sqlite3.Connection) -> str:
     return "" if found == "ok" else f"damaged ({' '.join(found.split())})"
 
 
-def _problem_of_postgres(place: str, options: dict[str, Any]) -> str:
+def _problem_of_postgres(place: str, options: Mapping[str, Any]) -> str:
     """Return why PostgreSQL does not let its client in; an empty text if it does, or if only the server can tell."""
     import asyncpg  # type: ignore[import-untyped]
 

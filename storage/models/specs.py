@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.errors import BadWeights, UsageError
 
+LITE, LITES = "efficientnet-lite", ("0", "1", "2", "3", "4")
 RANDOM, DOWNLOAD = "random", "download"
 FORMS = "efficientnet-lite0, torchvision:NAME, timm:NAME or package.module:factory"
 
@@ -15,7 +16,9 @@ FORMS = "efficientnet-lite0, torchvision:NAME, timm:NAME or package.module:facto
 def check_spec(spec: str) -> None:
     """Raise UsageError where a model is not written as one of the forms."""
     kind, _, name = spec.partition(":")
-    if spec.startswith("efficientnet-lite"):
+    if spec.startswith(LITE):
+        if spec.removeprefix(LITE) not in LITES:
+            raise UsageError(f"model {spec!r}: known are {', '.join(LITE + number for number in LITES)}")
         return
     if not kind or not name:
         raise UsageError(f"model {spec!r}: write {FORMS}")

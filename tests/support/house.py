@@ -57,8 +57,9 @@ ALLOWED = {
     "storage.folders": "storage.errors",
     "storage.memory_cache": "",
     "storage.processes": "",
+    "storage.texts": "",
     "storage.store": "storage.errors",
-    "storage.models": "storage.errors",
+    "storage.models": "storage.texts storage.errors",
     "storage.artefacts": "storage.store storage.errors",
     "storage.images": "storage.models storage.store storage.addresses storage.errors",
     "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.addresses "

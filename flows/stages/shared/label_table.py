@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
+from storage import texts
 from storage.errors import UsageError
 from storage.images import labels
 
@@ -43,9 +44,8 @@ class LabelTable:
 def read(file: str) -> LabelTable:
     """Read a CSV file with the columns key and label. Raises UsageError."""
     try:
-        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), list(reader.fieldnames or ())
+        reader = csv.DictReader(io.StringIO(texts.read(file), newline=""))
+        rows, columns = list(reader), list(reader.fieldnames or ())
     except OSError as error:
         raise UsageError(f"--labels {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
