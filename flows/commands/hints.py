@@ -17,7 +17,7 @@ def with_store(text: str, arguments: Sequence[str]) -> str:
     store = _store(arguments)
     if not store:
         return text
-    return COMMAND.sub(lambda found: _named(found[1], store), text)
+    return COMMAND.sub(lambda match: _named(match[1], store), text)
 
 
 def _named(command: str, store: str) -> str:
