@@ -1,4 +1,4 @@
-"""A hundred and fifty forms of sources and label tables: each entry is listed or counted by its reason, or one line says why."""
+"""A hundred and sixty forms of sources and label tables: each entry is listed or counted by its reason, or one line says why."""
 
 from __future__ import annotations
 
