@@ -1,4 +1,4 @@
-"""A hundred and sixty forms of sources and label tables: every entry is listed or counted by its reason, or one line says what would help."""
+"""Forms of sources and label tables: every entry is listed or counted by its reason, or one line says what would help."""
 
 from __future__ import annotations
 
