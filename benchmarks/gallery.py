@@ -79,7 +79,8 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
         ),
         Shown(
             "simonyan",
-            "The recipe of 2013: the score minus λ times the squared picture, starting from the mean colour.",
+            "The recipe of 2013: the score minus λ times the squared picture, starting from the mean colour. The model is "
+            "certain of what we hardly see, which is why later recipes shift and smooth their pictures.",
             "show class:goldfish class:balloon --recipe simonyan",
         ),
     ),

@@ -2,10 +2,13 @@
 
     python benchmarks/same_store.py BEFORE [AFTER] [--python-before PYTHON] [--python-after PYTHON] [--fault key|byte]
 
-Each side runs in processes of its own, from an export of its commit: a tiny model with convolutions, tokens and a linear
-layer, two versions of its weights, labels, several grids and every extra; each layout; and the default model on a few
-photos. Both sides work in the same folder, one after the other, so that paths in keys and versions are equal. Compared are
-all stage results, manifests and versions; only the times in happened.json are left out. Exits with 1 if anything differs.
+Each side runs in processes of its own, from an export of its commit and in an environment of its own, which pip makes by
+the commit's constraints (about 3 minutes and 7 GB a side, removed at the end). `--python-before` and `--python-after` name
+the interpreters of environments that exist. What is run: a tiny model with convolutions, tokens and a linear layer, two
+versions of its weights, labels, several grids and every extra; each layout; and the default model on a few photos. Both
+sides work in the same folder, one after the other, so that paths in keys and versions are equal. Compared are the packages
+of both environments, and all stage results, manifests and versions, but for the times in happened.json. Exits with 1 if
+anything of the stores differs.
 
 The faults show that it can fail: `key` gives the later side another seed, `byte` changes one byte of one of its manifests.
 """
@@ -72,12 +75,42 @@ def export(commit: str, folder: Path) -> Path:
     return folder
 
 
+def environment(code: Path) -> str:
+    """Make the environment of a commit beside its code, and return its interpreter."""
+    folder = code.with_name(f"environment-{code.name}")
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-m", "venv", folder], env=own, check=True)
+    python = str(folder / "bin" / "python")
+    print(f"{code.name}: installing into {folder}", file=sys.stderr)
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--constraint",
+        code / "constraints.txt",
+        "--editable",
+        code,
+    ]
+    subprocess.run(pip, env=own, check=True)
+    return python
+
+
+def packages(python: str) -> set[str]:
+    """Return the packages of an environment, with their versions."""
+    listed = "import importlib.metadata as m; print(*sorted({f'{d.name}=={d.version}' for d in m.distributions()}), sep='\\n')"
+    done = subprocess.run([python, "-I", "-c", listed], stdout=subprocess.PIPE, check=True)
+    return set(done.stdout.decode().split())
+
+
 def make(code: Path, python: str, here: Path, runs: tuple[dict[str, Any], ...]) -> dict[str, str]:
     """Make all runs with some code, move the store away, and return the hashes of its files."""
-    environment = os.environ | {"PYTHONPATH": f"{code}:{here}", "XDG_CACHE_HOME": str(here / "cache")}
+    variables = os.environ | {"PYTHONPATH": f"{code}:{here}", "XDG_CACHE_HOME": str(here / "cache")}
 
     def run(*arguments: str) -> str:
-        done = subprocess.run([python, *arguments], cwd=here, env=environment, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([python, *arguments], cwd=here, env=variables, stdout=subprocess.PIPE, check=True)
         return done.stdout.decode()
 
     found = f"import flows.cli, {', '.join(PACKAGES)}; print(*(p.__path__[0] for p in ({', '.join(PACKAGES)})))"
@@ -114,8 +147,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", help="a commit")
     parser.add_argument("after", nargs="?", default="HEAD", help="a commit (HEAD)")
-    parser.add_argument("--python-before", default=sys.executable, help="the interpreter of an environment")
-    parser.add_argument("--python-after", default=sys.executable)
+    parser.add_argument("--python-before", help="the interpreter of an environment, instead of one made for this")
+    parser.add_argument("--python-after")
     parser.add_argument("--fault", choices=("key", "byte"))
     args = parser.parse_args()
     changed = tuple(run | {"seed": 1} for run in RUNS) if args.fault == "key" else RUNS
@@ -123,10 +156,12 @@ def main() -> None:
         folder = Path(scratch).resolve()
         (here := folder / "here").mkdir()
         shutil.copy(ROOT / "tests" / "support" / "tiny.py", here)
-        subprocess.run([args.python_before, "tiny.py"], cwd=here, check=True)
         sides = export(args.before, folder / "before"), export(args.after, folder / "after")
-        before = make(sides[0], args.python_before, here, RUNS)
-        after = make(sides[1], args.python_after, here, changed)
+        pythons = args.python_before or environment(sides[0]), args.python_after or environment(sides[1])
+        unequal = packages(pythons[0]) ^ packages(pythons[1])
+        subprocess.run([pythons[0], "tiny.py"], cwd=here, check=True)
+        before = make(sides[0], pythons[0], here, RUNS)
+        after = make(sides[1], pythons[1], here, changed)
         if args.fault == "byte":
             manifest = next((folder / "store-after").rglob("manifest.json"))
             manifest.write_bytes(manifest.read_bytes()[:-2] + b" \n")
@@ -135,6 +170,7 @@ def main() -> None:
     results = Counter(path.split("/")[1] for path in before if path.endswith("/manifest.json"))
     for line in [*found[:SHOWN], f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else found:
         print(line)
+    print(f"environments: {', '.join(pythons)}; packages in one of them only: {', '.join(sorted(unequal)) or 'none'}")
     print(f"results compared: {', '.join(f'{number} {stage}' for stage, number in sorted(results.items()))}")
     print(f"{len(before)} files before, {len(after)} after, {len(found)} differences")
     sys.exit(bool(found))

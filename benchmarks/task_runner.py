@@ -73,7 +73,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
         os.environ |= QUICK | {"PREFECT_API_URL": server.address, "PREFECT_HOME": folder}
         os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
-        cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+        )
         with cluster, distributed.Client(cluster) as client:
             as_plain_futures(cluster.scheduler_address, 8)
             before = client.run(memory)

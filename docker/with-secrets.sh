@@ -16,4 +16,8 @@ if [ -n "${REDIS_PASSWORD-}" ] && [ -n "${PREFECT_SERVER_DOCKET_URL-}" ]; then
     export PREFECT_SERVER_DOCKET_URL="redis://:$quoted@${PREFECT_SERVER_DOCKET_URL#redis://}"
     unset REDIS_PASSWORD
 fi
+# Docker hands its proxies on to containers; what they ask each other takes none.
+given=${no_proxy:-${NO_PROXY-}}
+export no_proxy="${given:+$given,}localhost,127.0.0.1,server"
+export NO_PROXY="$no_proxy"
 exec "$@"

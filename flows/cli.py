@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -11,14 +12,36 @@ from typing import Annotated
 # Idle OpenMP threads that spin cost the decoding threads their cores; libgomp reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import typer
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
-from flows.commands import addresses as command_addresses
-from flows.commands import cells, compare, dream, explain, run, saliency, serve, show, sql, terminal, units, view
-from flows.commands import store as store_commands
-from storage import masking
-from storage.errors import ActlasError, first_line
-from storage.models import user_code
+try:
+    import typer
+
+    from flows.commands import (
+        ablate,
+        cells,
+        compare,
+        dream,
+        explain,
+        hints,
+        run,
+        saliency,
+        serve,
+        show,
+        sql,
+        terminal,
+        units,
+        view,
+    )
+    from flows.commands import addresses as command_addresses
+    from flows.commands import store as store_commands
+    from storage import masking
+    from storage.errors import ActlasError, first_line
+    from storage.models import user_code
+except KeyboardInterrupt:
+    print("actlas: interrupted; nothing was written", file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 app = typer.Typer(
     name="actlas",
@@ -33,6 +56,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 units.add_to(app)
+ablate.add_to(app)
 cells.add_to(app)
 sql.add_to(app)
 saliency.add_to(app)
@@ -44,19 +68,15 @@ view.add_to(app)
 store_commands.add_to(app)
 serve.add_to(app)
 
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
-
 OUTCOMES = {
-    "run": "the same command goes on where it stopped",
-    "compare": "the same command goes on where it stopped",
+    "run": "the same command resumes it",
+    "compare": "the same command resumes it",
     "view": "the viewer has stopped",
-    "serve": "the schedule goes on, and what comes due starts when this is served again",
-    "export": "the folder is as it was",
-    "gc": "the same command goes on where it stopped",
+    "serve": "the schedule stays, and runs that come due start when it is served again",
+    "export": "the folder is unchanged",
+    "gc": "the same command resumes it",
     "verify": "the same command starts from the beginning",
-    "runs": "runs list shows the versions there are",
+    "runs": "`actlas runs list` shows the versions there are",
 }
 """What a command that was interrupted leaves."""
 
@@ -80,7 +100,13 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; an error that a user can mend is one line on stderr."""
-    sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
+    terminal.open_closed_streams()
+    try:
+        code = invoke(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # a second one, while the first was being reported
+        code = INTERRUPTED
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said; what Python still does would print a traceback
+    sys.exit(code)
 
 
 def invoke(arguments: list[str]) -> int:
@@ -93,6 +119,7 @@ def invoke(arguments: list[str]) -> int:
     try:
         command_addresses.check(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
+        sys.stdout.flush()
         if not arguments:
             return 2
         if code == INTERRUPTED:  # typer returns it for Ctrl-C, and prints nothing
@@ -105,19 +132,27 @@ def invoke(arguments: list[str]) -> int:
     except SystemExit as leave:
         return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
-        print(f"actlas: {masking.masked(str(error))}", file=sys.stderr)
+        _complain(hints.with_store(str(error), arguments))
         return error.exit_code
-    except BrokenPipeError:  # `actlas sql … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if user_code.place(error) is not None:
             return _report_user_code(error, arguments)
-        message = f"{error.filename or 'the system'}: {_reason(error)}"
-        print(f"actlas: {masking.masked(message)}", file=sys.stderr)
-        return 1
+        return _report_system(error)
     except BaseException as error:  # a user's code may raise any
         return _report_user_code(error, arguments)
+
+
+def _complain(text: str) -> None:
+    terminal.complain(f"actlas: {masking.masked(text)}")
+
+
+def _report_system(error: OSError) -> int:
+    """Print in one line what the system refused; nothing where only the reader of our output has left."""
+    lost = terminal.output_is_lost()
+    if lost and isinstance(error, BrokenPipeError):  # `actlas sql … | head`
+        return 0
+    _complain(f"{error.filename or ('the output' if lost else 'the system')}: {_reason(error)}")
+    return 1
 
 
 def _report_user_code(error: BaseException, arguments: list[str]) -> int:
@@ -129,11 +164,11 @@ def _report_user_code(error: BaseException, arguments: list[str]) -> int:
         raise error
     reason = f"fails: {type(error).__name__}: {first_line(error)}"
     if isinstance(error, SystemExit):
-        reason = f"leaves Python (sys.exit, {error.code})"
+        reason = f"calls sys.exit({error.code})"
     named = [value for option, value in itertools.pairwise(arguments) if option == "--model"]
     line = f"model {named[-1]}: {where}" if where and named else f"the model: {where}" if where else ""
     line = line or f"the code of the model {reason}"
-    print(f"actlas: {masking.masked(f'{line} ({place})' if place else line)}", file=sys.stderr)
+    _complain(f"{line} ({place})" if place else line)
     return 1
 
 
@@ -149,7 +184,7 @@ def _place_in_model(error: BaseException) -> str | None:
 def _report_interrupt(arguments: list[str]) -> int:
     """Print in one line that the command was interrupted; return the exit code."""
     outcome = OUTCOMES.get(arguments[0] if arguments else "", "nothing was written")
-    print(f"actlas: interrupted; {outcome}", file=sys.stderr)
+    _complain(f"interrupted; {outcome}")
     return INTERRUPTED
 
 
@@ -161,7 +196,7 @@ def _report_misuse(error: typer.TyperException, arguments: list[str]) -> int:
     value = f" (it was {values[-1]})" if values else ""
     context = getattr(error, "ctx", None)
     hint = f"; {context.command_path} --help says what there is" if context is not None else ""
-    print(f"actlas: {message.rstrip('.')}{value}{hint}", file=sys.stderr)
+    _complain(f"{message.rstrip('.')}{value}{hint}")
     return 2
 
 

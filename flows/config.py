@@ -78,7 +78,20 @@ class RunConfig(BaseModel):
     limit: int | None = Field(
         default=None, ge=1, description="use the first N images that are there, in the order of their hash"
     )
-    labels: str | None = Field(default=None, description="a CSV file with the columns key,label")
+    grow: int | None = Field(
+        default=None, ge=1, description="use N images more than the run's last version, until all are in"
+    )
+    keys: str | None = Field(default=None, description="a text file with the key of an image per line: use these")
+    where: str | None = Field(
+        default=None, min_length=1, description="a condition in SQL on key, name, label, label_id, bytes and --table"
+    )
+    table: str | None = Field(default=None, description="a Parquet or CSV file with a column key: columns for --where")
+    per_label: int | None = Field(default=None, ge=1, description="use N images of each label, by their hash")
+    sample: int | None = Field(default=None, ge=1, description="use N of the images, by their hash")
+    labels: str | None = Field(
+        default=None,
+        description="a table with the columns key and label, LOC_val_solution.csv, or ImageNet's ground truth",
+    )
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="share of broken images above which nothing is published"
     )
@@ -165,15 +178,21 @@ class RunConfig(BaseModel):
         return tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
+    def _condition(self) -> RunConfig:
+        if self.table is not None and self.where is None:
+            raise ValueError(f"--table {self.table} gives columns to --where: give a condition, too")
+        return self
+
+    @model_validator(mode="after")
     def _peaks(self) -> RunConfig:
         if self.keep and self.patches_per_image > 1:
             raise ValueError(
-                f"--keep peaks keeps one patch an image, --patches-per-image is {self.patches_per_image}: use one of the two"
+                f"--keep peaks keeps one patch per image, but --patches-per-image is {self.patches_per_image}; drop one of the two"
             )
         chosen = self.layers or (DEFAULT_LAYERS if self.model == DEFAULT_MODEL else self.keep[1:])
         for layer in self.keep[1:]:
             if layer not in chosen:
-                raise ValueError(f"--keep peaks {layer}: it is none of the run's layers, {', '.join(chosen)}")
+                raise ValueError(f"--keep peaks {layer}: not one of the run's layers, {', '.join(chosen)}")
         return self
 
     @property
@@ -192,7 +211,7 @@ class RunConfig(BaseModel):
             return tuple(dict.fromkeys(self.layers))
         if self.model == DEFAULT_MODEL:
             return DEFAULT_LAYERS
-        raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers one can name")
+        raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers to choose from")
 
 
 def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:

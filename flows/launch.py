@@ -7,11 +7,7 @@ from pathlib import Path
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import share_cores
-from flows.pipeline import run as pipeline
-from flows.pipeline import summary
 from flows.pipeline.answers import RunEstimate, RunSummary
-from flows.pipeline.engines import Inline, SomethingToCompute, Stored
-from flows.pipeline.summary import with_overviews
 from storage.errors import UsageError
 from storage.store.store import Store
 
@@ -24,24 +20,57 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
     A run that finds all its results in the store publishes them without a Prefect server of its own, which costs more.
     """
     check(engine, dask)
+    if engine == "prefect":
+        return _run_prefect(config, wait, dask)
     if dask is not None:
         _check_device(dask, config)
-    share_cores()
-    if engine == "inline":
-        return with_overviews(config, _run_inline(config, wait, dask))
+    return _run_inline(config, wait, dask)
+
+
+def _run_prefect(config: RunConfig, wait: bool, dask: str | None) -> RunSummary:
     from flows.scheduling import standing
 
     needs_server = standing.address() is None
-    if needs_server and dask is None and Store(Path(config.store)).versions(config.run_name):
-        try:
-            return with_overviews(config, pipeline.run(config, Stored(), wait=wait))
-        except SomethingToCompute as missing:
-            progress.current().say(f"{missing} is to be computed")
-    else:
-        pipeline.check(config, here=dask is None)
+    may_be_stored = needs_server and dask is None and Store(Path(config.store)).versions(config.run_name)
+    if needs_server and not may_be_stored:
+        _check_prefect()
+    if dask is not None:
+        _check_device(dask, config)
+    if not may_be_stored:
+        _check_run(config, here=dask is None)
+    elif (summary := _publish_stored(config, wait)) is not None:
+        return summary
     from flows.scheduling import prefect_flow
 
     return prefect_flow.run(config, wait=wait, dask=dask)
+
+
+def _check_prefect() -> None:
+    """Raise ServerUnreachable if Prefect's folder or database cannot be used, before torch is loaded."""
+    from flows.scheduling import prefect_home
+
+    prefect_home.check()
+
+
+def _check_run(config: RunConfig, *, here: bool) -> None:
+    from flows.pipeline import run as pipeline
+
+    share_cores()
+    pipeline.check(config, here=here)
+
+
+def _publish_stored(config: RunConfig, wait: bool) -> RunSummary | None:
+    """Publish a run whose results are all there; None if something is to be computed."""
+    from flows.pipeline import run as pipeline
+    from flows.pipeline import summary
+    from flows.pipeline.engines import SomethingToCompute, Stored
+
+    share_cores()
+    try:
+        return summary.with_overviews(config, pipeline.run(config, Stored(), wait=wait))
+    except SomethingToCompute as missing:
+        progress.current().say(f"{missing} has to be computed")
+        return None
 
 
 def check(engine: str, dask: str | None) -> None:
@@ -68,10 +97,16 @@ def estimate(config: RunConfig) -> RunEstimate:
     return estimates.estimate(config)
 
 
-def _run_inline(config: RunConfig, wait: bool, dask: str | None) -> summary.Summary:
+def _run_inline(config: RunConfig, wait: bool, dask: str | None) -> RunSummary:
+    from flows.pipeline import run as pipeline
+    from flows.pipeline import summary
+    from flows.pipeline.engines import Inline
+
+    share_cores()
     if dask is None:
-        return pipeline.run(config, Inline(), wait=wait)
+        return summary.with_overviews(config, pipeline.run(config, Inline(), wait=wait))
     from flows.cluster import engine as cluster_engine
 
     with cluster_engine.on(dask, config.store) as cluster:
-        return pipeline.run(cluster.resolve_device(config), cluster, wait=wait)
+        done = pipeline.run(cluster.resolve_device(config), cluster, wait=wait)
+    return summary.with_overviews(config, done)

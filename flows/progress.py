@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol, TextIO
 
 from storage import masking
@@ -28,7 +28,8 @@ class Reporter:
         self.stream, self.clock = stream or sys.stderr, clock
 
     def say(self, text: str) -> None:
-        print(masking.masked(text), file=self.stream, flush=True)
+        with suppress(OSError):  # a log that nobody takes ends no run
+            print(masking.masked(text), file=self.stream, flush=True)
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:

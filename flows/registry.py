@@ -55,6 +55,7 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage(name="listing", code=3, module="flows.stages.image_listing", per="source", cost="nothing"),
     Stage(name="labels", code=1, module="flows.stages.image_listing", per="source", step="listing", cost="nothing"),
+    Stage(name="subset", code=1, module="flows.stages.subset", per="source", step="listing", cost="nothing"),
     Stage(name="model", code=1, module="flows.stages.model", per="run", step="collect", cost="nothing"),
     Stage(
         name="images",

@@ -81,7 +81,7 @@ REMEDIES: dict[int | None, str] = {
     errno.EPERM: "give this user the right to read it, then run the same command again",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), then run the same command again",
     errno.ENFILE: "close other programs that hold files open, then run the same command again",
-    errno.ENOMEM: "make memory free, then run the same command again",
+    errno.ENOMEM: "free some memory, then run the same command again",
     errno.ELOOP: "replace the symbolic link that leads to itself, then run the same command again",
 }
 """The remedy for an error of the system, by its number."""

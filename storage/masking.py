@@ -15,7 +15,8 @@ _USERINFO = re.compile(
 )
 _PARAMETER = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s/]+)=(?P<value>[^&\s]*)")
 _SECRET = re.compile(
-    r"signature|token|secret|passw|credential|api-?key|access-?key|authori|(?:^|[-_.])(?:sig|key|pass|pwd|auth|code|sas|jwt)$",
+    r"signature|token|secret|passw|credential|(?:api|access|auth)[-_]?key|authori"
+    r"|(?:^|[-_.])(?:sig|sign|hmac|key|pass|pwd|pw|auth|code|sas|jwt|session)$",
     re.IGNORECASE,
 )
 _CONTAINERS = re.compile(r"(?:abfss?|az|adl|wasbs?):/", re.IGNORECASE)

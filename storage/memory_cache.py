@@ -31,3 +31,13 @@ class MemoryCache:
                 self._entries.popitem(last=False)
             value: T = self._entries[key][0]
             return value
+
+    def held(self) -> int:
+        """Return the bytes cached."""
+        with self._lock:
+            return sum(size for _, size in self._entries.values())
+
+    def evict(self) -> bool:
+        """Drop the least recently used value; return whether there was one."""
+        with self._lock:
+            return bool(self._entries) and self._entries.popitem(last=False) is not None

@@ -20,10 +20,10 @@ from storage.artefacts import images as image_tables
 from storage.artefacts import patches as patch_tables
 from storage.artefacts import tables
 from storage.artefacts.cells import CellFacts, RunCells
-from storage.errors import Incomplete, NotFound, UsageError
+from storage.errors import NotFound, UsageError
 from storage.memory_cache import MemoryCache
+from storage.stage_results import StageResults
 from storage.store import marker
-from storage.store.results import Result
 from storage.store.store import Store
 from storage.store.versions import Version
 
@@ -33,15 +33,6 @@ if TYPE_CHECKING:
     from storage.artefacts.patch_gradients import PatchGradients
     from storage.artefacts.receptive_fields import Field
     from storage.artefacts.samples import TotalCounts
-
-ALWAYS = (
-    *("listing", "labels", "model", "images", "collect", "field", "patches"),
-    *("layout", "moment", "cells", "members", "icons", "tiles"),
-)
-"""Stages that every run has unless it stopped before; any other is made by `--with` alone."""
-
-KEPT = {"peaks": "run it again with --keep peaks"}
-"""Stages that `--keep` alone makes, some of them of some layers only, each with what makes it."""
 
 CACHE_BYTES = 512 << 20
 """Limit of a run's memory cache."""
@@ -68,63 +59,20 @@ def open_store(store: str | os.PathLike[str]) -> Store:
     return opened
 
 
-class Run:
+class Run(StageResults):
     """One version of a run: Arrow tables for images and patches, numpy for the rest, all read on demand.
 
     Methods raise NotFound for a layer, grid or unit that the run does not have, Incomplete for a stage it did not reach.
     """
 
     def __init__(self, store: Store, version: Version) -> None:
-        self.store, self.version, self.cache = store, version, MemoryCache(CACHE_BYTES)
-        self._by_place: dict[tuple[str, str | None, int | None], list[Any]] = {}
-        self._opened: dict[tuple[str, str | None, int | None], list[Result]] = {}
-        for entry in version.stages:
-            self._by_place.setdefault((entry.stage, entry.layer, entry.grid), []).append(entry)
-
-    @property
-    def name(self) -> str:
-        """The name of the run."""
-        return self.version.name
-
-    @property
-    def number(self) -> int:
-        """The number of the version."""
-        return self.version.number
-
-    @property
-    def layers(self) -> list[str]:
-        """The run's layers, in the order given to the run."""
-        return list(self.version.about["layers"])
-
-    @property
-    def grids(self) -> list[int]:
-        """The sides of the run's grids, in cells."""
-        return list(self.version.about["grids"])
+        super().__init__(store, version)
+        self.cache = MemoryCache(CACHE_BYTES)
 
     @functools.cached_property
     def model(self) -> dict[str, Any]:
         """Spec, classes, input size, layers and fingerprints of the model."""
         return self.result("model").record("model.json")
-
-    def results(self, stage: str, layer: str | None = None, grid: int | None = None) -> list[Result]:
-        """Return the stage's results for a layer and grid, in the order of their shards.
-
-        Raises NotFound for a layer or grid the run does not have, Incomplete for a stage it did not reach.
-        """
-        place = (stage, layer, grid)
-        if place not in self._by_place:
-            raise self._missing(stage, layer, grid)
-        if place not in self._opened:
-            self._opened[place] = [self.store.get(stage, entry.key, entry.manifest) for entry in self._by_place[place]]
-        return self._opened[place]
-
-    def result(self, stage: str, layer: str | None = None, grid: int | None = None) -> Result:
-        """Return the only result of a stage, or its first shard. Raises as `results` does."""
-        return self.results(stage, layer, grid)[0]
-
-    def has(self, stage: str, layer: str | None = None, grid: int | None = None) -> bool:
-        """Tell whether the version has a result of the stage for a layer and grid."""
-        return (stage, layer, grid) in self._by_place
 
     # Images
 
@@ -135,6 +83,8 @@ class Run:
         """
         listed, table = self._images(image_ids)
         table = table.filter(pc.invert(listed["removed"]))
+        if self.has("subset"):
+            table = table.filter(pc.is_in(table["image_id"], self._chosen))
         return image_tables.with_facts(table, self.results("images"), image_ids) if self.has("images") else table
 
     def rejects(self) -> pa.Table:
@@ -152,6 +102,10 @@ class Run:
     def listing(self, image_ids: Sequence[int]) -> pa.Table:
         """Return the listing's rows of these images, from which a source reads them."""
         return image_tables.read_rows(self.result("listing"), "images.parquet", sorted(image_ids))
+
+    @functools.cached_property
+    def _chosen(self) -> pa.Array:
+        return tables.read_table(self.result("subset").file("subset.parquet"))["image_id"].combine_chunks()
 
     def _images(self, image_ids: Sequence[int] | None) -> tuple[pa.Table, pa.Table]:
         """Return the listed names of these images, or of all, and a table of their paths and labels."""
@@ -186,7 +140,7 @@ class Run:
         parts = self.results("peaks", layer)
         self.check_unit(parts[0], layer, unit)
         if sign not in SIGNS or k < 1:
-            raise UsageError(f"the {k} strongest of sign {sign!r}: at least one, positive or negative")
+            raise UsageError(f"k={k}, sign={sign!r}: k is at least 1, and sign positive or negative")
         images = None if images is None else self._checked_ids(images)
         best = peaks.strongest(parts, unit, sign, k, images)
         rank = np.arange(len(best["value"]), dtype=np.int16)
@@ -235,13 +189,6 @@ class Run:
         result = self.result(stage, layer)
         self.check_unit(result, layer, unit)
         return tables.read_sorted(result.file(file), "unit", [unit])
-
-    @staticmethod
-    def check_unit(result: Result, layer: str, unit: int) -> None:
-        """Raise NotFound for a unit that a result of a layer does not have."""
-        units = result.counts["units"]
-        if not 0 <= unit < units:
-            raise NotFound(f"{layer} has no unit {unit}; its units are 0 to {units - 1}")
 
     def _checked_ids(self, images: Sequence[int]) -> list[int]:
         ids = [operator.index(number) for number in images]
@@ -304,9 +251,6 @@ class Run:
         icons, classes = (self._optional(stage, layer, grid) for stage in ("icons", "attribution"))
         return cell_arrays.read(grid, cells, icons, classes, lambda: self.results("collect", layer))
 
-    def _optional(self, stage: str, layer: str, grid: int) -> Result | None:
-        return self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
-
     def attribution(self, layer: str, grid: int) -> CellClasses:
         """Return each cell's mean attribution to every class (from `--with attribution`)."""
         return cell_arrays.attribution(self.result("attribution", layer, grid))
@@ -336,21 +280,3 @@ class Run:
         result = self.result("tiles", layer, grid)
         result.data("overview.png")
         return result.path / "overview.png"
-
-    def _missing(self, stage: str, layer: str | None, grid: int | None) -> Exception:
-        if layer is not None and layer not in self.layers:
-            return NotFound(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
-        cut_short = stage in ALWAYS and not any(entry.stage == stage for entry in self.version.stages)
-        if grid is not None and grid not in self.grids and (not cut_short or not self.grids):
-            has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
-            return NotFound(f"{self.name} has no grid {grid}; it has {has}")
-        if stage in KEPT:
-            return Incomplete(f"{self.name}@{self.number} has no {stage} of {layer}: {KEPT[stage]}")
-        if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):
-            return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
-        remedy = (
-            f"run it again with --with {stage}"
-            if stage not in ALWAYS
-            else "it stopped before; run it again without --until"
-        )
-        return Incomplete(f"{self.name}@{self.number} has no {stage} yet: {remedy}")

@@ -56,6 +56,7 @@ def memory() -> Iterator[Path]:
 TOGETHER = {
     "test_prefect.py": "a Prefect server",
     "test_prefect_dask.py": "a Prefect server",
+    "test_dask.py": "a Prefect server",  # and what Dask's workers are forked from
     "test_frames.py": "UMAP compiled",
     "test_golden.py": "UMAP compiled",
     "test_layout.py": "UMAP compiled",
@@ -63,13 +64,23 @@ TOGETHER = {
 }
 """Files that one process runs, because they share what takes ten seconds to come by."""
 
+PAGES = ("access", "gradients", "image", "keys", "page", "places", "shapes", "standing", "states", "walks")
+"""Half of the tests of the viewer: two processes have a browser, and a process to fork those with a model from."""
+
+
+def group(file: str) -> str:
+    """Return what the files are called that one process runs."""
+    if file.startswith("test_viewer_"):
+        return f"a browser {file.removeprefix('test_viewer_').removesuffix('.py') in PAGES}"
+    return TOGETHER.get(file, file)
+
 
 class Scheduling(LoadFileScheduling):
     """A file at a time for each process, or those together that share something."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return TOGETHER.get(Path(file).name, file)
+        return group(Path(file).name)
 
 
 @pytest.hookimpl(optionalhook=True)

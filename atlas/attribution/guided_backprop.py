@@ -45,6 +45,14 @@ def deconvnet(module: nn.Module, x: Tensor, score: Score) -> Tensor:
     return _modified_gradient(module, x, score, "deconvnet", lambda by_input, by_output: (by_output[0].clamp(min=0),))
 
 
+def rectifies(module: nn.Module, x: Tensor, score: Score) -> bool:
+    """Tell whether a rectifier lies between the pictures and the score; without one, both methods are the plain gradient."""
+    leaf = x.detach().requires_grad_()
+    with torch.enable_grad():
+        nodes, _ = _nodes_between(source(module, score, leaf), leaf)
+        return any(is_rectifier(node) for node in nodes)
+
+
 def _modified_gradient(module: nn.Module, x: Tensor, score: Score, method: str, rule: Rule) -> Tensor:
     leaf = x.detach().requires_grad_()
     with torch.enable_grad(), _recording_layers(module) as spans:

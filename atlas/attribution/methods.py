@@ -18,8 +18,9 @@ class Method:
     """A saliency method: everything that commands, sheets and the viewer know of it.
 
     `title` names it in lists, `sentence` captions its heat map. Where `signed`, its numbers are shares of the score,
-    for it or against it; the others only say how strong. `settings` are the fields of `Settings` that it takes, by
-    keyword. `function` is the dotted path of the function of `(module, x, score)` that returns the attribution.
+    for it or against it; the others only say how strong. `rectified` methods differ from the gradient at rectifiers
+    alone. `settings` are the fields of `Settings` that it takes, by keyword. `function` is the dotted path of the
+    function of `(module, x, score)` that returns the attribution.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Method:
     sentence: str
     function: str
     signed: bool = False
+    rectified: bool = False
     settings: tuple[str, ...] = ()
 
 
@@ -71,12 +73,14 @@ _ROWS = (
         title="guided backpropagation",
         sentence="the gradient, with only positive signal passed at each rectifier",
         function="atlas.attribution.guided_backprop.guided_backprop",
+        rectified=True,
     ),
     Method(
         name="deconvnet",
         title="deconvnet",
         sentence="the signal sent back, clipped at 0 at each rectifier",
         function="atlas.attribution.guided_backprop.deconvnet",
+        rectified=True,
     ),
 )
 METHODS = {method.name: method for method in _ROWS}

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Byte, Float, Int
 from atlas.inversion.render import Forward
-
-EPSILON = 0.1
-"""Regularisation of the whitening that fidelity is measured in, as a share of the mean eigenvalue."""
+from atlas.whitened import cosines
 
 RANK_TOLERANCE = 1e-5
 """A cell ranks before an icon's own only if its cosine is larger by more than this."""
 
 WEAK_COSINE = 0.2
-"""Below this cosine an icon is weak even if its own cell ranks first; a real patch of a cell has about 0.25."""
+"""Below this cosine an icon is weak even if its own cell ranks first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +51,10 @@ class Fidelity:
 
 def measure_fidelity(activations: Float, targets: Float, own: Int, whiten: NDArray[np.floating]) -> Fidelity:
     """Compare activations `n c` with the means of all cells `m c`; `own` is the cell of each."""
-    cosine = whitened_cosines(activations, targets, whiten)
+    cosine = cosines(activations, targets, whiten)
     cosine_to_own = cosine[np.arange(len(own)), own]
     rank = 1 + (cosine > cosine_to_own[:, None] + RANK_TOLERANCE).sum(axis=1)
     return Fidelity(cosine_to_own.astype(np.float32), rank.astype(np.int64))
-
-
-def whitened_cosines(left: Float, right: Float, whiten: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the cosines `n m` between rows of `n c` and of `m c` in the metric of `whiten`; 0 for zero rows."""
-    return _unit(left @ whiten.astype(np.float64)) @ _unit(right @ whiten.astype(np.float64)).T
 
 
 def plain_activations(forward: Forward, layer: str, pictures: Byte, batch: int, device: torch.device) -> Float:
@@ -78,11 +71,6 @@ def batches(count: int, size: int) -> Iterator[Int]:
     """Cut `count` rows into batches of one size; the last is padded by repeating its last row."""
     for first in range(0, count, size):
         yield np.minimum(np.arange(first, first + size), count - 1)
-
-
-def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    wide = np.asarray(rows, dtype=np.float64)
-    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
 
 
 def _wide(activation: torch.Tensor) -> torch.Tensor:

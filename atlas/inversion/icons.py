@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Icons, Int, Layer
 from atlas.inversion.draws import start_draws
-from atlas.inversion.fidelity import EPSILON, Fidelity, batches, measure_fidelity, plain_activations
+from atlas.inversion.fidelity import Fidelity, batches, measure_fidelity, plain_activations
 from atlas.inversion.initial_colour import InitialColour, initial_colours
 from atlas.inversion.optimisers import adam
 from atlas.inversion.recipes import IconRecipe
@@ -20,6 +20,7 @@ from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_f
 from atlas.inversion.whitening import whitener
 from atlas.model.activations import Recordable
 from atlas.model.gradient_flow import why_no_gradient
+from atlas.whitened import EPSILON
 
 Size = tuple[int, int]
 

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from atlas.whitened import matrix
+
 Double = NDArray[np.float64]
 
 BLOCK = 4096
@@ -62,14 +64,7 @@ def whitener(moment: NDArray[np.floating], epsilon: float) -> Tensor:
 
     ε bounds the weight of units that never fire, which make M singular.
     """
-    values, vectors = np.linalg.eigh(np.asarray(moment, dtype=np.float64))
-    level = values.mean()
-    if not level > 0:
-        raise ValueError(
-            f"the second moment's mean eigenvalue is {level:g}; it must be above 0: did the layer ever fire?"
-        )
-    root = (values.clip(0) + epsilon * level) ** -0.5
-    return torch.from_numpy((vectors * root) @ vectors.T).float()
+    return torch.from_numpy(matrix(moment, epsilon)).float()
 
 
 def inverse(moment: NDArray[np.floating]) -> Tensor:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.arrays import Float, Int
-from atlas.inversion.fidelity import EPSILON, whitened_cosines
 from atlas.inversion.whitening import whitener
+from atlas.whitened import EPSILON, cosines
 
 
 def nearest(vectors: Float, means: Float, moment: NDArray[np.floating]) -> tuple[Int, Float]:
@@ -17,7 +17,7 @@ def nearest(vectors: Float, means: Float, moment: NDArray[np.floating]) -> tuple
 
     It is the measure of an icon's fidelity. Ties go to the first row.
     """
-    cosine = whitened_cosines(vectors, means, whitener(moment, EPSILON).numpy())
+    cosine = cosines(vectors, means, whitener(moment, EPSILON).numpy())
     best = cosine.argmax(axis=1)
     return best.astype(np.int64), cosine[np.arange(len(best)), best].astype(np.float32)
 

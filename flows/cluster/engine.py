@@ -193,12 +193,12 @@ class OnDask:
             if not last:
                 return None
             raise ClusterLost(
-                f"{task.outputs[0].title}: given up, workers died {(REPEATS + 1) * (killed.allowed_failures + 1)} times while "
-                "they did it; most likely it needs more memory than they have: start fewer workers"
+                f"{task.outputs[0].title}: given up after workers died {(REPEATS + 1) * (killed.allowed_failures + 1)} times "
+                "while running it; it most likely needs more memory than they have: start fewer workers"
             ) from None
         except FutureCancelledError:
             raise ClusterLost(
-                f"the Dask scheduler at {self._spec} was lost; the same command goes on where it stopped"
+                f"the Dask scheduler at {self._spec} was lost; the same command resumes the run"
             ) from None
 
     def _submit(self, client: distributed.Client, task: Task) -> Any:
@@ -285,11 +285,11 @@ def _worker_error(error: Exception, worker: str) -> ActlasError:
     if isinstance(error, ActlasError):
         return error
     return ClusterLost(
-        f"the worker {worker} can't do actlas's tasks ({first_line(error)}): give all machines the same environment"
+        f"the worker {worker} can't run actlas's tasks ({first_line(error)}): give all machines the same environment"
     )
 
 
 def _report_lost_worker(event: tuple[float, Any]) -> None:
     message = event[1]
     if isinstance(message, dict) and message.get("action") == "remove-worker" and not message.get("expected"):
-        progress.current().say(f"  the worker {message['worker']} was lost; its task is done again")
+        progress.current().say(f"  the worker {message['worker']} was lost; its task is resubmitted")

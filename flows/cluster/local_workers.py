@@ -10,7 +10,6 @@ import asyncio
 import logging
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ from typing import Any
 
 import dask
 import distributed
+
+from storage import processes
 
 SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-ttl": None,  # a dead worker is noticed at once; a silent one is computing
@@ -46,6 +47,7 @@ def cluster(processes: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[
             n_workers=0,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},  # the address is of its server all the same, by default at port 8787
             security=security,
             silence_logs=logging.CRITICAL,
         ) as local,
@@ -94,7 +96,7 @@ def _start(variables: dict[str, str], address: tuple[str, distributed.Security])
     os.environ.update(variables)
     try:
         process = _spawn.Process(target=serve, args=address, daemon=True)
-        process.start()
+        processes.start_apart(process)  # Ctrl-C is for the run, which ends its workers
     finally:
         for name, value in before.items():
             if value is None:
@@ -106,7 +108,6 @@ def _start(variables: dict[str, str], address: tuple[str, distributed.Security])
 
 def serve(address: str, security: distributed.Security) -> None:
     """Run a worker in this process until the scheduler is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends its workers
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(SETTINGS):
         asyncio.run(_serve(address, security))

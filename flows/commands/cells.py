@@ -71,11 +71,11 @@ def class_map(
     grid: Annotated[int, typer.Argument(show_default=False)],
     wanted: Annotated[str, typer.Argument(metavar="CLASS", help="A class's name or index.", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", help="How many cells; JSON has all.")] = 16,
-    sheet: Annotated[str | None, typer.Option(help="Draw the map, a PNG.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Draw the map to a PNG.")] = None,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show how strongly the cells of a grid speak for a class. Needs a run made --with attribution.
+    """Show how strongly the cells of a grid support a class. Needs a run made --with attribution.
 
     Example:  actlas map efficientnet-lite0 _blocks.14 20 "tabby, tabby cat"
     """

@@ -73,7 +73,7 @@ def _output_file(option: str, path: str) -> Path:
 
     file = Path(path)
     if file.is_dir() or not file.resolve().parent.is_dir():
-        raise UsageError(f"{option} {path}: write a file in a folder that is there")
+        raise UsageError(f"{option} {path}: name a file in an existing folder")
     return file
 
 

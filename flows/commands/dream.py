@@ -101,7 +101,7 @@ def _print(answer: DreamAnswer) -> None:
     """Print how far the dream got."""
     value, (height, width) = answer["value"], answer["size"]
     if value["before"] == value["after"]:
-        printing.say(f"note: {answer['target']} finds nothing to take up here, so that the picture is as it was")
+        printing.say(f"note: {answer['target']} finds nothing to amplify here, so the picture is unchanged")
     print(
         f"{answer['target']}  {value['before']:.4g} → {value['after']:.4g}  "
         f"{width} × {height} px, {len(answer['octaves'])} octaves, {answer['seconds']:.1f} s"

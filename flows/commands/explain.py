@@ -78,7 +78,7 @@ def explain(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show what a layer sees in an image: where, in which units and groups of units, and what speaks for a class.
+    """Show what a layer sees in an image: where, in which units and groups of units, and what supports a class.
 
     Example:  actlas explain bird.jpg --layer _blocks.10 --to _blocks.14 --run photos --out bird.png
     """

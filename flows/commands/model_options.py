@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.model.context import ModelContext
 
 
-Out = Annotated[str | None, typer.Option("--out", help="Write the picture, a PNG.")]
+Out = Annotated[str | None, typer.Option("--out", help="Write the picture to a PNG.")]
 Size = Annotated[
     int | None, typer.Option("--size", help="Longer side of a picture in pixels; by default the model's input size.")
 ]

@@ -60,7 +60,7 @@ def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:
 def picture(out: str | None, json: bool, otherwise: str) -> Path | None:
     """Return the path of `--out`, None if the answer goes out as JSON alone. Raises UsageError where it can go nowhere."""
     if out is None and not json:
-        raise UsageError(f"--out FILE.png says where the picture goes; or --json, for {otherwise} alone")
+        raise UsageError(f"give --out FILE.png to save the picture, or --json for {otherwise} alone")
     return png(out) if out is not None else None
 
 
@@ -68,7 +68,7 @@ def png(path: str, option: str = "--out") -> Path:
     """Return the path of a PNG. Raises UsageError, before anything is computed, if it cannot be written there."""
     out = Path(path)
     if out.suffix.lower() != ".png":
-        raise UsageError(f"{option} {path}: pictures are written as PNG; let the name end in .png")
+        raise UsageError(f"{option} {path}: pictures are written as PNG; use a name that ends in .png")
     if out.is_dir():
         raise UsageError(f"{option} {path} is a folder; name a file in it")
     if not out.parent.is_dir():

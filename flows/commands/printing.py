@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ Answer = TypeVar("Answer")
 def program() -> str:
     """Return the command that starts this program: its name, or its path where it is not on the PATH."""
     script = Path(sys.executable).with_name("actlas")
-    return "actlas" if shutil.which("actlas") or not script.exists() else relative(str(script))
+    return "actlas" if shutil.which("actlas") or not script.exists() else shlex.quote(relative(str(script)))
 
 
 @contextmanager
@@ -67,13 +68,23 @@ def as_table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] | None = 
 
 def say(text: str) -> None:
     """Print a remark on stderr."""
-    print(text, file=sys.stderr)
+    terminal.complain(text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not 1."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def relative(path: str) -> str:
     """Return a path relative to the working folder, or as it is where it lies outside."""
     inside = os.path.relpath(path)
     return path if inside.startswith("..") else inside
+
+
+def in_store(store: str) -> str:
+    """Return what a command needs after it to find a store: nothing for the default one."""
+    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(relative(store))}"
 
 
 def size(count: float) -> str:

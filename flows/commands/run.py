@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands import parsing, printing
 from flows.commands.option_groups import with_groups
-from flows.commands.run_options import RunOptions
+from flows.commands.run_options import RunOptions, SubsetOptions
 
 if TYPE_CHECKING:
     from flows.pipeline.answers import RunEstimate, RunSummary
@@ -38,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     options: RunOptions,
+    subset: SubsetOptions,
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
     dask: Annotated[
         str | None, typer.Option(help="local:N for N worker processes here, or tcp://HOST:PORT of a Dask scheduler.")
@@ -52,7 +54,7 @@ def run(
     """Run the pipeline and publish an activation atlas."""
     from storage.models import specs
 
-    config = options.run_config()
+    config = options.run_config(subset)
     specs.check_spec(config.model)
     specs.check_weights(config.weights)
     from flows import launch
@@ -63,7 +65,7 @@ def run(
             estimate = launch.estimate(config)
         _print_estimate(estimate, json)
         if dask:
-            printing.say("the time is that of this process alone: the workers of --dask share it")
+            printing.say("the time is for this process alone; Dask workers divide it among themselves")
         return
     with printing.computing():
         summary = launch.run(config, engine=engine, wait=wait, dask=dask)
@@ -131,16 +133,15 @@ def _print_next_commands(summary: RunSummary) -> None:
 
     name, store = summary["name"], summary["store"]
     run = open_run(store, name)
-    where = "" if store == printing.DEFAULT_STORE else f" --store {printing.relative(store)}"
-    middle = run.layers[len(run.layers) // 2]
+    where, middle = printing.in_store(store), run.layers[len(run.layers) // 2]
+    layer = shlex.quote(middle)
     print(f"next:\n  {printing.program()} view {name}{where}")
-    print(f"  {printing.program()} top {name} {middle}:0 --sheet unit0.png{where}")
+    print(f"  {printing.program()} top {name} {layer}:0 --sheet unit0.png{where}")
     cells = run.cell_facts(middle, run.grids[-1]) if run.grids else None
     if cells is not None and len(cells.count):
         fullest = int(cells.count.argmax())
-        print(
-            f"  {printing.program()} cell {name} {middle} {run.grids[-1]} {cells.row[fullest]},{cells.col[fullest]}{where}"
-        )
+        place = f"{cells.row[fullest]},{cells.col[fullest]}"
+        print(f"  {printing.program()} cell {name} {layer} {run.grids[-1]} {place}{where}")
 
 
 def layers(

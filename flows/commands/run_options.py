@@ -20,6 +20,31 @@ LAYOUTS = f"{', '.join(registry.layouts())}.".replace(",", " (the default),", 1)
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubsetOptions:
+    """The settings that choose among the images, each None where it was not given; combined, each narrows the others."""
+
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Use the first N images, in the order of their hash; all if left out."),
+    ] = None
+    grow: Annotated[
+        int | None, typer.Option(help="Use N images more than the run's last version, until all are in.")
+    ] = None
+    per_label: Annotated[int | None, typer.Option(help="Use N images of each label, by their hash.")] = None
+    sample: Annotated[int | None, typer.Option(help="Use N of the images, by their hash: the same anywhere.")] = None
+    where: Annotated[
+        str | None,
+        typer.Option(help="A condition in SQL on key, name, label, label_id, bytes and the columns of --table."),
+    ] = None
+    table: Annotated[
+        str | None, typer.Option(help="A Parquet or CSV file with a column key: more columns for --where.")
+    ] = None
+    keys: Annotated[
+        str | None, typer.Option(help="A text file with an image's key, or file name, per line: use these images.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """The settings of a run, each None where it was not given; `config` is a file with more of them."""
 
@@ -58,11 +83,10 @@ class RunOptions:
     config: Annotated[str | None, typer.Option(help="A TOML file with any of these settings; options override it.")] = (
         None
     )
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Use the first N images, in the order of their hash; all if left out."),
+    labels: Annotated[
+        str | None,
+        typer.Option(help="A table with the columns key,label; also LOC_val_solution.csv, or ImageNet's ground truth."),
     ] = None
-    labels: Annotated[str | None, typer.Option(help="A CSV file with the columns key,label.")] = None
     grids: Annotated[
         list[int] | None,
         typer.Option(
@@ -103,16 +127,20 @@ class RunOptions:
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None
 
-    def run_config(self) -> RunConfig:
+    def run_config(self, subset: SubsetOptions) -> RunConfig:
         """Return the run's configuration: the options, then the file, then the defaults. Raises UsageError."""
         from flows import config as configuration
 
-        settings = vars(self) | {
-            "axes": parsing.pairs(self.axes),
-            "mean": parsing.numbers("--mean", self.mean),
-            "std": parsing.numbers("--std", self.std),
-            "with": self.extras,
-            "allow_varying": self.allow_varying or None,
-        }
+        settings = (
+            vars(self)
+            | vars(subset)
+            | {
+                "axes": parsing.pairs(self.axes),
+                "mean": parsing.numbers("--mean", self.mean),
+                "std": parsing.numbers("--std", self.std),
+                "with": self.extras,
+                "allow_varying": self.allow_varying or None,
+            }
+        )
         del settings["extras"], settings["config"]
         return configuration.make(settings, self.config)

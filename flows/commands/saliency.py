@@ -45,7 +45,7 @@ def saliency(
     samples: Annotated[int, typer.Option(help=f"Noisy copies of {_methods_with('samples')}.")] = 25,
     steps: Annotated[int, typer.Option(help=f"Steps of {_methods_with('steps')}.")] = 50,
     baseline: Annotated[
-        str, typer.Option(help=f"Where {_methods_with('baseline')} begins: mean (colour) or black.")
+        str, typer.Option(help=f"Where {_methods_with('baseline')} starts: mean (colour) or black.")
     ] = "mean",
     seed: Seed = 0,
     store: printing.Store = printing.DEFAULT_STORE,

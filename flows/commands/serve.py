@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands import printing
+from flows.commands.option_groups import with_groups
+from flows.commands.run_options import SubsetOptions
 
 model = typer.Typer(no_args_is_help=True, help="Announce changes of a run's model.", rich_markup_mode=None)
 
@@ -28,15 +30,15 @@ Examples:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("serve", help=SERVE_HELP)(serve)
+    app.command("serve", help=SERVE_HELP)(with_groups(serve))
     app.add_typer(model, name="model")
 
 
 def serve(
+    subset: SubsetOptions,
     config: Annotated[str | None, typer.Option(help="A TOML file with the run's settings, as `run` takes it.")] = None,
     images: Annotated[str | None, typer.Option(help="A folder, WebDataset tars, Parquet, or sample-photos.")] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; the model's by default.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use the first N images, in the order of their hash.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampled positions, layout and icons.")] = None,
     store: Annotated[str | None, typer.Option(envvar="ACTLAS_STORE", help="The folder that keeps all results.")] = None,
     cron: Annotated[str | None, typer.Option(help="When to run, in cron's five fields.")] = None,
@@ -55,7 +57,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port of its own server, which runs if PREFECT_API_URL names none.")] = 4200,
 ) -> None:
     """Serve a run."""
-    settings = {"images": images, "name": name, "limit": limit, "seed": seed, "store": store}
+    settings = {"images": images, "name": name, "seed": seed, "store": store} | vars(subset)
     from flows import config as configuration
     from flows import progress
 
@@ -63,6 +65,7 @@ def serve(
     quiet = _duration("--debounce", debounce, timedelta(0)) or timedelta(0)
     interval = _duration("--every", every, timedelta(seconds=1))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # an unattended run leaves its log
+    _load_prefect()
     from flows.scheduling import deployments as planned
     from flows.scheduling import serve as serving
 
@@ -89,6 +92,7 @@ def updated(
 
     update = model_updates.announce(name, weights)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    _load_prefect()
     from flows.scheduling import serve as serving
 
     waiting = serving.announce(update, store)
@@ -99,8 +103,15 @@ def updated(
         print(f"{update.name}: {update.weights} (SHA-256 {update.sha256[:12]}…) announced{receivers}")
     if not waiting:
         printing.say(
-            f"warning: nothing waits for updates of {update.name} on this server: `actlas serve` or a deployment would"
+            f"warning: nothing on this server waits for updates of {update.name}; `actlas serve` or a deployment would"
         )
+
+
+def _load_prefect() -> None:
+    """Load Prefect by the module that says in one line which of its settings it refuses."""
+    from flows.scheduling import standing
+
+    standing.address()
 
 
 def _duration(option: str, text: str | None, least: timedelta) -> timedelta | None:

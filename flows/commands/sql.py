@@ -32,10 +32,11 @@ def sql(
     json: printing.Json = False,
 ) -> None:
     """Ask with SQL (DuckDB) over the run's tables."""
+    from flows import guarded_sql
     from flows.questions import sql as tables_sql
     from storage.run import open_run
 
-    limits = tables_sql.Limits(seconds=time_limit, memory=memory_limit)
+    limits = guarded_sql.Limits(seconds=time_limit, memory=memory_limit)
     rows: list[dict[str, Any]] = tables_sql.ask(open_run(store, name), query, limits)
     if json:
         printing.as_json(rows)

@@ -35,7 +35,8 @@ def list_runs(store: printing.Store = printing.DEFAULT_STORE, json: printing.Jso
     elif rows:
         printing.as_table(rows, ("name", "version", "published", "model", "images", "rejected", "layers"))
     else:
-        printing.say(f"no runs in {store} yet; `actlas run --images sample-photos` makes one")
+        command = f"actlas run --images sample-photos{printing.in_store(store)}"
+        printing.say(f"no runs in {store} yet; `{command}` makes one")
 
 
 @runs.command("show")
@@ -136,25 +137,31 @@ def verify(
         printing.as_json({"damages": rows, "foreign": others, "to_compute": recompute})
     else:
         printing.as_table([*rows, *({"kind": checks.FOREIGN, "path": path, "detail": ""} for path in others)])
-        _print_verdict(rows, len(others), len(to_compute), repair)
+        _print_verdict(rows, len(others), len(to_compute), repair, printing.in_store(store))
         for damage in remaining if repair else []:
-            printing.say(f"cannot be mended: {damage}")
+            printing.say(f"cannot be repaired: {damage}")
     raise typer.Exit(1 if remaining else 0)
 
 
-def _print_verdict(rows: list[dict[str, str]], others: int, to_compute: int, repaired: bool) -> None:
+def _print_verdict(rows: list[dict[str, str]], others: int, to_compute: int, repaired: bool, where: str) -> None:
     unread = sum(row["kind"] == "unreadable" for row in rows)
     if others:
         printing.say(f"{others} foreign: not made by actlas, and left alone")
     if not rows:
-        printing.say("all is as it was committed")
+        printing.say("no damage: everything is as it was committed")
     elif repaired:
-        rest = f"; run the same `actlas run` again to compute {to_compute} results again" if to_compute else ""
-        printing.say(f"{len(rows)} damages mended or set aside{rest}")
+        rest = (
+            f"; run the same `actlas run` again to compute {printing.counted(to_compute, 'result')} again"
+            if to_compute
+            else ""
+        )
+        printing.say(f"{printing.counted(len(rows), 'fault')} repaired or set aside{rest}")
     elif unread:
         printing.say(f"{unread} could not be read: nothing is known of them, and nothing is repaired until they can be")
     else:
-        printing.say(f"{len(rows)} damages; `actlas verify --repair` sets them aside")
+        printing.say(
+            f"{printing.counted(len(rows), 'fault')}; `actlas verify --repair{where}` repairs or sets aside what is damaged"
+        )
 
 
 def gc(

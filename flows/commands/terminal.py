@@ -1,8 +1,10 @@
-"""Write to any terminal or log: what its encoding lacks is replaced, never an error."""
+"""Write to any terminal, log or closed stream: what its encoding lacks is replaced, never an error."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
 import sys
 from typing import TextIO
 
@@ -25,6 +27,33 @@ PLAIN = {
     "≠": "!=",
 }
 """What stands for our own signs where an encoding lacks them; other characters are written as escapes, and so not lost."""
+
+
+def open_closed_streams() -> None:
+    """Open what this process was started without of stdin, stdout and stderr: else a file of ours would get its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, for good
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr, unless nobody can read it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def output_is_lost() -> bool:
+    """Tell whether what was printed cannot be written, and if so leave it out; Python would try again, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def write_anything() -> None:

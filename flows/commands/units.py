@@ -131,8 +131,10 @@ def peaks(
 def influence(
     name: Name,
     unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
-    k: Annotated[int, typer.Option("-k", "--k", min=1, max=16, help="How many of each effect.")] = 8,
-    sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures, a PNG.")] = None,
+    k: Annotated[
+        int, typer.Option("-k", "--k", min=1, max=16, help="How many excited and how many inhibited units to show.")
+    ] = 8,
+    sheet: Annotated[str | None, typer.Option(help="Draw them with their pictures to a PNG.")] = None,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
@@ -173,7 +175,7 @@ def influence(
 def unit(
     name: Name,
     unit: Annotated[str, typer.Argument(metavar="LAYER:UNIT", show_default=False)],
-    sheet: Annotated[str | None, typer.Option(help="Write the card, a PNG.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Write the card to a PNG.")] = None,
     gradients: Annotated[
         str | None,
         typer.Option(
@@ -184,7 +186,7 @@ def unit(
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Show all that is known of a unit: patches, labels, distribution, similar units, links, classes.
+    """Show all that is known about a unit: patches, labels, distribution, similar units, links, classes.
 
     Example:  actlas unit efficientnet-lite0 _blocks.10:37 --sheet unit37.png
     """
@@ -208,7 +210,7 @@ def _check_sheet(sheet: str | None, gradients: str | None) -> None:
     from storage.errors import UsageError
 
     if gradients and not sheet:
-        raise UsageError("--gradients are drawn on a sheet; say --sheet FILE.png, too")
+        raise UsageError("--gradients are drawn on a sheet; add --sheet FILE.png")
     if sheet:
         parsing.png(sheet, "--sheet")
 

@@ -29,7 +29,7 @@ def view(
     ] = None,
     token_file: Annotated[str | None, typer.Option(envvar="ACTLAS_TOKEN_FILE", help="A file with that token.")] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Ask for no token: every user of this machine may look.")
+        bool, typer.Option("--no-token", help="Ask for no token: every user of this machine can look.")
     ] = False,
     uploads: Annotated[
         bool, typer.Option(help="Answer requests that need the model: locate, explain, links, facets.")
@@ -62,7 +62,7 @@ def view(
         if host in serve.ANY:
             printing.say(f"from other machines: {serve.elsewhere(address)}")
         if not Path(store).exists():
-            printing.say(f"there is no store at {printing.relative(store)} yet: the page says how a run is made")
+            printing.say(f"there is no store at {printing.relative(store)} yet; the page explains how to make a run")
         printing.say("ctrl-c ends it")
         if browser:
             serve.open_browser(address)
@@ -101,4 +101,4 @@ def export(
     with progress.reporting(progress.for_stream(sys.stderr)) as report, report.bar("export", files, "files") as advance:
         written = exporting.write(export_files, place, exporting.record_of(opened), size, advance)
     print(place / "index.html")
-    printing.say(f"{written / 1e6:,.1f} MB; open it by a double click, or put the folder on a file server")
+    printing.say(f"{written / 1e6:,.1f} MB; open it with a double click, or put the folder on a web server")

@@ -66,4 +66,4 @@ def _store(run: Run, key: str, points: Float) -> None:
             arrays.write_group(draft.path / "layout.zarr", {"points": points})
             draft.commit({"samples": len(points)})
     except (OSError, StoreError) as error:
-        progress.current().say(f"  the noise is not kept: {error}")
+        progress.current().say(f"  the noise is not stored: {error}")

@@ -144,7 +144,7 @@ def _check_units(before: LayerLayout, samples: Samples, run: Run, layer: str) ->
     if units[0] != units[1]:
         raise UsageError(
             f"{layer} has {units[0]} units in {version_name(before.run)} and {units[1]} in {version_name(run)}: "
-            "these are two layers of one name"
+            "these are different layers with the same name"
         )
 
 

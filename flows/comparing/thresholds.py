@@ -68,11 +68,11 @@ def parse(text: str) -> Rule:
     match = _RULE.fullmatch(text)
     metrics = ", ".join(METRICS)
     if match is None or match[1] not in METRICS:
-        raise UsageError(f"--fail-if {text!r} is no threshold: write METRIC>NUMBER, with one of {metrics}")
+        raise UsageError(f"--fail-if {text!r} is not a threshold: write METRIC>NUMBER, with one of {metrics}")
     try:
         value = float(match[3])
     except ValueError:
-        raise UsageError(f"--fail-if {text!r}: {match[3]} is no number") from None
+        raise UsageError(f"--fail-if {text!r}: {match[3]} is not a number") from None
     if not math.isfinite(value):
         raise UsageError(f"--fail-if {text!r}: {match[3]} is larger than any number; nothing would cross it")
     return Rule(metric=match[1], comparison=match[2], value=value)

@@ -167,7 +167,7 @@ def _middle(context: ModelContext) -> str:
 def _guided(context: ModelContext, see: Forward, goal: Goal, guide: str, device: torch.device) -> Objective:
     """Return the objective that draws the activations of the goal's layer towards those of a guide image."""
     if goal.only is None or goal.only.kind != "layer":
-        raise UsageError(f"--guide {guide}: what is guided is a whole layer, not {goal.text}; name a layer")
+        raise UsageError(f"--guide {guide}: a guide needs a whole layer, not {goal.text}; name a layer")
     pixels = torch.from_numpy(context.model.preprocess.pixels(context.image(guide)).copy())
     with torch.no_grad():
         activations = see(pixels.permute(2, 0, 1)[None].to(device).float() / 255)[goal.only.layer]

@@ -205,12 +205,13 @@ def _penalised(aim: Objective, penalties: Mapping[str, float]) -> Objective:
 def _check_facets(facets: int, recipe: PictureRecipe, size: Size) -> None:
     if recipe.canvas == "zero":
         raise UsageError(
-            f"--facets {facets}: recipe {recipe.name} begins without chance, so that its facets are all alike"
+            f"--facets {facets}: recipe {recipe.name} starts without randomness, so its facets would all be alike"
         )
     most = MOST_TOGETHER // (size[0] * size[1])
     if facets > most:
         raise UsageError(
-            f"--facets {facets}: of {size[0]} x {size[1]} pixels at most {most} are drawn together; or --size"
+            f"--facets {facets}: at most {most} of {size[0]} x {size[1]} pixels are drawn together; ask for fewer, or "
+            "a smaller --size"
         )
 
 

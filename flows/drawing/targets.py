@@ -71,7 +71,7 @@ def parse(text: str, classes: Sequence[str] = ()) -> Target:
     if _CELL.fullmatch(text):
         raise UsageError(f"{text} is a cell of an atlas, which `actlas show` draws; write {FORMS}")
     if not text or ":" in text or any(char.isspace() for char in text):
-        raise UsageError(f"{text!r} is no target; write {FORMS}")
+        raise UsageError(f"{text!r} is not a target; write {FORMS}")
     return Target(kind="layer", layer=text)
 
 
@@ -86,7 +86,7 @@ def parse_sum(text: str, classes: Sequence[str] = (), layers: Container[str] = (
     cut = [piece for part in _NEXT.split(text) for piece in _split_layers(part, layers)]
     parts = [_TERM.fullmatch(part.strip()) for part in cut if part.strip()]
     if not parts or None in parts:
-        raise UsageError(f"{text!r} is no target; write {FORMS}, or a sum of such")
+        raise UsageError(f"{text!r} is not a target; write {FORMS}, or a sum of such")
     return [(_weight(part), _parse_term(part["target"].strip(), classes)) for part in parts if part]
 
 

@@ -12,16 +12,16 @@ from flows import progress, registry
 from flows.config import RunConfig
 from flows.dry_run import probe as probes
 from flows.model import prepared
-from flows.pipeline import format1
+from flows.pipeline import format1, growth, run_images
 from flows.pipeline.answers import RunEstimate, StageEstimate
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
+from flows.pipeline.run_images import RunImages
 from flows.planning import costs
 from flows.planning.costs import Estimate, Probe, Size
 from flows.planning.tasks import Output
 from flows.stages import cells, image_listing
 from flows.stages.shared import reading
-from flows.stages.shared.left_out import LeftOut
 from storage.store.store import Store
 
 LAYING_OUT = 250 << 20
@@ -36,7 +36,7 @@ def estimate(config: RunConfig) -> RunEstimate:
     """
     store = Store(Path(config.store))
     store.check_writable()
-    planner, outputs, old, left = _plan(store, config)
+    planner, outputs, old, images = _plan(store, config)
     missing = [output for output in outputs if not _is_stored(store, output, old)]
     probe = _probe(planner, missing)
     rows = _rows(planner, store, outputs, set(missing), probe)
@@ -44,7 +44,8 @@ def estimate(config: RunConfig) -> RunEstimate:
         "name": config.run_name,
         "store": config.store,
         "images": planner.images,
-        **left.as_dict(),
+        "subset": images.subset.about() if images.subset is not None else None,
+        **images.left.as_dict(),
         "computed": len(missing),
         "reused": len(outputs) - len(missing),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
@@ -62,16 +63,17 @@ def _is_stored(store: Store, output: Output, old: Mapping[Output, str]) -> bool:
     return any(store.find(output.stage, key) is not None for key in keys)
 
 
-def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[Output, str], LeftOut]:
+def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[Output, str], RunImages]:
     """Plan the run and name all its results; also return the keys of format 1 that it would take over, and what it leaves out."""
     prepared.forget()
     reading.forget()
     progress.current().say(f"model {config.model}: loading")
     model = prepared.prepare(config)
     progress.current().say(f"images {config.images}: listing")
+    config = growth.grown(store, config)
     listed, table = image_listing.plan_listing(store, config)
-    labelled, _, left = image_listing.plan_labels(config, table)
-    planner = Planner(config, model, listed.key, table, Frames(store, config))
+    images = run_images.plan(config, listed, table)
+    planner = Planner(config, model, listed.key, table, Frames(store, config), images.chosen)
     old = format1.plan(store, config, model, listed.key, table)
     if old is not None:
         format1.adopt_frames(store, planner, old)
@@ -80,7 +82,7 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[
     outputs = [output for step in steps for task in step.tasks for output in task.outputs]
     later = [output for step in planner.later_steps() for task in step.tasks for output in task.outputs]
     reused = [output for output in later if _is_stored(store, output, old_keys)]
-    return planner, [listed, labelled, *outputs, *reused], old_keys, left
+    return planner, [*images.outputs, *outputs, *reused], old_keys, images
 
 
 def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:

@@ -87,8 +87,8 @@ CELL: tuple[Metric, ...] = (
         shade="fidelity",
         card=True,
         explained="the whitened cosine of icon and cell",
-        meaning="the whitened cosine of an icon’s activation to its cell’s mean: 1 at best; real patches of a cell reach "
-        "about 0.25",
+        meaning="the whitened cosine of an icon’s activation to its cell’s mean: 1 at best; what real patches "
+        "reach stands beside it on an open cell and on the run’s page",
     ),
     Metric(
         name="rank",

@@ -46,7 +46,7 @@ def examine(
     varying = "" if tried.variation is None else str(tried.variation)
     if varying and not allow_varying:
         raise ModelError(
-            f"model {model.spec}: it is no function of the image: {varying}; mend it, or go on with --allow-varying, "
+            f"model {model.spec}: its output is not a function of the image: {varying}; fix it, or use --allow-varying, "
             "which the run records"
         )
     chosen, note = choose_scores(model, tried.alone, tried.beside, classes, logits)

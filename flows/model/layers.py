@@ -69,9 +69,9 @@ def _report_ambiguous(errors: dict[str, str]) -> None:
     ambiguous = [name for name, error in errors.items() if "--axes" in error]
     if ambiguous:
         progress.current().say(
-            f"not listed, as their axes can't be told: {', '.join(ambiguous)}; say which with --axes LAYER=AXES, as in "
+            f"not listed, because their axes are ambiguous: {', '.join(ambiguous)}; give them with --axes LAYER=AXES, as in "
             f"--axes {errors[ambiguous[0]].rpartition('--axes ')[2]}"
         )
     rest = [name for name in errors if name not in ambiguous]
     if rest:
-        progress.current().say(f"not listed, as they give no tensor with a place for each image: {', '.join(rest)}")
+        progress.current().say(f"not listed, because they return no tensor with a row per image: {', '.join(rest)}")

@@ -15,6 +15,7 @@ from storage import addresses
 from storage.errors import UsageError
 
 if TYPE_CHECKING:
+    from flows.ablation.answers import Ablation
     from flows.model.context import ModelContext
     from storage.models import Model
 
@@ -85,10 +86,8 @@ def dream(
     if settings.get("size") is not None:
         settings["size"] = str(settings["size"])
     chosen = dreams.Settings(**settings, view="sheet" if sheet else "dream")
-    guided = None if guide is None else _text(guide)
-    answer, before, after = dreams.dream(
-        _context(run, model, store), _text(image), target, guide=guided, settings=chosen
-    )
+    given, guided = _text(image), None if guide is None else _text(guide)
+    answer, before, after = dreams.dream(_context(run, model, store), given, target, guide=guided, settings=chosen)
     return Picture(dream_sheet.draw(answer, before, after), f"dream of {answer['target']}", answer)
 
 
@@ -117,11 +116,34 @@ def saliency(
     from flows.sheets import saliency as saliency_sheet
 
     saliency_sheet.check_view(view, size)
-    answer, pixels, heat = explaining.explain(
-        _context(run, model, store), _text(image), target, method=method, **settings
-    )
+    given = _text(image)
+    answer, pixels, heat = explaining.explain(_context(run, model, store), given, target, method=method, **settings)
     pixels = saliency_sheet.draw(answer, pixels, heat, view=view, size=size)
     return Picture(pixels, f"{method} of {answer['target']['text']}", answer)
+
+
+def ablate(
+    run: str,
+    layer: str,
+    units: Sequence[int],
+    *,
+    by: str = "zero",
+    where: str | None = None,
+    images: int = 500,
+    store: str = STORE,
+) -> Ablation:
+    """Change units while the model runs over the first `images` images of a run, and compare the class scores.
+
+    `by` is zero, mean (over the run's samples), resample (the maps of another image) or scale=F; `where` a condition in SQL
+    on the table `images`. Changes are means over images with their standard errors, of all images and of each label.
+
+    Raises UsageError for another way or condition, NotFound for a missing layer or unit, ModelError where the model has
+    changed since the run.
+    """
+    from flows.ablation import ablate as ablation
+    from storage.run import open_run
+
+    return ablation.ablate(open_run(store, run), layer, units, by=by, where=where, images=images)
 
 
 def explain(
@@ -151,7 +173,8 @@ def explain(
 
     question = explaining.Question(target=target, versus=versus, icons=icons, **settings)
     question.check()
-    answer = explaining.explain(_context(run, model, store), _text(image), layer, to=to, question=question)
+    given = _text(image)
+    answer = explaining.explain(_context(run, model, store), given, layer, to=to, question=question)
     return Picture(image_sheet.draw(answer), f"{layer} of {image}", answer)
 
 

@@ -37,6 +37,7 @@ from flows.one_image.answers import (
     UnitPictures,
 )
 from flows.one_image.layer import LayerView, describe, side_of
+from flows.one_image.memory import Keep, Memory
 from flows.questions import classes as class_answers
 from storage.errors import UsageError
 
@@ -55,7 +56,7 @@ class Question:
 
     `cells` is the most blocks per side of the grid, `parts` the most where each takes its own pass; `groups` the number
     of factors of the activation; `top` the units listed per block; `units` the number followed to a later layer;
-    `icons` their source, one of ICONS.
+    `icons` their source, one of ICONS. Without `pictures`, units get none.
     """
 
     target: str | None = None
@@ -66,6 +67,7 @@ class Question:
     top: int = 4
     units: int = 64
     icons: str = "auto"
+    pictures: bool = True
     drawing: Drawing = field(default_factory=Drawing)
 
     def check(self) -> None:
@@ -86,35 +88,45 @@ class Question:
 
 
 def explain(
-    context: ModelContext, image: str, layer: str, *, to: str | None = None, question: Question | None = None
+    context: ModelContext,
+    image: str,
+    layer: str,
+    *,
+    to: str | None = None,
+    question: Question | None = None,
+    memory: Memory | None = None,
 ) -> Explanation:
     """Explain one image at a layer; return plain numbers, lists and numpy arrays, as docs/explain.md lists them.
 
-    With `to`, also explain it at that later layer, and measure the effect of the first layer on it.
+    With `to`, also explain it at that later layer, and measure the effect of the first layer on it. With the `memory` of
+    an earlier question about the same image and layers, another class costs its gradient only.
     Raises UsageError, NotFound or UnknownLayer.
     """
     question = question or Question()
     question.check()
-    model = context.model
-    pixels = model.preprocess.pixels(context.image(image))
+    model, memory = context.model, memory or Memory(Illustrator(context, question.drawing))
+    illustrator, keep = memory.illustrator, memory.keep
+    pixels = keep("pixels", lambda: model.preprocess.pixels(context.image(image)))
     x = model.preprocess.normalise(torch.from_numpy(pixels.copy())[None]).contiguous(memory_format=torch.channels_last)
     names = [layer] if to is None else [layer, to]
-    layers, choices = context.layers(names), context.choices(x)
+    layers, choices = keep("layers", lambda: context.layers(names)), keep("choices", lambda: context.choices(x))
     target, versus, score = _question(context, question, choices)
-    illustrator = Illustrator(context, question.drawing)
     try:
-        _check_gradient(context, x, score, target)
+        keep("gradient", lambda: _check_gradient(context, x, score, target))
         views = [
-            _view(context, x, layers[name], score, question, _sources(illustrator, question, name)) for name in names
+            _view(context, x, layers[name], score, question, _sources(illustrator, question, name), keep)
+            for name in names
         ]
         if not math.isfinite(views[0].score):
             raise ValueError(f"{target} has a score that is not finite for this image, and can't be explained")
         links = _links(illustrator, x, views[0], views[1], question) if to is not None else None
-        described = [describe(x, view, illustrator, top=question.top, later=view is not views[0]) for view in views]
+        described = [
+            describe(x, view, illustrator, top=question.top, later=view is not views[0], keep=keep) for view in views
+        ]
     except (NoTangentError, ValueError) as error:
         raise UsageError(str(error)) from None
     explained: list[ExplainedLayer] = [
-        {**facts, **_unit_pictures(illustrator, view, facts, links)}
+        {**facts, **_unit_pictures(illustrator, view, facts, links, wanted=question.pictures)}
         for view, facts in zip(views, described, strict=True)
     ]
     return {
@@ -175,7 +187,13 @@ def _sources(illustrator: Illustrator, question: Question, layer: str) -> tuple[
 
 
 def _view(
-    context: ModelContext, x: Tensor, layer: Layer, score: Score, question: Question, sources: tuple[str, str]
+    context: ModelContext,
+    x: Tensor,
+    layer: Layer,
+    score: Score,
+    question: Question,
+    sources: tuple[str, str],
+    keep: Keep,
 ) -> LayerView:
     """Compute the activation at the layer and the score's gradient there, and divide them into blocks and groups."""
     activations, gradients, value = contribution.sensitivity(context.model.module, x, layer, score)
@@ -189,7 +207,7 @@ def _view(
         score=value,
         blocks=blocks(height, width, most),
         parts=blocks(height, width, min(most, question.parts)),
-        groups=groups(activation, question.groups, seed=question.drawing.seed),
+        groups=keep(f"groups {layer.name}", lambda: groups(activation, question.groups, seed=question.drawing.seed)),
         source=sources[0],
         groups_source=sources[1],
     )
@@ -231,8 +249,12 @@ def _drivers(view: LayerView, later: LayerView, units: Int, driven: Float) -> li
     return rows
 
 
-def _unit_pictures(illustrator: Illustrator, view: LayerView, layer: LayerFacts, links: Links | None) -> UnitPictures:
+def _unit_pictures(
+    illustrator: Illustrator, view: LayerView, layer: LayerFacts, links: Links | None, *, wanted: bool
+) -> UnitPictures:
     """Return pictures of the units that the description names: for and against, at the places, and as drivers."""
+    if not wanted:
+        return {"unit_pictures": {}, "unit_pictures_from": "none"}
     grid, attribution = layer["grid"], layer["attribution"]
     named = [(row["unit"], row["side"]) for rows in (attribution["for"], attribution["against"]) for row in rows]
     for place in layer["places"]:

@@ -26,6 +26,7 @@ from flows.one_image.answers import (
     Parts,
     RankedUnit,
 )
+from flows.one_image.memory import Keep
 
 CLASSES, PLACES, RANKED = 5, 4, 5
 """Classes listed per block; blocks shown in detail; units listed for a class, and as many against it."""
@@ -68,17 +69,28 @@ def side_of(value: float) -> str:
     return "negative" if value < 0 else "positive"
 
 
-def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, later: bool = False) -> LayerFacts:
-    """Describe a layer; for a `later` one, draw no icons of blocks and leave out the classes of parts."""
-    moment, measured = (None, None) if view.source == "none" else illustrator.moment(view.layer)
+def describe(
+    x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, keep: Keep, later: bool = False
+) -> LayerFacts:
+    """Describe a layer; for a `later` one, draw no icons of blocks and leave out the classes of parts.
+
+    `keep` keeps what does not depend on the score.
+    """
+    of = view.layer.name
+    moment, measured = (
+        (None, None) if view.source == "none" else keep(f"moment {of}", lambda: illustrator.moment(view.layer))
+    )
     count = len(view.groups.maps)
     names = [f"{row},{col}" for row, col in np.ndindex(view.blocks.shape)]
     source = "none" if later and view.source == "drawn" else view.source
-    icons = _icons(illustrator, view.layer, _vectors(view), names, moment, source)
-    names = [f"group {number}" for number in range(count)]
-    of_groups = _icons(illustrator, view.layer, view.groups.directions, names, moment, view.groups_source)
+    icons = keep(f"icons {of}", lambda: _icons(illustrator, view.layer, _vectors(view), names, moment, source))
+    directions, titles = view.groups.directions, [f"group {number}" for number in range(count)]
+    of_groups = keep(
+        f"group icons {of}",
+        lambda: _icons(illustrator, view.layer, directions, titles, moment, view.groups_source),
+    )
     patterns = between.pattern_parts(view.groups.patterns())
-    classes = _classes(x, view, illustrator, patterns, (count,))
+    classes = keep(f"group classes {of}", lambda: _classes(x, view, illustrator, patterns, (count,)))
     layer = view.layer
     return {
         "name": layer.name,
@@ -88,7 +100,7 @@ def describe(x: Tensor, view: LayerView, illustrator: Illustrator, *, top: int, 
         "later": later,
         "whitened_by": measured,
         "grid": {**_grid(view, top, moment), **_pictures(icons, view.blocks.shape)},
-        "parts": {} if later else _parts(x, view, illustrator),
+        "parts": {} if later else keep(f"parts {of}", lambda: _parts(x, view, illustrator)),
         "places": _places(view),
         "attribution": _attribution(view),
         "groups": {**_groups(view), **_pictures(of_groups, (count,)), **classes},

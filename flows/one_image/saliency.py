@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atlas.arrays import Byte, Float, Layer
 from atlas.attribution.grad_cam import has_gradient
 from atlas.attribution.gradients import completeness_gap
+from atlas.attribution.guided_backprop import rectifies
 from atlas.attribution.methods import METHODS, Attribution, Settings, attribute, taking
 from atlas.attribution.scores import Score, values
 from atlas.model import gradient_flow
@@ -77,12 +78,24 @@ def explain(
     }
     if "baseline" in METHODS[method].settings:
         answer["sum"], answer["gap"] = _completeness(context, x, score, attribution, settings)
+    note = _note(context.model.module, x, score, attribution, settings, method, str(chosen))
+    if note:
+        answer["note"] = note
+    return answer, _rgb(pixels), attribution.map[0].detach().float().numpy()
+
+
+def _note(
+    module: nn.Module, x: Tensor, score: Score, attribution: Attribution, settings: Settings, method: str, target: str
+) -> str:
+    """Say what a reader of the map has to know of it, or nothing."""
+    if METHODS[method].rectified and not rectifies(module, x, score):
+        return f"no rectifier (ReLU) lies between the image and {target}: here {method} is the plain gradient"
     if settings.layer is not None and not bool(attribution.raw.any()):
-        answer["note"] = (
-            f"nothing at {settings.layer.name} speaks for {chosen}: it is read from what has no place there (a class "
+        return (
+            f"nothing at {settings.layer.name} speaks for {target}: it is read from what has no place there (a class "
             "token), or all there speaks against it; an earlier --layer may show more"
         )
-    return answer, _rgb(pixels), attribution.map[0].detach().float().numpy()
+    return ""
 
 
 def _check_gradient(context: ModelContext, x: Tensor, score: Score, target: targets.Target, method: str) -> None:
@@ -105,7 +118,7 @@ def _check(method: str, baseline: str, counts: dict[str, int]) -> None:
         raise UsageError(f"--baseline {baseline} is not one of {', '.join(BASELINES)}")
     for name, count in counts.items():
         if name in METHODS[method].settings and count < 1:
-            raise UsageError(f"--{name} {count}: {method} takes at least 1")
+            raise UsageError(f"--{name} {count}: {method} needs at least 1")
 
 
 def _parse_target(text: str, context: ModelContext) -> targets.Target:

@@ -8,6 +8,7 @@ from flows.stages.shared.left_out import LeftOutCounts
 
 if TYPE_CHECKING:
     from flows.planning.context import FrameRecord
+    from flows.stages.subset import SubsetRecord
 
 
 class StageRow(TypedDict):
@@ -80,11 +81,15 @@ class ProbeFacts(TypedDict):
 
 
 class RunEstimate(LeftOutCounts):
-    """The answer of `actlas run --dry-run`; `memory_bytes` and `probe` are None where nothing that takes time is missing."""
+    """The answer of `actlas run --dry-run`; `subset` is None for a run over all images.
+
+    `memory_bytes` and `probe` are None where nothing that takes time is missing.
+    """
 
     name: str
     store: str
     images: int
+    subset: SubsetRecord | None
     computed: int
     reused: int
     seconds: float

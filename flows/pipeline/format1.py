@@ -18,7 +18,7 @@ from flows.model.prepared import PreparedModel
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.planning.tasks import Output
-from flows.stages import layout
+from flows.stages import layout, subset
 from storage.images.shards import rows_key_1
 from storage.store import takeover
 from storage.store.store import Store, stage_key
@@ -50,7 +50,12 @@ class Format1Planner(Planner):
 
 def plan(store: Store, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table) -> Format1Planner | None:
     """Return the plan under old keys; None where the run's current version is not of format 1, or the model is the user's."""
-    if model.own or not store.versions(config.run_name) or store.version(config.run_name).format != 1:
+    if (
+        model.own
+        or subset.is_asked_for(config)
+        or not store.versions(config.run_name)
+        or store.version(config.run_name).format != 1
+    ):
         return None
     return Format1Planner(config, model, listing, table, Frames(store, config))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,7 @@ def keep(store: str, update: Update) -> bool:
     One announced earlier than the kept one does not replace it.
     """
     if not is_store(store):
-        log.warning("%s is no store, so the update of %s is not kept there; `--store` names one", store, update.name)
+        log.warning("%s is not a store, so the update of %s is not kept there; `--store` names one", store, update.name)
         return False
     record = {"weights": update.weights, "weights_sha256": update.sha256}
     try:
@@ -210,14 +211,14 @@ def follow(config: RunConfig) -> RunConfig:
     if sha256 and fingerprint(Path(weights)) != sha256:
         raise BadWeights(
             f"weights {weights} have changed since {title} was made; say `actlas model updated {version.name} --weights "
-            f"{weights}` if that is meant"
+            f"{shlex.quote(weights)} --store {shlex.quote(config.store)}` if that is meant"
         )
     return _following(config, weights, f"as {title} has them")
 
 
 def _following(config: RunConfig, weights: str | None, reason: str) -> RunConfig:
     """Return the configuration with these weights; say so if it names others."""
-    if weights != with_absolute_weights(config).weights:
+    if weights != with_absolute_files(config).weights:
         progress.current().say(
             f"weights {weights or 'of the model itself'}, {reason}, instead of the schedule's "
             f"{config.weights or 'none'}; `actlas model updated` changes them"
@@ -251,10 +252,13 @@ def record(config: RunConfig, announced: str | None) -> dict[str, str]:
     return {"sha256": sha256} | ({"announced": time} if time else {})
 
 
-def with_absolute_weights(config: RunConfig) -> RunConfig:
-    """Return the configuration with the absolute path of its weights file: a schedule may run in another folder."""
-    absolute = str(Path(str(config.weights)).absolute())
-    return config.model_copy(update={"weights": absolute}) if is_file(config.weights) else config
+def with_absolute_files(config: RunConfig) -> RunConfig:
+    """Return the configuration with the absolute paths of its files: schedule and viewer may run in another folder."""
+    files = {"weights": config.weights} if is_file(config.weights) else {}
+    files |= {
+        name: getattr(config, name) for name in ("classes", "labels") if Path(getattr(config, name) or "").is_file()
+    }
+    return config.model_copy(update={name: str(Path(str(file)).absolute()) for name, file in files.items()})
 
 
 def _last_step(stages: set[str]) -> str | None:

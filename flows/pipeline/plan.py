@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from flows import registry
 from flows.config import RunConfig
 from flows.model.prepared import PreparedModel
 from flows.pipeline.layout_frames import Frames
-from flows.planning.context import Frame, PlanContext
+from flows.planning.context import Chosen, Frame, PlanContext
 from flows.planning.tasks import Task
 from flows.stages import collect, layout
-from flows.stages.shared import contents
+from flows.stages.shared import contents, reading
+from storage.errors import Damaged
 from storage.store.store import Store
 
 
@@ -32,9 +35,15 @@ class Planner(PlanContext):
     """Name all results of a run. `earlier` has the layouts of its earlier versions."""
 
     def __init__(
-        self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table, earlier: Frames | None = None
+        self,
+        config: RunConfig,
+        model: PreparedModel,
+        listing: str,
+        table: pa.Table,
+        earlier: Frames | None = None,
+        chosen: Chosen | None = None,
     ) -> None:
-        super().__init__(config, model, listing, table)
+        super().__init__(config, model, listing, table, chosen)
         if earlier is not None:
             frames = {layer: self._frame(layer, earlier) for layer in self.layers}
             self.frames = {layer: frame for layer, frame in frames.items() if frame is not None}
@@ -42,6 +51,23 @@ class Planner(PlanContext):
     def rows_key(self, rows: pa.Table) -> str:
         """Return the key of rows of the listing; another one if images were rejected for want of a decoder that is there now."""
         return contents.decodable_key(Store(Path(self.config.store)), super().rows_key(rows))
+
+    @functools.cached_property
+    def wholes(self) -> Sequence[PlanContext]:
+        """Plans of the whole listing, cut at the limits that the current versions of runs of this source have."""
+        if self.chosen is None:
+            return ()
+        limits = dict.fromkeys([None, *self._limits()])
+        configs = [self.config.model_copy(update={"limit": limit}) for limit in limits]
+        return [Planner(config, self.model, self.listing, self.table) for config in configs]
+
+    def _limits(self) -> Iterator[int]:
+        store, place = Store(Path(self.config.store)), reading.source_of(self.config).uri
+        for name in store.names():
+            with suppress(Damaged):  # opening that run reports it
+                about = store.version(name).about
+                if about.get("images") == place and "subset" not in about:
+                    yield int(about["listed"])
 
     def _frame(self, layer: str, earlier: Frames) -> Frame | None:
         return earlier.choose(layer, collect.keys(self, layer), lambda frame: layout.key_in(self, layer, frame))

@@ -11,22 +11,25 @@ from pathlib import Path
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import format1, model_updates
+from flows.pipeline import format1, growth, model_updates, run_images
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner, Step
 from flows.pipeline.retry import retry
+from flows.pipeline.run_images import RunImages
 from flows.pipeline.summary import Summary
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import icons, image_listing
+from flows.stages import icons
 from flows.stages.shared import reading
-from flows.stages.shared.left_out import LeftOut
 from storage.artefacts import tables
 from storage.errors import ActlasError
 from storage.store.store import Contents, Entry, Store
 
 NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
 """Settings that a version need not record: they change no result, or `about` has them."""
+
+CHOOSING = ("grow", "keys", "where", "table", "per_label", "sample")
+"""Settings that choose among the images."""
 
 
 class TooManyRejected(ActlasError):
@@ -63,15 +66,14 @@ def run(
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
+        config = growth.grown(store, config)
         model = prepared.prepare(config, here=engine.here)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
-        listed, table = retry(lambda: image_listing.list_images(store, config))
-        labelled, left = retry(lambda: image_listing.list_labels(store, config, table))
-        planner = Planner(config, model, listed.output.key, table, Frames(store, config))
-        if (old := format1.plan(store, config, model, listed.output.key, table)) is not None:
+        outcomes, images = retry(lambda: run_images.make(store, config))
+        planner = Planner(config, model, images.listing, images.table, Frames(store, config), images.chosen)
+        if (old := format1.plan(store, config, model, images.listing, images.table)) is not None:
             _take_over(store, planner, old)
-        outcomes = [listed, labelled]
         for step in planner.steps() if config.until != "listing" else []:
             outcomes += _run_step(store, engine, step)
             if step.stage == "collect":
@@ -80,7 +82,7 @@ def run(
         for step in planner.later_steps():
             outcomes += _reuse(step, _find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
-        version = _publish(store, config, planner, outcomes, rejected, weights, left)
+        version = _publish(store, config, planner, outcomes, rejected, weights, images)
         model_updates.conclude(config, standing, settled=settle is not None)
     skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
@@ -89,7 +91,7 @@ def run(
         store=config.store,
         images=planner.images,
         rejected=rejected,
-        left_out=left,
+        left_out=images.left,
         outcomes=tuple(outcomes),
         seconds=time.time() - started,
         skipped_grids=skipped,
@@ -105,7 +107,7 @@ def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
     report.say(f"model {config.model}: loading")
     model = retry(lambda: prepared.prepare(config, here=here))
     if model.note:
-        report.say(f"model {config.model}: {model.note}; its code counts instead of what comes out")
+        report.say(f"model {config.model}: {model.note}; it is identified by its code instead of its outputs")
     return model
 
 
@@ -182,7 +184,7 @@ def _check_rejected(rejected: dict[str, int], images: int, config: RunConfig) ->
         reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.items())
         raise TooManyRejected(
             f"{total} of {images} images were rejected ({reasons}), more than --max-rejected {config.max_rejected:g} allows; "
-            "nothing was published. Mend the images, or allow more and run again: what was collected is kept"
+            "nothing was published. Fix the images, or allow more, and run again; what was collected is kept"
         )
 
 
@@ -193,9 +195,9 @@ def _publish(
     outcomes: list[Outcome],
     rejected: dict[str, int],
     weights: dict[str, str],
-    left: LeftOut,
+    images: RunImages,
 ) -> int:
-    source, settings = reading.source_of(config), model_updates.with_absolute_weights(config)
+    source, settings = reading.source_of(config), model_updates.with_absolute_files(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -209,7 +211,9 @@ def _publish(
         "grids": planner.grids,
         "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
     }
-    about |= left.about()
+    about |= images.left.about()
+    if images.subset is not None:
+        about["subset"] = images.subset.about()
     if planner.model.note:
         about["fingerprints"] = planner.model.note
     if weights:
@@ -224,5 +228,5 @@ def _publish(
 
 def _unused(config: RunConfig) -> set[str]:
     """Return the optional settings that are not in use, so that versions without them read as before there were any."""
-    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *registry.extra_settings())
+    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *CHOOSING, *registry.extra_settings())
     return {name for name in optional if not getattr(config, name)}

@@ -19,7 +19,7 @@ from flows.model.prepared import PreparedModel
 from flows.planning.tasks import Output, Task
 from storage.errors import UsageError
 from storage.images.listing import about
-from storage.images.shards import Shard, living, rows_key, shards
+from storage.images.shards import Ids, Shard, chosen_shards, living, rows_key, shards
 from storage.store.store import stage_key
 
 T = TypeVar("T")
@@ -50,22 +50,44 @@ class Frame:
         return {"layout": self.layout, "collect": list(self.collect), "listing": self.listing}
 
 
-class PlanContext:
-    """A run to plan. `listing` is the key of its listing, `table` the rows; `frames` are the earlier layouts to align with."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The images of a subset: the key of its result, and their ids in ascending order."""
 
-    def __init__(self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table) -> None:
-        self.config, self.model, self.listing, self.table = config, model, listing, table
-        self.shards: list[Shard] = shards(table, config.limit, config.shard_size, self.rows_key)
+    key: str
+    ids: Ids
+
+
+class PlanContext:
+    """A run to plan. `listing` is the key of its listing, `table` the rows, `chosen` the subset that it uses; `frames` are the
+    earlier layouts to align with."""
+
+    def __init__(
+        self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table, chosen: Chosen | None = None
+    ) -> None:
+        self.config, self.model, self.listing, self.table, self.chosen = config, model, listing, table, chosen
+        self.shards: list[Shard] = self._shards()
         self.about = about(table)
-        self.live = living(table, config.limit)
+        self.live = living(table, None if chosen else config.limit)
         if not len(self.live):
             raise UsageError(f"--images {config.images}: all images listed before are gone from there")
-        self.images = len(self.live)
+        self.images = len(chosen.ids) if chosen else len(self.live)
         self.layers = list(config.chosen_layers)
         self.grids = _grids(self.images * config.samples_per_image, config)
         self.frames: dict[str, Frame] = {}
         self._settings = {"config": config.model_dump(mode="json"), "model": model.whole}
         self._cache: dict[Hashable, Any] = {}
+
+    @property
+    def wholes(self) -> Sequence[PlanContext]:
+        """Plans of the whole listing, with whose results a subset may do."""
+        return ()
+
+    def _shards(self) -> list[Shard]:
+        size = self.config.shard_size
+        if self.chosen is not None:
+            return chosen_shards(self.table, self.chosen.ids, size, self.rows_key)
+        return shards(self.table, self.config.limit, size, self.rows_key)
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the cached value of this key, or compute it: hashing the keys of many shards takes long."""

@@ -13,6 +13,15 @@ def parse_unit(text: str) -> tuple[str, int]:
     return layer, int(unit)
 
 
+def parse_units(text: str) -> tuple[str, list[int]]:
+    """Parse `LAYER:UNIT,UNIT …` into layer and units."""
+    layer, colon, units = text.rpartition(":")
+    parts = units.split(",")
+    if not colon or not all(part.isdigit() for part in parts):
+        raise UsageError(f"{text!r} names no units; write LAYER:UNIT, or several as in _blocks.10:37,38")
+    return layer, [int(part) for part in parts]
+
+
 def parse_cell(text: str) -> tuple[int, int]:
     """Parse `ROW,COL` into row and column."""
     row, comma, col = text.partition(",")

@@ -30,7 +30,8 @@ class RunRow(TypedDict):
 class Provenance(TypedDict):
     """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
 
-    `weights` and `frames` are those of models that followed an earlier version; `varying` says how the model's values for an
+    `weights` and `frames` are those of models that followed an earlier version; `subset` counts the images that were
+    chosen, of how many, and those of each label; `varying` says how the model's values for an
     image vary, where that was allowed. `not_listed` and `not_labelled` count what was left out by reason, `left_out` says
     the same in words with the remedy; `label_keys` are the keys of the label table, and how many of them are images'.
     """
@@ -57,6 +58,7 @@ class Provenance(TypedDict):
     weights: NotRequired[dict[str, Any]]
     frames: NotRequired[dict[str, dict[str, Any]]]
     varying: NotRequired[str]
+    subset: NotRequired[dict[str, Any]]
     samples: dict[str, dict[str, int | None]]
     layouts: dict[str, dict[str, Any]]
 
@@ -104,6 +106,8 @@ def _left_out(about: Mapping[str, Any]) -> dict[str, Any]:
     counts = {name: about.get(name, {}) for name in ("not_listed", "not_labelled", "label_keys")}
     words = [f"not listed: {text}" for text in left_out.words(counts["not_listed"])]
     words += [f"not labelled: {text}" for text in left_out.words(counts["not_labelled"])]
+    if subset := about.get("subset"):
+        words.append(f"subset: {subset['images']:,} of {subset['of']:,} images are chosen")
     if counts["label_keys"]:
         keys = counts["label_keys"]
         words.append(f"label table: of its {keys['keys']:,} keys {keys['matched']:,} match an image")

@@ -50,7 +50,7 @@ def mark_crashed(store: Store, name: str, deployments: Sequence[UUID]) -> None:
                 flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
             )
             for run in [run for run in shown if store_of(run.parameters) == store.root.absolute()]:
-                crashed: State[None] = Crashed(message="its process is gone; the next run goes on where it stopped")
+                crashed: State[None] = Crashed(message="its process is gone; the next run resumes it")
                 client.set_flow_run_state(run.id, crashed, force=True)
     except Locked as held:
         progress.current().say(f"{held}: it goes on without this process")

@@ -70,11 +70,11 @@ def _deployment(
 def schedule(cron: str | None, every: timedelta | None, timezone: str | None) -> Schedule | None:
     """Return the schedule, None if none is given. Raises UsageError if it is not well written."""
     if cron and every:
-        raise UsageError("--cron and --every are two schedules; give one of them")
+        raise UsageError("--cron and --every exclude each other; give one")
     try:
         ZoneInfo(timezone or "UTC")
     except (ZoneInfoNotFoundError, OSError, ValueError):  # no such zone, a folder, a path
-        raise UsageError(f"--timezone {timezone} is not known; write it as in Europe/Zurich") from None
+        raise UsageError(f"--timezone {timezone} is not a known time zone; write one such as Europe/Zurich") from None
     if every:
         return Interval(every, anchor_date=ANCHOR, timezone=timezone)
     try:

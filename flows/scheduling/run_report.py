@@ -10,6 +10,7 @@ import base64
 import logging
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -115,7 +116,7 @@ class RunReport:
         except Exception as error:  # whatever Prefect's client raises: a missing report harms no result
             self._lost = True
             reason = first_line(error)
-            progress.current().say(f"Prefect's page is not updated any more: {reason}")
+            progress.current().say(f"Prefect's page is no longer updated: {reason}")
             logging.getLogger(UNSENT).addFilter(_leave_out)
             return None
 
@@ -150,7 +151,7 @@ def links(summary: RunSummary) -> list[str]:
     name, page, pictures = f"{summary['name']}@{summary['version']}", viewer(summary), summary["overviews"]
     atlases = [_link(f"{p['layer']}, {p['grid']} × {p['grid']}", _atlas(page, p), str(p["path"])) for p in pictures]
     reasons = ", ".join(f"{number} {reason}" for reason, number in summary["reasons"].items())
-    question = f'actlas sql {name} "select * from rejects" --store {summary["store"]}'
+    question = f'actlas sql {name} "select * from rejects" --store {shlex.quote(summary["store"])}'
     size = sum(row["bytes"] for row in summary["stages"]) / 1e6
     return [
         f"- atlas: {'; '.join(atlases) or 'none, as the run stopped before'}",
@@ -182,7 +183,7 @@ def _atlas(page: str | None, picture: Overview) -> str | None:
 
 def _artifact(summary: RunSummary, kind: str) -> str:
     """Return a link to another artifact of the run, by the address of Prefect's page if that is known."""
-    return f"[{kind}]({PREFECT_UI_URL.value() or ''}/artifacts/key/{key_of(summary)}-{kind})"
+    return f"[{kind}]({masking.masked(PREFECT_UI_URL.value() or '')}/artifacts/key/{key_of(summary)}-{kind})"
 
 
 def key_of(summary: RunSummary) -> str:

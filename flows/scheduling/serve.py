@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,18 +34,20 @@ from flows.scheduling.states import ServerUnreachable
 from storage.errors import BadWeights, UsageError, first_line
 from storage.store.store import Store
 
+COMMAND = [sys.executable, "-m", "flows.scheduling.run_process"]
+
 INSISTENCE = 20.0
 """Seconds between two interrupts after a SIGTERM."""
 
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """Start the runs' processes apart from this one's group: Ctrl-C is for this process, which ends them in order.
+    """Start the runs' processes, by a module of ours, apart from this one's group: Ctrl-C is for this process.
 
-    A run that is interrupted itself logs a crash as an error, at whatever point it has reached.
+    It ends them in order; a run that is interrupted itself logs a crash as an error, at whatever point it has reached.
     """
     starter = getattr(runner_module, "EngineCommandStarter")  # noqa: B009, which it does not export
-    apart = functools.partial(starter, isolate_process_group=True)
+    apart = functools.partial(starter, isolate_process_group=True, command=shlex.join(COMMAND))
     setattr(runner_module, "EngineCommandStarter", apart)  # noqa: B010, which is no type to mypy
     try:
         yield
@@ -88,6 +92,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
     """
     store = Store(Path(config.store))
     store.check_writable()
+    prefect_server.check(port)
     check(config)
     with store.serving(config.run_name), prefect_server.server(host, port) as address:
         prepare(gpus)
@@ -101,7 +106,7 @@ def serve(config: RunConfig, deployments: list[RunnerDeployment], *, gpus: int, 
         try:
             runner.run()
         except KeyboardInterrupt:
-            progress.current().say("stopped; the schedule goes on, and what comes due starts when this is served again")
+            progress.current().say("stopped; the schedule stays, and runs that come due start when it is served again")
         except (httpx.HTTPError, RuntimeError) as error:
             raise ServerUnreachable(f"Prefect's server at {address} was lost: {first_line(error)}") from None
         crashed_runs.mark_crashed(store, config.run_name, ids)
@@ -144,7 +149,7 @@ def announce(update: Update, store: str) -> list[str]:
             return update_events.emit(update)
     except ServerUnreachable as error:
         raise ServerUnreachable(
-            f"{error}; the next scheduled run uses the weights all the same" if kept else str(error)
+            f"{error}; the next scheduled run uses the weights anyway" if kept else str(error)
         ) from None
 
 

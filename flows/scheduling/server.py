@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import uvicorn
 from prefect.settings import (
     PREFECT_API_URL,
@@ -20,7 +19,7 @@ from prefect.settings import (
 )
 
 from flows import progress
-from flows.scheduling import prefect_home
+from flows.scheduling import direct, prefect_home
 from flows.scheduling.states import ServerUnreachable
 from storage.errors import UsageError
 
@@ -41,9 +40,19 @@ SETTINGS = {
 @contextmanager
 def known(port: int = PORT) -> Iterator[str]:
     """Direct clients to the configured server, or else to one at `port` of this machine; yield its address."""
-    address = PREFECT_API_URL.value() or f"http://{HOST}:{port}/api"
-    with temporary_settings({PREFECT_API_URL: address}):
+    address = PREFECT_API_URL.value() or _local(port)
+    with direct.to(address):
         yield address
+
+
+def check(port: int) -> None:
+    """Raise ServerUnreachable if a server is to be started and cannot be, for Prefect's folder or database."""
+    if not PREFECT_API_URL.value() and not direct.is_well(_local(port), timeout=1):
+        prefect_home.check()
+
+
+def _local(port: int) -> str:
+    return f"http://{HOST}:{port}/api"
 
 
 @contextmanager
@@ -59,9 +68,9 @@ def server(host: str, port: int) -> Iterator[str]:
         )
     with known(port) as address:
         os.environ["PREFECT_API_URL"] = address  # inherited by the processes of the runs
-        if _answers(address):
+        if direct.is_well(address, timeout=10):
             yield address
-        elif address != f"http://{HOST}:{port}/api":
+        elif address != _local(port):
             raise ServerUnreachable(f"Prefect's server at {address} does not answer; check PREFECT_API_URL")
         else:
             with _own_server(host, port):
@@ -101,10 +110,3 @@ def _app() -> Any:
     from prefect.server.api.server import create_app
 
     return create_app(final=True)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/health", timeout=10).is_success
-    except httpx.HTTPError:
-        return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flows.config import RunConfig
-from flows.model import prepared
 from storage.errors import ActlasError
 
 GPU_TAG = "actlas-gpu"
@@ -19,4 +18,6 @@ class ServerUnreachable(ActlasError):
 
 def gpu_tags(config: RunConfig) -> list[str]:
     """Return the GPU tag if the run uses a GPU."""
+    from flows.model import prepared  # loads torch, which a server that cannot start is said without
+
     return [GPU_TAG] if prepared.device_of(config).type == "cuda" else []

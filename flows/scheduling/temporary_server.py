@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-import httpx
 import uvicorn
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import get_current_settings
 
 from flows import progress
-from flows.scheduling import prefect_home
+from flows.scheduling import direct, prefect_home
 from storage import masking
 
 HOST = "127.0.0.1"
@@ -46,12 +45,12 @@ def running() -> Iterator[str]:
     Raises ServerUnreachable in one line as soon as its process has ended.
     """
     prefect_home.check()
-    progress.current().say("Prefect: starting a server for this run (PREFECT_API_URL names a standing one)")
+    progress.current().say("Prefect: starting a server for this run (set PREFECT_API_URL to use one that is running)")
     with tempfile.TemporaryFile("w+") as log:
         process = _start(log)
         try:
             address = _wait(process, log)
-            with temporary_settings({PREFECT_API_URL: address}):
+            with direct.to(address):
                 try:
                     yield address
                 finally:
@@ -82,11 +81,8 @@ def _wait(process: subprocess.Popen[str], log: IO[str]) -> str:
             process.wait(ENDS)
     address, deadline = f"http://{HOST}:{port}/api", time.monotonic() + PATIENCE
     while process.poll() is None and port and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{address}/health", timeout=5).is_success:
-                return address
-        except httpx.HTTPError:
-            pass
+        if direct.is_well(address, timeout=5):
+            return address
         time.sleep(0.1)
     raise prefect_home.unusable(_reason(process, log))
 

@@ -51,7 +51,7 @@ def _heading(page: Canvas, answer: Comparison) -> None:
     names = [f"{run['run']}@{run['version']}" for run in answer["runs"]]
     page.text(MARGIN, MARGIN - 4, "What moved:  " + "  to  ".join(names), 22)
     left, up = _legend(page, MARGIN, MARGIN + 38, "Cells:"), MARGIN + 38
-    for colour, text in ((EMPTIED, "emptied"), (CHANGED, "changed what they mean"), (APPEARED, "appeared")):
+    for colour, text in ((EMPTIED, "emptied"), (CHANGED, "changed in meaning"), (APPEARED, "appeared")):
         page.box(left, up + 2, 14, 14, colour, 3)
         left = _legend(page, left + 20, up, text)
     left = _legend(page, left + 24, up, "Samples, from their old position to their new one:")

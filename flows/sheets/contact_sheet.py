@@ -63,7 +63,9 @@ def _scale(count: int, side: int) -> float:
 
 
 def _columns(count: int, size: tuple[int, int]) -> int:
-    """Return how many columns make a sheet about one and a half times as wide as high."""
+    """Return how many columns make a sheet about one and a half times as wide as high, with few empty places."""
     if count <= 5:
         return max(1, count)
-    return max(1, min(count, round(math.sqrt(1.5 * count * (size[1] + LINE) / size[0]))))
+    best = math.sqrt(1.5 * count * (size[1] + LINE) / size[0])
+    near = range(max(1, round(best) - 1), min(count, round(best) + 1) + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - best)))

@@ -29,6 +29,8 @@ def sheet(answer: Saliency, pictures: Sequence[Byte]) -> Byte:
     )
     takes = f". The model takes it for {guesses(answer)}" if answer["choices"] else ""
     remark = f"{answer['model']}: {answer['method']}; {_score_text(answer)}{takes}."
+    if "note" in answer:
+        remark += f" Note: {answer['note']}."
     below = page.lines(MARGIN, 62, remark, inner, 14)
     below += 12
     shows = (

@@ -24,7 +24,7 @@ def picture(answer: ShowAnswer, drawn: Sequence[Drawn]) -> Byte:
 def _title(drawn: Sequence[Drawn]) -> str:
     layer = _common_layer(drawn)
     if layer is None:
-        return "What excites them"
+        return "What excites each target"
     alive = [result for result in drawn if not result.dead]
     dead = len(drawn) - len(alive)
     return f"What excites units of {layer}" + (f" ({dead} dead)" if dead else "")
@@ -39,6 +39,8 @@ def _remark(answer: ShowAnswer, drawn: Sequence[Drawn]) -> str:
         parts.append(f"{1 + max(result.facet or 0 for result in drawn)} facets of each")
     if any(facts.get("ratio") is not None for facts in answer["pictures"]):
         parts.append(f"x: relative to the strongest patch in {answer['run']}")
+        if any(facts.get("ratio") is None and not facts["dead"] for facts in answer["pictures"]):
+            parts.append("no x: the value itself")
     return "  ·  ".join(parts)
 
 

@@ -17,34 +17,50 @@ from flows.cores import cores
 from flows.model import prepared
 from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import image_listing, peaks
+from flows.stages import image_listing, peaks, subset
 from flows.stages import model as model_stage
-from flows.stages.shared import contents, reading, uploads
+from flows.stages.shared import contents, reading, stored_parts, uploads
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.errors import UsageError
 from storage.images import loader
+from storage.images.shards import chosen_rows
 from storage.store.store import Store
 
 if TYPE_CHECKING:
     from flows.planning.context import PlanContext
+    from storage.images.shards import Shard
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Make the shard's `images` result, and the `collect` and `peaks` results of the outputs' layers."""
     config = RunConfig(**task.settings["config"])
     model = reading.prepared_model(task)
-    rows = image_listing.read(store, task.reads["listing"], task.settings["first"], task.settings["stop"])
+    rows = _read_rows(store, task)
     of_layers = [output for output in task.outputs if output.stage != "images"]
+    layers = list(dict.fromkeys(str(output.layer) for output in of_layers))
     kept = {str(output.layer) for output in of_layers if output.stage == "peaks"}
-    layers = dict.fromkeys(str(output.layer) for output in of_layers)
-    reductions = {layer: _start_reduction(model, layer, rows, config, layer in kept) for layer in layers}
-    facts, effective = _pass(model, rows, reductions, config)
+    effective = prepared.batch_of(config)
+    stored = stored_parts.find(store, task.reads.get("wholes", ()), layers, rows["image_id"].to_numpy())
+    if stored is not None:
+        facts, parts = stored
+    else:
+        reductions = {layer: _start_reduction(model, layer, rows, config, layer in kept) for layer in layers}
+        facts, effective = _pass(model, rows, reductions, config)
+        parts = {layer: reduction.finish() for layer, reduction in reductions.items()}
     outcomes = [_write_images(store, output, facts) for output in task.outputs if output.stage == "images"]
-    for layer, reduction in reductions.items():
-        part = reduction.finish()
-        outcomes += [_write(store, output, model, part, effective) for output in of_layers if output.layer == layer]
-    return outcomes
+    return outcomes + [
+        _write(store, output, model, parts[layer], effective)
+        for layer in layers
+        for output in of_layers
+        if output.layer == layer
+    ]
+
+
+def _read_rows(store: Store, task: Task) -> pa.Table:
+    rows = image_listing.read(store, task.reads["listing"], task.settings["first"], task.settings["stop"])
+    chosen = task.reads.get("subset")
+    return chosen_rows(rows, subset.read(store, chosen)) if chosen else rows
 
 
 def _start_reduction(
@@ -178,8 +194,24 @@ def plan(context: PlanContext) -> list[Task]:
         ]
         outputs += peaks.outputs(context, shard.number)
         span = {"first": shard.first, "stop": shard.stop}
-        tasks.append(context.task("collect", outputs, {"listing": context.listing}, span))
+        reads: dict[str, Any] = {"listing": context.listing}
+        if context.chosen is not None:
+            reads |= {"subset": context.chosen.key, "wholes": _wholes(context, shard)}
+        tasks.append(context.task("collect", outputs, reads, span))
     return tasks
+
+
+def _wholes(context: PlanContext, shard: Shard) -> list[list[list[str | None]]]:
+    """Return, for each way to cut the whole listing, stage, layer and key of the results that hold a shard's images."""
+    ways = []
+    for whole in context.wholes:
+        numbers = [i for i, other in enumerate(whole.shards) if other.first < shard.stop and shard.first < other.stop]
+        keyed: list[list[str | None]] = [["images", None, image_keys(whole)[i]] for i in numbers]
+        for layer in whole.layers:
+            keyed += [["collect", layer, keys(whole, layer)[i]] for i in numbers]
+            keyed += [["peaks", layer, peaks.keys(whole, layer)[i]] for i in numbers]
+        ways.append(keyed)
+    return ways
 
 
 def image_keys(context: PlanContext) -> list[str]:

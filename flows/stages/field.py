@@ -97,6 +97,7 @@ def key(context: PlanContext, layer: str) -> str:
 
 
 def _first(context: PlanContext) -> pa.Table:
+    """Return the first images to measure on; a subset takes those of the whole, so that its fields are reused."""
     return context.live.slice(0, LISTED)
 
 

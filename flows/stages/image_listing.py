@@ -6,23 +6,25 @@ import hashlib
 import io
 import logging
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from atlas.arrays import Int
-from flows import progress, registry
+from flows import registry
 from flows.config import RunConfig
 from flows.planning.tasks import Outcome, Output
-from flows.stages.shared import contents, label_table, left_out, reading
-from flows.stages.shared.left_out import LeftOut
+from flows.stages.shared import contents, label_table, reading
+from flows.stages.shared.label_table import LabelTable
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
 from storage.errors import Damaged, Incomplete, UsageError
+from storage.images import labels as label_values
 from storage.images import listing
 from storage.images.contract import Source
-from storage.images.shards import living
 from storage.store.store import Result, Store, stage_key
 
 FILE, ABOUT = "images.parquet", "source.json"
@@ -75,31 +77,44 @@ def write(store: Store, output: Output, table: pa.Table, source: Source) -> Outc
     return outcome(draft)
 
 
-def list_labels(store: Store, config: RunConfig, table: pa.Table) -> tuple[Outcome, LeftOut]:
-    """Write the labels: those of the source, or those of `--labels FILE` where it has them; and count what is left out."""
-    output, labels, left = plan_labels(config, table)
+def list_labels(store: Store, output: Output, labels: pa.Table) -> Outcome:
+    """Write the labels."""
     stored = store.find("labels", output.key)
     if stored is not None:
-        return Outcome(output=output, manifest=stored.digest, computed=False), left
+        return Outcome(output=output, manifest=stored.digest, computed=False)
     with drafting(store, output) as draft:
         tables.write_table(draft.path / "labels.parquet", labels, row_group_size=4096)
         draft.counts = {"images": len(labels)}
-    return outcome(draft), left
+    return outcome(draft)
 
 
-def plan_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table, LeftOut]:
-    """Look up the labels of a listing's images and write nothing; return the planned output, the labels, what is left out."""
-    labels = table.select(["image_id", "label"]).replace_schema_metadata(None)
-    given = label_table.read(config.labels) if config.labels else None
-    if given is not None:
-        pairs = zip(table["key"].to_pylist(), labels["label"].to_pylist(), strict=True)
-        column = [given.labels.get(key, label) for key, label in pairs]
+def plan_labels(config: RunConfig, table: pa.Table) -> tuple[Output, pa.Table, LabelTable | None]:
+    """Look up the labels of a listing's images: those of the source, or of `--labels FILE` where it has them.
+
+    Return the planned output, the labels, and the label table; nothing is written.
+    """
+    labels, given = table.select(["image_id", "label"]).replace_schema_metadata(None), None
+    if config.labels:
+        keys = table["key"].to_pylist()
+        given = label_table.read(config.labels).of_images(keys)
+        column = [given.labels.get(key, label) for key, label in zip(keys, labels["label"].to_pylist(), strict=True)]
         labels = labels.set_column(1, "label", pa.array(column, pa.large_string()))
-    left = left_out.count(table, config.limit, labels, given)
-    left.say()
-    if given is not None and (remark := given.remark(living(table)["key"].to_pylist())):
-        progress.current().say(f"  {remark}")
-    return Output(stage="labels", key=_key("", labels)), labels, left
+    labels = _named(labels, reading.source_of(config))
+    return Output(stage="labels", key=_key("", labels)), labels, given
+
+
+def _named(labels: pa.Table, source: Source) -> pa.Table:
+    """Return the labels with the names of those that are WordNet ids; the ids go to a column of their own."""
+    given = labels["label"]
+    names = label_values.names_of(
+        pc.unique(given).drop_null().to_pylist(), source.root if isinstance(source.root, Path) else None
+    )
+    if not names:
+        return labels
+    ids, values = pa.array(list(names), given.type), pa.array(list(names.values()), given.type)
+    at = pc.index_in(given, value_set=ids)
+    shown = pc.coalesce(values.take(at.combine_chunks()), given.combine_chunks())
+    return labels.set_column(1, "label", shown).append_column("label_id", ids.take(at.combine_chunks()))
 
 
 def _key(uri: str, table: pa.Table) -> str:
@@ -128,7 +143,9 @@ def _latest(store: Store, source: Source) -> Result | None:
         try:
             store.get("listing", key)
         except Incomplete:
-            log.warning("run %s was made from listing %s, which is lost: what it alone knew gets new ids", run, key)
+            log.warning(
+                "run %s was made from listing %s, which is lost: images that it alone listed get new ids", run, key
+            )
     return max(of_source, key=_order, default=None)
 
 

@@ -58,7 +58,7 @@ def _why_none(collected: list[Result]) -> str:
     many = "" if left_out is None else f"{left_out} "
     return (
         f"all {many}samples are NaN or infinite, so there is nothing to lay out; leave the layer out of --layers, "
-        "or mend what the model computes there (its weights, or --precision fp32)"
+        "or fix what the model computes there (its weights, or --precision fp32)"
     )
 
 

@@ -35,7 +35,7 @@ def lasting() -> str:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"your token cannot be kept in {getattr(error, 'filename', None) or 'your home'}: {reason}; give one by "
-            "ACTLAS_TOKEN, or let all users of this machine in by --no-token"
+            "ACTLAS_TOKEN, or let in every user of this machine with --no-token"
         ) from None
     return read(place)
 
@@ -43,15 +43,21 @@ def lasting() -> str:
 def read(place: Path) -> str:
     """Return the token in a file. Raises UsageError if other users can read the file, or if it has no token."""
     try:
-        mode = stat.S_IMODE(place.stat().st_mode)
+        found = place.stat()
         token = place.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the token in {place} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if mode & 0o077 and place == file():
-        raise UsageError(
-            f"{place} can be read by other users (mode {mode:04o}), who may know the token: remove it, and one is made"
-        )
+    if place == file() and (others := _others(found)):
+        raise UsageError(f"{place} {others}, who may know the token: remove it, and one is made")
     return checked(token, f"the token in {place}", "remove the file, and one is made")
+
+
+def _others(found: os.stat_result) -> str:
+    """Return how other users can know what is in a file of this user; an empty text if they cannot."""
+    if found.st_uid != os.geteuid():
+        return "belongs to another user"
+    mode = stat.S_IMODE(found.st_mode)
+    return f"can be read by other users (mode {mode:04o})" if mode & 0o077 else ""
 
 
 def checked(token: str, name: str, remedy: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
@@ -40,14 +43,16 @@ VersionOf = Annotated[str, Path(description="`current`, a number, or number and 
 
 
 class Runs(TypedDict):
-    """The runs of the store, each with its current version."""
+    """The runs of the store, each with its current version, and the store's absolute path."""
 
+    store: str
     runs: list[run_answers.RunRow]
 
 
 def make(runs: OpenRuns, assets: Assets, rules: Rules, worker: ModelWorker | None) -> ASGIApp:
     """Return the application over a store; without a worker, requests that need the model are refused."""
-    app = _interface(runs, worker)
+    app = _interface(runs, worker, Undescribed)
+    app.get(f"{API}/openapi.json", include_in_schema=False)(_described)
     page_routes.add_to(app, runs, assets)
     zipped = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
     return SecurityMiddleware(zipped, rules, (*image_routes.NAMES, *unit_routes.NAMES))
@@ -55,16 +60,32 @@ def make(runs: OpenRuns, assets: Assets, rules: Rules, worker: ModelWorker | Non
 
 def description() -> dict[str, Any]:
     """Return the OpenAPI description of the interface, which is the same over every store."""
-    return _interface(OpenRuns(""), None).openapi()
+    return _interface(OpenRuns(""), None, APIRoute).openapi()
 
 
-def _interface(runs: OpenRuns, worker: ModelWorker | None) -> FastAPI:
+def _described() -> Response:
+    return Response(_description(), media_type="application/json")
+
+
+@functools.cache
+def _description() -> bytes:
+    return encode(description())
+
+
+class Undescribed(APIRoute):
+    """A route without the types of its answers: the description alone needs them, and most of the time goes into them."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **(options | {"responses": None}))
+
+
+def _interface(runs: OpenRuns, worker: ModelWorker | None, kind: type[APIRoute]) -> FastAPI:
     app = FastAPI(
         title="actlas viewer",
         version=installed("actlas"),
         description="The JSON behind each view of the viewer. Versions of a run never change; answers requested by a version's "
         "`address` may be cached for ever.",
-        openapi_url=f"{API}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         responses={
@@ -74,6 +95,7 @@ def _interface(runs: OpenRuns, worker: ModelWorker | None) -> FastAPI:
             }
         },
     )
+    app.router.route_class = kind
     _add_errors(app)
     _add_runs(app, runs)
     for name, kind in catalogue.ANSWERS.items():
@@ -96,7 +118,7 @@ def _add_runs(app: FastAPI, runs: OpenRuns) -> None:
         summary="The runs of the store.",
     )
     def list_runs() -> Response:
-        return _json(Runs(runs=run_answers.runs(runs.store)))
+        return _json(Runs(store=os.path.abspath(runs.store), runs=run_answers.runs(runs.store)))
 
     @app.get(
         RUN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from atlas.arrays import SIGNS
 from flows.viewer import assets
-from flows.viewer.answers import about, catalogue, images, unit_details, units
+from flows.viewer.answers import about, catalogue, images, reproduce, unit_details, units
 from flows.viewer.answers.class_maps import Classes
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
@@ -43,6 +44,9 @@ POLICY = "; ".join(
     )
 )
 """Files may load one another and nothing else. Pictures stored with their answers are data URLs."""
+
+OF_GRID = ("cells", "details", "labels", "names")
+"""The answers about a grid, which share a script."""
 
 Advance = Callable[[int], None]
 
@@ -92,9 +96,8 @@ class Exporter:
 
     def _of_grid(self, layer: str, grid: int) -> Iterator[ExportFile]:
         run, place = self.version.run, {"layer": layer, "grid": grid}
-        yield self._answers(
-            self._key("cells", **place), [(kind, place) for kind in ("cells", "details", "labels", "names")]
-        )
+        kinds = [*OF_GRID, *(["real_fidelity"] if run.has("icons", layer, grid) else [])]
+        yield self._answers(self._key("cells", **place), [(kind, place) for kind in kinds])
         rows, cols = (self.version.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
         for row, col in zip(rows, cols, strict=True):
             yield self._cell({**place, "row": row, "col": col})
@@ -186,9 +189,9 @@ class Exporter:
 
     def _run(self) -> bytes:
         run = self.version.run
-        facts: about.About = {**about.about(self.version, [run.number]), "uploads": False}
+        facts: about.About = {**about.about(self.version, [run.number], reproduce.PLACEHOLDER), "uploads": False}
         exported = {"name": run.name, "version": run.number, "about": facts, "mapped": self._mapped()}
-        return f"var ACTLAS={_text(exported)};\n".encode()
+        return f"var ACTLAS={without_store(_text(exported), reproduce.store_of(run))};\n".encode()
 
     def _mapped(self) -> list[int]:
         """Return the classes among the first of any cell: only these have a map in an export."""
@@ -221,6 +224,11 @@ def _pictures_of_unit(answer: units.Unit, place: dict[str, Any]) -> list[tuple[s
     ranks = answer["gradients"]["ranks"] if answer["gradients"] else []
     gradients = [("gradient", {**place, "rank": rank}) for rank in ranks]
     return patches + gradients + ([("synthetic", place)] if answer["gallery"] else [])
+
+
+def without_store(text: str, store: str) -> str:
+    """Return JSON with the placeholder in place of the store's path: files are read by others."""
+    return re.sub(rf"{re.escape(json.dumps(store)[1:-1])}(?=[\"/])", reproduce.PLACEHOLDER, text)
 
 
 def _text(value: Any) -> str:
@@ -266,7 +274,7 @@ def check_place(folder: Path) -> None:
     if not folder.parent.is_dir():
         raise UsageError(f"there is no folder {folder.parent} to export into")
     if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and is no export of actlas; name a new folder")
+        raise UsageError(f"{folder} exists and is not an actlas export; name a new folder")
 
 
 def files_of(version: OpenVersion) -> list[ExportFile]:

@@ -44,7 +44,7 @@ def add_to(app: FastAPI, runs: OpenRuns, assets: Assets) -> None:
         raw = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
         status = 200 if _may_exist(runs, assets.places, raw) else 404
         if status == 404 and raw.startswith(DATA):
-            raise NotFound(f"there is nothing at {unquote(raw)[:200]}; what can be asked: /api")
+            raise NotFound(f"there is nothing at {unquote(raw)[:200]}; /api lists what there is")
         return HTMLResponse(page, status_code=status, headers={"Cache-Control": "no-cache"})
 
 

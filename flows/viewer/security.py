@@ -143,7 +143,7 @@ def _equal(text: str, secret: str) -> bool:
 
 def _closed(headers: Headers) -> Response:
     """Refuse a request without token: for people with a page."""
-    why = "the viewer asks for a token: open the address that it printed, or start it with --no-token"
+    why = "the viewer asks for a token: open the address that it printed; for this machine alone, --no-token asks for none"
     if "text/html" in headers.get("accept", ""):
         return HTMLResponse(PAGE.format(why=why), 401, headers={"Cache-Control": "no-store"})
     return _refusal(401, why)

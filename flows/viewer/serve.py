@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import ipaddress
 import os
 import socket
 import sys
@@ -23,6 +22,7 @@ from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.connections import Connection
 from flows.viewer.model.worker import ModelWorker
 from flows.viewer.security import Rules
+from storage import addresses
 from storage.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
@@ -93,7 +93,7 @@ def _report(server: uvicorn.Server, url: str, opened: Callable[[str], None]) -> 
 def rules_of(options: Options) -> Rules:
     """Return the access rules. A token is asked on this machine, too, as other users of it can reach the address."""
     token = token_of(options)
-    if is_loopback(options.host):
+    if addresses.is_loopback(options.host):
         return Rules(hosts=("127.0.0.1", "localhost", "::1", options.host.lower()), token=token)
     named = ("localhost", socket.gethostname().lower(), socket.getfqdn().lower())
     hosts = None if options.host in ANY else (options.host.lower(),)
@@ -107,20 +107,10 @@ def token_of(options: Options) -> str | None:
             return access_token.checked(options.token, "--token", "leave it out, and the user's lasting one is taken")
         return access_token.read(Path(options.token_file)) if options.token_file else access_token.lasting()
     if options.token is not None or options.token_file:
-        raise UsageError("--no-token leaves no use for a token: take --token, --token-file and ACTLAS_TOKEN away")
-    if not is_loopback(options.host):
-        raise UsageError(f"--no-token with --host {options.host}: all could read there; take one of the two away")
+        raise UsageError("--no-token excludes a token: drop --token, --token-file and ACTLAS_TOKEN")
+    if not addresses.is_loopback(options.host):
+        raise UsageError(f"--no-token with --host {options.host}: anyone could read it; drop one of the two")
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's loopback."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def listening(options: Options) -> socket.socket:

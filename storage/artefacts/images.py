@@ -29,9 +29,12 @@ def read_rows(
 
 
 def with_paths(listed: pa.Table, labels: pa.Table, about: Mapping[str, Any]) -> pa.Table:
-    """Return image_id, key, path and label; both tables have the same images in the same order."""
+    """Return image_id, key, path, label, and label_id where labels have one; the tables have the same rows."""
     paths = pa.array(_paths(listed, about), pa.large_string())
-    return listed.select(["image_id", "key"]).append_column("path", paths).append_column("label", labels["label"])
+    table = listed.select(["image_id", "key"]).append_column("path", paths)
+    for name in labels.column_names[1:]:
+        table = table.append_column(name, labels[name])
+    return table
 
 
 def with_facts(table: pa.Table, shards: Iterable[Result], image_ids: Sequence[int] | None) -> pa.Table:

@@ -82,6 +82,11 @@ def read_by_shard(parts: Iterable[Result]) -> Iterator[Samples]:
         yield Samples(**{name: column[keep] for name, column in columns.items()})
 
 
+def read_whole(part: Result) -> Samples:
+    """Read all samples of one shard, gaps and non-finite vectors included."""
+    return Samples(activations=arrays.read_array(part.file(GROUP), "activations"), **_places(part))
+
+
 def read_positions(parts: Sequence[Result]) -> dict[str, np.ndarray]:
     """Read `image_id`, `y` and `x` of the samples of `read_samples`, with memory for one shard's vectors at most."""
     shards = [_used_places(part) for part in parts]

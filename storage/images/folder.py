@@ -1,4 +1,4 @@
-"""A folder tree of image files; the label of an image is the first folder of its key."""
+"""A folder tree of image files; an image's label is the first folder of its key that is a WordNet id, else the first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage import errors
+from storage.images import labels
 from storage.images.contract import (
     MAX_BYTES,
     Read,
@@ -121,7 +122,7 @@ def _add(entry: os.DirEntry[str], prefix: str, scan: Scan) -> None:
     if not stat.S_ISREG(status.st_mode):
         scan.refused["not-a-file"] += 1
         return
-    label = prefix.split("/", 1)[0] if prefix else None
+    label = labels.wordnet_id_in(prefix + entry.name) or (prefix.split("/", 1)[0] if prefix else None)
     scan.add(
         prefix + entry.name,
         container=-1,

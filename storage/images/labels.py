@@ -1,14 +1,24 @@
-"""Turn the value that a source gives as a label into text, or into the reason for leaving it out."""
+"""Turn what a source gives as a label into text, or the reason for leaving it out; find the names of WordNet ids."""
 
 from __future__ import annotations
 
 import codecs
+import importlib.util
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from storage.errors import UsageError
 
 _WHOLE = re.compile(r"[+-]?\d+\.0*")
+_WORDNET_ID = re.compile(r"n\d{8}")
+_FOLDERS_UP = 4
+"""In Kaggle's tree the names stand four folders above those of the classes."""
 
 
 def text(value: object, names: Sequence[str] | None = None) -> tuple[str | None, str]:
@@ -54,3 +64,82 @@ def without_fractions(labels: Sequence[str]) -> list[str]:
 
 def _is_whole(label: str) -> bool:
     return bool(_WHOLE.fullmatch(label) or re.fullmatch(r"[+-]?\d+", label))
+
+
+def is_wordnet_id(text: str) -> bool:
+    """Tell whether a text is the WordNet id of a noun, such as n01440764."""
+    return _WORDNET_ID.fullmatch(text) is not None
+
+
+def wordnet_id_in(path: str) -> str | None:
+    """Return the first folder, or tar, of an image's path that is named by a WordNet id."""
+    parts = (part.removesuffix(".tar") for part in PurePosixPath(path).parts[:-1])
+    return next((part for part in parts if is_wordnet_id(part)), None)
+
+
+def names_of(ids: Iterable[str], root: Path | None) -> dict[str, str]:
+    """Return a name for each id among labels that has one: its first, with the id where another label has that name.
+
+    The names are those of a file of ImageNet in `root` or up to four folders above it, else those of timm, where it is
+    installed. Raise `UsageError` if such a file cannot be read.
+    """
+    others = set(ids)
+    wanted = {text for text in others if is_wordnet_id(text)}
+    known = _beside(root) if wanted and root is not None else {}
+    if wanted - known.keys():
+        known = {**_of_timm(), **known}
+    words = {text: known[text].split(",")[0].strip() for text in wanted if known.get(text, "").strip()}
+    uses = Counter([*words.values(), *(others - wanted)])
+    return {text: word if uses[word] == 1 else f"{word} ({text})" for text, word in words.items()}
+
+
+def _beside(root: Path) -> dict[str, str]:
+    for folder in [root, *list(root.parents)[:_FOLDERS_UP]]:
+        for name, parse in _FILES.items():
+            if known := _read(folder / name, parse):
+                return known
+    return {}
+
+
+def _read(file: Path, parse: Callable[[str], dict[str, str]]) -> dict[str, str]:
+    try:
+        return parse(file.read_text("utf-8-sig", "replace"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(f"cannot read {file}, which names WordNet ids: {error.strerror or error}") from error
+
+
+def _lines(text: str) -> dict[str, str]:
+    """Parse lines such as `n01440764 tench, Tinca tinca`, also with a tab."""
+    pairs = (line.split(maxsplit=1) for line in text.splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and is_wordnet_id(pair[0])}
+
+
+def _class_index(text: str) -> dict[str, str]:
+    """Parse Keras's index of classes: {"0": ["n01440764", "tench"], …}."""
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        return {}
+    rows = stored.values() if isinstance(stored, Mapping) else ()
+    pairs = (row for row in rows if isinstance(row, list) and len(row) == 2 and all(isinstance(v, str) for v in row))
+    return {identity: name.replace("_", " ") for identity, name in pairs if is_wordnet_id(identity)}
+
+
+_FILES = {
+    "LOC_synset_mapping.txt": _lines,
+    "synset_words.txt": _lines,
+    "words.txt": _lines,
+    "imagenet_class_index.json": _class_index,
+}
+
+
+def _of_timm() -> dict[str, str]:
+    """Return the names of the 21,842 classes of ImageNet that timm has; it is imported for this alone."""
+    if importlib.util.find_spec("timm") is None:
+        return {}
+    from timm.data.imagenet_info import ImageNetInfo
+
+    known: Any = ImageNetInfo("imagenet-22k-ms")
+    return {text: known.label_name_to_description(text) for text in known.label_names()}

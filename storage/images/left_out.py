@@ -78,7 +78,7 @@ NOT_LISTED = {
         "copy there what it points to, or give that folder to --images",
     ),
     "link-loop": Reason("link to a folder above it", "links to folders above them"),
-    "broken-link": Reason("broken link", "broken links", "mend or remove"),
+    "broken-link": Reason("broken link", "broken links", "repair or remove"),
     "outside": Reason("name that leaves its root", "names that leave their root", "pack again with relative names"),
     "link": Reason("link in a tar", "links in tars", "pack again with --dereference"),
     "device": Reason("device in a tar", "devices in tars"),
@@ -99,7 +99,9 @@ NOT_LABELLED = {
     ),
     "label-out-of-range": Reason("label beyond the class names", "labels beyond the class names"),
     "label-of-other-type": Reason(
-        "label that is no text or number", "labels that are no text or number", "labels are names or whole numbers"
+        "label that is neither text nor a number",
+        "labels that are neither text nor numbers",
+        "labels are names or whole numbers",
     ),
     "label-too-long": Reason("label file above 64 KiB", "label files above 64 KiB"),
     "label-not-utf-8": Reason("label that is not UTF-8 text", "labels that are not UTF-8 text", "save as UTF-8"),

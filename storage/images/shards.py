@@ -1,4 +1,4 @@
-"""Split a listing into shards: fixed ranges of image ids, each processed by one task."""
+"""Split a listing, or chosen images of it, into shards: ranges of image ids, each processed by one task."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from storage import errors
 from storage.images.formats import HEIF_DECODER, heif_version
@@ -19,6 +20,10 @@ from storage.images.listing import about
 _KEYED = ("image_id", "key_hash", "bytes", "stamp")
 _HEIF_NAME = rf"\.({'|'.join(sorted(HEIF_SUFFIXES))})$"
 _KEYED_1 = ("image_id", "key_hash", "offset", "length", "bytes", "mtime_ns", "removed")
+
+
+Ids = NDArray[np.int64]
+"""Image ids in ascending order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +129,49 @@ def _runs(home: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield the ranges of consecutive rows of one first container; a container that grew has several."""
     edges = np.flatnonzero(np.diff(home)) + 1
     yield from itertools.pairwise([0, *edges.tolist(), len(home)] if len(home) else [])
+
+
+def chosen_rows(rows: pa.Table, ids: Ids) -> pa.Table:
+    """Return the rows of chosen images; all rows, removed ones included, where all images that are there are chosen."""
+    chosen = np.isin(rows["image_id"].to_numpy(), ids)
+    there = ~rows["removed"].to_numpy()
+    return rows if chosen[there].all() else rows.filter(pa.array(chosen & there))
+
+
+def chosen_shards(
+    listing: pa.Table, ids: Ids, shard_size: int = 512, key_of: Callable[[pa.Table], str] | None = None
+) -> list[Shard]:
+    """Split chosen images into shards.
+
+    A shard of the whole listing of which all images are chosen stays as it is, so that its results are reused. Neighbours
+    with some of their images are joined until they have `shard_size` of them, and hold the rows of these alone.
+    """
+    key_of = key_of or rows_key
+    return [
+        Shard(number=number, first=first, stop=stop, rows_key=key_of(rows), rows=rows)
+        for number, (first, stop) in enumerate(
+            _chosen_spans(shards(listing, None, shard_size, lambda rows: ""), ids, shard_size)
+        )
+        if len(rows := chosen_rows(listing.slice(first, stop - first), ids))
+    ]
+
+
+def _chosen_spans(whole: list[Shard], ids: Ids, shard_size: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ids of the shards of chosen images."""
+    first, stop, count = 0, 0, 0
+    for shard in whole:
+        there = shard.rows["image_id"].to_numpy()[~shard.rows["removed"].to_numpy()]
+        number = int(np.isin(there, ids).sum())
+        if not number:
+            continue
+        if number == len(there) or count + number > shard_size:
+            if count:
+                yield first, stop
+            count = 0
+        if number == len(there):
+            yield shard.first, shard.stop
+            continue
+        first = first if count else shard.first
+        stop, count = shard.stop, count + number
+    if count:
+        yield first, stop

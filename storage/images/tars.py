@@ -1,4 +1,4 @@
-"""WebDataset tars: images and their labels as members, streamed and never unpacked."""
+"""Tars of images and their labels, as WebDataset packs them, or of tars, as ImageNet comes: streamed and never unpacked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,7 +96,7 @@ def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
     images: dict[str, Member] = {}
     labels: dict[str, _Label] = {}
     others: set[str] = set()
-    for member in members(file.read_at):
+    for member in _members(file.read_at):
         name = member.name.removeprefix("./")
         reason = member.refused or _refusal(name, images)
         if reason:
@@ -116,14 +116,41 @@ def _scan_one(file: Opened, number: int, container: str, scan: Scan) -> None:
         label = labels.get(_sample(name)[0], _NO_LABEL)
         if label.left_out:
             scan.unlabelled[label.left_out] += 1
+        text = label.text or _label_of_place(name)
         scan.add(
             f"{container}/{name}",
             container=number,
             offset=member.offset,
             length=member.size,
             mtime_ns=file.stamp,
-            label=label.text,
+            label=text,
         )
+
+
+def _members(read_at: ReadAt) -> Iterator[Member]:
+    """Yield the members of a tar, and in the place of a tar inside it that tar's members, named after both."""
+    for member in members(read_at):
+        if not member.name.lower().endswith(".tar") or member.refused:
+            yield member
+            continue
+        try:
+            for inner in members(_part(read_at, member)):
+                yield replace(
+                    inner, name=f"{member.name}/{inner.name.removeprefix('./')}", offset=inner.offset + member.offset
+                )
+        except NotATar:
+            yield member
+
+
+def _part(read_at: ReadAt, member: Member) -> ReadAt:
+    """Return a reader of a member's bytes alone."""
+    return lambda length, offset: read_at(max(0, min(length, member.size - offset)), member.offset + offset)
+
+
+def _label_of_place(name: str) -> str | None:
+    """Return the label of an image without a label file: a folder named by a WordNet id, or the tar inside the tar."""
+    tar, _, rest = name.partition(".tar/")
+    return label_values.wordnet_id_in(name) or (tar if rest else None)
 
 
 def _refusal(name: str, images: dict[str, Member]) -> str:

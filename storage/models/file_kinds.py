@@ -49,7 +49,7 @@ def recognise(path: Path) -> Kind:
     if (other := _other_kind(path, head)) is not None:
         raise BadWeights(f"weights {path}: {other}")
     if path.suffix == ".safetensors" and not head.startswith(b"\x80"):
-        raise BadWeights(f"weights {path}: is no safetensors file, whatever its name says; download or save it again")
+        raise BadWeights(f"weights {path}: is not a safetensors file, despite its name; download or save it again")
     return "torch"
 
 

@@ -39,7 +39,7 @@ def settle(spec: str, module: nn.Module) -> nn.Module:
         raise
     except Exception as error:  # what a user's class overrides may do anything
         raise ModelError(
-            f"model {spec}: its {type(module).__name__} can't be brought to evaluation in float32 on the CPU "
+            f"model {spec}: its {type(module).__name__} can't be put in evaluation mode in float32 on the CPU "
             f"({type(error).__name__}: {first_line(error)})"
         ) from error
 

@@ -23,7 +23,7 @@ def check_spec(spec: str) -> None:
         raise UsageError(f"model {spec!r}: write {FORMS}")
     named = all(part.isidentifier() for part in kind.split(".")) and not kind.endswith(".py")
     if kind not in ("torchvision", "timm") and not named:
-        raise UsageError(f"model {spec!r}: {kind} is no module that can be imported; {_module_of(kind, name)}")
+        raise UsageError(f"model {spec!r}: {kind} is not a module that can be imported; {_module_of(kind, name)}")
 
 
 def _module_of(kind: str, name: str) -> str:

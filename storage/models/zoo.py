@@ -202,7 +202,7 @@ def _import(spec: str, module_name: str) -> Any:
             f"model {spec}: cannot import {module_name} from {Path.cwd()} ({first_line(error)})"
         ) from error
     except SystemExit as error:
-        raise UsageError(f"model {spec}: {module_name} leaves Python when imported (sys.exit, {error.code})") from error
+        raise UsageError(f"model {spec}: {module_name} calls sys.exit({error.code}) when imported") from error
     except Exception as error:
         raise UsageError(
             f"model {spec}: importing {module_name} failed: {type(error).__name__}: {first_line(error)}{_place_of(error)}"
@@ -214,7 +214,7 @@ def _call(spec: str, factory: Callable[[], Any]) -> Any:
     try:
         return files.seeded(spec, factory)
     except SystemExit as error:
-        raise ModelError(f"model {spec}: the factory leaves Python (sys.exit, {error.code})") from error
+        raise ModelError(f"model {spec}: the factory calls sys.exit({error.code})") from error
     except ActlasError:
         raise
     except Exception as error:
@@ -273,8 +273,8 @@ def _missing_weights(spec: str, where: str) -> str:
 def _download(spec: str, fetch: Callable[[], Any]) -> Any:
     try:
         return fetch()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = first_line(error)
+    except Exception as error:  # of whatever client fetches them: an odd proxy alone has four kinds
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise BadWeights(
             f"model {spec}: its weights could not be downloaded ({reason}); give --weights FILE or --weights {RANDOM}"
         ) from error

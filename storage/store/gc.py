@@ -111,12 +111,12 @@ def _check_versions(places: Places) -> None:
     for run, gone in published.missing(places, record).items():
         which = ", ".join(map(str, gone[:5])) + ("…" if len(gone) > 5 else "")
         raise Lost(
-            f"version {which} of run {run!r} was published and is not in {places.runs}, which may be out of sight or "
+            f"version {which} of run {run!r} was published and is not in {places.runs}, which may be out of reach or "
             f"being restored; nothing was removed; {ACCEPT}"
         )
     if not run_names(places) and any(True for _ in committed(places)):
         raise Lost(
-            f"{places.root} has results and no version, so {places.runs} may be out of sight or being restored; "
+            f"{places.root} has results and no version, so {places.runs} may be out of reach or being restored; "
             f"nothing was removed; {ACCEPT}"
         )
 

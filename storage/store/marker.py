@@ -53,7 +53,7 @@ def check_readable(places: Places) -> None:
             f"there is no store at {places.root}; `--store` or ACTLAS_STORE names one, `actlas run` creates one"
         )
     if recognise(places) is Kind.FOREIGN:
-        raise NotFound(f"{places.root} is no store of actlas: {_content(places)} and no {MARKER}; name another folder")
+        raise NotFound(f"{places.root} is not an actlas store: {_content(places)} and no {MARKER}; name another folder")
 
 
 def check_writable(places: Places) -> Kind:
@@ -61,7 +61,7 @@ def check_writable(places: Places) -> Kind:
     kind = recognise(places)
     if kind is Kind.FOREIGN:
         raise UsageError(
-            f"--store {places.root}: no store of actlas and not empty ({_content(places)}); "
+            f"--store {places.root}: not an actlas store, and not empty ({_content(places)}); "
             f"give a new folder, for example {places.root / 'actlas-store'}"
         )
     if kind is Kind.BROKEN:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import resource
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,15 @@ def test_a_query_has_limits(say: Any, query: str, seconds: str, words: str) -> N
     assert re.search(words, err)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     assert say("sql", "small", "select 1 a", "--json")[1].strip() == '[{"a": 1}]'
+
+
+def test_an_interrupt_ends_a_query_at_once(say: Any) -> None:
+    """In the thread that it is for, DuckDB would see it at the end of the query: after a minute, by the limit of time."""
+    pending = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    pending.start()
+    code, out, err = say("sql", "small", LONG, "--time-limit", "250")
+    assert (code, out, len(err.splitlines())) == (130, "", 1)
+    pending.join()
 
 
 @pytest.mark.parametrize(
@@ -308,7 +319,7 @@ def test_a_sheet_outlives_its_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [(["run", "--images", "x"], "goes on where it stopped"), (["top", "small", "a:3"], "nothing was written")],
+    [(["run", "--images", "x"], "resumes"), (["top", "small", "a:3"], "nothing was written")],
 )
 def test_an_interrupt_says_what_it_leaves(
     command: list[str], words: str, store: Path, monkeypatch: pytest.MonkeyPatch, say: Any

@@ -147,8 +147,8 @@ def test_layers_that_are_not_listed_are_named(capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     rows = [line.split()[0] for line in out.splitlines()[1:]]
     assert rows == ["conv", "head"]
-    assert "axes can't be told: odd; say which with --axes LAYER=AXES" in err
-    assert "no tensor with a place for each image: count" in err
+    assert "axes are ambiguous: odd; give them with --axes LAYER=AXES" in err
+    assert "no tensor with a row per image: count" in err
     assert cli.invoke([*command, "--axes", "odd=bhwc", "--json"]) == 0
     assert [row["layer"] for row in json.loads(capsys.readouterr().out)] == ["conv", "odd", "head"]
     for axes, code in (("none=bhwc", 4), ("odd=abc", 2), ("count=bhwc", 2)):

@@ -245,7 +245,7 @@ def test_a_lost_server_is_said_once_and_not_by_prefect_for_each_event(monkeypatc
         report._send(call)
         logger.error("Service %r failed to process item %r", "EventsWorker", call)
     assert len(written) == 1
-    assert said == ["Prefect's page is not updated any more: [Errno 111] Connection refused"]
+    assert said == ["Prefect's page is no longer updated: [Errno 111] Connection refused"]
 
 
 def test_the_tag_is_there_where_the_device_is_a_gpu(quick: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,7 @@ def test_ctrl_c_in_the_middle_of_a_run_logs_no_error(own: Served) -> None:
         wait_for(lambda: "- collect" in own.log, 240, "the first shard")
         os.killpg(process.pid, signal.SIGINT)
         process.wait(120)
-    assert "stopped; the schedule goes on" in own.log
+    assert "stopped; the schedule stays" in own.log
     assert not [line for line in own.log.splitlines() if "ERROR" in line or "Traceback" in line]
 
 
@@ -173,7 +173,7 @@ def test_what_comes_too_early_is_left_out_and_stopping_pauses_nothing(own: Serve
         assert states.count("Running") + states.count("Pending") <= 1
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(180) == 0
-    assert "stopped; the schedule goes on" in own.log
+    assert "stopped; the schedule stays" in own.log
 
     from prefect.client.orchestration import SyncPrefectClient
 
@@ -261,7 +261,7 @@ def test_a_server_that_never_comes_back_costs_the_page_and_not_the_run(own: Serv
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
     assert "small@1: 48 images used" in out
-    assert "the version is published all the same" in err
+    assert "the version is published anyway" in err
     assert "Traceback" not in err
     own.same_as_inline()
 

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import viewing
+from support import axe, viewing
 
 from flows import cli
-from flows.viewer import assets
 
 LAYER = "features.5"
 ATLAS = f"/small/atlas/{LAYER}"
-AXE = assets.BUILT.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
-VIOLATIONS = """async () => (await axe.run()).violations
-    .map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 160)).join(' | ')}`)"""
 NARROW = {"width": 390, "height": 844}
 
 
@@ -32,27 +28,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
 @pytest.fixture(scope="module")
 def checked(chromium: Any, served: viewing.Served) -> Iterator[viewing.Page]:
     """One page for all states, that lets the checker in."""
-    if not AXE.exists() and not viewing.required():
-        pytest.skip("axe-core is not installed: npm ci in flows/viewer/web")
+    axe.needed()
     with viewing.opened(chromium, served.address, bypass_csp=True) as page:
         yield page
 
 
-def found(page: viewing.Page, state: str) -> dict[str, list[str]]:
-    """Return what the checker has to say of the state that is shown, in light and in dark."""
-    page.settle()
-    if not page.script("() => 'axe' in window"):
-        page.add_script_tag(path=str(AXE))
-    said = {}
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        said[f"{state} {theme}"] = page.script(VIOLATIONS)
-    return said
-
-
 def clean(*said: dict[str, list[str]]) -> None:
     """Report all states at once."""
-    assert {state: words for each in said for state, words in each.items() if words} == {}
+    assert dict(pair for each in said for pair in each.items()) == {}
 
 
 def a_cell(page: viewing.Page) -> str:
@@ -65,42 +48,42 @@ def test_what_opens_over_the_map_is_for_everybody(checked: viewing.Page) -> None
     checked.settle()
     checked.keyboard.press("?")
     checked.see("dialog.help").wait_for()
-    helped = found(checked, "help")
+    helped = axe.violations(checked, "help")
     checked.keyboard.press("Escape")
     checked.keyboard.press("/")
     checked.keyboard.type("e")
     checked.see(".found [role=option]").first.wait_for()
-    searched = found(checked, "search")
+    searched = axe.violations(checked, "search")
     checked.keyboard.press("Escape")
     checked.see("button[title^='Find an image']").click()
     checked.see(".panel .images li").first.wait_for()
-    clean(helped, searched, found(checked, "chooser"))
+    clean(helped, searched, axe.violations(checked, "chooser"))
 
 
 def test_images_and_a_cell_of_two_runs_are_for_everybody(checked: viewing.Page) -> None:
     checked.goto(f"/small/image?layer={LAYER}")
     checked.see(".images li").first.wait_for()
-    images = found(checked, "images")
+    images = axe.violations(checked, "images")
     checked.goto(f"{ATLAS}?locate=3")
     checked.see(".panel .positions").wait_for(timeout=120_000)
-    located = found(checked, "located")
+    located = axe.violations(checked, "located")
     checked.goto(f"/compare/small@1..again@1/{LAYER}?grid=4&cell={a_cell(checked)}")
     checked.see(".panel .halves").wait_for()
-    clean(images, located, found(checked, "a cell compared"))
+    clean(images, located, axe.violations(checked, "a cell compared"))
 
 
 def test_what_could_not_be_shown_is_for_everybody(checked: viewing.Page) -> None:
     checked.goto(f"/nobody/atlas/{LAYER}")
     checked.see("text=This could not be shown").wait_for()
-    said = [found(checked, "no such run")]
+    said = [axe.violations(checked, "no such run")]
     checked.goto("/small/atlas/features.9")
     checked.see("text=There is nothing here").wait_for()
-    said.append(found(checked, "no such layer"))
+    said.append(axe.violations(checked, "no such layer"))
     checked.route("**/units?*", lambda route: route.fulfill(status=500, body="Internal Server Error"))
     checked.goto(f"/small/units/{LAYER}")
     checked.see(".failed").wait_for()
     assert checked.see(".failed").inner_text().startswith("The viewer answered 500.")
-    said.append(found(checked, "the server failed"))
+    said.append(axe.violations(checked, "the server failed"))
     checked.unroute("**/units?*")
     checked.see("text=Try again").click()
     checked.see(".units li").first.wait_for()
@@ -119,14 +102,13 @@ def test_narrow_screens_are_for_everybody(checked: viewing.Page) -> None:
         "image": f"/small/image/7?layer={LAYER}",
     }.items():
         checked.goto(address)
-        said.append(found(checked, f"narrow {name}"))
+        said.append(axe.violations(checked, f"narrow {name}"))
     checked.set_viewport_size(wide)
     clean(*said)
 
 
 def test_files_are_for_everybody(chromium: Any, served: viewing.Served, tmp_path: Path) -> None:
-    if not AXE.exists() and not viewing.required():
-        pytest.skip("axe-core is not installed: npm ci in flows/viewer/web")
+    axe.needed()
     folder = tmp_path / "atlas"
     assert cli.invoke(["export", "small", str(folder), "--store", str(served.store)]) == 0
     with viewing.opened(chromium, f"file://{folder}/index.html", bypass_csp=True) as page:
@@ -137,7 +119,7 @@ def test_files_are_for_everybody(chromium: Any, served: viewing.Served, tmp_path
             "image": f"/small/image/7?layer={LAYER}",
         }.items():
             page.goto(f"#{address}")
-            said.append(found(page, f"files {name}"))
+            said.append(axe.violations(page, f"files {name}"))
         clean(*said)
 
 
@@ -145,7 +127,18 @@ def test_mutant_a_picture_without_words_is_found(checked: viewing.Page) -> None:
     checked.goto("/small/run")
     checked.settle()
     checked.script("() => document.querySelector('main h1').insertAdjacentHTML('afterend', '<img src=/icon.svg>')")
-    assert "image-alt" in str(found(checked, "planted"))
+    assert "image-alt" in str(axe.violations(checked, "planted"))
+
+
+PALE = "<style>#pale { color: #000 } @media (prefers-color-scheme: dark) { #pale { color: #333 } }</style><p id=pale>Pale</p>"
+
+
+def test_mutant_words_that_are_pale_in_the_dark_are_found(checked: viewing.Page) -> None:
+    checked.goto("/small/run")
+    checked.settle()
+    checked.script("(pale) => document.querySelector('main h1').insertAdjacentHTML('afterend', pale)", PALE)
+    (where,) = axe.violations(checked, "planted")
+    assert where == "planted dark"
 
 
 DRAWN = """

@@ -112,7 +112,7 @@ def serve_faults(store: str, pipe: Any) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("planted in /home/somebody")
 
-    child.handlers = lambda: {"locate": fail}  # in a process of its own
+    child.handlers = lambda: {"locate": (lambda *_: None, fail)}  # in a process of its own
     child.serve(store, pipe)
 
 
@@ -212,6 +212,7 @@ def test_a_quick_question_that_nobody_waits_for_keeps_its_process_for_a_while() 
 def serve_slowly(store: str, pipe: Any) -> None:
     while True:
         question, *_ = pipe.recv()
+        pipe.send((child.ANSWERING, None))
         time.sleep({"slow": 0.5, "explain": 1.0}.get(question, 0))
         pipe.send((True, question))
 

@@ -60,7 +60,7 @@ def test_it_works_from_disk(page: viewing.Page) -> None:
     page.until("() => location.hash.includes('cell=')")
     page.goto(f"#/small/atlas/{LAYER}?class=1&shade=unit:3")
     page.settle()
-    page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
+    page.see(".map-foot").get_by_text("Evidence for").wait_for()
     page.see(".legend-ramp").wait_for()
     page.goto(f"#/small/units/{LAYER}?sort=max")
     page.settle()
@@ -102,7 +102,7 @@ def test_what_needs_the_model_says_so_in_place(page: viewing.Page) -> None:
     page.settle()
     assert "actlas view" in page.see("#side").inner_text()
     page.see(".facets summary").click()
-    assert f"actlas show {LAYER}:3 --facets 4 --run small@1" in page.see(".facets").inner_text()
+    assert f"actlas show {LAYER}:3 --facets 4 --run small@1 --out unit-3.png" in page.see(".facets").inner_text()
     page.see(".links a").first.hover()
     page.see(".carriers li").first.wait_for()
     assert page.loaded(".carried img")
@@ -147,7 +147,8 @@ def test_what_files_do_not_hold_is_said_and_is_no_way_out(page: viewing.Page) ->
     page.goto(f"#/small/atlas/{LAYER}?class=paling")
     page.see(".map-foot").get_by_text("picket fence").wait_for()
     page.goto(f"#/small/atlas/{LAYER}?shade=unit:9999")
-    page.see(".legend").get_by_text("not among the exported files: actlas view small").wait_for()
+    page.see(".legend").get_by_text("not among the exported files").wait_for()
+    assert "actlas view small@1 --store STORE" in page.see(".legend").inner_text()
     page.goto(f"#/small/units/{LAYER}?class=1")
     page.settle()
     assert "correlate with “picket fence”" in page.see(".classes").inner_text()
@@ -207,7 +208,7 @@ def test_the_size_is_told_before_and_is_about_right(
 def test_only_an_export_is_replaced(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("four years")
     assert cli.invoke(["export", "small", str(tmp_path), "--store", str(exported.parent / "store")]) == 2
-    assert "no export" in capsys.readouterr().err
+    assert "not an actlas export" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "four years"
     assert json.loads((exported / export.MARK).read_text())["run"] == "small"
     export.check_place(exported)

@@ -170,7 +170,7 @@ def test_a_class_is_found_shown_and_let_go_by_keys(page: viewing.Page) -> None:
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
     page.until("() => location.search.includes('class=')")
-    page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
+    page.see(".map-foot").get_by_text("Evidence for").wait_for()
     press(page, "#intensity", "ArrowLeft")
     page.until("() => location.search.includes('intensity=75')")
     press(page, ".filter > button")

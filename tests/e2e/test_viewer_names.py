@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import viewing
+from support import hostile, viewing
 
 from flows import cli
 
@@ -34,7 +34,7 @@ MARKUP = "() => document.querySelectorAll('main script, main iframe, main [onerr
 
 def survived(chromium: Any, folder: Path, model: str, layers: tuple[str, ...], classes: tuple[str, ...]) -> None:
     """Make a run of which layers, classes, labels and file names are payloads, and walk through all of it."""
-    images, store = viewing.write_hostile(folder / "images"), folder / "store"
+    images, store = hostile.write_images(folder / "images"), folder / "store"
     (folder / "classes.txt").write_text("\n".join(classes))
     more = {"model": model, "layers": layers, "classes": str(folder / "classes.txt")}
     viewing.make_run(images, store, **more, grids=(2,), extras=("attribution",))
@@ -80,14 +80,14 @@ def unharmed(page: viewing.Page) -> None:
 
 def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
     """Layers, classes, labels and file names that run a script where they are taken for markup."""
-    survived(chromium, tmp_path, "support.viewing:hostile_net", viewing.HOSTILE_LAYERS, viewing.PAYLOADS[:4])
+    survived(chromium, tmp_path, "support.hostile:net", hostile.LAYERS, hostile.PAYLOADS[:4])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_sixty_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
     """Fifteen payloads, each as file name, label, class and layer."""
-    survived(chromium, tmp_path, "support.viewing:all_hostile_net", viewing.ALL_HOSTILE_LAYERS, viewing.PAYLOADS)
+    survived(chromium, tmp_path, "support.hostile:net_of_all", hostile.ALL_LAYERS, hostile.PAYLOADS)
 
 
 def test_mutant_a_name_taken_for_markup_is_seen(chromium: Any, served: viewing.Served) -> None:
@@ -95,5 +95,5 @@ def test_mutant_a_name_taken_for_markup_is_seen(chromium: Any, served: viewing.S
     with viewing.opened(chromium, served.address, bypass_csp=True) as page:
         page.expose("hacked")
         page.goto("/small/run")
-        page.script("text => { document.querySelector('main').innerHTML = text; }", viewing.HOSTILE)
+        page.script("text => { document.querySelector('main').innerHTML = text; }", hostile.NAME)
         page.until_called()

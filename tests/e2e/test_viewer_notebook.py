@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from support import viewing
+from support import hostile, viewing
 
 from flows import notebook
 from flows.metrics import values as metric_values
@@ -77,8 +77,8 @@ def test_an_atlas_shows_its_map_and_names_are_words(atlas: notebook.Atlas, monke
     shown = atlas._repr_html_()
     assert "data:image/png;base64," in shown
     assert "small@1" in shown
-    monkeypatch.setitem(atlas.version.run.version.about, "model", viewing.HOSTILE)
-    assert viewing.HOSTILE not in atlas._repr_html_()
+    monkeypatch.setitem(atlas.version.run.version.about, "model", hostile.NAME)
+    assert hostile.NAME not in atlas._repr_html_()
 
 
 def test_without_anywidget_it_says_what_to_install(atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,16 +191,16 @@ def test_hostile_names_are_words_in_a_notebook_too(
     chromium: Any, atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notebook's page has no policy that would stop them: what is taken for markup there runs."""
-    monkeypatch.setattr(cells, "labels", lambda version: [viewing.HOSTILE] * version.run.version.about["ids"])
-    hostile = [viewing.HOSTILE], np.zeros(atlas.version.run.version.about["ids"], np.int64)
-    monkeypatch.setattr(metric_values, "_labels", lambda run: hostile)
-    standing = names.Standing([[{"name": viewing.HOSTILE, "count": 9, "share": 1.0}]] * 64, 0.0)
+    monkeypatch.setattr(cells, "labels", lambda version: [hostile.NAME] * version.run.version.about["ids"])
+    labelled = [hostile.NAME], np.zeros(atlas.version.run.version.about["ids"], np.int64)
+    monkeypatch.setattr(metric_values, "_labels", lambda run: labelled)
+    standing = names.Standing([[{"name": hostile.NAME, "count": 9, "share": 1.0}]] * 64, 0.0)
     monkeypatch.setattr(units.Shared, "names", property(lambda shared: standing))
     image = catalogue.ANSWERS["image"]
-    facts = {"image_id": 3, "key": viewing.HOSTILE, "label": viewing.HOSTILE, "width": 48, "height": 48, "reason": None}
+    facts = {"image_id": 3, "key": hostile.NAME, "label": hostile.NAME, "width": 48, "height": 48, "reason": None}
     monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda version, id: facts, ""))
     place = {name: int(atlas.version.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
-    with in_notebook(chromium, atlas, cell=viewing.HOSTILE) as (page, inner, _):
+    with in_notebook(chromium, atlas, cell=hostile.NAME) as (page, inner, _):
         page.expose("hacked")
         inner.locator(".stage canvas").first.wait_for()
         for name, address in SHOWN.items():
@@ -208,10 +208,10 @@ def test_hostile_names_are_words_in_a_notebook_too(
             page.wait_for_timeout(300)
             page.until("() => !document.querySelector('iframe').contentDocument.querySelector('.waiting')", 60)
             if name in ("cell", "units", "image"):
-                inner.locator("main, .panel").get_by_text(viewing.HOSTILE).first.wait_for()
+                inner.locator("main, .panel").get_by_text(hostile.NAME).first.wait_for()
         assert page.called() == 0
         page.script(
             "text => { document.querySelector('iframe').contentDocument.querySelector('main').innerHTML = text; }",
-            viewing.HOSTILE.replace("hacked()", "top.hacked()"),
+            hostile.NAME.replace("hacked()", "top.hacked()"),
         )
         page.until_called()

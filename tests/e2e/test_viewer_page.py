@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import corpus, viewing
+from support import axe, corpus, viewing
 
-from flows.viewer import assets
 from storage.store.store import Contents, Store
 
 LAYER = "features.5"
 ATLAS = f"/small/atlas/{LAYER}"
-AXE = assets.BUILT.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PLACES = {
     "runs": "/",
     "atlas": ATLAS,
@@ -90,8 +88,6 @@ FOCUSED = """() => {
   return e.dataset.tab ??= String(Math.random());
 }"""
 RING = "() => { const e = document.querySelector('.places a'); e.focus(); return getComputedStyle(e).outlineStyle; }"
-VIOLATIONS = """async () => (await axe.run()).violations
-    .map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 160)).join(' | ')}`)"""
 
 
 def test_tab_reaches_what_the_mouse_does(page: viewing.Page) -> None:
@@ -112,7 +108,7 @@ def test_a_class_fades_the_others_and_is_found_by_search(page: viewing.Page) -> 
     page.goto(f"{ATLAS}?class=1")
     page.settle()
     assert page.shot(".stage") != before
-    page.see(".map-foot").get_by_text("How much each cell speaks for").wait_for()
+    page.see(".map-foot").get_by_text("Evidence for").wait_for()
     page.see(".map-foot").get_by_text("Show all classes").click()
     page.until("() => !location.search.includes('class=')")
 
@@ -257,19 +253,8 @@ def test_help_explains_keys_and_words(page: viewing.Page) -> None:
     assert "fidelity" in text
 
 
-def violations(page: viewing.Page, place: str) -> list[str]:
-    """Return what the checker has to say of what is shown, in light and in dark."""
-    page.add_script_tag(path=str(AXE))
-    said = []
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        said += [f"{place}, {theme}: {words}" for words in page.script(VIOLATIONS)]
-    return said
-
-
 def test_axe_finds_nothing(chromium: Any, served: viewing.Served, tmp_path: Path) -> None:
-    if not AXE.exists() and not viewing.required():
-        pytest.skip("axe-core is not installed: npm ci in flows/viewer/web")
+    axe.needed()
     store = viewing.copied(served.store, tmp_path)
     viewing.another_run(store)
     with (
@@ -277,18 +262,17 @@ def test_axe_finds_nothing(chromium: Any, served: viewing.Served, tmp_path: Path
         viewing.opened(chromium, there, bypass_csp=True) as page,
     ):
         cells = page.get(f"/api/1/runs/small/current/cells?layer={LAYER}&grid=4")
-        said = []
+        said: dict[str, list[str]] = {}
         for name, address in PLACES.items():
             page.goto(address.format(cell=f"{cells['row'][0]},{cells['col'][0]}"))
-            page.settle()
-            said += violations(page, name)
+            said |= axe.violations(page, name)
         page.goto("/small/unit/features.2:3")
         page.settle()
         page.see(".links a").first.hover()
         page.see(".carriers .lit").first.wait_for(timeout=120_000)
         page.see("text=Draw four facets").click()
         page.see(".facet-pictures img").first.wait_for(timeout=120_000)
-        assert said + violations(page, "links and facets") == []
+        assert said | axe.violations(page, "links and facets") == {}
 
 
 @pytest.mark.parametrize("width", [390, 820, 1920])

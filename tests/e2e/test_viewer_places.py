@@ -182,7 +182,7 @@ def test_the_pair_is_chosen_and_one_alone_is_no_pair(page: viewing.Page) -> None
     page.see(".sides").wait_for()
     page.until("() => document.querySelectorAll('.pick')[0].options.length === 2")
     page.see(".pick").nth(0).select_option("small@1")
-    page.see("text=Both are the same version").wait_for()
+    page.see("text=You are comparing a version with itself").wait_for()
     assert "actlas run" in page.see(".compare-place").inner_text()
 
 

@@ -65,7 +65,7 @@ def test_what_takes_too_long_is_ended_and_the_next_question_is_answered(
     monkeypatch.setattr(child, "serve", slow_worker.serve)
     with viewing.serving(served.store, seconds=2.5) as address:
         late = post(address, "explain", plain(8, 8))
-        said = "no answer within 2.5 s; try a smaller picture, or a shallower layer"
+        said = "explaining the image took more than 2.5 s; `actlas view --time-limit` allows more"
         assert (late.status_code, late.json()) == (429, {"error": said})
         assert post(address, "locate", plain(8, 8)).json() == "locate"
 
@@ -169,7 +169,7 @@ def test_a_viewer_that_is_gone_is_asked_again_once_it_is_back(chromium: Any, ser
             page.mouse.click(*where)
             gone = page.see(".panel .failed")
             gone.wait_for()
-            said = "The viewer does not answer. Is `actlas view` still running?"
+            said = "The viewer does not answer. Is it still running?"
             assert gone.locator("p").inner_text() == said
             page.see("nav.places >> text=Units").click()
             page.see("main .failed").wait_for()

@@ -168,12 +168,12 @@ def test_it_is_kept_before_it_is_sent_and_where_it_cannot_be_kept_it_is_said(
 
     monkeypatch.setattr(update_events, "emit", lost)
     update = model_updates.announce("small", str(served.weights(1)))
-    with pytest.raises(ServerUnreachable, match="not sent; the next scheduled run uses the weights all the same"):
+    with pytest.raises(ServerUnreachable, match="not sent; the next scheduled run uses the weights anyway"):
         serve.announce(update, served.config.store)
     assert json.loads(served.file.read_bytes())["weights_sha256"] == update.sha256
     with caplog.at_level(logging.WARNING), pytest.raises(ServerUnreachable, match=r"not sent$"):
         serve.announce(update, str(served.folder / "nowhere"))
-    assert f"{served.folder}/nowhere is no store" in caplog.text
+    assert f"{served.folder}/nowhere is not a store" in caplog.text
     assert not (served.folder / "nowhere").exists()
 
 

@@ -163,4 +163,4 @@ def test_the_command_prints_a_table(finished: Path, images: Path, capsys: pytest
     assert cli.invoke([*asked, "--json", "--dask", "local:2"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["probe"]["images"] == 64
-    assert "the time is that of this process alone" in said.err
+    assert "the time is for this process alone" in said.err

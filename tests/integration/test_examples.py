@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 
 if os.environ.get("ACTLAS_DOCS") != "required":
     pytest.importorskip("nbclient", reason="nbclient is not installed: pip install 'actlas[dev]'")
@@ -44,9 +45,12 @@ def pictures(book: Any) -> int:
 
 
 @pytest.fixture
-def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ready(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run in, with the command and the kernel of this environment."""
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    (tmp_path / "bin").mkdir()
+    warm.program(tmp_path_factory, tmp_path / "bin", "actlas", "flows.cli")
+    here = [str(tmp_path / "bin"), str(Path(sys.executable).parent)]
+    monkeypatch.setenv("PATH", os.pathsep.join([*here, os.environ["PATH"]]))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))

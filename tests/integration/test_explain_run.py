@@ -11,8 +11,8 @@ import pytest
 from support import corpus
 from support.pictures import photo
 
-from atlas.inversion.fidelity import EPSILON, whitened_cosines
 from atlas.inversion.whitening import second_moment, whitener
+from atlas.whitened import EPSILON, cosines
 from flows import cli
 from flows.drawing import illustrator
 from flows.model import context as model_context
@@ -56,7 +56,7 @@ def test_each_block_has_the_icon_of_the_likest_cell(look: ModelContext, answer: 
     for row, col in np.ndindex(5, 5):
         vector = np.zeros(samples.shape[1], np.float32)
         vector[units["units"][row, col]] = units["values"][row, col]
-        cosine = whitened_cosines(vector[None], cells.mean, whiten)[0]
+        cosine = cosines(vector[None], cells.mean, whiten)[0]
         assert grid["cosine"][row, col] == pytest.approx(cosine.max(), abs=1e-4)
         best = np.flatnonzero((cells.row == grid["cells"][row, col, 0]) & (cells.col == grid["cells"][row, col, 1]))[0]
         assert cosine[best] == pytest.approx(cosine.max(), abs=1e-4)

@@ -25,7 +25,7 @@ def test_a_model_that_does_not_run_in_float64(tmp_path: Path, monkeypatch: pytes
     images = corpus.write_images(tmp_path / "images", 6)
     collect(images, tmp_path / "store", "support.single:net")
     reason = "the model does not run in float64 (TypeError: torch.float64 is not supported)"
-    line = f"model support.single:net: {reason}; its code counts instead of what comes out"
+    line = f"model support.single:net: {reason}; it is identified by its code instead of its outputs"
     assert [text for text in said if "float64" in text] == [line]
     assert Store(tmp_path / "store").version("small").about["fingerprints"] == reason
     again = collect(images, tmp_path / "store", "support.single:net")

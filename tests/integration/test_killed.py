@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support import corpus
+from support import corpus, warm
 from support.trees import strays, tree
 
 from storage.store.gc import gc
 from storage.store.store import Store
 
-SCRIPT = Path(__file__).parents[1] / "support" / "killing.py"
+
+@pytest.fixture
+def killer(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that kills runs."""
+    return warm.program(tmp_path_factory, tmp_path, "killer", "support.killing")
 
 
-def kill_and_compare(tmp_path: Path, kills: int, *fault: str) -> list[str]:
+def kill_and_compare(killer: Path, tmp_path: Path, kills: int, *fault: str) -> list[str]:
     """Kill runs, finish them, and say what is not as in a run that nobody killed."""
     images = corpus.write_images(tmp_path / "images")
-    command = [sys.executable, str(SCRIPT), str(images), str(tmp_path), str(kills), "0", *fault]
+    command = [str(killer), str(images), str(tmp_path), str(kills), "0", *fault]
     done = subprocess.run(command, capture_output=True, text=True, timeout=7000)
     if done.returncode:
         return [f"a run failed: {done.stderr[-2000:]}"]
@@ -36,17 +39,17 @@ def kill_and_compare(tmp_path: Path, kills: int, *fault: str) -> list[str]:
     return wrong
 
 
-def test_killed_runs_end_in_the_same_bytes(tmp_path: Path) -> None:
-    assert kill_and_compare(tmp_path, 3) == []
+def test_killed_runs_end_in_the_same_bytes(killer: Path, tmp_path: Path) -> None:
+    assert kill_and_compare(killer, tmp_path, 3) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_two_hundred_and_ten_kills_end_in_the_same_bytes(memory: Path) -> None:
+def test_two_hundred_and_ten_kills_end_in_the_same_bytes(killer: Path, memory: Path) -> None:
     """With forty of the engines, in test_killed_engines.py, 250."""
-    assert kill_and_compare(memory, 210) == []
+    assert kill_and_compare(killer, memory, 210) == []
 
 
-def test_mutant_results_that_are_not_put_in_place_in_one_step_are_seen(tmp_path: Path) -> None:
-    (wrong,) = kill_and_compare(tmp_path, 1, "copied")
+def test_mutant_results_that_are_not_put_in_place_in_one_step_are_seen(killer: Path, tmp_path: Path) -> None:
+    (wrong,) = kill_and_compare(killer, tmp_path, 1, "copied")
     assert wrong == "bytes" or "is missing" in wrong

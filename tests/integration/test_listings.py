@@ -119,7 +119,7 @@ def test_a_lost_listing_is_told(grown: Path, caplog: pytest.LogCaptureFixture) -
     shutil.rmtree(result.path)
     with caplog.at_level(logging.WARNING):
         run(grown.parent / "images", grown)
-    assert f"listing {result.key}, which is lost: what it alone knew gets new ids" in caplog.text
+    assert f"listing {result.key}, which is lost: images that it alone listed get new ids" in caplog.text
 
 
 def as_tar(folder: Path, path: Path) -> None:

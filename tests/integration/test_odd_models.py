@@ -55,7 +55,7 @@ def test_a_model_that_varies_is_refused_before_an_image_is_read(
     _, when, where, reason = odd_models.VARYING[name]
     assert cli.invoke(arguments(images, tmp_path / "store", name, "--layers", "conv2")) == 1
     line = one_line(capsys)
-    for words in (f"model support.odd_models:{name}: it is no function of the image", when, where, reason):
+    for words in (f"model support.odd_models:{name}: its output is not a function of the image", when, where, reason):
         assert words in line
     assert "--allow-varying" in line
     assert not (tmp_path / "store").exists()

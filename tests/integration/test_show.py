@@ -326,7 +326,7 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((f"{LAYER}:3",), 2, "--out FILE.png says where the picture goes"),
+        ((f"{LAYER}:3",), 2, "give --out FILE.png to save the picture"),
         ((f"{LAYER}:3", "--json", "--size", "4"), 2, "--size 4: a side such as 128, or HEIGHTxWIDTH"),
         ((f"{LAYER}:3", "--json", "--recipe", "nope"), 2, "--recipe nope is not one of fast, best"),
         ((f"{LAYER}:8", "--json"), 4, "layer features.2 has no unit 8; its units are 0 to 7"),
@@ -342,8 +342,8 @@ def test_mutant_a_spectrum_of_other_images_is_seen(finished: Any, monkeypatch: p
         ((f"{LAYER}:1", "--all", "--json"), 2, "--all draws every unit of one layer"),
         ((f"{LAYER}:1", "--json", "--penalty", "tx=1"), 2, "--penalty tx=1: write one of tv, l1, l2, blur"),
         ((f"{LAYER}:1", "--json", "--penalty", "tv"), 2, "--penalty tv: write NAME=WEIGHT"),
-        (("class:0", "--json", "--facets", "3", "--recipe", "simonyan"), 2, "facets are all alike"),
-        ((f"{LAYER}:1", "--json", "--facets", "64", "--size", "512"), 2, "of 512 x 512 pixels at most 4 are drawn"),
+        (("class:0", "--json", "--facets", "3", "--recipe", "simonyan"), 2, "facets would all be alike"),
+        ((f"{LAYER}:1", "--json", "--facets", "64", "--size", "512"), 2, "at most 4 of 512 x 512 pixels are drawn"),
         ((f"{LAYER}:1", "--json", "--size", "²"), 2, "--size ²: a side such as 128"),
         (
             (f"{LAYER}:1", "--json", "--recipe", "distill", "--size", "16"),
@@ -368,6 +368,16 @@ def test_a_sheet_has_every_picture_in_its_place() -> None:
     met = [i for i, colour in enumerate(colours) if i != 4 and (drawn == colour).all(-1).sum() >= 96 * 96]
     assert met == [i for i in range(21) if i != 4]
     assert sheet(tiles[4:5], "dead").shape[2] == 3
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (5, 5), (6, 3), (9, 3), (10, 5), (11, 4), (112, 14)])
+def test_a_sheet_leaves_few_places_empty(count: int, columns: int) -> None:
+    """By hand: of the numbers of columns near the best shape, the one that leaves the last row fullest."""
+    picture = np.full((96, 96, 3), 128, np.uint8)
+    drawn = sheet([Tile(picture=picture, left="")] * count, "")
+    lines = np.flatnonzero((drawn == 128).all(-1).any(1))
+    row = (drawn[lines[0]] == 128).all(-1)
+    assert np.count_nonzero(row[1:] & ~row[:-1]) == columns
 
 
 def test_mutant_a_mean_for_the_largest_is_seen(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:

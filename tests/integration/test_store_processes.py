@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import filling, stores
+from support import filling, stores, warm
 from support.disks import remount
 from support.trees import strays, tree
 
@@ -22,9 +22,15 @@ from storage.store.verify import verify
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
-def race(root: Path, writers: int, rounds: int, *how: str) -> list[list[int]]:
+@pytest.fixture
+def racer(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of a writer."""
+    return warm.program(tmp_path_factory, tmp_path, "racer", "support.racing")
+
+
+def race(racer: Path, root: Path, writers: int, rounds: int, *how: str) -> list[list[int]]:
     """Start writers, let them go at the same moment, and return the versions that each has published."""
-    command = [sys.executable, str(SUPPORT / "racing.py"), str(root)]
+    command = [str(racer), str(root)]
     started = [
         subprocess.Popen(
             [*command, str(who), str(rounds), *how],
@@ -62,23 +68,23 @@ def lost(root: Path, writers: int, rounds: int, published: list[list[int]]) -> l
     return [*found, *map(str, expected ^ there), *stores.wrong(store), *map(str, verify(store))]
 
 
-def test_writers_who_race_lose_nothing(tmp_path: Path) -> None:
-    published = race(tmp_path / "store", 4, 12)
+def test_writers_who_race_lose_nothing(racer: Path, tmp_path: Path) -> None:
+    published = race(racer, tmp_path / "store", 4, 12)
     assert lost(tmp_path / "store", 4, 12, published) == []
     assert strays(tmp_path / "store") == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_two_thousand_publishes_lose_nothing(memory: Path) -> None:
+def test_two_thousand_publishes_lose_nothing(racer: Path, memory: Path) -> None:
     """In memory: on a disk, the writers would wait for its syncs and not for each other."""
-    published = race(memory / "store", 4, 500)
+    published = race(racer, memory / "store", 4, 500)
     assert lost(memory / "store", 4, 500, published) == []
     assert strays(memory / "store") == []
 
 
-def test_mutant_publish_that_replaces(tmp_path: Path) -> None:
-    published = race(tmp_path / "store", 4, 12, "unsafe")
+def test_mutant_publish_that_replaces(racer: Path, tmp_path: Path) -> None:
+    published = race(racer, tmp_path / "store", 4, 12, "unsafe")
     assert lost(tmp_path / "store", 4, 12, published) != []
 
 

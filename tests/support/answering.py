@@ -18,6 +18,7 @@ from flows.viewer.answers.encoding import encode
 from flows.viewer.answers.open_runs import OpenRuns
 from storage.artefacts import tables
 from storage.run import Run, open_run
+from storage.store import results
 from storage.store.results import Result
 
 Question = Callable[[str], Any]
@@ -70,7 +71,7 @@ def parameters(cell: dict[str, Any], tag: str, name: str) -> dict[str, dict[str,
     """Return parameters for every kind of answer and picture of the page."""
     place = {part: cell[part] for part in ("layer", "grid")}
     unit = {"layer": cell["layer"], "unit": 3}
-    of_cell, of_grid = ("cell", "icon"), ("cells", "details", "labels", "names")
+    of_cell, of_grid = ("cell", "icon"), ("cells", "details", "labels", "names", "real_fidelity")
     found: dict[str, dict[str, Any]] = dict.fromkeys(of_cell, cell) | dict.fromkeys(of_grid, place)
     found |= dict.fromkeys(("unit", "card", "likeness", "synthetic"), unit)
     found |= {kind: {} for kind in ("classes", "rejects", "libraries")}
@@ -115,15 +116,20 @@ def _of_page(name: str, cell: dict[str, Any], tag: str) -> Iterator[tuple[str, Q
 
 @contextmanager
 def reading() -> Iterator[set[Path]]:
-    """Give the files of results that the block reads; a folder of files stands for all of them."""
+    """Give the files of results that the block reads, manifests included; a folder of files stands for all of them."""
     seen: set[Path] = set()
-    real = Result.file
+    real, of_record = Result.file, results._read
 
     def file(self: Result, name: str) -> Path:
         path = real(self, name)
         seen.update(path.rglob("*") if path.is_dir() else [path])
         return path
 
+    def record(path: Path, name: str) -> bytes:
+        seen.add(path)
+        return of_record(path, name)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Result, "file", file)
+        patch.setattr(results, "_read", record)
         yield seen

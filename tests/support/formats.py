@@ -91,6 +91,7 @@ def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, A
         "details": PLACE,
         "labels": PLACE,
         "names": PLACE,
+        "real_fidelity": PLACE,
         "cell": at,
         "class": PLACE | {"of": "two"},
         "classes": {},

@@ -24,13 +24,15 @@ ALLOWED = {
     "flows.allocator": "",
     "flows.cores": "flows.allocator",
     "flows.config": "flows.registry",
-    "flows.questions": "flows.metrics flows.registry",
+    "flows.guarded_sql": "",
+    "flows.questions": "flows.metrics flows.registry flows.guarded_sql",
     "flows.model": "flows.config flows.progress flows.allocator",
     "flows.planning": "flows.model flows.config flows.registry",
-    "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores",
+    "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores flows.guarded_sql",
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
     "flows.pipeline": "flows.stages flows.planning flows.model flows.config flows.registry flows.progress",
     "flows.comparing": "flows.stages flows.registry flows.progress",
+    "flows.ablation": "flows.model flows.questions flows.progress flows.cores",
     "flows.one_image": "flows.drawing flows.model flows.questions",
     # what sheets need of drawing and of one image stands in files that load no torch
     "flows.sheets": "flows.drawing.unit_pictures flows.drawing.answers flows.comparing flows.questions "
@@ -45,11 +47,11 @@ ALLOWED = {
     "flows.viewer.model": "flows.viewer.answers flows.one_image flows.drawing flows.model flows.questions",
     "flows.viewer": "flows.viewer.answers flows.viewer.model flows.metrics flows.questions flows.glossary",
     "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
-    "flows.scheduling flows.pipeline flows.model",
+    "flows.scheduling flows.pipeline flows.model flows.ablation",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.progress flows.cores",
-    "flows.commands": "flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
+    "flows.commands": "flows.ablation flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
-    "flows.cores",
+    "flows.cores flows.guarded_sql",
     "flows.cli": "flows.commands",
     # storage/
     "storage.masking": "",
@@ -58,12 +60,14 @@ ALLOWED = {
     "storage.addresses": "storage.masking storage.errors",
     "storage.folders": "storage.errors",
     "storage.memory_cache": "",
+    "storage.processes": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.addresses storage.file_kinds storage.errors",
     "storage.artefacts": "storage.store storage.errors",
     "storage.images": "storage.models storage.store storage.addresses storage.masking storage.file_kinds storage.errors",
-    "storage.run": "storage.artefacts storage.store storage.images storage.models storage.memory_cache storage.addresses "
-    "storage.folders storage.errors",
+    "storage.stage_results": "storage.store storage.errors",
+    "storage.run": "storage.stage_results storage.artefacts storage.store storage.images storage.models "
+    "storage.memory_cache storage.addresses storage.folders storage.errors",
     "storage": "storage.run",
     # atlas/
     "atlas.arrays": "",
@@ -89,7 +93,7 @@ WALLS = {
     "typer": ("flows.cli", "flows.commands"),
     "fastapi": ("flows.viewer",),
     "starlette": ("flows.viewer",),
-    "duckdb": ("flows.questions",),
+    "duckdb": ("flows.guarded_sql",),
 }
 """The rooms that may import a library."""
 

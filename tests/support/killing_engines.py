@@ -176,7 +176,9 @@ async def schedule(writer: int) -> None:
     """Be a Dask scheduler, and write its address into a pipe."""
     import distributed
 
-    async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+    async with distributed.Scheduler(
+        host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0"
+    ) as scheduler:
         os.write(writer, scheduler.address.encode())
         await scheduler.finished()
 

@@ -62,15 +62,20 @@ def mutants(seed: int = 0) -> list[Mutant]:
 
 def _of_file(file: str) -> Iterator[Mutant]:
     text = (ORIGINAL / "mine" / file).read_text()
-    count = len(list(ast.walk(ast.parse(text))))
-    for index in range(count):
-        for variant in range(4):
+    plain = ast.unparse(ast.parse(text))
+    for index, node in enumerate(ast.walk(ast.parse(text))):
+        for variant in range(4 if isinstance(node, CHANGING) else 0):
+            if not _change(copy.deepcopy(node), variant):
+                continue
             tree = ast.parse(text)
-            node = list(ast.walk(tree))[index]
             before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else type(node).__name__
-            change = _change(node, variant)
-            if change and (source := ast.unparse(tree)) != ast.unparse(ast.parse(text)):
+            change = _change(list(ast.walk(tree))[index], variant)
+            if (source := ast.unparse(tree)) != plain:
                 yield Mutant(file, getattr(node, "lineno", 0), f"{before} -> {change}", source)
+
+
+CHANGING = (ast.Constant, ast.FunctionDef, ast.Attribute, ast.BinOp, ast.Compare)
+"""The nodes that `_change` looks at."""
 
 
 def _change(node: ast.AST, variant: int) -> str:

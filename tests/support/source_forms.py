@@ -426,14 +426,15 @@ LABEL_TABLES = {
         labels=["a", "dog"],
     ),
     "none": pair_with(
-        "key,label\nx/1.jpg,a\n", line="none of its 1 keys is an image's; its first is 'x/1.jpg'; an image's is"
+        "key,label\nx/1.jpg,a\n",
+        line="none of its 1 keys is the key of an image; its first is 'x/1.jpg'; an image's key is",
     ),
-    "a header": pair_with("key,label\n", line="none of its 0 keys is an image's; an image's is"),
+    "a header": pair_with("key,label\n", line="none of its 0 keys is the key of an image; an image's key is"),
     "nothing": pair_with("", line="is not a CSV file: it is empty; download or save it again"),
     "a blank line": pair_with("\n", line="needs the columns key and label, has none"),
-    "other columns": pair_with("file;label\na;b\n", line="needs the columns key and label, has file;label"),
+    "other columns": pair_with("colour;label\na;b\n", line="needs the columns key and label, has colour, label"),
     "too many fields": pair_with("a,b\n1,2,3\n", line="needs the columns key and label, has a, b"),
-    "a row without a label": pair_with("label,key\ncat\n", line="the row of None has no label"),
+    "a row without a label": pair_with("label,key\ncat\n", line="the row of 'cat' has no key"),
     "whole floats": pair_with(
         "key,label\ncat/1.png,3.0\ndog/2.png,10\n", labels=["3", "10"], keys={"keys": 2, "matched": 2}
     ),

@@ -16,6 +16,11 @@ def tree(store: Path) -> dict[str, str]:
     }
 
 
+def contents(root: Path) -> dict[str, bytes]:
+    """Return all files below a folder."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
 def strays(store: Path) -> list[str]:
     """Return what lies in the store's scratch space."""
     return (

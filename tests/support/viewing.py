@@ -15,87 +15,24 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-import numpy as np
 import pytest
 import torch
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
-from torch import nn
 
 from flows import registry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.viewer import app, assets, serve
 from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.model import child
 from flows.viewer.model.worker import ModelWorker
 from storage.store.store import Contents, Store
 from support import corpus
 
 EXTRAS = tuple(registry.extras())
 CLASSES = ("tiger cat", "picket fence, paling", "honeycomb", "crossword puzzle, crossword")
-HOSTILE = "<img src=x onerror=hacked()>"
-"""A name that runs a script where it is taken for markup."""
-
-PAYLOADS = (
-    "<script>hacked()</script>",
-    "<img src=x onerror=hacked()>",
-    "<svg onload=hacked()>",
-    '"><script>hacked()</script>',
-    "'-hacked()-'",
-    "javascript:hacked()",
-    "</title><script>hacked()</script>",
-    "{{constructor.constructor('hacked()')()}}",
-    "<iframe srcdoc='<script>parent.hacked()</script>'>",
-    "<a href=javascript:hacked()>x</a>",
-    "<details open ontoggle=hacked()>",
-    "<input autofocus onfocus=hacked()>",
-    "<math><mi xlink:href=javascript:hacked()>",
-    "${hacked()}",
-    "<body onload=hacked()>",
-)
-
-
-HOSTILE_LAYERS = ("features.<img src=x onerror=hacked()>", "features.\"'><svg onload=hacked()>")
-
-
-def hostile_net() -> nn.Module:
-    """Return the corpus's net with layers whose names are payloads."""
-    module = corpus.net()
-    layers = list(module.features.children())
-    module.features = nn.Sequential()
-    names = ("0", "1", "<img src=x onerror=hacked()>", "3", "4", "\"'><svg onload=hacked()>")
-    for name, layer in zip(names, layers, strict=True):
-        module.features.add_module(name, layer)
-    return module
-
-
-def all_hostile_net() -> nn.Module:
-    """Return the corpus's net with as many classes as there are payloads, and a layer named by each; a dot nests."""
-    module = corpus.net()
-    for payload in PAYLOADS:
-        parent = module.features
-        for part in payload.split(".")[:-1]:
-            parent.add_module(part, nn.Sequential())
-            parent = parent.get_submodule(part)
-        parent.add_module(payload.split(".")[-1], nn.ReLU())
-    module.head = nn.Linear(12, len(PAYLOADS))
-    return module.eval()
-
-
-ALL_HOSTILE_LAYERS = tuple(f"features.{payload}" for payload in PAYLOADS)
-
-
-def write_hostile(folder: Path) -> Path:
-    """Write images under folders and names that are payloads, as a file system takes them: each is a label and a name."""
-    rng = np.random.default_rng(0)
-    safe = [payload.replace("/", "∕") for payload in PAYLOADS]
-    for number in range(3 * len(safe)):
-        place = folder / safe[number % len(safe)]
-        place.mkdir(parents=True, exist_ok=True)
-        name = f"{safe[(7 * number + 2) % len(safe)]}{number}.png"
-        Image.fromarray(rng.integers(0, 255, (48, 48, 3), np.uint8)).save(place / name)
-    return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +136,7 @@ def client(store: Path) -> TestClient:
 def serve_never(store: str, pipe: Any) -> None:
     """Stand in for a process with a model, and never answer."""
     pipe.recv()
+    pipe.send((child.ANSWERING, None))
     time.sleep(600)
 
 

@@ -1,15 +1,12 @@
-"""The label table of a run, `--labels FILE`: read it, and look up the images' labels in it."""
+"""The label table of a run, `--labels FILE`: find the images that its keys name."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from storage import file_kinds
+from flows.stages.shared import image_names, label_files
 from storage.errors import UsageError
-from storage.images import labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,14 +16,19 @@ class LabelTable:
     file: str
     labels: dict[str, str | None]
 
+    def of_images(self, keys: Sequence[str]) -> LabelTable:
+        """Return the table with whole keys of images, where its keys are file names or stems. Raises UsageError."""
+        whole = image_names.whole_keys(f"--labels {self.file}", self.labels, keys)
+        return LabelTable(file=self.file, labels={whole.get(name, name): label for name, label in self.labels.items()})
+
     def check_matches(self, keys: list[str]) -> dict[str, int]:
         """Return how many keys of the table there are, and how many are images'. Raises UsageError if none is."""
         matched = len(self.labels.keys() & set(keys))
         if not matched:
             first = f"; its first is {next(iter(self.labels))!r}" if self.labels else ""
             raise UsageError(
-                f"--labels {self.file}: none of its {len(self.labels):,} keys is an image's{first}; "
-                f"an image's is {keys[0]!r}"
+                f"--labels {self.file}: none of its {len(self.labels):,} keys is the key of an image{first}; "
+                f"an image's key is {keys[0]!r}"
             )
         return {"keys": len(self.labels), "matched": matched}
 
@@ -43,46 +45,5 @@ class LabelTable:
 
 
 def read(file: str) -> LabelTable:
-    """Read a CSV file with the columns key and label. Raises UsageError."""
-    kind = file_kinds.kind_of_file(file)
-    if kind not in (None, file_kinds.TEXT):
-        raise UsageError(f"--labels {file} {file_kinds.instead(kind, 'a CSV file', 'save the table as CSV')}")
-    try:
-        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), list(reader.fieldnames or ())
-    except OSError as error:
-        raise UsageError(f"--labels {file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--labels {file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    except csv.Error as error:
-        raise UsageError(f"--labels {file} is not a CSV file: {error}") from None
-    if not {"key", "label"} <= set(columns):
-        raise UsageError(f"--labels {file}: needs the columns key and label, has {', '.join(columns) or 'none'}")
-    if double := [name for name in ("key", "label") if columns.count(name) > 1]:
-        raise UsageError(f"--labels {file}: has {columns.count(double[0])} columns {double[0]}; rename all but one")
-    for row in rows:
-        _check_row(file, row)
-    return LabelTable(file=file, labels=_by_key(file, rows))
-
-
-def _check_row(file: str, row: dict[str | None, Any]) -> None:
-    """Raise UsageError for a row with too few fields, or too many: a comma in a label would cut it in silence."""
-    if row["key"] is None or row["label"] is None:
-        raise UsageError(
-            f"--labels {file}: the row of {row['key']!r} has no label; leave the row out, or its label empty"
-        )
-    if None in row:
-        raise UsageError(
-            f"--labels {file}: the row of {row['key']!r} has more fields than the header; put what has a comma in quotes"
-        )
-
-
-def _by_key(file: str, rows: list[dict[str, str]]) -> dict[str, str | None]:
-    by_key: dict[str, str | None] = {}
-    for row, label in zip(rows, labels.without_fractions([row["label"].strip() for row in rows]), strict=True):
-        if by_key.setdefault(row["key"], label or None) != (label or None):
-            raise UsageError(
-                f"--labels {file}: {row['key']!r} has two labels, {by_key[row['key']]!r} and {label!r}; leave one row out"
-            )
-    return by_key
+    """Read a label file, of the kinds that `label_files` knows. Raises UsageError."""
+    return LabelTable(file=file, labels=label_files.read(file))

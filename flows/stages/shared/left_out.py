@@ -54,9 +54,9 @@ class LeftOut:
                 progress.current().say(f"  {name}: {words}")
 
 
-def count(table: pa.Table, limit: int | None, labels: pa.Table, given: LabelTable | None) -> LeftOut:
-    """Count what a run over the first `limit` images of a listing leaves out; `labels` are those of the whole listing."""
-    listed, images = about(table), living(table, limit)
+def count(table: pa.Table, images: pa.Table, labels: pa.Table, given: LabelTable | None) -> LeftOut:
+    """Count what a run over these `images` of a listing leaves out; `labels` are those of the whole listing."""
+    listed = about(table)
     unlabelled = images["key"].filter(pc.is_null(labels["label"].take(images["image_id"])))
     keys = living(table)["key"].to_pylist() if given else []
     return LeftOut(

@@ -50,16 +50,23 @@ class Published(TypedDict):
 
 
 class SaliencyMethod(TypedDict):
-    """A saliency method; the numbers of a `signed` one are shares of the score, for it or against it."""
+    """A saliency method; the numbers of a `signed` one are shares of the score, for it or against it.
+
+    One that `refines` averages over passes: a map of few of them is a first one.
+    """
 
     name: str
     title: str
     sentence: str
     signed: bool
+    refines: bool
 
 
 class VersionFacts(runs.Provenance):
-    """A version of a run: provenance, layers, commands. `missing` is the command that makes each extra it lacks."""
+    """A version of a run: provenance, layers, commands. `missing` is the command that makes each extra it lacks.
+
+    `store` is the store's absolute path, in exported files what stands for it.
+    """
 
     tag: str
     address: str
@@ -73,6 +80,7 @@ class VersionFacts(runs.Provenance):
     layers: list[LayerFacts]
     missing: dict[str, str]
     commands: dict[str, str]
+    store: str
     settings: dict[str, Any]
     cite: dict[str, str]
     saliency: list[SaliencyMethod]
@@ -92,9 +100,13 @@ class Libraries(TypedDict):
     unrecorded: int
 
 
-def about(version: OpenVersion, numbers: list[int]) -> VersionFacts:
-    """Return provenance, layers with the stages of each, and commands; `numbers` are the run's versions."""
+def about(version: OpenVersion, numbers: list[int], store: str | None = None) -> VersionFacts:
+    """Return provenance, layers with the stages of each, and commands; `numbers` are the run's versions.
+
+    `store` stands for the store's path in commands.
+    """
     run = version.run
+    store = store or reproduce.store_of(run)
     facts = {
         **runs.show_run(run),
         "tag": version.tag,
@@ -109,9 +121,12 @@ def about(version: OpenVersion, numbers: list[int]) -> VersionFacts:
         "input": run.model["input"] if run.has("model") else None,
         "layers": [_layer(version, index, name) for index, name in enumerate(version.layers)],
         "missing": {
-            stage: reproduce.run_command(run, (stage,)) for stage in registry.extras() if not _has_any(run, stage)
+            stage: reproduce.run_command(run, store, (stage,))
+            for stage in registry.extras()
+            if not _has_any(run, stage)
         },
-        "commands": _commands(run),
+        "commands": reproduce.commands(run, store),
+        "store": store,
         "settings": reproduce.settings_only_in_file(run),
         "cite": _cite(run),
         "saliency": saliency_methods(),
@@ -122,7 +137,13 @@ def about(version: OpenVersion, numbers: list[int]) -> VersionFacts:
 def saliency_methods() -> list[SaliencyMethod]:
     """Return the saliency methods that an image can be explained by, in the order to list them."""
     return [
-        {"name": row.name, "title": row.title, "sentence": row.sentence, "signed": row.signed}
+        {
+            "name": row.name,
+            "title": row.title,
+            "sentence": row.sentence,
+            "signed": row.signed,
+            "refines": bool({"samples", "steps"} & set(row.settings)),
+        }
         for row in METHODS.values()
     ]
 
@@ -218,16 +239,6 @@ def _stages(run: Run, per: str, layer: str, *grid: int) -> list[str]:
 
 def _has_any(run: Run, stage: str) -> bool:
     return any(entry.stage == stage for entry in run.version.stages)
-
-
-def _commands(run: Run) -> dict[str, str]:
-    name = f"{run.name}@{run.number}"
-    return {
-        "run": reproduce.run_command(run),
-        "view": f"actlas view {name}",
-        "export": f"actlas export {name} {run.name}-atlas",
-        "verify": f"actlas verify {run.name}",
-    }
 
 
 def _cite(run: Run) -> dict[str, str]:

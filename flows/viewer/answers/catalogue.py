@@ -11,7 +11,18 @@ from typing_extensions import TypedDict
 
 from flows.metrics import metrics
 from flows.metrics.metrics import Metric
-from flows.viewer.answers import about, cells, class_maps, images, moved, names, pictures, unit_details, units
+from flows.viewer.answers import (
+    about,
+    cells,
+    class_maps,
+    images,
+    moved,
+    names,
+    pictures,
+    real_fidelity,
+    unit_details,
+    units,
+)
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import Picture
 from flows.viewer.answers.rounding import Number
@@ -36,6 +47,7 @@ ANSWERS = {
     "details": Kind(GRID, cells.details, "The metrics of each cell and its first classes."),
     "labels": Kind(GRID, cells.cell_labels, "The most frequent labels of each cell of a grid."),
     "names": Kind(GRID, names.of_grid, "The labels and classes that stand out in each cell of a grid."),
+    "real_fidelity": Kind(GRID, real_fidelity.of_grid, "The fidelity that real patches of a grid reach."),
     "cell": Kind(CELL, cells.one, "One cell: units, labels, classes, nearest cells, members."),
     "class": Kind(GRID | {"of": str}, class_maps.one, "A class's attribution in each cell, by its name or number."),
     "classes": Kind({}, class_maps.names, "The names of the model's classes."),

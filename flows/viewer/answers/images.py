@@ -64,7 +64,7 @@ def one(version: OpenVersion, id: int) -> ImageFacts:
         raise NotFound(f"{run.name} has no image {id}; its ids are 0 to {run.version.about['ids'] - 1}")
     rows = run.images([id]).select(FACTS).to_pylist()
     if not rows:
-        raise NotFound(f"image {id} was taken out of the source of {run.name}")
+        raise NotFound(f"image {id} is not among those of {run.name}: it was taken out of the source, or is not chosen")
     facts: ImageFacts = rows[0]
     return facts
 
@@ -77,10 +77,10 @@ def many(version: OpenVersion, start: int, count: int) -> dict[int, ImageFacts]:
 
 
 def search(version: OpenVersion, start: int, text: str) -> ImageList:
-    """Count the images with a text in their key or label, and return sixty of them from `start` on."""
+    """Count the images with every word of a text in their key or label, and return sixty of them from `start` on."""
     table = version.keep(("keys",), lambda: _usable(version))
-    if text:
-        options = pc.MatchSubstringOptions(text, ignore_case=True)
+    for word in text.split():
+        options = pc.MatchSubstringOptions(word, ignore_case=True)
         matches = [pc.fill_null(pc.match_substring(table[name], options=options), False) for name in ("key", "label")]
         table = table.filter(pc.or_(*matches))
     return {"images": len(table), "start": start, "found": table.slice(start, PAGE).to_pylist()}

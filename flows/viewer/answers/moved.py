@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from flows.comparing import answers as comparison_answer
 from flows.comparing.answers import ChangedUnit, Displacement, Drift, LabelShift
 from flows.comparing.cell_changes import GridCells
+from flows.viewer.answers import sizes
 from flows.viewer.answers.errors import Full
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
@@ -121,7 +122,7 @@ def _before(version: OpenVersion, since: str) -> Run:
     named = SINCE.fullmatch(since)
     if not named:
         raise NotFound(
-            f"{since!r} is no version to compare with: write NAME@TAG, as in {version.run.name}@{version.tag}"
+            f"{since!r} is not a version to compare with: write NAME@TAG, as in {version.run.name}@{version.tag}"
         )
     store, name, number = version.run.store, named[1], int(named[2])
     try:
@@ -138,6 +139,13 @@ def _measure(version: OpenVersion, before: Run, layer: str, since: str, noisy: b
 
     names = [f"{run.name}@{run.number}" for run in (before, version.run)]
     [[step]] = measure.measure(str(version.run.store.root), names, layers=[layer], noisy=noisy)
+    answer = _moved(step, since)
+    del step  # it holds both versions' samples
+    sizes.release()
+    return answer
+
+
+def _moved(step: Step, since: str) -> Moved:
     facts = comparison_answer.describe([[step]])["steps"][0]["layers"][0]
     return {
         "layer": facts["layer"],

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from flows.questions.units import Shared
-from flows.viewer.answers import build_id
+from flows.viewer.answers import build_id, sizes
 from storage.artefacts.patch_gradients import PatchGradients
 from storage.errors import NotFound
 from storage.run import Run, open_store
@@ -26,16 +26,17 @@ RECENT = 24
 """Recent values cached whatever their size: the next pictures requested are of the same unit or cell."""
 
 OPEN, CACHED = 8, 256 << 20
-"""Versions kept open, and bytes cached of each."""
+"""Versions kept open, and bytes cached of all together; the value in use is kept even where it alone is larger."""
 
 
 class OpenVersion:
-    """One version of a run, with a cache of the arrays that several views read."""
+    """One version of a run, with a cache of the arrays that several views read; `grown` is called when it grows."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, grown: Callable[[], None] = lambda: None) -> None:
+        self.run, self._grown = run, grown
         self._cached: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._recent: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._sizes: dict[tuple[Any, ...], int] = {}
         self._pending: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.RLock()
 
@@ -85,7 +86,7 @@ class OpenVersion:
             with self._lock:
                 cached = self._get(key)
             try:
-                return self._put(key, compute()) if cached is None else cached
+                return self._put(self._cached, key, compute()) if cached is None else cached
             finally:
                 with self._lock:
                     self._pending.pop(key, None)
@@ -95,21 +96,36 @@ class OpenVersion:
             self._cached.move_to_end(key)
         return self._cached.get(key)
 
-    def _put(self, key: tuple[Any, ...], value: T) -> T:
-        """Cache a value, and evict the least recently used ones beyond the limit."""
+    def _put(self, cache: OrderedDict[tuple[Any, ...], Any], key: tuple[Any, ...], value: T) -> T:
+        """Cache a value."""
         with self._lock:
-            self._cached[key] = value
-            while len(self._cached) > 1 and sum(map(_size_of, self._cached.values())) > CACHED:
-                self._cached.popitem(last=False)
+            cache[key] = value
+            self._sizes[key] = sizes.nbytes(value)
+        self._grown()
         return value
+
+    def held(self) -> int:
+        """Return the bytes cached of the version. Shared values grow as their parts are read."""
+        with self._lock:
+            cached = [*self._cached.items(), *self._recent.items()]
+            own = sum(_shared_bytes(v) if isinstance(v, Shared) else self._sizes.get(k, 0) for k, v in cached)
+        return own + self.run.cache.held()
+
+    def evict(self, *, last: bool) -> bool:
+        """Drop the least recently used value, the `last` one only if asked; return whether there was one to drop."""
+        with self._lock:
+            cache = self._recent if len(self._recent) > 1 else self._cached
+            if len(cache) > (0 if last else 1):
+                cache.popitem(last=False)
+                return True
+        return self.run.cache.evict()
 
     def recent(self, key: tuple[Any, ...], compute: Callable[[], T]) -> T:
         """Return a recent value of this key, or compute it."""
         value: T | None = self._recent.get(key)
         if value is None:
-            value = compute()
+            value = self._put(self._recent, key, compute())
             with self._lock:
-                self._recent[key] = value
                 while len(self._recent) > RECENT:
                     self._recent.popitem(last=False)
         return value
@@ -144,24 +160,16 @@ class OpenVersion:
         return self.run.result(stage, self.layer(layer), grid)
 
 
-def _size_of(value: Any) -> int:
-    """Return the bytes that a cached value holds, 0 for small ones."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, Shared):
-        attributes = vars(value)
-        means, samples = attributes.get("image_means"), attributes.get("samples")
-        return (means.nbytes if means is not None else 0) + (samples.activations.nbytes if samples is not None else 0)
-    return 0
+def _shared_bytes(shared: Shared) -> int:
+    """Return the bytes of the arrays that the units of a layer share and that have been read so far."""
+    return sum(sizes.nbytes(part) for name, part in vars(shared).items() if name not in ("run", "layer", "names"))
 
 
 class OpenRuns:
     """A store's runs by name and version."""
 
-    def __init__(self, store: str) -> None:
-        self.store = store
+    def __init__(self, store: str, limit: int = CACHED) -> None:
+        self.store, self.limit = store, limit
         self._open: OrderedDict[tuple[str, int], OpenVersion] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -178,7 +186,7 @@ class OpenRuns:
         numbers = self.numbers(name)
         parsed = VERSION.fullmatch(version)
         if version != "current" and not parsed:
-            raise NotFound(f"{version!r} is no version: write current, or a number as in {numbers[-1]}")
+            raise NotFound(f"{version!r} is not a version: write current, or a number as in {numbers[-1]}")
         opened = self._open_version(name, int(parsed[1]) if parsed else numbers[-1])
         if parsed and parsed[2] and opened.tag != f"{parsed[1]}-{parsed[2]}":
             raise NotFound(f"{name}@{version} is no longer in this store; its version {parsed[1]} is {opened.tag}")
@@ -190,8 +198,22 @@ class OpenRuns:
         with self._lock:
             opened = self._open.get((name, number))
             if opened is None or opened.run.version.sha256 != version.sha256:
-                opened = self._open[name, number] = OpenVersion(Run(store, version))
+                opened = self._open[name, number] = OpenVersion(Run(store, version), self._trim)
             self._open.move_to_end((name, number))
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
             return opened
+
+    def held(self) -> int:
+        """Return the bytes cached of all versions together."""
+        with self._lock:
+            versions = list(self._open.values())
+        return sum(version.held() for version in versions)
+
+    def _trim(self) -> None:
+        """Drop what was used least recently, of the version opened first, while there is more than the limit."""
+        with self._lock:
+            versions = list(self._open.values())
+        for version in versions:
+            while self.held() > self.limit and version.evict(last=version is not versions[-1]):
+                pass

@@ -104,7 +104,7 @@ def _square(picture: Byte) -> Byte:
 def patch(version: OpenVersion, layer: str, unit: int, sign: str, rank: int) -> Picture:
     """Return the thumbnail of one of a unit's strongest patches."""
     if sign not in patches.SIGNS:
-        raise NotFound(f"there is no side {sign!r}; positive or negative")
+        raise NotFound(f"no sign {sign!r}; it is positive or negative")
     units.check(version, layer, unit)
     stored = version.thumbnails(layer, unit, sign)
     if not 0 <= rank < len(stored):
@@ -185,4 +185,4 @@ def source_bytes(version: OpenVersion, image_id: int) -> bytes:
     for _, data in sources.read(sources.source_of(about), run.listing([image_id])):
         if isinstance(data, bytes):
             return data
-    raise NotFound(f"image {image_id} is no longer where it was when the run was made")
+    raise NotFound(f"image {image_id} of {run.name} is no longer where it was when the run was made")

@@ -1,8 +1,11 @@
-"""The commands that make a run, or the extras that it lacks."""
+"""The commands about a run: each names its store and works in any folder."""
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 from flows import registry
@@ -10,21 +13,63 @@ from flows.config import RunConfig
 from storage.run import Run
 
 NOT_OPTIONS = ("store", "name", "images", "extras", "with")
+PLACEHOLDER = "STORE"
+"""What stands for the store in exported files, which may be read by others."""
+
+NEW_WEIGHTS = "NEW-WEIGHTS.pt"
+"""What stands for the weights of a model that was trained on."""
+
+LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Folders that are found without PYTHONPATH."""
+
 SEVERAL = ("layers", "grids", "keep")
 ONLY_IN_FILE = ("patches_per_image", "icon_tries", "attribution_per_cell")
 
 
-def run_command(run: Run, extras: tuple[str, ...] = ()) -> str:
-    """Return the `actlas run` command that repeats this run, with `extras` beside those it has."""
-    config: dict[str, Any] = dict(run.version.about["config"])
-    words = ["actlas", "run", "--images", str(run.version.about["images"]), "--name", run.name]
+def store_of(run: Run) -> str:
+    """Return the absolute path of a run's store."""
+    return str(Path(run.store.root).absolute())
+
+
+def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str | None = None) -> str:
+    """Return the `actlas run` command that repeats this run, with `extras` beside those it has, or with other weights."""
+    config: dict[str, Any] = dict(run.version.about["config"]) | ({"weights": weights} if weights else {})
+    words = ["actlas", "run", "--images", str(run.version.about["images"]), "--name", run.name, "--store", store]
     for name, field in RunConfig.model_fields.items():
         value = config.get(name, config.get(field.alias or name))
         if name in NOT_OPTIONS or name in ONLY_IN_FILE or _is_default(value, field.default):
             continue
         words += _option(name, value)
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in registry.extras()} | set(extras))
-    return shlex.join([*words, *(["--with", *stages] if stages else [])])
+    command = shlex.join([*words, *(["--with", *stages] if stages else [])])
+    return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
+
+
+def _with_code(run: Run) -> str:
+    """Return the variable that lets a model of the user's own be imported from any folder; empty for other models."""
+    module, _, factory = str(run.version.about["model"]).partition(":")
+    if not factory:
+        return ""
+    try:
+        found = importlib.util.find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        return ""
+    if found is None or found.origin is None or found.origin.startswith(LIBRARIES):
+        return ""
+    file = Path(found.origin).absolute()
+    return f"PYTHONPATH={shlex.quote(str(file.parents[file.name == '__init__.py']))} "
+
+
+def commands(run: Run, store: str) -> dict[str, str]:
+    """Return the commands that repeat, open, export and check a version, and that follow a model trained on."""
+    version, place = f"{run.name}@{run.number}", ["--store", store]
+    return {
+        "run": run_command(run, store),
+        "update": run_command(run, store, weights=NEW_WEIGHTS),
+        "view": shlex.join(["actlas", "view", version, *place]),
+        "export": shlex.join(["actlas", "export", version, f"{run.name}-atlas", *place]),
+        "verify": shlex.join(["actlas", "verify", run.name, *place]),
+    }
 
 
 def settings_only_in_file(run: Run) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from atlas import unit_facts
 from flows.metrics import metrics
 from flows.metrics import values as metric_values
-from flows.questions import classes
+from flows.questions import classes, near_duplicates
 from flows.questions import patches as patch_answers
 from flows.questions.patches import PixelBox
 from flows.viewer.answers.open_runs import OpenVersion
@@ -30,9 +30,10 @@ class UnitColumns(TypedDict):
 
 
 class Patch(TypedDict):
-    """One of a unit's strongest patches."""
+    """One of a unit's strongest patches; `same_as` is the rank of a stronger one whose picture is nearly the same."""
 
     rank: int
+    same_as: int | None
     value: Number
     image_id: int
     label: str | None
@@ -180,18 +181,22 @@ def check(version: OpenVersion, layer: str, unit: int) -> None:
 
 def _side(version: OpenVersion, layer: str, unit: int, sign: str) -> Side:
     answer = patch_answers.top(version.run, layer, unit, k=16, sign=sign)
+    pictures = version.thumbnails(layer, unit, sign)
+    first = near_duplicates.leaders(pictures[: len(answer["patches"])])
     return {
         "note": answer["note"],
         "extreme": answer["extreme"],
         "images_at_extreme": answer["images_at_extreme"],
-        "patches": [_patch(row) for row in answer["patches"]],
-        "pictures": len(version.thumbnails(layer, unit, sign)),
+        "patches": [_patch(row, first) for row in answer["patches"]],
+        "pictures": len(pictures),
     }
 
 
-def _patch(row: patch_answers.Patch) -> Patch:
+def _patch(row: patch_answers.Patch, first: list[int]) -> Patch:
+    rank = row["rank"]
     return {
-        "rank": row["rank"],
+        "rank": rank,
+        "same_as": first[rank] if rank < len(first) and first[rank] != rank else None,
         "value": plain(row["value"]),
         "image_id": row["image_id"],
         "label": row["label"],

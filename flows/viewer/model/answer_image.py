@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-import functools
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,8 +21,9 @@ from flows.one_image import explain as explaining
 from flows.one_image import locate as locating
 from flows.one_image import saliency
 from flows.one_image.answers import Explanation, LayerFacts, Links
+from flows.one_image.memory import Memory
 from flows.viewer.answers.rounding import plain
-from flows.viewer.model import limits
+from flows.viewer.model import limits, loading
 from flows.viewer.model.answers import Box, Driven, Explained, Linked, Located, Salient, Size
 from storage.errors import ImageError, NotFound, Rejected, UsageError
 from storage.images.decode import decode
@@ -30,6 +32,14 @@ from storage.run import Run, open_run
 
 MOST_BLOCKS = 14
 """Blocks per side that an image is cut into."""
+
+REMEMBERED = 4
+"""Images and layers of which all that does not depend on the class is kept: another class costs its gradient."""
+
+DRAFT = {"samples": 4, "steps": 6}
+"""Settings of a first map, for the methods that average over many passes."""
+
+_memories: OrderedDict[tuple[str, ...], Memory] = OrderedDict()
 
 
 def locate(store: str, request: dict[str, Any], data: bytes) -> Located:
@@ -87,25 +97,26 @@ def explain(store: str, request: dict[str, Any], data: bytes) -> Explained | Sal
     run = open_run(store, request["run"])
     data = data or _read(run, request["id"])
     width, height = _size(data, request)
-    context = ImageContext(model=_context(store, request["run"]).model, run=run, data=data)
+    context = ImageContext(model=loading.context(store, request).model, run=run, data=data)
     frame = {"layer": request["layer"], "size": (width, height), "seen": visible_part(run, width, height)}
     if request.get("method"):
         return cast(Salient, frame | _salient(context, request))
     if request.get("to"):
-        return cast(Linked, frame | _linked(context, request))
-    return cast(Explained, frame | _explained(context, request))
+        return cast(Linked, frame | _linked(store, context, request))
+    return cast(Explained, frame | _explained(store, context, request))
 
 
-def _explained(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
+def _explained(store: str, context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     """Return what the layer sees, as plain numbers, cells and units of the atlas."""
-    answer = _explain(context, request)
+    answer = _explain(context, request, _memory(store, context, request))
     shared = {"choices": answer["choices"], "target": answer["target"], "versus": answer["versus"]}
     return shared | _layer(answer["layer"])
 
 
-def _linked(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
+def _linked(store: str, context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     """Return how each part of the image moves each part of a later layer, and what drives that layer's units."""
-    links = cast(Links, _explain(context, request)["between"])
+    memory = Memory(loading.illustrator(store, request["run"]))
+    links = cast(Links, _explain(context, request, memory)["between"])
     drivers: list[Driven] = [
         {
             "unit": int(row["unit"]),
@@ -119,7 +130,8 @@ def _linked(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
 def _salient(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     """Return how much each visible pixel moves the class's score, scaled to −127 to 127 and stored in bytes."""
     of = None if request["of"] is None else f"class:{request['of'].removeprefix('class:')}"
-    answer, _, saliency_map = saliency.explain(context, "the image", of, method=request["method"])
+    settings: dict[str, Any] = DRAFT if request.get("draft") else {}
+    answer, _, saliency_map = saliency.explain(context, "the image", of, method=request["method"], **settings)
     strength = np.round(colours.scaled(saliency_map) * 127).astype(np.int8)
     return {
         "method": request["method"],
@@ -132,14 +144,24 @@ def _salient(context: ImageContext, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _explain(context: ImageContext, request: dict[str, Any]) -> Explanation:
-    question = explaining.Question(target=request["of"], versus=request["against"], icons="atlas", cells=MOST_BLOCKS)
-    return explaining.explain(context, "the image", request["layer"], to=request.get("to"), question=question)
+def _explain(context: ImageContext, request: dict[str, Any], memory: Memory) -> Explanation:
+    question = explaining.Question(
+        target=request["of"], versus=request["against"], icons="atlas", cells=MOST_BLOCKS, pictures=False
+    )
+    return explaining.explain(
+        context, "the image", request["layer"], to=request.get("to"), question=question, memory=memory
+    )
 
 
-@functools.lru_cache(maxsize=1)
-def _context(store: str, run: str) -> model_context.ModelContext:
-    return model_context.open_context(store, run=run)
+def _memory(store: str, context: ImageContext, request: dict[str, Any]) -> Memory:
+    """Return what is known of an image at a layer, whatever the class."""
+    digest = hashlib.blake2b(context.data, digest_size=16).hexdigest()
+    key = (store, request["run"], request["layer"], digest)
+    memory = _memories.pop(key, None) or Memory(loading.illustrator(store, request["run"]))
+    _memories[key] = memory
+    while len(_memories) > REMEMBERED:
+        _memories.popitem(last=False)
+    return memory
 
 
 def _layer(facts: LayerFacts) -> dict[str, Any]:

@@ -13,6 +13,12 @@ Box = tuple[float, float, float, float]
 Maps = list[list[list[float]]]
 
 
+class Loaded(TypedDict):
+    """The run whose model is loaded, so that a question about an image takes no longer than its answer."""
+
+    run: str
+
+
 class Located(LocatedCells):
     """The cells that an image's positions fall in; `seen` is the part of the image that the model sees.
 

@@ -1,4 +1,4 @@
-"""The worker's child process: load a model once, answer requests from a pipe."""
+"""The worker's child process: load a model once, answer requests from a pipe, and tell when one begins."""
 
 from __future__ import annotations
 
@@ -12,16 +12,30 @@ from flows.viewer.answers.errors import Failed
 from storage.errors import ActlasError
 
 Handler = Callable[[str, dict[str, Any], bytes], Any]
+Load = Callable[[str, dict[str, Any]], Any]
+ANSWERING = "answering"
+"""Sent once the model is loaded: the time limit of an answer begins then."""
 
 
-def handlers() -> dict[str, Handler]:
-    """Return the request handlers by name. They are imported here, in the child, so that the server loads no torch."""
+def handlers() -> dict[str, tuple[Load, Handler]]:
+    """Return by name what loads the model of a request, and what answers it.
+
+    They are imported here, in the child, so that the server loads no torch.
+    """
+    from flows.viewer.model import loading
     from flows.viewer.model.answer_image import explain, locate
     from flows.viewer.model.facets import facets
     from flows.viewer.model.gradients import gradients
     from flows.viewer.model.links import links
 
-    return {"locate": locate, "explain": explain, "links": links, "facets": facets, "gradients": gradients}
+    return {
+        "load": (loading.context, loading.loaded),
+        "locate": (loading.prepared, locate),
+        "explain": (loading.context, explain),
+        "links": (loading.prepared, links),
+        "facets": (loading.prepared, facets),
+        "gradients": (loading.prepared, gradients),
+    }
 
 
 def serve(store: str, pipe: Connection) -> None:
@@ -30,10 +44,13 @@ def serve(store: str, pipe: Connection) -> None:
     while True:
         try:
             kind, request, data = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         try:
-            pipe.send((True, by_kind[kind](store, request, data)))
+            load, answer = by_kind[kind]
+            load(store, request)
+            pipe.send((ANSWERING, None))
+            pipe.send((True, answer(store, request, data)))
         except ActlasError as error:
             pipe.send((False, error))
         except Exception as error:

@@ -7,19 +7,21 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from flows.viewer.answers import pictures
 from flows.viewer.answers.encoding import RefusedRequest, encode
 from flows.viewer.answers.errors import Busy, Full
-from flows.viewer.answers.open_runs import OpenRuns
+from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from flows.viewer.model import limits
-from flows.viewer.model.answers import Explained, Linked, Located, Salient
+from flows.viewer.model.answers import Explained, Linked, Loaded, Located, Salient
 from flows.viewer.model.requests import Requests
 from flows.viewer.model.worker import ModelWorker
 from storage.errors import NotFound, Rejected, UsageError
 from storage.images import formats
 
-NAMES = ("/locate", "/explain")
+NAMES = ("/locate", "/explain", "/load")
 
 OFF = "the viewer was started with --no-uploads: pictures are not taken"
 
@@ -48,10 +50,12 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
     app.state.worker = worker
     reading = asyncio.Semaphore(limits.READ_AT_ONCE)
 
-    async def ask(kind: str, question: dict[str, Any], request: Request) -> Response:
+    async def ask(kind: str, opened: OpenVersion, question: dict[str, Any], request: Request) -> Response:
         if worker is None:
             return JSONResponse({"error": OFF}, status_code=403)
         data = await _picture(question, request, reading)
+        if question["id"] is not None:  # one that is gone needs no model
+            await run_in_threadpool(pictures.source_bytes, opened, question["id"])
         return uncached(
             await requests.ask(object(), lambda left: encode(worker.ask(kind, question, data, left)), request)
         )
@@ -77,7 +81,7 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         if grid not in opened.run.grids:
             raise NotFound(f"{name} has no grid {grid}; it has {', '.join(map(str, opened.run.grids))}")
         question = {"run": f"{name}@{opened.run.number}", "layer": layer, "grid": grid, "id": id}
-        return await ask("locate", question, request)
+        return await ask("locate", opened, question, request)
 
     @app.post(
         f"{root}/explain",
@@ -96,15 +100,31 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         against: ClassName = None,
         method: Method = None,
         to: Annotated[str | None, Query(max_length=300, description="A later layer: return the links to it.")] = None,
+        draft: Annotated[bool, Query(description="With a method: a first map, of few passes.")] = False,
         id: ImageId = None,
     ) -> Response:
         opened = runs.version(name, version)
         for named in (layer, to):
             if named is not None:
                 opened.layer(named)
-        options = {"of": of, "against": against, "method": method, "to": to, "id": id}
+        options = {"of": of, "against": against, "method": method, "to": to, "draft": draft, "id": id}
         question = {"run": f"{name}@{opened.run.number}", "layer": layer} | options
-        return await ask("explain", question, request)
+        return await ask("explain", opened, question, request)
+
+    @app.post(
+        f"{root}/load",
+        responses=responses(Loaded),
+        response_model=None,
+        tags=["uploads"],
+        summary="Load the model that explains images; answered once it is loaded.",
+    )
+    async def load(name: Name, version: VersionOf, request: Request) -> Response:
+        run = f"{name}@{runs.version(name, version).run.number}"
+        if worker is None:
+            return JSONResponse({"error": OFF}, status_code=403)
+        return uncached(
+            await requests.ask(("load", run), lambda left: encode(worker.ask("load", {"run": run}, b"", left)), request)
+        )
 
 
 async def _picture(question: dict[str, Any], request: Request, reading: asyncio.Semaphore) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.viewer.answers.errors import Busy, Full
 from flows.viewer.model import child
+from storage import processes
 
 WAITING = 4
 """Requests that may wait; further ones are refused."""
@@ -21,7 +22,20 @@ DRAWINGS = 2
 """Drawings that may wait."""
 
 SECONDS = 60.0
-"""Time limit for an answer, which may include loading a model; past it the process is replaced."""
+"""Time limit for an answer; past it the process is replaced. Starting and loading the model do not count."""
+
+LOADING = 600.0
+"""Time limit for starting a process and loading its model, which a slow disk or machine makes long."""
+
+TITLES = {
+    "load": "loading the model",
+    "locate": "locating the image",
+    "explain": "explaining the image",
+    "links": "measuring the patches of the links",
+    "gradients": "drawing the gradients",
+    "facets": "drawing the facets",
+}
+"""What is being done, by the kind of request."""
 
 POLL = 0.2
 """Seconds between checks for disconnected clients."""
@@ -42,8 +56,9 @@ class ModelWorker:
         waiting: int = WAITING,
         serve: Callable[..., None] | None = None,
         grace: float = GRACE,
+        loading: float = LOADING,
     ) -> None:
-        self.store, self.seconds, self.grace = store, seconds, grace
+        self.store, self.seconds, self.grace, self.loading = store, seconds, grace, loading
         self._serve = serve or child.serve
         self._slots, self._turn = threading.BoundedSemaphore(waiting + 1), threading.Lock()
         self._closing = threading.Event()
@@ -52,7 +67,7 @@ class ModelWorker:
     @functools.cached_property
     def drawing(self) -> ModelWorker:
         """A second process at low priority, for long drawings: other requests do not wait for it."""
-        return ModelWorker(self.store, self.seconds, DRAWINGS, child.serve_at_low_priority, grace=0)
+        return ModelWorker(self.store, self.seconds, DRAWINGS, child.serve_at_low_priority, 0, self.loading)
 
     def ask(self, kind: str, request: dict[str, Any], data: bytes, left: threading.Event | None = None) -> Any:
         """Return the answer. Raises Full or Busy, also once `left` is set, or what the child raised."""
@@ -86,8 +101,7 @@ class ModelWorker:
         pipe = self._start()
         try:
             pipe.send((kind, request, data))
-            self._wait(pipe, left)
-            success, answer = pipe.recv()
+            success, answer = self._receive(pipe, kind, left)
         except (EOFError, OSError):
             self._end()
             raise Busy("the process with the model has ended; try again") from None
@@ -98,14 +112,31 @@ class ModelWorker:
             raise answer
         return answer
 
-    def _wait(self, pipe: Connection, left: threading.Event | None) -> None:
-        deadline = time.monotonic() + self.seconds
+    def _receive(self, pipe: Connection, kind: str, left: threading.Event | None) -> tuple[bool, Any]:
+        """Wait for the model, then for the answer. A model that is being loaded serves the next client, too."""
+        if not self._wait(pipe, self.loading, None):
+            raise Busy(
+                f"loading the model took more than {self.loading:g} s; try again when the machine has less to do"
+            )
+        state, answer = pipe.recv()
+        if state != child.ANSWERING:
+            return state, answer
+        if not self._wait(pipe, self.seconds, left):
+            title = TITLES.get(kind, kind)
+            raise Busy(f"{title} took more than {self.seconds:g} s; `actlas view --time-limit` allows more")
+        success, answer = pipe.recv()
+        return success, answer
+
+    def _wait(self, pipe: Connection, seconds: float, left: threading.Event | None) -> bool:
+        """Wait for a message for so long, or until the grace of a client that has left ends; tell whether it is there."""
+        deadline = time.monotonic() + seconds
         while not pipe.poll(max(0, min(POLL, deadline - time.monotonic()))):
             if left is not None and left.is_set():
                 deadline, left = min(deadline, time.monotonic() + self.grace), None
             self._check(None)
             if time.monotonic() >= deadline:
-                raise Busy(f"no answer within {self.seconds:g} s; try a smaller picture, or a shallower layer")
+                return False
+        return True
 
     def _check(self, left: threading.Event | None) -> None:
         if self._closing.is_set() or (left is not None and left.is_set()):
@@ -117,7 +148,7 @@ class ModelWorker:
             self._end()
             own_end, child_end = START.Pipe()
             process = START.Process(target=self._serve, args=(self.store, child_end), daemon=True)
-            process.start()
+            processes.start_apart(process)
             child_end.close()
             self._child = (process, own_end)
         return self._child[1]

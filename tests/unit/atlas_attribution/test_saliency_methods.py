@@ -6,13 +6,13 @@ import base64
 import importlib
 import inspect
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support import warm
 from support.pictures import photo
 from torch import Tensor, nn
 
@@ -75,10 +75,16 @@ sys.exit(cli.invoke(["saliency", "--help"]))
 """
 
 
-def help_text(registered: bool = True) -> str:
+@pytest.fixture
+def helper(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that executes code where no command has been imported."""
+    return warm.program(tmp_path_factory, tmp_path, "helper", "support.executing")
+
+
+def help_text(helper: Path, registered: bool = True) -> str:
     """Return the help without white space, since lines break at hyphens too: of a process that knows the method."""
     code = HELP.format(folders=[str(Path(__file__).parent), str(Path(__file__).parents[2])], registered=registered)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([str(helper), code], capture_output=True, text=True, check=True)
     return "".join(done.stdout.split())
 
 
@@ -86,8 +92,8 @@ def explained(model: Model, picture: str) -> tuple[dict[str, Any], Any, Any]:
     return saliency.explain(model_context.ModelContext(model=model), picture, None, method=NAME, steps=7)
 
 
-def test_the_help_lists_the_method_and_its_settings() -> None:
-    text = help_text()
+def test_the_help_lists_the_method_and_its_settings(helper: Path) -> None:
+    text = help_text(helper)
     assert f"deconvnet,{NAME}." in text
     assert f"Stepsofintegrated-gradients,{NAME}." in text
 
@@ -146,8 +152,8 @@ def test_a_method_that_needs_a_layer_says_so(model: Model) -> None:
         attribute(model.module, torch.zeros(1, 3, 16, 16), class_logit(0), "grad-cam")
 
 
-def test_mutant_without_its_row_a_method_is_nowhere(model: Model, picture: str) -> None:
-    assert NAME not in help_text(registered=False)
+def test_mutant_without_its_row_a_method_is_nowhere(helper: Path, model: Model, picture: str) -> None:
+    assert NAME not in help_text(helper, registered=False)
     assert NAME not in [row["name"] for row in about.saliency_methods()]
     with pytest.raises(saliency.UsageError, match="--method left-half is not one of gradient"):
         explained(model, picture)

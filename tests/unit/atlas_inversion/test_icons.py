@@ -13,13 +13,14 @@ from torch import nn
 from atlas.arrays import Byte, Icons, Layer
 from atlas.inversion import draws
 from atlas.inversion import icons as icons_module
-from atlas.inversion.fidelity import WEAK_COSINE, Fidelity, batches, measure_fidelity, whitened_cosines
+from atlas.inversion.fidelity import WEAK_COSINE, Fidelity, batches, measure_fidelity
 from atlas.inversion.icons import as_bytes, icons, usable_size
 from atlas.inversion.objectives import PICTURE, neuron, of_layer
 from atlas.inversion.optimisers import adam
 from atlas.inversion.parameterisations import pixels
 from atlas.inversion.recipes import BEST, DISTILL, FAST, ICON_RECIPES, IconRecipe
 from atlas.inversion.render import frozen, layer_forward, render
+from atlas.whitened import cosines as whitened_cosines
 
 SHORT = dataclasses.replace(FAST, steps=8)
 FLAT = {"mean": (0.5,) * 3, "std": (0.25,) * 3}

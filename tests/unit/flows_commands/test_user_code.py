@@ -21,9 +21,7 @@ def leaves():
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("fails", "fails: ValueError: dark"), ("leaves", "leaves Python (sys.exit, bye)")]
-)
+@pytest.mark.parametrize(("name", "words"), [("fails", "fails: ValueError: dark"), ("leaves", "calls sys.exit(bye)")])
 def test_what_a_users_code_raises_is_one_line(
     name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,10 +67,10 @@ def test_parts_are_targets() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "says"),
     [
-        ("a:3+", UsageError, r"'a:3\+' is no target"),
+        ("a:3+", UsageError, r"'a:3\+' is not a target"),
         ("class:nope-class:hen", NotFound, "no class 'nope'"),
-        ("", UsageError, "'' is no target; write LAYER:UNIT.* or a sum of such"),
-        ("a:3+b:x", UsageError, r"'a:3\+b:x' is no target"),
+        ("", UsageError, "'' is not a target; write LAYER:UNIT.* or a sum of such"),
+        ("a:3+b:x", UsageError, r"'a:3\+b:x' is not a target"),
     ],
 )
 def test_what_is_no_sum_is_said(text: str, error: type[Exception], says: str) -> None:

@@ -52,9 +52,9 @@ def test_targets_are_read_and_written(text: str, target: Target) -> None:
         ("class:tabbi", NotFound, "no class 'tabbi'; nearest: tabby"),
         ("class:crane", UsageError, "2 classes are called 'crane'; write one of class:1, class:3"),
         ("class:5", NotFound, "no class 5; its classes are 0 to 4"),
-        ("layer:x", UsageError, "'layer:x' is no target; write LAYER:UNIT, "),
-        ("layer:1@2", UsageError, "'layer:1@2' is no target"),
-        ("", UsageError, "'' is no target"),
+        ("layer:x", UsageError, "'layer:x' is not a target; write LAYER:UNIT, "),
+        ("layer:1@2", UsageError, "'layer:1@2' is not a target"),
+        ("", UsageError, "'' is not a target"),
     ],
 )
 def test_what_is_no_target_is_said(text: str, error: type[Exception], says: str) -> None:
@@ -181,6 +181,34 @@ def test_grad_cam_looks_where_something_moves_the_score(patched: model_context.M
     assert "nothing at last speaks for class:nw" in blind["note"]
 
 
+def unrectified(look: model_context.ModelContext, bright: str, method: str) -> dict[str, bool]:
+    """Tell of a unit before the net's rectifier and of a class behind it whether a note says that the method is none."""
+    answers = {
+        target: saliency.explain(look, bright, target, method=method)[0] for target in ("conv:0@3,4", "class:sw")
+    }
+    return {
+        target: f"here {method} is the plain gradient" in answer.get("note", "") for target, answer in answers.items()
+    }
+
+
+@pytest.mark.parametrize("method", ["guided-backprop", "deconvnet"])
+def test_where_nothing_is_rectified_a_note_says_so(look: model_context.ModelContext, bright: str, method: str) -> None:
+    assert unrectified(look, bright, method) == {"conv:0@3,4": True, "class:sw": False}
+    answer, picture, map = saliency.explain(look, bright, "conv:0@3,4", method=method)
+    plain = saliency.explain(look, bright, "conv:0@3,4", method="gradient")[2]
+    assert np.array_equal(map, plain)
+    noted = saliency_sheet.draw(answer, picture, map)
+    del answer["note"]
+    assert not np.array_equal(noted, saliency_sheet.draw(answer, picture, map))
+
+
+def test_mutant_a_rectifier_anywhere_will_do(
+    look: model_context.ModelContext, bright: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saliency, "rectifies", lambda module, x, score: True)
+    assert not any(unrectified(look, bright, "deconvnet").values())
+
+
 def test_sheet_heat_and_overlay_have_the_size_asked_for(look: model_context.ModelContext, bright: str) -> None:
     answer, picture, map = saliency.explain(look, bright, "conv:1@3,4", method="gradient")
     for view in ("heat", "overlay"):
@@ -222,12 +250,12 @@ def test_the_command_writes_a_picture_and_json(in_folder: Path, capsys: pytest.C
     ("arguments", "code", "says"),
     [
         (["photo.png", "--out", "nowhere/a.png"], 2, "there is no folder nowhere"),
-        (["photo.png", "--out", "a.jpg"], 2, "let the name end in .png"),
+        (["photo.png", "--out", "a.jpg"], 2, "use a name that ends in .png"),
         (["gone.png", "--input-size", "64"], 4, "gone.png: there is no such file"),
         (["photo.png", "--run", "r", "--model", "efficientnet-lite0"], 2, "leave --model out"),
         (["photo.png", "--run", "r", "--mean", "0.5"], 2, "leave --mean out"),
         (["photo.png", "--mean", "half"], 2, "--mean half: write numbers with commas"),
-        (["photo.png", "--out", "."], 2, "let the name end in .png"),
+        (["photo.png", "--out", "."], 2, "use a name that ends in .png"),
         (["photo.png", "--view", "both", "--out", "a.png"], 2, "--view both is not one of sheet, heat"),
         (["photo.png", "--size", "96x160"], 2, "(it was 96x160); actlas saliency --help says what there is"),
         (

@@ -156,7 +156,7 @@ def test_an_update_is_acted_on_when_no_other_follows_or_at_once() -> None:
         ("0 6 * * *", None, "Mars/Base", "--timezone Mars/Base"),
         ("0 6 * * *", None, "/etc/passwd", "--timezone /etc/passwd"),
         (None, timedelta(hours=1), "Europe", "--timezone Europe"),
-        ("0 6 * * *", timedelta(hours=1), None, "one of them"),
+        ("0 6 * * *", timedelta(hours=1), None, "give one"),
     ],
 )
 def test_what_is_no_schedule_is_named(

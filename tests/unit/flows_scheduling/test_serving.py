@@ -136,7 +136,7 @@ def test_an_update_says_who_waits_for_it(
     assert cli.invoke([*asked, str(tmp_path / "new.pt")]) == 0
     said = capsys.readouterr()
     assert ("waited for by actlas: regenerate photos" in said.out) == bool(waiting)
-    assert ("warning: nothing waits for updates of photos" in said.err) == (not waiting)
+    assert ("warning: nothing on this server waits for updates of photos" in said.err) == (not waiting)
     for unreadable in ("gone.pt", ""):
         assert cli.invoke([*asked, str(tmp_path / unreadable)]) == 1
         assert len(capsys.readouterr().err.splitlines()) == 1

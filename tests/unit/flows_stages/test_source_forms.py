@@ -14,6 +14,7 @@ from support.datasets import write_folder
 from support.source_forms import FOLDERS, FORMS, PAIR, TARS, Form, entries
 
 from flows.config import RunConfig
+from flows.pipeline import run_images
 from flows.stages import image_listing
 from flows.stages.shared import label_table, reading
 from storage.errors import ActlasError, UsageError
@@ -55,12 +56,13 @@ def config(form: Form, tmp_path: Path) -> RunConfig:
 def broken(form: Form, config: RunConfig) -> list[str]:
     """List a source and name what differs from the form."""
     try:
-        _, table = image_listing.plan_listing(Store(Path(config.store)), config)
-        _, labels, left = image_listing.plan_labels(config, table)
+        output, table = image_listing.plan_listing(Store(Path(config.store)), config)
+        images = run_images.plan(config, output, table)
     except ActlasError as error:
         said = bool(form.line) and re.search(form.line, str(error)) and "\n" not in str(error)
         return [] if said else [f"line: {error}"]
-    found = sorted(zip(table["key"].to_pylist(), labels["label"].to_pylist(), strict=True))
+    found = sorted(zip(table["key"].to_pylist(), images.labels["label"].to_pylist(), strict=True))
+    left = images.left
     differing = {
         "line": (form.line, ""),
         "listed": (form.listed, len(table)),

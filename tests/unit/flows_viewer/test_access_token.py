@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import stat
 import webbrowser
@@ -55,6 +56,15 @@ def test_a_token_that_others_can_read_is_refused(home: Path, mode: int) -> None:
         access_token.lasting()
 
 
+def test_a_token_that_another_user_has_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root one reads any file, also one that another user has put there."""
+    access_token.lasting()
+    mine = os.geteuid()
+    monkeypatch.setattr(access_token.os, "geteuid", lambda: mine + 1)
+    with pytest.raises(UsageError, match="viewer-token belongs to another user, who may know the token"):
+        access_token.lasting()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [("", "shorter than 8"), ("a1b2", "shorter than 8"), ("ünï" * 4, "ASCII"), ("a\nb" * 5, "ASCII")],
@@ -87,7 +97,7 @@ def test_it_is_asked_for_on_this_machine_too() -> None:
 def test_no_token_is_for_this_machine_alone_and_for_no_token() -> None:
     with pytest.raises(UsageError, match=r"--no-token with --host 0\.0\.0\.0"):
         serve.rules_of(serve.Options(host="0.0.0.0", asks_token=False))
-    with pytest.raises(UsageError, match="no use for a token"):
+    with pytest.raises(UsageError, match="excludes a token"):
         serve.rules_of(serve.Options(asks_token=False, token="open sesame"))
 
 

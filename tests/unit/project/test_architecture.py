@@ -205,3 +205,18 @@ def test_unit_tests_mirror_the_rooms() -> None:
     folders = {path.parent.name for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
     rooms = {room.replace(".", "_") for room in house.ALLOWED} | {"flows_viewer"}
     assert folders - {"atlas_core", "project"} <= rooms
+
+
+def test_no_server_of_dask_takes_a_fixed_port() -> None:
+    """Without an address it takes port 8787, with a warning where that is taken; also where no dashboard is shown."""
+    calls = [
+        ast.unparse(node)
+        for folder in ("flows", "tests", "benchmarks")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "node_modules" not in path.parts and "distributed" in (source := path.read_text())
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("distributed.")
+        if ast.unparse(node.func).split(".")[-1] in ("LocalCluster", "Scheduler")
+    ]
+    assert len(calls) > 4
+    assert [call for call in calls if "dashboard_address='127.0.0.1:0'" not in call] == []

@@ -199,6 +199,25 @@ def test_the_entry_point_reads_secrets_from_their_files(tmp_path: Path) -> None:
     assert with_secrets({}, "sh", "-c", "exit 7").returncode == 7
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, ""), ({"NO_PROXY": "corp"}, "corp,"), ({"no_proxy": "corp", "NO_PROXY": "other"}, "corp,")],
+)
+def test_containers_reach_each_other_without_a_proxy(given: dict[str, str], expected: str) -> None:
+    environment = json.loads(with_secrets(given | {"HTTP_PROXY": "http://proxy:3128"}).stdout)
+    for name in ("no_proxy", "NO_PROXY"):
+        assert environment[name] == f"{expected}localhost,127.0.0.1,server"
+    assert environment["HTTP_PROXY"] == "http://proxy:3128"
+
+
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
+def test_health_checks_take_no_proxy(file: Path) -> None:
+    for name, service in ours(file).items():
+        code = str(service.get("healthcheck", {}).get("test", ""))
+        assert "urlopen" not in code, name  # which takes that of the environment
+        assert code.count("urllib") == code.count("ProxyHandler({})"), name
+
+
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_secret_that_is_not_there_ends_the_container(content: str | None, tmp_path: Path) -> None:
     if content is not None:
@@ -242,7 +261,7 @@ def test_the_viewers_health_check_is_let_in(file: Path, monkeypatch: pytest.Monk
     viewer = read(file)["services"]["viewer"]
     python, option, code = viewer["healthcheck"]["test"][1:]
     asked: list[urllib.request.Request] = []
-    monkeypatch.setattr(urllib.request, "urlopen", lambda request, timeout: asked.append(request))
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", lambda _, request, timeout: asked.append(request))
     folder = compose.write_secrets(tmp_path / "secrets", SECRETS)
     place = viewer["environment"]["ACTLAS_TOKEN_FILE"].replace("/run/secrets", str(folder))
     monkeypatch.setenv("ACTLAS_TOKEN_FILE", place)

@@ -44,6 +44,10 @@ CARRIERS = (
     "https://host/x.tar?%73ig=hunter2",
     "https://host/x.tar#access_token=hunter2",
     "https://host/x;token=hunter2",
+    "https://host/x?access_key_id=hunter2",
+    "https://host/x?authkey=hunter2&a=1",
+    "https://host/x?a=1&sign=hunter2",
+    "https://host/x?user=me&pw=hunter2",
     "{https://user:hunter2@host/a.tar,b.tar}",
 )
 PLAIN = (
@@ -53,7 +57,7 @@ PLAIN = (
     "http://127.0.0.1:4200/api",
     "http://[::1]:80/a@b",
     "abfs://container@account.dfs.core.windows.net/x",
-    "https://host/x.tar?versionId=3&design=1&compass=2",
+    "https://host/x.tar?versionId=3&design=1&compass=2&monkey=3",
     "tcp://127.0.0.1:8786",
     "_blocks.10:37@3,4",
     "/data/a@b//c@d",

@@ -248,7 +248,7 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "text": ("w.pt", lambda: b"Not Found", "is plain text, not weights"),
     "zeros": ("w.pt", lambda: bytes(4096), "is nothing but zeros"),
     "a plain pickle": ("w.pkl", lambda: pickle.dumps({"a": 1}), "not a safetensors file or state dict; save module"),
-    "no safetensors": ("w.safetensors", lambda: b"\xff" * 600, "is no safetensors file, whatever its name says"),
+    "no safetensors": ("w.safetensors", lambda: b"\xff" * 600, "is not a safetensors file, despite its name"),
     "int8": (
         "w.pt",
         lambda: pickled({n: t.mul(100).to(torch.int8) for n, t in TRUE.items()}),

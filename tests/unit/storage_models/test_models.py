@@ -241,7 +241,7 @@ def test_factories_that_fail(own: Path, name: str, kind: type[Exception], words:
         ("def make(: pass", r"importing odd_mine failed: SyntaxError: .* \(odd_mine.py:1\)$"),
         ("1 / 0", r"importing odd_mine failed: ZeroDivisionError: division by zero \(odd_mine.py:1\)$"),
         ("raise ValueError('one\\ntwo')", r"importing odd_mine failed: ValueError: one \(odd_mine.py:1\)$"),
-        ("import sys\nsys.exit(4)", r"odd_mine leaves Python when imported \(sys.exit, 4\)"),
+        ("import sys\nsys.exit(4)", r"odd_mine calls sys.exit\(4\) when imported"),
         ("import nothing_of_the_kind", r"cannot import odd_mine from .*No module named 'nothing_of_the_kind'"),
         ("from math import nothing", r"cannot import odd_mine from .*cannot import name 'nothing'"),
         ("print('hello')", r"has no function make; nearest: none"),

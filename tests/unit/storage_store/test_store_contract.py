@@ -24,11 +24,6 @@ from storage.store.store import Contents, Entry, Store
 from storage.store.verify import verify
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 class StoreContract:
     """Every kind of store passes these."""
 

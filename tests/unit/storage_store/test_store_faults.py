@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +18,6 @@ from storage.store.results import Result
 from storage.store.store import Store
 
 OLD, NEW = {"number": 1}, {"number": 2}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the hook still sees it; only the medium doesn't
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
 
 
 def first_run(root: Path) -> None:

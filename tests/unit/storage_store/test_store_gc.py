@@ -21,12 +21,6 @@ from storage.store.store import Store
 DAY = 86_400
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Versions 1 to 3 of a run name results 1 to 3 each with 0; result 9 has no name."""

@@ -147,12 +147,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.published[version] = numbers
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-
-
 QUICK = settings(max_examples=25, stateful_step_count=20, deadline=None, derandomize=True)
 HASTY = settings(QUICK, phases=[Phase.generate], report_multiple_bugs=False)
 """For faults that are planted: nobody needs the smallest example."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import corpus, formats, stores
+from support import corpus, formats, stores, trees
 from support.trees import tree
 
 from flows.cli import invoke
@@ -21,16 +21,6 @@ from storage.store.places import MARKER, is_store
 from storage.store.records import FORMAT, seal
 from storage.store.repair import repair
 from storage.store.store import Store
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-
-
-def everything(root: Path) -> dict[str, bytes]:
-    """Return all files below a folder."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def publish(store: Store, number: int = 1) -> int:
@@ -52,7 +42,7 @@ def test_no_store_begins_beside_files_of_a_user(name: str, tmp_path: Path) -> No
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     store = Store(tmp_path / "mine")
-    before = everything(tmp_path)
+    before = trees.contents(tmp_path)
     for write in (
         lambda: stores.commit(store, "a", 1),
         lambda: store.lock("run").__enter__(),
@@ -63,9 +53,9 @@ def test_no_store_begins_beside_files_of_a_user(name: str, tmp_path: Path) -> No
     ):
         with pytest.raises(UsageError, match="mine/actlas-store"):
             write()
-    with pytest.raises(NotFound, match="no store of actlas"):
+    with pytest.raises(NotFound, match="not an actlas store"):
         open_store(store.root)
-    assert everything(tmp_path) == before
+    assert trees.contents(tmp_path) == before
     assert list((tmp_path / "mine").iterdir()) == [store.root / name.split("/")[0]]
     assert publish(Store(store.root / "actlas-store")) == 1
 
@@ -114,7 +104,7 @@ def test_an_odd_store_is_refused_in_one_line(
 ) -> None:
     corpus.write_images(tmp_path / "images", 3)
     store = place(tmp_path)
-    before = everything(tmp_path)
+    before = trees.contents(tmp_path)
     for arguments in (
         command(tmp_path / "images", store),
         ["gc", "--store", str(store)],
@@ -126,7 +116,7 @@ def test_an_odd_store_is_refused_in_one_line(
         assert len(lines) == 1, lines
         assert lines[0].startswith("actlas: "), lines
         assert PLACES[place] in lines[0] or arguments[0] != "run", lines
-    assert everything(tmp_path) == before
+    assert trees.contents(tmp_path) == before
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,7 +233,7 @@ def test_a_newer_store_is_refused_in_one_line_and_stays_as_it_is(
     change: Callable[[Path], None], old: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(old)
-    before = everything(old)
+    before = trees.contents(old)
     questions = (["runs", "list"], ["runs", "show", "small"], ["top", "small", "2:3"], ["sql", "small", "select 1"])
     writes = (
         ["verify"],
@@ -260,7 +250,7 @@ def test_a_newer_store_is_refused_in_one_line_and_stays_as_it_is(
             assert (code, len(output.err.splitlines())) == (1, 1), (arguments, output)
             assert "install a newer actlas" in output.err, (arguments, output)
         assert "Traceback" not in output.err
-    kept = {name: data for name, data in everything(old).items() if not name.startswith("locks/")}
+    kept = {name: data for name, data in trees.contents(old).items() if not name.startswith("locks/")}
     if change is not make_manifest_newer:
         assert kept == {name: data for name, data in before.items() if not name.startswith("locks/")}
 

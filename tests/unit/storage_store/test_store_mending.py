@@ -16,11 +16,6 @@ from storage.store.result_checks import faults as real_faults
 from storage.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-
-
 def compute(root: Path) -> None:
     store = Store(root)
     for number in (1, 2):

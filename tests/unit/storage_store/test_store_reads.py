@@ -30,11 +30,6 @@ from storage.store.store import Store
 CONTENTS = {"n": 1}
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-
-
 def ask(root: Path) -> None:
     """Open a run as every question does, and read what it names."""
     store = open_store(root)

@@ -19,18 +19,6 @@ from storage.store.results import Result, render_happened
 from storage.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Twelve small results, one with arrays and a table, one that no version names; three versions."""
-    return stores.small(Store(tmp_path / "store"))
-
-
 def test_a_whole_result_that_is_gone_is_named_and_computed_again(store: Store) -> None:
     result = stores.commit(store, "a", 1)
     result.path.rename(store.root.parent / "lost")

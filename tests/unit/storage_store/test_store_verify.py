@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import stores
+from support import stores, trees
 from support.trees import strays, tree
 
 from storage.errors import NotFound, StoreError
@@ -18,18 +18,6 @@ from storage.store.gc import gc
 from storage.store.repair import repair
 from storage.store.result_checks import Damage
 from storage.store.store import Store
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLE", 0.0)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Twelve small results, one with arrays and a table, one that no version names; three versions."""
-    return stores.small(Store(tmp_path / "store"))
 
 
 def files(store: Store) -> list[Path]:
@@ -132,7 +120,7 @@ def test_foreign_files_are_named_and_left_alone(kind: str, store: Store) -> None
     for path in mine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir() if kind == "folder" else path.symlink_to(".") if kind == "link" else path.write_bytes(b"mine")
-    before = everything(store.root)
+    before = trees.contents(store.root)
     found = verify.verify(store)
     assert {damage.kind for damage in found} == {"foreign"}
     named = [damage.path for damage in found]
@@ -140,12 +128,8 @@ def test_foreign_files_are_named_and_left_alone(kind: str, store: Store) -> None
     assert repair(store, found) == []
     gc(store, older_than=0)
     kept = {name: data for name, data in before.items() if stores.key("b", 1) not in name}
-    assert everything(store.root).items() >= kept.items()
+    assert trees.contents(store.root).items() >= kept.items()
     assert result.file("data.bin").read_bytes() == stores.content("a", 1)["data.bin"]
-
-
-def everything(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def test_a_damaged_result_with_a_foreign_file_stays(store: Store) -> None:

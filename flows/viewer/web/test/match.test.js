@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bestMatches, fitRows, MOST } from '../src/data/match.js';
+import { bestMatches, fitRows, matches, MOST } from '../src/data/match.js';
 
 test('matches early in the name come first, then short names', () => {
   const names = ['Persian cat', 'wildcat', 'cat', 'catamaran', 'dog', 'Catalogue'];
@@ -9,6 +9,16 @@ test('matches early in the name come first, then short names', () => {
 });
 
 test('matches carry their index', () => assert.equal(bestMatches(['a', 'b', 'ab'], 'b')[0].i, 1));
+
+test('every word must be in the name, in any order', () => {
+  const names = ['tiger cat', 'cat', 'Tiger, Panthera tigris', 'cat of a tiger'];
+  assert.deepEqual(
+    bestMatches(names, ' cat  TIGER ').map(({ name }) => name),
+    ['cat of a tiger', 'tiger cat'],
+  );
+  assert.ok(matches('corn/IMG_12.jpg', '12 corn'));
+  assert.ok(!matches('corn', 'corn maize'));
+});
 
 test('no name contains the text', () => assert.deepEqual(bestMatches(['a', 'b'], 'c'), []));
 

@@ -83,6 +83,11 @@ export class Frame {
     const attributes = { class: 'icon-button', 'aria-label': 'Dismiss', onclick: dismiss };
     fill(this.notice, ...words, h('button', attributes, sign(SIGNS.close)));
   }
+
+  /** Dismiss a notice, unless another has taken its place. @param {string} words */
+  dismiss(words) {
+    if (this.notice.textContent === words) this.notice.hidden = true;
+  }
 }
 
 /** Return the address of the latest version of the run on show. @param {State} state */
@@ -94,7 +99,16 @@ function newest(state) {
 /** The run and a menu of its versions. @param {State} state @param {About} about */
 function where(state, about) {
   const name = h('span', { class: 'where-name', title: about.name }, about.name);
-  if (about.versions.length < 2 || !live()) {
+  if (!live()) {
+    const what = `@ ${about.version} · exported`;
+    return h(
+      'span',
+      { class: 'where', title: 'Files of one version, without the model' },
+      name,
+      h('span', { class: 'quiet' }, what),
+    );
+  }
+  if (about.versions.length < 2) {
     return h('span', { class: 'where' }, name, h('span', { class: 'quiet' }, `@ ${about.version}`));
   }
   const change = () => {
@@ -110,7 +124,7 @@ function where(state, about) {
 /** @param {State} state @param {About} about */
 function tabs(state, about) {
   const current = placeOf(state.place).parent ?? state.place;
-  const links = PLACES.filter((place) => place.tab).map(({ name, tab }) => {
+  const links = PLACES.filter((place) => place.tab && (live() || place.needs !== 'runs')).map(({ name, tab }) => {
     const address = href(atPlace(state, name, about));
     return h('a', { href: address, 'aria-current': name === current ? 'page' : null }, tab);
   });

@@ -1,7 +1,7 @@
 // Search: classes, units, labels and images, from anywhere.
 
 import { ask, live } from '../data/client.js';
-import { bestMatches, fitRows, MOST } from '../data/match.js';
+import { bestMatches, fitRows, matches as contains, MOST } from '../data/match.js';
 import { layerOf } from '../state/layer.js';
 import { go, setQuery } from '../state/navigate.js';
 import { Combobox } from '../ui/combobox.js';
@@ -104,9 +104,8 @@ async function classes(text, about, layer, state) {
 
 /** @param {string} text @param {string} layer @param {State} state @returns {Promise<Option[]>} */
 async function labels(text, layer, state) {
-  const low = text.toLowerCase();
   const answer = /** @type {{ labels: string[] }} */ (await ask('units', { layer }).catch(() => ({ labels: [] })));
-  const rows = answer.labels.filter((label) => label.toLowerCase().includes(low)).slice(0, MOST);
+  const rows = answer.labels.filter((label) => contains(label, text)).slice(0, MOST);
   return rows.map((label) => ({
     words: label,
     kind: 'label, among units',

@@ -33,9 +33,9 @@ export const live = () => !exported();
 export const earlierVersions = (about) =>
   live() ? about.versions.filter((version) => version < about.version).reverse() : [];
 
-/** List the runs of the store. @returns {Promise<{ runs: RunRow[] }>} */
+/** List the runs of the store. @returns {Promise<Runs>} */
 export async function runs() {
-  const list = /** @type {{ runs: RunRow[] }} */ (await fetchJson('/api/1/runs'));
+  const list = /** @type {Runs} */ (await fetchJson('/api/1/runs'));
   for (const row of list.runs) {
     if (latest.get(row.name) !== row.version) cache.delete(`about ${row.name}@current`);
     latest.set(row.name, row.version);
@@ -86,7 +86,7 @@ async function classNumber(text) {
   const low = text.trim().toLowerCase();
   const number = names.findIndex((name) => [name, ...name.split(', ')].some((one) => one.toLowerCase() === low));
   if (number >= 0) return number;
-  throw new RequestError(`These files hold no map of a class called “${text}”; actlas view asks for any.`, 404);
+  throw new RequestError(`These files hold no map of a class called “${text}”; the viewer knows all.`, 404);
 }
 
 /** Whether there is a map of a class. An export has those that are among the first of some cell. @param {number} index */
@@ -123,6 +123,9 @@ export function send(kind, parameters, image, signal) {
   const body = new Blob([image], { type: 'application/octet-stream' });
   return fetchJson(addressOf(kind, parameters, run), { method: 'POST', body, signal });
 }
+
+/** Load the model that explains images; resolves once it is loaded. @param {AbortSignal} signal @returns {Promise<Loaded>} */
+export const loadModel = (signal) => fetchJson(addressOf('load', {}, run), { method: 'POST', signal });
 
 /**
  * Ask the model about a unit.

@@ -1,5 +1,6 @@
 // An export: the run in its files, whose scripts register their answers here.
 
+import { actlas } from './commands.js';
 import { RequestError } from './http.js';
 import { packOf } from './packing.js';
 
@@ -21,8 +22,8 @@ export const exported = () => window.ACTLAS ?? null;
 export function exportedRun(file, name, version) {
   if (file.name === name && (!version || version === file.version)) return file.about;
   const run = version ? `${name}@${version}` : name;
-  const message = `These files hold ${file.name}@${file.version}, not ${run}: actlas view ${run} shows it.`;
-  throw new RequestError(message, 404);
+  const message = `These files hold ${file.name}@${file.version}, not ${run}. The viewer shows that:`;
+  throw new RequestError(message, 404, actlas(file.about, 'view', run));
 }
 
 /** Return the address of a picture. @param {string} key */
@@ -32,8 +33,8 @@ export const exportedPicture = (key) => pictures.get(key) ?? `pictures/${key}.we
 export function exportedAnswer(key) {
   if (answers.has(key)) return Promise.resolve(answers.get(key));
   return new Promise((resolve, reject) => {
-    const message = `This is not among the exported files: actlas view ${exported()?.name} shows it.`;
-    const fail = () => reject(new RequestError(message, 404));
+    const message = 'This is not among the exported files. The viewer shows it:';
+    const fail = () => reject(new RequestError(message, 404, exported()?.about.commands.view));
     const element = document.createElement('script');
     element.src = `data/${packOf(key)}.js`;
     element.onload = () => {

@@ -10,10 +10,11 @@ const RETRY_AFTER = 1500;
 let silent = false;
 
 export class RequestError extends Error {
-  /** @param {string} message @param {number} status */
-  constructor(message, status) {
+  /** @param {string} message @param {number} status @param {string} [remedy] a command that would do */
+  constructor(message, status, remedy = '') {
     super(message);
     this.status = status;
+    this.remedy = remedy;
   }
 }
 
@@ -37,7 +38,7 @@ async function reach(address, options) {
   } catch (error) {
     if (options.signal?.aborted) throw error;
     silent = true;
-    throw new RequestError('The viewer does not answer. Is `actlas view` still running?', 0);
+    throw new RequestError('The viewer does not answer. Is it still running?', 0);
   }
   // Pictures that failed to load meanwhile are loaded again.
   if (silent) dispatchEvent(new Event('answersagain'));

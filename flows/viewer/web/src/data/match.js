@@ -6,13 +6,22 @@ const EACH = 4;
 /** The length of the list. */
 export const MOST = 12;
 
-/** Return the names that contain a text: matches early in the name first, then short names. @param {string[]} names @param {string} text */
+/** Return the words of a text, in lower case. @param {string} text */
+const wordsOf = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
+
+/** Whether a name contains every word of a text, in any order. @param {string} name @param {string} text */
+export function matches(name, text) {
+  const low = name.toLowerCase();
+  return wordsOf(text).every((word) => low.includes(word));
+}
+
+/** Return the names that contain every word of a text: matches of its first word early in the name first, then short names. @param {string[]} names @param {string} text */
 export function bestMatches(names, text) {
-  const low = text.toLowerCase();
-  const matches = names
-    .map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(low) }))
-    .filter(({ at }) => at >= 0);
-  return matches.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
+  const [first = ''] = wordsOf(text);
+  const found = names
+    .map((name, i) => ({ name, i, at: name.toLowerCase().indexOf(first) }))
+    .filter(({ name }) => matches(name, text));
+  return found.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
 }
 
 /** Share the list among several kinds; room that one leaves goes to the others in order. @template T @param {T[][]} kinds */

@@ -25,8 +25,18 @@ export function showPicture(image, address) {
   queueMicrotask(() => (image.loading === 'lazy' ? whenInView(image, load) : load()));
 }
 
+/** Backgrounds that failed to load, by element. @type {Map<HTMLElement, () => void>} */
+const lostBackgrounds = new Map();
+
+/** Tell the page that a picture failed to load. */
+const lose = () => dispatchEvent(new Event('picturelost'));
+
+document.addEventListener('error', (event) => event.target instanceof HTMLImageElement && lose(), { capture: true });
+
 /** Load again the pictures that failed. */
 export function retryPictures() {
+  for (const [element, load] of lostBackgrounds) if (element.isConnected) load();
+  lostBackgrounds.clear();
   for (const image of document.images) {
     if (image.complete && !image.naturalWidth && image.src) showPicture(image, image.dataset.source ?? image.src);
   }
@@ -44,8 +54,20 @@ export function setBackground(element, address) {
     element.style.backgroundImage = `url("${source}")`;
   };
   const load = () => blobAddress(address).then(set, () => {});
-  if (host && address.startsWith('/pictures/')) queueMicrotask(() => whenInView(element, load));
-  else set(address);
+  if (host && address.startsWith('/pictures/')) return queueMicrotask(() => whenInView(element, load));
+  const probe = new Image();
+  const fetchIt = () => {
+    probe.src = '';
+    probe.src = address;
+  };
+  probe.onload = () => set(address);
+  probe.onerror = () => {
+    if (!probe.getAttribute('src')) return;
+    lostBackgrounds.set(element, fetchIt);
+    lose();
+  };
+  probe.src = address;
+  set(address);
 }
 
 /** Options that make OpenSeadragon load tiles from the kernel. */

@@ -54,7 +54,7 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
 /** A legend of the arrows. @param {boolean} measured whether the noise of another seed was measured */
 export function arrowKeys(measured) {
   if (!measured) {
-    const title = 'how far another seed alone moves samples: actlas compare measures it';
+    const title = 'how far another seed alone moves samples: the comparison says how it is measured';
     return [key('', 'motion, its noise not measured', title)];
   }
   return [

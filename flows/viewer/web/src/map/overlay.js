@@ -107,7 +107,8 @@ export class Overlay {
     this.#paper(scene, cells, dots);
     if (scene.share) this.#fade(scene, cells);
     if (scene.amount) this.#amounts(scene, cells);
-    for (const cell of scene.lit.keys()) this.#outline(scene, cell, 2, 'ink');
+    const most = Math.max(...scene.lit.values(), 1);
+    for (const [cell, n] of scene.lit) this.#lit(scene, cell, n, most);
     for (const i of scene.marks ? cells : []) {
       const mark = scene.marks?.get(i);
       if (mark) drawMark(context, mark, square(scene, i), this.colours, scene.maybe);
@@ -206,6 +207,22 @@ export class Overlay {
     context.globalAlpha = 1;
   }
 
+  /** Outline a cell that positions of the located image fall in: the more, the wider, with their number where there is room. @param {Scene} scene @param {number} i @param {number} n @param {number} most */
+  #lit(scene, i, n, most) {
+    this.#outline(scene, i, 1 + 4 * Math.sqrt(n / most), 'ink');
+    const { x, y, side } = square(scene, i);
+    if (side < ROOM / 2) return;
+    const context = this.context;
+    context.font = FONT;
+    const wide = context.measureText(String(n)).width + 8;
+    context.fillStyle = this.colours.ink;
+    context.fillRect(x, y, wide, 16);
+    context.fillStyle = this.colours.paper;
+    context.textAlign = 'left';
+    context.textBaseline = 'alphabetic';
+    context.fillText(String(n), x + 4, y + 12);
+  }
+
   /** @param {Scene} scene @param {number} i @param {number} width @param {'ink' | 'accent'} tone @param {CanvasRenderingContext2D} [context] */
   #outline(scene, i, width, tone, context = this.context) {
     const { x, y, side } = square(scene, i);
@@ -219,7 +236,7 @@ export class Overlay {
 }
 
 /** Return the unit square with holes for some cells. @param {Grid} grid @param {number[]} cells */
-function paper(grid, cells) {
+export function paper(grid, cells) {
   const path = new Path2D();
   path.rect(-0.01, -0.01, 1.02, 1.02);
   for (const i of cells) {

@@ -1,6 +1,7 @@
 // The API: its requests, read from its OpenAPI description.
 
 import { fetchJson, live } from '../data/client.js';
+import { exported } from '../data/exported.js';
 import { fill, h } from '../ui/dom.js';
 import { title } from '../ui/announce.js';
 import { fillAsync, command } from '../ui/components.js';
@@ -22,7 +23,7 @@ export class Api {
         page,
         h('h1', { class: 'title' }, 'The API'),
         h('p', {}, 'Exported files have no API. The viewer does, at /api:'),
-        command('actlas view'),
+        command(/** @type {Exported} */ (exported()).about.commands.view),
       );
     await fillAsync(
       page,

@@ -2,6 +2,7 @@
 
 import { href } from '../state/address.js';
 import { live, runs } from '../data/client.js';
+import { actlas } from '../data/commands.js';
 import { fill, h } from '../ui/dom.js';
 import { day, many } from '../ui/format.js';
 import { go } from '../state/navigate.js';
@@ -19,7 +20,7 @@ export class Home {
     title('runs');
     if (!live() && window.ACTLAS)
       return go({ ...state, place: 'atlas', name: window.ACTLAS.name, what: '' }, { replace: true });
-    const rows = (await runs()).runs;
+    const { runs: rows, store } = await runs();
     if (!rows.length) {
       fill(
         this.root,
@@ -27,8 +28,8 @@ export class Home {
           'div',
           { class: 'page' },
           h('h1', { class: 'title' }, 'No run yet'),
-          h('p', {}, 'A run needs a folder of images and a model. Make one:'),
-          command('actlas run --images sample-photos'),
+          h('p', {}, 'A run needs a folder of images and a model. Make one of the sample photos, or name your own:'),
+          command(actlas({ store }, 'run', '--images', 'sample-photos')),
         ),
       );
       return;

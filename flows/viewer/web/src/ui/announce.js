@@ -1,5 +1,6 @@
 // What screen readers announce: one live region, and the title of the document.
 
+import { live } from '../data/client.js';
 import { h } from './dom.js';
 
 const region = h('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
@@ -12,5 +13,5 @@ export function say(text) {
 
 /** Set the title of the document. @param {...string} parts the most specific first */
 export function title(...parts) {
-  document.title = [...parts.filter(Boolean), 'actlas'].join(' · ');
+  document.title = [...parts.filter(Boolean), ...(live() ? [] : ['exported']), 'actlas'].join(' · ');
 }

@@ -42,7 +42,7 @@ export function plot(counts, low, high, words) {
       'figcaption',
       { class: 'num small quiet' },
       h('span', {}, number(low)),
-      h('span', {}, 'root scale'),
+      h('span', {}, 'counts, √ scale'),
       h('span', {}, number(high)),
     ),
   );

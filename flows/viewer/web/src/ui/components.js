@@ -1,7 +1,8 @@
 // Components that several places share.
 
 import { here, href, unitOf, versionOf } from '../state/address.js';
-import { picture } from '../data/client.js';
+import { live, picture } from '../data/client.js';
+import { RequestError } from '../data/http.js';
 import { fill, h, SIGNS, sign } from './dom.js';
 import { say } from './announce.js';
 import { setBackground } from '../data/pictures.js';
@@ -38,6 +39,7 @@ export function failed(error, again) {
     'div',
     { class: 'failed', role: 'alert' },
     h('p', {}, sentence(words)),
+    error instanceof RequestError && error.remedy && command(error.remedy),
     again && h('button', { class: 'button', onclick: again }, 'Try again'),
   );
 }
@@ -91,7 +93,14 @@ export function command(text) {
     { class: 'icon-button', title: 'Copy', 'aria-label': 'Copy the command', onclick: () => copy(text, button) },
     sign(SIGNS.copy),
   );
-  return h('div', { class: 'command' }, h('code', { tabindex: 0 }, text), button);
+  const code = h('code', { tabindex: 0 }, text);
+  if (live()) return h('div', { class: 'command' }, code, button);
+  const where = h(
+    'p',
+    { class: 'quiet small' },
+    'STORE stands for the folder of the store that these files come from.',
+  );
+  return h('div', {}, h('div', { class: 'command' }, code, button), where);
 }
 
 /** Copy a text and confirm it at the button; if the browser forbids it, select the text instead. @param {string} text @param {HTMLElement} button */

@@ -12,7 +12,7 @@ export function number(value) {
   const size = Math.abs(value);
   if (size >= 1000 || Number.isInteger(value)) return WHOLE.format(Math.round(value)).replace('-', '−');
   if (size < 0.001) return value.toExponential(1).replace('-', '−');
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace('-', '−');
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.01 ? 2 : 4).replace('-', '−');
 }
 
 /** Format a metric's value. @param {number | boolean | null | undefined} value @param {string} kind */
@@ -35,12 +35,6 @@ export function percent(value) {
 
 /** "1 image", "2 images". @param {number} n @param {string} one @param {string} [many] */
 export const many = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
-
-/** "1st", "2nd". @param {number} n */
-export function ordinal(n) {
-  const last = n % 100 > 10 && n % 100 < 14 ? 0 : n % 10;
-  return `${count(n)}${['th', 'st', 'nd', 'rd'][last] ?? 'th'}`;
-}
 
 /** Format a date: 3 May 2025. @param {string} iso */
 export const day = (iso) =>

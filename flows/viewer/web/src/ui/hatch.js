@@ -36,6 +36,9 @@ function drawTile(side, width, tone) {
   return tile;
 }
 
+/** A small hatched square for a legend. */
+export const hatched = () => h('span', { class: 'signs-in against', 'aria-hidden': 'true' });
+
 /** A legend of the two signs. */
 export const signs = () =>
   h(
@@ -43,6 +46,6 @@ export const signs = () =>
     { class: 'signs' },
     h('span', { class: 'signs-in for', 'aria-hidden': 'true' }),
     'for',
-    h('span', { class: 'signs-in against', 'aria-hidden': 'true' }),
+    hatched(),
     'against, hatched',
   );

@@ -51,9 +51,10 @@ export class Atlas {
     this.heading = h('h1', { class: 'unseen' });
     const actions = { redraw: () => this.redraw(), retry: () => this.update(here()) };
     this.shading = new Shading(this.scene, this.tools.shade, this.foot, actions, about);
-    this.tools.left.append(this.shading.legend);
-    const top = h('div', { class: 'map-top' }, this.tools.left, this.tools.right);
-    const parts = [top, this.stage, this.list.element, this.unmet, this.absent, this.foot];
+    const bar = h('div', { class: 'map-bar' }, this.tools.left, this.tools.right);
+    const top = h('div', { class: 'map-top' }, bar);
+    const body = h('div', { class: 'map-body' }, this.stage, this.shading.legend, this.list.element);
+    const parts = [top, body, this.unmet, this.absent, this.foot];
     fill(this.root, this.heading, h('div', { class: 'map' }, ...parts));
     this.map = new Tiles(this.stage, {
       moved: () => this.#moved(),
@@ -73,7 +74,7 @@ export class Atlas {
       this.map.look({ ...this.map.view(), x, y });
     });
     this.locate = new Locate(this);
-    this.shading.legend.before(this.locate.button, this.locate.file);
+    this.tools.left.append(this.locate.button, this.locate.file);
     this.restyle = () => {
       this.overlay.restyle();
       this.redraw();
@@ -201,6 +202,7 @@ export class Atlas {
     this.scene.open = i;
     fill(this.absent, absences(state, this.layer, this.scene));
     if (i < 0 || !grid) {
+      if (before >= 0) this.pointer.rest();
       if (before >= 0 || !this.locate.shown) this.panel.close();
       return;
     }

@@ -1,6 +1,8 @@
 // The class filter: which cells keep their colour, and how far the others fade.
 
 import { h } from '../../ui/dom.js';
+import { hatched } from '../../ui/hatch.js';
+import { number } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 
 /** The default fading of cells without attribution to the class, in per cent. */
@@ -25,12 +27,39 @@ export function intensityOf(state) {
   return (Number.isFinite(percent) ? Math.min(100, Math.max(0, percent)) : INTENSITY) / 100;
 }
 
+/** The least and the largest mean attribution of any cell to a class. @typedef {{ low: number, high: number }} Range */
+
+/** Say where no cell has the sign that keeps its colour, which would otherwise only leave a pale map. @param {string} name @param {Range} range @param {import('../../map/scene.js').Scene['way']} way */
+function absence(name, { low, high }, way) {
+  const [pro, contra] = [high > 0, low < 0];
+  if (!pro && !contra) return `Nothing here speaks for or against ${name}.`;
+  if (way !== 'against' && way !== 'both' && !pro) return `Nothing here speaks for ${name}.`;
+  return way === 'against' && !contra ? `Nothing here speaks against ${name}.` : '';
+}
+
+/** Explain the colours: the attribution at full colour, and at the densest hatching. @param {Range} range */
+function scale({ low, high }) {
+  const most = Math.max(-low, high);
+  if (!(most > 0)) return null;
+  const words = 'Mean attribution of a cell’s samples, in units of the class’s score';
+  return h(
+    'span',
+    { class: 'scale', title: words },
+    low < 0 && [hatched(), h('span', { class: 'num' }, number(-most))],
+    h('span', { class: 'num' }, '0'),
+    h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
+    h('span', { class: 'num' }, `${number(most)} = full colour`),
+    h('span', { class: 'quiet' }, `cells have ${number(low)} to ${number(high)}`),
+  );
+}
+
 /**
  * @param {string} name of the class
  * @param {import('../../map/scene.js').Scene} scene
+ * @param {Range} range
  * @param {(intensity: number) => void} changed
  */
-export function filterLine(name, scene, changed) {
+export function filterLine(name, scene, range, changed) {
   const ways = WAYS.map(([way, words]) =>
     h(
       'button',
@@ -59,10 +88,16 @@ export function filterLine(name, scene, changed) {
     },
   });
   return [
-    h('p', { class: 'small' }, `How much each cell speaks for ${name}: full colour for it, hatched against it. `),
+    h(
+      'p',
+      { class: 'small' },
+      h('span', {}, `Evidence for ${name}: full colour = for, hatched = against. `),
+      h('b', {}, absence(name, range, scene.way)),
+    ),
     h(
       'div',
       { class: 'filter small' },
+      scale(range),
       h('div', { class: 'ways', role: 'group', 'aria-label': 'Cells that keep their colour' }, ...ways),
       h(
         'label',

@@ -104,7 +104,7 @@ export class Locate {
     this.clear();
     this.shown = 'none';
     const reason = live() ? NO_UPLOADS : NO_MODEL;
-    fill(body, h('p', {}, reason), command(`actlas view ${about.name}@${about.version}`));
+    fill(body, h('p', {}, reason), command(about.commands.view));
     say(reason);
     return true;
   }
@@ -141,7 +141,7 @@ export class Locate {
     const { pointer } = this.host;
     const positions = many(located.height * located.width, 'position');
     const cells = many(lit.size, 'cell');
-    this.summary.textContent = `Its ${positions} fall in ${cells}. Hover the image or the map to highlight the other.`;
+    this.summary.textContent = `Its ${positions} fall in ${cells}. Hover either one to highlight the other.`;
     const most = [...lit].sort((a, b) => b[1] - a[1]).slice(0, MOST);
     fill(
       this.most,
@@ -149,7 +149,13 @@ export class Locate {
         const words = `cell ${grid.columns.row[i]},${grid.columns.col[i]}: ${many(n, 'position')}`;
         const hover = () => pointer.hover(i);
         const actions = { onclick: () => pointer.reveal(i), onpointerenter: hover, onfocus: hover };
-        return h('button', { title: words, 'aria-label': words, ...actions }, icon(grid, i, 48, ''));
+        const number = h('span', { class: 'num small' }, String(n));
+        return h(
+          'button',
+          { class: 'lit', title: words, 'aria-label': words, ...actions },
+          icon(grid, i, 48, ''),
+          number,
+        );
       }),
     );
   }

@@ -2,9 +2,10 @@
 
 import { ask, picture } from '../../data/client.js';
 import { cardRows, valuesOf } from '../../data/metrics.js';
-import { h } from '../../ui/dom.js';
+import { fill, h } from '../../ui/dom.js';
 import { many, number, percent, signed, valueOfKind } from '../../ui/format.js';
 import { href } from '../../state/address.js';
+import { realFidelity } from '../../ui/real_fidelity.js';
 import { bars, cellLink, chip, image, missing, section } from '../../ui/components.js';
 import { cellOf } from '../../map/grid.js';
 import { ring } from '../../map/card.js';
@@ -23,6 +24,12 @@ export async function cellPanel(grid, i, state, about) {
   const cell = /** @type {Cell} */ (await ask('cell', cellOf(grid, i)));
   const metrics = () => cardRows(cell, (metric) => valuesOf(grid.columns, metric)?.[i], grid.facts.has);
   if (metrics().some(({ value }) => value === undefined)) await grid.loadDetails();
+  const real = h('p', { class: 'quiet small' });
+  if (cell.icon)
+    realFidelity(cell.layer, cell.grid).then(
+      (words) => fill(real, words),
+      () => {},
+    );
   return [
     h(
       'div',
@@ -30,6 +37,7 @@ export async function cellPanel(grid, i, state, about) {
       grid.facts.icon > 0 && icon(grid, i, 160, `icon of cell ${row[i]},${col[i]}`),
       facts(cell, metrics()),
     ),
+    cell.icon && real,
     cell.icon?.weak &&
       h('p', { class: 'note' }, 'This icon is weak: it fits another cell of the grid better. Trust the patches below.'),
     patches(grid, cell, state),

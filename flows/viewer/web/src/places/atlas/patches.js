@@ -8,8 +8,9 @@ import { square, visible } from '../../map/scene.js';
 const FROM = 240;
 const WHOLE = 330;
 const EACH = 4;
-const MOST = 40;
-const KEPT = 400;
+/** The least side of a patch: small cells show fewer. */
+const LEAST = 28;
+const KEPT = 1600;
 
 /** @typedef {import('../../map/scene.js').Scene} Scene */
 
@@ -26,17 +27,18 @@ export class Patches {
     const { grid, frame } = scene;
     if (!grid || frame.side / grid.size < FROM || !grid.facts.has.includes('members')) return;
     const box = context.canvas.getBoundingClientRect();
-    const cells = visible(scene, box.width, box.height).slice(0, MOST);
+    const cells = visible(scene, box.width, box.height);
     const strong = Math.min(1, (frame.side / grid.size - FROM) / (WHOLE - FROM));
     for (const i of cells) {
       const { x, y, side } = square(scene, i);
-      if (side < FROM / 2) continue;
-      const [wide, gap] = [(side - 16) / EACH - 1, 1];
-      for (let index = 0; index < Math.min(EACH, grid.columns.count[i]); index++) {
+      const edge = Math.min(8, side / 12);
+      const fitting = Math.max(1, Math.min(EACH, Math.floor((side - 2 * edge) / LEAST)));
+      const wide = Math.min((side - 2 * edge) / fitting - 1, side / 2);
+      for (let index = 0; index < Math.min(fitting, grid.columns.count[i]); index++) {
         const image = this.#image(grid, i, index);
         if (!image.complete || !image.naturalWidth) continue;
         context.globalAlpha = strong;
-        cover(context, image, x + 8 + index * (wide + gap), y + 8, wide);
+        cover(context, image, x + edge + index * (wide + 1), y + edge, wide);
       }
     }
     context.globalAlpha = 1;

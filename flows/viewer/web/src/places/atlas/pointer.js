@@ -35,6 +35,8 @@ export class Pointer {
     this.scene = scene;
     this.map = map;
     this.actions = actions;
+    /** The cell that was closed last, −1 for none. */
+    this.last = -1;
     this.card = new Card(stage);
     stage.addEventListener('pointermove', (event) => this.#move(event));
     stage.addEventListener('pointerleave', () => this.hover(-1));
@@ -74,6 +76,12 @@ export class Pointer {
     const i = this.scene.grid?.under(x, y) ?? -1;
     if (i < 0) setQuery({ cell: null });
     else this.#open(i);
+  }
+
+  /** Take the mark off the cell at the cursor; the keys go on from it. */
+  rest() {
+    this.last = this.scene.cursor;
+    this.scene.cursor = -1;
   }
 
   /** Bring a cell into view. @param {number} i */
@@ -143,7 +151,7 @@ export class Pointer {
 
   /** @param {Grid} grid @param {[number, number]} step */
   #walk(grid, [down, right]) {
-    const { cursor } = this.scene;
+    const cursor = this.scene.cursor >= 0 ? this.scene.cursor : this.last < grid.length ? this.last : -1;
     const next = cursor >= 0 ? grid.step(cursor, down, right) : grid.fullest[0];
     if (next < 0) return say('There is no cell that way.');
     this.scene.cursor = next;

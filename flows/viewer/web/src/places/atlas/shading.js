@@ -5,9 +5,10 @@ import { shades, valuesOf } from '../../data/metrics.js';
 import { here } from '../../state/address.js';
 import { setQuery } from '../../state/navigate.js';
 import { extremes } from '../../map/grid.js';
-import { failed, missing } from '../../ui/components.js';
+import { RequestError } from '../../data/http.js';
+import { command, failed, missing } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
-import { count, many, number, ordinal, signed } from '../../ui/format.js';
+import { count, many, number, signed } from '../../ui/format.js';
 import { filterLine, intensityOf, wayOf } from './filter.js';
 import { motion } from './motion.js';
 import { fillShades, legend } from './tools.js';
@@ -42,10 +43,8 @@ export class Shading {
 
   /** Describe the grid in the line below the map. @param {Grid} grid */
   describe(grid) {
-    const { name, units, height, width } = grid.layer;
-    const facts = `${name}: ${many(units, 'unit')} at ${height} × ${width} positions`;
-    const cells = `${many(grid.length, 'cell')} of ${count(grid.facts.samples)} samples`;
-    const words = `${facts}; ${cells}. Each picture shows what one cell’s average looks like to the model.`;
+    const samples = many(grid.facts.samples, 'activation');
+    const words = `${samples} in ${many(grid.length, 'cell')}. Each picture shows what one cell’s average looks like to the model.`;
     fill(this.foot, h('p', { class: 'quiet small' }, words));
   }
 
@@ -87,7 +86,8 @@ export class Shading {
   /** Show an error in place of the legend. @param {Grid} grid @param {unknown} error @returns {null} */
   #fail(grid, error) {
     const message = error instanceof Error ? error.message : String(error);
-    if (this.scene.grid === grid) fill(this.legend, h('span', { role: 'alert' }, message));
+    const remedy = error instanceof RequestError && error.remedy;
+    if (this.scene.grid === grid) fill(this.legend, h('span', { role: 'alert' }, message), remedy && command(remedy));
     return null;
   }
 
@@ -108,8 +108,9 @@ export class Shading {
     this.scene.share = Float32Array.from(map.mean, (mean) => (mean ?? 0) / largest);
     Object.assign(this.scene, { way: wayOf(state), intensity: intensityOf(state) });
     const name = map.name.split(',')[0];
-    this.attribution = (i) => `${signed(map.mean[i])} for ${name}, its ${ordinal(map.rank[i])}`;
-    this.#filterLine(name);
+    this.attribution = (i) =>
+      `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(this.about.classes)})`;
+    this.#filterLine(name, { low, high });
   }
 
   /** @param {Grid} grid @param {string} of @returns {Promise<ClassMap | null>} */
@@ -121,14 +122,14 @@ export class Shading {
     });
   }
 
-  /** Draw the controls of the class filter; the focus stays on the pressed one. @param {string} name */
-  #filterLine(name) {
+  /** Draw the controls of the class filter; the focus stays on the pressed one. @param {string} name @param {import('./filter.js').Range} range */
+  #filterLine(name, range) {
     const pressed = /** @type {HTMLElement} */ (document.activeElement)?.dataset.way;
     const setIntensity = (/** @type {number} */ intensity) => {
       this.scene.intensity = intensity;
       this.redraw();
     };
-    fill(this.foot, ...filterLine(name, this.scene, setIntensity));
+    fill(this.foot, ...filterLine(name, this.scene, range, setIntensity));
     if (pressed === undefined) return;
     /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }

@@ -1,6 +1,7 @@
 // The layout of a comparison: the header with both runs, the notes and the two maps.
 
 import { live } from '../../data/client.js';
+import { actlas, versionName } from '../../data/commands.js';
 import { here, href } from '../../state/address.js';
 import { atLayer } from '../../state/layer.js';
 import { go, setQuery } from '../../state/navigate.js';
@@ -41,13 +42,14 @@ export function header(state, a, b) {
 /** Explain why nothing is compared, null if something can be. @param {About} a @param {About} b */
 export function obstacle(a, b) {
   if (!live()) {
-    const words = 'These are exported files of one version. To compare it with another:';
-    return h('p', { class: 'section quiet' }, `${words} actlas view ${b.name}`);
+    const words = 'These are exported files of one version. The viewer compares it with another:';
+    return h('div', { class: 'section quiet' }, h('p', {}, words), command(b.commands.view));
   }
   if (a.name !== b.name || a.tag !== b.tag) return null;
-  const words =
-    'Both are the same version. Choose another above, or make one: train the model on, and run it again under the same name.';
-  return h('div', { class: 'section' }, h('p', {}, words), command(`${b.commands.run} --weights NEW-WEIGHTS.pt`));
+  const words = 'You are comparing a version with itself. Pick another above.';
+  const more =
+    'Or make one: train the model on, and run it again under the same name, with its file in place of NEW-WEIGHTS.pt.';
+  return h('div', { class: 'section' }, h('p', {}, words), h('p', {}, more), command(b.commands.update));
 }
 
 /** Return the controls over the two maps. */
@@ -85,7 +87,7 @@ export function comparison(moved, sides, tools) {
 /** @param {About} a @param {About} b */
 function unmeasured(a, b) {
   const words = 'We don’t yet know how much of this is chance (another random seed). Measure it:';
-  const remedy = command(`actlas compare ${a.name}@${a.version} ${b.name}@${b.version}`);
+  const remedy = command(actlas(b, 'compare', versionName(a), versionName(b)));
   return h('div', { class: 'missing' }, h('p', {}, words), remedy);
 }
 

@@ -81,13 +81,18 @@ export class Explanation {
       if (grid) fill(mosaic, new Mosaic(this.explained, grid, (y, x) => this.#show(y, x)).element);
     });
     const photoCaption = h('figcaption', { class: 'quiet small' }, this.overlay.caption);
-    const icons = `What ${this.layer.name} sees: the nearest atlas icon at each position; larger = stronger activation.`;
+    const icons = 'Nearest atlas icon at each position; larger = stronger activation.';
     const top = h(
       'div',
       { class: 'image-top' },
       h('figure', { class: 'image-photo' }, this.positions.element, this.overlay.controls.element, photoCaption),
-      h('figure', { class: 'image-icons' }, mosaic, h('figcaption', { class: 'quiet small' }, icons)),
       this.place,
+      h(
+        'figure',
+        { class: 'image-icons', 'data-layer': this.layer.name },
+        mosaic,
+        h('figcaption', { class: 'quiet small' }, icons),
+      ),
     );
     const columns = h('div', { class: 'columns' }, this.choices.element, this.speakers, this.groups);
     const notes = this.explained.notes.map((note) => h('p', { class: 'note' }, `${note}.`));

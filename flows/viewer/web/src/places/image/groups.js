@@ -38,12 +38,14 @@ export function groups(explained, pooled, show, grid) {
               onpointerleave: () => show(-1),
               onfocus: () => show(k),
               onblur: () => show(-1),
-              'aria-label': `group ${k + 1}: ${percent(share[k])} of the activation, adds ${signed(attribution[k])} to the class`,
             },
             swatch,
             key,
+            unseen(`group ${k + 1}: `),
             h('span', {}, percent(share[k])),
+            unseen(' of the activation, adds '),
             h('span', { class: 'num quiet' }, signed(attribution[k])),
+            unseen(' to the class'),
           ),
         );
       }),
@@ -55,6 +57,9 @@ export function groups(explained, pooled, show, grid) {
     ),
   );
 }
+
+/** Words for screen readers. @param {string} words */
+const unseen = (words) => h('span', { class: 'unseen' }, words);
 
 /** Return the mean of a map over each block. @param {number[][]} map @param {number[]} top @param {number[]} left */
 export function blocks(map, top, left) {

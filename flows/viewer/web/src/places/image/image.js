@@ -4,19 +4,14 @@ import { ask, live, picture, send } from '../../data/client.js';
 import { href } from '../../state/address.js';
 import { layerOf } from '../../state/layer.js';
 import { title } from '../../ui/announce.js';
-import { fillAsync } from '../../ui/components.js';
+import { command, fillAsync } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { classParameters, Explanation } from './explanation.js';
 import { classError } from './class_error.js';
+import { arrival, Pending } from './pending.js';
 import { focusMemory, refresh } from './refresh.js';
 
 /** @typedef {import('../../state/address.js').State} State */
-
-/** @type {[number, number][]} */
-const SHAPES = [
-  [560, 420],
-  [0, 120],
-];
 
 const NO_UPLOADS =
   'This viewer was started with --no-uploads: it does not run the model. Start it without, and the image is taken apart here.';
@@ -46,6 +41,10 @@ export class ImagePlace {
     this.explanation = null;
     /** @type {HTMLImageElement | null} */
     this.photo = null;
+    /** Aborted with the place. */
+    this.closing = new AbortController();
+    /** Shown while the model works; it is loaded meanwhile. @type {Pending | null} */
+    this.pending = this.#hasModel ? new Pending(this.closing.signal) : null;
     /** The current state, for answers that arrive late. @type {State | null} */
     this.state = null;
   }
@@ -73,8 +72,9 @@ export class ImagePlace {
   async #changeImage(state, id, layer) {
     this.id = id;
     this.photo = this.#photo(id);
-    const exported = `These are exported files without the model. To take the image apart: actlas view ${this.about.name}`;
-    const reason = h('p', { class: 'quiet section' }, live() ? NO_UPLOADS : exported);
+    const exported = 'These are exported files without the model. The viewer takes the image apart:';
+    const words = h('p', { class: 'quiet' }, live() ? NO_UPLOADS : exported);
+    const reason = h('div', { class: 'section' }, words, !live() && command(this.about.commands.view));
     fill(this.body, ...(this.#hasModel ? [] : [this.photo, reason]));
     if (this.own) return fill(this.head, ...ownFacts(state, layer, this.own));
     const draw = (/** @type {ImageFacts} */ answer) => facts(state, layer, answer);
@@ -95,10 +95,25 @@ export class ImagePlace {
     if (subject !== this.subject) this.explanation?.detach();
     await refresh(
       this.body,
-      () => this.#ask(layer, classParameters(state), this.abort.signal),
+      () => this.#askAboutPhoto(id, layer, state, this.abort.signal),
       (explained) => this.#draw(request, subject, layer, explained),
-      { sizes: SHAPES, failed: (error, again) => classError(error, again, /** @type {State} */ (this.state)) },
+      {
+        pending: () => this.#wait(),
+        failed: (error, again) => classError(error, again, /** @type {State} */ (this.state)),
+      },
     );
+  }
+
+  /** Show the photo while the model works. */
+  #wait() {
+    const photo = /** @type {HTMLImageElement} */ (this.photo);
+    return /** @type {Pending} */ (this.pending).element(photo);
+  }
+
+  /** Ask the model once the photo is here. @param {number} id @param {LayerFacts} layer @param {State} state @param {AbortSignal} signal */
+  async #askAboutPhoto(id, layer, state, signal) {
+    if (!this.own) await arrival(/** @type {HTMLImageElement} */ (this.photo), picture('photo', { id }));
+    return this.#ask(layer, classParameters(state), signal);
   }
 
   /** @param {string} request @param {string} subject @param {LayerFacts} layer @param {Explained} explained */
@@ -128,6 +143,7 @@ export class ImagePlace {
 
   close() {
     this.#cancel();
+    this.closing.abort();
     this.explanation?.close();
     if (this.ownAddress) URL.revokeObjectURL(this.ownAddress);
   }
@@ -138,7 +154,8 @@ export class ImagePlace {
       src: this.ownAddress ?? picture('photo', { id }),
       alt: this.own ? 'your picture' : `image ${id}`,
       class: 'photo-itself',
-      onerror: () => image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')),
+      onload: () => image.style.setProperty('--ratio', String(image.naturalWidth / image.naturalHeight)),
+      onerror: () => this.#hasModel || image.replaceWith(h('p', { class: 'note' }, 'The image itself is not here.')),
     });
     return image;
   }

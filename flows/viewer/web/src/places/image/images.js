@@ -1,11 +1,11 @@
 // The images of the run: choose one to explain, or a picture from the user's disk.
 
-import { live } from '../../data/client.js';
+import { live, loadModel } from '../../data/client.js';
 import { here, href } from '../../state/address.js';
 import { onDrop } from '../../state/drop.js';
 import { go, setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
-import { failed } from '../../ui/components.js';
+import { command, failed } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { chooser } from '../../ui/image_chooser.js';
 import { fileField, NO_UPLOADS } from '../../ui/upload.js';
@@ -24,6 +24,9 @@ export class ImagesPlace {
     /** The user's own picture. The address holds its name only, so leaving the page loses it. @type {ImagePlace | null} */
     this.own = null;
     this.stopDrops = onDrop((file) => this.open(file));
+    this.closing = new AbortController();
+    // The model is loaded while the user chooses.
+    if (live() && about.uploads) loadModel(this.closing.signal).catch(() => {});
   }
 
   /** @param {import('../../state/address.js').State} state */
@@ -38,8 +41,8 @@ export class ImagesPlace {
     [this.drawn, this.missing] = [true, own];
     const heading = h('h1', { class: 'title' }, 'Images');
     if (live()) return this.#draw(state, heading);
-    const reason = 'These are exported files without the images. To choose one and take it apart:';
-    fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, `${reason} actlas view ${this.about.name}`)));
+    const reason = 'These are exported files without the images. The viewer shows them, and takes them apart:';
+    fill(this.root, h('div', { class: 'page' }, heading, h('p', {}, reason), command(this.about.commands.view)));
   }
 
   /** @param {import('../../state/address.js').State} state @param {HTMLElement} heading */
@@ -86,6 +89,7 @@ export class ImagesPlace {
 
   close() {
     this.stopDrops();
+    this.closing.abort();
     this.own?.close();
   }
 }

@@ -28,6 +28,8 @@ export class ImageOverlay {
     this.grid = grid;
     this.caption = h('span', { role: 'status' });
     this.offered = overlays(methods);
+    /** The methods whose first map comes early. */
+    this.refining = new Set(methods.filter(({ refines }) => refines).map(({ name }) => name));
     this.controls = overlayControls(this.offered, (mix) => {
       positions.mix = mix / 100;
       positions.draw();
@@ -88,12 +90,13 @@ export class ImageOverlay {
   /** @param {string} method @param {string} of @param {AbortSignal} signal */
   async #showSaliency(method, of, signal) {
     try {
-      const salient = /** @type {Salient} */ (await this.ask({ method, ...(of ? { of } : {}) }, signal));
-      if (signal.aborted) return;
-      this.salient = salient;
-      const score = `the score of “${short(salient.target.name)}”, ${number(salient.score)}`;
-      fill(this.caption, `How much each pixel moves ${score}, by ${salient.method}. `, salient.signed && signs());
-      this.#drawSaliency(salient);
+      const parameters = { method, ...(of ? { of } : {}) };
+      if (this.refining.has(method)) {
+        const first = /** @type {Salient} */ (await this.ask({ ...parameters, draft: 'true' }, signal));
+        if (!signal.aborted) this.#showSalient(first, 'A first map; it is being refined. ');
+      }
+      const salient = /** @type {Salient} */ (await this.ask(parameters, signal));
+      if (!signal.aborted) this.#showSalient(salient);
     } catch (error) {
       if (signal.aborted) return;
       const words = error instanceof Error ? error.message : String(error);
@@ -104,6 +107,15 @@ export class ImageOverlay {
       };
       fill(this.caption, `${sentence(words)} `, h('button', { class: 'link', onclick: again }, 'Try again'));
     }
+  }
+
+  /** @param {Salient} salient @param {string} [remark] */
+  #showSalient(salient, remark = '') {
+    this.salient = salient;
+    const score = `the score of “${short(salient.target.name)}”, ${number(salient.score)}`;
+    const words = `How much each pixel moves ${score}, by ${salient.method}. ${remark}`;
+    fill(this.caption, words, salient.signed && signs());
+    this.#drawSaliency(salient);
   }
 
   /** @param {Salient} salient */

@@ -12,13 +12,15 @@ const requests = new WeakMap();
  * @param {HTMLElement} element
  * @param {() => Promise<T>} get
  * @param {(value: T) => import('../../ui/dom.js').Child[]} draw
- * @param {{ sizes: [number, number][], failed?: (error: unknown, again: () => void) => HTMLElement }} options
+ * @param {{ sizes?: [number, number][], pending?: () => HTMLElement, failed?: (error: unknown, again: () => void) => HTMLElement }} options
  * @returns {Promise<void>}
  */
-export async function refresh(element, get, draw, { sizes, failed = showError }) {
+export async function refresh(element, get, draw, { sizes = [], pending, failed = showError }) {
   const mine = {};
   requests.set(element, mine);
-  if (!element.childElementCount || element.querySelector(':scope > .failed')) fill(element, placeholder(...sizes));
+  if (!element.childElementCount || element.querySelector(':scope > .failed')) {
+    fill(element, pending ? pending() : placeholder(...sizes));
+  }
   element.setAttribute('aria-busy', 'true');
   /** @type {import('../../ui/dom.js').Child[]} */
   let children;
@@ -28,7 +30,7 @@ export async function refresh(element, get, draw, { sizes, failed = showError })
     children = draw(value);
   } catch (error) {
     if (error instanceof Error && error.name === 'AbortError') return;
-    children = [failed(error, () => refresh(element, get, draw, { sizes, failed }))];
+    children = [failed(error, () => refresh(element, get, draw, { sizes, pending, failed }))];
   }
   if (requests.get(element) !== mine) return;
   element.removeAttribute('aria-busy');

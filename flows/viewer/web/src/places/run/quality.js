@@ -6,11 +6,12 @@ import { plot } from '../../ui/charts.js';
 import { fillAsync, missing, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
+import { realFidelity } from '../../ui/real_fidelity.js';
 
 const BINS = 24;
 
 /** @typedef {import('../../data/metrics.js').Metric} Metric */
-/** @typedef {{ layer: LayerFacts, grid: GridFacts | undefined, cells: CellDetails | null, units: UnitColumns | null }} Measures */
+/** @typedef {{ layer: LayerFacts, grid: GridFacts | undefined, cells: CellDetails | null, units: UnitColumns | null, real: string }} Measures */
 
 /** Show the quality of each layer's pictures. @param {About} about */
 export function quality(about) {
@@ -34,11 +35,12 @@ async function measures(layer) {
   const grid = layer.grids.filter((facts) => facts.has.includes('icons')).at(-1);
   const cells = grid ? await ask('details', { layer: layer.name, grid: grid.grid }) : null;
   const units = layer.has.includes('gallery') ? await ask('units', { layer: layer.name }) : null;
-  return { layer, grid, cells, units };
+  const real = grid ? await realFidelity(layer.name, grid.grid) : '';
+  return { layer, grid, cells, units, real };
 }
 
 /** @param {Measures} measures */
-function layerQuality({ layer, grid, cells, units }) {
+function layerQuality({ layer, grid, cells, units, real }) {
   return section(
     grid ? `${layer.name}, ${grid.grid} × ${grid.grid}` : layer.name,
     h(
@@ -47,6 +49,7 @@ function layerQuality({ layer, grid, cells, units }) {
       grid && cells && qualities(grid.has, CELL).map((metric) => distribution(cells, metric)),
       units && qualities(layer.has, UNIT).map((metric) => distribution(units, metric)),
     ),
+    real && h('p', { class: 'quiet small' }, real),
     ...(grid && cells ? faults(grid.has, CELL).map((metric) => faulty(cells, metric)) : []),
   );
 }

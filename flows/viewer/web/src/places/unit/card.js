@@ -18,8 +18,8 @@ export function summary(unit, { labels, samples }) {
   const none = labels.counts.length ? 'No label stands out' : 'No labels to go by';
   const parts = [
     names.length ? `Fires for ${names.join(', ')}` : none,
-    unit.positive.extreme === null ? 'never finite' : `at most ${number(unit.positive.extreme)}`,
-    samples && `above zero on ${percent(samples.above_zero)} of positions`,
+    unit.positive.extreme === null ? 'never finite' : `at most ${number(unit.positive.extreme)} at any position`,
+    samples && `above zero at ${percent(samples.above_zero)} of the sampled ones`,
   ];
   return `${parts.filter(Boolean).join('\u00a0· ')}.`;
 }
@@ -35,19 +35,37 @@ export function synthetic({ layer, unit, gallery }, about) {
   return h('figure', {}, shot, h('figcaption', { class: 'quiet small' }, caption));
 }
 
-/** @param {State} state @param {Card} answer @param {About} about */
-export const card = (state, answer, about) => [
-  answer.samples && values(answer.samples),
+/** @param {State} state @param {Unit} unit @param {Card} answer @param {About} about */
+export const card = (state, unit, answer, about) => [
+  answer.samples && values(unit, answer.samples),
   answer.labels.counts.length > 0 && labels(state, answer),
   classes(state, answer, about),
   answer.alike.activation.length > 0 && similar(state, answer),
 ];
 
-/** @param {NonNullable<Card['samples']>} samples */
-function values(samples) {
+/** @param {Unit} unit @param {NonNullable<Card['samples']>} samples */
+function values(unit, samples) {
   const moments = `Mean ${number(samples.mean)}, deviation ${number(samples.deviation)}`;
   const words = `${moments}, ${percent(samples.zeros)} exactly zero, of ${many(samples.count, 'sample')}.`;
-  return section('Values', histogram(samples), h('p', { class: 'quiet small' }, words));
+  return section('Values', histogram(samples), h('p', { class: 'quiet small' }, words), ranges(unit, samples));
+}
+
+/** Tell the three ranges of a unit apart. @param {Unit} unit @param {NonNullable<Card['samples']>} samples */
+function ranges({ positive, negative }, samples) {
+  const shown = positive.patches.slice(0, Math.max(positive.pictures, 0)).map(({ value }) => value);
+  const row = (
+    /** @type {string} */ name,
+    /** @type {string} */ what,
+    /** @type {Maybe} */ low,
+    /** @type {Maybe} */ high,
+  ) => [h('dt', { title: what }, name), h('dd', { class: 'num' }, `${number(low)} to ${number(high)}`)];
+  return h(
+    'dl',
+    { class: 'facts ranges' },
+    row('samples', 'positions drawn at random: the histogram', samples.least, samples.largest),
+    row('all positions', 'every position of every image', negative.extreme, positive.extreme),
+    shown.length > 0 && row('strongest patches', 'those shown above', shown.at(-1) ?? null, shown[0]),
+  );
 }
 
 /** @param {State} state @param {Card} card */

@@ -1,6 +1,7 @@
 // Facets: different pictures that excite the same unit, drawn on request.
 
 import { askModel, live } from '../../data/client.js';
+import { actlas, versionName } from '../../data/commands.js';
 import { decodedPicture } from '../../data/pictures.js';
 import { fill, h } from '../../ui/dom.js';
 import { many, number } from '../../ui/format.js';
@@ -25,7 +26,8 @@ export function facets(unit, about, closing) {
   if (!live() || !about.uploads) {
     const summary = h('summary', {}, 'Other pictures that excite it');
     const reason = h('p', { class: 'quiet' }, live() ? NO_UPLOADS : NO_MODEL);
-    const remedy = command(`actlas show ${target} --facets 4 --run ${about.name}@${about.version}`);
+    const options = ['--facets', '4', '--run', versionName(about), '--out', `unit-${unit.unit}.png`];
+    const remedy = command(actlas(about, 'show', target, ...options));
     fill(box, h('details', { class: 'small' }, summary, reason, remedy));
     return box;
   }

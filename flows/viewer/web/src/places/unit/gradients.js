@@ -3,7 +3,7 @@
 import { askModel, live } from '../../data/client.js';
 import { decodedPicture } from '../../data/pictures.js';
 import { say } from '../../ui/announce.js';
-import { failed } from '../../ui/components.js';
+import { command, failed } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 
 /** @typedef {{ layer: string, unit: number, side: 'positive' | 'negative' | 'range' }} Side */
@@ -27,7 +27,7 @@ const WHAT = {
  * @param {AbortSignal} closing
  */
 export function gradients(patches, side, method, about, closing) {
-  const status = h('p', { class: 'quiet small', role: 'status' });
+  const status = h('div', { class: 'quiet small', role: 'status' });
   const what = WHAT[side.side];
   const describe = (/** @type {string} */ by) => {
     status.textContent = `Hover or focus a patch: ${what} (${by}).`;
@@ -39,8 +39,9 @@ export function gradients(patches, side, method, about, closing) {
   if (drawing || stored) describe(drawing?.method ?? /** @type {string} */ (stored));
   else if (!patches.querySelector('a[data-patch]')) return null;
   else if (!hasModel) {
-    const remedy = live() ? 'start the viewer without --no-uploads' : `actlas view ${about.name}`;
-    status.textContent = `The model is needed to show ${what}: ${remedy}.`;
+    const words = `The model is needed to show ${what}: start the viewer`;
+    if (live()) status.textContent = `${words} without --no-uploads.`;
+    else fill(status, `${words}.`, command(about.commands.view));
   } else {
     status.textContent = `Hover or focus a patch, and the model draws ${what}.`;
     drawOnDemand(patches, side, about, closing, status, describe);

@@ -5,7 +5,7 @@ import { ask, live, picture, askModel } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
 import { percent, signed } from '../../ui/format.js';
 import { say } from '../../ui/announce.js';
-import { face, failed, image, missing, section } from '../../ui/components.js';
+import { command, face, failed, image, missing, section } from '../../ui/components.js';
 import { swing } from '../../ui/charts.js';
 
 const MOST = 8;
@@ -126,7 +126,7 @@ class LinkDetails {
     const status = h('div', { class: 'small quiet' });
     fill(this.element, this.#head(link), h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element)), status);
     const need = 'The model is needed to tell how strongly each patch carries it';
-    if (!live()) status.textContent = `${need}: actlas view ${this.about.name}`;
+    if (!live()) fill(status, `${need}:`, command(this.about.commands.view));
     else if (!this.about.uploads) status.textContent = `${need}: this viewer was started with --no-uploads.`;
     else {
       status.textContent = 'Asking the model …';

@@ -2,9 +2,9 @@
 
 import { live, picture } from '../../data/client.js';
 import { href } from '../../state/address.js';
-import { image, missing } from '../../ui/components.js';
+import { command, image, missing } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
-import { number, percent } from '../../ui/format.js';
+import { count, many, number, percent } from '../../ui/format.js';
 import { gradients } from './gradients.js';
 
 /** @typedef {import('../../state/address.js').State} State */
@@ -21,7 +21,7 @@ export function sidePatches(state, unit, name, about, signal) {
   const ranks = new Set(name === 'positive' ? (unit.gradients?.ranks ?? []) : []);
   const patches = side.patches.slice(0, Math.max(side.pictures, 0));
   const rows = patches.map((patch) => extreme(state, unit, name, patch, ranks.has(patch.rank)));
-  const list = h('ol', { class: 'shots' }, ...rows);
+  const list = h('ol', { class: 'shots' }, ...fold(patches, rows));
   const method = ranks.size ? (unit.gradients?.method ?? null) : null;
   return [
     side.note && h('p', { class: 'note' }, `${side.note}.`),
@@ -30,6 +30,32 @@ export function sidePatches(state, unit, name, about, signal) {
     gradients(list, { layer: unit.layer, unit: unit.unit, side: name }, method, about, signal),
     name === 'positive' && !unit.gradients && about.missing.gradients && saveGradients(about.missing.gradients),
   ];
+}
+
+/** Fold near-duplicates into the strongest of them, whose count unfolds them. @param {Patch[]} patches @param {HTMLElement[]} rows */
+function fold(patches, rows) {
+  const rowOf = new Map(patches.map(({ rank }, i) => [rank, rows[i]]));
+  return patches.flatMap(({ rank, same_as: first }, i) => {
+    if (first !== null && rowOf.has(first)) return [];
+    const same = patches.filter((patch) => patch.same_as === rank).map((patch) => rows[patches.indexOf(patch)]);
+    if (same.length) rows[i].append(unfold(same));
+    return [rows[i], ...same];
+  });
+}
+
+/** A button that shows the near-duplicates of a patch, or hides them. @param {HTMLElement[]} same */
+function unfold(same) {
+  const words = many(same.length, 'near-duplicate');
+  const show = (/** @type {boolean} */ open) => {
+    for (const row of same) row.hidden = !open;
+    button.setAttribute('aria-expanded', String(open));
+  };
+  const onclick = () => show(button.getAttribute('aria-expanded') === 'false');
+  const attributes = { class: 'link fold small', title: `${words}: nearly the same picture in other images`, onclick };
+  const button = h('button', attributes, `+ ${count(same.length)} alike`);
+  for (const row of same) row.classList.add('folded');
+  show(false);
+  return button;
 }
 
 /** @param {string} command */
@@ -58,11 +84,11 @@ function extreme(state, { layer, unit }, side, patch, hasGradient) {
 }
 
 const NO_IMAGES =
-  'Examples over its range are cut from the images, which exported files do not hold: actlas view shows them.';
+  'Examples over its range are cut from the images, which exported files do not hold. The viewer shows them:';
 
 /** Show examples from the top to the bottom of a unit's range. @param {State} state @param {Card} card @param {About} about @param {AbortSignal} signal */
 export function rangePatches(state, card, about, signal) {
-  if (!live()) return h('p', { class: 'quiet' }, NO_IMAGES);
+  if (!live()) return [h('p', { class: 'quiet' }, NO_IMAGES), command(about.commands.view)];
   if (!card.intervals.length) return h('p', { class: 'quiet' }, 'There are no samples.');
   const rows = card.intervals.map((_, part) => interval(state, card, part)).reverse();
   const list = h('ol', { class: 'range' }, ...rows);

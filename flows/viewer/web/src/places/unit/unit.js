@@ -1,6 +1,7 @@
 // One unit: what excites it, its patches, its values and classes, its influence and where it is strong.
 
 import { ask } from '../../data/client.js';
+import { actlas, versionName } from '../../data/commands.js';
 import { here, href, trailOf, unitOf } from '../../state/address.js';
 import { go, setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
@@ -86,14 +87,12 @@ export class UnitPlace {
     const getCard = () => /** @type {Promise<Card>} */ (ask('card', { layer: facts.name, unit }));
     fillAsync(pictures, getUnit, (answer) => [synthetic(answer, about), facets(answer, about, signal)], [224, 224]);
     fillAsync(cells, getUnit, (answer) => strongestCells(state, facts, answer), [0, 96]);
-    const drawCard = (/** @type {Card} */ answer) => {
-      getUnit().then(
-        (one) => fill(lead, summary(one, answer)),
-        () => {},
-      );
-      return card(state, answer, about);
+    const getBoth = () => Promise.all([getUnit(), getCard()]);
+    const drawCard = (/** @type {[Unit, Card]} */ [one, answer]) => {
+      fill(lead, summary(one, answer));
+      return card(state, one, answer, about);
     };
-    fillAsync(columns, getCard, drawCard, [0, 180]);
+    fillAsync(columns, getBoth, drawCard, [0, 180]);
     fillAsync(links, getCard, (answer) => influence(state, answer, about), [0, 180]);
   }
 
@@ -114,7 +113,7 @@ export class UnitPlace {
       class: 'link',
       onclick: (/** @type {any} */ event) => copy(text(), event.currentTarget),
     });
-    const command = `actlas top ${this.about.name}@${this.about.version} ${layer}:${unit}`;
+    const command = actlas(this.about, 'top', versionName(this.about), `${layer}:${unit}`);
     const all = h('a', { class: 'quiet', href: href({ ...state, place: 'units', what: layer, query: {} }) }, layer);
     const nav = h(
       'nav',

@@ -4,6 +4,7 @@ import { href, versionOf } from '../../state/address.js';
 import { savedScroll } from '../../state/scroll_memory.js';
 import { ask, earlierVersions, live, peek } from '../../data/client.js';
 import { sortable, sorted, UNIT, valuesOf } from '../../data/metrics.js';
+import { bestMatches, matches } from '../../data/match.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
@@ -70,15 +71,12 @@ export class UnitsPlace {
         all,
       );
     }
-    const matches = names
-      .map((name, index) => ({ name, index }))
-      .filter(({ name }) => name.toLowerCase().includes(label.toLowerCase()))
-      .slice(0, OFFERED);
-    const buttons = matches.map(({ name, index }) => {
+    const found = bestMatches(names, label).slice(0, OFFERED);
+    const buttons = found.map(({ name, i: index }) => {
       const choose = () => setQuery({ class: String(index), label: null, sort: null });
       return h('button', { class: 'link', onclick: choose }, short(name));
     });
-    if (matches.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...buttons);
+    if (found.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...buttons);
   }
 
   /** @param {LayerFacts} layer */
@@ -161,12 +159,12 @@ export class UnitsPlace {
       ]);
     fill(chosen, ...options.map(([value, words]) => h('option', { value }, words)));
     chosen.value = sort;
-    const label = (state.query.label ?? '').toLowerCase();
+    const label = state.query.label ?? '';
     const by = orders.find(({ order }) => order.name === sort);
     const shown = metric ?? valuesOf(columns, by?.metric ?? UNIT[0]);
     const ranking = metric || by ? (shown ?? []) : [];
     const units = sorted(columns.units, ranking, by?.order.first ?? 'high').filter(
-      (unit) => !label || columns.top[unit].some(([i]) => columns.labels[i].toLowerCase().includes(label)),
+      (unit) => !label || columns.top[unit].some(([i]) => matches(columns.labels[i], label)),
     );
     const pictures = layer.has.includes('gallery')
       ? 'a picture optimised to excite it'

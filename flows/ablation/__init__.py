@@ -1,0 +1,1 @@
+"""What a unit does: change it while the model runs, and measure what becomes of the class scores."""

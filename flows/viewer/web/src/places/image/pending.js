@@ -1,0 +1,42 @@
+// What stands on the page of an image while the model works: the photo, at once, and what is being waited for.
+
+import { loadModel } from '../../data/client.js';
+import { fetchAnswer } from '../../data/http.js';
+import { showPicture } from '../../data/pictures.js';
+import { h } from '../../ui/dom.js';
+
+export class Pending {
+  /** @param {AbortSignal} closing */
+  constructor(closing) {
+    this.status = h('p', { class: 'quiet waiting-words', role: 'status' }, 'Loading the model …');
+    this.loaded = false;
+    const done = () => {
+      this.loaded = true;
+      this.#say();
+    };
+    // An error of loading comes again with the answer that needs the model.
+    loadModel(closing).then(done, () => {});
+  }
+
+  #say() {
+    this.status.textContent = this.loaded ? 'Asking the model …' : 'Loading the model …';
+  }
+
+  /** Return the photo, and what is being waited for. @param {HTMLElement} photo */
+  element(photo) {
+    this.#say();
+    return h('div', { class: 'pending' }, photo, h('div', { class: 'waiting' }, this.status));
+  }
+}
+
+/** Wait until a photo is shown. Throws what the viewer says where it is gone, so that the model is not asked about it. @param {HTMLImageElement} photo @param {string} address */
+export async function arrival(photo, address) {
+  const shown = await new Promise((resolve) => {
+    photo.addEventListener('load', () => resolve(true), { once: true });
+    photo.addEventListener('error', () => resolve(false), { once: true });
+    if (photo.complete && photo.src) resolve(photo.naturalWidth > 0);
+  });
+  if (shown) return;
+  await fetchAnswer(address);
+  showPicture(photo, address);
+}
