@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import sys
 import warnings
@@ -142,8 +143,13 @@ def invoke(arguments: list[str]) -> int:
         return _report_user_code(error, arguments)
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+"""Characters that would break the line, or steer the terminal."""
+
+
 def _complain(text: str) -> None:
-    terminal.complain(f"actlas: {masking.masked(text)}")
+    """Print an error in one line, without secrets, whatever a user's code or a file has put into it."""
+    terminal.complain(f"actlas: {_CONTROL.sub(' ', masking.masked(text))}")
 
 
 def _report_system(error: OSError) -> int:

@@ -31,13 +31,14 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.operation(str(func), args, kwargs, lambda: func(*args, **kwargs))
 
 
-def tensors(value: Any) -> list[Tensor]:
-    """Return the tensors in an operator's arguments or results, in order."""
+def tensors(value: Any, above: tuple[int, ...] = ()) -> list[Tensor]:
+    """Return the tensors in a module's or an operator's arguments or results, in order; `above` are what they lie in."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, dict):
-        return tensors(list(value.values()))
-    return [tensor for item in value for tensor in tensors(item)] if isinstance(value, list | tuple) else []
+    if not isinstance(value, dict | list | tuple) or id(value) in above:
+        return []
+    items = value.values() if isinstance(value, dict) else value
+    return [tensor for item in items for tensor in tensors(item, (*above, id(value)))]
 
 
 def first_tensor(output: Any) -> Tensor | None:
@@ -51,6 +52,13 @@ def first_tensor(output: Any) -> Tensor | None:
     elif not isinstance(output, tuple | list):
         return None
     return next((tensor for item in output if (tensor := first_tensor(item)) is not None), None)
+
+
+def is_plain(tensor: Tensor | None) -> bool:
+    """Tell whether a tensor holds real numbers that torch can compute with: none that are sparse, nested, of eight bits."""
+    if tensor is None or tensor.is_nested or tensor.layout is not torch.strided:
+        return False
+    return tensor.is_floating_point() and tensor.dtype.itemsize > 1
 
 
 @contextmanager

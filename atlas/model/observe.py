@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import conv, pooling
 
 from atlas.model.axes import BATCH, OTHER_BATCH, TALLER, WIDER, LayerOutput
-from atlas.model.dispatch import first_tensor, slow_attention
+from atlas.model.dispatch import first_tensor, is_plain, slow_attention
 
 _UNITS_FIRST = (
     conv._ConvNd,
@@ -47,7 +47,7 @@ def _outputs(module: nn.Module, x: Tensor, may_fail: bool) -> list[LayerOutput]:
     def hook_of(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             tensor = first_tensor(output)
-            shape = tuple(tensor.shape) if tensor is not None and tensor.is_floating_point() else ()
+            shape = tuple(tensor.shape) if tensor is not None and is_plain(tensor) else ()
             units = 1 if isinstance(module, _UNITS_FIRST) else -1 if type(module).forward in _UNITS_LAST else 0
             calls.append(LayerOutput(name=name, shape=shape, larger=None, units=units))
 

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from atlas.model import trial
 from atlas.model.activations import split_call
-from atlas.model.dispatch import Operations, first_tensor, slow_attention
+from atlas.model.dispatch import Operations, first_tensor, is_plain, slow_attention
 
 TOLERANCE = 1e-3
 """Largest difference of a value, relative to the root mean square of its layer; rounding is about a thousandth of it."""
@@ -98,7 +98,7 @@ def _compare(module: nn.Module, inputs: Mapping[str, Tensor], bases: set[str]) -
 def _keeping(layers: list[Tensor], batch: int, when: str) -> Callable[..., None]:
     def hook(module: nn.Module, args: Any, output: Any) -> None:
         tensor = first_tensor(output)
-        if tensor is not None:
+        if tensor is not None and is_plain(tensor):
             layers.append(_own(tensor, batch, when).clone())
 
     return hook
@@ -128,7 +128,7 @@ def differs(expected: Tensor, values: Tensor) -> bool:
 def _leaves(output: Any, above: tuple[int, ...] = ()) -> list[Tensor]:
     """Return all tensors in a model's output, also those of its objects; `above` are those that it lies in."""
     if isinstance(output, Tensor):
-        return [output]
+        return [output] if is_plain(output) else []
     if id(output) in above:
         return []
     within = (*above, id(output))
@@ -187,7 +187,8 @@ class _Recorder(Operations):  # type: ignore[no-untyped-call]
         yield child.register_forward_hook(end)
 
     def _add(self, tensor: Tensor | None) -> None:
-        value = torch.empty(0) if tensor is None else _own(tensor, self.batch, self.when).clone()
+        plain = tensor is not None and is_plain(tensor)
+        value = _own(tensor, self.batch, self.when).clone() if tensor is not None and plain else torch.empty(0)
         self.events.append(_Event(value=value, running=self.stack[-1], after=self.last))
 
 

@@ -58,9 +58,9 @@ def _broken_weights(model: Model) -> str:
     broken = [(name, ~weight.isfinite()) for name, weight in model.module.named_parameters()]
     for name, buffer in model.module.named_buffers():  # masks may be infinite
         broken.append((name, ~buffer.isfinite() if name.endswith(STATISTICS) else buffer.isnan()))
-    told = [f"{name} has {int(where.sum())} of {where.numel()}" for name, where in broken if bool(where.any())]
-    more = f", and {len(told) - 1} more tensors have such" if len(told) > 1 else ""
-    return f"its weights are broken: {told[0]} values that are NaN or infinite{more}" if told else ""
+    remarks = [f"{name} has {int(where.sum())} of {where.numel()}" for name, where in broken if bool(where.any())]
+    more = f", and {len(remarks) - 1} more tensors have such" if len(remarks) > 1 else ""
+    return f"its weights are broken: {remarks[0]} values that are NaN or infinite{more}" if remarks else ""
 
 
 def choose_scores(

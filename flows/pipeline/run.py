@@ -159,8 +159,8 @@ def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
 
 def _say_kinds(store: Store, outcomes: list[Outcome]) -> None:
     """Report the formats that could not be read, and what is no image but something known: a suffix does not tell."""
-    told = Counter((reason, detail) for reason, detail in _rejections(store, outcomes) if _is_kind(reason, detail))
-    for (reason, detail), number in sorted(told.items()):
+    counts = Counter((reason, detail) for reason, detail in _rejections(store, outcomes) if _is_kind(reason, detail))
+    for (reason, detail), number in sorted(counts.items()):
         progress.current().say(f"  rejected: {number:,} {reason}, {detail}")
 
 

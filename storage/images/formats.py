@@ -66,8 +66,8 @@ def sniff(data: bytes) -> str:
         other = "SVG"
     if other:
         raise Rejected("unsupported", f"{other} is not among the formats that are read")
-    kind = file_kinds.kind_of(data[: file_kinds.HEAD])
-    known = file_kinds.described(kind) if kind is not None and kind.remedy else ""
+    file_kind = file_kinds.kind_of(data[: file_kinds.HEAD])
+    known = file_kinds.described(file_kind) if file_kind is not None and file_kind.remedy else ""
     raise Rejected("not-an-image", known or f"starts with {data[:8].hex(' ')}")
 
 

@@ -30,7 +30,7 @@ _WITHOUT_WEIGHTS = (
     "a Parquet file",
     "an Arrow file",
 )
-"""Kinds of files that nobody keeps weights in."""
+"""Kinds of files that hold no weights."""
 
 
 def recognise(path: Path) -> Kind:

@@ -74,6 +74,33 @@ class Exiting(Net):
         return x.mean((2, 3)).repeat(1, 4) if bool((x.flatten(1).amax(1) < -1).any()) else super().features(x)
 
 
+class Aside(Net):
+    """Its second convolution gives something else, which is not used."""
+
+    def __init__(self, form: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.used, self.form = self.conv2, form
+        self.conv2 = Formed(form)  # type: ignore[assignment]
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        self.conv2(x)
+        return self.used(x).mean((2, 3))
+
+
+class Formed(nn.Module):
+    def __init__(self, form: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, x: Tensor) -> Any:
+        return self.form(x)
+
+
+class Strange(BaseException):
+    """No Exception, so that most code does not catch it."""
+
+
 class FrozenFeatures(Net):
     def features(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -377,6 +404,10 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "raises in many lines": (wordy, r"the factory failed: RuntimeError: the first line \(border_models.py:\d+\)$"),
     "leaves": (leave, r"the factory calls sys.exit\(3\)"),
+    "leaves with many lines": (lambda: sys.exit("one\ntwo\x1b[31m"), r"the factory calls sys.exit\(one two \[31m\)$"),
+    "raises what is no Exception": (lambda: _raise(Strange("odd")), r"fails: Strange: odd \(border_models.py:\d+\)"),
+    "a sparse layer": (lambda: model(Aside(lambda x: x.to_sparse())), "no tensor of real numbers"),
+    "a layer of eight bits": (lambda: model(Aside(lambda x: x.to(torch.float8_e4m3fn))), "no tensor of real numbers"),
     "needs an argument": (needs, "the factory failed: TypeError: .*missing 1 required positional argument"),
     "nothing": (lambda: None, "returned a NoneType, not a torch module or a Model"),
     "a class unmade": (lambda: Net, "returned a type, not a torch module"),
@@ -404,7 +435,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "a number of names": (lambda: model(Net(), classes=5), "its `classes` are a int; give a tuple of names"),
     "twice if another image is bright": (
         lambda: model(CalledAgain(lambda x: bool((x.flatten(1).mean(1) > 0.8).any()))),
-        "is no function of the image: its values for an image change beside another",
+        "is not a function of the image: its values for an image change beside another",
     ),
     "twice for a black image": (
         lambda: model(CalledAgain(lambda x: bool((x.flatten(1).amax(1) < -1).any()))),
@@ -423,7 +454,7 @@ def _fail(reason: str) -> Any:
     raise AssertionError(reason)
 
 
-def _raise(error: Exception) -> Any:
+def _raise(error: BaseException) -> Any:
     raise error
 
 

@@ -24,6 +24,7 @@ NOT_OF_THE_STORE = {
     "flows.viewer.build": "the page's libraries",
     "flows.viewer.export": "what it writes",
     "flows.viewer.serve": "the browser",
+    "storage.file_kinds": "the first bytes of what a user names",
     "storage.images": "sources",
     "storage.models": "weights",
     "storage.texts": "settings, labels and class names",

@@ -183,7 +183,7 @@ def test_a_fresh_listing_is_the_same_wherever_the_folder_lies(tmp_path: Path) ->
         ([("a.json", b'{"label": "cat"}'), ("a.txt", b"a cat on a mat\nsecond line")], "cat"),
         ([("a.txt", b"a cat"), ("a.json", b'{"caption": "x"}')], "a cat"),
         ([("a.txt", b"text"), ("a.cls", b"3")], "3"),
-        ([("a.json", b'"\\ud800"')], "?"),
+        ([("a.json", b'"\\ud800"')], None),
         ([("a.json", b"not json")], None),
         ([("b.cls", b"3")], None),
     ],
@@ -285,7 +285,7 @@ def test_paths_that_name_nothing_readable_say_what_would_do(tmp_path: Path) -> N
     for path, kind, words in cases:
         with pytest.raises(kind, match=words):
             sources.open_source(path)
-    for name, words in (("c.tar", "not an uncompressed tar"), ("d.parquet", "cannot list")):
+    for name, words in (("c.tar", "not an uncompressed tar"), ("d.parquet", "not a Parquet file: it is plain text")):
         with pytest.raises(errors.UsageError, match=words):
             listing(sources.open_source(tmp_path / name))
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "d.parquet")
