@@ -11,8 +11,8 @@ import pytest
 from support import corpus
 from support.pictures import photo
 
+from atlas.inversion.whitened import EPSILON, cosines
 from atlas.inversion.whitening import second_moment, whitener
-from atlas.whitened import EPSILON, cosines
 from flows import cli
 from flows.drawing import illustrator
 from flows.model import context as model_context
