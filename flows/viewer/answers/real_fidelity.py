@@ -24,7 +24,7 @@ class RealFidelity(TypedDict):
 
 def of_grid(version: OpenVersion, layer: str, grid: int) -> RealFidelity:
     """Return the fidelity that real patches of a grid reach."""
-    version.result("icons", layer, grid)
+    version.result("cells", layer, grid)
 
     def measure() -> RealFidelity:
         real = real_fidelity.of_grid(version.run, layer, grid)
