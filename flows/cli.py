@@ -25,7 +25,6 @@ try:
         compare,
         dream,
         explain,
-        hints,
         run,
         saliency,
         serve,
@@ -35,7 +34,7 @@ try:
         units,
         view,
     )
-    from flows.commands import addresses as command_addresses
+    from flows.commands import arguments as typed
     from flows.commands import store as store_commands
     from storage import masking
     from storage.errors import ActlasError, first_line
@@ -118,7 +117,7 @@ def invoke(arguments: list[str]) -> int:
     warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
     terminal.write_anything()
     try:
-        command_addresses.check(arguments, os.environ)
+        typed.check_secrets(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)
         sys.stdout.flush()
         if not arguments:
@@ -133,7 +132,7 @@ def invoke(arguments: list[str]) -> int:
     except SystemExit as leave:
         return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
-        _complain(hints.with_store(str(error), arguments))
+        _complain(typed.with_store(str(error), arguments))
         return error.exit_code
     except OSError as error:
         if user_code.place(error) is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,11 +93,12 @@ def ablate(
     if kind == "resample" and len(chosen) == 1:
         raise UsageError("--by resample takes the maps of another image, and there is one image")
     model = published.prepared_model_of(run, layer)
-    whole, labels = Changes(len(model.model.classes)), {}
     names, flipped = model.model.classes, list[Flip]()
+    whole: Changes | None = None
+    labels: dict[str | None, Changes] = {}
     edits = _Edits(run, layer, list(units), kind, factor)
     for rows, before, after in _scores(run, model, chosen, edits):
-        whole = whole if whole.images else Changes(before.shape[1])
+        whole = whole or Changes(before.shape[1])
         firsts = before.argmax(1), after.argmax(1)
         for i, row in enumerate(rows):
             flips = bool(firsts[0][i] != firsts[1][i])
@@ -113,6 +115,8 @@ def ablate(
                         "after": second,
                     }
                 )
+    if whole is None:
+        raise UsageError(f"{run.name}: none of the {len(chosen):,} images can be read")
     falls, rises = whole.ends(names)
     return {
         "run": run.name,
@@ -172,7 +176,7 @@ class _Edits:
         return editing.constant(self.units, torch.zeros(len(self.units)) if self.mean is None else self.mean)
 
 
-Scores = tuple[list[dict[str, object]], NDArray[np.float64], NDArray[np.float64]]
+Scores = tuple[list[dict[str, Any]], NDArray[np.float64], NDArray[np.float64]]
 
 
 def _scores(run: Run, model: PreparedModel, chosen: pa.Table, edits: _Edits) -> Iterator[Scores]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli
-from flows.commands import hints, printing
+from flows.commands import arguments as typed
+from flows.commands import printing
 from storage.errors import ActlasError
 
 MESSAGE = "x is damaged; run `actlas verify --repair`"
@@ -26,12 +27,12 @@ MESSAGE = "x is damaged; run `actlas verify --repair`"
 def test_a_command_gets_the_store(arguments: list[str], store: str, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('store = "of-the-file"')
     arguments = [argument.replace("CONFIG", str(tmp_path / "run.toml")) for argument in arguments]
-    assert hints.with_store(MESSAGE, arguments) == f"x is damaged; run `actlas verify --repair --store {store}`"
+    assert typed.with_store(MESSAGE, arguments) == f"x is damaged; run `actlas verify --repair --store {store}`"
 
 
 @pytest.mark.parametrize("arguments", [[], ["top", "a"], ["run", "--config", "gone.toml"], ["top", "--store"]])
 def test_without_one_a_message_stays(arguments: list[str]) -> None:
-    assert hints.with_store(MESSAGE, arguments) == MESSAGE
+    assert typed.with_store(MESSAGE, arguments) == MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_without_one_a_message_stays(arguments: list[str]) -> None:
     ],
 )
 def test_what_takes_no_store_or_has_one_stays(message: str) -> None:
-    assert hints.with_store(message, ["top", "--store", "here"]) == message
+    assert typed.with_store(message, ["top", "--store", "here"]) == message
 
 
 def test_the_command_line_prints_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

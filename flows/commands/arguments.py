@@ -1,4 +1,4 @@
-"""Commands that a message names, made such that they work when pasted: they get the store of the command that failed."""
+"""The arguments as they were typed: refuse secrets in them, and give commands that a message names the store they name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,38 @@ import itertools
 import re
 import shlex
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from storage import texts
+from storage import addresses, texts
 
 COMMAND = re.compile(r"`(actlas (?!layers\b)[a-z]+ (?!updated`)[^`]+)`")
 """Matches a command with arguments; `layers` takes no store."""
+
+
+def check_secrets(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raise UsageError, which repeats neither, for a secret in an argument or in a variable ACTLAS_… that is an address."""
+    for name, value in _with_names(arguments):
+        if not _has_words_first(value):
+            addresses.check(name, value)
+    for name, value in environment.items():
+        if name.startswith("ACTLAS_") and name != "ACTLAS_TOKEN":
+            addresses.check(name, value)
+
+
+def _with_names(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each argument with the option before it, or with its place."""
+    option = ""
+    for number, argument in enumerate(arguments, 1):
+        if argument.startswith("-"):
+            option, _, value = argument.partition("=")
+            yield option, value
+        else:
+            yield option or f"argument {number}", argument
+
+
+def _has_words_first(value: str) -> bool:
+    """Tell whether words precede the first slash, as in a question in SQL, so that the value is no address."""
+    return " " in value.lstrip().partition("/")[0]
 
 
 def with_store(text: str, arguments: Sequence[str]) -> str:
