@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from storage import file_kinds
 from storage.images.contract import Scan, State
 from storage.images.tar_headers import ReadAt
 
@@ -107,3 +108,13 @@ def _state(files: Files, name: str) -> tuple[int, int] | None:
         return files.state(name)
     except OSError:
         return None
+
+
+def other_kind(files: Files, name: str) -> file_kinds.Kind | None:
+    """Return what a file is that is no Parquet file by its first bytes; None where they do not tell, or it is one."""
+    try:
+        with files.opened(name) as file:
+            kind = file_kinds.kind_of(file.read_at(file_kinds.HEAD, 0))
+    except OSError:
+        return None
+    return None if kind is file_kinds.PARQUET else kind

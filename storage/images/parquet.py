@@ -25,7 +25,7 @@ from storage.images.contract import (
     reason_not_listed,
     too_large,
 )
-from storage.images.files import Files, Opened, scan_files
+from storage.images.files import Files, Opened, other_kind, scan_files
 from storage.images.left_out import FORMATS
 
 _BATCH = 32
@@ -72,7 +72,7 @@ class Parquet:
                 _scan_one(file, number, name, place, self.column, scan)
                 return file.size, file.stamp
         except (pa.ArrowException, OSError) as error:
-            instead = file_kinds.instead(_other_kind(self.files, name), "a Parquet file", "give it its own suffix")
+            instead = file_kinds.instead(other_kind(self.files, name), "a Parquet file", "give it its own suffix")
             message = f"{place} {instead}" if instead else f"cannot list {place}: {errors.first_line(error)}"
             raise errors.UsageError(message) from error
 
@@ -93,16 +93,6 @@ class Parquet:
         if container is None or leaves_root(container):
             raise errors.UsageError(f"no Parquet file is known for {key!r} in {self.uri}; list the files again")
         return self.files.place(container)
-
-
-def _other_kind(files: Files, name: str) -> file_kinds.Kind | None:
-    """Return what a file is that does not begin like a Parquet file; None where that is not known."""
-    try:
-        with files.opened(name) as file:
-            kind = file_kinds.kind_of(file.read_at(file_kinds.HEAD, 0))
-    except OSError:
-        return None
-    return None if kind is file_kinds.PARQUET else kind
 
 
 def image_column(schema: pa.Schema, column: str | None = None) -> str | None:
