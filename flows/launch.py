@@ -28,9 +28,9 @@ def run(config: RunConfig, *, engine: str = "prefect", wait: bool = False, dask:
 
 
 def _run_prefect(config: RunConfig, wait: bool, dask: str | None) -> RunSummary:
-    from flows.scheduling import standing
+    from flows.scheduling import named_server
 
-    needs_server = standing.address() is None
+    needs_server = named_server.address() is None
     may_be_stored = needs_server and dask is None and Store(Path(config.store)).versions(config.run_name)
     if needs_server and not may_be_stored:
         _check_prefect()

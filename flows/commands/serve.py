@@ -66,7 +66,7 @@ def serve(
     interval = _duration("--every", every, timedelta(seconds=1))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")  # an unattended run leaves its log
     _load_prefect()
-    from flows.scheduling import deployments as planned
+    from flows.scheduling import schedules as planned
     from flows.scheduling import serve as serving
 
     with progress.reporting(progress.for_stream(sys.stderr)):
@@ -109,9 +109,9 @@ def updated(
 
 def _load_prefect() -> None:
     """Load Prefect by the module that says in one line which of its settings it refuses."""
-    from flows.scheduling import standing
+    from flows.scheduling import named_server
 
-    standing.address()
+    named_server.address()
 
 
 def _duration(option: str, text: str | None, least: timedelta) -> timedelta | None:

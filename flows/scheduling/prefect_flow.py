@@ -30,7 +30,7 @@ from flows.pipeline.answers import RunSummary
 from flows.pipeline.model_updates import Superseded, Update
 from flows.pipeline.retry import is_transient
 from flows.planning.tasks import Outcome, Output, Task
-from flows.scheduling import direct, standing, temporary_server
+from flows.scheduling import named_server, temporary_server, without_proxy
 from flows.scheduling.run_report import Logged, RunReport, headline
 from flows.scheduling.states import PARTLY_REJECTED, SKIPPED, ServerUnreachable, gpu_tags
 from flows.stages.shared.execute import execute
@@ -51,7 +51,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> Ru
     """
     _published.clear()
     try:
-        with direct.to(address) if (address := standing.address()) else temporary_server.running():
+        with without_proxy.to(address) if (address := named_server.address()) else temporary_server.running():
             return _run_here(config, wait, dask)
     except (RuntimeError, httpx.HTTPError) as error:
         # Prefect failed to reach or start its server; errors of the pipeline are ActlasErrors, or bugs.
@@ -64,7 +64,7 @@ def run(config: RunConfig, *, wait: bool = False, dask: str | None = None) -> Ru
         inline = "use `actlas run --engine inline`, which needs none"
         raise ServerUnreachable(
             f"Prefect's server at {address} cannot be reached ({reason}); check PREFECT_API_URL, or {inline}"
-            if (address := standing.address())
+            if (address := named_server.address())
             else f"Prefect's server for this run was lost ({reason}); run again, or {inline}"
         ) from None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import runpy
 
-from flows.scheduling import direct
+from flows.scheduling import without_proxy
 
 if __name__ == "__main__":
-    direct.make_direct()
+    without_proxy.make_direct()
     runpy.run_module("prefect.engine", run_name="__main__")

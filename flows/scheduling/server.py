@@ -19,7 +19,7 @@ from prefect.settings import (
 )
 
 from flows import progress
-from flows.scheduling import direct, prefect_home
+from flows.scheduling import prefect_home, without_proxy
 from flows.scheduling.states import ServerUnreachable
 from storage.errors import UsageError
 
@@ -41,13 +41,13 @@ SETTINGS = {
 def known(port: int = PORT) -> Iterator[str]:
     """Direct clients to the configured server, or else to one at `port` of this machine; yield its address."""
     address = PREFECT_API_URL.value() or _local(port)
-    with direct.to(address):
+    with without_proxy.to(address):
         yield address
 
 
 def check(port: int) -> None:
     """Raise ServerUnreachable if a server is to be started and cannot be, for Prefect's folder or database."""
-    if not PREFECT_API_URL.value() and not direct.is_well(_local(port), timeout=1):
+    if not PREFECT_API_URL.value() and not without_proxy.is_well(_local(port), timeout=1):
         prefect_home.check()
 
 
@@ -68,7 +68,7 @@ def server(host: str, port: int) -> Iterator[str]:
         )
     with known(port) as address:
         os.environ["PREFECT_API_URL"] = address  # inherited by the processes of the runs
-        if direct.is_well(address, timeout=10):
+        if without_proxy.is_well(address, timeout=10):
             yield address
         elif address != _local(port):
             raise ServerUnreachable(f"Prefect's server at {address} does not answer; check PREFECT_API_URL")

@@ -23,7 +23,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 
 from flows import progress
-from flows.scheduling import direct, prefect_home
+from flows.scheduling import prefect_home, without_proxy
 from storage import masking
 
 HOST = "127.0.0.1"
@@ -50,7 +50,7 @@ def running() -> Iterator[str]:
         process = _start(log)
         try:
             address = _wait(process, log)
-            with direct.to(address):
+            with without_proxy.to(address):
                 try:
                     yield address
                 finally:
@@ -81,7 +81,7 @@ def _wait(process: subprocess.Popen[str], log: IO[str]) -> str:
             process.wait(ENDS)
     address, deadline = f"http://{HOST}:{port}/api", time.monotonic() + PATIENCE
     while process.poll() is None and port and time.monotonic() < deadline:
-        if direct.is_well(address, timeout=5):
+        if without_proxy.is_well(address, timeout=5):
             return address
         time.sleep(0.1)
     raise prefect_home.unusable(_reason(process, log))

@@ -99,7 +99,7 @@ LOADS = """
 import sys
 from storage.errors import UsageError
 try:
-    import flows.scheduling.standing
+    import flows.scheduling.named_server
 except UsageError as error:
     print(error)
 """

@@ -19,7 +19,7 @@ from support.prefect_server import free_port
 
 from flows import cli
 from flows.config import RunConfig
-from flows.scheduling import crashed_runs, deployments, serve
+from flows.scheduling import crashed_runs, schedules, serve
 from storage.errors import Locked, UsageError
 from storage.store.store import Store
 
@@ -168,7 +168,7 @@ class Knowing:
 
 
 def test_a_deployment_of_the_same_name_for_another_store_is_left_alone(tmp_path: Path) -> None:
-    ours = deployments.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
+    ours = schedules.deployments(CONFIG.model_copy(update={"store": str(tmp_path)}), None)
     told = {"actlas/photos": {"config": {"store": str(tmp_path)}}, "actlas-regenerate/photos": {"store": str(tmp_path)}}
     for known in ({}, told):
         serve.check_names(Knowing(known, []), ours)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from flows import launch
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline, SomethingToCompute, Stored
 from flows.planning.tasks import Output, Task
-from flows.scheduling import prefect_flow, prefect_home, server, standing, temporary_server
+from flows.scheduling import named_server, prefect_flow, prefect_home, server, temporary_server
 from flows.scheduling.states import ServerUnreachable
 from storage.store.store import Store
 
@@ -51,7 +51,7 @@ def test_clients_are_directed_to_it_and_it_ends_with_the_run(home: Path, monkeyp
     monkeypatch.setattr(temporary_server, "_start", lambda log: processes.append(start(log)) or processes[0])
     standing_in(monkeypatch, WELL)
     with temporary_server.running() as address:
-        assert PREFECT_API_URL.value() == standing.address() == address
+        assert PREFECT_API_URL.value() == named_server.address() == address
         assert address.startswith("http://127.0.0.1:")
         assert processes[0].poll() is None
     assert processes[0].returncode == 0
@@ -137,7 +137,7 @@ def test_a_run_with_nothing_to_compute_starts_no_server(tmp_path: Path, monkeypa
     """It is published by the inline engine; with something to compute, or a standing server, it is a flow."""
     flows: list[str] = []
     monkeypatch.setattr(prefect_flow, "run", lambda config, **_: flows.append(config.until) or {})
-    monkeypatch.setattr(standing, "address", lambda: None)
+    monkeypatch.setattr(named_server, "address", lambda: None)
     config = corpus.config(corpus.write_images(tmp_path / "images", 8), tmp_path / "store", until="collect")
     launch.run(config)
     assert flows == ["collect"]
@@ -145,7 +145,7 @@ def test_a_run_with_nothing_to_compute_starts_no_server(tmp_path: Path, monkeypa
     assert launch.run(config)["computed"] == 0
     assert Store(tmp_path / "store").versions("small") == [1]
     launch.run(config.model_copy(update={"until": "patches"}))
-    monkeypatch.setattr(standing, "address", lambda: "http://server:4200/api")
+    monkeypatch.setattr(named_server, "address", lambda: "http://server:4200/api")
     launch.run(config)
     assert flows == ["collect", "patches", "collect"]
 

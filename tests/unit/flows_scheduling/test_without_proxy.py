@@ -13,7 +13,7 @@ import pytest
 from prefect._internal.websockets import websocket_connect
 from prefect.client.orchestration import get_client
 
-from flows.scheduling import direct
+from flows.scheduling import without_proxy
 from storage.errors import UsageError
 
 ODD = {
@@ -58,8 +58,8 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask(address: str) -> None:
     """Ask a server in all ways that we have: a look whether it is well, and Prefect's clients."""
-    assert direct.is_well(address, timeout=5)
-    with direct.to(address), get_client(sync_client=True) as client:
+    assert without_proxy.is_well(address, timeout=5)
+    with without_proxy.to(address), get_client(sync_client=True) as client:
         assert client.api_healthcheck() is None
 
 
@@ -70,7 +70,7 @@ def test_a_server_here_is_asked_without_the_proxy_that_downloads_take(monkeypatc
         ask(f"{server}/api")
         assert set(asked) == {"/api/health"}
         assert handed_on == []
-        with direct.to(f"{server}/api"):
+        with without_proxy.to(f"{server}/api"):
             httpx.get(f"{server}/photo.jpg")
             httpx.get("http://photos.invalid/photo.jpg")
         assert handed_on == [f"{server}/photo.jpg", "http://photos.invalid/photo.jpg"]
@@ -85,7 +85,7 @@ def test_an_odd_proxy_matters_to_no_server_here_and_is_named_for_another(
         ask(server)
     with (
         pytest.raises(UsageError, match=rf"^{variable} .*--engine inline") as refused,
-        direct.to("http://server:1/api"),
+        without_proxy.to("http://server:1/api"),
     ):
         pass
     assert "me" not in str(refused.value).split()
@@ -94,14 +94,14 @@ def test_an_odd_proxy_matters_to_no_server_here_and_is_named_for_another(
 
 def test_an_odd_list_of_hosts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
-    direct.check_proxies()
+    without_proxy.check_proxies()
     monkeypatch.setenv("NO_PROXY", "localhost,[::1]:80:80")
     with pytest.raises(UsageError, match=r"^NO_PROXY "):
-        direct.check_proxies()
+        without_proxy.check_proxies()
 
 
 def test_events_and_logs_take_no_proxy_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    direct.make_direct()
+    without_proxy.make_direct()
     ways = {address: websocket_connect(f"ws://{address}/api").proxy for address in ("127.0.0.1:1", "[::1]:1", "host:1")}
     assert ways == {"127.0.0.1:1": None, "[::1]:1": None, "host:1": True}
 

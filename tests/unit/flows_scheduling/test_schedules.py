@@ -15,7 +15,7 @@ from prefect.exceptions import MissingFlowError
 from flows import cli
 from flows.config import RunConfig
 from flows.pipeline import model_updates
-from flows.scheduling import crashed_runs, deployments, prefect_flow, run_report, states, update_events
+from flows.scheduling import crashed_runs, prefect_flow, run_report, schedules, states, update_events
 from storage.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +48,7 @@ def test_the_project_deploys_our_flows_with_parameters_they_take(name: str, proj
 
 
 def test_the_project_and_serve_run_the_same_flows(project: dict[str, Any]) -> None:
-    served = {one.flow_name: one.entrypoint for one in deployments.deployments(CONFIG, None)}
+    served = {one.flow_name: one.entrypoint for one in schedules.deployments(CONFIG, None)}
     assert served == {FLOWS[name].name: deployment.entrypoint for name, deployment in project.items()}
 
 
@@ -111,9 +111,9 @@ def test_the_project_and_serve_wait_for_the_same_event(project: dict[str, Any]) 
 
 
 def test_serve_makes_one_run_at_a_time_and_leaves_out_or_waits_by_choice() -> None:
-    schedule = deployments.schedule("0 6 * * *", None, "Europe/Zurich")
+    schedule = schedules.schedule("0 6 * * *", None, "Europe/Zurich")
     for wait, strategy in ((False, "CANCEL_NEW"), (True, "ENQUEUE")):
-        scheduled, updated = deployments.deployments(CONFIG, schedule, wait=wait)
+        scheduled, updated = schedules.deployments(CONFIG, schedule, wait=wait)
         assert (scheduled.concurrency_limit, scheduled.concurrency_options.collision_strategy.value) == (1, strategy)
         assert (updated.concurrency_limit, updated.concurrency_options.collision_strategy.value) == (1, "ENQUEUE")
         assert scheduled.parameters == {
@@ -163,7 +163,7 @@ def test_what_is_no_schedule_is_named(
     cron: str | None, every: timedelta | None, timezone: str | None, named: str
 ) -> None:
     with pytest.raises(UsageError, match=named):
-        deployments.schedule(cron, every, timezone)
+        schedules.schedule(cron, every, timezone)
 
 
 @pytest.mark.parametrize("option", ["--every=-5m", "--every=0s", "--every=nan", "--every=1", "--debounce=-1s"])
@@ -173,11 +173,11 @@ def test_what_is_no_length_of_time_is_named(option: str, capsys: pytest.CaptureF
 
 
 def test_serving_again_does_not_shift_an_interval() -> None:
-    first, second = (deployments.schedule(None, timedelta(hours=12), None) for _ in range(2))
+    first, second = (schedules.schedule(None, timedelta(hours=12), None) for _ in range(2))
     assert first is not None
     assert second is not None
     assert first.anchor_date == second.anchor_date
-    assert deployments.schedule(None, None, None) is None
+    assert schedules.schedule(None, None, None) is None
 
 
 def test_every_way_that_our_runs_end_counts_as_a_sign_of_life() -> None:
