@@ -59,7 +59,8 @@ def test_what_is_wrong_is_said_before_a_server_is_started(
     monkeypatch.setattr(prefect_flow, "run", lambda *a, **k: pytest.fail("the flow was started"))
     config = corpus.config(images, tmp_path / "store")
     model = ["--model", config.model, "--input-size", str(config.input_size), "--store", str(tmp_path / "store")]
-    assert cli.invoke(["run", "--images", str(tmp_path / "nowhere"), *model]) == 4
+    layer = ["--layers", "features.2"]
+    assert cli.invoke(["run", "--images", str(tmp_path / "nowhere"), *model, *layer]) == 4
     assert "nowhere" in capsys.readouterr().err
     assert cli.invoke(["run", "--images", str(images), *model, "--layers", "features.99"]) == 4
     assert "features.99" in capsys.readouterr().err
