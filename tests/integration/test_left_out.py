@@ -130,7 +130,7 @@ def test_another_column_holds_other_images(tmp_path: Path) -> None:
         assert [by_row[number] for number in range(4)] == expected
         assert sorted(table["label"].to_pylist(), key=str) == ["1", "1", "2", None]
         assert opened.version.about["config"].get("image_column") == column
-        assert ("--image-column photo" in reproduce.run_command(opened)) == (column is not None)
+        assert ("--image-column photo" in reproduce.run_command(opened, config.store)) == (column is not None)
     assert opened.version.about["not_labelled"] == {"no-label": 1}
 
 
