@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from flows import registry
-from storage import addresses, folders
+from storage import addresses, folders, texts
 from storage.errors import UsageError
 from storage.store.places import checked_root
 
@@ -153,7 +153,10 @@ class RunConfig(BaseModel):
     @classmethod
     def _no_secret(cls, value: Any, field: ValidationInfo) -> Any:
         """Refuse passwords and signatures: settings are stored in versions, and Prefect shows them."""
-        addresses.check(f"--{str(field.field_name).replace('_', '-')}", value)
+        option = f"--{str(field.field_name).replace('_', '-')}"
+        addresses.check(option, value)
+        if "\0" in str(value):
+            raise UsageError(f"{option} has a null character in it, which no name of a file has")
         return value
 
     @field_validator("grids")
@@ -227,7 +230,7 @@ def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:
 
 def _read(file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(file).read_text("utf-8-sig"))
+        return tomllib.loads(texts.read(file).replace("\r\n", "\n"))
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:

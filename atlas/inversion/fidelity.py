@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Byte, Float, Int
 from atlas.inversion.render import Forward
-from atlas.whitened import cosines
+from atlas.inversion.whitened import cosines
 
 RANK_TOLERANCE = 1e-5
 """A cell ranks before an icon's own only if its cosine is larger by more than this."""

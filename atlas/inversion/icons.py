@@ -17,10 +17,10 @@ from atlas.inversion.initial_colour import InitialColour, initial_colours
 from atlas.inversion.optimisers import adam
 from atlas.inversion.recipes import IconRecipe
 from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_forward, render
+from atlas.inversion.whitened import EPSILON
 from atlas.inversion.whitening import whitener
 from atlas.model.activations import Recordable
 from atlas.model.gradient_flow import why_no_gradient
-from atlas.whitened import EPSILON
 
 Size = tuple[int, int]
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas.whitened import matrix
+from atlas.inversion.whitened import matrix
 
 Double = NDArray[np.float64]
 

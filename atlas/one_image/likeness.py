@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.arrays import Float, Int
+from atlas.inversion.whitened import EPSILON, cosines
 from atlas.inversion.whitening import whitener
-from atlas.whitened import EPSILON, cosines
 
 
 def nearest(vectors: Float, means: Float, moment: NDArray[np.floating]) -> tuple[Int, Float]:

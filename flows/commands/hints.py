@@ -8,6 +8,8 @@ import shlex
 import tomllib
 from collections.abc import Sequence
 
+from storage import texts
+
 COMMAND = re.compile(r"`(actlas (?!layers\b)[a-z]+ (?!updated`)[^`]+)`")
 """Matches a command with arguments; `layers` takes no store."""
 
@@ -17,7 +19,7 @@ def with_store(text: str, arguments: Sequence[str]) -> str:
     store = _store(arguments)
     if not store:
         return text
-    return COMMAND.sub(lambda found: _named(found[1], store), text)
+    return COMMAND.sub(lambda match: _named(match[1], store), text)
 
 
 def _named(command: str, store: str) -> str:
@@ -29,8 +31,7 @@ def _store(arguments: Sequence[str]) -> str:
     if given := _value("--store", arguments):
         return given
     try:
-        with open(_value("--config", arguments), "rb") as file:
-            return str(tomllib.load(file).get("store", ""))
+        return str(tomllib.loads(texts.read(_value("--config", arguments))).get("store", ""))
     except (OSError, ValueError):
         return ""
 

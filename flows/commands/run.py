@@ -57,6 +57,7 @@ def run(
     config = options.run_config(subset)
     specs.check_spec(config.model)
     specs.check_weights(config.weights)
+    config.chosen_layers  # noqa: B018, raises UsageError where none are named, before torch is loaded
     from flows import launch
 
     launch.check(engine, dask)

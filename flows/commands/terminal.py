@@ -41,7 +41,7 @@ def open_closed_streams() -> None:
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr, unless nobody can read it."""
+    """Print a line on stderr, if it can be written."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

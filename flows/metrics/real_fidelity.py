@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import TypedDict
 
-from atlas import whitened
 from atlas.arrays import Float, Int
+from atlas.inversion import whitened
 from storage.run import Run
 
 MOST = 4096

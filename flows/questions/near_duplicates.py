@@ -1,12 +1,13 @@
-"""Find pictures that are nearly the same: a photo that a dataset has twice, encoded anew, resized or cut a little otherwise."""
+"""Find pictures that are nearly the same: a photo that a dataset has twice, compressed again, resized or cropped a little."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from storage.artefacts import pictures
 
 SIDE = 16
 """Pictures are compared at this size, in colour."""
@@ -18,11 +19,11 @@ CORRELATION, DIFFERENCE = 0.95, 0.06
 def leaders(encoded: Sequence[bytes]) -> list[int]:
     """Return for each picture the number of the first that it nearly equals; its own where there is none."""
     small = [_small(data) for data in encoded]
-    found: list[int] = []
+    first: list[int] = []
     for number, picture in enumerate(small):
-        distinct = [n for n in range(number) if found[n] == n]
-        found.append(next((n for n in distinct if alike(small[n], picture)), number))
-    return found
+        distinct = [n for n in range(number) if first[n] == n]
+        first.append(next((n for n in distinct if alike(small[n], picture)), number))
+    return first
 
 
 def alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
@@ -38,6 +39,5 @@ def _small(data: bytes) -> NDArray[np.float64]:
     """Decode a picture to `SIDE` × `SIDE`, from 0 to 1."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
-        small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(small, np.float64) / 255
+    picture = Image.fromarray(pictures.decode(data))
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float64) / 255

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,14 @@ def problem_of_file(path: str, *, uri: bool = False) -> str:
         with contextlib.closing(sqlite3.connect(path, timeout=1, uri=uri)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
-            found = _foreign(connection) or _damage(connection)
+            problem = _foreign(connection) or _damage(connection)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):  # another server uses it
             return ""
-        found = str(error)
+        problem = str(error)
     except (OSError, sqlite3.Error) as error:
-        found = getattr(error, "strerror", None) or str(error)
-    return found and f"{path}: {found}"
+        problem = getattr(error, "strerror", None) or str(error)
+    return problem and f"{path}: {problem}"
 
 
 def _foreign(connection: sqlite3.Connection) -> str:
@@ -76,15 +77,15 @@ def _damage(connection: sqlite3.Connection) -> str:
     ends = time.monotonic() + LOOKS
     connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
     try:
-        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error):
             return ""
         raise
-    return "" if found == "ok" else f"damaged ({' '.join(found.split())})"
+    return "" if answer == "ok" else f"damaged ({' '.join(answer.split())})"
 
 
-def _problem_of_postgres(place: str, options: dict[str, Any]) -> str:
+def _problem_of_postgres(place: str, options: Mapping[str, Any]) -> str:
     """Return why PostgreSQL does not let its client in; an empty text if it does, or if only the server can tell."""
     import asyncpg  # type: ignore[import-untyped]
 

@@ -48,7 +48,7 @@ def make_direct() -> None:
     """Have Prefect's clients in this process ignore the environment's proxies for addresses on this machine."""
     for client in (base.PrefectHttpxSyncClient, base.PrefectHttpxAsyncClient):
         setattr(client, "__init__", _direct_client(client.__init__))  # noqa: B010, which is a method to mypy
-    setattr(websockets, "connect", _direct_connect(websockets.connect))  # noqa: B010, which is a class to mypy
+    setattr(websockets, "connect", _direct_connect(getattr(websockets, "connect")))  # noqa: B009, B010, not exported
 
 
 def is_well(address: str, timeout: float) -> bool:

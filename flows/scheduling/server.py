@@ -86,18 +86,23 @@ def _own_server(host: str, port: int) -> Iterator[None]:
     running = uvicorn.Server(config)
     thread = threading.Thread(target=_serve, args=[running], name="prefect-server", daemon=True)
     thread.start()
+    try:
+        _wait(running, thread, port)
+        yield
+    finally:
+        running.should_exit = True
+        thread.join(timeout=15)
+
+
+def _wait(server: uvicorn.Server, thread: threading.Thread, port: int) -> None:
+    """Wait until the server has started. Raises ServerUnreachable once it has ended, or takes too long."""
     started = time.monotonic()
-    while not running.started:
+    while not server.started:
         if not thread.is_alive() or time.monotonic() - started > PATIENCE:
             raise ServerUnreachable(
                 f"Prefect's server did not start at port {port}; is the port taken? --port names another"
             )
         time.sleep(0.1)
-    try:
-        yield
-    finally:
-        running.should_exit = True
-        thread.join(timeout=15)
 
 
 def _serve(server: uvicorn.Server) -> None:

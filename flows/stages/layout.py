@@ -54,7 +54,7 @@ def _why_none(collected: list[Result]) -> str:
     """Explain why a layer has no samples to lay out."""
     left_out = sample_arrays.total_counts(collected)["not_finite"]
     if left_out == 0:
-        return "no image gave a sample; `actlas sql NAME 'select * from rejects'` says why"
+        return "no image gave a sample; run it with --until collect, and its rejects say why"
     many = "" if left_out is None else f"{left_out} "
     return (
         f"all {many}samples are NaN or infinite, so there is nothing to lay out; leave the layer out of --layers, "

@@ -43,20 +43,20 @@ def lasting() -> str:
 def read(place: Path) -> str:
     """Return the token in a file. Raises UsageError if other users can read the file, or if it has no token."""
     try:
-        found = place.stat()
+        status = place.stat()
         token = place.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the token in {place} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if place == file() and (others := _others(found)):
-        raise UsageError(f"{place} {others}, who may know the token: remove it, and one is made")
-    return checked(token, f"the token in {place}", "remove the file, and one is made")
+    if place == file() and (others := _others(status)):
+        raise UsageError(f"{place} {others}, who may know the token: remove it, and a new one is made")
+    return checked(token, f"the token in {place}", "remove the file, and a new one is made")
 
 
-def _others(found: os.stat_result) -> str:
+def _others(status: os.stat_result) -> str:
     """Return how other users can know what is in a file of this user; an empty text if they cannot."""
-    if found.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid():
         return "belongs to another user"
-    mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
     return f"can be read by other users (mode {mode:04o})" if mode & 0o077 else ""
 
 

@@ -79,7 +79,7 @@ class Undescribed(APIRoute):
         super().__init__(path, endpoint, **(options | {"responses": None}))
 
 
-def _interface(runs: OpenRuns, worker: ModelWorker | None, kind: type[APIRoute]) -> FastAPI:
+def _interface(runs: OpenRuns, worker: ModelWorker | None, route: type[APIRoute]) -> FastAPI:
     app = FastAPI(
         title="actlas viewer",
         version=installed("actlas"),
@@ -95,7 +95,7 @@ def _interface(runs: OpenRuns, worker: ModelWorker | None, kind: type[APIRoute])
             }
         },
     )
-    app.router.route_class = kind
+    app.router.route_class = route
     _add_errors(app)
     _add_runs(app, runs)
     for name, kind in catalogue.ANSWERS.items():

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from storage import texts
 from storage.errors import ModelError, UsageError
 from storage.models import zoo
 from storage.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocess, from_torchvision
@@ -168,10 +167,7 @@ def _read_class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(classes, str):
         return tuple(classes)
     try:
-        data = Path(os.path.expanduser(classes)).read_bytes()
-        # Editors on Windows put a mark before the text, or write UTF-16, which begins with another.
-        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        lines = data.decode("utf-16" if utf16 else "utf-8-sig").splitlines()
+        lines = texts.read(os.path.expanduser(classes)).splitlines()
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--classes {classes}: cannot be read as text with one name per line ({error})") from None
     return tuple(line.strip() for line in lines if line.strip())

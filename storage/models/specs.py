@@ -9,6 +9,7 @@ from pathlib import Path
 from storage import addresses
 from storage.errors import BadWeights, UsageError
 
+LITE, LITES = "efficientnet-lite", ("0", "1", "2", "3", "4")
 RANDOM, DOWNLOAD = "random", "download"
 FORMS = "efficientnet-lite0, torchvision:NAME, timm:NAME or package.module:factory"
 
@@ -17,7 +18,9 @@ def check_spec(spec: str) -> None:
     """Raise UsageError where a model is not written as one of the forms, or has a password in it."""
     addresses.check("model", spec)
     kind, _, name = spec.partition(":")
-    if spec.startswith("efficientnet-lite"):
+    if spec.startswith(LITE):
+        if spec.removeprefix(LITE) not in LITES:
+            raise UsageError(f"model {spec!r}: known are {', '.join(LITE + number for number in LITES)}")
         return
     if not kind or not name:
         raise UsageError(f"model {spec!r}: write {FORMS}")

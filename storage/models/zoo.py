@@ -22,9 +22,9 @@ from storage.errors import ActlasError, BadWeights, ModelError, UsageError, firs
 from storage.models import weights as files
 from storage.models.preprocessing import Preprocess, from_timm, from_torchvision
 from storage.models.settle import own_defaults
-from storage.models.specs import DOWNLOAD, FORMS, RANDOM, check_spec
+from storage.models.specs import DOWNLOAD, FORMS, LITE, LITES, RANDOM, check_spec
 
-LITE_SIZES = {"0": 224, "1": 240, "2": 260, "3": 280, "4": 300}
+LITE_SIZES = dict(zip(LITES, (224, 240, 260, 280, 300), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def build(spec: str, weights: str | None) -> Built:
     """Build the model of a spec; `weights` is a file, `random`, `download`, or None for the weights on this machine."""
     check_spec(spec)
     kind, _, name = spec.partition(":")
-    if spec.startswith("efficientnet-lite"):
+    if spec.startswith(LITE):
         return _lite(spec, weights)
     if kind == "torchvision" and name:
         return _torchvision(spec, name, weights)
@@ -73,9 +73,7 @@ def _lite(spec: str, weights: str | None) -> Built:
     values in 0 … 255) and preprocessing.py (the central 87.5 %, resized bicubically). The conversion's own example
     uses ImageNet's mean instead; the batch norm statistics of the stem match the authors' (see the test).
     """
-    number = spec.removeprefix("efficientnet-lite")
-    if number not in LITE_SIZES:
-        raise UsageError(f"model {spec!r}: known are efficientnet-lite0 … efficientnet-lite4")
+    number = spec.removeprefix(LITE)
     size = LITE_SIZES[number]
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints on import
         from efficientnet_lite_pytorch import EfficientNet

@@ -321,7 +321,7 @@ def test_a_class_shows_for_against_and_its_number_under_the_cursor(page: viewing
     page.see(".map-foot .way").first.click()
     page.until("() => !location.search.includes('side=')")
     page.hover_cell()
-    assert " for " in page.see(".card-asked").inner_text()
+    assert "(rank " in page.see(".card-asked").inner_text()
 
 
 def test_the_run_tells_its_versions_and_weights(page: viewing.Page) -> None:

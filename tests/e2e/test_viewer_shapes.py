@@ -26,6 +26,7 @@ GRID = {"layer": LAYER, "grid": 4}
 UNIT = {"layer": LAYER, "unit": 3}
 FIRST = {"layer": "features.2", "unit": 2}
 MODEL = {
+    "load": [{}],
     "locate": [GRID | {"id": 3}],
     "explain": [
         {"layer": LAYER, "id": 3, "against": "1"},

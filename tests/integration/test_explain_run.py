@@ -11,8 +11,9 @@ import pytest
 from support import corpus
 from support.pictures import photo
 
+from atlas.inversion.whitened import EPSILON, cosines
 from atlas.inversion.whitening import second_moment, whitener
-from atlas.whitened import EPSILON, cosines
+from atlas.one_image import between, likeness
 from flows import cli
 from flows.drawing import illustrator
 from flows.model import context as model_context
@@ -20,6 +21,7 @@ from flows.model import fingerprints
 from flows.model.context import ModelContext
 from flows.one_image import explain
 from flows.one_image.explain import Question
+from flows.one_image.memory import Memory
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from storage.artefacts import pictures
@@ -121,3 +123,34 @@ def test_mutant_the_cell_before_the_likest_is_seen(look: ModelContext, monkeypat
     found = explain.explain(look, "3", LAYER, question=Question(icons="atlas", cells=5, groups=3))
     with pytest.raises(AssertionError):
         test_each_block_has_the_icon_of_the_likest_cell(look, found)
+
+
+def flat(value: Any) -> list[float]:
+    """Return all numbers of an answer, in order."""
+    if isinstance(value, np.ndarray):
+        return [float(number) for number in value.ravel()]
+    if isinstance(value, dict | list | tuple):
+        return [number for part in (value.values() if isinstance(value, dict) else value) for number in flat(part)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+def test_another_class_costs_its_gradient_only(look: ModelContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is kept of an image nothing is factored, looked up or passed forward again, and all numbers are the same."""
+    questions = [Question(target=target, icons="atlas", cells=5, groups=3) for target in ("0", "1")]
+    memory = Memory(illustrator.Illustrator(look, questions[0].drawing))
+    alone = [explain.explain(look, "3", LAYER, question=question) for question in questions]
+    first = explain.explain(look, "3", LAYER, question=questions[0], memory=memory)
+
+    def again(*_: Any, **__: Any) -> Any:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(explain, "groups", again)
+    monkeypatch.setattr(likeness, "nearest", again)
+    monkeypatch.setattr(between, "effects_on_classes", again)
+    monkeypatch.setattr(ModelContext, "choices", again)
+    second = explain.explain(look, "3", LAYER, question=questions[1], memory=memory)
+    for kept, fresh in zip((first, second), alone, strict=True):
+        np.testing.assert_allclose(flat(kept["layer"]), flat(fresh["layer"]), rtol=1e-4, atol=1e-5)
+    assert first["layer"]["attribution"]["total"] != second["layer"]["attribution"]["total"]
+    with pytest.raises(AssertionError, match="computed again"):  # without it, all of that is
+        explain.explain(look, "3", LAYER, question=questions[1])

@@ -472,7 +472,10 @@ LABEL_TABLES = {
     ),
     "two labels": pair_with("key,label\ncat/1.png,a\ncat/1.png,b\n", line="'cat/1.png' has two labels, 'a' and 'b'"),
     "a long field": pair_with("key,label\n" + "x" * 200_000 + ",a\n", line="is not a CSV file: field larger"),
-    "utf-16": pair_with("key,label\ncat/1.png,a\n".encode("utf-16"), line="is not UTF-8 text"),
+    "utf-16": pair_with(
+        "key,label\ncat/1.png,a\n".encode("utf-16"), labels=["a", "dog"], keys={"keys": 1, "matched": 1}
+    ),
+    "latin-1": pair_with("key,label\ncat/1.png,ä\n".encode("latin-1"), line="is not UTF-8 text"),
     "not in the table": Form(
         make=files([], beside={"1.png": PNG, "2.png": PNG}),
         listed=2,

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage import file_kinds
+from storage import file_kinds, texts
 from storage.errors import UsageError
 from storage.images import labels
 from storage.images.contract import is_image_name
@@ -44,7 +44,7 @@ def text(option: str, file: str, expected: str = "a CSV file") -> str:
     if kind not in (None, file_kinds.TEXT):
         raise UsageError(f"{option} {file_kinds.instead(kind, expected, 'save it as such')}")
     try:
-        return Path(file).read_text("utf-8-sig")
+        return texts.read(file)
     except OSError as error:
         raise UsageError(f"{option}: {error.strerror}") from None
     except UnicodeDecodeError as error:

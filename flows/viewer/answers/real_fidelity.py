@@ -24,13 +24,13 @@ class RealFidelity(TypedDict):
 
 def of_grid(version: OpenVersion, layer: str, grid: int) -> RealFidelity:
     """Return the fidelity that real patches of a grid reach."""
-    version.result("icons", layer, grid)
+    version.result("cells", layer, grid)
 
     def measure() -> RealFidelity:
-        found = real_fidelity.of_grid(version.run, layer, grid)
-        if found is None:
+        real = real_fidelity.of_grid(version.run, layer, grid)
+        if real is None:
             return {"layer": layer, "grid": grid, "samples": 0, "low": None, "median": None, "high": None}
-        low, median, high = (round(found[part], 3) for part in ("low", "median", "high"))
-        return {"layer": layer, "grid": grid, "samples": found["samples"], "low": low, "median": median, "high": high}
+        low, median, high = (round(real[part], 3) for part in ("low", "median", "high"))
+        return {"layer": layer, "grid": grid, "samples": real["samples"], "low": low, "median": median, "high": high}
 
     return version.keep(("real_fidelity", layer, grid), measure)

@@ -51,12 +51,12 @@ def _with_code(run: Run) -> str:
     if not factory:
         return ""
     try:
-        found = importlib.util.find_spec(module.partition(".")[0])
+        spec = importlib.util.find_spec(module.partition(".")[0])
     except (ImportError, ValueError):
         return ""
-    if found is None or found.origin is None or found.origin.startswith(LIBRARIES):
+    if spec is None or spec.origin is None or spec.origin.startswith(LIBRARIES):
         return ""
-    file = Path(found.origin).absolute()
+    file = Path(spec.origin).absolute()
     return f"PYTHONPATH={shlex.quote(str(file.parents[file.name == '__init__.py']))} "
 
 

@@ -20,7 +20,7 @@ from atlas.inversion.optimisers import adam
 from atlas.inversion.parameterisations import pixels
 from atlas.inversion.recipes import BEST, DISTILL, FAST, ICON_RECIPES, IconRecipe
 from atlas.inversion.render import frozen, layer_forward, render
-from atlas.whitened import cosines as whitened_cosines
+from atlas.inversion.whitened import cosines as whitened_cosines
 
 SHORT = dataclasses.replace(FAST, steps=8)
 FLAT = {"mean": (0.5,) * 3, "std": (0.25,) * 3}

@@ -38,6 +38,8 @@ WRONG = {
     "layers resnet18": "model 'resnet18': write",
     "layers torchvision:resnet18 --weights no.pt": "weights no.pt: no such file",
     "run --images . --model x/y:z --layers a": "write y:z, and run in x or with PYTHONPATH=x",
+    "run --images . --model efficientnet-lite9 --layers a": "known are efficientnet-lite0, ",
+    "run --images . --model torchvision:resnet18": "--layers is missing",
     "run --images . --weights no.pt": "weights no.pt: no such file",
     "run --images . --layers a --axes a=hwc": "axes are one of",
 }

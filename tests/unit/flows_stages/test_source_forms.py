@@ -1,4 +1,4 @@
-"""Forms of sources and label tables: every entry is listed or counted by its reason, or one line says what would help."""
+"""A hundred and sixty forms of sources and label tables: each entry is listed or counted by its reason, or one line says why."""
 
 from __future__ import annotations
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flows.viewer.answers import open_runs
-from flows.viewer.answers.open_runs import OpenVersion
+from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
+from storage.memory_cache import MemoryCache
 
 
 def test_what_is_kept_is_made_once_however_many_ask() -> None:
@@ -66,9 +67,10 @@ def test_what_fails_leaves_nothing_behind_and_is_tried_again() -> None:
     assert version._pending == {}
 
 
-def test_the_oldest_go_where_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_runs, "CACHED", 3000)
-    version, made = OpenVersion(None), []  # type: ignore[arg-type]
+def test_the_oldest_go_where_there_is_too_much() -> None:
+    runs, made = OpenRuns("", 3000), []
+    version = OpenVersion(SimpleNamespace(cache=MemoryCache(0)), runs._trim)  # type: ignore[arg-type]
+    runs._open["small", 1] = version
     for name in ("a", "b", "a", "c", "d", "a", "b"):
         version.keep((name,), lambda name=name: made.append(name) or np.zeros(1000, np.uint8))
     assert "".join(made) == "abcdb"

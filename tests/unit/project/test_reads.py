@@ -9,8 +9,7 @@ VERIFYING = ("storage.store", "storage.artefacts.arrays", "storage.artefacts.tab
 
 NOT_OF_THE_STORE = {
     "flows.allocator": "the system's list of libraries",
-    "flows.config": "a configuration",
-    "flows.cli": "the null device",
+    "flows.commands.terminal": "the null device",
     "flows.drawing.illustrator": "an image that a question names",
     "flows.drawing.natural_spectrum": "photos of the package",
     "flows.drawing.unit_pictures": "a picture in memory",
@@ -19,7 +18,6 @@ NOT_OF_THE_STORE = {
     "flows.pipeline.model_updates": "weights",
     "flows.guarded_sql": "the system's count of memory",
     "flows.sheets.top_patches": "a picture in memory",
-    "flows.stages.shared.label_files": "labels",
     "flows.viewer.access_token": "the token",
     "flows.viewer.answers.build_id": "the code",
     "flows.viewer.assets": "the page",
@@ -28,7 +26,8 @@ NOT_OF_THE_STORE = {
     "flows.viewer.serve": "the browser",
     "storage.file_kinds": "the first bytes of what a user names",
     "storage.images": "sources",
-    "storage.models": "weights and class names",
+    "storage.models": "weights",
+    "storage.texts": "settings, labels and class names",
 }
 """What modules and rooms read that is no result."""
 
