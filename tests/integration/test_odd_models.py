@@ -71,7 +71,7 @@ def test_a_model_that_varies_goes_on_where_that_is_allowed(
     run = open_run(str(store), "dropping")
     assert run.version.about["config"]["allow_varying"] is True
     assert "first in its own forward (Dropping)" in run.version.about["varying"]
-    assert "--allow-varying" in reproduce.run_command(run).split()
+    assert "--allow-varying" in reproduce.run_command(run, str(store)).split()
     assert cli.invoke(["runs", "show", "dropping", "--store", str(store)]) == 0
     assert "drops values by chance" in capsys.readouterr().out
 
