@@ -81,7 +81,9 @@ class RunConfig(BaseModel):
     grow: int | None = Field(
         default=None, ge=1, description="use N images more than the run's last version, until all are in"
     )
-    keys: str | None = Field(default=None, description="a text file with the key of an image per line: use these")
+    image_keys: str | None = Field(
+        default=None, alias="keys", description="a text file with the key of an image per line: use these"
+    )
     where: str | None = Field(
         default=None, min_length=1, description="a condition in SQL on key, name, label, label_id, bytes and --table"
     )
@@ -153,7 +155,8 @@ class RunConfig(BaseModel):
     @classmethod
     def _no_secret(cls, value: Any, field: ValidationInfo) -> Any:
         """Refuse passwords and signatures: settings are stored in versions, and Prefect shows them."""
-        option = f"--{str(field.field_name).replace('_', '-')}"
+        name = cls.model_fields[str(field.field_name)].alias or str(field.field_name)
+        option = f"--{name.replace('_', '-')}"
         addresses.check(option, value)
         if "\0" in str(value):
             raise UsageError(f"{option} has a null character in it, which no name of a file has")

@@ -255,7 +255,7 @@ def record(config: RunConfig, announced: str | None) -> dict[str, str]:
 def with_absolute_files(config: RunConfig) -> RunConfig:
     """Return the configuration with the absolute paths of its files: schedule and viewer may run in another folder."""
     files = {"weights": config.weights} if is_file(config.weights) else {}
-    names = ("classes", "labels", "keys", "table")
+    names = ("classes", "labels", "image_keys", "table")
     files |= {name: getattr(config, name) for name in names if Path(getattr(config, name) or "").is_file()}
     return config.model_copy(update={name: str(Path(str(file)).absolute()) for name, file in files.items()})
 

@@ -28,7 +28,7 @@ from storage.store.store import Contents, Entry, Store
 NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
 """Settings that a version need not record: they change no result, or `about` has them."""
 
-CHOOSING = ("grow", "keys", "where", "table", "per_label", "sample")
+CHOOSING = ("grow", "image_keys", "where", "table", "per_label", "sample")
 """Settings that choose among the images."""
 
 

@@ -60,7 +60,7 @@ class Subset:
 
 def is_asked_for(config: RunConfig) -> bool:
     """Tell whether a run takes a subset of the images; `--limit` alone is none, since shards know it."""
-    return any(getattr(config, name) is not None for name in ("keys", "where", "per_label", "sample"))
+    return any(getattr(config, name) is not None for name in ("image_keys", "where", "per_label", "sample"))
 
 
 def write(store: Store, output: Output, subset: Subset) -> Outcome:
@@ -117,16 +117,16 @@ def _candidates(table: pa.Table, labels: pa.Table) -> pa.Table:
 
 
 def _options(config: RunConfig) -> str:
-    names = ("keys", "where", "per_label", "sample", "limit")
-    given = ((name, getattr(config, name)) for name in names)
+    names = ("where", "per_label", "sample", "limit")
+    given = [("keys", config.image_keys), *((name, getattr(config, name)) for name in names)]
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given if value is not None)
 
 
 def _by_keys(config: RunConfig, rows: pa.Table) -> pa.Table:
-    if config.keys is None:
+    if config.image_keys is None:
         return rows
-    option = f"--keys {config.keys}"
-    names = [line for line in label_files.text(option, config.keys, "a text file").splitlines() if line.strip()]
+    option = f"--keys {config.image_keys}"
+    names = [line for line in label_files.text(option, config.image_keys, "a text file").splitlines() if line.strip()]
     keys = rows["key"].to_pylist()
     meant = image_names.whole_keys(option, set(names), keys)
     if remark := image_names.check_names(option, names, meant, keys[0]):

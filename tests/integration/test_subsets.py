@@ -137,6 +137,12 @@ def test_what_cannot_be_chosen_is_one_line(images: Path, own: Path, changes: dic
     assert "\n" not in str(caught.value)
 
 
+def test_no_setting_hides_what_prefect_calls() -> None:
+    """A flow's parameter is passed through `dict`, which calls `keys` where there is one."""
+    assert not set(RunConfig.model_fields) & set(dir(dict))
+    assert dict(make({"images": "x"}))["images"] == "x"
+
+
 def test_a_table_without_a_condition_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--table t\.csv gives columns to --where"):
         make({"images": "x", "table": "t.csv"})

@@ -39,7 +39,7 @@ def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str
         value = config.get(name, config.get(field.alias or name))
         if name in NOT_OPTIONS or name in ONLY_IN_FILE or _is_default(value, field.default):
             continue
-        words += _option(name, value)
+        words += _option(field.alias or name, value)
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in registry.extras()} | set(extras))
     command = shlex.join([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
