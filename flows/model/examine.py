@@ -134,6 +134,8 @@ def of_model(spec: str, error: BaseException) -> ModelError | None:
     if isinstance(error, ActlasError | KeyboardInterrupt):
         return None
     where, place = trial.failure(error), user_code.place(error)
+    if place is None and not isinstance(error, Exception | SystemExit):
+        return None
     if where is None and place is None:
         return None
     at = f" ({place})" if place is not None else ""

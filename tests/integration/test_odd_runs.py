@@ -15,6 +15,7 @@ from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
+from storage.models import user_code
 from storage.run import open_run
 from storage.store.store import Store
 
@@ -105,6 +106,7 @@ def test_a_fault_in_a_stage_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise ValueError("no such thing")
 
     monkeypatch.setattr(icons, "icons", failing)
+    monkeypatch.setattr(user_code, "_OURS", (*user_code._OURS, __file__))
     with pytest.raises(ValueError, match="no such thing") as error:
         run(corpus.config(images, tmp_path / "store"))
     assert error.value.__notes__ == ["in stage icons of features.2"]

@@ -134,6 +134,7 @@ def test_the_page_is_offered_the_method() -> None:
         "title": "left half",
         "sentence": SENTENCE,
         "signed": True,
+        "refines": True,
     }
 
 

@@ -13,6 +13,7 @@ from support.trees import tree
 
 from flows.cli import invoke
 from storage.errors import Damaged, Lost, Newer, NotFound, UsageError
+from storage.models import user_code
 from storage.run import open_store
 from storage.store import disk, marker, verify
 from storage.store.gc import gc
@@ -119,7 +120,10 @@ def test_an_odd_store_is_refused_in_one_line(
     assert trees.contents(tmp_path) == before
 
 
-def test_a_folder_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_may_not_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_code, "_OURS", (*user_code._OURS, __file__))
     corpus.write_images(tmp_path / "images", 3)
 
     def refuse(when: str, operation: str, path: Path) -> None:
