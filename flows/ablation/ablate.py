@@ -1,14 +1,15 @@
 """Ablate units of a run's model over its images, and measure the class scores before and after.
 
-One pass without and one with the change for each batch, through the same module, so that a factor of 1 changes no bit.
+Each batch passes once without and once with the change, through the same module and the same operators, so that a factor
+of 1 changes no bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.model import editing
+from atlas.model.dispatch import slow_attention
 from flows import progress
 from flows.ablation import ways
 from flows.ablation.answers import Ablation, ClassChange, Flip, LabelChange
@@ -29,8 +31,11 @@ from storage.errors import NotFound, UsageError
 from storage.images import loader, sources
 from storage.run import Run
 
-IMAGES, BATCH = 500, 32
-"""Images by default, and images per pass, at most."""
+IMAGES = 500
+"""Images by default."""
+
+BATCH, TOGETHER = 32, 512
+"""Images per pass, at most, and those among which the maps of another image are drawn."""
 
 SHOWN, FLIPPED = 5, 50
 """Classes listed at each end, and images that flip."""
@@ -38,39 +43,37 @@ SHOWN, FLIPPED = 5, 50
 
 @dataclass(slots=True)
 class Changes:
-    """Sums over images of the change of each class's score: their number, flips, sum and sum of squares `k`."""
+    """The change of each class's score over images: their number, flips, mean and sum of squared deviations `k`.
+
+    Welford's update (1962), which cancels nothing where the mean is large.
+    """
 
     classes: int
     images: int = 0
     flips: int = 0
-    total: NDArray[np.float64] = field(init=False)
-    squares: NDArray[np.float64] = field(init=False)
+    mean: NDArray[np.float64] = field(init=False)
+    deviation: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.total, self.squares = np.zeros(self.classes), np.zeros(self.classes)
+        self.mean, self.deviation = np.zeros(self.classes), np.zeros(self.classes)
 
     def add(self, change: NDArray[np.float64], flips: bool) -> None:
         """Add an image's change `k`."""
         self.images += 1
         self.flips += flips
-        self.total += change
-        self.squares += change**2
+        before = change - self.mean
+        self.mean += before / self.images
+        self.deviation += before * (change - self.mean)
 
     def ends(self, names: Sequence[str]) -> tuple[list[ClassChange], list[ClassChange]]:
         """Return the classes whose scores fall most, and those whose scores rise most; none that do not move."""
-        mean = self.total / self.images
-        order = np.argsort(mean, kind="stable")
-        falls = [self._of(i, mean, names) for i in order[:SHOWN].tolist() if mean[i] < 0]
-        rises = [self._of(i, mean, names) for i in order[::-1][:SHOWN].tolist() if mean[i] > 0]
+        falls = [self._of(i, names) for i in np.argsort(self.mean, kind="stable")[:SHOWN].tolist() if self.mean[i] < 0]
+        rises = [self._of(i, names) for i in np.argsort(-self.mean, kind="stable")[:SHOWN].tolist() if self.mean[i] > 0]
         return falls, rises
 
-    def _of(self, index: int, mean: NDArray[np.float64], names: Sequence[str]) -> ClassChange:
-        error = None
-        if self.images > 1:
-            variance = max(0.0, float(self.squares[index] - self.images * mean[index] ** 2)) / (self.images - 1)
-            error = round(math.sqrt(variance / self.images), 6)
-        name = names[index] if index < len(names) else ""
-        return {"index": index, "name": name, "change": round(float(mean[index]), 6), "error": error}
+    def _of(self, index: int, names: Sequence[str]) -> ClassChange:
+        error = math.sqrt(self.deviation[index] / (self.images - 1) / self.images) if self.images > 1 else None
+        return {"index": index, "name": _name(names, index), "change": float(self.mean[index]), "error": error}
 
 
 def ablate(
@@ -82,82 +85,88 @@ def ablate(
     where: str | None = None,
     images: int = IMAGES,
 ) -> Ablation:
-    """Change units of a layer in the first `images` images of a run, or of those that fit a condition in SQL.
+    """Change units of a layer in `images` images of a run, or of those that fit a condition in SQL, drawn by its seed.
 
-    `by` is zero, mean (each unit's mean over the run's samples), resample (the maps of another image, drawn by the run's
-    seed) or scale=F. Raises UsageError for another way, ModelError where the model has changed since the run.
+    `by` is zero, mean (each unit's mean over the run's samples), resample (the units of another of the images) or scale=F.
+    Raises UsageError for another way, ModelError where the model has changed up to the layer since the run.
     """
-    units = _checked(run, layer, units)
     kind, factor = ways.parse(by)
-    chosen = _chosen(run, where, images)
-    if kind == "resample" and len(chosen) == 1:
-        raise UsageError("--by resample takes the maps of another image, and there is one image")
+    _check_units(run, layer, units)
+    rng = np.random.default_rng(int(run.version.about["config"].get("seed", 0)) & (2**63 - 1))
+    chosen = _chosen(run, where, images, rng)
     model = published.prepared_model_of(run, layer)
-    names, flipped = model.model.classes, list[Flip]()
-    whole: Changes | None = None
-    labels: dict[str | None, Changes] = {}
-    edits = _Edits(run, layer, list(units), kind, factor)
-    for rows, before, after in _scores(run, model, chosen, edits):
-        whole = whole or Changes(before.shape[1])
-        firsts = before.argmax(1), after.argmax(1)
-        for i, row in enumerate(rows):
-            flips = bool(firsts[0][i] != firsts[1][i])
-            for changes in (whole, labels.setdefault(row["label"], Changes(before.shape[1]))):
-                changes.add(after[i] - before[i], flips)
-            if flips and len(flipped) < FLIPPED:
-                first, second = (_named(names, int(side[i])) for side in firsts)
-                flipped.append(
-                    {
-                        "image_id": row["image_id"],
-                        "path": row["path"],
-                        "label": row["label"],
-                        "before": first,
-                        "after": second,
-                    }
-                )
-    if whole is None:
-        raise UsageError(f"{run.name}: none of the {len(chosen):,} images can be read")
-    falls, rises = whole.ends(names)
+    edits = _Edits(run, layer, list(units), kind, factor, rng)
+    tally = _Tally(model.model.classes)
+    for rows, before, after in _scores(run, model, chosen, edits, rng):
+        tally.add(rows, before, after)
+    if not tally.whole.images:
+        raise UsageError(
+            f"{run.name}: none of the {len(chosen):,} images can be read, or all scores are NaN or infinite"
+        )
+    falls, rises = tally.whole.ends(tally.names)
     return {
         "run": run.name,
         "layer": layer,
         "units": list(units),
         "by": by,
-        "images": whole.images,
-        "flips": whole.flips,
+        "images": tally.whole.images,
+        "nonfinite": tally.nonfinite,
+        "flips": tally.whole.flips,
         "falls": falls,
         "rises": rises,
-        "labels": _by_label(labels, names),
-        "flipped": flipped,
+        "labels": tally.by_label(),
+        "flipped": tally.flipped,
+        "varying": model.varying,
     }
 
 
-def _checked(run: Run, layer: str, units: Sequence[int]) -> Sequence[int]:
-    run.result("collect", layer)  # raises for a layer that the run does not have
-    count = next(int(row["units"]) for row in run.model["layers"] if row["name"] == layer)
-    wrong = next((unit for unit in units if not 0 <= unit < count), None)
-    if wrong is not None:
-        raise NotFound(f"{layer} has no unit {wrong}; its units are 0 to {count - 1}")
-    return units
+class _Tally:
+    """The changes over all images and those of each label, and the images that flip."""
 
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names, self.nonfinite = names, 0
+        self.whole = Changes(0)
+        self.labels: dict[str | None, Changes] = {}
+        self.flipped: list[Flip] = []
 
-def _chosen(run: Run, where: str | None, images: int) -> pa.Table:
-    """Return image_id, path and label of the images to use, in the order of their ids. Raises UsageError if there is none."""
-    if images < 1:
-        raise UsageError(f"--images {images}: at least 1")
-    table = run.images() if where is None else run.images(peaks.images_where(run, where))
-    table = table.filter(pc.is_null(table["reason"])).slice(0, images)
-    if not len(table):
-        raise UsageError(f"--where {where}: none of the run's images")
-    return table
+    def add(self, rows: list[dict[str, Any]], before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
+        """Add images with their scores `b k`."""
+        if not self.whole.images:
+            self.whole = Changes(before.shape[1])
+        finite = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
+        self.nonfinite += int((~finite).sum())
+        first, second = before.argmax(axis=1), after.argmax(axis=1)
+        for i in np.flatnonzero(finite).tolist():
+            row, flips = rows[i], bool(first[i] != second[i])
+            if row["label"] not in self.labels:
+                self.labels[row["label"]] = Changes(before.shape[1])
+            for changes in (self.whole, self.labels[row["label"]]):
+                changes.add(after[i] - before[i], flips)
+            if flips and len(self.flipped) < FLIPPED:
+                named = [_name(self.names, int(side[i])) for side in (first, second)]
+                facts = {name: row[name] for name in ("image_id", "path", "label")}
+                self.flipped.append(cast(Flip, {**facts, "before": named[0], "after": named[1]}))
+
+    def by_label(self) -> list[LabelChange]:
+        def order(label: str | None) -> tuple[float, int, str]:
+            changes = self.labels[label]
+            return -changes.flips / changes.images, -changes.images, str(label)
+
+        rows: list[LabelChange] = []
+        for label in sorted(self.labels, key=order):
+            changes = self.labels[label]
+            falls, rises = changes.ends(self.names)
+            rows.append(LabelChange(label=label, images=changes.images, flips=changes.flips, falls=falls, rises=rises))
+        return rows
 
 
 class _Edits:
     """The change of each batch."""
 
-    def __init__(self, run: Run, layer: str, units: list[int], kind: str, factor: float) -> None:
-        self.layer, self.units, self.kind, self.factor = layer, units, kind, factor
-        self.rng = np.random.default_rng(run.version.about["config"].get("seed", 0))
+    def __init__(
+        self, run: Run, layer: str, units: list[int], kind: str, factor: float, rng: np.random.Generator
+    ) -> None:
+        self.layer, self.units, self.kind, self.factor, self.rng = layer, units, kind, factor, rng
         self.mean = self._mean(run) if kind == "mean" else None
 
     def _mean(self, run: Run) -> Tensor:
@@ -168,56 +177,83 @@ class _Edits:
         return torch.from_numpy(total / max(count, 1))
 
     def of_batch(self, size: int) -> editing.Edit:
-        if self.kind == "scale":
-            return editing.scale(self.units, self.factor)
         if self.kind == "resample":
-            turn = int(self.rng.integers(1, size))  # so that no image keeps its own maps
-            return editing.resample(self.units, torch.arange(size).roll(turn))
-        return editing.constant(self.units, torch.zeros(len(self.units)) if self.mean is None else self.mean)
+            if size == 1:
+                raise UsageError("--by resample takes the units of another image, and there is one image")
+            # A turn, so that no image keeps its own; the images of a batch are drawn at random.
+            return editing.resample(self.units, torch.arange(size).roll(int(self.rng.integers(1, size))))
+        if self.mean is not None:
+            return editing.constant(self.units, self.mean)
+        return editing.scale(self.units, self.factor)
+
+
+def _check_units(run: Run, layer: str, units: Sequence[int]) -> None:
+    run.result("collect", layer)  # raises for a layer that the run does not have
+    count = next(int(row["units"]) for row in run.model["layers"] if row["name"] == layer)
+    wrong = next((unit for unit in units if not 0 <= unit < count), None)
+    if wrong is not None:
+        raise NotFound(f"{layer} has no unit {wrong}; its units are 0 to {count - 1}")
+
+
+def _chosen(run: Run, where: str | None, images: int, rng: np.random.Generator) -> pa.Table:
+    """Return image_id, path and label of the images to use, by id. Raises UsageError if there is none."""
+    if images < 1:
+        raise UsageError(f"--images {images}: at least 1")
+    table = run.images() if where is None else run.images(peaks.images_where(run, where))
+    table = table.filter(pc.is_null(table["reason"]))
+    if not len(table):
+        raise UsageError(f"--where {where}: none of the run's images" if where else f"{run.name} has no images to use")
+    return table.take(pa.array(np.sort(rng.permutation(len(table))[:images])))
 
 
 Scores = tuple[list[dict[str, Any]], NDArray[np.float64], NDArray[np.float64]]
 
 
-def _scores(run: Run, model: PreparedModel, chosen: pa.Table, edits: _Edits) -> Iterator[Scores]:
+def _scores(
+    run: Run, model: PreparedModel, chosen: pa.Table, edits: _Edits, rng: np.random.Generator
+) -> Iterator[Scores]:
     """Yield, batch by batch, the images and their class scores `b k` without and with the change."""
     rows = run.listing(chosen["image_id"].to_pylist())
     facts = {row["image_id"]: row for row in chosen.select(["image_id", "path", "label"]).to_pylist()}
     module, layer = model.module_exposing([edits.layer]), model.layers[edits.layer]
-    source = sources.source_of(run.version.about)
-    # No image is left alone in the last batch.
-    size = next((size for size in range(BATCH, 1, -1) if len(rows) % size != 1), BATCH)
-    batches = loader.load(source, rows, model.model.preprocess, batch=size, threads=cores())
-    with progress.current().bar("ablation", len(rows), "images") as advance, torch.no_grad():
-        for batch in batches:
-            if batch.valid.any():
-                pixels = model.plain_input(torch.from_numpy(batch.pixels[batch.valid]))
-                before = model.model.logits(module(pixels)).double().cpu().numpy()
-                with editing.editing(module, layer, edits.of_batch(len(pixels))):
-                    after = model.model.logits(module(pixels)).double().cpu().numpy()
-                ids = [fact["image_id"] for fact in batch.facts if fact["reason"] is None]
-                yield [facts[image_id] for image_id in ids], before, after
-            advance(min(batch.first + size, len(rows)))
-
-
-def _named(names: Sequence[str], index: int) -> str:
-    return names[index] if index < len(names) else str(index)
-
-
-def _by_label(labels: dict[str | None, Changes], names: Sequence[str]) -> list[LabelChange]:
-    order = sorted(
-        labels, key=lambda label: (-labels[label].flips / labels[label].images, -labels[label].images, str(label))
+    batches = loader.load(
+        sources.source_of(run.version.about), rows, model.model.preprocess, batch=BATCH, threads=cores()
     )
-    rows: list[LabelChange] = []
-    for label in order:
-        falls, rises = labels[label].ends(names)
-        rows.append(
-            {
-                "label": label,
-                "images": labels[label].images,
-                "flips": labels[label].flips,
-                "falls": falls,
-                "rises": rises,
-            }
-        )
-    return rows
+
+    def scores(x: Tensor) -> NDArray[np.float64]:
+        # A copy: a model may change its input in place.
+        rows_by_class: NDArray[np.float64] = model.model.logits(module(x.clone())).double().cpu().numpy()
+        return rows_by_class
+
+    with progress.current().bar("ablation", len(rows), "images") as advance, torch.no_grad(), slow_attention():
+        done = 0
+        for ids, pixels in _mixed(batches, rng):
+            x = model.plain_input(torch.from_numpy(pixels))
+            before = scores(x)
+            with editing.editing(module, layer, edits.of_batch(len(x))):
+                after = scores(x)
+            yield [facts[image_id] for image_id in ids], before, after
+            done += len(ids)
+            advance(done)
+
+
+def _mixed(batches: Iterable[loader.Batch], rng: np.random.Generator) -> Iterator[tuple[list[int], NDArray[Any]]]:
+    """Yield batches of ids and pixels, drawn at random among 512 images: those of a tar or a table come by class."""
+    ids: list[int] = []
+    pixels: list[NDArray[Any]] = []
+
+    def taken(count: int) -> Iterator[tuple[list[int], NDArray[Any]]]:
+        for part in np.array_split(rng.permutation(count), -(-count // BATCH)) if count else ():
+            yield [ids[i] for i in part], np.stack([pixels[i] for i in part])
+        del ids[:count], pixels[:count]
+
+    for batch in batches:
+        ids += [fact["image_id"] for fact in batch.facts if fact["reason"] is None]
+        pixels += list(batch.pixels[batch.valid])
+        if len(ids) >= TOGETHER + BATCH:
+            yield from taken(TOGETHER)
+    yield from taken(len(ids))
+
+
+def _name(names: Sequence[str], index: int) -> str:
+    return names[index] if index < len(names) else str(index)

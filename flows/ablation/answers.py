@@ -37,7 +37,9 @@ class Flip(TypedDict):
 class Ablation(TypedDict):
     """What an ablation does, over all images and for each label, those with the largest share of flips first.
 
-    `by` says how the units are changed; `flipped` are the first of the images that flip.
+    `by` says how the units are changed. `nonfinite` images are left out, since a score was NaN or infinite. `flipped` are
+    the first fifty images that flip; a model with one score per image has no flips. `varying` says how the model's values
+    vary by themselves, where that was allowed.
     """
 
     run: str
@@ -45,8 +47,10 @@ class Ablation(TypedDict):
     units: list[int]
     by: str
     images: int
+    nonfinite: int
     flips: int
     falls: list[ClassChange]
     rises: list[ClassChange]
     labels: list[LabelChange]
     flipped: list[Flip]
+    varying: str

@@ -12,6 +12,8 @@ from flows.commands.printing import Name
 if TYPE_CHECKING:
     from flows.ablation.answers import Ablation, ClassChange
 
+FLIPS_SHOWN = 10
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
@@ -27,7 +29,8 @@ def ablate(
     where: Annotated[
         str | None, typer.Option(help="Only images that meet this SQL condition on the table images: label = 'cat'.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Pass the first N of the images.")] = 500,
+    images: Annotated[int, typer.Option(min=1, help="Pass N of these images, drawn by the run's seed.")] = 500,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many labels to show.")] = 16,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
@@ -49,19 +52,23 @@ def ablate(
     if json:
         printing.as_json(answer)
     else:
-        _print(answer)
+        _print(answer, k)
 
 
-def _print(answer: Ablation) -> None:
+def _print(answer: Ablation, k: int) -> None:
+    if answer["varying"]:
+        printing.say(f"the model varies by itself ({answer['varying']}), and that counts as change, too")
+    if answer["nonfinite"]:
+        printing.say(f"{answer['nonfinite']} images are left out: a score is NaN or infinite")
     share = answer["flips"] / answer["images"]
     print(f"{answer['images']:,} images, {answer['flips']:,} flip to another first choice ({share:.1%})")
     print("all images")
     printing.as_table(
-        {"score": end, "class": row["name"] or row["index"], "change": _with_error(row)}
+        {"score": end, "class": row["name"], "change": _with_error(row)}
         for end, rows in (("falls", answer["falls"]), ("rises", answer["rises"]))
         for row in rows
     )
-    print("by label, those with the largest share of flips first")
+    print(f"by label, the largest share of flips first, {min(k, len(answer['labels']))} of {len(answer['labels'])}")
     printing.as_table(
         {
             "label": row["label"] or "",
@@ -70,12 +77,18 @@ def _print(answer: Ablation) -> None:
             "falls most": _first(row["falls"]),
             "rises most": _first(row["rises"]),
         }
-        for row in answer["labels"]
+        for row in answer["labels"][:k]
     )
+    if answer["flipped"]:
+        print(f"images that flip, {min(FLIPS_SHOWN, len(answer['flipped']))} of {answer['flips']:,}")
+        printing.as_table(
+            {"before": flip["before"], "after": flip["after"], "path": printing.relative(flip["path"])}
+            for flip in answer["flipped"][:FLIPS_SHOWN]
+        )
 
 
 def _first(rows: list[ClassChange]) -> str:
-    return f"{rows[0]['name'] or rows[0]['index']} {_with_error(rows[0])}" if rows else ""
+    return f"{rows[0]['name']} {_with_error(rows[0])}" if rows else ""
 
 
 def _with_error(row: ClassChange) -> str:

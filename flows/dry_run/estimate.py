@@ -129,7 +129,7 @@ def _size(planner: Planner, store: Store, output: Output, together: int) -> Size
     config, layer = planner.config, output.layer
     samples = planner.images * config.samples_per_image
     return Size(
-        images=planner.images if output.shard is None else len(planner.shards[output.shard].rows),
+        images=planner.images if output.shard is None else _images_of(planner, output.shard),
         together=together,
         samples=samples,
         layers=len(planner.layers),
@@ -140,6 +140,11 @@ def _size(planner: Planner, store: Store, output: Output, together: int) -> Size
         method=config.layout,
         per_cell=config.attribution_per_cell,
     )
+
+
+def _images_of(planner: Planner, number: int) -> int:
+    """Return the rows of a shard; a shard without an image leaves a gap in the numbers."""
+    return next(len(shard.rows) for shard in planner.shards if shard.number == number)
 
 
 def _cells(planner: Planner, store: Store, output: Output, samples: int) -> float:

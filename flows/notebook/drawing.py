@@ -132,13 +132,14 @@ def ablate(
     images: int = 500,
     store: str = STORE,
 ) -> Ablation:
-    """Change units while the model runs over the first `images` images of a run, and compare the class scores.
+    """Change units while the model runs over `images` images of a run, and compare the class scores.
 
-    `by` is zero, mean (over the run's samples), resample (the maps of another image) or scale=F; `where` a condition in SQL
-    on the table `images`. Changes are means over images with their standard errors, of all images and of each label.
+    `by` is zero, mean (over the run's samples), resample (the units of another image) or scale=F; `where` a condition in
+    SQL on the table `images`, of which `images` are drawn by the run's seed. Changes are means over images with their
+    standard errors, of all images and of each label.
 
     Raises UsageError for another way or condition, NotFound for a missing layer or unit, ModelError where the model has
-    changed since the run.
+    changed up to the layer since the run.
     """
     from flows.ablation import ablate as ablation
     from storage.run import open_run

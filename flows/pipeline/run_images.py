@@ -14,6 +14,7 @@ from flows.stages import image_listing, subset
 from flows.stages.shared import left_out
 from flows.stages.shared.left_out import LeftOut
 from flows.stages.subset import Subset
+from storage.errors import UsageError
 from storage.images.shards import living
 from storage.store.store import Store
 
@@ -37,6 +38,8 @@ class RunImages:
 
 def plan(config: RunConfig, listed: Output, table: pa.Table) -> RunImages:
     """Look up the labels of listed images, choose among them, and say what is left out; nothing is written."""
+    if not len(living(table)):
+        raise UsageError(f"--images {config.images}: all images listed before are gone from there")
     labelled, labels, given = image_listing.plan_labels(config, table)
     outputs, chosen, images = [listed, labelled], None, living(table, config.limit)
     if subset.is_asked_for(config):

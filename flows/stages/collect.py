@@ -192,7 +192,7 @@ def plan(context: PlanContext) -> list[Task]:
             Output(stage="collect", key=part[index], layer=layer, shard=shard.number)
             for layer, part in zip(context.layers, parts, strict=True)
         ]
-        outputs += peaks.outputs(context, shard.number)
+        outputs += peaks.outputs(context, shard.number, index)
         span = {"first": shard.first, "stop": shard.stop}
         reads: dict[str, Any] = {"listing": context.listing}
         if context.chosen is not None:
@@ -202,9 +202,17 @@ def plan(context: PlanContext) -> list[Task]:
 
 
 def _wholes(context: PlanContext, shard: Shard) -> list[list[list[str | None]]]:
-    """Return, for each way to cut the whole listing, stage, layer and key of the results that hold a shard's images."""
-    ways = []
+    """Return, for each way to cut the whole listing, stage, layer and key of the results that hold all of a shard's images.
+
+    There are none where an image may have several patches among the strongest: peaks have one.
+    """
+    ways: list[list[list[str | None]]] = []
+    if context.config.patches_per_image > 1:
+        return ways
+    last = int(shard.rows["image_id"][-1].as_py())
     for whole in context.wholes:
+        if whole.shards[-1].stop <= last:
+            continue
         numbers = [i for i, other in enumerate(whole.shards) if other.first < shard.stop and shard.first < other.stop]
         keyed: list[list[str | None]] = [["images", None, image_keys(whole)[i]] for i in numbers]
         for layer in whole.layers:

@@ -25,10 +25,10 @@ def write(store: Store, output: Output, layer: Layer, peaks: Peaks) -> Outcome:
     return outcome(draft)
 
 
-def outputs(context: PlanContext, shard: int) -> list[Output]:
-    """Return the outputs of one shard, for the layers whose peaks the run keeps."""
+def outputs(context: PlanContext, shard: int, index: int) -> list[Output]:
+    """Return the outputs of a shard, the plan's number `index`, for the layers whose peaks the run keeps."""
     layers = context.config.peak_layers
-    return [Output(stage="peaks", key=keys(context, layer)[shard], layer=layer, shard=shard) for layer in layers]
+    return [Output(stage="peaks", key=keys(context, layer)[index], layer=layer, shard=shard) for layer in layers]
 
 
 def keys(context: PlanContext, layer: str) -> list[str]:

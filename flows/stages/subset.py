@@ -145,20 +145,18 @@ def _by_condition(config: RunConfig, rows: pa.Table) -> pa.Table:
         columns, join = "images.*, given.* EXCLUDE (key)", "LEFT JOIN given USING (key)"
     query = f"SELECT image_id FROM (SELECT {columns} FROM images {join}) AS images WHERE (\n{config.where}\n)"
     try:
-        chosen = [row["image_id"] for row in guarded_sql.ask(readers, query)]
-    except UsageError as error:
-        raise UsageError(f"--where {config.where}: {error}") from None
-    return rows.filter(pc.is_in(rows["image_id"], pa.array(chosen, pa.int64())))
+        answer = guarded_sql.ask(readers, query)
+        chosen = pa.array([row["image_id"] for row in answer], pa.int64())
+    except (UsageError, pa.ArrowException) as error:
+        raise UsageError(f"--where {config.where}: {first_line(error)}") from None
+    return rows.filter(pc.is_in(rows["image_id"], chosen))
 
 
 def _joined(file: str, rows: pa.Table) -> pa.Table:
     """Read the table of `--table`, with whole keys of images. Raises UsageError."""
     option, given = f"--table {file}", _read_table(file)
-    name = next((column for column in given.column_names if column.lower() in label_files.KEYS), None)
-    if name is None:
-        raise UsageError(f"{option}: needs a column key, has {', '.join(given.column_names) or 'none'}")
-    if clash := sorted((set(given.column_names) - {name}) & set(rows.column_names)):
-        raise UsageError(f"{option}: the listing has a column {clash[0]}, too; rename it")
+    name = _key_column(option, given.column_names, rows.column_names)
+    given = given.filter(pc.is_valid(given[name]))
     names, keys = [str(value) for value in given[name].to_pylist()], rows["key"].to_pylist()
     twice = next((value for value, number in Counter(names).items() if number > 1), None)
     if twice is not None:
@@ -170,11 +168,30 @@ def _joined(file: str, rows: pa.Table) -> pa.Table:
     return given.drop_columns([name]).append_column("key", key)
 
 
+def _key_column(option: str, columns: list[str], taken: list[str]) -> str:
+    """Return the column of keys. Raises UsageError without one, or for names that SQL cannot tell apart."""
+    by_lower: dict[str, str] = {}
+    for column in columns:
+        if by_lower.setdefault(column.lower(), column) != column or columns.count(column) > 1:
+            raise UsageError(f"{option}: has two columns {column}, as SQL reads it; rename one")
+    name = next((by_lower[key] for key in label_files.KEYS if key in by_lower), None)
+    if name is None:
+        raise UsageError(f"{option}: needs a column key, has {', '.join(columns) or 'none'}")
+    for column in columns:
+        if column != name and column.lower() in taken:
+            raise UsageError(f"{option}: the listing has a column {column.lower()}, too; rename it")
+    return name
+
+
 def _read_table(file: str) -> pa.Table:
     try:
         if file.lower().endswith(".parquet"):
             return pq.read_table(file)
-        return pv.read_csv(io.BytesIO(label_files.text(f"--table {file}", file).encode()))
+        data = label_files.text(f"--table {file}", file).encode()
+        # Keys are text: 000000000139 is no number.
+        columns = [name.strip().strip('"') for name in data.partition(b"\n")[0].decode().split(",")]
+        keys = {name: pa.large_string() for name in columns if name.lower() in label_files.KEYS}
+        return pv.read_csv(io.BytesIO(data), convert_options=pv.ConvertOptions(column_types=keys))
     except OSError as error:
         raise UsageError(f"--table {file}: {error.strerror or error}") from None
     except pa.ArrowException as error:

@@ -127,6 +127,7 @@ def test_a_run_grows_until_all_are_in(images: Path, tmp_path: Path) -> None:
         ({"where": "colour = 1"}, r"--where colour = 1: .*colour"),
         ({"where": "1); DROP TABLE images; --"}, "--where .*"),
         ({"where": "key IN (SELECT * FROM read_csv('/etc/passwd'))"}, "--where .*"),
+        ({"where": "true) UNION ALL SELECT 'x' WHERE (true"}, "--where .*"),
         ({"keys": "missing.txt"}, "--keys missing.txt: No such file"),
         ({"where": "a = 1", "table": "missing.csv"}, "--table missing.csv: No such file"),
     ],
@@ -227,3 +228,58 @@ def test_mutant_samples_of_images_that_are_not_chosen(
     monkeypatch.setattr(stored_parts, "_samples", lambda parts, ids: stored_parts.sample_arrays.read_whole(parts[0]))
     with pytest.raises((AssertionError, ValueError)):
         test_a_subset_comes_from_stored_peaks_as_from_a_pass(images, own, tmp_path, monkeypatch)
+
+
+def test_a_limited_run_gives_no_part_of_what_it_has_not_passed(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last shard holds one of two chosen images, or none of them."""
+    for keep in (("peaks",), ()):
+        store = tmp_path / f"s{len(keep)}"
+        pipeline.run(config(images, store, name="some", limit=25, keep=keep, until="collect"), Inline())
+        for ids in ((22, 33), (31, 33)):
+            _, run = subset(images, store, where=f"image_id IN {ids}")
+            assert sorted(set(run.samples(LAYER).image_id.tolist())) == list(ids)
+
+
+def test_a_damaged_whole_shard_is_passed_again(images: Path, own: Path) -> None:
+    part = open_run(own, "whole").results("peaks", LAYER)[0]
+    file = next(path for path in (part.path / "peaks.zarr").rglob("*") if path.is_file() and path.name != "zarr.json")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    _, run = subset(images, own, where="image_id IN (1, 3)")
+    assert sorted(set(run.samples(LAYER).image_id.tolist())) == [1, 3]
+
+
+def test_several_patches_an_image_are_no_part_of_peaks(
+    images: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several: dict[str, Any] = {"patches_per_image": 2, "until": "patches"}
+    pipeline.run(config(images, own, name="several", **several), Inline())
+    where = "image_id IN (1, 3, 12)"
+    _, run = subset(images, own, where=where, **several)
+    _, fresh = subset(images, tmp_path / "fresh", where=where, **several)
+    assert run.patches(LAYER, 0).equals(fresh.patches(LAYER, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("camera\n1\n", "--table .*: needs a column key, has camera"),
+        ("key,Label\na,b\n", "--table .*: the listing has a column label, too; rename it"),
+        ("key,Camera,camera\na,b,c\n", "--table .*: has two columns camera, as SQL reads it; rename one"),
+        ("key,camera\nnowhere,1\n", "--table .*: none of its 1 keys is an image's"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_line(images: Path, own: Path, tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(UsageError, match=line):
+        subset(images, own, where="camera = 1", table=str(tmp_path / "t.csv"))
+
+
+def test_keys_that_look_like_numbers_are_text(tmp_path: Path) -> None:
+    corpus.write_images(tmp_path / "in", 6)
+    (tmp_path / "t.csv").write_text("image_id,good\n" + "".join(f"{i:04d},{i % 2}\n" for i in range(6)))
+    _, run = subset(tmp_path / "in", tmp_path / "s", where="good = 1", table=str(tmp_path / "t.csv"))
+    assert sorted(row["key"][-8:-4] for row in rows(run)) == ["0001", "0003", "0005"]

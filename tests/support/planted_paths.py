@@ -29,6 +29,22 @@ class Shortcut(Paths):
         return (self.layer(before) + before).mean((2, 3)) * torch.arange(1, UNITS + 1)
 
 
+class Attentive(Paths):
+    """The same behind an input that is changed in place, and read through attention over the positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.TransformerEncoderLayer(UNITS, 2, 12, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.mul_(0.5).add_(0.25)
+        return self.mix(self.layer(self.relu(self.conv(x))).flatten(2).transpose(1, 2)).mean(1)
+
+
+def attentive() -> nn.Module:
+    return Attentive().eval()
+
+
 def paths() -> nn.Module:
     return Paths().eval()
 

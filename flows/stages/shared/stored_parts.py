@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +15,11 @@ from atlas.collect import Part
 from storage.artefacts import peaks as peak_arrays
 from storage.artefacts import samples as sample_arrays
 from storage.artefacts import tables
+from storage.errors import Damaged
 from storage.images.shards import Ids
 from storage.store.store import Result, Store
+
+log = logging.getLogger(__name__)
 
 Keys = Sequence[Sequence[str | None]]
 """Stage, layer and key of the results of whole shards, in order."""
@@ -30,13 +34,17 @@ def find(
         for stage, layer, key in keys:
             if (result := store.find(str(stage), str(key))) is not None:
                 results.setdefault((stage, layer), []).append(result)
-        if sum(map(len, results.values())) < len(keys):
+        if not keys or sum(map(len, results.values())) < len(keys):
             continue
-        parts = {layer: part_of(results["collect", layer], results["peaks", layer], ids) for layer in layers}
-        if all(part is not None for part in parts.values()):
-            return _facts(results["images", None], ids), {
-                name: part for name, part in parts.items() if part is not None
-            }
+        try:
+            facts = _facts(results["images", None], ids)
+            parts = {layer: part_of(results["collect", layer], results["peaks", layer], ids) for layer in layers}
+        except Damaged as damage:
+            log.warning("%s; the images pass again", damage)
+            continue
+        complete = {name: part for name, part in parts.items() if part is not None}
+        if len(facts) == len(ids) and len(complete) == len(layers):
+            return facts, complete
     return None
 
 
@@ -93,10 +101,11 @@ def _joined(parts: Sequence[Peaks]) -> Peaks:
 
 
 def _samples(parts: Sequence[Result], ids: Ids) -> Samples:
-    read = [sample_arrays.read_whole(part) for part in parts]
-    keep = [np.isin(samples.image_id, ids) for samples in read]
-    columns = {
-        name: np.concatenate([getattr(part, name)[chosen] for part, chosen in zip(read, keep, strict=True)])
-        for name in sample_arrays.FIELDS
-    }
-    return Samples(**columns)
+    chosen = [_chosen_samples(sample_arrays.read_whole(part), ids) for part in parts]
+    names = sample_arrays.FIELDS
+    return Samples(**{name: np.concatenate([getattr(part, name) for part in chosen]) for name in names})
+
+
+def _chosen_samples(samples: Samples, ids: Ids) -> Samples:
+    keep = np.isin(samples.image_id, ids)
+    return Samples(**{name: getattr(samples, name)[keep] for name in sample_arrays.FIELDS})
