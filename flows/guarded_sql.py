@@ -40,19 +40,15 @@ def ask(tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits
 
     Raises UsageError with DuckDB's own first line if the query is wrong, is anything but one SELECT, or exceeds a limit.
     """
+    deadline = time.monotonic() + limits.seconds
     with duckdb.connect(":memory:") as base:
-        base.execute("SET autoinstall_known_extensions = false")
-        base.execute(f"SET memory_limit = '{limits.memory * 1024:.0f}MiB'")
-        base.execute("SET temp_directory = ''")
-        for name, read in tables.items():
-            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
-                base.register(name, read())
-        base.execute("SET enable_external_access = false")
-        base.execute("SET lock_configuration = true")
         try:
+            _prepare(base, tables, query, limits)
             with _interrupted_after(base, limits.seconds), _bounded_memory(2 * limits.memory):
-                return _rows_beside(base, query, time.monotonic() + limits.seconds)
+                return _rows_beside(base, query, deadline)
         except (duckdb.InterruptException, TimeoutError):
+            if time.monotonic() < deadline:  # Ctrl-C, of which DuckDB knew first
+                raise KeyboardInterrupt from None
             message = f"the query took longer than {limits.seconds:g} s; narrow it, or raise --time-limit"
             raise UsageError(message) from None
         except (duckdb.OutOfMemoryException, MemoryError):
@@ -63,6 +59,20 @@ def ask(tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits
             raise UsageError(message) from None
         except duckdb.Error as error:
             raise UsageError(f"{first_line(error)} (tables: {', '.join(sorted(tables))})") from None
+
+
+def _prepare(
+    base: duckdb.DuckDBPyConnection, tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits
+) -> None:
+    """Give a database the tables that a query names, and shut it off from everything else."""
+    base.execute("SET autoinstall_known_extensions = false")
+    base.execute(f"SET memory_limit = '{limits.memory * 1024:.0f}MiB'")
+    base.execute("SET temp_directory = ''")
+    for name, read in tables.items():
+        if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+            base.register(name, read())
+    base.execute("SET enable_external_access = false")
+    base.execute("SET lock_configuration = true")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from PIL import Image
 from support import corpus
 from support.trees import tree
 
-from flows import cli
+from flows import cli, guarded_sql
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
@@ -130,10 +130,15 @@ def test_a_query_has_limits(say: Any, query: str, seconds: str, words: str) -> N
     assert say("sql", "small", "select 1 a", "--json")[1].strip() == '[{"a": 1}]'
 
 
-def test_an_interrupt_ends_a_query_at_once(say: Any) -> None:
+def test_an_interrupt_ends_a_query_at_once(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the thread that it is for, DuckDB would see it at the end of the query: after a minute, by the limit of time."""
-    pending = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
-    pending.start()
+    pending, ask = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]), guarded_sql._rows
+
+    def begun(*arguments: Any) -> Any:
+        pending.start()
+        return ask(*arguments)
+
+    monkeypatch.setattr(guarded_sql, "_rows", begun)
     code, out, err = say("sql", "small", LONG, "--time-limit", "250")
     assert (code, out, len(err.splitlines())) == (130, "", 1)
     pending.join()

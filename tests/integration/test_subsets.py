@@ -9,12 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import corpus
 
+from flows import guarded_sql
 from flows.config import RunConfig, make
 from flows.dry_run import estimate
 from flows.pipeline import run as pipeline
@@ -283,3 +285,14 @@ def test_keys_that_look_like_numbers_are_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image_id,good\n" + "".join(f"{i:04d},{i % 2}\n" for i in range(6)))
     _, run = subset(tmp_path / "in", tmp_path / "s", where="good = 1", table=str(tmp_path / "t.csv"))
     assert sorted(row["key"][-8:-4] for row in rows(run)) == ["0001", "0003", "0005"]
+
+
+def test_an_interrupt_that_duckdb_sees_first_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise duckdb.InterruptException
+
+    monkeypatch.setattr(guarded_sql, "_prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        guarded_sql.ask({}, "SELECT 1")
+    with pytest.raises(UsageError, match="took longer than 0 s"):
+        guarded_sql.ask({}, "SELECT 1", guarded_sql.Limits(seconds=0))
