@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
@@ -132,7 +133,8 @@ def test_a_query_has_limits(say: Any, query: str, seconds: str, words: str) -> N
 
 def test_an_interrupt_ends_a_query_at_once(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the thread that it is for, DuckDB would see it at the end of the query: after a minute, by the limit of time."""
-    pending, ask = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]), guarded_sql._rows
+    # To the process, as a terminal sends it: `raise_signal` would reach the timer's thread alone.
+    pending, ask = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]), guarded_sql._rows
 
     def begun(*arguments: Any) -> Any:
         pending.start()
