@@ -26,10 +26,14 @@ ROWS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a query may take: seconds, and GiB of memory for DuckDB, and as much again for its answer."""
+    """What a query may take: seconds, and GiB of memory for DuckDB, and as much again for its answer.
+
+    `options` are those of a command that sets them, and that a message can name.
+    """
 
     seconds: float = 60.0
     memory: float = 2.0
+    options: bool = False
 
 
 DEFAULTS = Limits()
@@ -49,14 +53,11 @@ def ask(tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits
         except (duckdb.InterruptException, TimeoutError):
             if time.monotonic() < deadline:  # Ctrl-C, of which DuckDB knew first
                 raise KeyboardInterrupt from None
-            message = f"the query took longer than {limits.seconds:g} s; narrow it, or raise --time-limit"
-            raise UsageError(message) from None
+            remedy = ", or raise --time-limit" if limits.options else ""
+            raise UsageError(f"the query took longer than {limits.seconds:g} s; narrow it{remedy}") from None
         except (duckdb.OutOfMemoryException, MemoryError):
-            message = (
-                f"the query needs more than {limits.memory:g} GiB of memory; narrow it, count instead of listing, or raise "
-                "--memory-limit"
-            )
-            raise UsageError(message) from None
+            remedy = ", count instead of listing, or raise --memory-limit" if limits.options else ""
+            raise UsageError(f"the query needs more than {limits.memory:g} GiB of memory; narrow it{remedy}") from None
         except duckdb.Error as error:
             raise UsageError(f"{first_line(error)} (tables: {', '.join(sorted(tables))})") from None
 

@@ -36,7 +36,7 @@ def sql(
     from flows.questions import sql as tables_sql
     from storage.run import open_run
 
-    limits = guarded_sql.Limits(seconds=time_limit, memory=memory_limit)
+    limits = guarded_sql.Limits(seconds=time_limit, memory=memory_limit, options=True)
     rows: list[dict[str, Any]] = tables_sql.ask(open_run(store, name), query, limits)
     if json:
         printing.as_json(rows)
