@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
@@ -45,8 +46,12 @@ def takes_uploads(app: FastAPI) -> bool:
     return getattr(app.state, "worker", None) is not None
 
 
+Ask = Callable[[str, OpenVersion, dict[str, Any], Request], Awaitable[Response]]
+"""Asks the worker a question of a kind about a version."""
+
+
 def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, requests: Requests) -> None:
-    """Add the two routes."""
+    """Add the routes that take pictures, and the one that loads the model for them."""
     app.state.worker = worker
     reading = asyncio.Semaphore(limits.READ_AT_ONCE)
 
@@ -60,6 +65,12 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
             await requests.ask(object(), lambda left: encode(worker.ask(kind, question, data, left)), request)
         )
 
+    _add_locate(app, root, runs, ask)
+    _add_explain(app, root, runs, ask)
+    _add_load(app, root, runs, worker, requests)
+
+
+def _add_locate(app: FastAPI, root: str, runs: OpenRuns, ask: Ask) -> None:
     @app.post(
         f"{root}/locate",
         responses=responses(Located),
@@ -83,6 +94,8 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         question = {"run": f"{name}@{opened.run.number}", "layer": layer, "grid": grid, "id": id}
         return await ask("locate", opened, question, request)
 
+
+def _add_explain(app: FastAPI, root: str, runs: OpenRuns, ask: Ask) -> None:
     @app.post(
         f"{root}/explain",
         responses=responses(Explained | Salient | Linked),
@@ -111,6 +124,8 @@ def add_to(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, 
         question = {"run": f"{name}@{opened.run.number}", "layer": layer} | options
         return await ask("explain", opened, question, request)
 
+
+def _add_load(app: FastAPI, root: str, runs: OpenRuns, worker: ModelWorker | None, requests: Requests) -> None:
     @app.post(
         f"{root}/load",
         responses=responses(Loaded),
