@@ -32,11 +32,13 @@ def whole_keys(option: str, names: Collection[str], keys: Iterable[str]) -> dict
     return {}
 
 
-def check_names(option: str, names: Sequence[str], meant: dict[str, str], key: str) -> str:
+def check_names(option: str, names: Sequence[str], meant: Collection[str], key: str) -> str:
     """Return a remark on names that mean no image, "" if all do. Raises UsageError if none does; `key` is an image's."""
     if not meant:
         first = f"; its first is {names[0]!r}" if names else ""
-        raise UsageError(f"{option}: none of its {len(names):,} keys is an image's{first}; an image's is {key!r}")
+        raise UsageError(
+            f"{option}: none of its {len(names):,} keys is the key of an image{first}; an image's key is {key!r}"
+        )
     missing = [name for name in names if name not in meant]
     if not missing:
         return ""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.stages.shared import image_names, label_files
-from storage.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,27 +20,15 @@ class LabelTable:
         whole = image_names.whole_keys(f"--labels {self.file}", self.labels, keys)
         return LabelTable(file=self.file, labels={whole.get(name, name): label for name, label in self.labels.items()})
 
-    def check_matches(self, keys: list[str]) -> dict[str, int]:
+    def check_matches(self, keys: Sequence[str]) -> dict[str, int]:
         """Return how many keys of the table there are, and how many are images'. Raises UsageError if none is."""
-        matched = len(self.labels.keys() & set(keys))
-        if not matched:
-            first = f"; its first is {next(iter(self.labels))!r}" if self.labels else ""
-            raise UsageError(
-                f"--labels {self.file}: none of its {len(self.labels):,} keys is the key of an image{first}; "
-                f"an image's key is {keys[0]!r}"
-            )
-        return {"keys": len(self.labels), "matched": matched}
+        self.remark(keys)
+        return {"keys": len(self.labels), "matched": len(self.labels.keys() & set(keys))}
 
-    def remark(self, keys: list[str]) -> str:
-        """Return a line on keys that are no image's, with one of them; "" if all are."""
-        known = set(keys)
-        others = [key for key in self.labels if key not in known]
-        if not others:
-            return ""
-        return (
-            f"--labels {self.file}: of its {len(self.labels):,} keys {len(self.labels) - len(others):,} match an image; "
-            f"{others[0]!r} matches none, and an image's key is {keys[0]!r}"
-        )
+    def remark(self, keys: Sequence[str]) -> str:
+        """Return a line on keys that are no image's, with one of them; "" if all are. Raises UsageError if none is."""
+        matched = self.labels.keys() & set(keys)
+        return image_names.check_names(f"--labels {self.file}", list(self.labels), matched, keys[0])
 
 
 def read(file: str) -> LabelTable:

@@ -16,7 +16,7 @@ from support.source_forms import FOLDERS, FORMS, PAIR, TARS, Form, entries
 from flows.config import RunConfig
 from flows.pipeline import run_images
 from flows.stages import image_listing
-from flows.stages.shared import label_table, reading
+from flows.stages.shared import image_names, reading
 from storage.errors import ActlasError, UsageError
 from storage.images import contract, folder, formats, left_out
 from storage.images import labels as label_values
@@ -101,7 +101,7 @@ def test_mutant_floats_that_are_no_labels_are_seen(tmp_path: Path, monkeypatch: 
 
 
 def test_mutant_a_label_table_that_need_not_match_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_table.LabelTable, "check_matches", lambda self, keys: {})
+    monkeypatch.setattr(image_names, "check_names", lambda *table: "")
     assert "line" in wrong("labels: none", tmp_path)
 
 
