@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,15 @@ def test_a_query_has_limits(say: Any, query: str, seconds: str, words: str) -> N
     assert say("sql", "small", "select 1 a", "--json")[1].strip() == '[{"a": 1}]'
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt: in what a shell starts in the background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_query_at_once(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the thread that it is for, DuckDB would see it at the end of the query: after a minute, by the limit of time."""
     # To the process, as a terminal sends it: `raise_signal` would reach the timer's thread alone.
@@ -141,7 +151,7 @@ def test_an_interrupt_ends_a_query_at_once(say: Any, monkeypatch: pytest.MonkeyP
         return ask(*arguments)
 
     monkeypatch.setattr(guarded_sql, "_rows", begun)
-    code, out, err = say("sql", "small", LONG, "--time-limit", "250")
+    code, out, err = say("sql", "small", LONG, "--time-limit", "30")
     assert (code, out, len(err.splitlines())) == (130, "", 1)
     pending.join()
 
