@@ -30,12 +30,12 @@ try:
         serve,
         show,
         sql,
-        terminal,
         units,
         view,
     )
-    from flows.commands import arguments as typed
     from flows.commands import store as store_commands
+    from flows.commands.shared import arguments as typed
+    from flows.commands.shared import terminal
     from storage import masking
     from storage.errors import ActlasError, first_line
     from storage.models import user_code

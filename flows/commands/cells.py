@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands import parsing, printing
-from flows.commands.printing import Name
+from flows.commands.shared import parsing, printing
+from flows.commands.shared.printing import Name
 
 if TYPE_CHECKING:
     from flows.questions.cells import CellNames

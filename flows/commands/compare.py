@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import printing
+from flows.commands.shared import printing
 
 if TYPE_CHECKING:
     from flows.comparing.answers import ComparedLayer, ComparedStep, Comparison

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands import parsing, printing
-from flows.commands.option_groups import with_groups
-from flows.commands.run_options import RunOptions, SubsetOptions
+from flows.commands.shared import parsing, printing
+from flows.commands.shared.option_groups import with_groups
+from flows.commands.shared.run_options import RunOptions, SubsetOptions
 
 if TYPE_CHECKING:
     from flows.pipeline.answers import RunEstimate, RunSummary

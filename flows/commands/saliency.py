@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from atlas.attribution.methods import METHODS, taking
-from flows.commands import parsing, printing
-from flows.commands.model_options import ModelOptions, Out, Seed, Size
-from flows.commands.option_groups import with_groups
+from flows.commands.shared import parsing, printing
+from flows.commands.shared.model_options import ModelOptions, Out, Seed, Size
+from flows.commands.shared.option_groups import with_groups
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import printing
-from flows.commands.option_groups import with_groups
-from flows.commands.run_options import SubsetOptions
+from flows.commands.shared import printing
+from flows.commands.shared.option_groups import with_groups
+from flows.commands.shared.run_options import SubsetOptions
 
 model = typer.Typer(no_args_is_help=True, help="Announce changes of a run's model.", rich_markup_mode=None)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands import parsing, printing
-from flows.commands.model_options import ModelOptions, Out, Seed
-from flows.commands.option_groups import with_groups
+from flows.commands.shared import parsing, printing
+from flows.commands.shared.model_options import ModelOptions, Out, Seed
+from flows.commands.shared.option_groups import with_groups
 
 if TYPE_CHECKING:
     from flows.drawing.answers import PictureFacts

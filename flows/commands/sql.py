@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from flows import registry
-from flows.commands import printing
-from flows.commands.printing import Name
+from flows.commands.shared import printing
+from flows.commands.shared.printing import Name
 
 SQL_HELP = f"""Query the run's tables with SQL (DuckDB): images, {", ".join(registry.tables())}, classes, rejects,
 cell_metrics, unit_metrics.

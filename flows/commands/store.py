@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands import printing
+from flows.commands.shared import printing
 
 runs = typer.Typer(
     no_args_is_help=True, help="List and show the versions of runs, and roll back.", rich_markup_mode=None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import printing
+from flows.commands.shared import printing
 
 
 def add_to(app: typer.Typer) -> None:

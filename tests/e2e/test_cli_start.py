@@ -78,7 +78,7 @@ def test_an_engine_that_is_none_is_named_first(
 
 PRINT = """
 import sys
-from flows.commands import printing, terminal
+from flows.commands.shared import printing, terminal
 terminal.write_anything()
 row = {"label": None, "path": "a\\udce9/ü – 3 × 4 → €.png"}
 printing.as_table([row])
@@ -183,7 +183,7 @@ def test_the_installed_command_answers() -> None:
 
 
 def test_json_has_no_words_for_infinity(capsys: pytest.CaptureFixture[str]) -> None:
-    from flows.commands import printing
+    from flows.commands.shared import printing
 
     printing.as_json({"a": float("inf"), "b": [float("nan"), 1.5]})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}

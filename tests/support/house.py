@@ -49,10 +49,12 @@ ALLOWED = {
     "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
     "flows.scheduling flows.pipeline flows.model flows.ablation",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.progress flows.cores",
-    "flows.commands": "flows.ablation flows.launch flows.scheduling flows.viewer flows.viewer.answers flows.sheets flows.one_image "
+    "flows.commands.shared": "flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress flows.cores",
+    "flows.commands": "flows.commands.shared flows.ablation flows.launch flows.scheduling flows.viewer flows.viewer.answers "
+    "flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
     "flows.cores flows.guarded_sql",
-    "flows.cli": "flows.commands",
+    "flows.cli": "flows.commands flows.commands.shared",
     # storage/
     "storage.masking": "",
     "storage.file_kinds": "",

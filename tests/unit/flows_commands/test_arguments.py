@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli
-from flows.commands import arguments as typed
-from flows.commands import printing
+from flows.commands.shared import arguments as typed
+from flows.commands.shared import printing
 from storage.errors import ActlasError
 
 MESSAGE = "x is damaged; run `actlas verify --repair`"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from atlas.inversion.recipes import ICON_RECIPES, PICTURE_RECIPES
-from flows.commands import parsing
+from flows.commands.shared import parsing
 from flows.drawing import dream, show
 from flows.one_image import explain, saliency
 from storage.errors import UsageError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows import progress
-from flows.commands import printing, terminal
+from flows.commands.shared import printing, terminal
 
 TEXT = "a – b × c … ü 漢 \udcff"
 
@@ -56,7 +56,7 @@ def test_mutant_without_the_handler_an_ascii_log_ends_the_command(monkeypatch: p
 STREAMS = """
 import os
 from flows import cli
-from flows.commands import printing
+from flows.commands.shared import printing
 def command(*_, **__):
     assert os.open("/dev/null", os.O_RDONLY) > 2  # no file of ours is given the number of a closed stream
     printing.as_json({"a": 1})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import cli
-from flows.commands import printing
+from flows.commands.shared import printing
 from storage.models import user_code
 
 FACTORY = """

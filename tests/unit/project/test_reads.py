@@ -9,7 +9,7 @@ VERIFYING = ("storage.store", "storage.artefacts.arrays", "storage.artefacts.tab
 
 NOT_OF_THE_STORE = {
     "flows.allocator": "the system's list of libraries",
-    "flows.commands.terminal": "the null device",
+    "flows.commands.shared.terminal": "the null device",
     "flows.drawing.illustrator": "an image that a question names",
     "flows.drawing.natural_spectrum": "photos of the package",
     "flows.drawing.unit_pictures": "a picture in memory",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from flows.commands import parsing, terminal
+from flows.commands.shared import parsing, terminal
 
 if TYPE_CHECKING:
     from atlas.arrays import Byte

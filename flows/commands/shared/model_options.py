@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands import parsing, printing
+from flows.commands.shared import parsing, printing
 from storage.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import registry
-from flows.commands import parsing
+from flows.commands.shared import parsing
 
 if TYPE_CHECKING:
     from flows.config import RunConfig
