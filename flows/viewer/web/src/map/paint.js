@@ -60,14 +60,12 @@ function frameShares(context, scene, cells, colours) {
     if (strong <= FAINT || (second && !scene.pair)) continue;
     const inset = scene.amount && side >= SMALL ? edgeOf(side) : 0;
     const width = Math.max(1, (scene.pair ? 0.09 : 0.05) * side);
-    context.globalAlpha = 0.25 + 0.75 * strong;
     context.lineWidth = width;
-    context.strokeStyle = second ? colours.against : colours.for;
+    context.strokeStyle = ramp(second ? colours.against : colours.for, colours.paper, strong);
     if (second && side >= SMALL) context.setLineDash([side / 6, side / 12]);
     const away = inset + width / 2;
     context.strokeRect(x + away, y + away, side - 2 * away, side - 2 * away);
     context.setLineDash([]);
-    context.globalAlpha = 1;
   }
 }
 
