@@ -56,7 +56,11 @@ class Frames:
 
     def _whole(self, frame: Frame) -> bool:
         """Tell whether the store has all that laying out in this frame reads."""
-        results = [("layout", frame.layout), ("listing", frame.listing), *(("collect", key) for key in frame.collect)]
+        results = [
+            ("layout", frame.layout),
+            ("listing", frame.listing),
+            *((frame.samples, key) for key in frame.collect),
+        ]
         return bool(frame.collect) and all(self.store.find(stage, key) is not None for stage, key in results)
 
     def _versions(self) -> Iterator[Version]:
@@ -82,9 +86,15 @@ def _key(version: Version, layer: str) -> str | None:
 
 def _collected(version: Version, layer: str) -> tuple[str, ...]:
     """Return the keys of a version's samples of a layer, in the order of the shards."""
-    return tuple(entry.key for entry in version.stages if (entry.stage, entry.layer) == ("collect", layer))
+    return tuple(entry.key for entry in version.stages if (entry.stage, entry.layer) == (_stage(version), layer))
+
+
+def _stage(version: Version) -> str:
+    """Return the stage that a version's samples are results of."""
+    return "selection" if "selection" in version.about else "collect"
 
 
 def _frame(version: Version, layer: str, key: str) -> Frame:
     listing = next(entry.key for entry in version.stages if entry.stage == "listing")
-    return Frame(layout=key, version=version.number, collect=_collected(version, layer), listing=listing)
+    collected = _collected(version, layer)
+    return Frame(layout=key, version=version.number, collect=collected, listing=listing, samples=_stage(version))

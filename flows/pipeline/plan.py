@@ -34,6 +34,8 @@ class Step:
 class Planner(PlanContext):
     """Name all results of a run. `earlier` has the layouts of its earlier versions."""
 
+    model: PreparedModel
+
     def __init__(
         self,
         config: RunConfig,
@@ -92,8 +94,10 @@ class Planner(PlanContext):
         extras = [
             name for name in registry.extras() if name in self.config.extras and included(registry.stage(name).needs)
         ]
-        return [self._step(stage) for stage in (*core, *extras)]
+        return [step_of(self, stage) for stage in (*core, *extras)]
 
-    def _step(self, stage: str) -> Step:
-        tasks: list[Task] = importlib.import_module(registry.stage(stage).module).plan(self)
-        return Step(stage=stage, tasks=tuple(tasks))
+
+def step_of(context: PlanContext, stage: str) -> Step:
+    """Return a stage's tasks in a run."""
+    tasks: list[Task] = importlib.import_module(registry.stage(stage).module).plan(context)
+    return Step(stage=stage, tasks=tuple(tasks))

@@ -31,8 +31,8 @@ class Provenance(TypedDict):
     """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
 
     `weights` and `frames` are those of models that followed an earlier version; `subset` counts the images that were
-    chosen, of how many, and those of each label; `varying` says how the model's values for an
-    image vary, where that was allowed. `not_listed` and `not_labelled` count what was left out by reason, `left_out` says
+    chosen, of how many, and those of each label; `selection` says of which version a run's samples are selected, by what,
+    and how many of how many; `varying` says how the model's values for an image vary, where that was allowed. `not_listed` and `not_labelled` count what was left out by reason, `left_out` says
     the same in words with the remedy; `label_keys` are the keys of the label table, and how many of them are images'.
     """
 
@@ -59,6 +59,7 @@ class Provenance(TypedDict):
     frames: NotRequired[dict[str, dict[str, Any]]]
     varying: NotRequired[str]
     subset: NotRequired[dict[str, Any]]
+    selection: NotRequired[dict[str, Any]]
     samples: dict[str, dict[str, int | None]]
     layouts: dict[str, dict[str, Any]]
 
@@ -108,6 +109,11 @@ def _left_out(about: Mapping[str, Any]) -> dict[str, Any]:
     words += [f"not labelled: {text}" for text in left_out.words(counts["not_labelled"])]
     if subset := about.get("subset"):
         words.append(f"subset: {subset['images']:,} of {subset['of']:,} images are chosen")
+    if selection := about.get("selection"):
+        words += [
+            f"selection: {row['samples']:,} of {row['of']:,} samples of {layer}"
+            for layer, row in selection["layers"].items()
+        ]
     if counts["label_keys"]:
         keys = counts["label_keys"]
         words.append(f"label table: of its {keys['keys']:,} keys {keys['matched']:,} match an image")
@@ -125,7 +131,7 @@ def show_run(run: Run) -> RunFacts:
         "stages": dict(sorted(stages.items())),
         **_left_out(run.version.about),
         **run.version.about,
-        "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has("collect", layer)},
+        "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has_samples(layer)},
         "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},
     }
     return cast(RunFacts, facts)
