@@ -32,8 +32,9 @@ class Provenance(TypedDict):
 
     `weights` and `frames` are those of models that followed an earlier version; `subset` counts the images that were
     chosen, of how many, and those of each label; `selection` says of which version a run's samples are selected, by what,
-    and how many of how many; `varying` says how the model's values for an image vary, where that was allowed. `not_listed` and `not_labelled` count what was left out by reason, `left_out` says
-    the same in words with the remedy; `label_keys` are the keys of the label table, and how many of them are images'.
+    and how many of how many; `varying` says how the model's values for an image vary, where that was allowed.
+    `not_listed` and `not_labelled` count what was left out by reason, `left_out` says the same in words with the remedy;
+    `label_keys` are the keys of the label table, and how many of them are images'.
     """
 
     name: str

@@ -6,6 +6,7 @@ import { command, copy, fillAsync, section } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, day, many, percent } from '../../ui/format.js';
 import { quality } from './quality.js';
+import { offer, source } from './selections.js';
 import { layers, provenance, versions } from './tables.js';
 
 /** @type {Record<string, string>} */
@@ -39,9 +40,11 @@ export class RunPlace {
         { class: 'page' },
         h('h1', { class: 'title' }, about.name, version),
         h('p', { class: 'lead' }, summary(about, used)),
+        source(state, about),
         h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
         section('How far to trust the pictures', quality(about)),
         lacking(about),
+        offer(about),
         libraries(),
         versions(state, about),
         repeat(about),
