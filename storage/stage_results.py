@@ -106,9 +106,8 @@ class StageResults:
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
         if self.is_selection and (stage in KEPT or stage in SELECTED):
             source = "{of}@{version}".format(**self.version.about["selection"])
-            return Incomplete(
-                f"{self.name}@{self.number} has no {stage}: it is a selection of {source}, which has none"
-            )
+            remedy = f"ask {source}" if stage in KEPT else f"{source} has none, either"
+            return Incomplete(f"{self.name}@{self.number} has no {stage}, as a selection of {source}: {remedy}")
         if stage in KEPT:
             return Incomplete(f"{self.name}@{self.number} has no {stage} of {layer}: {KEPT[stage]}")
         if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):

@@ -116,6 +116,8 @@ def _print_summary(summary: RunSummary, until: str | None) -> None:
         f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
         f"{summary['computed']} results computed, {summary['reused']} reused, {summary['seconds']:.1f} s"
     )
+    for layer, selected in summary["selection"]["layers"].items() if "selection" in summary else ():
+        print(f"  {layer}: {selected['samples']:,} of {selected['of']:,} samples selected")
     for reason, number in summary["reasons"].items():
         print(f"  rejected: {number} {reason}")
     for row in summary["samples"]:
@@ -125,7 +127,8 @@ def _print_summary(summary: RunSummary, until: str | None) -> None:
     pictures = summary["overviews"]
     if summary["skipped_grids"] and (pictures or not until):
         left_out = ", ".join(map(str, summary["skipped_grids"]))
-        print(f"  grids left out: {left_out}; {summary['used']} images are too few to fill them")
+        what = "the selected samples" if "selection" in summary else f"{summary['used']} images"
+        print(f"  grids left out: {left_out}; {what} are too few to fill them")
     for picture in pictures:
         print(f"  {picture['layer']}, {picture['grid']} × {picture['grid']}: {printing.relative(picture['path'])}")
     if summary["computed"] and not until:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from flows import progress, registry
 from flows.config import RunConfig
@@ -43,7 +44,7 @@ def estimate(config: RunConfig) -> RunEstimate:
         return _of_selection(store, config)
     planner, outputs, old, images = _plan(store, config)
     left, chosen = images.left.as_dict(), images.subset.about() if images.subset is not None else None
-    return _answer(store, planner, outputs, old) | {**left, "subset": chosen}
+    return cast(RunEstimate, _answer(store, planner, outputs, old) | {**left, "subset": chosen})
 
 
 def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
@@ -52,7 +53,8 @@ def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
     planner = selections.plan(config)
     taken = [outcome.output for outcome in planner.inherited()]
     outputs = [output for step in planner.steps() for task in step.tasks for output in task.outputs]
-    return _answer(store, planner, [*taken, *planner.selections(), *outputs], {})
+    answer = _answer(store, planner, [*taken, *planner.selections(), *outputs], {})
+    return {**answer, "selection": planner.selection_record()}
 
 
 def _answer(store: Store, planner: PlanContext, outputs: Sequence[Output], old: Mapping[Output, str]) -> RunEstimate:

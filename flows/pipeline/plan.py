@@ -68,7 +68,7 @@ class Planner(PlanContext):
         for name in store.names():
             with suppress(Damaged):  # opening that run reports it
                 about = store.version(name).about
-                if about.get("images") == place and "subset" not in about:
+                if about.get("images") == place and not {"subset", "selection"} & about.keys():
                     yield int(about["listed"])
 
     def _frame(self, layer: str, earlier: Frames) -> Frame | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from flows.config import RunConfig
 from flows.pipeline.answers import Overview, RunCounts, RunSummary, SampleCounts, StageRow
@@ -26,7 +27,8 @@ def with_overviews(config: RunConfig, summary: Summary) -> RunSummary:
     written = _count_bytes(store, summary)
     for row in answer["stages"]:
         row["bytes"] = written[row["stage"], row["layer"]]
-    return {**answer, "samples": _count_samples(store, summary), "overviews": pictures}
+    selected = {"selection": run.version.about["selection"]} if run.is_selection else {}
+    return cast(RunSummary, {**answer, "samples": _count_samples(store, summary), "overviews": pictures, **selected})
 
 
 def _count_bytes(store: Store, summary: Summary) -> Counter[tuple[str, str | None]]:

@@ -11,7 +11,7 @@ export const runName = (...words) =>
   words
     .join('-')
     .normalize('NFKD')
-    .replace(/[\u0300-\u036f']/g, '')
+    .replace(/[\u0300-\u036f'’]/g, '')
     .replace(/[^A-Za-z0-9_]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 60);
