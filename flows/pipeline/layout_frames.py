@@ -18,10 +18,10 @@ VERSIONS = 32
 
 
 class Frames:
-    """The layouts of a run's earlier versions."""
+    """The layouts of a run's earlier versions, or of those of them that are `like` this one."""
 
-    def __init__(self, store: Store, config: RunConfig) -> None:
-        self.store, self.config = store, config
+    def __init__(self, store: Store, config: RunConfig, like: Callable[[Version], bool] = lambda version: True) -> None:
+        self.store, self.config, self._like = store, config, like
         self._read: list[Version] = []
         self._unread = iter(store.versions(config.run_name)[: -VERSIONS - 1 : -1])
 
@@ -68,7 +68,7 @@ class Frames:
         yield from self._read
         for number in self._unread:
             version = self._version(number)
-            if version is not None:
+            if version is not None and self._like(version):
                 self._read.append(version)
                 yield version
 

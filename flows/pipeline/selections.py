@@ -34,6 +34,9 @@ from storage.store.store import Store
 PASSING = {*settings.CHOOSING, "limit", "keep"} - {*SELECTING}
 """Settings of a pass over images, which a selection does not make."""
 
+NOT_INHERITED = {*PASSING, *SELECTING, "extras", "until"}
+"""Settings of the source that a selection does not have."""
+
 
 def run(config: RunConfig, engine: Engine, *, wait: bool = False) -> Summary:
     """Select samples of a run, make their atlas and publish it as a run of its own.
@@ -82,7 +85,11 @@ def plan(config: RunConfig, *, here: bool = True) -> SelectionPlanner:
     """
     source, config = resolve(config)
     chosen = [selection.select(source, config, layer) for layer in config.chosen_layers]
-    return SelectionPlanner(source, config, chosen, Frames(Store(Path(config.store)), config), here=here)
+    asked = selection.by(config)
+    earlier = Frames(
+        Store(Path(config.store)), config, lambda version: asked == version.about.get("selection", {}).get("by")
+    )
+    return SelectionPlanner(source, config, chosen, earlier, here=here)
 
 
 def check(config: RunConfig) -> None:
@@ -98,11 +105,14 @@ def resolve(config: RunConfig) -> tuple[Run, RunConfig]:
     for name in sorted(given - {*OF_A_SELECTION}):
         _check_agrees(run, name, config, source)
     own = {name: getattr(config, name) for name in given & {*OF_A_SELECTION}}
-    left = {
-        name for name in RunConfig.model_fields if name in (*PASSING, *SELECTING, "extras", "until", "allow_varying")
-    }
-    of_source = {name: getattr(source, name) for name in RunConfig.model_fields if name not in left}
-    resolved = RunConfig(**(of_source | {"allow_varying": True} | own | {"of": f"{run.name}@{run.number}"}))
+    of_source = {name: getattr(source, name) for name in RunConfig.model_fields if name not in NOT_INHERITED}
+    resolved = RunConfig(**(of_source | own | {"of": f"{run.name}@{run.number}"}))
+    _check_there(run, resolved)
+    return run, resolved
+
+
+def _check_there(run: Run, resolved: RunConfig) -> None:
+    """Raise NotFound for a layer that the source does not have, Incomplete for results that it lacks."""
     for layer in resolved.chosen_layers:
         if layer not in run.layers:
             raise NotFound(
@@ -111,7 +121,6 @@ def resolve(config: RunConfig) -> tuple[Run, RunConfig]:
         run.sample_results(layer)
         if steps.reaches(resolved, "members"):
             run.result("field", layer)
-    return run, resolved
 
 
 def _given(config: RunConfig) -> set[str]:
@@ -145,7 +154,7 @@ def _check_possible(run: Run, config: RunConfig) -> None:
 def _check_agrees(run: Run, name: str, config: RunConfig, source: RunConfig) -> None:
     """Raise UsageError where a setting is another than the source's."""
     value, before = getattr(model_updates.with_absolute_files(config), name), getattr(source, name)
-    if value != before and not (name == "allow_varying" and value):
+    if value != before:
         raise UsageError(
             f"{option(name)} {value} contradicts {run.name}@{run.number}, which was made with {before}; drop it"
         )

@@ -39,9 +39,9 @@ def all_layers(run: Run, query: str) -> pa.Table:
 def table(run: Run, layer: str, query: str) -> pa.Table:
     """Return the samples of a layer in the order in which they are stored, with the columns that a query names.
 
-    Columns layer, sample, image_id, y, x, key, name, path, label, label_id, width, height; and where the query names
-    them: bytes of the image, norm of the activation, layout_x and layout_y, first_class (the class whose score the
-    sample adds most to), and attribution, a map from the names of its five first classes to what it adds to each.
+    Columns layer, sample, image_id, y, x; of the image key, name, path, label, label_id, width, height and bytes; norm of
+    the activation, layout_x and layout_y; first_class (the class whose score the sample adds most to), and attribution,
+    a map from the names of its five first classes to what it adds to each.
     """
     places = positions(run, layer)
     number = len(places["image_id"])
@@ -113,8 +113,10 @@ def _of_images(run: Run, image_id: Int, query: str) -> dict[str, pa.Array]:
     """Return the columns of each sample's image."""
     images = run.images_of_units()
     row = pa.array(np.searchsorted(images["image_id"].to_numpy(), image_id))
-    columns = {name: images[name].take(row) for name in OF_IMAGES if name in images.column_names}
-    columns["name"] = pc.replace_substring_regex(columns["key"], r"^.*/", "")
+    asked = [name for name in OF_IMAGES if name in images.column_names and (_named(name, query) or "*" in query)]
+    columns = {name: images[name].take(row) for name in asked}
+    if _named("name", query) or "*" in query:
+        columns["name"] = pc.replace_substring_regex(images["key"].take(row), r"^.*/", "")
     if _named("bytes", query) or "*" in query:
         listed = image_tables.read_rows(run.result("listing"), "images.parquet", None, ["bytes"])
         columns["bytes"] = listed["bytes"].take(pa.array(image_id))

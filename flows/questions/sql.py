@@ -6,6 +6,7 @@ it could also be written to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,10 @@ from flows.metrics import tables as metric_tables
 from flows.questions import samples
 from storage.artefacts import cells, tables
 from storage.run import Run
+
+
+FROM_SAMPLES = re.compile(r"(\bfrom|\bjoin|,)[\s(]*\"?samples\b", re.IGNORECASE)
+"""Matches a query of the table `samples`: other tables have a column of that name, and this one is large."""
 
 
 def ask(run: Run, query: str, limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
@@ -34,7 +39,7 @@ def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
         readers["rejects"] = run.rejects
     if run.has("model"):
         readers["classes"] = lambda: _classes(run)
-    if any(run.has_samples(layer) for layer in run.layers):
+    if FROM_SAMPLES.search(query) and any(run.has_samples(layer) for layer in run.layers):
         readers["samples"] = lambda: samples.all_layers(run, query)
     if any(entry.stage == "cells" for entry in run.version.stages):
         readers["cell_metrics"] = lambda: metric_tables.of_cells(run, query)
