@@ -19,8 +19,7 @@ from flows.questions import samples
 from storage.artefacts import cells, tables
 from storage.run import Run
 
-
-FROM_SAMPLES = re.compile(r"(\bfrom|\bjoin|,)[\s(]*\"?samples\b", re.IGNORECASE)
+FROM_SAMPLES = re.compile(r'\b(from|join)[\s(]+(\w+(\s+\w+)?\s*,\s*)*"?samples\b', re.IGNORECASE)
 """Matches a query of the table `samples`: other tables have a column of that name, and this one is large."""
 
 
