@@ -234,7 +234,7 @@ def steps() -> list[str]:
 
 
 def steps_of_samples() -> list[str]:
-    """Return the steps that follow from the samples of a run: those that a selection makes anew."""
+    """Return the steps that follow from the samples of a run: those that a selection computes."""
     return steps()[steps().index("layout") :]
 
 

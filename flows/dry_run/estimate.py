@@ -13,7 +13,6 @@ from flows import progress, registry
 from flows.config import RunConfig
 from flows.dry_run import probe as probes
 from flows.model import prepared
-from flows.model.recorded import RecordedModel
 from flows.pipeline import format1, growth, run_images, selections
 from flows.pipeline.answers import RunEstimate, StageEstimate
 from flows.pipeline.layout_frames import Frames
@@ -54,7 +53,8 @@ def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
     taken = [outcome.output for outcome in planner.inherited()]
     outputs = [output for step in planner.steps() for task in step.tasks for output in task.outputs]
     answer = _answer(store, planner, [*taken, *planner.selections(), *outputs], {})
-    return {**answer, "selection": planner.selection_record()}
+    answer["selection"] = planner.selection_record()
+    return answer
 
 
 def _answer(store: Store, planner: PlanContext, outputs: Sequence[Output], old: Mapping[Output, str]) -> RunEstimate:
@@ -117,8 +117,7 @@ def _probe(planner: PlanContext, missing: Sequence[Output]) -> Probe | None:
     names = {"collect", *(row.name for row in stages if row.probed), *(row.cost_of for row in stages if row.cost_of)}
     layers = {output.layer for output in missing}
     chosen = [layer for layer in planner.layers if layer in layers] or planner.layers
-    model = planner.model.loaded if isinstance(planner.model, RecordedModel) else planner.model
-    return probes.probe(planner.config, model, planner.table, names, chosen)
+    return probes.probe(planner.config, planner.model.loaded, planner.table, names, chosen)
 
 
 def _rows(

@@ -8,7 +8,7 @@ from flows.stages.shared.left_out import LeftOutCounts
 
 if TYPE_CHECKING:
     from flows.planning.context import FrameRecord
-    from flows.stages.selection import SelectionRecord
+    from flows.questions.runs import SelectionRecord
     from flows.stages.subset import SubsetRecord
 
 

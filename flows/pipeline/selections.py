@@ -1,6 +1,6 @@
 """Make an atlas of stored samples of a run: select → lay out → average cells → invert → tile → publish. No image is passed.
 
-What follows from the samples is made anew; the listing, the model, the receptive fields and all that is known of units
+What follows from the samples is computed; the listing, the model, the receptive fields and all that is known of units
 are the source's own results.
 """
 
@@ -24,8 +24,9 @@ from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.context import Chosen, Frame, PlanContext, grids_of
 from flows.planning.tasks import Outcome, Output
+from flows.questions.runs import SelectionRecord
 from flows.stages import image_listing, layout, selection
-from flows.stages.selection import Selected, SelectionRecord
+from flows.stages.selection import Selected
 from storage.errors import NotFound, UsageError
 from storage.run import Run, open_run
 from storage.stage_results import SELECTED
@@ -85,9 +86,9 @@ def plan(config: RunConfig, *, here: bool = True) -> SelectionPlanner:
     """
     source, config = resolve(config)
     chosen = [selection.select(source, config, layer) for layer in config.chosen_layers]
-    asked = selection.by(config)
+    options = selection.by(config)
     earlier = Frames(
-        Store(Path(config.store)), config, lambda version: asked == version.about.get("selection", {}).get("by")
+        Store(Path(config.store)), config, lambda version: options == version.about.get("selection", {}).get("by")
     )
     return SelectionPlanner(source, config, chosen, earlier, here=here)
 

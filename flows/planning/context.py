@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from atlas.arrays import Layer
+    from flows.model.prepared import PreparedModel
     from storage import models
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class PlannedModel(Protocol):
     def device(self) -> torch.device: ...
     @property
     def model(self) -> models.Model: ...
+    @property
+    def loaded(self) -> PreparedModel: ...
     @property
     def note(self) -> str: ...
     @property

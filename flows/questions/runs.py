@@ -27,6 +27,30 @@ class RunRow(TypedDict):
     layers: list[str]
 
 
+class SelectedOfLayer(TypedDict):
+    """How many samples of a layer are selected, of how many.
+
+    By class: `attributed` counts those whose classes are stored, and `unsure` those that might speak for the class as
+    strongly as the weakest selected, since only the first five classes of a sample are stored.
+    """
+
+    samples: int
+    of: int
+    attributed: NotRequired[int]
+    unsure: NotRequired[int]
+
+
+class SelectionRecord(TypedDict):
+    """A selection: of which version of which run, by what, with how many images of how many."""
+
+    of: str
+    version: int
+    by: dict[str, str | int]
+    images: int
+    of_images: int
+    layers: dict[str, SelectedOfLayer]
+
+
 class Provenance(TypedDict):
     """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
 
@@ -60,7 +84,7 @@ class Provenance(TypedDict):
     frames: NotRequired[dict[str, dict[str, Any]]]
     varying: NotRequired[str]
     subset: NotRequired[dict[str, Any]]
-    selection: NotRequired[dict[str, Any]]
+    selection: NotRequired[SelectionRecord]
     samples: dict[str, dict[str, int | None]]
     layouts: dict[str, dict[str, Any]]
 

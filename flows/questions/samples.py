@@ -74,8 +74,8 @@ def class_values(run: Run, layer: str, index: int) -> Float:
     Raises Incomplete where the run has no attribution.
     """
     first, values = first_classes(run, layer)
-    found = first == index
-    return np.where(found.any(axis=1), np.where(found, values, 0).sum(axis=1), np.nan).astype(np.float32)
+    matches = first == index
+    return np.where(matches.any(axis=1), np.where(matches, values, 0).sum(axis=1), np.nan).astype(np.float32)
 
 
 def first_classes(run: Run, layer: str) -> tuple[Int, Float]:
@@ -113,8 +113,8 @@ def _of_images(run: Run, image_id: Int, query: str) -> dict[str, pa.Array]:
     """Return the columns of each sample's image."""
     images = run.images_of_units()
     row = pa.array(np.searchsorted(images["image_id"].to_numpy(), image_id))
-    asked = [name for name in OF_IMAGES if name in images.column_names and (_named(name, query) or "*" in query)]
-    columns = {name: images[name].take(row) for name in asked}
+    names = [name for name in OF_IMAGES if name in images.column_names and (_named(name, query) or "*" in query)]
+    columns = {name: images[name].take(row) for name in names}
     if _named("name", query) or "*" in query:
         columns["name"] = pc.replace_substring_regex(images["key"].take(row), r"^.*/", "")
     if _named("bytes", query) or "*" in query:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import NotRequired
 
 import numpy as np
-from typing_extensions import TypedDict
 
 from atlas.arrays import Float, Int
 from atlas.layout.alignment import shares
@@ -16,6 +14,7 @@ from flows import progress, registry
 from flows.config import RunConfig, option
 from flows.planning.tasks import Outcome, Output
 from flows.questions import classes, samples
+from flows.questions.runs import SelectedOfLayer
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples as sample_arrays
 from storage.artefacts import selections
@@ -29,30 +28,6 @@ STRONGEST = 2_000
 OPTIONS = ("of_class", "against", "strongest", "where")
 
 
-class LayerRecord(TypedDict):
-    """How many samples of a layer are selected, of how many.
-
-    By class: `attributed` counts those whose classes are stored, and `unsure` those that might speak for the class as
-    strongly as the weakest selected, since only the first five classes of a sample are stored.
-    """
-
-    samples: int
-    of: int
-    attributed: NotRequired[int]
-    unsure: NotRequired[int]
-
-
-class SelectionRecord(TypedDict):
-    """A selection: of which version of which run, by what, with how many images of how many."""
-
-    of: str
-    version: int
-    by: dict[str, str | int]
-    images: int
-    of_images: int
-    layers: dict[str, LayerRecord]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
     """The selected samples of a layer by number, ascending; `across` is the place of each from left to right, or None."""
@@ -61,7 +36,7 @@ class Selected:
     numbers: Int
     image_id: Int
     across: Float | None
-    record: LayerRecord
+    record: SelectedOfLayer
 
     def say(self) -> None:
         """Report how many samples are selected, and what is not known of others."""
@@ -80,7 +55,7 @@ def select(run: Run, config: RunConfig, layer: str) -> Selected:
     image_id = samples.positions(run, layer)["image_id"]
     total = len(image_id)
     numbers = np.arange(total) if config.where is None else samples.where(run, layer, config.where)
-    across, record = None, LayerRecord(samples=0, of=total)
+    across, record = None, SelectedOfLayer(samples=0, of=total)
     if config.of_class is not None:
         numbers, across = _of_classes(run, config, layer, numbers, record)
     record["samples"] = len(numbers)
@@ -90,7 +65,9 @@ def select(run: Run, config: RunConfig, layer: str) -> Selected:
     return chosen
 
 
-def _of_classes(run: Run, config: RunConfig, layer: str, numbers: Int, record: LayerRecord) -> tuple[Int, Float | None]:
+def _of_classes(
+    run: Run, config: RunConfig, layer: str, numbers: Int, record: SelectedOfLayer
+) -> tuple[Int, Float | None]:
     """Choose the samples that speak most for a class, or for either of two, which are then ranked by the difference."""
     first, values = samples.first_classes(run, layer)
     most = config.strongest or STRONGEST
@@ -123,20 +100,20 @@ def _unsure(value: Float, fifth: Float, chosen: Float, most: int) -> int:
     return int((np.isnan(value) & (np.nan_to_num(fifth) > least)).sum())
 
 
-def _check_enough(config: RunConfig, layer: str, record: LayerRecord) -> None:
+def _check_enough(config: RunConfig, layer: str, record: SelectedOfLayer) -> None:
     needed = 1 if config.layout == "pca" else MIN_DISTINCT
     if record["samples"] >= needed:
         return
-    asked, total = options(config), record["of"]
+    question, total = options(config), record["of"]
     if record["samples"]:
         few = f"{record['samples']} of the {total:,} samples of {layer} are selected, and a layout needs {needed}"
-        raise UsageError(f"{asked}: {few}; ask for more, or leave the layer out of --layers")
+        raise UsageError(f"{question}: {few}; ask for more, or leave the layer out of --layers")
     if "attributed" in record:
         kept = (
             f"none of the {record['attributed']:,} samples of {layer} whose first five classes are stored has it there"
         )
-        raise UsageError(f"{asked}: {kept}; name another class, or leave the layer out of --layers")
-    raise UsageError(f"{asked}: none of the {total:,} samples of {layer} is selected")
+        raise UsageError(f"{question}: {kept}; name another class, or leave the layer out of --layers")
+    raise UsageError(f"{question}: none of the {total:,} samples of {layer} is selected")
 
 
 def options(config: RunConfig) -> str:

@@ -100,8 +100,8 @@ def commands(run: Run, store: str) -> dict[str, str]:
 def settings_only_in_file(run: Run) -> dict[str, Any]:
     """Return the run's settings that have no option and must be given in a `--config` file."""
     config = run.version.about["config"]
-    told = [name for name in ONLY_IN_FILE if not run.is_selection or name in OF_A_SELECTION]
-    defaults = {name: RunConfig.model_fields[name].default for name in told}
+    settings = [name for name in ONLY_IN_FILE if not run.is_selection or name in OF_A_SELECTION]
+    defaults = {name: RunConfig.model_fields[name].default for name in settings}
     return {name: config[name] for name, default in defaults.items() if not _is_default(config.get(name), default)}
 
 

@@ -20,7 +20,11 @@ export const runName = (...words) =>
 export const classAtlas = (about, of, against) => {
   const names = [of, ...(against ? [against] : [])];
   const words = ['--class', of, ...(against ? ['--against', against] : [])];
-  return selection(about, words, names.map((name) => name.split(',')[0]));
+  return selection(
+    about,
+    words,
+    names.map((name) => name.split(',')[0]),
+  );
 };
 
 /** Return the command of an atlas of the samples of the images with a label. @param {About} about @param {string} label */

@@ -174,7 +174,7 @@ function classes(cell, about) {
 /** @param {Cell} cell @param {About} about */
 function labels(cell, about) {
   if (!cell.labels.length) return null;
-  const first = cell.labels[0].name;
+  const first = cell.labels[0].label;
   return section(
     'Labels of its samples',
     bars(

@@ -48,7 +48,7 @@ export function offer(about) {
   if (!attributed && !about.labels) return null;
   return section(
     'Atlas of a part',
-    h('p', { class: 'quiet small' }, 'Its stored samples are laid out anew; no image passes through the model again.'),
+    h('p', { class: 'quiet small' }, 'Its stored samples are laid out again; no image passes through the model again.'),
     attributed && ofClasses(about),
     about.labels > 0 && ofLabel(about),
   );
@@ -75,7 +75,10 @@ function classField(id, words, choose) {
     label: `${words}: classes found`,
     none: 'No match.',
     field: { id, class: 'field' },
-    find: async (text) => bestMatches((await ask('classes')).names, text).slice(0, MOST).map(option),
+    find: async (text) =>
+      bestMatches((await ask('classes')).names, text)
+        .slice(0, MOST)
+        .map(option),
   });
   const option = (/** @type {{ name: string }} */ { name }) => ({
     words: name,
