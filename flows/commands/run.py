@@ -116,8 +116,10 @@ def _print_summary(summary: RunSummary, until: str | None) -> None:
         f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
         f"{summary['computed']} results computed, {summary['reused']} reused, {summary['seconds']:.1f} s"
     )
-    for layer, selected in summary["selection"]["layers"].items() if "selection" in summary else ():
-        print(f"  {layer}: {selected['samples']:,} of {selected['of']:,} samples selected")
+    for row in summary["samples"] if "selection" in summary else ():
+        print(
+            f"  {row['layer']}: {row['used']:,} of {summary['selection']['layers'][row['layer']]['of']:,} samples selected"
+        )
     for reason, number in summary["reasons"].items():
         print(f"  rejected: {number} {reason}")
     for row in summary["samples"]:

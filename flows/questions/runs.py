@@ -137,7 +137,7 @@ def _left_out(about: Mapping[str, Any]) -> dict[str, Any]:
     if selection := about.get("selection"):
         words += [
             f"selection: {row['samples']:,} of {row['of']:,} samples of {layer}"
-            for layer, row in selection["layers"].items()
+            for layer, row in ((layer, selection["layers"][layer]) for layer in about["layers"])
         ]
     if counts["label_keys"]:
         keys = counts["label_keys"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import axe, viewing
@@ -24,7 +25,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]
     """A store with a run that has everything, and a selection of it of two classes."""
     images, first = viewing.shared_run(tmp_path_factory)
     store = viewing.copied(first, tmp_path_factory.mktemp("selected"))
-    asked = {"of": "small", "class": A, "against": B, "strongest": 20, "name": "part", "store": str(store)}
+    asked = {"of": "small", "class": A, "against": B, "strongest": 6, "name": "part", "store": str(store)}
     pipeline.run(RunConfig(**asked), Inline())
     with viewing.serving(store, uploads=False) as address:
         yield viewing.Served(address, store, images)
@@ -35,14 +36,23 @@ def test_the_run_page_says_what_it_is_a_selection_of(page: viewing.Page, served:
     page.settle()
     text = page.see("section:has-text('A selection') >> nth=0").inner_text()
     record = open_run(served.store, "part").version.about["selection"]
-    for words in (f"--class {A} --against {B} --strongest 20", f"{B} to {A}", f"{record['images']} of 40 images"):
+    for words in (f"--class {A} --against {B} --strongest 6", f"{B} to {A}", f"{record['images']} of 40 images"):
         assert words in text
     for layer, row in record["layers"].items():
         assert f"{layer}: {row['samples']} of 80 samples" in text
-    axe.needed()
-    assert axe.violations(page, "selection") == {}
     page.see("a:text-is('small@1')").click()
     page.until("() => location.pathname === '/small@1/run'")
+
+
+def test_it_is_for_everybody(chromium: Any, served: viewing.Served) -> None:
+    axe.needed()
+    with viewing.opened(chromium, served.address, bypass_csp=True) as page:
+        page.goto("/part/run")
+        assert axe.violations(page, "selection") == {}
+        page.goto("/small/run")
+        page.see("#atlas-class").fill(A[:5])
+        page.see("#atlas-class-found li").first.wait_for()
+        assert axe.violations(page, "offer") == {}
 
 
 def test_it_is_a_run_like_any_other(page: viewing.Page, served: viewing.Served) -> None:

@@ -11,15 +11,20 @@ import { count, many } from '../../ui/format.js';
 
 const MOST = 8;
 
+/** What a selection is by, in the order of a command. */
+const OPTIONS = ['class', 'against', 'strongest', 'where'];
+
 /** Say of what a run is a selection, by what, and how much was selected. @param {import('../../state/address.js').State} state @param {About} about */
-export function source(state, { selection }) {
+export function source(state, about) {
+  const { selection } = about;
   if (!selection) return null;
   const { of, version, by, images, of_images: all, layers } = selection;
   const address = href({ ...state, place: 'run', name: of, version, what: '', query: {} });
-  const options = Object.entries(by).map(([name, value]) => `--${name} ${value}`);
-  const rows = Object.entries(layers).map(([layer, row]) =>
-    h('li', {}, `${layer}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row)),
-  );
+  const options = OPTIONS.filter((name) => name in by).map((name) => `--${name} ${by[name]}`);
+  const rows = about.layers.map(({ name }) => {
+    const row = layers[name];
+    return h('li', {}, `${name}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row));
+  });
   return section(
     'A selection',
     h(
