@@ -74,8 +74,6 @@ class Run(StageResults):
         """Spec, classes, input size, layers and fingerprints of the model."""
         return self.result("model").record("model.json")
 
-    # Images
-
     def images(self, image_ids: Sequence[int] | None = None) -> pa.Table:
         """Return image_id, key, path, label, width, height, reason (null if used) of the run's images.
 
@@ -83,8 +81,8 @@ class Run(StageResults):
         selection these are the images with a selected sample; by id, any image of its source.
         """
         table = self.images_of_units(image_ids)
-        narrow = image_ids is None and self.is_selection
-        return table.filter(pc.is_in(table["image_id"], self._selected)) if narrow else table
+        every = image_ids is not None or not self.is_selection
+        return table if every else table.filter(pc.is_in(table["image_id"], self._selected))
 
     def images_of_units(self, image_ids: Sequence[int] | None = None) -> pa.Table:
         """Return the same of the images that units are known from: of a selection, those of its source."""
@@ -96,11 +94,18 @@ class Run(StageResults):
 
     def rejects(self) -> pa.Table:
         """Return the rejected images: image_id, path, reason, detail."""
-        facts = image_tables.read_rejects(self.results("images"))
-        facts = facts.slice(0, 0) if self.is_selection else facts
+        facts = image_tables.read_rejects(self.results("images")).slice(0, 0 if self.is_selection else None)
         images = self.images(facts["image_id"].to_pylist()) if len(facts) else self.images().slice(0, 0)
         rows = pa.table({"image_id": facts["image_id"], "path": images["path"]})
         return rows.append_column("reason", facts["reason"]).append_column("detail", facts["detail"])
+
+    def choices(self, image_ids: Sequence[int] | None = None) -> pa.Table:
+        """Return image_id, rank, class, logit and probability of the model's first classes of these images, or of all.
+
+        They are from `--with choices`. Images that were rejected, or whose scores are not finite, have none.
+        """
+        ids = self._selected.to_pylist() if image_ids is None and self.is_selection else image_ids
+        return image_tables.read_choices(self.results("choices"), ids)
 
     @functools.cached_property
     def labels(self) -> tuple[list[str | None], Int]:

@@ -13,7 +13,19 @@ ALWAYS = (
 )
 """Stages that every run has unless it stopped before; any other is made by `--with` alone."""
 
-SELECTED = ("listing", "labels", "subset", "model", "images", "field", "patches", "influence", "gradients", "gallery")
+SELECTED = (
+    "listing",
+    "labels",
+    "subset",
+    "model",
+    "images",
+    "choices",
+    "field",
+    "patches",
+    "influence",
+    "gradients",
+    "gallery",
+)
 """Stages that a selection has from its source: what they hold does not depend on which samples are selected."""
 
 KEPT = {"peaks": "run it again with --keep peaks"}

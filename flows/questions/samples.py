@@ -40,8 +40,8 @@ def table(run: Run, layer: str, query: str) -> pa.Table:
     """Return the samples of a layer in the order in which they are stored, with the columns that a query names.
 
     Columns layer, sample, image_id, y, x; of the image key, name, path, label, label_id, width, height and bytes; norm of
-    the activation, layout_x and layout_y; first_class (the class whose score the sample adds most to), and attribution,
-    a map from the names of its five first classes to what it adds to each.
+    the activation, layout_x and layout_y; first_choice of the model for the image, and its probability; first_class (the
+    class whose score the sample adds most to), and attribution, a map from its five first classes to what it adds.
     """
     places = positions(run, layer)
     number = len(places["image_id"])
@@ -56,6 +56,8 @@ def table(run: Run, layer: str, query: str) -> pa.Table:
     if _named("layout_[xy]", query) or ("*" in query and run.has("layout", layer)):
         points = run.layout(layer)
         columns |= {"layout_x": pa.array(points[:, 0]), "layout_y": pa.array(points[:, 1])}
+    if _named("(first_choice|probability)", query) or ("*" in query and run.has("choices")):
+        columns |= _choices(run, places["image_id"])
     if _named("(first_class|attribution)", query) or ("*" in query and _attributed(run, layer)):
         columns |= _classes(run, layer)
     return pa.table(columns)
@@ -121,6 +123,17 @@ def _of_images(run: Run, image_id: Int, query: str) -> dict[str, pa.Array]:
         listed = image_tables.read_rows(run.result("listing"), "images.parquet", None, ["bytes"])
         columns["bytes"] = listed["bytes"].take(pa.array(image_id))
     return columns
+
+
+def _choices(run: Run, image_id: Int) -> dict[str, pa.Array]:
+    """Return the model's first choice for each sample's image, null where it has none, and its probability."""
+    choices = run.choices(np.unique(image_id).tolist())
+    first = choices.filter(pc.equal(choices["rank"], 0)).sort_by("image_id")
+    row = pc.index_in(pa.array(image_id), first["image_id"])
+    names = pa.array(class_names(run, len(run.model["classes"])), pa.large_string())
+    number = first["class"].take(row)
+    named = names.take(number) if len(names) else pc.cast(number, pa.large_string())
+    return {"first_choice": named, "probability": first["probability"].take(row)}
 
 
 def _norms(run: Run, layer: str) -> Float:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from flows import guarded_sql, registry
 from flows.guarded_sql import DEFAULTS, Limits
 from flows.metrics import tables as metric_tables
-from flows.questions import samples
+from flows.questions import accuracy, samples
 from storage.artefacts import cells, tables
 from storage.run import Run
 
@@ -24,7 +24,7 @@ FROM_SAMPLES = re.compile(r'\b(from|join)[\s(]+(\w+(\s+\w+)?\s*,\s*)*"?samples\b
 
 
 def ask(run: Run, query: str, limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
-    """Answer one SELECT over the run's tables: images, samples, rejects, classes, and those of the stages that the run has.
+    """Answer one SELECT over the run's tables: images, samples, rejects, classes, choices, label_classes, and those of its stages.
 
     Raises UsageError as `guarded_sql.ask` does.
     """
@@ -38,6 +38,9 @@ def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
         readers["rejects"] = run.rejects
     if run.has("model"):
         readers["classes"] = lambda: _classes(run)
+    if run.has("choices"):
+        readers["choices"] = run.choices
+        readers["label_classes"] = lambda: accuracy.label_classes(run)
     if FROM_SAMPLES.search(query) and any(run.has_samples(layer) for layer in run.layers):
         readers["samples"] = lambda: samples.all_layers(run, query)
     if any(entry.stage == "cells" for entry in run.version.stages):
