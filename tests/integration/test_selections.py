@@ -241,6 +241,10 @@ def test_samples_are_a_table(store: Path) -> None:
         assert (row["y"], row["x"]) == (samples.y[number], samples.x[number])
         assert row["norm"] == pytest.approx(float(np.sqrt((samples.activations[number] ** 2).sum())), rel=1e-5)
         assert (row["layout_x"], row["layout_y"]) == pytest.approx(tuple(points[number].tolist()))
+        choice = run.choices([image["image_id"]]).to_pylist()[0]
+        assert choice["rank"] == 0
+        assert row["first_choice"] == viewing.CLASSES[choice["class"]]
+        assert row["probability"] == choice["probability"]
         its = {name: values[name][number] for name in values if number in values[name]}
         assert dict(row["attribution"]) == pytest.approx(its)
         assert row["first_class"] == max(its, key=lambda name: its[name])
@@ -250,6 +254,7 @@ def test_samples_are_a_table(store: Path) -> None:
     ("where", "column"),
     [
         ("first_class = 'honeycomb'", "first_class"),
+        ("first_choice <> 'honeycomb' AND probability > 0.2", "first_choice, probability"),
         ("attribution['honeycomb'] > 0", "attribution"),
         ("norm > 1 AND y < 3", "norm"),
         ("layout_x < 0.5 AND bytes > 0", "layout_x"),
