@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from flows import progress, registry
 from flows.config import RunConfig
@@ -42,8 +42,8 @@ def estimate(config: RunConfig) -> RunEstimate:
     if config.of is not None:
         return _of_selection(store, config)
     planner, outputs, old, images = _plan(store, config)
-    left, chosen = images.left.as_dict(), images.subset.about() if images.subset is not None else None
-    return cast(RunEstimate, _answer(store, planner, outputs, old) | {**left, "subset": chosen})
+    chosen = {"subset": images.subset.about() if images.subset is not None else None}
+    return _answer(store, planner, outputs, old, {**images.left.as_dict(), **chosen})
 
 
 def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
@@ -52,22 +52,26 @@ def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
     planner = selections.plan(config)
     taken = [outcome.output for outcome in planner.inherited()]
     outputs = [output for step in planner.steps() for task in step.tasks for output in task.outputs]
-    answer = _answer(store, planner, [*taken, *planner.selections(), *outputs], {})
-    answer["selection"] = planner.selection_record()
-    return answer
+    chosen = {"subset": None, "selection": planner.selection_record()}
+    return _answer(store, planner, [*taken, *planner.selections(), *outputs], {}, {**LeftOut().as_dict(), **chosen})
 
 
-def _answer(store: Store, planner: PlanContext, outputs: Sequence[Output], old: Mapping[Output, str]) -> RunEstimate:
-    """Return how many of these results are stored, and what the others would take."""
+def _answer(
+    store: Store,
+    planner: PlanContext,
+    outputs: Sequence[Output],
+    old: Mapping[Output, str],
+    images: Mapping[str, Any],
+) -> RunEstimate:
+    """Return how many of these results are stored, and what the others would take; `images` says which images are used."""
     missing = [output for output in outputs if not _is_stored(store, output, old)]
     probe = _probe(planner, missing)
     rows = _rows(planner, store, outputs, set(missing), probe)
-    return {
+    answer = {
         "name": planner.config.run_name,
         "store": planner.config.store,
         "images": planner.images,
-        "subset": None,
-        **LeftOut().as_dict(),
+        **images,
         "computed": len(missing),
         "reused": len(outputs) - len(missing),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
@@ -78,6 +82,7 @@ def _answer(store: Store, planner: PlanContext, outputs: Sequence[Output], old: 
         "frames": {layer: frame.about() for layer, frame in planner.frames.items()},
         "stages": rows,
     }
+    return cast(RunEstimate, answer)
 
 
 def _is_stored(store: Store, output: Output, old: Mapping[Output, str]) -> bool:
