@@ -66,6 +66,7 @@ TOGETHER = {
     "test_golden.py": "UMAP compiled",
     "test_layout.py": "UMAP compiled",
     "test_layout_reproducible.py": "UMAP compiled",
+    "test_selections.py": "UMAP compiled",
 }
 """Files that one process runs, because they share what takes ten seconds to come by."""
 

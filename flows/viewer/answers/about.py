@@ -65,6 +65,8 @@ class SaliencyMethod(TypedDict):
 class VersionFacts(runs.Provenance):
     """A version of a run: provenance, layers, commands. `missing` is the command that makes each extra it lacks.
 
+    `select` is the command of an atlas of some of its samples, without its question and its name.
+
     `store` is the store's absolute path, in exported files what stands for it.
     """
 
@@ -80,6 +82,7 @@ class VersionFacts(runs.Provenance):
     layers: list[LayerFacts]
     missing: dict[str, str]
     commands: dict[str, str]
+    select: str
     store: str
     settings: dict[str, Any]
     cite: dict[str, str]
@@ -122,10 +125,11 @@ def about(version: OpenVersion, numbers: list[int], store: str | None = None) ->
         "layers": [_layer(version, index, name) for index, name in enumerate(version.layers)],
         "missing": {
             stage: reproduce.run_command(run, store, (stage,))
-            for stage in registry.extras()
+            for stage in reproduce.possible_extras(run)
             if not _has_any(run, stage)
         },
         "commands": reproduce.commands(run, store),
+        "select": reproduce.select_command(run, store),
         "store": store,
         "settings": reproduce.settings_only_in_file(run),
         "cite": _cite(run),

@@ -1,5 +1,6 @@
 // The class filter: which cells keep their colour, and how far the others fade.
 
+import { atlasOfThese } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { hatched } from '../../ui/hatch.js';
 import { number } from '../../ui/format.js';
@@ -57,9 +58,10 @@ function scale({ low, high }) {
  * @param {string} name of the class
  * @param {import('../../map/scene.js').Scene} scene
  * @param {Range} range
+ * @param {string} of the command of an atlas of what speaks for it
  * @param {(intensity: number) => void} changed
  */
-export function filterLine(name, scene, range, changed) {
+export function filterLine(name, scene, range, of, changed) {
   const ways = WAYS.map(([way, words]) =>
     h(
       'button',
@@ -111,6 +113,7 @@ export function filterLine(name, scene, range, changed) {
         { class: 'link', onclick: () => setQuery({ class: null, side: null, intensity: null }) },
         'Show all classes',
       ),
+      atlasOfThese(of),
     ),
   ];
 }

@@ -1,6 +1,7 @@
 // Shading: the value that frames each cell, the class that filters them, and the legend or line that explains it.
 
 import { ask } from '../../data/client.js';
+import { classAtlas } from '../../data/commands.js';
 import { shades, valuesOf } from '../../data/metrics.js';
 import { here } from '../../state/address.js';
 import { setQuery } from '../../state/navigate.js';
@@ -110,7 +111,7 @@ export class Shading {
     const name = map.name.split(',')[0];
     this.attribution = (i) =>
       `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(this.about.classes)})`;
-    this.#filterLine(name, { low, high });
+    this.#filterLine(name, { low, high }, classAtlas(this.about, map.name));
   }
 
   /** @param {Grid} grid @param {string} of @returns {Promise<ClassMap | null>} */
@@ -122,14 +123,14 @@ export class Shading {
     });
   }
 
-  /** Draw the controls of the class filter; the focus stays on the pressed one. @param {string} name @param {import('./filter.js').Range} range */
-  #filterLine(name, range) {
+  /** Draw the controls of the class filter; the focus stays on the pressed one. @param {string} name @param {import('./filter.js').Range} range @param {string} of */
+  #filterLine(name, range, of) {
     const pressed = /** @type {HTMLElement} */ (document.activeElement)?.dataset.way;
     const setIntensity = (/** @type {number} */ intensity) => {
       this.scene.intensity = intensity;
       this.redraw();
     };
-    fill(this.foot, ...filterLine(name, this.scene, range, setIntensity));
+    fill(this.foot, ...filterLine(name, this.scene, range, of, setIntensity));
     if (pressed === undefined) return;
     /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }

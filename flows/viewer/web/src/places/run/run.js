@@ -7,6 +7,7 @@ import { fill, h } from '../../ui/dom.js';
 import { count, day, many, percent } from '../../ui/format.js';
 import { accuracy } from './accuracy.js';
 import { quality } from './quality.js';
+import { offer, source } from './selections.js';
 import { layers, provenance, versions } from './tables.js';
 
 /** @type {Record<string, string>} */
@@ -41,10 +42,12 @@ export class RunPlace {
         { class: 'page' },
         h('h1', { class: 'title' }, about.name, version),
         h('p', { class: 'lead' }, summary(about, used)),
+        source(state, about),
         h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
         section('How far to trust the pictures', quality(about)),
         accuracy(),
         lacking(about),
+        offer(about),
         libraries(),
         versions(state, about),
         repeat(about),
