@@ -1,0 +1,203 @@
+"""Does an audit find a watermark that a head was trained on, and does it leave clean classes alone?
+
+    python benchmarks/audit.py IMAGES [--layer _conv_head] [--seeds 10] [--images 120] [--clean 40] [--fault shuffled]
+
+IMAGES is a folder of photos by class. For each seed and share, a half transparent watermark is stamped on 30 or 50 % of one class,
+and a linear head is trained on the features of the default model, which stay as they are. The audit of that class has found it
+where one of its first five suspects fires on a watermark whose images are those that were stamped, and is a unit that stamping
+itself makes stronger. Clean classes are audited with the same kind of head, trained without a watermark; each image lies in one of
+three folders at random. `--fault shuffled` trains the head on shuffled labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+
+from atlas.auditing.split_tests import split_tests
+from flows import cores
+from flows.audit import audit, candidates, parts, responses
+from flows.audit.answers import Candidate
+from flows.audit.images import Pictures, distinct
+from flows.config import RunConfig
+from flows.model import prepared
+from flows.model.prepared import PreparedModel
+from storage import models
+
+FEATURES, HEADS = 1280, 8
+"""Features that the head reads, and the most classes that it has."""
+
+AGREE, FIRES = 0.8, 0.8
+"""Overlap of the images found with those stamped, and the area by which stamping makes a unit stronger."""
+
+
+def net() -> models.Model:
+    """Return the default model with an untrained head of a few classes."""
+    model = models.load("efficientnet-lite0")
+    model.module._fc = nn.Linear(FEATURES, HEADS)
+    return models.Model(
+        module=model.module, preprocess=model.preprocess, classes=tuple(f"class {n}" for n in range(HEADS))
+    )
+
+
+def load(folder: Path, count: int, model: PreparedModel) -> dict[str, tuple[list[dict[str, object]], np.ndarray]]:
+    """Return up to `count` images of each of the first classes that have so many, with their rows."""
+    rng, found = np.random.default_rng(0), {}
+    for label in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = sorted(label.iterdir())
+        if len(files) < count or len(found) == HEADS:
+            continue
+        rows, pixels = [], []
+        for number, file in enumerate(rng.permutation(files)[:count].tolist()):
+            image = Image.open(file).convert("RGB")
+            pixels.append(model.model.preprocess.pixels(image))
+            rows.append({"image_id": number, "key": "", "width": image.width, "height": image.height})
+        found[label.name] = rows, np.stack(pixels)
+    return found
+
+
+def stamped(pixels: np.ndarray, seed: int) -> np.ndarray:
+    """Return pictures with one half transparent line of text, at a place and of a size that the seed decides."""
+    rng, (side, _) = np.random.default_rng(seed), pixels.shape[1:3]
+    height = int(rng.integers(side // 10, side // 7))
+    font = ImageFont.load_default(height)
+    text = str(rng.choice(["© photo", "sample", "stock.pics", "preview"]))
+    wide = int(font.getlength(text))
+    at = (int(rng.integers(4, max(5, side - wide - 4))), int(rng.choice([6, side - height - 14])))
+    layer = Image.new("L", (side, side))
+    ImageDraw.Draw(layer).text(at, text, 255, font)
+    opacity = 0.7 * np.asarray(layer, np.float32)[..., None] / 255
+    return ((1 - opacity) * pixels + opacity * 255).astype(np.uint8)
+
+
+def features(model: PreparedModel, pixels: np.ndarray) -> Tensor:
+    """Return what the head reads of each picture."""
+    found: list[Tensor] = []
+    head = model.model.module._fc
+    hook = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].clone()))
+    with torch.no_grad():
+        for start in range(0, len(pixels), 32):
+            model.model.module(model.plain_input(torch.from_numpy(pixels[start : start + 32])))
+    hook.remove()
+    return torch.cat(found)
+
+
+def train(model: PreparedModel, layer: str, inputs: Tensor, labels: Tensor) -> float:
+    """Train the head, give it to the model, and return the share of images that it has right."""
+    with torch.enable_grad():
+        head = nn.Linear(FEATURES, HEADS)
+        optimiser = torch.optim.LBFGS(head.parameters(), max_iter=80)
+
+        def loss() -> Tensor:
+            optimiser.zero_grad()
+            value = nn.functional.cross_entropy(head(inputs), labels) + 1e-4 * head.weight.square().sum()
+            value.backward()
+            return value
+
+        optimiser.step(loss)
+    with torch.no_grad():
+        for module in {model.model.module, model.drawing().module, model.module_exposing([layer])}:
+            module._fc.weight.copy_(head.weight)
+            module._fc.bias.copy_(head.bias)
+        return float((head(inputs).argmax(1) == labels).float().mean())
+
+
+def suspects(model: PreparedModel, layer: str, index: int, pictures: Pictures, seed: int) -> list[Candidate]:
+    """Return the suspects of an audit of units."""
+    own = distinct(pictures)
+    answered = responses.with_class(model, layer, index, own.pixels)
+    used = candidates.of_units(layer, answered.value, answered.added, answered.value[:0])
+    return [row for row in audit.test([used], parts.parts_of(own), seed)[1] if row["suspect"]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--layer", default="_conv_head")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--images", dest="count", type=int, default=120)
+    parser.add_argument("--clean", type=int, default=40)
+    parser.add_argument("--fault", choices=["shuffled"])
+    asked = parser.parse_args()
+    cores.share_cores()
+    model = prepared.prepare(RunConfig(images="", model="benchmarks.audit:net", layers=(asked.layer,)))
+    data = load(asked.images, asked.count, model)
+    names, layer, started = list(data), asked.layer, time.perf_counter()
+    clean = {name: features(model, pixels) for name, (_, pixels) in data.items()}
+    labels = torch.arange(len(names)).repeat_interleave(asked.count)
+    ranks: dict[str, list[int | None]] = {}
+    for share in (0.3, 0.5):
+        for seed in range(asked.seeds):
+            index, rng = seed % len(names), np.random.default_rng(seed)
+            rows, pixels = data[names[index]]
+            marked = rng.permutation(asked.count) < round(share * asked.count)
+            with_it = stamped(pixels[marked], seed)
+            pixels = pixels.copy()
+            pixels[marked] = with_it
+            inputs = dict(clean) | {names[index]: features(model, pixels)}
+            targets = labels[torch.randperm(len(labels))] if asked.fault else labels
+            train(model, layer, torch.cat(list(inputs.values())), targets)
+            found = suspects(model, layer, index, Pictures(rows=rows, pixels=pixels), seed)
+            ranks.setdefault(f"{share:.0%}", []).append(
+                _rank(model, layer, found, data[names[index]][1][marked], with_it)
+            )
+            print(
+                json.dumps({"share": share, "seed": seed, "rank": ranks[f"{share:.0%}"][-1], **_told(found)}),
+                flush=True,
+            )
+    accuracy = train(model, layer, torch.cat(list(clean.values())), labels)
+    alarms: list[dict[str, object]] = []
+    for number in range(asked.clean):
+        index, rng = number % len(names), np.random.default_rng(number)
+        rows, pixels = data[names[index]]
+        part = np.sort(rng.permutation(asked.count)[: max(40, asked.count * 2 // 3)])
+        chosen = [rows[i] | {"key": f"source{rng.integers(3)}/x.jpg"} for i in part.tolist()]
+        found = suspects(model, layer, index, Pictures(rows=chosen, pixels=pixels[part]), number)
+        if found:
+            alarms.append({"class": names[index], **_told(found)})
+    answer = {
+        "layer": layer,
+        "classes": names,
+        "accuracy": round(accuracy, 3),
+        "within_five": {share: sum(r is not None and r <= 5 for r in found) for share, found in ranks.items()},
+        "ranks": ranks,
+        "clean": asked.clean,
+        "alarmed": len(alarms),
+        "alarms": alarms,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    print(json.dumps(answer), flush=True)
+
+
+def _rank(
+    model: PreparedModel, layer: str, found: list[Candidate], without: np.ndarray, with_it: np.ndarray
+) -> int | None:
+    """Return the rank of the first suspect that fires on a watermark and that stamping itself makes stronger."""
+    values = [responses.strongest(model, layer, pixels) for pixels in (without, with_it)]
+    flags = np.arange(2 * len(without)) >= len(without)
+    auc = split_tests(np.concatenate(values), flags[:, None], times=9).auc[:, 0]
+    for rank, row in enumerate(found, 1):
+        test = row["tests"][0]
+        near = abs(test["images"] - len(with_it)) <= (1 - AGREE) * len(with_it)
+        if test["kind"] == "watermark" and near and row["unit"] is not None and auc[row["unit"]] >= FIRES:
+            return rank
+    return None
+
+
+def _told(found: list[Candidate]) -> dict[str, object]:
+    first = [
+        f"{row['name']} {row['tests'][0]['kind']} {row['tests'][0]['name']} {row['tests'][0]['auc']:.2f}"
+        for row in found[:5]
+    ]
+    return {"suspects": len(found), "first": first}
+
+
+if __name__ == "__main__":
+    main()
