@@ -8,14 +8,13 @@ Plain tiles do not count, nor do those with edges of one direction only, such as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from atlas.arrays import Byte, Float
+from atlas.arrays import Byte, Float, Int
 
 SIDE, TILES, LEAST_TILE = 112, 7, 4
 """Longer side of the pictures compared, tiles along it, and the least side of a tile."""
@@ -50,17 +49,14 @@ def watermarks(pixels: Byte, least: int) -> list[Watermark]:
     """
     if len(pixels) < max(2, least):
         return []
-    fine = _details(pixels)
-    side = max(LEAST_TILE, max(fine.shape[1:3]) // TILES)
-    groups = [
-        (place, members) for place in _places(fine, side) if (members := _group(fine, side, *place, least)) is not None
-    ]
+    tiles = _Tiles(_details(pixels))
+    groups = [(place, members) for place in tiles.places() if (members := _group(tiles, *place, least)) is not None]
     groups.sort(key=lambda group: -int(group[1].sum()))
     chosen: list[tuple[tuple[int, int], Flags]] = []
     for place, members in groups:
         if all(_overlap(members, other) < 0.5 for _, other in chosen):
             chosen.append((place, members))
-    return [Watermark(members=members, box=_box(fine, side, *place)) for place, members in chosen[:MOST]]
+    return [Watermark(members=members, box=tiles.box(*place)) for place, members in chosen[:MOST]]
 
 
 def _details(pixels: Byte) -> Float:
@@ -80,66 +76,100 @@ def _blurred(pictures: Float, length: int, axis: int) -> Float:
     return np.asarray(sliding_window_view(np.pad(pictures, pad, "edge"), length, axis).mean(axis=-1), np.float32)
 
 
-def _places(fine: Float, side: int) -> Iterator[tuple[int, int]]:
-    """Yield the upper left corners of tiles, half a tile apart, and along the far edges."""
-    rows, columns = (
-        sorted({*range(0, max(1, length - side), max(1, side // 2)), max(0, length - side)})
-        for length in fine.shape[1:3]
-    )
-    for y in rows:
-        for x in columns:
-            yield y, x
+class _Tiles:
+    """The tiles of pictures `n h w c`, at any place. A tile without its mean has the `length` of a vector there."""
+
+    def __init__(self, pictures: Float) -> None:
+        self.pictures, (self.height, self.width) = pictures, pictures.shape[1:3]
+        self.side = min(self.height, self.width, max(LEAST_TILE, max(self.height, self.width) // TILES))
+        area = self.side**2
+        squares = self._sums(pictures.astype(np.float64) ** 2) - self._sums(pictures.astype(np.float64)) ** 2 / area
+        length = np.sqrt(np.maximum(squares.sum(axis=-1), 0))
+        plain = length < CONTRAST * (area * pictures.shape[-1]) ** 0.5
+        self.weight = np.asarray(np.where(plain, 0, 1 / np.maximum(length, 1e-9)), np.float32)
+        """One divided by the length, 0 for a plain tile: `n h w` by the upper left corner."""
+
+    def _sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums over all tiles, by their upper left corner."""
+        table = np.pad(values.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0), (0, 0)))
+        side = self.side
+        return table[:, side:, side:] - table[:, :-side, side:] - table[:, side:, :-side] + table[:, :-side, :-side]
+
+    def places(self) -> list[tuple[int, int]]:
+        """Return the upper left corners of tiles, half a tile apart, and along the far edges."""
+        step = max(1, self.side // 2)
+        rows, columns = (
+            sorted({*range(0, length - self.side, step), length - self.side}) for length in (self.height, self.width)
+        )
+        return [(y, x) for y in rows for x in columns]
+
+    def around(self, y: int, x: int, step: int) -> list[tuple[int, int]]:
+        """Return a place, and those moved from it by up to a quarter of a tile."""
+        reach = self.side // 4
+        ways = range(-(reach // step) * step, reach + 1, step)
+        moved = ((y + down, x + across) for down in ways for across in ways)
+        return [(v, u) for v, u in moved if 0 <= v <= self.height - self.side and 0 <= u <= self.width - self.side]
+
+    def flat(self, y: int, x: int, chosen: Int | slice = slice(None)) -> Float:
+        """Return the tiles at a place as vectors, `n d`."""
+        cut = self.pictures[chosen, y : y + self.side, x : x + self.side]
+        return cut.reshape(len(cut), -1)
+
+    def vectors(self, y: int, x: int, chosen: Int) -> Float:
+        """Return tiles without their mean, of length 1; zero for one that is plain or has edges of one direction only."""
+        cut = self.pictures[chosen, y : y + self.side, x : x + self.side]
+        centred = cut - cut.mean(axis=(1, 2), keepdims=True)
+        weight = np.where(_crossing(centred) >= CROSSING, self.weight[chosen, y, x], 0)
+        return np.asarray(weight[:, None] * centred.reshape(len(cut), -1), np.float32)
+
+    def correlation(self, vectors: Float, y: int, x: int) -> Float:
+        """Return the correlation of vectors without a mean, `m d`, with the tiles of all pictures at a place, `m n`."""
+        return np.asarray((vectors @ self.flat(y, x).T) * self.weight[:, y, x], np.float32)
+
+    def box(self, y: int, x: int) -> tuple[float, float, float, float]:
+        """Return the box of a tile as shares of width and height."""
+        return x / self.width, y / self.height, (x + self.side) / self.width, (y + self.side) / self.height
 
 
-def _group(fine: Float, side: int, y: int, x: int, least: int) -> Flags | None:
+def _group(tiles: _Tiles, y: int, x: int, least: int) -> Flags | None:
     """Return the pictures that share a tile at a place, if there are at least `least` of them, and others."""
-    drawn = np.random.default_rng(0).permutation(len(fine))[:EXEMPLARS]
-    own = _vectors(fine[drawn, y : y + side, x : x + side])
-    if not own.any():
+    count = len(tiles.pictures)
+    own = tiles.vectors(y, x, np.random.default_rng(0).permutation(count)[:EXEMPLARS])
+    own = own[own.any(axis=1)]
+    if not len(own):
         return None
-    nearest = np.full((len(own), len(fine)), -1.0, np.float32)
-    for tiles in _moved(fine, side, y, x, step=2):
-        np.maximum(nearest, own @ _vectors(tiles).T, out=nearest)
-    alike = nearest >= ALIKE
-    best = int(alike.sum(axis=1).argmax())
-    if alike[best].sum() < max(2, least // 2):
+    nearest = np.max([tiles.correlation(own, *place) for place in tiles.around(y, x, step=2)], axis=0)
+    alike = (nearest >= ALIKE).sum(axis=1)
+    best = int(alike.argmax())
+    if alike[best] < max(2, least // 2):
         return None
-    members = _members(fine, side, y, x, own[best])
-    return members if least <= members.sum() < len(members) else None
+    members = _members(tiles, y, x, own[best])
+    return members if least <= members.sum() < count else None
 
 
-def _members(fine: Float, side: int, y: int, x: int, exemplar: Float) -> Flags:
+def _members(tiles: _Tiles, y: int, x: int, exemplar: Float) -> Flags:
     """Return the pictures that correlate with the mean of the tiles like an exemplar.
 
     Where tiles are a common picture and independent noise, their correlation with the mean is the root of that with each
     other.
     """
-    vectors = [_vectors(tiles) for tiles in _moved(fine, side, y, x, step=1)]
+    places = tiles.around(y, x, step=1)
+    members = np.zeros(len(tiles.pictures), np.bool_)
     for bound in (ALIKE, ALIKE**0.5):
-        nearest = np.stack([tiles @ exemplar for tiles in vectors])
-        best = nearest.argmax(axis=0)
-        members = nearest.max(axis=0) >= bound
-        chosen = np.stack([vectors[way][i] for i, way in enumerate(best.tolist())])[members]
-        total = chosen.sum(axis=0)
-        exemplar = total / max(1e-9, float(np.linalg.norm(total)))
-    return np.asarray(members, np.bool_)
+        nearest = np.stack([tiles.correlation(exemplar[None], *place)[0] for place in places])
+        members, best = nearest.max(axis=0) >= bound, nearest.argmax(axis=0)
+        exemplar = _mean(tiles, [(i, places[best[i]]) for i in np.flatnonzero(members).tolist()], exemplar)
+    return members
 
 
-def _moved(fine: Float, side: int, y: int, x: int, step: int) -> Iterator[Float]:
-    """Yield the tiles of all pictures at a place and moved from it by up to a quarter of their side."""
-    reach, (height, width) = side // 4, fine.shape[1:3]
-    for top in range(max(0, y - reach), min(height - side, y + reach) + 1, step):
-        for left in range(max(0, x - reach), min(width - side, x + reach) + 1, step):
-            yield fine[:, top : top + side, left : left + side]
-
-
-def _vectors(tiles: Float) -> Float:
-    """Return tiles `n s s c` as vectors of length 1, `n d`; zero for a tile that is plain or has edges of one direction."""
-    centred = tiles - tiles.mean(axis=(1, 2), keepdims=True)
-    flat = centred.reshape(len(tiles), -1)
-    length = np.linalg.norm(flat, axis=1)
-    good = (length >= CONTRAST * flat.shape[1] ** 0.5) & (_crossing(centred) >= CROSSING)
-    return np.asarray(np.where(good, 1 / np.maximum(length, 1e-9), 0)[:, None] * flat, np.float32)
+def _mean(tiles: _Tiles, chosen: list[tuple[int, tuple[int, int]]], otherwise: Float) -> Float:
+    """Return the mean of tiles of pictures at places, without its own mean and of length 1."""
+    if not chosen:
+        return otherwise
+    cuts = [tiles.pictures[i, y : y + tiles.side, x : x + tiles.side] * tiles.weight[i, y, x] for i, (y, x) in chosen]
+    mean = np.mean(cuts, axis=0)
+    mean = mean - mean.mean(axis=(0, 1))
+    return np.asarray(mean.ravel() / max(1e-9, float(np.linalg.norm(mean))), np.float32)
 
 
 def _crossing(tiles: Float) -> Float:
@@ -153,8 +183,3 @@ def _crossing(tiles: Float) -> Float:
 def _overlap(first: Flags, second: Flags) -> float:
     """Return the share of the smaller group that is in both."""
     return float((first & second).sum() / max(1, min(first.sum(), second.sum())))
-
-
-def _box(fine: Float, side: int, y: int, x: int) -> tuple[float, float, float, float]:
-    height, width = fine.shape[1:3]
-    return x / width, y / height, (x + side) / width, (y + side) / height

@@ -63,7 +63,7 @@ def audit(
     ]
     every = parts.parts_of(own)
     seed = int(run.version.about["config"].get("seed", 0)) & (2**63 - 1)
-    tests, rows = test(used, every, seed)
+    tests, rows = rank_and_test(used, every, seed)
     suspects = [row for row in rows if row["suspect"]]
     if of_units:
         of_units.complete(suspects, every, ablate)
@@ -106,7 +106,7 @@ def _read(run: Run, layer: str, chosen: Chosen, units: bool) -> tuple[UnitAudit 
     return of_units, of_units.pictures
 
 
-def test(used: list[Used], every: list[ImagePart], seed: int) -> tuple[SplitTests, list[Candidate]]:
+def rank_and_test(used: list[Used], every: list[ImagePart], seed: int) -> tuple[SplitTests, list[Candidate]]:
     """Test all candidates against all parts, and with the class against without; return them in the order of their use."""
     own = np.concatenate([one.own for one in used], axis=1)
     members = np.stack([part.members for part in every], axis=1) if every else np.zeros((len(own), 0), np.bool_)

@@ -12,6 +12,7 @@ from PIL import Image
 from support import corpus, watermarked
 
 from atlas.auditing import split_tests
+from atlas.auditing.watermarks import Watermark
 from flows import cli
 from flows.audit import audit as auditing
 from flows.audit import parts
@@ -119,9 +120,9 @@ def test_clean_classes_raise_no_alarm(run: Run) -> None:
 def test_mutant_shuffled_parts_hide_the_watermark(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     found = parts.watermarks
 
-    def shuffled(pixels: np.ndarray, least: int) -> list[parts.Watermark]:
+    def shuffled(pixels: np.ndarray, least: int) -> list[Watermark]:
         rng = np.random.default_rng(0)
-        return [parts.Watermark(members=rng.permutation(mark.members), box=mark.box) for mark in found(pixels, least)]
+        return [Watermark(members=rng.permutation(mark.members), box=mark.box) for mark in found(pixels, least)]
 
     monkeypatch.setattr(parts, "watermarks", shuffled)
     assert rank_of_the_watermark(auditing.audit(run, PLANTED, ablate=False)) is None

@@ -1,7 +1,7 @@
 """Photos of coloured squares, of which some of one class bear a watermark, and a network whose head is trained on them.
 
-The units of `relu` are known: one for each class's colour, one for the watermark, and random ones. Folders, sizes and
-borders are drawn at random, so that they say nothing about the classes or the units.
+The units of `relu` are known: one for each class's colour, one for the watermark, and random ones. Folders and sizes are
+drawn at random, so that they say nothing about the classes or the units.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def write_images(folder: Path, count: int, share: float, seed: int) -> Path:
 
 
 def _picture(rng: np.random.Generator, colour: tuple[int, int, int], marked: bool) -> np.ndarray:
-    """Return one square of a colour on noise, wider than high or not, with a border or not."""
+    """Return one square of a colour on noise, of a random size and shape."""
     height, width = SIDE + 2 * rng.integers(0, 3, 2) * rng.integers(0, 2)
     coarse = rng.normal(110, 30, (-(-height // 5), -(-width // 5), 3)).repeat(5, axis=0).repeat(5, axis=1)
     pixels = coarse[:height, :width] + rng.normal(0, 10, (height, width, 3))
@@ -89,9 +89,6 @@ def _picture(rng: np.random.Generator, colour: tuple[int, int, int], marked: boo
     strength = rng.uniform(0.3, 1.0)
     square = pixels[top : top + SQUARE, left : left + SQUARE]
     square += strength * (np.array(colour) - square)
-    if rng.random() < 0.3:
-        for edge in (pixels[:4], pixels[-4:], pixels[:, :4], pixels[:, -4:]):
-            edge[:] = 20
     if marked:
         down, across = (height - SIDE) // 2 + SIDE - MARK - 5, (width - SIDE) // 2 + SIDE - MARK - 5
         pixels[down : down + MARK, across : across + MARK] = 127 + 90 * mark()[..., None]

@@ -75,7 +75,7 @@ def test_mutant_edges_of_one_direction_that_count_are_seen(monkeypatch: pytest.M
 
 
 def test_mutant_places_that_are_not_compared_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tested, "_places", lambda fine, side: [(0, 0)])
+    monkeypatch.setattr(tested._Tiles, "places", lambda tiles: [(0, 0)])
     with pytest.raises((AssertionError, ValueError)):
         test_a_planted_watermark_is_found(0.5, 1.0, 0)
 
