@@ -114,7 +114,7 @@ def suspects(model: PreparedModel, layer: str, index: int, pictures: Pictures, s
     own = distinct(pictures)
     answered = responses.with_class(model, layer, index, own.pixels)
     used = candidates.of_units(layer, answered.value, answered.added, answered.value[:0])
-    return [row for row in audit.rank_and_test([used], parts.parts_of(own), seed)[1] if row["suspect"]]
+    return candidates.suspects(audit.rank_and_test([used], parts.parts_of(own), seed)[1])
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Byte, Float, Int
 
-SIDE, TILES, LEAST_TILE = 112, 7, 4
+SIDE, TILES, LEAST_TILE = 112, 7, 8
 """Longer side of the pictures compared, tiles along it, and the least side of a tile."""
 
 ALIKE = 0.6
@@ -28,8 +28,8 @@ CONTRAST, CROSSING = 4.0, 0.1
 EXEMPLARS = 32
 """Pictures whose tiles are compared with those of all: a group of a tenth has one among them in 97 % of cases."""
 
-MOST = 5
-"""Watermarks looked for."""
+MOST, SAME = 5, 0.5
+"""Watermarks looked for, and the share of the pictures of the smaller of two that makes them one."""
 
 Flags = NDArray[np.bool_]
 
@@ -42,10 +42,10 @@ class Watermark:
     box: tuple[float, float, float, float]
 
 
-def watermarks(pixels: Byte, least: int) -> list[Watermark]:
-    """Return the watermarks that at least `least` of the pictures `n h w c` share, but not all; the most frequent first.
+def watermarks(pixels: Byte, least: int, others: int = 1) -> list[Watermark]:
+    """Return the watermarks that `least` of the pictures `n h w c` share, and `others` or more lack; the most frequent first.
 
-    Of tiles that share half of their pictures, that with most is returned.
+    Of tiles that touch, or share half of their pictures, that with most is returned.
     """
     if len(pixels) < max(2, least):
         return []
@@ -54,9 +54,10 @@ def watermarks(pixels: Byte, least: int) -> list[Watermark]:
     groups.sort(key=lambda group: -int(group[1].sum()))
     chosen: list[tuple[tuple[int, int], Flags]] = []
     for place, members in groups:
-        if all(_overlap(members, other) < 0.5 for _, other in chosen):
+        if not any(tiles.near(place, there) or _overlap(members, other) >= SAME for there, other in chosen):
             chosen.append((place, members))
-    return [Watermark(members=members, box=tiles.box(*place)) for place, members in chosen[:MOST]]
+    parts = [(place, members) for place, members in chosen if members.sum() <= len(pixels) - others]
+    return [Watermark(members=members, box=tiles.box(*place)) for place, members in parts[:MOST]]
 
 
 def _details(pixels: Byte) -> Float:
@@ -126,13 +127,17 @@ class _Tiles:
         """Return the correlation of vectors without a mean, `m d`, with the tiles of all pictures at a place, `m n`."""
         return np.asarray((vectors @ self.flat(y, x).T) * self.weight[:, y, x], np.float32)
 
+    def near(self, first: tuple[int, int], second: tuple[int, int]) -> bool:
+        """Tell whether two tiles touch."""
+        return max(abs(a - b) for a, b in zip(first, second, strict=True)) <= self.side
+
     def box(self, y: int, x: int) -> tuple[float, float, float, float]:
         """Return the box of a tile as shares of width and height."""
         return x / self.width, y / self.height, (x + self.side) / self.width, (y + self.side) / self.height
 
 
 def _group(tiles: _Tiles, y: int, x: int, least: int) -> Flags | None:
-    """Return the pictures that share a tile at a place, if there are at least `least` of them, and others."""
+    """Return the pictures that share a tile at a place, if there are at least `least` of them."""
     count = len(tiles.pictures)
     own = tiles.vectors(y, x, np.random.default_rng(0).permutation(count)[:EXEMPLARS])
     own = own[own.any(axis=1)]
@@ -144,7 +149,7 @@ def _group(tiles: _Tiles, y: int, x: int, least: int) -> Flags | None:
     if alike[best] < max(2, least // 2):
         return None
     members = _members(tiles, y, x, own[best])
-    return members if least <= members.sum() < count else None
+    return members if members.sum() >= least else None
 
 
 def _members(tiles: _Tiles, y: int, x: int, exemplar: Float) -> Flags:

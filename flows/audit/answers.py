@@ -39,7 +39,9 @@ class PartTest(TypedDict):
     """Whether a unit or a cell is stronger in a part of the class's images than in its others.
 
     `auc` is the share of pairs in which it is, `score` the sum of ranks in standard deviations from that of a random part,
-    `p` the probability of any such score, over all units, cells and parts of the audit, by chance.
+    `p` the probability of any such score, over all units, cells and parts of the audit, by chance. `extra` is what the unit
+    adds to the class's score in the part beyond what it adds elsewhere, as a mean over all images and a share of the use of
+    all units, or of all cells.
     """
 
     kind: Kind
@@ -48,13 +50,15 @@ class PartTest(TypedDict):
     auc: float
     score: float
     p: float
+    extra: float
 
 
 class Without(TypedDict):
     """How strong a unit or a cell is in images without the class.
 
     `auc` is the share of pairs in which it is stronger in an image with the class, `p` the probability of any such score
-    by chance, `share` that of images without the class in which it is at least as strong as in half of those with it.
+    by chance, `share` that of images without the class in which it is at least as strong as in the middle one of those where
+    it adds to the class.
     """
 
     images: int
@@ -156,5 +160,6 @@ Audit = TypedDict(
 
 `units` and `cells` are those that the model uses for the class, all of which are tested against all `parts`, each of at
 least `least` images. A suspect has a score above `bound`, which the largest of all of them exceeds by chance in `level` of
-cases, and an area (`auc`) of at least `stronger`. `suspects` and `candidates`, the rest, are in the order of their use.
+cases, and an area (`auc`) of at least `stronger`. `suspects` are in the order of `extra` of their first test, `candidates`,
+the rest, in that of their use.
 """

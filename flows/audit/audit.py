@@ -64,7 +64,7 @@ def audit(
     every = parts.parts_of(own)
     seed = int(run.version.about["config"].get("seed", 0)) & (2**63 - 1)
     tests, rows = rank_and_test(used, every, seed)
-    suspects = [row for row in rows if row["suspect"]]
+    suspects = candidates.suspects(rows)
     if of_units:
         of_units.complete(suspects, every, ablate)
     return {

@@ -14,6 +14,7 @@ from flows.audit.cells import ClassCells
 from flows.audit.parts import ImagePart
 
 Double = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +39,33 @@ class Place:
 class Used:
     """Units, or cells, that a model uses for a class: how strong each is in images with it (`own`) and without (`others`).
 
-    `attribution` and `often` say what each adds to the class's score in those images where it adds, and their share.
+    `added` is what each adds to the class's score in each of its images, 0 where it does not add.
     """
 
     places: list[Place]
     own: Double
     others: Double
-    attribution: Double
-    often: Double
+    added: Double
+
+    @property
+    def often(self) -> Double:
+        """The share of images in which each adds to the class's score."""
+        return np.asarray((self.added > 0).mean(axis=0), np.float64)
+
+    @property
+    def attribution(self) -> Double:
+        """What each adds as a mean over those images in which it does."""
+        return self.use / self.often
 
     @property
     def use(self) -> Double:
-        """The attribution times its frequency: what each adds to the class's score, as a mean over the images."""
-        return self.attribution * self.often
+        """What each adds as a mean over the images: the attribution times its frequency."""
+        return np.asarray(self.added.mean(axis=0), np.float64)
+
+    def more_in(self, members: Flags) -> Double:
+        """Return how much larger the use of each is than without what it adds more in a part of the images, `n`."""
+        more = self.added[members].mean(axis=0) - self.added[~members].mean(axis=0)
+        return np.asarray(np.maximum(more, 0) * members.mean() / max(1e-300, float(self.use.sum())), np.float64)
 
     @property
     def share(self) -> Double:
@@ -61,20 +76,18 @@ class Used:
 def of_units(layer: str, own: Double, added: Double, others: Double) -> Used:
     """Return the units that add to a class's score in some image; `added n u` is what each adds."""
     above = np.maximum(added.astype(np.float64), 0)
-    often = (above > 0).mean(axis=0)
-    kept = np.flatnonzero(often > 0)
+    kept = np.flatnonzero((above > 0).any(axis=0))
     return Used(
         places=[Place(layer=layer, unit=unit) for unit in kept.tolist()],
         own=own[:, kept].astype(np.float64),
         others=others[:, kept].astype(np.float64),
-        attribution=above.mean(axis=0)[kept] / often[kept],
-        often=often[kept],
+        added=above[:, kept],
     )
 
 
 def of_cells(layer: str, cells: ClassCells) -> Used:
     """Return the cells that speak for a class and that some image of it has a sample in."""
-    kept = np.flatnonzero(cells.often > 0)
+    kept = np.flatnonzero((cells.samples > 0).any(axis=0))
     return Used(
         places=[
             Place(layer=layer, grid=cells.grid, row=row, col=col)
@@ -82,8 +95,7 @@ def of_cells(layer: str, cells: ClassCells) -> Used:
         ],
         own=cells.samples[:, kept].astype(np.float64),
         others=cells.others[:, kept].astype(np.float64),
-        attribution=cells.attribution[kept].astype(np.float64),
-        often=cells.often[kept],
+        added=(cells.samples[:, kept] > 0) * cells.attribution[kept].astype(np.float64),
     )
 
 
@@ -94,7 +106,8 @@ def without(used: Used, seed: int) -> list[Without | None]:
     both = np.concatenate([used.own, used.others])
     with_class = np.arange(len(both)) < len(used.own)
     tests = split_tests(both, with_class[:, None], seed=seed)
-    share = (used.others >= np.median(used.own, axis=0)).mean(axis=0)
+    middle = np.nanmedian(np.where(used.added > 0, used.own, np.nan), axis=0)
+    share = (used.others >= middle).mean(axis=0)
     return [
         Without(images=len(used.others), auc=auc, p=p, share=part)
         for auc, p, part in zip(tests.auc[:, 0].tolist(), tests.p[:, 0].tolist(), share.tolist(), strict=True)
@@ -108,12 +121,21 @@ def rows(
     every: list[Candidate] = []
     for one, others in zip(used, compared, strict=True):
         columns = (one.use, one.share, one.attribution, one.often)
-        for place, other, *numbers in zip(one.places, others, *(column.tolist() for column in columns), strict=True):
-            every.append(_row(place, other, numbers, _tests(tests, len(every), parts)))
+        extra = [one.more_in(part.members).tolist() for part in parts]
+        for i, (place, other, *numbers) in enumerate(
+            zip(one.places, others, *(column.tolist() for column in columns), strict=True)
+        ):
+            more = [by_unit[i] for by_unit in extra]
+            every.append(_row(place, other, numbers, _tests(tests, len(every), parts, more)))
     every.sort(key=lambda row: -row["share"])
     for rank, row in enumerate(every):
         row["rank"] = rank + 1
     return every
+
+
+def suspects(every: Sequence[Candidate]) -> list[Candidate]:
+    """Return the suspects, those first whose use owes most to the part that they fire on."""
+    return sorted((row for row in every if row["suspect"]), key=lambda row: -row["tests"][0]["extra"])
 
 
 def is_alarm(test: PartTest) -> bool:
@@ -144,11 +166,19 @@ def _row(place: Place, other: Without | None, numbers: list[float], tests: list[
     }
 
 
-def _tests(tests: SplitTests, number: int, parts: Sequence[ImagePart]) -> list[PartTest]:
+def _tests(tests: SplitTests, number: int, parts: Sequence[ImagePart], extra: list[float]) -> list[PartTest]:
     """Return the tests of one unit or cell: alarms first, then the largest score."""
     columns = (tests.auc[number], tests.score[number], tests.p[number])
     every: list[PartTest] = [
-        {"kind": part.kind, "name": part.name, "images": int(part.members.sum()), "auc": auc, "score": score, "p": p}
-        for part, auc, score, p in zip(parts, *(column.tolist() for column in columns), strict=True)
+        {
+            "kind": part.kind,
+            "name": part.name,
+            "images": int(part.members.sum()),
+            "auc": auc,
+            "score": score,
+            "p": p,
+            "extra": more,
+        }
+        for part, more, auc, score, p in zip(parts, extra, *(column.tolist() for column in columns), strict=True)
     ]
     return sorted(every, key=lambda test: (not is_alarm(test), -test["score"]))

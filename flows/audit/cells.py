@@ -27,11 +27,6 @@ class ClassCells:
     samples: Float
     others: Float
 
-    @property
-    def often(self) -> NDArray[np.float64]:
-        """The share of the class's images that have a sample in each cell."""
-        return np.asarray((self.samples > 0).mean(axis=0), np.float64)
-
 
 def grid_of(run: Run, layer: str, grid: int | None) -> int | None:
     """Return the grid to audit: the one given, or the finest with an attribution; None where there is none.

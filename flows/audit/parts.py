@@ -77,7 +77,7 @@ def _by_value(kind: Kind, values: list[str]) -> Iterator[ImagePart]:
 def _by_pixels(pictures: Pictures, least: int) -> Iterator[ImagePart]:
     yield ImagePart(kind="border", name="a plain border", members=bordered(pictures.pixels))
     height, width = pictures.pixels.shape[1:3]
-    for mark in watermarks(pictures.pixels, least):
+    for mark in watermarks(pictures.pixels, least, LEAST):
         left, top, right, bottom = mark.box
         name = f"at {round((left + right) / 2 * width)},{round((top + bottom) / 2 * height)} of {width} × {height}"
         box = Box(left=left, top=top, right=right, bottom=bottom)

@@ -32,7 +32,7 @@ def of_suspect(row: Candidate) -> str:
     test, effects = row["tests"][0], row["effects"]
     text = (
         f"fires on {test['kind']} {test['name']} ({test['images']} images): stronger there in {test['auc']:.0%} of pairs, "
-        f"score {test['score']:.1f}, p {test['p']:.3f}"
+        f"score {test['score']:.1f}, p {test['p']:.3f}, which brings {test['extra']:.2%} of the use of all"
     )
     if row["place"] is not None:
         text += f"; strongest at one place in {row['place']:.0%} of them"

@@ -80,7 +80,7 @@ def _print(answer: Audit) -> None:
     print(sentences.of_images(answer))
     print(sentences.of_tests(answer))
     printing.as_table({"part": part["kind"], "of": part["name"], "images": part["images"]} for part in answer["parts"])
-    print(f"{printing.counted(len(answer['suspects']), 'suspect')}, the most used first")
+    print(f"{printing.counted(len(answer['suspects']), 'suspect')}, those first that owe most to what they fire on")
     printing.as_table(_suspect(row) for row in answer["suspects"])
     if answer["candidates"]:
         print(f"used without suspicion, the first {len(answer['candidates'])}")
@@ -93,6 +93,7 @@ def _suspect(row: Candidate) -> dict[str, str | int]:
         "fires on": f"{test['kind']} {test['name']}",
         "stronger": f"{test['auc']:.0%}",
         "p": f"{test['p']:.3f}",
+        "of all use": f"{test['extra']:.2%}",
         "one place": "" if row["place"] is None else f"{row['place']:.0%}",
         "at zero, there": "" if effects is None else f"{effects['part']['change']:+.3g}",
         "elsewhere": "" if effects is None else f"{effects['others']['change']:+.3g}",

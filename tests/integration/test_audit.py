@@ -22,7 +22,7 @@ from flows.pipeline.engines import Inline
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.run import Run, open_run
 
-COUNT = 50
+COUNT = 40
 PLANTED, *CLEAN = watermarked.CLASSES
 
 
@@ -120,9 +120,9 @@ def test_clean_classes_raise_no_alarm(run: Run) -> None:
 def test_mutant_shuffled_parts_hide_the_watermark(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     found = parts.watermarks
 
-    def shuffled(pixels: np.ndarray, least: int) -> list[Watermark]:
+    def shuffled(pixels: np.ndarray, least: int, others: int) -> list[Watermark]:
         rng = np.random.default_rng(0)
-        return [Watermark(members=rng.permutation(mark.members), box=mark.box) for mark in found(pixels, least)]
+        return [Watermark(members=rng.permutation(mark.members), box=mark.box) for mark in found(pixels, least, others)]
 
     monkeypatch.setattr(parts, "watermarks", shuffled)
     assert rank_of_the_watermark(auditing.audit(run, PLANTED, ablate=False)) is None

@@ -41,7 +41,7 @@ class Watermarked(nn.Module):
         with torch.no_grad():
             self.conv.weight.copy_(_kernels())
             self.conv.bias.fill_(-0.35)
-            self.conv.bias[WATERMARK:] = -0.1
+            self.conv.bias[WATERMARK], self.conv.bias[WATERMARK + 1 :] = -10, -0.05
         self.eval()
 
     def features(self, images: Tensor) -> Tensor:
@@ -54,11 +54,11 @@ class Watermarked(nn.Module):
 
 def _kernels() -> Tensor:
     area = MARK * MARK
-    kernels = torch.randn(UNITS, 3, MARK, MARK, generator=torch.Generator().manual_seed(3)) / area
+    kernels = torch.randn(UNITS, 3, MARK, MARK, generator=torch.Generator().manual_seed(3)) / area / 3
     for number, colour in enumerate(COLOURS):
         direction = torch.tensor(colour) - torch.tensor(colour, dtype=torch.float32).mean()
         kernels[number] = (direction / direction.norm() / area)[:, None, None]
-    kernels[WATERMARK] = torch.from_numpy(mark()).float() / area / 3
+    kernels[WATERMARK] = 20 * torch.from_numpy(mark()).float() / area / 3
     return kernels
 
 
@@ -87,7 +87,8 @@ def _picture(rng: np.random.Generator, colour: tuple[int, int, int], marked: boo
     pixels = coarse[:height, :width] + rng.normal(0, 10, (height, width, 3))
     top, left = rng.integers(4, SIDE - SQUARE - 12, 2)
     strength = rng.uniform(0.3, 1.0)
-    square = pixels[top : top + SQUARE, left : left + SQUARE]
+    down, across = rng.integers(SQUARE - 3, SQUARE + 4, 2)
+    square = pixels[top : top + down, left : left + across]
     square += strength * (np.array(colour) - square)
     if marked:
         down, across = (height - SIDE) // 2 + SIDE - MARK - 5, (width - SIDE) // 2 + SIDE - MARK - 5
