@@ -62,14 +62,14 @@ def choose(run: Run, wanted: str, label: str | None, count: int) -> Chosen:
     name = classes.class_name(run, index)
     if not names:
         raise NotFound(f"{run.name} has no labels, so nothing says which images show {name}; run it with --labels FILE")
-    found = _label(run, name, names, label)
+    own_label = _label(run, name, names, label)
     table = run.images()
     table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_valid(table["label"])))
-    own = pc.equal(table["label"], found)
+    own = pc.equal(table["label"], own_label)
     rng = np.random.default_rng(int(run.version.about["config"].get("seed", 0)) & (2**63 - 1))
     with_it, without = (_draw(table.filter(rows), count, rng) for rows in (own, pc.invert(own)))
-    _check_number(run, found, len(with_it), count)
-    return Chosen(index=index, name=name, label=found, own=with_it, others=without)
+    _check_number(run, own_label, len(with_it), count)
+    return Chosen(index=index, name=name, label=own_label, own=with_it, others=without)
 
 
 def _label(run: Run, name: str, names: list[str], label: str | None) -> str:
