@@ -71,7 +71,7 @@ def _spread(ranks: Double, sizes: NDArray[np.integer]) -> Double:
     """Return the standard deviation of the sum of ranks of a random part of each size, `parts units`."""
     n = len(ranks)
     variance = (ranks**2).sum(axis=0) / max(1, n - 1)
-    return np.sqrt((sizes * (n - sizes) / max(1, n))[:, None] * variance)
+    return np.asarray(np.sqrt((sizes * (n - sizes) / max(1, n))[:, None] * variance), np.float64)
 
 
 def _scores(parts: Double, ranks: Double, spread: Double) -> Double:

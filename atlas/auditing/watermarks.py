@@ -94,7 +94,8 @@ class _Tiles:
         """Return the sums over all tiles, by their upper left corner."""
         table = np.pad(values.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0), (0, 0)))
         side = self.side
-        return table[:, side:, side:] - table[:, :-side, side:] - table[:, side:, :-side] + table[:, :-side, :-side]
+        sums = table[:, side:, side:] - table[:, :-side, side:] - table[:, side:, :-side] + table[:, :-side, :-side]
+        return np.asarray(sums, np.float64)
 
     def places(self) -> list[tuple[int, int]]:
         """Return the upper left corners of tiles, half a tile apart, and along the far edges."""
@@ -129,7 +130,7 @@ class _Tiles:
 
     def near(self, first: tuple[int, int], second: tuple[int, int]) -> bool:
         """Tell whether two tiles touch."""
-        return max(abs(a - b) for a, b in zip(first, second, strict=True)) <= self.side
+        return all(abs(a - b) <= self.side for a, b in zip(first, second, strict=True))
 
     def box(self, y: int, x: int) -> tuple[float, float, float, float]:
         """Return the box of a tile as shares of width and height."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas.arrays import Float
 from atlas.auditing.split_tests import LEVEL, SplitTests, split_tests
 from flows.audit.answers import STRONGER, Candidate, PartTest, Without
 from flows.audit.cells import ClassCells
@@ -73,7 +74,7 @@ class Used:
         return self.use / max(1e-300, float(self.use.sum()))
 
 
-def of_units(layer: str, own: Double, added: Double, others: Double) -> Used:
+def of_units(layer: str, own: Float, added: Float, others: Float) -> Used:
     """Return the units that add to a class's score in some image; `added n u` is what each adds."""
     above = np.maximum(added.astype(np.float64), 0)
     kept = np.flatnonzero((above > 0).any(axis=0))
@@ -95,7 +96,7 @@ def of_cells(layer: str, cells: ClassCells) -> Used:
         ],
         own=cells.samples[:, kept].astype(np.float64),
         others=cells.others[:, kept].astype(np.float64),
-        added=(cells.samples[:, kept] > 0) * cells.attribution[kept].astype(np.float64),
+        added=np.where(cells.samples[:, kept] > 0, cells.attribution[kept].astype(np.float64), 0.0),
     )
 
 

@@ -84,7 +84,7 @@ def of_class(run: Run, layer: str, chosen: Chosen) -> UnitAudit:
     own = images.distinct(images.read(run, chosen.own, model.model.preprocess))
     images.check_enough(run, chosen, own)
     answered = responses.with_class(model, layer, chosen.index, own.pixels)
-    finite = np.isfinite(answered.value).all(axis=1) & np.isfinite(answered.added).all(axis=1)
+    finite = np.asarray(np.isfinite(answered.value + answered.added).all(axis=1), np.bool_)
     if not finite.all():
         own = images.without(own, finite)
         answered = Responses(**{name: getattr(answered, name)[finite] for name in Responses.__slots__})
