@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from atlas.arrays import Byte
+from atlas.arrays import Byte, Float
 from flows.comparing.datasets.answers import CellDensity, DatasetComparison, DatasetLayer
-from flows.comparing.datasets.measure import LayerDifference, Set
+from flows.comparing.datasets.measure import LayerDifference
 from flows.sheets.canvas import FAINT, INK, LINE, QUIET, Canvas, Colour, length
 from flows.sheets.comparison import APPEARED, DOT, EMPTIED, FINE, draw_dots, draw_icons
 
@@ -80,7 +80,7 @@ def _row(page: Canvas, facts: DatasetLayer, layer: LayerDifference, up: int, pic
     page.text(MARGIN + length(facts["layer"], 18) + 16, up + 2, words, 14, QUIET)
     grid, below = _grid(layer), up + 28
     page.image.paste(_map(layer, grid), (MARGIN, below))
-    page.image.paste(_densities(facts, layer.sets, grid), (MARGIN + SIDE + GAP, below))
+    page.image.paste(_densities(facts, layer.measured.sides[1].placed.points, grid), (MARGIN + SIDE + GAP, below))
     left = MARGIN + 2 * (SIDE + GAP)
     for number, strip in enumerate(_strips(facts, grid)):
         y = below + number * STRIP
@@ -96,7 +96,9 @@ def _pixels(picture: Image.Image) -> Byte:
 
 def _grid(layer: LayerDifference) -> int:
     """Return the finest grid whose cells can be told apart, 0 where there is none."""
-    return max((grid for grid in layer.grids if SIDE // grid >= FINE), default=min(layer.grids, default=0))
+    return max(
+        (grid for grid in layer.measured.grids if SIDE // grid >= FINE), default=min(layer.measured.grids, default=0)
+    )
 
 
 def _strips(facts: DatasetLayer, grid: int) -> list[Strip]:
@@ -138,15 +140,15 @@ def _of_cell(cell: CellDensity) -> Strip:
 
 def _map(layer: LayerDifference, grid: int) -> Image.Image:
     """Draw the first dataset's atlas, as icons or else a dot per sample."""
-    panel, run = Image.new("RGB", (SIDE, SIDE), FAINT), layer.sets[0].run
+    panel, run = Image.new("RGB", (SIDE, SIDE), FAINT), layer.runs[0]
     if grid and run.has("icons", layer.layer, grid):
         draw_icons(panel, run, layer.layer, grid)
     else:
-        draw_dots(panel, layer.sets[0].placed.points, 1, INK)
+        draw_dots(panel, layer.measured.sides[0].placed.points, 1, INK)
     return panel
 
 
-def _densities(facts: DatasetLayer, sets: tuple[Set, Set], grid: int) -> Image.Image:
+def _densities(facts: DatasetLayer, points: Float, grid: int) -> Image.Image:
     """Draw the cells, coloured by their ratio where it is beyond chance, and the second dataset's samples as dots."""
     page = Canvas(SIDE, SIDE)
     page.box(0, 0, SIDE, SIDE, FAINT)
@@ -154,7 +156,7 @@ def _densities(facts: DatasetLayer, sets: tuple[Set, Set], grid: int) -> Image.I
     size = SIDE / grid if grid else 0.0
     for cell in cells:
         page.box(cell["col"] * size, cell["row"] * size, size - 1, size - 1, _colour(cell))
-    draw_dots(page.image, sets[1].placed.points, 1, DOT if cells else INK)
+    draw_dots(page.image, points, 1, DOT if cells else INK)
     for cell in cells:
         if cell["state"] in ("appeared", "emptied"):
             colour = APPEARED if cell["state"] == "appeared" else EMPTIED

@@ -11,11 +11,12 @@ from typing_extensions import TypedDict
 from atlas.arrays import Int
 from atlas.cells import cell_of
 from atlas.comparing import placing, two_samples
+from atlas.comparing.datasets import GridDensity, UnitShifts
 from atlas.comparing.two_samples import Ratios
 from flows.comparing.answers import ComparedRun, Crossing, LeftOut
 from flows.comparing.cell_changes import plain
 from flows.comparing.datasets.labels import LabelChanges
-from flows.comparing.datasets.measure import GridDensity, LayerDifference, Set, UnitShifts
+from flows.comparing.datasets.measure import LayerDifference
 from flows.comparing.datasets.pair import Datasets
 from flows.comparing.pairs import version_name
 from storage.run import Run
@@ -171,7 +172,7 @@ def describe(compared: Datasets, layers: Sequence[LayerDifference]) -> DatasetCo
                 "version": run.number,
                 "model": run.version.about["model"],
                 "weights": run.version.about["config"].get("weights"),
-                "images": max(len(layer.sets[number].ids) for layer in layers),
+                "images": max(len(layer.measured.sides[number].ids) for layer in layers),
             }
             for number, run in enumerate(compared.runs)
         ],
@@ -183,17 +184,17 @@ def describe(compared: Datasets, layers: Sequence[LayerDifference]) -> DatasetCo
 
 
 def _layer(layer: LayerDifference) -> DatasetLayer:
-    shift = np.abs(layer.units.shifts.shift[layer.units.beyond])
+    shift = np.abs(layer.measured.units.shifts.shift[layer.measured.units.beyond])
     return {
         "layer": layer.layer,
-        "images": [len(one.ids) for one in layer.sets],
-        "samples": [len(one.image) for one in layer.sets],
-        "p": layer.p,
-        "p_units": layer.units.whole,
-        "p_peaks": None if layer.peaks is None else layer.peaks.whole,
+        "images": [len(one.ids) for one in layer.measured.sides],
+        "samples": [len(one.image) for one in layer.measured.sides],
+        "p": layer.measured.p,
+        "p_units": layer.measured.units.whole,
+        "p_peaks": None if layer.measured.peaks is None else layer.measured.peaks.whole,
         "shift": float(shift.max(initial=0)),
-        "unlike": _unlike(layer.sets),
-        "cells": {str(grid): _densities(layer, grid) for grid in layer.grids},
+        "unlike": _unlike(layer),
+        "cells": {str(grid): _densities(layer, grid) for grid in layer.measured.grids},
         "units": _units(layer),
         "labels": [] if layer.labels is None else _labels(layer.labels),
     }
@@ -217,8 +218,8 @@ def states(layer: LayerDifference, grid: int) -> list[str]:
 
     A dataset has a cell if its share of samples there is at least that of the smallest cell of A's atlas.
     """
-    density = layer.grids[grid]
-    least = layer.least / len(layer.sets[0].image)
+    density = layer.measured.grids[grid]
+    least = layer.least / len(layer.measured.sides[0].image)
     a, b = density.ratios.first, density.ratios.second
     slack = 1 - two_samples.ROUNDING
     more = np.where(a < least * slack, "appeared", "denser")
@@ -228,10 +229,10 @@ def states(layer: LayerDifference, grid: int) -> list[str]:
 
 
 def _cells(layer: LayerDifference, grid: int) -> Iterator[CellDensity]:
-    density, names = layer.grids[grid], states(layer, grid)
+    density, names = layer.measured.grids[grid], states(layer, grid)
     columns = _ratio_columns(density.ratios)
     makers = [_makers(layer, grid, number, name) for number, name in enumerate(names)]
-    listed = [_listed(one.run, _ids(makers, names, side)) for side, one in enumerate(layer.sets)]
+    listed = [_listed(run, _ids(makers, names, side)) for side, run in enumerate(layer.runs)]
     for number in _order(density, names):
         cell, images = int(density.cell[number]), listed[_side(names[number])]
         yield {
@@ -270,8 +271,8 @@ def _makers(layer: LayerDifference, grid: int, number: int, state: str) -> list[
     """Return the images that make a cell beyond chance, with their samples in it: most first, then by id."""
     if state == "even":
         return []
-    one = layer.sets[_side(state)]
-    inside = cell_of(one.placed.points, grid) == layer.grids[grid].cell[number]
+    one = layer.measured.sides[_side(state)]
+    inside = cell_of(one.placed.points, grid) == layer.measured.grids[grid].cell[number]
     image, count = np.unique(one.image[inside], return_counts=True)
     order = np.lexsort((image, -count))
     return list(zip(one.ids[image[order]].tolist(), count[order].tolist(), strict=True))
@@ -293,7 +294,7 @@ def _listed(run: Run, ids: Iterable[int]) -> dict[int, ListedImage]:
 
 def _units(layer: LayerDifference) -> list[UnitShift]:
     """Return the units, largest shift first."""
-    units, peaks = layer.units, layer.peaks
+    units, peaks = layer.measured.units, layer.measured.peaks
     order = np.lexsort((np.arange(len(units.p)), -np.abs(units.shifts.shift)))
     return [
         {"unit": unit, **_shift(units, unit), "peak": None if peaks is None else _shift(peaks, unit)}
@@ -334,15 +335,16 @@ def _labels(labels: LabelChanges) -> list[LabelChange]:
     ]
 
 
-def _unlike(sets: tuple[Set, Set]) -> Unlike:
+def _unlike(layer: LayerDifference) -> Unlike:
     """Compare distances to A's samples; list B's images by their farthest sample."""
+    sets = layer.measured.sides
     least = float(np.quantile(sets[0].placed.distance, placing.STRANGE))
     farthest = np.zeros(len(sets[1].ids))
     np.maximum.at(farthest, sets[1].image, sets[1].placed.distance)
     beyond = np.flatnonzero(farthest > least)
     order: Int = beyond[np.lexsort((sets[1].ids[beyond], -farthest[beyond]))]
     first = dict(zip(sets[1].ids[order[:IMAGES]].tolist(), farthest[order].tolist(), strict=False))
-    listed = _listed(sets[1].run, first)
+    listed = _listed(layer.runs[1], first)
     return {
         "shares": [float((one.placed.distance > least).mean()) for one in sets],
         "outliers": len(order),

@@ -8,10 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from atlas.comparing.datasets import Side
 from flows.comparing.datasets.answers import DatasetComparison, DatasetLayer
-from flows.comparing.datasets.measure import LayerDifference, Set
+from flows.comparing.datasets.measure import LayerDifference
 from flows.comparing.pairs import version_name
 from flows.comparing.table import write_whole
+from storage.run import Run
 
 COLUMNS = pa.schema(
     [
@@ -58,8 +60,8 @@ def _parts(answer: DatasetComparison, layers: Sequence[LayerDifference]) -> Iter
         place = {"layer": facts["layer"]}
         for what, rows in _rows(facts).items():
             yield pa.Table.from_pylist([{"what": what, **place, **row} for row in rows], schema=COLUMNS)
-        for one in layer.sets:
-            yield _samples(one, facts["layer"])
+        for run, side in zip(layer.runs, layer.measured.sides, strict=True):
+            yield _samples(run, side, facts["layer"])
 
 
 def _rows(layer: DatasetLayer) -> dict[str, list[Mapping[str, Any]]]:
@@ -79,7 +81,7 @@ def _counts(count: Sequence[int], shares: Sequence[float]) -> dict[str, Any]:
     return {"a_count": count[0], "b_count": count[1], "a_share": shares[0], "b_share": shares[1]}
 
 
-def _samples(one: Set, layer: str) -> pa.Table:
+def _samples(run: Run, one: Side, layer: str) -> pa.Table:
     columns: dict[str, Any] = {
         "image_id": one.samples.image_id,
         "map_x": one.placed.points[:, 0],
@@ -87,7 +89,7 @@ def _samples(one: Set, layer: str) -> pa.Table:
         "distance": one.placed.distance,
     }
     rows = len(one.image)
-    texts = {"what": "sample", "layer": layer, "run": version_name(one.run)}
+    texts = {"what": "sample", "layer": layer, "run": version_name(run)}
     columns |= {name: pa.array([text] * rows, pa.large_string()) for name, text in texts.items()}
     return pa.table(
         [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type) for f in COLUMNS],
