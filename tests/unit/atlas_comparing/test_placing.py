@@ -90,15 +90,33 @@ def test_mutant_samples_placed_by_themselves_make_halves_differ(monkeypatch: pyt
     assert small_p_values(range(10)) >= 0.18
 
 
-def test_two_sets_that_differ_do() -> None:
+def compare_with_planted(planted: np.ndarray) -> datasets.Difference:
+    """Compare 100 images with 100 others, of which the first have planted samples, two each."""
     a, b = world(100, 1), world(100, 2)
-    b.activations[:40, :] = 3 * RNG(8).random((40, 24))  # 20 images of another kind
+    b.activations[: len(planted)] = planted
     names = np.arange(200), 200 + np.arange(200)
     points = layout.layout(a.activations, method="pca").points
-    found = datasets.difference(a, points, b, names, grids=(6,), min_count=5, permutations=999)
+    return datasets.difference(a, points, b, names, grids=(6,), min_count=5, permutations=999)
+
+
+def test_a_cell_with_more_samples_is_denser() -> None:
+    like = world(100, 1).activations[:2].mean(axis=0)
+    found = compare_with_planted(like + 0.05 * RNG(8).random((60, 24)).astype(np.float32))
+    grid = found.grids[6]
     assert found.p <= 0.005
-    assert found.grids[6].beyond.any()
+    denser = np.flatnonzero(grid.beyond & (grid.ratios.ratio > 1))
+    cells = datasets.cell_of(found.sides[1].placed.points[:60], 6)
+    assert grid.cell[denser].tolist() == np.unique(cells).tolist()
+    assert (grid.ratios.low[denser] > 1).all()
+
+
+def test_samples_of_another_kind_are_far_and_shift_units() -> None:
+    found = compare_with_planted(3 * RNG(8).random((40, 24)).astype(np.float32))
+    assert found.p <= 0.005
     assert (found.units.shifts.shift[found.units.beyond] > 0).any()
+    own, others = found.sides[0].placed.distance, found.sides[1].placed.distance
+    assert others[:40].min() > np.quantile(own, 0.9)
+    assert abs((others[40:] > np.quantile(own, 0.9)).mean() - 0.1) < 0.08
 
 
 def test_the_answer_depends_neither_on_ids_nor_on_the_order_of_images() -> None:
