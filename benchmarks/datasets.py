@@ -1,12 +1,12 @@
 """Two datasets held against each other: false alarms between halves of one, and what is found of images that do not belong.
 
-    python benchmarks/datasets.py IMAGES [--work FOLDER] [--count 2000] [--draws 60] [--splits 200]
+    python benchmarks/datasets.py IMAGES [--work FOLDER] [--count 2000] [--size 1000] [--draws 60] [--splits 200]
 
 IMAGES has a folder for each label. Those of labels that begin with `--foreign` are foreign to the others, the clean
 ones. The samples of clean images, of corrupted copies of some, and of foreign images are collected once into a store in
 --work. Then, layer by layer:
-`splits`: halves of the clean images against each other: alarms at 5 %, and whether the p-values are uniform.
-`shares`: half of the clean images against the other half, of which 1, 5 or 20 % are corrupted or foreign: the area under
+`splits`: two sets of --size clean images against each other: alarms at 5 %, and whether the p-values are uniform.
+`shares`: the same, but 1, 5 or 20 % of the second set are corrupted or foreign: the area under
 the curve (AUC) of the p-value against that of the splits, beside two tests on the same vectors with as many permutations:
 the maximum mean discrepancy (MMD, Gaussian kernel at the median distance) and the share of each image's 15 nearest
 neighbours from its own set (Schilling 1986, Henze 1988).
@@ -153,19 +153,20 @@ def auc(alternative: np.ndarray, null: np.ndarray) -> float:
     return float((ranks.sum() - len(ranks) * (len(ranks) + 1) / 2) / (len(alternative) * len(null)))
 
 
-def draw(vectors_of: dict[str, np.ndarray], kind: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Halve the clean images at random, and replace a share of the second half by images of a kind."""
+def draw(
+    of_kind: dict[str, np.ndarray], half: int, kind: str, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two sets of `half` clean images, and replace a share of the second by images of a kind."""
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(vectors_of["clean"]))
-    half = len(order) // 2
-    a, b = vectors_of["clean"][order[:half]], vectors_of["clean"][order[half:]].copy()
+    order = rng.permutation(len(of_kind["clean"]))[: 2 * half]
+    a, b = of_kind["clean"][order[:half]], of_kind["clean"][order[half:]].copy()
     if share:
         count = round(share * len(b))
         # a corrupted image is of the second half, where there are enough of these, and stands in the place of its original
         there = np.flatnonzero(order[half:] < CORRUPTED) if kind != "foreign" else np.arange(len(b))
         places = rng.choice(there, min(count, len(there)), replace=False)
-        source = order[half:][places] if kind != "foreign" else rng.choice(len(vectors_of[kind]), count, replace=False)
-        b[places] = vectors_of[kind][source]
+        source = order[half:][places] if kind != "foreign" else rng.choice(len(of_kind[kind]), count, replace=False)
+        b[places] = of_kind[kind][source]
     return a, b
 
 
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build/datasets"))
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--size", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=60)
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--foreign", default="stamp_")
@@ -188,7 +190,8 @@ def main() -> None:
 def measure(args: argparse.Namespace, layer: str, of_kind: dict[str, np.ndarray]) -> None:
     started = time.monotonic()
     null = {
-        name: np.array([test(*draw(of_kind, "", 0, s)) for s in range(args.splits)]) for name, test in TESTS.items()
+        name: np.array([test(*draw(of_kind, args.size, "", 0, s)) for s in range(args.splits)])
+        for name, test in TESTS.items()
     }
     for name, p in null.items():
         say(layer=layer, test=name, splits=len(p), alarms=int((p <= 0.05).sum()), ks=round(uniform(p), 3))
@@ -196,7 +199,7 @@ def measure(args: argparse.Namespace, layer: str, of_kind: dict[str, np.ndarray]
         for share in SHARES:
             found = {}
             for name, test in TESTS.items():
-                p = np.array([test(*draw(of_kind, kind, share, 10_000 + s)) for s in range(args.draws)])
+                p = np.array([test(*draw(of_kind, args.size, kind, share, 10_000 + s)) for s in range(args.draws)])
                 found[name] = {"auc": round(auc(p, null[name]), 3), "alarms": round(float((p <= 0.05).mean()), 2)}
             say(layer=layer, kind=kind, share=share, **found)
     say(layer=layer, seconds=round(time.monotonic() - started))
