@@ -125,7 +125,7 @@ def _neighbourhoods(sides: tuple[Side, Side], names: tuple[Keys, Keys]) -> Itera
     """
     image = np.concatenate([sides[0].image, sides[1].image + len(sides[0].ids)])
     activations = np.concatenate([side.samples.activations for side in sides])
-    order = np.argsort(hash_keys(np.concatenate(names), SEED), kind="stable")
+    order = np.argsort(np.concatenate([hash_keys(keys, SEED) for keys in names]), kind="stable")
     for count in PROTOTYPES:
         if count * FEWEST_OF_PROTOTYPE <= len(order):
             column = placing.nearest_prototype(activations, order[:count])

@@ -74,8 +74,8 @@ def nearest_prototype(activations: Float, prototypes: Int) -> Int:
     prepared = vectors(activations, cosine=True)
     with one_thread():
         base = Index(prepared.take(prototypes))
-        found = [base.search(chunk, 1).rows[:, 0] for chunk in prepared.chunks()]
-    return np.concatenate([np.zeros(0, np.int64), *found])
+        rows = [base.search(chunk, 1).rows[:, 0] for chunk in prepared.chunks()]
+    return np.concatenate([np.zeros(0, np.int64), *rows])
 
 
 def shares(image: Int, column: Int, images: int, columns: int) -> csr_matrix:

@@ -54,7 +54,7 @@ class Test:
 def permutation_test(parts: Sequence[Values], second: Bool, *, permutations: int = PERMUTATIONS, seed: int = 0) -> Test:
     """Compare the means of two sets of images in every column of every part; `second`, `n`, marks the second set.
 
-    A permutation draws anew which images are the second set, the same for all columns. The p-value of a column is the share of
+    A permutation draws at random which images are the second set, the same for all columns. The p-value of a column is the share of
     permutations whose difference is at least as large, itself included; that of a part is the same for the mean of
     the squared differences in standard deviations; and that of all is the same for the smallest of the parts' p-values.
     All are exact where the images are exchangeable, whatever their values and however these depend on each other.
@@ -159,8 +159,8 @@ def beyond_chance(p: Double, level: float = LEVEL) -> Bool:
         return np.zeros(0, np.bool_)
     ordered = np.sort(p)
     passing = np.flatnonzero(ordered <= level * np.arange(1, len(p) + 1) / len(p))
-    found: Bool = p <= (ordered[passing[-1]] if len(passing) else -1.0)
-    return found
+    beyond: Bool = p <= (ordered[passing[-1]] if len(passing) else -1.0)
+    return beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

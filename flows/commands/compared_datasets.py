@@ -40,12 +40,12 @@ def _images(compared: Datasets, wanted: Sequence[tuple[int, int]]) -> dict[tuple
     """Read images of both datasets, None for each that is missing."""
     from flows.model import images
 
-    found: dict[tuple[int, int], Image.Image | None] = {}
+    pictures: dict[tuple[int, int], Image.Image | None] = {}
     for side, run in enumerate(compared.runs):
         ids = [image for number, image in wanted if number == side]
-        pictures = images.images(run, [{"image_id": image} for image in ids])
-        found |= {(side, image): picture for image, picture in zip(ids, pictures, strict=True)}
-    return found
+        read = images.images(run, [{"image_id": image} for image in ids])
+        pictures |= {(side, image): picture for image, picture in zip(ids, read, strict=True)}
+    return pictures
 
 
 def print_answer(answer: DatasetComparison, k: int) -> None:
@@ -105,9 +105,16 @@ def _unit_rows(answer: DatasetComparison) -> list[dict[str, Any]]:
 
 def _label_rows(answer: DatasetComparison) -> list[dict[str, Any]]:
     """Return labels whose share or whose images differ; the share depends little on the layer, the shift does."""
-    names = ("label", "images", "ratio", "p", "shift", "shift_p")
     rows = [
-        {"layer": layer["layer"], **{name: label[name] for name in names}}
+        {
+            "layer": layer["layer"],
+            "label": label["label"],
+            "images": label["images"],
+            "ratio": label["ratio"],
+            "p": label["p"],
+            "shift": label["shift"],
+            "shift_p": label["shift_p"],
+        }
         for layer in answer["layers"]
         for label in layer["labels"]
         if label["beyond"] or label["shift_beyond"]

@@ -224,8 +224,8 @@ def states(layer: LayerDifference, grid: int) -> list[str]:
     slack = 1 - two_samples.ROUNDING
     more = np.where(a < least * slack, "appeared", "denser")
     fewer = np.where(b < least * slack, "emptied", "thinner")
-    found: list[str] = np.where(density.beyond, np.where(b > a, more, fewer), "even").tolist()
-    return found
+    names: list[str] = np.where(density.beyond, np.where(b > a, more, fewer), "even").tolist()
+    return names
 
 
 def _cells(layer: LayerDifference, grid: int) -> Iterator[CellDensity]:
@@ -256,7 +256,7 @@ def _ratio_columns(ratios: Ratios) -> list[list[float | None]]:
 
 def _order(density: GridDensity, names: Sequence[str]) -> list[int]:
     """Order cells: those that only one dataset has, the others beyond chance, the rest; by the difference of the shares."""
-    rank = [2 if name == "even" else 0 if name in ("appeared", "emptied") else 1 for name in names]
+    rank = np.array([2 if name == "even" else 0 if name in ("appeared", "emptied") else 1 for name in names])
     difference = np.abs(density.ratios.second - density.ratios.first)
     order: list[int] = np.lexsort((density.cell, -difference, rank)).tolist()
     return order

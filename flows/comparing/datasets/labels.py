@@ -83,8 +83,8 @@ def _shifts(label: Int, labels: int, units: Float, second: Bool, permutations: i
 def _in_deviations(values: Float, reference: Float) -> NDArray[np.float32]:
     """Divide the values of each unit, `n u`, by its standard deviation over the reference's images; 0 for a dead unit."""
     unit = reference.astype(np.float64).std(axis=0)
-    scaled = np.divide(values.astype(np.float64), unit, out=np.zeros(values.shape), where=unit > 0)
-    return scaled.astype(np.float32)
+    scaled: Float = np.divide(values, unit, out=np.zeros(values.shape), where=unit > 0).astype(np.float32)
+    return scaled
 
 
 def _size(values: NDArray[np.float32], second: Bool) -> float:

@@ -48,12 +48,12 @@ def share_images(store: str, names: Sequence[str]) -> bool:
 
 def contents(run: Run) -> dict[int, str]:
     """Return the SHA-256 of the content of each image that was read, by id; none of a run that read no image."""
-    found: dict[int, str] = {}
+    digests: dict[int, str] = {}
     for part in run.results("images") if run.has("images") else ():
         facts = tables.read_table(part.file("images.parquet"), ["image_id", "sha256"])
         rows = zip(facts["image_id"].to_pylist(), facts["sha256"].to_pylist(), strict=True)
-        found |= {image: digest for image, digest in rows if digest}
-    return found
+        digests |= {image: digest for image, digest in rows if digest}
+    return digests
 
 
 def datasets(store: str, names: Sequence[str], layers: Sequence[str] = ()) -> Datasets:
