@@ -87,6 +87,18 @@ STAGES: tuple[Stage, ...] = (
         cost="share_of_a_pass",
     ),
     Stage(
+        name="choices",
+        code=1,
+        module="flows.stages.collect",
+        per="shard",
+        step="collect",
+        extra=True,
+        needs="collect",
+        gpu=True,
+        libraries=("torch", *DECODERS),
+        cost="share_of_a_pass",
+    ),
+    Stage(
         name="field",
         code=2,
         module="flows.stages.field",

@@ -94,6 +94,13 @@ class Run(StageResults):
         rows = pa.table({"image_id": facts["image_id"], "path": images["path"]})
         return rows.append_column("reason", facts["reason"]).append_column("detail", facts["detail"])
 
+    def choices(self, image_ids: Sequence[int] | None = None) -> pa.Table:
+        """Return image_id, rank, class, logit and probability of the model's first classes of these images, or of all.
+
+        They are from `--with choices`. Images that were rejected, or whose scores are not finite, have none.
+        """
+        return image_tables.read_choices(self.results("choices"), image_ids)
+
     @functools.cached_property
     def labels(self) -> tuple[list[str | None], Int]:
         """The distinct labels, None last, and the index `n` of each image's label, by image_id."""

@@ -89,9 +89,8 @@ class Planner(PlanContext):
 
     def _steps(self, included: Callable[[str], bool]) -> list[Step]:
         core = [stage for stage in registry.steps()[1:] if included(stage)]  # the listing precedes any plan
-        extras = [
-            name for name in registry.extras() if name in self.config.extras and included(registry.stage(name).needs)
-        ]
+        rows = [registry.stage(name) for name in registry.extras() if name in self.config.extras]
+        extras = [row.name for row in rows if not row.step and included(row.needs)]
         return [self._step(stage) for stage in (*core, *extras)]
 
     def _step(self, stage: str) -> Step:

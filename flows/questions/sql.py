@@ -14,12 +14,13 @@ import pyarrow as pa
 from flows import guarded_sql, registry
 from flows.guarded_sql import DEFAULTS, Limits
 from flows.metrics import tables as metric_tables
+from flows.questions import accuracy
 from storage.artefacts import cells, tables
 from storage.run import Run
 
 
 def ask(run: Run, query: str, limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
-    """Answer one SELECT over the run's tables: images, rejects, classes, and those of the stages that the run has.
+    """Answer one SELECT over the run's tables: images, rejects, classes, choices, label_classes, and those of its stages.
 
     Raises UsageError as `guarded_sql.ask` does.
     """
@@ -33,6 +34,9 @@ def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
         readers["rejects"] = run.rejects
     if run.has("model"):
         readers["classes"] = lambda: _classes(run)
+    if run.has("choices"):
+        readers["choices"] = run.choices
+        readers["label_classes"] = lambda: accuracy.label_classes(run)
     if any(entry.stage == "cells" for entry in run.version.stages):
         readers["cell_metrics"] = lambda: metric_tables.of_cells(run, query)
     if any(entry.stage == "patches" for entry in run.version.stages):

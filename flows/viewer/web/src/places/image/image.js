@@ -6,6 +6,7 @@ import { layerOf } from '../../state/layer.js';
 import { title } from '../../ui/announce.js';
 import { command, fillAsync } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
+import { percent } from '../../ui/format.js';
 import { classParameters, Explanation } from './explanation.js';
 import { classError } from './class_error.js';
 import { arrival, Pending } from './pending.js';
@@ -205,14 +206,24 @@ export class ImagePlace {
 }
 
 /** @param {State} state @param {LayerFacts} layer @param {ImageFacts} image */
-function facts(state, layer, { image_id: id, key, label, width, height, reason }) {
+function facts(state, layer, { image_id: id, key, label, width, height, reason, choices, label_rank: rank }) {
   const size = width && height ? `${width} × ${height} px` : 'size not known';
   const units = href({ ...state, place: 'units', what: layer.name, query: { label: label ?? '' } });
   return [
     h('h1', { class: 'title' }, key),
     h('p', { class: 'lead' }, label ? h('a', { href: units }, label) : 'no label', ` · ${size} · image ${id}`),
+    choices.length > 0 && h('p', { class: 'quiet small' }, firstClasses(choices, rank)),
     reason && h('p', { class: 'note' }, `This image was not used: ${reason}.`),
   ];
+}
+
+/** Say what the run holds of the model's classes for an image. @param {ImageFacts['choices']} choices @param {number | null} rank */
+function firstClasses(choices, rank) {
+  const words = choices.map(({ name, probability }) =>
+    probability === null ? name : `${name} ${percent(probability)}`,
+  );
+  const place = rank === null ? '' : rank === 0 ? '; the first is its label' : `; number ${rank + 1} is its label`;
+  return `First classes: ${words.join(', ')}${place}.`;
 }
 
 /** @param {State} state @param {LayerFacts} layer @param {File} own */

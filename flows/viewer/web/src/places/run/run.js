@@ -5,6 +5,7 @@ import { title } from '../../ui/announce.js';
 import { command, copy, fillAsync, section } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, day, many, percent } from '../../ui/format.js';
+import { accuracy } from './accuracy.js';
 import { quality } from './quality.js';
 import { layers, provenance, versions } from './tables.js';
 
@@ -14,6 +15,7 @@ const STAGES = {
   influence: 'The units that each unit drives, and is driven by.',
   gradients: 'What in its strongest patches drives each unit.',
   gallery: 'A picture of every unit.',
+  choices: 'The classes that the model scores highest for each image.',
 };
 
 export class RunPlace {
@@ -41,6 +43,7 @@ export class RunPlace {
         h('p', { class: 'lead' }, summary(about, used)),
         h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
         section('How far to trust the pictures', quality(about)),
+        accuracy(),
         lacking(about),
         libraries(),
         versions(state, about),
