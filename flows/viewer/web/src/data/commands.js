@@ -27,9 +27,12 @@ export const classAtlas = (about, of, against) => {
   );
 };
 
-/** Return the command of an atlas of the samples of the images with a label. @param {About} about @param {string} label */
-export const labelAtlas = (about, label) =>
-  selection(about, ['--where', `label = '${label.replaceAll("'", "''")}'`], [label]);
+/** Return the command of an atlas of the samples of the images with one of these labels. @param {About} about @param {...string} labels */
+export const labelAtlas = (about, ...labels) => {
+  const texts = labels.map((label) => `'${label.replaceAll("'", "''")}'`);
+  const where = texts.length === 1 ? `label = ${texts[0]}` : `label IN (${texts.join(', ')})`;
+  return selection(about, ['--where', where], labels);
+};
 
 /** @param {About} about @param {string[]} words @param {string[]} names */
 function selection({ select, name }, words, names) {

@@ -8,8 +8,10 @@ import { title } from '../../ui/announce.js';
 import { atlasOfThese, command, fillAsync } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { percent } from '../../ui/format.js';
+import { figureButton } from '../../ui/figure/save.js';
 import { classParameters, Explanation } from './explanation.js';
 import { classError } from './class_error.js';
+import { imageFigure } from './figure.js';
 import { arrival, Pending } from './pending.js';
 import { focusMemory, refresh } from './refresh.js';
 
@@ -28,6 +30,9 @@ export class ImagePlace {
     /** @type {Map<string, Promise<any>>} */
     this.answers = new Map();
     this.abort = new AbortController();
+    this.save = figureButton(async () => this.explanation && imageFigure(about, this.explanation, this.name));
+    /** The file of the image. */
+    this.name = own?.name ?? '';
     this.head = h('div');
     this.tools = h('div', { class: 'page-head image-tools' });
     this.body = h('div', { class: 'apart' });
@@ -79,7 +84,10 @@ export class ImagePlace {
     const reason = h('div', { class: 'section' }, words, !live() && command(this.about.commands.view));
     fill(this.body, ...(this.#hasModel ? [] : [this.photo, reason]));
     if (this.own) return fill(this.head, ...ownFacts(state, layer, this.own));
-    const draw = (/** @type {ImageFacts} */ answer) => facts(state, layer, this.about, answer);
+    const draw = (/** @type {ImageFacts} */ answer) => {
+      this.name = answer.key;
+      return facts(state, layer, this.about, answer);
+    };
     await fillAsync(this.head, () => ask('image', { id }), draw, [320, 36], [240, 24]);
   }
 
@@ -171,7 +179,8 @@ export class ImagePlace {
       return h('a', { href: address, 'data-keep': facts.name, 'aria-current': current }, facts.name);
     });
     const layers = h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...links);
-    fill(this.tools, layers, this.#hasModel && this.#locateControl(state, layer));
+    const actions = this.#hasModel && h('div', { class: 'tools' }, this.save, this.#locateControl(state, layer));
+    fill(this.tools, layers, actions);
     refocus();
   }
 
