@@ -6,7 +6,7 @@ import { here } from '../../state/address.js';
 import { setQuery } from '../../state/navigate.js';
 import { extremes } from '../../map/grid.js';
 import { RequestError } from '../../data/http.js';
-import { command, failed, missing } from '../../ui/components.js';
+import { command, failed, lacks } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, many, number, signed } from '../../ui/format.js';
 import { filterLine, intensityOf, wayOf } from './filter.js';
@@ -99,7 +99,7 @@ export class Shading {
     if (!grid) return;
     if (!state.query.class) return this.describe(grid);
     if (!grid.hasAttribution) {
-      return fill(this.foot, missing('This run has no class attribution.', this.about.missing.attribution));
+      return fill(this.foot, lacks(this.about, 'attribution', 'This run has no class attribution.'));
     }
     const map = await this.#classMap(grid, state.query.class);
     if (!map || this.scene.grid !== grid) return;
