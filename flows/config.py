@@ -43,9 +43,14 @@ def _one_of(names: Callable[[], list[str]]) -> Callable[[str], str]:
 Step = Annotated[
     str, AfterValidator(_one_of(registry.steps)), WithJsonSchema({"type": "string", "enum": registry.steps()})
 ]
-Extra = Annotated[
-    str, AfterValidator(_one_of(registry.extras)), WithJsonSchema({"type": "string", "enum": registry.extras()})
-]
+
+
+def extra_names() -> list[str]:
+    """Return the words that `--with` takes: the extras, and the one for all of them."""
+    return [*registry.extras(), registry.EVERYTHING]
+
+
+Extra = Annotated[str, AfterValidator(_one_of(extra_names)), WithJsonSchema({"type": "string", "enum": extra_names()})]
 Layout = Annotated[
     str, AfterValidator(_one_of(registry.layouts)), WithJsonSchema({"type": "string", "enum": registry.layouts()})
 ]
@@ -180,6 +185,12 @@ class RunConfig(BaseModel):
         if not value or any(not 1 <= grid <= 512 for grid in value):
             raise ValueError(f"grids must be one or more numbers from 1 to 512, not {list(value)}")
         return tuple(sorted(set(value)))
+
+    @field_validator("extras")
+    @classmethod
+    def _extras(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Put the names of all extras in place of `everything`: versions record what was made."""
+        return tuple(registry.extras()) if registry.EVERYTHING in value else value
 
     @field_validator("store")
     @classmethod

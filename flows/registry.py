@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+EVERYTHING = "everything"
+"""What `--with` calls all extras together."""
+
 DECODERS = ("pillow", "simplejpeg", "pyvips-binary")
 """Libraries that decode images."""
 

@@ -138,7 +138,7 @@ class RunOptions:
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels (96).")] = None
     extras: Annotated[
         list[str] | None,
-        typer.Option("--with", help=f"Extra stages to compute: {', '.join(registry.extras())}."),
+        typer.Option("--with", help=f"Extra stages to compute: {', '.join(registry.extras())}; or everything."),
     ] = None
     keep: Annotated[
         list[str] | None,

@@ -35,7 +35,10 @@ def store_of(run: Run) -> str:
 
 
 def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str | None = None) -> str:
-    """Return the `actlas run` command that repeats this run, with `extras` beside those it has, or with other weights."""
+    """Return the `actlas run` command that repeats this run, with `extras` beside those it has, or with other weights.
+
+    The extra `everything` stands for all of them.
+    """
     config: dict[str, Any] = dict(run.version.about["config"]) | ({"weights": weights} if weights else {})
     images = [] if run.is_selection else ["--images", str(run.version.about["images"])]
     words = ["actlas", "run", *images, "--name", run.name, "--store", store]
@@ -45,6 +48,8 @@ def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str
             continue
         words += _option(field.alias or name, value)
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in possible_extras(run)} | set(extras))
+    if registry.EVERYTHING in extras:
+        stages = possible_extras(run) if run.is_selection else [registry.EVERYTHING]
     command = shlex.join([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
 

@@ -152,6 +152,24 @@ export function missing(what, how) {
   return h('div', { class: 'missing' }, h('p', {}, how ? `${what} Make it:` : what), how && command(how));
 }
 
+/**
+ * Say that a version lacks an extra, with the command that makes it and the one that makes all that it lacks. An older version has
+ * none: its command would publish it again as the latest.
+ * @param {About} about @param {string} stage @param {string} what
+ */
+export function lacks(about, stage, what) {
+  const how = isLatest(about) ? about.missing[stage] : undefined;
+  const box = missing(what, how);
+  if (how && about.everything) box.append(h('p', {}, 'Or all that this run lacks:'), command(about.everything));
+  return box;
+}
+
+/** Whether the viewer's model draws an extra when it is looked at, so that a run need not store it. @param {About} about @param {string} stage */
+export const drawsItself = (about, stage) => stage === 'gradients' && live() && about.uploads;
+
+/** Whether no later version is known. @param {About} about */
+export const isLatest = ({ version, versions }) => version >= Math.max(...versions);
+
 /** Return a small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] @param {About} [of] */
 export function face(layer, unit, side = 32, of) {
   const place = unit % (ROW * ROW);

@@ -7,7 +7,7 @@ import { fill, h } from '../../ui/dom.js';
 import { many, number, percent, signed, valueOfKind } from '../../ui/format.js';
 import { href } from '../../state/address.js';
 import { realFidelity } from '../../ui/real_fidelity.js';
-import { atlasOfThese, bars, cellLink, chip, image, missing, section } from '../../ui/components.js';
+import { atlasOfThese, bars, cellLink, chip, image, lacks, missing, section } from '../../ui/components.js';
 import { cellOf } from '../../map/grid.js';
 import { ring } from '../../map/card.js';
 import { icon } from '../../map/sprites.js';
@@ -148,7 +148,7 @@ function patches(grid, cell, state) {
 function classes(cell, about) {
   if (!cell.classes) {
     return about.classes
-      ? section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution))
+      ? section('Classes it speaks for', lacks(about, 'attribution', 'This run has no class attribution.'))
       : null;
   }
   const most = Math.max(...cell.classes.map((row) => row.mean ?? 0), 1e-9);
