@@ -103,7 +103,7 @@ def of_units(run: Run, layer: str) -> Standing:
 
 def _used_images(run: Run) -> Int:
     """Return the ids of the images that the run has activations of, ascending."""
-    table = run.images()
+    table = run.images_of_units()
     ids = table.filter(pc.is_null(table["reason"]))["image_id"].to_numpy()
     return np.sort(ids).astype(np.int64)
 

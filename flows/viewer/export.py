@@ -63,6 +63,7 @@ class Exporter:
             for name in self.page.files
         )
         yield self._answers("classes", [("classes", {})], change=self._only_mapped)
+        yield self._answers("accuracy", [("accuracy", {})])
         yield self._answers("rejects", [("rejects", {})])
         yield self._answers("libraries", [("libraries", {})])
         for start in range(0, self.version.run.version.about["ids"], TOGETHER):

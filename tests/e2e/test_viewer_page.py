@@ -220,6 +220,9 @@ def test_an_image_is_located_and_taken_apart(page: viewing.Page, served: viewing
 def test_the_run_says_what_it_is_made_of(page: viewing.Page) -> None:
     page.goto("/small/run")
     page.see(".plot svg").first.wait_for()
+    assert page.see(".command").count() == 0
+    page.see(".commands summary").click()
+    page.see(".command").first.wait_for()
     text = page.see("main").inner_text()
     for words in (
         "support.corpus:net",
@@ -327,6 +330,7 @@ def test_what_a_run_lacks_is_said_with_the_command_that_makes_it(chromium: Any, 
             page.settle()
             text = page.see("main").inner_text()
             assert f"--with {stage}" in text, place
+            assert "--with everything" in text, place
             assert "actlas run --images" in text
         page.goto(ATLAS)
         page.settle()

@@ -10,6 +10,7 @@ import { count, percent, signed } from '../../ui/format.js';
 /**
  * @typedef {object} Part  one class or label
  * @property {string} name
+ * @property {string} of  the name as commands take it
  * @property {number} samples  that have the label, or the class as first choice
  * @property {(number | null)[]} values  by cell: null within chance, or where there is no attribution
  * @property {(i: number) => string} words  describe a cell
@@ -49,7 +50,7 @@ async function classPart(grid, of, classes) {
   const samples = tally.classes.find(([number]) => number === map.class)?.[2] ?? 0;
   const words = (/** @type {number} */ i) =>
     `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(classes)})`;
-  return { name, samples, values: map.mean, words };
+  return { name, of: map.name, samples, values: map.mean, words };
 }
 
 /** @param {Grid} grid @param {string} label @returns {Promise<Part>} */
@@ -65,5 +66,5 @@ async function labelPart(grid, label) {
     const chance = found.get(i)?.out ? '' : ', within chance';
     return `${name}: ${percent(share(i))} (${count(found.get(i)?.n ?? 0)} of ${count(grid.columns.count[i])} samples${chance})`;
   };
-  return { name, samples, values, words };
+  return { name, of: name, samples, values, words };
 }

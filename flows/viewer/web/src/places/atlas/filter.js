@@ -1,5 +1,7 @@
 // The line below the map that explains what is asked for: its scale in words, which cells keep their colour, how far others fade.
 
+import { atlasOfThese } from '../../ui/components.js';
+import { classAtlas, labelAtlas } from '../../data/commands.js';
 import { h } from '../../ui/dom.js';
 import { hatched } from '../../ui/hatch.js';
 import { number, percent } from '../../ui/format.js';
@@ -123,8 +125,14 @@ function slider(scene, changed) {
   return h('label', { class: 'slider', for: 'intensity', title: HELP }, name, input, value);
 }
 
-/** @param {Answer} answer @param {import('../../map/scene.js').Scene} scene @param {(intensity: number) => void} changed */
-export function filterLine(answer, scene, changed) {
+/** Return the command of an atlas of what is asked for. @param {About} about @param {Answer} answer */
+function atlasOf(about, { kind, parts }) {
+  const [first, ...others] = parts.map(({ of }) => of);
+  return kind === 'class' ? classAtlas(about, first, others[0]) : labelAtlas(about, first, ...others);
+}
+
+/** @param {Answer} answer @param {import('../../map/scene.js').Scene} scene @param {About} about @param {(intensity: number) => void} changed */
+export function filterLine(answer, scene, about, changed) {
   const all = answer.kind === 'class' ? 'Show all classes' : 'Show all labels';
   const alone = answer.kind === 'class' && answer.parts.length === 1;
   return [
@@ -136,6 +144,7 @@ export function filterLine(answer, scene, changed) {
       alone && ways(scene),
       slider(scene, changed),
       h('button', { class: 'link', onclick: () => setQuery(NOTHING) }, all),
+      atlasOfThese(atlasOf(about, answer)),
     ),
   ];
 }

@@ -7,7 +7,7 @@ import { questionOf, NOTHING } from '../../state/question.js';
 import { setQuery } from '../../state/navigate.js';
 import { extremes } from '../../map/grid.js';
 import { RequestError } from '../../data/http.js';
-import { command, failed, missing } from '../../ui/components.js';
+import { command, failed, lacks } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { many, number, percent } from '../../ui/format.js';
 import { answerOf } from './answer.js';
@@ -109,7 +109,7 @@ export class Shading {
     const question = questionOf(state.query);
     if (!question) return this.describe(grid);
     if (question.kind === 'class' && !grid.hasAttribution) {
-      return fill(this.foot, missing('This run has no class attribution.', this.about.missing.attribution));
+      return fill(this.foot, lacks(this.about, 'attribution', 'This run has no class attribution.'));
     }
     const answer = await answerOf(grid, state.query, this.about.classes).catch((error) => this.#refuse(grid, error));
     const same = JSON.stringify(questionOf(here().query)) === JSON.stringify(question);
@@ -145,7 +145,7 @@ export class Shading {
       this.scene.intensity = intensity;
       this.redraw();
     };
-    fill(this.foot, ...filterLine(answer, this.scene, setIntensity));
+    fill(this.foot, ...filterLine(answer, this.scene, this.about, setIntensity));
     if (pressed === undefined) return;
     /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }

@@ -9,7 +9,7 @@ import { fill, h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
-import { command, fillAsync, face } from '../../ui/components.js';
+import { fillAsync, face, lacks } from '../../ui/components.js';
 import { nameChip, searchButton } from '../../ui/name_chip.js';
 import { byChance, within } from './chance.js';
 
@@ -165,12 +165,7 @@ export class UnitsPlace {
       );
     const hint =
       !layer.has.includes('gallery') && this.about.missing.gallery
-        ? h(
-            'div',
-            { class: 'missing section' },
-            h('p', {}, 'This run has no pictures of its units yet. Make them:'),
-            command(this.about.missing.gallery),
-          )
+        ? h('div', { class: 'section' }, lacks(this.about, 'gallery', 'This run has no pictures of its units yet.'))
         : null;
     return [none, list, end, hint];
   }
