@@ -21,6 +21,7 @@ try:
 
     from flows.commands import (
         ablate,
+        audit,
         cells,
         compare,
         dream,
@@ -57,6 +58,7 @@ app = typer.Typer(
 run.add_to(app)
 units.add_to(app)
 ablate.add_to(app)
+audit.add_to(app)
 cells.add_to(app)
 sql.add_to(app)
 saliency.add_to(app)
@@ -130,6 +132,9 @@ def invoke(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _report_interrupt(arguments)
     except SystemExit as leave:
+        if isinstance(leave.__context__, BrokenPipeError):  # typer leaves so where the reader of our output has left
+            terminal.drop_output()
+            return 0
         return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
         _complain(typed.with_store(str(error), arguments))

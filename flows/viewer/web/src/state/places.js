@@ -21,7 +21,7 @@ const ROWS = /** @type {const} */ ([
     name: 'atlas',
     needs: 'run',
     subject: 'layer',
-    keeps: ['view', 'order', 'class', 'side', 'intensity', 'shade', 'names'],
+    keeps: ['view', 'order', 'class', 'label', 'against', 'side', 'intensity', 'shade', 'names'],
     tab: 'Atlas',
     rail: true,
   },

@@ -103,6 +103,10 @@ export function command(text) {
   return h('div', {}, h('div', { class: 'command' }, code, button), where);
 }
 
+/** Offer the command of an atlas of these. @param {string} text @param {string} [words] */
+export const atlasOfThese = (text, words = 'Atlas of these') =>
+  h('details', { class: 'atlas-of-these' }, h('summary', {}, words), command(text));
+
 /** Copy a text and confirm it at the button; if the browser forbids it, select the text instead. @param {string} text @param {HTMLElement} button */
 export async function copy(text, button) {
   try {

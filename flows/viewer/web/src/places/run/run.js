@@ -5,7 +5,9 @@ import { title } from '../../ui/announce.js';
 import { command, copy, drawsItself, fillAsync, isLatest, section } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, day, many, percent } from '../../ui/format.js';
+import { accuracy } from './accuracy.js';
 import { quality } from './quality.js';
+import { offer, source } from './selections.js';
 import { layers, provenance, versions } from './tables.js';
 
 /** @type {Record<string, string>} */
@@ -14,6 +16,7 @@ const STAGES = {
   influence: 'The units that each unit drives, and is driven by.',
   gradients: 'What in its strongest patches drives each unit.',
   gallery: 'A picture of every unit.',
+  choices: 'The classes that the model scores highest for each image.',
 };
 
 /** @type {Record<string, string>} */
@@ -48,9 +51,12 @@ export class RunPlace {
         { class: 'page' },
         h('h1', { class: 'title' }, about.name, version),
         h('p', { class: 'lead' }, summary(about, used)),
+        source(state, about),
         h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
         section('How far to trust the pictures', quality(about)),
+        accuracy(),
         lacking(about),
+        offer(about),
         libraries(),
         versions(state, about),
         repeat(about),
