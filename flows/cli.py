@@ -132,6 +132,9 @@ def invoke(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _report_interrupt(arguments)
     except SystemExit as leave:
+        if isinstance(leave.__context__, BrokenPipeError):  # typer leaves so where the reader of our output has left
+            terminal.drop_output()
+            return 0
         return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
         _complain(typed.with_store(str(error), arguments))

@@ -190,7 +190,7 @@ class _Edits:
 
 
 def _check_units(run: Run, layer: str, units: Sequence[int]) -> None:
-    run.result("collect", layer)  # raises for a layer that the run does not have
+    run.sample_results(layer)  # raises for a layer that the run does not have
     count = next(int(row["units"]) for row in run.model["layers"] if row["name"] == layer)
     wrong = next((unit for unit in units if not 0 <= unit < count), None)
     if wrong is not None:

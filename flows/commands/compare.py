@@ -1,16 +1,21 @@
-"""`actlas compare`: measure what a model update moved, against thresholds."""
+"""`actlas compare`: measure what a model update moved, or where two datasets differ, against thresholds."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from flows.commands import compared_datasets
 from flows.commands.shared import printing
 
 if TYPE_CHECKING:
-    from flows.comparing.answers import ComparedLayer, ComparedStep, Comparison
+    from collections.abc import Sequence
+
+    from flows.comparing.answers import ComparedLayer, ComparedStep, Comparison, Crossing, LeftOut
+    from flows.comparing.datasets.answers import DatasetComparison
+    from flows.comparing.thresholds import Rule
 
 SHOWN = 15
 
@@ -37,34 +42,85 @@ def compare(
         typer.Option(help="Exit with code 5 if a layer crosses this threshold, as in `drift>0.2`; may be repeated."),
     ] = None,
     noise: Annotated[bool, typer.Option(help="Lay A out again with another seed, as the baseline for motion.")] = True,
+    datasets: Annotated[
+        bool | None,
+        typer.Option(
+            "--datasets/--versions",
+            help="Compare the images of A and B, or what moved on the same images; if left out, "
+            "datasets where two runs have no image in common.",
+            show_default=False,
+        ),
+    ] = None,
     store: printing.Store = printing.DEFAULT_STORE,
     json: printing.Json = False,
 ) -> None:
-    """Compare versions or runs that share images and layers: what moved, and how far, compared with chance.
+    """Compare versions of a model on the same images, or two datasets with one model: what differs beyond chance.
 
     Example:  actlas compare photos@1 photos --out update.png --fail-if 'drift>0.2'
+              actlas compare photos incoming --out sets.png --fail-if 'p<0.01' --fail-if 'shift>0.2'
     """
-    from flows.comparing import answers as comparison_answer
-    from flows.comparing import measure, thresholds
+    from flows.comparing import thresholds
 
     rules = [thresholds.parse(text) for text in fail_if or []]
     paths = {option: _output_file(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
-    with printing.computing():
-        steps = measure.measure(store, names, layers=layer or (), noisy=noise)
-    answer = comparison_answer.describe(steps, chosen=layer or ())
-    answer["crossed"] = thresholds.crossings(answer, rules)
-    _write_files(paths, answer, steps)
+    as_datasets = _without_shared_images(store, names) if datasets is None else datasets
+    thresholds.check(rules, datasets=as_datasets)
+    compared = _datasets if as_datasets else _versions
+    answer = compared(store, names, layer or (), rules, paths, noise)
     if json:
         printing.as_json(answer)
+    elif as_datasets:
+        compared_datasets.print_answer(cast("DatasetComparison", answer), k)
     else:
-        _print_answer(answer, k)
-    for left_out in answer["left_out"]:
-        missing = ", ".join(left_out["missing"])
-        printing.say(f"{left_out['layer']} is left out: {missing} has no layout of it; --layer names those to compare")
-    for crossed in answer["crossed"]:
-        value = "cannot be told" if crossed["value"] is None else f"is {crossed['value']:.4g}"
-        printing.say(f"{crossed['rule']}: {crossed['metric']} of {crossed['layer']} in {crossed['to']} {value}")
+        _print_answer(cast("Comparison", answer), k)
+    _report(answer["left_out"], answer["crossed"], "samples" if as_datasets else "layout")
     raise typer.Exit(thresholds.CROSSED if answer["crossed"] else 0)
+
+
+def _without_shared_images(store: str, names: Sequence[str]) -> bool:
+    from flows.comparing.datasets import pair
+
+    return len(names) == 2 and not pair.share_images(store, names)
+
+
+def _versions(
+    store: str, names: Sequence[str], layers: Sequence[str], rules: Sequence[Rule], paths: dict[str, Path], noisy: bool
+) -> Comparison:
+    from flows.comparing import answers as comparison_answer
+    from flows.comparing import measure, thresholds
+
+    with printing.computing():
+        steps = measure.measure(store, names, layers=layers, noisy=noisy)
+    answer = comparison_answer.describe(steps, chosen=layers)
+    answer["crossed"] = thresholds.crossings(answer, rules)
+    _write_files(paths, answer, steps)
+    return answer
+
+
+def _datasets(
+    store: str, names: Sequence[str], layers: Sequence[str], rules: Sequence[Rule], paths: dict[str, Path], noisy: bool
+) -> DatasetComparison:
+    from flows.comparing import thresholds
+    from flows.comparing.datasets import answers as dataset_answer
+    from flows.comparing.datasets import measure, pair
+
+    with printing.computing():
+        compared = pair.datasets(store, names, layers)
+        differences = list(measure.measure(compared))
+    answer = dataset_answer.describe(compared, differences)
+    answer["crossed"] = thresholds.dataset_crossings(answer, rules)
+    compared_datasets.write_files(paths, compared, answer, differences)
+    return answer
+
+
+def _report(left_out: Sequence[LeftOut], crossed: Sequence[Crossing], what: str) -> None:
+    """Say on stderr which layers were left out, and which thresholds were crossed."""
+    for one in left_out:
+        missing = ", ".join(one["missing"])
+        printing.say(f"{one['layer']} is left out: {missing} has no {what} of it; --layer names those to compare")
+    for crossing in crossed:
+        value = "cannot be told" if crossing["value"] is None else f"is {crossing['value']:.4g}"
+        printing.say(f"{crossing['rule']}: {crossing['metric']} of {crossing['layer']} in {crossing['to']} {value}")
 
 
 def _output_file(option: str, path: str) -> Path:

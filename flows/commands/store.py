@@ -49,16 +49,20 @@ def show(
 
     Example:  actlas runs show photos@3 --json
     """
+    from flows.questions import accuracy
     from flows.questions import runs as run_answers
     from storage.run import open_run
 
-    answer = run_answers.show_run(open_run(store, name))
+    run = open_run(store, name)
+    answer, right = run_answers.show_run(run), accuracy.of_run(run)
     if json:
-        printing.as_json(answer)
+        printing.as_json({**answer, **({"accuracy": right} if right else {})})
         return
     for key, value in answer.items():
         for name_, item in value.items() if isinstance(value, dict) else [("", value)]:
             print(f"{key}{'.' if name_ else ''}{name_}  {_in_words(item)}")
+    for line in accuracy.in_words(right) if right else ():
+        print(line)
 
 
 def _in_words(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Compare versions of runs."""
+"""Compare versions of runs, or runs as datasets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 from flows.comparing import answers as comparison_answer
 from flows.comparing.answers import Comparison
+from flows.comparing.datasets import answers as dataset_answer
+from flows.comparing.datasets import measure as dataset_measure
+from flows.comparing.datasets import pair
+from flows.comparing.datasets.answers import DatasetComparison
 from flows.comparing.measure import measure
 
 
@@ -16,3 +20,12 @@ def compare(store: str, names: Sequence[str], *, layers: Sequence[str] = (), noi
     computing it once more. Raises UsageError where the runs have nothing in common.
     """
     return comparison_answer.describe(measure(store, names, layers=layers, noisy=noisy), chosen=layers)
+
+
+def compare_datasets(store: str, a: str, b: str, *, layers: Sequence[str] = ()) -> DatasetComparison:
+    """Compare the images of two runs (NAME or NAME@VERSION) of one model on the map of the first.
+
+    `b` needs no map of its own, and the two need no image in common. Raises UsageError for different models.
+    """
+    compared = pair.datasets(store, (a, b), layers)
+    return dataset_answer.describe(compared, list(dataset_measure.measure(compared)))

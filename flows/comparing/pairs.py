@@ -113,7 +113,7 @@ def pair(before: LayerLayout, run: Run, layer: str, shared: Common) -> Pair:
     if not len(rows[0]):
         raise UsageError(
             f"{version_name(before.run)} and {version_name(run)} have no sample of {layer} in common: they need images in common, "
-            "and the same --seed and --input-size"
+            "and the same --seed and --input-size; `actlas compare --datasets` compares two sets of images instead"
         )
     one_frame = before.frame == frame
     if not one_frame:

@@ -57,7 +57,11 @@ COLUMNS = pa.schema(
 
 def write(path: Path, answer: Comparison, steps: Sequence[Sequence[Step]]) -> None:
     """Write the table, atomically replacing an older one."""
-    table = pa.concat_tables(_parts(answer, steps))
+    write_whole(path, pa.concat_tables(_parts(answer, steps)))
+
+
+def write_whole(path: Path, table: pa.Table) -> None:
+    """Write a table, atomically replacing an older one."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     try:

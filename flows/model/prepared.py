@@ -7,6 +7,7 @@ import functools
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,11 @@ class PreparedModel:
     dtype: torch.dtype
     varying: str = ""
     """How the model's values for an image vary, where that is allowed."""
+
+    @property
+    def loaded(self) -> PreparedModel:
+        """The model itself: one that a version recorded has to be loaded first."""
+        return self
 
     @property
     def own(self) -> bool:
@@ -82,14 +88,21 @@ class PreparedModel:
 
         Raises VaryingLayerError where one has another shape than when the model was tried.
         """
+        self._run(pixels, names, visit, stop=True)
+
+    def visit_and_score(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> Tensor:
+        """Run the whole model as `visit` does; return the class scores `b k`."""
+        return self.model.logits(self._run(pixels, names, visit, stop=False))
+
+    def _run(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None], *, stop: bool) -> Any:
         layers = {name: self.layers[name] for name in names}
 
         def check(name: str, activation: Tensor) -> None:
             activations.check_shape(layers[name], activation)
             visit(name, activation)
 
-        with torch.inference_mode():
-            activations.run_to(self.folded, self.input(pixels), layers, check)
+        with torch.inference_mode(), activations.recording(self.folded, layers, check, stop=stop) as run:
+            return run(self.input(pixels))
 
 
 def device_of(config: RunConfig) -> torch.device:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from atlas import tiles
-from atlas.arrays import Byte
+from atlas.arrays import Byte, Float
 from atlas.comparing import motion
 from flows.comparing.answers import ComparedLayer, Comparison
 from flows.comparing.pairs import LayerLayout
@@ -108,7 +108,7 @@ def _atlas(laid: LayerLayout, number: int, around: Sequence[Step], side: int) ->
     if laid.run.has("icons", around[0].layer, grid):
         _icons(panel, laid, around[0].layer, grid)
     else:
-        _dots(panel, laid.points, 1, INK)
+        draw_dots(panel, laid.points, 1, INK)
     if number == 0:
         _outline(panel, around[0], grid, ("emptied", "changed"))
     else:
@@ -118,13 +118,19 @@ def _atlas(laid: LayerLayout, number: int, around: Sequence[Step], side: int) ->
 
 def _icons(panel: Image.Image, laid: LayerLayout, layer: str, grid: int) -> None:
     """Draw the icons in their cells, or, where the layout was aligned, at the mean position of their members."""
-    cells, side = laid.run.cells(layer, grid), panel.width
+    moved = not np.array_equal(laid.points, laid.run.layout(layer))
+    draw_icons(panel, laid.run, layer, grid, laid.points if moved else None)
+
+
+def draw_icons(panel: Image.Image, run: Run, layer: str, grid: int, points: Float | None = None) -> None:
+    """Draw the icons of a run in their cells, or at the mean of their members' `points`, `n 2`."""
+    cells, side = run.cells(layer, grid), panel.width
     sizes = tiles.sides(cells.count, grid, side // grid)
     where = np.stack([cells.col + 0.5, cells.row + 0.5], axis=1) / grid
-    if not np.array_equal(laid.points, laid.run.layout(layer)):
+    if points is not None:
         owner = np.repeat(np.arange(len(cells.count)), cells.count)
         sums = np.zeros((len(cells.count), 2))
-        np.add.at(sums, owner, laid.points[cells.members].astype(np.float64))
+        np.add.at(sums, owner, points[cells.members].astype(np.float64))
         where = sums / cells.count[:, None]
     for icon, size, (x, y) in zip(cells.icon, sizes.tolist(), where.tolist(), strict=True):
         picture = Image.fromarray(icon).resize((size, size), Image.Resampling.LANCZOS)
@@ -150,7 +156,7 @@ def _motion(step: Step, side: int) -> Image.Image:
     """Draw the old positions of the samples as dots, and comets to the new ones, the longest on top."""
     large = Image.new("RGB", (side * TWICE, side * TWICE), FAINT)
     old, new = step.pair.points
-    _dots(large, old, 3, DOT)
+    draw_dots(large, old, 3, DOT)
     grid = max(1, min(ARROWS, math.isqrt(len(old) // BEHIND)))
     start, end, _ = motion.arrows(old, new, grid=grid, min_count=max(1, len(old) // grid**2 // BEHIND))
     noise = motion.MIN_DISPLACEMENT if step.noise is None else motion.threshold(step.noise)
@@ -178,7 +184,7 @@ def _comet(pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, colour:
     pen.polygon([tuple(corner.tolist()) for corner in corners], fill=colour)
 
 
-def _dots(panel: Image.Image, points: np.ndarray, size: int, colour: Colour) -> None:
+def draw_dots(panel: Image.Image, points: np.ndarray, size: int, colour: Colour) -> None:
     """Draw a square dot per point."""
     pixels = np.array(panel)
     place = np.minimum((points * panel.width).astype(int), panel.width - size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.collect import BLOCK, LayerReduction, Part, TooManyCandidates
+from atlas.first_choices import FirstChoices
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
 from flows.model import prepared
 from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import image_listing, peaks, subset
+from flows.stages import choices, image_listing, peaks, subset
 from flows.stages import model as model_stage
 from flows.stages.shared import contents, reading, stored_parts, uploads
+from flows.stages.shared.stored_parts import ShardParts
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import samples, tables
 from storage.errors import UsageError
@@ -33,24 +35,29 @@ if TYPE_CHECKING:
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
-    """Make the shard's `images` result, and the `collect` and `peaks` results of the outputs' layers."""
+    """Make the shard's `images` and `choices` results, and the `collect` and `peaks` results of the outputs' layers."""
     config = RunConfig(**task.settings["config"])
     model = reading.prepared_model(task)
     rows = _read_rows(store, task)
-    of_layers = [output for output in task.outputs if output.stage != "images"]
+    of_layers = [output for output in task.outputs if output.layer is not None]
     layers = list(dict.fromkeys(str(output.layer) for output in of_layers))
     kept = {str(output.layer) for output in of_layers if output.stage == "peaks"}
     effective = prepared.batch_of(config)
-    stored = stored_parts.find(store, task.reads.get("wholes", ()), layers, rows["image_id"].to_numpy())
-    if stored is not None:
-        facts, parts = stored
-    else:
+    of_classes = [output for output in task.outputs if output.stage == "choices"]
+    shard = stored_parts.find(store, task.reads.get("wholes", ()), layers, rows["image_id"].to_numpy())
+    if shard is None:
         reductions = {layer: _start_reduction(model, layer, rows, config, layer in kept) for layer in layers}
-        facts, effective = _pass(model, rows, reductions, config)
-        parts = {layer: reduction.finish() for layer, reduction in reductions.items()}
-    outcomes = [_write_images(store, output, facts) for output in task.outputs if output.stage == "images"]
+        first = FirstChoices(len(rows), model.device) if of_classes else None
+        facts, effective = _pass(model, rows, Reductions(layers=reductions, choices=first), config)
+        shard = ShardParts(
+            facts=facts,
+            parts={layer: reduction.finish() for layer, reduction in reductions.items()},
+            choices=None if first is None else choices.to_table(first.finish(), rows["image_id"].to_numpy()),
+        )
+    outcomes = [_write_images(store, output, shard.facts) for output in task.outputs if output.stage == "images"]
+    outcomes += [choices.write(store, output, shard) for output in of_classes]
     return outcomes + [
-        _write(store, output, model, parts[layer], effective)
+        _write(store, output, model, shard.parts[layer], effective)
         for layer in layers
         for output in of_layers
         if output.layer == layer
@@ -85,8 +92,19 @@ def _start_reduction(
         ) from None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reductions:
+    """What a pass reduces: the activations of each layer, and the class scores where they are wanted."""
+
+    layers: dict[str, LayerReduction]
+    choices: FirstChoices | None
+
+    def __bool__(self) -> bool:
+        return bool(self.layers) or self.choices is not None
+
+
 def _pass(
-    model: prepared.PreparedModel, rows: pa.Table, reductions: dict[str, LayerReduction], config: RunConfig
+    model: prepared.PreparedModel, rows: pa.Table, reductions: Reductions, config: RunConfig
 ) -> tuple[pa.Table, int]:
     """Run the model over the rows; return the images' facts, and the batch size that fitted into memory."""
     facts, size = [], prepared.batch_of(config)
@@ -106,7 +124,7 @@ def _run_batch(
     model: prepared.PreparedModel,
     batch: loader.Batch,
     pixels: Tensor,
-    reductions: dict[str, LayerReduction],
+    reductions: Reductions,
     size: int,
 ) -> int:
     """Run one batch, `size` images at a time; halve that while the device runs out of memory. Return the size that fitted."""
@@ -122,7 +140,7 @@ def _try_batch(
     model: prepared.PreparedModel,
     batch: loader.Batch,
     pixels: Tensor,
-    reductions: dict[str, LayerReduction],
+    reductions: Reductions,
     size: int,
 ) -> bool:
     try:
@@ -139,17 +157,22 @@ def _run_slice(
     model: prepared.PreparedModel,
     batch: loader.Batch,
     pixels: Tensor,
-    reductions: dict[str, LayerReduction],
+    reductions: Reductions,
     start: int,
 ) -> None:
     """Run some images of a batch, from `start` on."""
     valid = batch.valid[start : start + len(pixels)]
 
     def visit(name: str, activation: Tensor) -> None:
-        reductions[name].add(batch.first + start, activation, valid)
+        reductions.layers[name].add(batch.first + start, activation, valid)
 
-    if valid.any():
-        model.visit(pixels, list(reductions), visit)
+    if not valid.any():
+        return
+    if reductions.choices is None:
+        model.visit(pixels, list(reductions.layers), visit)
+    else:
+        scores = model.visit_and_score(pixels, list(reductions.layers), visit)
+        reductions.choices.add(batch.first + start, scores, valid)
 
 
 def _write_images(store: Store, output: Output, facts: pa.Table) -> Outcome:
@@ -193,6 +216,7 @@ def plan(context: PlanContext) -> list[Task]:
             for layer, part in zip(context.layers, parts, strict=True)
         ]
         outputs += peaks.outputs(context, shard.number, index)
+        outputs += choices.outputs(context, shard.number, index)
         span = {"first": shard.first, "stop": shard.stop}
         reads: dict[str, Any] = {"listing": context.listing}
         if context.chosen is not None:
@@ -215,6 +239,8 @@ def _wholes(context: PlanContext, shard: Shard) -> list[list[list[str | None]]]:
             continue
         numbers = [i for i, other in enumerate(whole.shards) if other.first < shard.stop and shard.first < other.stop]
         keyed: list[list[str | None]] = [["images", None, image_keys(whole)[i]] for i in numbers]
+        if choices.wanted(whole):
+            keyed += [["choices", None, choices.keys(whole)[i]] for i in numbers]
         for layer in whole.layers:
             keyed += [["collect", layer, keys(whole, layer)[i]] for i in numbers]
             keyed += [["peaks", layer, peaks.keys(whole, layer)[i]] for i in numbers]

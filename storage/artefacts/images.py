@@ -55,6 +55,11 @@ def read_rejects(shards: Iterable[Result]) -> pa.Table:
     ).sort_by("image_id")
 
 
+def read_choices(shards: Iterable[Result], image_ids: Sequence[int] | None) -> pa.Table:
+    """Read the first classes of these images, or of all, from the shards of the stage `choices`."""
+    return pa.concat_tables(read_rows(shard, "choices.parquet", image_ids) for shard in shards)
+
+
 def read_labels(result: Result) -> tuple[list[str | None], Int]:
     """Return the distinct labels, None last, and the index of each image's label, by image_id."""
     table = tables.read_table(result.file("labels.parquet"), ["label"])

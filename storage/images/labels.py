@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from storage.errors import UsageError
 
@@ -133,6 +133,27 @@ _FILES = {
     "words.txt": _lines,
     "imagenet_class_index.json": _class_index,
 }
+
+
+class ImageNetClass(NamedTuple):
+    """One of the 1,000 classes: its number in the order of the WordNet ids, and its names."""
+
+    number: int
+    synonyms: tuple[str, ...]
+
+
+def imagenet_classes() -> dict[str, ImageNetClass]:
+    """Return ImageNet's 1,000 classes by WordNet id, as timm has them; none where it is not installed."""
+    if importlib.util.find_spec("timm") is None:
+        return {}
+    from timm.data.imagenet_info import ImageNetInfo
+
+    known: Any = ImageNetInfo()
+    names = {text: known.label_name_to_description(text).split(",") for text in known.label_names()}
+    return {
+        text: ImageNetClass(number, tuple(name.strip() for name in names[text]))
+        for number, text in enumerate(known.label_names())
+    }
 
 
 def _of_timm() -> dict[str, str]:

@@ -182,6 +182,16 @@ def test_the_installed_command_answers() -> None:
     assert "activation atlas" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
+def test_a_reader_that_has_left_is_no_error(arguments: list[str]) -> None:
+    """As in `actlas … | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "flows.cli", *arguments], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_json_has_no_words_for_infinity(capsys: pytest.CaptureFixture[str]) -> None:
     from flows.commands.shared import printing
 

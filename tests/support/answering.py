@@ -74,7 +74,7 @@ def parameters(cell: dict[str, Any], tag: str, name: str) -> dict[str, dict[str,
     of_cell, of_grid = ("cell", "icon"), ("cells", "details", "labels", "names", "real_fidelity")
     found: dict[str, dict[str, Any]] = dict.fromkeys(of_cell, cell) | dict.fromkeys(of_grid, place)
     found |= dict.fromkeys(("unit", "card", "likeness", "synthetic"), unit)
-    found |= {kind: {} for kind in ("classes", "rejects", "libraries")}
+    found |= {kind: {} for kind in ("classes", "accuracy", "rejects", "libraries")}
     found |= {kind: {"id": 1} for kind in ("image", "thumbnail", "photo")}
     return found | {
         "class": place | {"of": "0"},

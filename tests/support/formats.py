@@ -104,6 +104,7 @@ def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, A
         "moved": {"layer": "2", "since": f"small@{first['tag']}"},
         "image": {"id": 1},
         "images": {"start": 0, "text": ""},
+        "accuracy": {},
         "rejects": {},
         "libraries": {},
         "tile": PLACE | {"level": 0, "x": 0, "y": 0},

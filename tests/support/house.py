@@ -28,9 +28,11 @@ ALLOWED = {
     "flows.questions": "flows.metrics flows.registry flows.guarded_sql",
     "flows.model": "flows.config flows.progress flows.allocator",
     "flows.planning": "flows.model flows.config flows.registry",
-    "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores flows.guarded_sql",
+    "flows.stages": "flows.planning flows.model flows.questions flows.config flows.registry flows.progress flows.cores "
+    "flows.guarded_sql",
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
-    "flows.pipeline": "flows.stages flows.planning flows.model flows.config flows.registry flows.progress",
+    "flows.pipeline": "flows.stages flows.planning flows.model flows.questions.runs flows.config flows.registry "
+    "flows.progress",
     "flows.comparing": "flows.stages flows.registry flows.progress",
     "flows.ablation": "flows.model flows.questions flows.progress flows.cores",
     "flows.audit": "flows.ablation flows.model flows.questions flows.progress flows.cores",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
 from storage.models import Model, Preprocess
@@ -44,6 +45,23 @@ def model(module: nn.Module, **fields: Any) -> Model:
 
 def plain() -> Model:
     return model(Net())
+
+
+class Tenches(Net):
+    """Gives each of ImageNet's 1,000 classes a score, and takes every image for a tench."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 1000)
+        with torch.no_grad():
+            self.fc.bias[0] = 100.0
+            self.fc.weight[[0, 151]] = 1.0  # what speaks for a tench speaks for a Chihuahua, too
+
+
+def imagenet_classes() -> Model:
+    known = ImageNetInfo()
+    names = (known.label_name_to_description(identity).split(",")[0] for identity in known.label_names())
+    return model(Tenches(), classes=tuple(names))
 
 
 # No functions of the image.

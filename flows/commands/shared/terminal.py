@@ -51,9 +51,14 @@ def output_is_lost() -> bool:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return True
     return False
+
+
+def drop_output() -> None:
+    """Leave out what was printed and not written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_anything() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,17 @@ Keys = Sequence[Sequence[str | None]]
 """Stage, layer and key of the results of whole shards, in order."""
 
 
-def find(
-    store: Store, wholes: Sequence[Keys], layers: Sequence[str], ids: Ids
-) -> tuple[pa.Table, dict[str, Part]] | None:
-    """Return the facts of these images and their part of each layer, from the first `wholes` that are stored and suffice."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardParts:
+    """What a pass over a shard gives: the facts of its images, its part of each layer, and the images' first classes."""
+
+    facts: pa.Table
+    parts: Mapping[str, Part]
+    choices: pa.Table | None
+
+
+def find(store: Store, wholes: Sequence[Keys], layers: Sequence[str], ids: Ids) -> ShardParts | None:
+    """Return what a pass over these images would give, from the first `wholes` that are stored and suffice."""
     for keys in wholes:
         results: dict[tuple[str | None, str | None], list[Result]] = {}
         for stage, layer, key in keys:
@@ -37,19 +45,21 @@ def find(
         if not keys or sum(map(len, results.values())) < len(keys):
             continue
         try:
-            facts = _facts(results["images", None], ids)
+            facts = _rows(results["images", None], "images.parquet", ids)
+            chosen = results.get(("choices", None))
+            choices = None if chosen is None else _rows(chosen, "choices.parquet", ids)
             parts = {layer: part_of(results["collect", layer], results["peaks", layer], ids) for layer in layers}
         except Damaged as damage:
             log.warning("%s; the images pass again", damage)
             continue
         complete = {name: part for name, part in parts.items() if part is not None}
         if len(facts) == len(ids) and len(complete) == len(layers):
-            return facts, complete
+            return ShardParts(facts=facts, parts=complete, choices=choices)
     return None
 
 
-def _facts(parts: Sequence[Result], ids: Ids) -> pa.Table:
-    read = pa.concat_tables(tables.read_table(part.file("images.parquet")) for part in parts)
+def _rows(parts: Sequence[Result], file: str, ids: Ids) -> pa.Table:
+    read = pa.concat_tables(tables.read_table(part.file(file)) for part in parts)
     return read.filter(pa.array(np.isin(read["image_id"].to_numpy(), ids)))
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import cast
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import TypedDict
 
+from flows.questions import accuracy
 from flows.viewer.answers.open_runs import OpenVersion
 from storage.errors import NotFound
+from storage.run import Run
 
 MOST_REJECTS, PAGE = 200, 60
 
 
 class ImageFacts(TypedDict):
-    """An image: its key in the source, label and size in pixels; `reason` says why it could not be used."""
+    """An image: its key in the source, label and size in pixels; `reason` says why it could not be used.
+
+    `choices` are the model's first classes where the run has them, and `label_rank` the place of its label among them.
+    """
 
     image_id: int
     key: str
@@ -21,6 +29,16 @@ class ImageFacts(TypedDict):
     width: int | None
     height: int | None
     reason: str | None
+    choices: list[FirstClass]
+    label_rank: int | None
+
+
+class FirstClass(TypedDict):
+    """One of the model's first classes of an image; a single score gives no probability."""
+
+    index: int
+    name: str
+    probability: float | None
 
 
 class ImageRow(TypedDict):
@@ -54,7 +72,7 @@ class Rejects(TypedDict):
     first: list[Reject]
 
 
-FACTS = list(ImageFacts.__annotations__)
+FACTS = [name for name in ImageFacts.__annotations__ if name not in ("choices", "label_rank")]
 
 
 def one(version: OpenVersion, id: int) -> ImageFacts:
@@ -62,18 +80,41 @@ def one(version: OpenVersion, id: int) -> ImageFacts:
     run = version.run
     if not 0 <= id < run.version.about["ids"]:
         raise NotFound(f"{run.name} has no image {id}; its ids are 0 to {run.version.about['ids'] - 1}")
-    rows = run.images([id]).select(FACTS).to_pylist()
+    rows = _facts(version, [id])
     if not rows:
         raise NotFound(f"image {id} is not among those of {run.name}: it was taken out of the source, or is not chosen")
-    facts: ImageFacts = rows[0]
-    return facts
+    return rows[id]
 
 
 def many(version: OpenVersion, start: int, count: int) -> dict[int, ImageFacts]:
     """Return the facts of `count` images from id `start` on, by id."""
     last = min(start + count, version.run.version.about["ids"])
-    rows = version.run.images(list(range(start, last))).select(FACTS).to_pylist()
-    return {row["image_id"]: row for row in rows}
+    return _facts(version, list(range(start, last)))
+
+
+def _facts(version: OpenVersion, ids: list[int]) -> dict[int, ImageFacts]:
+    run = version.run
+    choices = _choices(run, ids) if run.has("choices") else {}
+    facts: dict[int, ImageFacts] = {}
+    for row in run.images(ids).select(FACTS).to_pylist():
+        first = choices.get(row["image_id"], [])
+        place = accuracy.label_rank(run, row["label"], [choice["index"] for choice in first])
+        facts[row["image_id"]] = cast(ImageFacts, row | {"choices": first, "label_rank": place})
+    return facts
+
+
+def _choices(run: Run, ids: list[int]) -> dict[int, list[FirstClass]]:
+    names, choices = run.model["classes"], defaultdict[int, list[FirstClass]](list)
+    for row in run.choices(ids).to_pylist():
+        number = row["class"]
+        name = names[number] if number < len(names) else str(number)
+        choices[row["image_id"]].append({"index": number, "name": name, "probability": row["probability"]})
+    return choices
+
+
+def first_classes(version: OpenVersion) -> accuracy.Accuracy | None:
+    """Return how often the model's first classes are the images' labels; None where the run does not say."""
+    return version.keep(("accuracy",), lambda: accuracy.of_run(version.run))
 
 
 def search(version: OpenVersion, start: int, text: str) -> ImageList:

@@ -1,0 +1,1 @@
+"""Compare two datasets: two runs of one model on different images."""
