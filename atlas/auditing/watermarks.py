@@ -142,7 +142,7 @@ class _Tiles:
 
     def near(self, first: _Group, second: _Group) -> bool:
         """Tell whether the tiles of two groups touch."""
-        return abs(first.y - second.y) <= self.side and abs(first.x - second.x) <= self.side
+        return bool(abs(first.y - second.y) <= self.side and abs(first.x - second.x) <= self.side)
 
     def box(self, y: int, x: int) -> tuple[float, float, float, float]:
         """Return the box of a tile as shares of width and height."""
