@@ -5,7 +5,8 @@
 IMAGES is a folder of photos by class. For each seed and share, a half transparent watermark is stamped on 30 or 50 % of one class,
 and a linear head is trained on the features of the default model, which stay as they are. The audit of that class has found it
 where one of its first five suspects fires on a watermark, and is a unit that stamping itself makes stronger. Clean classes are
-audited with the same kind of head, trained without a watermark; each image lies in one of three folders at random.
+audited with the same kind of head, trained without a watermark, and with folders and sizes drawn at random; with `--own-sizes`
+they keep their sizes, which say how sharp they are.
 `--fault shuffled` trains the head on shuffled labels.
 """
 
@@ -131,6 +132,7 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="*", default=[0.3, 0.5])
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--clean", type=int, default=40)
+    parser.add_argument("--own-sizes", action="store_true")
     parser.add_argument("--fault", choices=["shuffled"])
     asked = parser.parse_args()
     cores.share_cores()
@@ -188,7 +190,7 @@ def of_clean(
         index, rng = number % len(names), np.random.default_rng(number)
         rows, pixels = data[names[index]]
         part = np.sort(rng.permutation(asked.count)[: asked.count * 2 // 3])
-        chosen = [rows[i] | {"key": f"source{rng.integers(3)}/x.jpg", "image_id": i} for i in part.tolist()]
+        chosen = [rows[i] | ({} if asked.own_sizes else _at_random(rng)) | {"image_id": i} for i in part.tolist()]
         own = distinct(Pictures(rows=chosen, pixels=pixels[part]))
         of_part = [getattr(answered[index], field)[own.ids] for field in ("value", "y", "x", "added")]
         found = among(
@@ -201,6 +203,12 @@ def of_clean(
             alarms.append({"class": names[index], **_told(found)})
             print(json.dumps(alarms[-1]), flush=True)
     return alarms
+
+
+def _at_random(rng: np.random.Generator) -> dict[str, object]:
+    """Return a folder and a size that say nothing of the pixels."""
+    width, height = rng.choice([240, 300, 400], 2).tolist()
+    return {"key": f"source{rng.integers(3)}/x.jpg", "width": width, "height": height}
 
 
 def _rank(

@@ -3,7 +3,8 @@
 The pictures are freed from their large shapes and shadows, and cut into overlapping tiles. A tile of a picture is compared
 with those of the others at that place, moved by up to a quarter of a tile, by their correlation over pixels and colours.
 A watermark is the mean of a group of tiles that correlate; its members are all pictures that correlate with that mean.
-Plain tiles do not count, nor do those with edges of one direction only, such as a horizon: these are alike by chance.
+Plain tiles do not count, nor do those with edges of one direction only, such as a horizon: these are alike by chance. Nor
+does what a quarter as many pictures show elsewhere: an object of the class moves, a watermark has its place.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ CONTRAST, CROSSING = 4.0, 0.1
 EXEMPLARS = 32
 """Pictures whose tiles are compared with those of all: a group of a tenth has one among them in 97 % of cases."""
 
-MOST, SAME = 5, 0.5
-"""Watermarks looked for, and the share of the pictures of the smaller of two that makes them one."""
+MOST, SAME, ELSEWHERE = 5, 0.5, 0.25
+"""Watermarks looked for; the share of the pictures of the smaller of two that makes them one; and how many other pictures, for
+each member, may show the same at another place."""
 
 Flags = NDArray[np.bool_]
 
@@ -50,14 +52,14 @@ def watermarks(pixels: Byte, least: int, others: int = 1) -> list[Watermark]:
     if len(pixels) < max(2, least):
         return []
     tiles = _Tiles(_details(pixels))
-    groups = [(place, members) for place in tiles.places() if (members := _group(tiles, *place, least)) is not None]
-    groups.sort(key=lambda group: -int(group[1].sum()))
-    chosen: list[tuple[tuple[int, int], Flags]] = []
-    for place, members in groups:
-        if not any(tiles.near(place, there) or _overlap(members, other) >= SAME for there, other in chosen):
-            chosen.append((place, members))
-    parts = [(place, members) for place, members in chosen if members.sum() <= len(pixels) - others]
-    return [Watermark(members=members, box=tiles.box(*place)) for place, members in parts[:MOST]]
+    groups = [group for place in tiles.places() if (group := _group(tiles, *place, least)) is not None]
+    groups.sort(key=lambda group: -int(group.members.sum()))
+    chosen: list[_Group] = []
+    for group in groups:
+        if not any(tiles.near(group, other) or _overlap(group.members, other.members) >= SAME for other in chosen):
+            chosen.append(group)
+    parts = [group for group in chosen if group.members.sum() <= len(pixels) - others and _stays(tiles, group)]
+    return [Watermark(members=group.members, box=tiles.box(group.y, group.x)) for group in parts[:MOST]]
 
 
 def _details(pixels: Byte) -> Float:
@@ -75,6 +77,16 @@ def _blurred(pictures: Float, length: int, axis: int) -> Float:
     pad = [(0, 0)] * pictures.ndim
     pad[axis] = (length // 2, length // 2)
     return np.asarray(sliding_window_view(np.pad(pictures, pad, "edge"), length, axis).mean(axis=-1), np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The pictures that share a tile at a place, and the mean of their tiles as a vector."""
+
+    y: int
+    x: int
+    members: Flags
+    mean: Float
 
 
 class _Tiles:
@@ -128,16 +140,16 @@ class _Tiles:
         """Return the correlation of vectors without a mean, `m d`, with the tiles of all pictures at a place, `m n`."""
         return np.asarray((vectors @ self.flat(y, x).T) * self.weight[:, y, x], np.float32)
 
-    def near(self, first: tuple[int, int], second: tuple[int, int]) -> bool:
-        """Tell whether two tiles touch."""
-        return all(abs(a - b) <= self.side for a, b in zip(first, second, strict=True))
+    def near(self, first: _Group, second: _Group) -> bool:
+        """Tell whether the tiles of two groups touch."""
+        return bool(abs(first.y - second.y) <= self.side and abs(first.x - second.x) <= self.side)
 
     def box(self, y: int, x: int) -> tuple[float, float, float, float]:
         """Return the box of a tile as shares of width and height."""
         return x / self.width, y / self.height, (x + self.side) / self.width, (y + self.side) / self.height
 
 
-def _group(tiles: _Tiles, y: int, x: int, least: int) -> Flags | None:
+def _group(tiles: _Tiles, y: int, x: int, least: int) -> _Group | None:
     """Return the pictures that share a tile at a place, if there are at least `least` of them."""
     count = len(tiles.pictures)
     own = tiles.vectors(y, x, np.random.default_rng(0).permutation(count)[:EXEMPLARS])
@@ -149,11 +161,22 @@ def _group(tiles: _Tiles, y: int, x: int, least: int) -> Flags | None:
     best = int(alike.argmax())
     if alike[best] < max(2, least // 2):
         return None
-    members = _members(tiles, y, x, own[best])
-    return members if members.sum() >= least else None
+    group = _members(tiles, y, x, own[best])
+    return group if group.members.sum() >= least else None
 
 
-def _members(tiles: _Tiles, y: int, x: int, exemplar: Float) -> Flags:
+def _stays(tiles: _Tiles, group: _Group) -> bool:
+    """Tell whether few other pictures show a group's tile elsewhere: a watermark has its place, an object moves."""
+    rest = _Tiles(tiles.pictures[~group.members])
+    nearest = np.full(len(rest.pictures), -1.0, np.float32)
+    for y in range(0, rest.height - rest.side + 1, 2):
+        for x in range(0, rest.width - rest.side + 1, 2):
+            if max(abs(y - group.y), abs(x - group.x)) > rest.side // 2:
+                np.maximum(nearest, rest.correlation(group.mean[None], y, x)[0], out=nearest)
+    return bool((nearest >= ALIKE).sum() <= ELSEWHERE * group.members.sum())
+
+
+def _members(tiles: _Tiles, y: int, x: int, exemplar: Float) -> _Group:
     """Return the pictures that correlate with the mean of the tiles like an exemplar.
 
     Where tiles are a common picture and independent noise, their correlation with the mean is the root of that with each
@@ -165,7 +188,7 @@ def _members(tiles: _Tiles, y: int, x: int, exemplar: Float) -> Flags:
         nearest = np.stack([tiles.correlation(exemplar[None], *place)[0] for place in places])
         members, best = nearest.max(axis=0) >= bound, nearest.argmax(axis=0)
         exemplar = _mean(tiles, [(i, places[best[i]]) for i in np.flatnonzero(members).tolist()], exemplar)
-    return members
+    return _Group(y=y, x=x, members=members, mean=exemplar)
 
 
 def _mean(tiles: _Tiles, chosen: list[tuple[int, tuple[int, int]]], otherwise: Float) -> Float:

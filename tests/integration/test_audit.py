@@ -201,14 +201,15 @@ def test_cells_alone_load_no_torch(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.3, 0.5])
-def test_watermarks_of_ten_seeds_and_clean_classes(tmp_path: Path, share: float) -> None:
-    ranks, alarmed, clean = [], 0, 0
+def test_watermarks_of_ten_seeds_and_forty_clean_classes(tmp_path: Path) -> None:
+    ranks: dict[float, list[int | None]] = {0.3: [], 0.5: []}
+    alarmed = clean = 0
     for seed in range(10):
-        opened = published(tmp_path / str(seed), share, 100 + seed)
-        ranks.append(rank_of_the_watermark(auditing.audit(opened, PLANTED, ablate=False)))
-        for name in CLEAN[: 2 if share == 0.3 else 3]:
-            clean += 1
-            alarmed += bool(auditing.audit(opened, name, ablate=False)["suspects"])
-    assert sum(rank is not None and rank <= 5 for rank in ranks) >= 9
-    assert alarmed <= 3 * clean // 40 + 1
+        for share, found in ranks.items():
+            opened = published(tmp_path / f"{share}-{seed}", share, 100 + seed)
+            found.append(rank_of_the_watermark(auditing.audit(opened, PLANTED, ablate=False)))
+            for name in CLEAN[:2]:
+                clean += 1
+                alarmed += bool(auditing.audit(opened, name, ablate=False)["suspects"])
+    assert all(sum(rank is not None and rank <= 5 for rank in found) >= 9 for found in ranks.values())
+    assert (clean, alarmed <= 3) == (40, True)

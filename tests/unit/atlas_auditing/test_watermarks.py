@@ -79,6 +79,24 @@ def test_mutant_places_that_are_not_compared_are_seen(monkeypatch: pytest.Monkey
         test_a_planted_watermark_is_found(0.5, 1.0, 0)
 
 
+def moving_objects() -> np.ndarray:
+    """Return pictures of one object, which a third of them show at one place and the others at any."""
+    pictures, rng = photos(6), np.random.default_rng(6)
+    for number, picture in enumerate(pictures):
+        top, left = (42, 42) if number % 3 == 0 else rng.integers(0, SIDE - MARK, 2)
+        picture[top : top + MARK, left : left + MARK][letters() > 0] = (230, 30, 30)
+    return pictures
+
+
+def test_an_object_of_the_class_is_no_watermark() -> None:
+    assert watermarks(moving_objects(), 5) == []
+
+
+def test_mutant_objects_that_move_and_count_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tested, "_stays", lambda tiles, group: True)
+    assert watermarks(moving_objects(), 5)
+
+
 def test_what_all_pictures_have_is_no_part_of_them() -> None:
     pictures = photos(5)
     stamp(pictures, 1.0)
