@@ -65,8 +65,8 @@ def datasets(store: str, names: Sequence[str], layers: Sequence[str] = ()) -> Da
     a, b = (open_run(store, name) for name in names)
     laid = [layer for layer in a.layers if a.has("layout", layer)]
     _check_layers(a, laid, layers, "layout")
-    _check_layers(b, [layer for layer in b.layers if b.has("collect", layer)], layers, "samples")
-    chosen = [layer for layer in layers or laid if b.has("collect", layer)]
+    _check_layers(b, [layer for layer in b.layers if b.has_samples(layer)], layers, "samples")
+    chosen = [layer for layer in layers or laid if b.has_samples(layer)]
     if not chosen:
         raise UsageError(
             f"{version_name(b)} has no samples of a layer of {version_name(a)}'s map; run it with --layers {','.join(laid)}"
