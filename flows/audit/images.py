@@ -76,12 +76,12 @@ def choose(run: Run, wanted: str, label: str | None, count: int) -> Chosen:
 def _label(run: Run, index: int, names: list[str], label: str | None) -> str:
     """Return the run's label for a class: the one given, whatever its case, or that of the class."""
     if label is None:
-        found = accuracy.label_of_class(run, index)
+        own = accuracy.label_of_class(run, index)
     else:
         same = [one for one in names if one.strip().casefold() == label.strip().casefold()]
-        found = label if label in names else same[0] if len(same) == 1 else None
-    if found is not None:
-        return found
+        own = label if label in names else same[0] if len(same) == 1 else None
+    if own is not None:
+        return own
     wanted = classes.class_name(run, index) if label is None else label
     near = ", ".join(difflib.get_close_matches(wanted, names, 3, cutoff=0.0))
     remedy = "nearest" if label is not None else "say which label its images have with --label; nearest"

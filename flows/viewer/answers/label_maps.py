@@ -42,9 +42,9 @@ def tally(version: OpenVersion, layer: str, grid: int) -> Tally:
 def one(version: OpenVersion, layer: str, grid: int, number: int) -> LabelMap:
     """Return how many samples of each cell of a grid have a label, and where it stands out."""
     samples = names.labelled_samples(version.run, version.layer(layer), grid, number)
-    found = _map(version, layer, grid, number)
+    head = _map(version, layer, grid, number)
     there, out = np.flatnonzero(samples), _standing_out(version, layer, grid)
-    return {**found, "cells": _cells(found["label"], there, samples[there], out)}
+    return {**head, "cells": _cells(head["label"], there, samples[there], out)}
 
 
 def every(version: OpenVersion, layer: str, grid: int) -> list[LabelMap]:
@@ -53,7 +53,7 @@ def every(version: OpenVersion, layer: str, grid: int) -> list[LabelMap]:
     labels, first = np.unique(number, return_index=True)
     out, maps = _standing_out(version, layer, grid), [_map(version, layer, grid, label) for label in labels.tolist()]
     parts = zip(maps, np.split(cell, first[1:]), np.split(samples, first[1:]), strict=True) if maps else ()
-    return [{**found, "cells": _cells(found["label"], there, n, out)} for found, there, n in parts]
+    return [{**head, "cells": _cells(head["label"], there, n, out)} for head, there, n in parts]
 
 
 def counted(version: OpenVersion, layer: str, grid: int) -> tuple[list[LabelMap], int]:
