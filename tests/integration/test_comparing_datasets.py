@@ -22,7 +22,6 @@ from flows.comparing.datasets import answers, measure, pair
 from flows.comparing.datasets import table as dataset_table
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.sheets import comparison as comparison_sheet
 from flows.sheets import datasets as sheet
 from flows.viewer.answers import catalogue
 from flows.viewer.answers.open_runs import OpenRuns
@@ -185,7 +184,7 @@ def test_files_hold_what_differs(
     assert shifts == {unit["unit"]: unit["shift"] for unit in layer_of(answer)["units"]}
     with Image.open(tmp_path / "d.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
-    assert {comparison_sheet.INK, comparison_sheet.DOT, sheet.LINE} <= colours
+    assert {sheet.INK, sheet.QUIET, sheet.LINE} <= colours
     assert {(250 - number, 250, 250) for number in range(PLANTED)} & colours  # a planted image, as it is
 
 

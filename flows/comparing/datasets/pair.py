@@ -36,14 +36,15 @@ class Datasets:
 
 
 def share_images(store: str, names: Sequence[str]) -> bool:
-    """Tell whether two runs have an image of one key and one content in common.
+    """Tell whether two runs are of the same images: whether they have keys in common, most of them with the same content.
 
-    Equal keys alone say little: two sets may each have their own `0001.jpg`.
+    Equal keys alone say little, since two sets may each have their own `0001.jpg`; and so does one equal content.
     """
     runs = [open_run(store, name) for name in names]
     (a, before), (b, after) = ((pairs.images(run).key_hash, contents(run)) for run in runs)
     _, old, new = np.intersect1d(a, b, return_indices=True)
-    return any(before.get(i, "") == after.get(j, "") for i, j in zip(old.tolist(), new.tolist(), strict=True))
+    same = [before.get(i, "") == after.get(j, "") for i, j in zip(old.tolist(), new.tolist(), strict=True)]
+    return 2 * sum(same) > len(same)
 
 
 def contents(run: Run) -> dict[int, str]:
