@@ -145,6 +145,7 @@ class DatasetLayer(TypedDict):
     p: float
     p_units: float
     p_peaks: float | None
+    p_neighbours: float
     shift: float
     unlike: Unlike
     cells: dict[str, Densities]
@@ -192,6 +193,7 @@ def _layer(layer: LayerDifference) -> DatasetLayer:
         "p": layer.measured.p,
         "p_units": layer.measured.units.whole,
         "p_peaks": None if layer.measured.peaks is None else layer.measured.peaks.whole,
+        "p_neighbours": layer.measured.neighbours,
         "shift": float(shift.max(initial=0)),
         "unlike": _unlike(layer),
         "cells": {str(grid): _densities(layer, grid) for grid in layer.measured.grids},
