@@ -62,11 +62,14 @@ format: setup
 	test ! -e tests/data/format$(FORMAT)/store.tar.xz
 	$(BIN)/python tests/data/make_format.py tests/data/format$(FORMAT)
 
-# The main job on the photos that come with the installation. A handful proves that it works; for an atlas worth exploring
-# give it ten thousand.
+# The main job on the photos that come with the installation, with everything that the viewer shows, and a version before it to compare
+# with: the same model with its weights rounded. A handful of photos proves that it works; for an atlas worth exploring give it ten thousand.
 demo: setup
-	$(BIN)/actlas run --images sample-photos --store demo --name demo --grids 8 --samples-per-image 2
-	@echo "Look at it: $(BIN)/actlas view demo --store demo"
+	$(BIN)/python examples/round_weights.py build/rounded.pt
+	$(BIN)/actlas run --config examples/demo.toml --store demo --layers _blocks.10 --weights build/rounded.pt --engine inline
+	$(BIN)/actlas run --config examples/demo.toml --store demo --with attribution influence gallery
+	$(BIN)/actlas compare demo@1 demo@2 --store demo
+	@echo "Look at it: $(BIN)/actlas view --store demo"
 
 # docs/gallery.md and its pictures, all of the photos that come with the installation
 gallery: setup

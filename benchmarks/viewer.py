@@ -3,6 +3,7 @@
     python benchmarks/viewer.py make STORE
     python benchmarks/viewer.py load STORE [--seconds 60] [--connections 16]
     python benchmarks/viewer.py page STORE [--rounds 5]
+    python benchmarks/viewer.py compare STORE [--rounds 5]
 
 `make` runs every stage on 400 noisy images and a small network, but lays the samples out on a lattice: grids of 400,
 6,400 and 25,600 cells, and a second version with another lattice. `load` asks a server of its own for tiles and answers
@@ -258,6 +259,26 @@ def _load(
     }
 
 
+def compare(store: Path, rounds: int) -> dict[str, Any]:
+    """Return the server's memory when it starts, once it has answered everything, and after each comparison, in MiB."""
+    with tempfile.TemporaryDirectory(dir=store.parent) as folder:
+        both = Path(folder) / "both"
+        shutil.copytree(store, both, copy_function=_link)
+        publish_next(both)
+        with serving(both) as (address, pid):
+            client = Client(address)
+            memory = [resident(pid)]
+            references(address)
+            memory.append(resident(pid))
+            since = f"{NAME}@{client.tag('1')}"
+            for _ in range(rounds):
+                for path in (ask("moved", layer=LAYER, since=since), *targets()["query"]):
+                    status, _, body = client.get(address_of("query", client.tag("2"), path))
+                    assert status == 200, (path, status, body[:200])
+                memory.append(resident(pid))
+    return {"memory_mib": [round(value) for value in memory]}
+
+
 def _spread(took: list[float]) -> dict[str, float]:
     ordered = sorted(took)
     return {
@@ -378,7 +399,7 @@ def _zoom(page: Any) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("make", "load", "page"))
+    parser.add_argument("what", choices=("make", "load", "page", "compare"))
     parser.add_argument("store", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--connections", type=int, default=16)
@@ -388,6 +409,8 @@ def main() -> None:
         make(args.store)
     elif args.what == "load":
         print(json.dumps(load(args.store, args.seconds, args.connections), indent=1))
+    elif args.what == "compare":
+        print(json.dumps(compare(args.store, args.rounds), indent=1))
     else:
         print(json.dumps(page(args.store, args.rounds), indent=1))
 

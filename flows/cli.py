@@ -21,6 +21,7 @@ try:
 
     from flows.commands import (
         ablate,
+        audit,
         cells,
         compare,
         dream,
@@ -57,6 +58,7 @@ app = typer.Typer(
 run.add_to(app)
 units.add_to(app)
 ablate.add_to(app)
+audit.add_to(app)
 cells.add_to(app)
 sql.add_to(app)
 saliency.add_to(app)

@@ -43,9 +43,14 @@ def _one_of(names: Callable[[], list[str]]) -> Callable[[str], str]:
 Step = Annotated[
     str, AfterValidator(_one_of(registry.steps)), WithJsonSchema({"type": "string", "enum": registry.steps()})
 ]
-Extra = Annotated[
-    str, AfterValidator(_one_of(registry.extras)), WithJsonSchema({"type": "string", "enum": registry.extras()})
-]
+
+
+def extra_names() -> list[str]:
+    """Return the words that `--with` takes: the extras, and the one for all of them."""
+    return [*registry.extras(), registry.EVERYTHING]
+
+
+Extra = Annotated[str, AfterValidator(_one_of(extra_names)), WithJsonSchema({"type": "string", "enum": extra_names()})]
 Layout = Annotated[
     str, AfterValidator(_one_of(registry.layouts)), WithJsonSchema({"type": "string", "enum": registry.layouts()})
 ]
@@ -69,7 +74,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
-    images: str = Field(description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
+    images: str = Field(default="", description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
     image_column: str | None = Field(
         default=None, min_length=1, description="the column of Parquet files with the images' bytes"
     )
@@ -87,6 +92,18 @@ class RunConfig(BaseModel):
     where: str | None = Field(
         default=None, min_length=1, description="a condition in SQL on key, name, label, label_id, bytes and --table"
     )
+    of: str | None = Field(
+        default=None,
+        min_length=1,
+        description="NAME or NAME@VERSION of a run whose samples are used; instead of images",
+    )
+    of_class: str | None = Field(
+        default=None, alias="class", min_length=1, description="with of: the samples that speak most for this class"
+    )
+    against: str | None = Field(
+        default=None, min_length=1, description="with class: this class, too; one to the left, one to the right"
+    )
+    strongest: int | None = Field(default=None, ge=1, description="with class: samples of each layer, 2000 if left out")
     table: str | None = Field(default=None, description="a Parquet or CSV file with a column key: columns for --where")
     per_label: int | None = Field(default=None, ge=1, description="use N images of each label, by their hash")
     sample: int | None = Field(default=None, ge=1, description="use N of the images, by their hash")
@@ -169,6 +186,12 @@ class RunConfig(BaseModel):
             raise ValueError(f"grids must be one or more numbers from 1 to 512, not {list(value)}")
         return tuple(sorted(set(value)))
 
+    @field_validator("extras")
+    @classmethod
+    def _extras(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Put the names of all extras in place of `everything`: versions record what was made."""
+        return tuple(registry.extras()) if registry.EVERYTHING in value else value
+
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:
@@ -187,6 +210,18 @@ class RunConfig(BaseModel):
     def _condition(self) -> RunConfig:
         if self.table is not None and self.where is None:
             raise ValueError(f"--table {self.table} gives columns to --where: give a condition, too")
+        return self
+
+    @model_validator(mode="after")
+    def _source(self) -> RunConfig:
+        if self.of is None and "images" not in self.model_fields_set:
+            raise ValueError("--images is missing: a folder, WebDataset tars, Parquet, or sample-photos")
+        for name in ("of_class", "against", "strongest"):
+            needed = "of" if name == "of_class" else "of_class"
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise ValueError(f"{option(name)} {getattr(self, name)} needs {option(needed)}")
+        if self.of is not None and not self.name:
+            raise ValueError(f"--name is missing: what --of {self.of} selects becomes a run of its own")
         return self
 
     @model_validator(mode="after")
@@ -220,11 +255,28 @@ class RunConfig(BaseModel):
         raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers to choose from")
 
 
+SELECTING = ("of", "of_class", "against", "strongest", "where")
+"""Settings that select among the samples of a run."""
+
+OF_A_SELECTION = (
+    *(*SELECTING, "store", "name", "layers", "until", "max_rejected", "layout", "grids", "min_count", "recipe"),
+    *("icon_size", "icon_tries", "extras", "attribution_per_cell", "device", "batch"),
+)
+"""Settings that a selection may have of its own; all others are those of its source."""
+
+
+def option(name: str) -> str:
+    """Return a setting as the command line spells it."""
+    return f"--{(RunConfig.model_fields[name].alias or name).replace('_', '-')}"
+
+
 def make(settings: dict[str, Any], file: str | None = None) -> RunConfig:
     """Return the configuration: settings override those of a TOML file. Raises UsageError naming the wrong setting."""
     merged = (_read(file) if file else {}) | {name: value for name, value in settings.items() if value is not None}
-    if "images" not in merged:
-        raise UsageError("--images is missing: a folder, WebDataset tars, Parquet, or sample-photos")
+    if "images" in merged and "of" in merged:
+        raise UsageError(
+            f"--images {merged['images']} with --of {merged['of']}: the samples of that run are used, and no image is; drop one"
+        )
     try:
         return RunConfig(**merged)
     except ValidationError as error:

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+EVERYTHING = "everything"
+"""What `--with` calls all extras together."""
+
 DECODERS = ("pillow", "simplejpeg", "pyvips-binary")
 """Libraries that decode images."""
 
@@ -56,6 +59,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(name="listing", code=3, module="flows.stages.image_listing", per="source", cost="nothing"),
     Stage(name="labels", code=1, module="flows.stages.image_listing", per="source", step="listing", cost="nothing"),
     Stage(name="subset", code=1, module="flows.stages.subset", per="source", step="listing", cost="nothing"),
+    Stage(name="selection", code=1, module="flows.stages.selection", per="source", step="listing", cost="nothing"),
     Stage(name="model", code=1, module="flows.stages.model", per="run", step="collect", cost="nothing"),
     Stage(
         name="images",
@@ -242,6 +246,11 @@ def codes() -> dict[str, int]:
 def steps() -> list[str]:
     """Return the steps that `--until` can name, in their order."""
     return [row.name for row in STAGES if not (row.step or row.extra or row.on_demand)]
+
+
+def steps_of_samples() -> list[str]:
+    """Return the steps that follow from the samples of a run: those that a selection computes."""
+    return steps()[steps().index("layout") :]
 
 
 def extras() -> list[str]:

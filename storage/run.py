@@ -18,7 +18,7 @@ from storage import addresses, folders
 from storage.artefacts import cells as cell_arrays
 from storage.artefacts import images as image_tables
 from storage.artefacts import patches as patch_tables
-from storage.artefacts import tables
+from storage.artefacts import selections, tables
 from storage.artefacts.cells import CellFacts, RunCells
 from storage.errors import NotFound, UsageError
 from storage.memory_cache import MemoryCache
@@ -74,13 +74,18 @@ class Run(StageResults):
         """Spec, classes, input size, layers and fingerprints of the model."""
         return self.result("model").record("model.json")
 
-    # Images
-
     def images(self, image_ids: Sequence[int] | None = None) -> pa.Table:
         """Return image_id, key, path, label, width, height, reason (null if used) of the run's images.
 
-        `path` can be opened as it is; for tars and Parquet it is the container's. Rejected images have null sizes.
+        `path` can be opened as it is; for tars and Parquet it is the container's. Rejected images have null sizes. Of a
+        selection these are the images with a selected sample; by id, any image of its source.
         """
+        table = self.images_of_units(image_ids)
+        every = image_ids is not None or not self.is_selection
+        return table if every else table.filter(pc.is_in(table["image_id"], self._selected))
+
+    def images_of_units(self, image_ids: Sequence[int] | None = None) -> pa.Table:
+        """Return the same of the images that units are known from: of a selection, those of its source."""
         listed, table = self._images(image_ids)
         table = table.filter(pc.invert(listed["removed"]))
         if self.has("subset"):
@@ -89,7 +94,7 @@ class Run(StageResults):
 
     def rejects(self) -> pa.Table:
         """Return the rejected images: image_id, path, reason, detail."""
-        facts = image_tables.read_rejects(self.results("images"))
+        facts = image_tables.read_rejects(self.results("images")).slice(0, 0 if self.is_selection else None)
         images = self.images(facts["image_id"].to_pylist()) if len(facts) else self.images().slice(0, 0)
         rows = pa.table({"image_id": facts["image_id"], "path": images["path"]})
         return rows.append_column("reason", facts["reason"]).append_column("detail", facts["detail"])
@@ -99,7 +104,8 @@ class Run(StageResults):
 
         They are from `--with choices`. Images that were rejected, or whose scores are not finite, have none.
         """
-        return image_tables.read_choices(self.results("choices"), image_ids)
+        ids = self._selected.to_pylist() if image_ids is None and self.is_selection else image_ids
+        return image_tables.read_choices(self.results("choices"), ids)
 
     @functools.cached_property
     def labels(self) -> tuple[list[str | None], Int]:
@@ -113,6 +119,10 @@ class Run(StageResults):
     @functools.cached_property
     def _chosen(self) -> pa.Array:
         return tables.read_table(self.result("subset").file("subset.parquet"))["image_id"].combine_chunks()
+
+    @functools.cached_property
+    def _selected(self) -> pa.Array:
+        return pa.array(selections.image_ids([self.result("selection", layer) for layer in self.layers]))
 
     def _images(self, image_ids: Sequence[int] | None) -> tuple[pa.Table, pa.Table]:
         """Return the listed names of these images, or of all, and a table of their paths and labels."""
@@ -211,19 +221,19 @@ class Run(StageResults):
         """Return the layer's samples: activations `n c`, image_id, y, x; rejected images are excluded."""
         from storage.artefacts import samples as sample_arrays
 
-        return sample_arrays.read_samples(self.results("collect", layer))
+        return sample_arrays.read_samples(self.sample_results(layer))
 
     def samples_by_shard(self, layer: str) -> Iterator[Samples]:
         """Yield the layer's samples, one shard at a time."""
         from storage.artefacts import samples as sample_arrays
 
-        return sample_arrays.read_by_shard(self.results("collect", layer))
+        return sample_arrays.read_by_shard(self.sample_results(layer))
 
     def sample_counts(self, layer: str) -> TotalCounts:
         """Return how many samples are `used` and how many `not_finite`, hence excluded (None if they were not counted)."""
         from storage.artefacts import samples as sample_arrays
 
-        return sample_arrays.total_counts(self.results("collect", layer))
+        return sample_arrays.total_counts(self.sample_results(layer))
 
     def layout(self, layer: str) -> Float:
         """Return the position of each sample in the unit square, `n 2` (x, y)."""
@@ -256,7 +266,7 @@ class Run(StageResults):
     def _read_cells(self, layer: str, grid: int) -> CellFacts:
         cells = self.result("cells", layer, grid)
         icons, classes = (self._optional(stage, layer, grid) for stage in ("icons", "attribution"))
-        return cell_arrays.read(grid, cells, icons, classes, lambda: self.results("collect", layer))
+        return cell_arrays.read(grid, cells, icons, classes, lambda: self.sample_results(layer))
 
     def attribution(self, layer: str, grid: int) -> CellClasses:
         """Return each cell's mean attribution to every class (from `--with attribution`)."""

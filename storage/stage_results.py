@@ -13,6 +13,21 @@ ALWAYS = (
 )
 """Stages that every run has unless it stopped before; any other is made by `--with` alone."""
 
+SELECTED = (
+    "listing",
+    "labels",
+    "subset",
+    "model",
+    "images",
+    "choices",
+    "field",
+    "patches",
+    "influence",
+    "gradients",
+    "gallery",
+)
+"""Stages that a selection has from its source: what they hold does not depend on which samples are selected."""
+
 KEPT = {"peaks": "run it again with --keep peaks"}
 """Stages that `--keep` alone makes, some of them of some layers only, each with what makes it."""
 
@@ -67,6 +82,22 @@ class StageResults:
         """Tell whether the version has a result of the stage for a layer and grid."""
         return (stage, layer, grid) in self._by_place
 
+    @property
+    def is_selection(self) -> bool:
+        """Whether the version has samples selected from those of another run."""
+        return "selection" in self.version.about
+
+    def sample_results(self, layer: str) -> list[Result]:
+        """Return the results that hold a layer's samples: those of its shards, or that of a selection.
+
+        Raises as `results` does.
+        """
+        return self.results("selection" if self.is_selection else "collect", layer)
+
+    def has_samples(self, layer: str) -> bool:
+        """Tell whether the version has samples of a layer."""
+        return self.has("selection" if self.is_selection else "collect", layer)
+
     def _optional(self, stage: str, layer: str, grid: int) -> Result | None:
         """Return the only result of a stage for a layer and grid, None where the version has none."""
         return self.result(stage, layer, grid) if self.has(stage, layer, grid) else None
@@ -85,6 +116,10 @@ class StageResults:
         if grid is not None and grid not in self.grids and (not cut_short or not self.grids):
             has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
+        if self.is_selection and (stage in KEPT or stage in SELECTED):
+            source = "{of}@{version}".format(**self.version.about["selection"])
+            remedy = f"ask {source}" if stage in KEPT else f"{source} has none, either"
+            return Incomplete(f"{self.name}@{self.number} has no {stage}, as a selection of {source}: {remedy}")
         if stage in KEPT:
             return Incomplete(f"{self.name}@{self.number} has no {stage} of {layer}: {KEPT[stage]}")
         if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):

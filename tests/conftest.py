@@ -24,6 +24,11 @@ for _variable, (_option, _value) in MALLOC.items():
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_option, _value)
 
+# UMAP is compiled once, for a processor that the records of `support.processors` are made for, too.
+with suppress(OSError):
+    if " avx2 " in Path("/proc/cpuinfo").read_text():
+        os.environ.setdefault("NUMBA_CPU_NAME", "haswell")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
@@ -61,6 +66,7 @@ TOGETHER = {
     "test_golden.py": "UMAP compiled",
     "test_layout.py": "UMAP compiled",
     "test_layout_reproducible.py": "UMAP compiled",
+    "test_selections.py": "UMAP compiled",
 }
 """Files that one process runs, because they share what takes ten seconds to come by."""
 

@@ -32,7 +32,7 @@ def to_square(drawn: Plane) -> Float:
     groups and gives it to the groups: with few distant groups, the first alone fills 37 of 20 × 20 cells with 10,000
     samples of an early layer, both together 147. Equal coordinates stay equal; an axis of equal coordinates becomes 0.5.
     """
-    even = np.stack([_shares(axis) for axis in drawn.T], axis=1)
+    even = np.stack([shares(axis) for axis in drawn.T], axis=1)
     square: Float = np.clip((1 - EVEN) * _scaled(drawn) + EVEN * even, 0, 1).astype(np.float32)
     return square
 
@@ -49,7 +49,7 @@ def _scaled(drawn: Plane) -> Plane:
     return np.where(width > 0, (squeezed + margin) / (width + 2 * margin), 0.5)
 
 
-def _shares(axis: Plane) -> Plane:
+def shares(axis: Plane) -> Plane:
     """Return the share of points before each, counting itself and its equals as half."""
     ordered = np.sort(axis)
     return (np.searchsorted(ordered, axis, "left") + np.searchsorted(ordered, axis, "right")) / (2 * len(axis))

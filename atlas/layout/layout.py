@@ -66,6 +66,7 @@ def layout(
     repulsion: float = REPULSION,
     metric: str = "cosine",
     start: Float | None = None,
+    across: Float | None = None,
 ) -> Layout:
     """Lay the vectors `n c` out by "umap", "tsne" or "pca"; `activations` may be a memmap and is read by chunks.
 
@@ -76,6 +77,7 @@ def layout(
 
     `metric` is "cosine" or "euclidean". `start`, `n 2`, is an earlier layout of the same vectors in the unit square
     (NaN for new ones): the method starts from it, and its result is translated, rotated, scaled and bent to match it.
+    `across`, `n` from 0 to 1, replaces the first coordinate of the result.
 
     Raises ValueError for vectors with NaN or infinities, naming the first.
     """
@@ -100,6 +102,7 @@ def layout(
         )
         drawn_points = _draw(distinct, method if enough else "pca", settings, start)
         points = to_square(drawn_points) if start is None else _align_with_start(start, drawn_points)
+        points = points if across is None else np.stack([across.astype(np.float32), points[:, 1]], axis=1)
         score = _trustworthiness(prepared, points, hash_keys(row_keys, seed + 1)) if enough else None
     few = () if enough or method == "pca" else (f"only {len(distinct.base)} different vectors: laid out by PCA",)
     return Layout(points=points, trustworthiness=score, anchors=np.sort(distinct.rows), notes=(*distinct.notes, *few))

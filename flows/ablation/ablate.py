@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from atlas.arrays import Layer
 from atlas.model import editing
 from atlas.model.dispatch import slow_attention
 from flows import progress
@@ -188,7 +190,7 @@ class _Edits:
 
 
 def _check_units(run: Run, layer: str, units: Sequence[int]) -> None:
-    run.result("collect", layer)  # raises for a layer that the run does not have
+    run.sample_results(layer)  # raises for a layer that the run does not have
     count = next(int(row["units"]) for row in run.model["layers"] if row["name"] == layer)
     wrong = next((unit for unit in units if not 0 <= unit < count), None)
     if wrong is not None:
@@ -220,21 +222,25 @@ def _scores(
         sources.source_of(run.version.about), rows, model.model.preprocess, batch=BATCH, threads=cores()
     )
 
-    def scores(x: Tensor) -> NDArray[np.float64]:
-        # A copy: a model may change its input in place.
-        rows_by_class: NDArray[np.float64] = model.model.logits(module(x.clone())).double().cpu().numpy()
-        return rows_by_class
-
     with progress.current().bar("ablation", len(rows), "images") as advance, torch.no_grad(), slow_attention():
         done = 0
         for ids, pixels in _mixed(batches, rng):
             x = model.plain_input(torch.from_numpy(pixels))
-            before = scores(x)
-            with editing.editing(module, layer, edits.of_batch(len(x))):
-                after = scores(x)
+            before = class_scores(model, module, layer, x)
+            after = class_scores(model, module, layer, x, edits.of_batch(len(x)))
             yield [facts[image_id] for image_id in ids], before, after
             done += len(ids)
             advance(done)
+
+
+def class_scores(
+    model: PreparedModel, module: nn.Module, layer: Layer, x: Tensor, edit: editing.Edit | None = None
+) -> NDArray[np.float64]:
+    """Return the class scores `b k` of inputs, with a layer changed by an edit if there is one."""
+    with editing.editing(module, layer, edit) if edit is not None else nullcontext():
+        # A copy: a model may change its input in place.
+        scores: NDArray[np.float64] = model.model.logits(module(x.clone())).double().cpu().numpy()
+    return scores
 
 
 def _mixed(batches: Iterable[loader.Batch], rng: np.random.Generator) -> Iterator[tuple[list[int], NDArray[Any]]]:

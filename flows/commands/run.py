@@ -9,7 +9,7 @@ import typer
 
 from flows.commands.shared import parsing, printing
 from flows.commands.shared.option_groups import with_groups
-from flows.commands.shared.run_options import RunOptions, SubsetOptions
+from flows.commands.shared.run_options import RunOptions, SelectionOptions, SubsetOptions
 
 if TYPE_CHECKING:
     from flows.pipeline.answers import RunEstimate, RunSummary
@@ -28,6 +28,8 @@ Examples:
   actlas run --images 'shards/{000..127}.tar' --model torchvision:resnet50 --layers layer3 layer4
 
   actlas run --config run.toml --until patches --json
+
+  actlas run --of photos --class banana --against corn --name fruit
 """
 
 
@@ -40,6 +42,7 @@ def add_to(app: typer.Typer) -> None:
 def run(
     options: RunOptions,
     subset: SubsetOptions,
+    selection: SelectionOptions,
     engine: Annotated[str, typer.Option(help="prefect, or inline: the same without Prefect.")] = "prefect",
     dask: Annotated[
         str | None, typer.Option(help="local:N for N worker processes here, or tcp://HOST:PORT of a Dask scheduler.")
@@ -54,10 +57,11 @@ def run(
     """Run the pipeline and publish an activation atlas."""
     from storage.models import specs
 
-    config = options.run_config(subset)
+    config = options.run_config(subset, selection)
     specs.check_spec(config.model)
     specs.check_weights(config.weights)
-    config.chosen_layers  # noqa: B018, raises UsageError where none are named, before torch is loaded
+    if config.of is None:
+        config.chosen_layers  # noqa: B018, raises UsageError where none are named, before torch is loaded
     from flows import launch
 
     launch.check(engine, dask)
@@ -112,6 +116,10 @@ def _print_summary(summary: RunSummary, until: str | None) -> None:
         f"{summary['name']}@{summary['version']}: {summary['used']} images used, {summary['rejected']} rejected, "
         f"{summary['computed']} results computed, {summary['reused']} reused, {summary['seconds']:.1f} s"
     )
+    for row in summary["samples"] if "selection" in summary else ():
+        print(
+            f"  {row['layer']}: {row['used']:,} of {summary['selection']['layers'][row['layer']]['of']:,} samples selected"
+        )
     for reason, number in summary["reasons"].items():
         print(f"  rejected: {number} {reason}")
     for row in summary["samples"]:
@@ -121,7 +129,8 @@ def _print_summary(summary: RunSummary, until: str | None) -> None:
     pictures = summary["overviews"]
     if summary["skipped_grids"] and (pictures or not until):
         left_out = ", ".join(map(str, summary["skipped_grids"]))
-        print(f"  grids left out: {left_out}; {summary['used']} images are too few to fill them")
+        what = "the selected samples" if "selection" in summary else f"{summary['used']} images"
+        print(f"  grids left out: {left_out}; {what} are too few to fill them")
     for picture in pictures:
         print(f"  {picture['layer']}, {picture['grid']} × {picture['grid']}: {printing.relative(picture['path'])}")
     if summary["computed"] and not until:

@@ -85,6 +85,7 @@ def export(
 
     from flows import progress
     from flows.viewer import export as exporting
+    from flows.viewer import export_file
     from flows.viewer.answers.open_runs import OpenRuns
 
     run, _, version = name.partition("@")
@@ -92,7 +93,7 @@ def export(
     exporting.check_place(place)
     opened = OpenRuns(store).version(run, version or "current")
     export_files = exporting.files_of(opened)
-    files, size = exporting.estimate(export_files)
+    files, size = export_file.estimate(export_files)
     printing.say(
         f"{run}@{opened.run.number}: {files:,} files, about {size / 1e6:,.1f} MB, into {printing.relative(str(place))}"
     )

@@ -10,7 +10,7 @@ from atlas.layout import layout as layouts
 from flows import progress, registry
 from flows.stages import image_listing
 from flows.stages.layout import sample_names
-from storage.artefacts import arrays
+from storage.artefacts import arrays, selections
 from storage.errors import StoreError
 from storage.run import Run
 from storage.store.store import stage_key
@@ -53,7 +53,13 @@ def _lay_out(run: Run, layer: str, samples: Samples, seed: int, framed: bool) ->
     with progress.current().bar(f"noise of {layer}", len(before), "samples") as advance:
         start = before if framed else None
         layout = layouts.layout(
-            samples.activations, method=method, seed=seed, anchors_seed=seed - 1, keys=keys, start=start
+            samples.activations,
+            method=method,
+            seed=seed,
+            anchors_seed=seed - 1,
+            keys=keys,
+            start=start,
+            across=selections.across(run.result("selection", layer)) if run.is_selection else None,
         )
         advance(len(before))
     return layout.points if framed else align(layout.points, before, layout.points)

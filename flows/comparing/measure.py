@@ -86,7 +86,7 @@ def _seed_noise(pair: Pair, layer: str) -> np.ndarray:
 
 
 def _keys(run: Run, layer: str) -> list[str]:
-    return [result.key for result in run.results("collect", layer)]
+    return [result.key for result in run.sample_results(layer)]
 
 
 def _shared_grids(a: Run, b: Run) -> list[int]:

@@ -7,21 +7,24 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from flows import progress, registry
 from flows.config import RunConfig
 from flows.dry_run import probe as probes
 from flows.model import prepared
-from flows.pipeline import format1, growth, run_images
+from flows.pipeline import format1, growth, run_images, selections
 from flows.pipeline.answers import RunEstimate, StageEstimate
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.pipeline.run_images import RunImages
 from flows.planning import costs
+from flows.planning.context import PlanContext
 from flows.planning.costs import Estimate, Probe, Size
 from flows.planning.tasks import Output
 from flows.stages import cells, image_listing
 from flows.stages.shared import reading
+from flows.stages.shared.left_out import LeftOut
 from storage.store.store import Store
 
 LAYING_OUT = 250 << 20
@@ -36,16 +39,39 @@ def estimate(config: RunConfig) -> RunEstimate:
     """
     store = Store(Path(config.store))
     store.check_writable()
+    if config.of is not None:
+        return _of_selection(store, config)
     planner, outputs, old, images = _plan(store, config)
+    chosen = {"subset": images.subset.about() if images.subset is not None else None}
+    return _answer(store, planner, outputs, old, {**images.left.as_dict(), **chosen})
+
+
+def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
+    """Return what a selection would compute and reuse: the samples are chosen, and nothing is written."""
+    prepared.forget()
+    planner = selections.plan(config)
+    taken = [outcome.output for outcome in planner.inherited()]
+    outputs = [output for step in planner.steps() for task in step.tasks for output in task.outputs]
+    chosen = {"subset": None, "selection": planner.selection_record()}
+    return _answer(store, planner, [*taken, *planner.selections(), *outputs], {}, {**LeftOut().as_dict(), **chosen})
+
+
+def _answer(
+    store: Store,
+    planner: PlanContext,
+    outputs: Sequence[Output],
+    old: Mapping[Output, str],
+    images: Mapping[str, Any],
+) -> RunEstimate:
+    """Return how many of these results are stored, and what the others would take; `images` says which images are used."""
     missing = [output for output in outputs if not _is_stored(store, output, old)]
     probe = _probe(planner, missing)
     rows = _rows(planner, store, outputs, set(missing), probe)
-    return {
-        "name": config.run_name,
-        "store": config.store,
+    answer = {
+        "name": planner.config.run_name,
+        "store": planner.config.store,
         "images": planner.images,
-        "subset": images.subset.about() if images.subset is not None else None,
-        **images.left.as_dict(),
+        **images,
         "computed": len(missing),
         "reused": len(outputs) - len(missing),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
@@ -56,6 +82,7 @@ def estimate(config: RunConfig) -> RunEstimate:
         "frames": {layer: frame.about() for layer, frame in planner.frames.items()},
         "stages": rows,
     }
+    return cast(RunEstimate, answer)
 
 
 def _is_stored(store: Store, output: Output, old: Mapping[Output, str]) -> bool:
@@ -85,7 +112,7 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[
     return planner, [*images.outputs, *outputs, *reused], old_keys, images
 
 
-def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:
+def _probe(planner: PlanContext, missing: Sequence[Output]) -> Probe | None:
     """Probe the stages of the missing results; None if none of them takes time."""
     stages = [
         row for row in registry.STAGES if row.name in {output.stage for output in missing} and row.cost != "nothing"
@@ -95,11 +122,11 @@ def _probe(planner: Planner, missing: Sequence[Output]) -> Probe | None:
     names = {"collect", *(row.name for row in stages if row.probed), *(row.cost_of for row in stages if row.cost_of)}
     layers = {output.layer for output in missing}
     chosen = [layer for layer in planner.layers if layer in layers] or planner.layers
-    return probes.probe(planner.config, planner.model, planner.table, names, chosen)
+    return probes.probe(planner.config, planner.model.loaded, planner.table, names, chosen)
 
 
 def _rows(
-    planner: Planner, store: Store, outputs: Iterable[Output], missing: set[Output], probe: Probe | None
+    planner: PlanContext, store: Store, outputs: Iterable[Output], missing: set[Output], probe: Probe | None
 ) -> list[StageEstimate]:
     """Return, per stage and layer, how many results would be computed and reused, and their cost."""
     rows: dict[tuple[str, str | None], StageEstimate] = {}
@@ -125,9 +152,9 @@ def scale(stage: str, layer: str | None, size: Size, probe: Probe) -> Estimate:
     return law(probe.costs.get((measured, layer), first), size, probe)
 
 
-def _size(planner: Planner, store: Store, output: Output, together: int) -> Size:
+def _size(planner: PlanContext, store: Store, output: Output, together: int) -> Size:
     config, layer = planner.config, output.layer
-    samples = planner.images * config.samples_per_image
+    samples = planner.samples
     return Size(
         images=planner.images if output.shard is None else _images_of(planner, output.shard),
         together=together,
@@ -142,23 +169,23 @@ def _size(planner: Planner, store: Store, output: Output, together: int) -> Size
     )
 
 
-def _images_of(planner: Planner, number: int) -> int:
+def _images_of(planner: PlanContext, number: int) -> int:
     """Return the rows of a shard; a shard without an image leaves a gap in the numbers."""
     return next(len(shard.rows) for shard in planner.shards if shard.number == number)
 
 
-def _cells(planner: Planner, store: Store, output: Output, samples: int) -> float:
+def _cells(planner: PlanContext, store: Store, output: Output, samples: int) -> float:
     """Return how many cells a grid has: counted if they are in the store, else estimated."""
     layer, grid = str(output.layer), int(output.grid or 0)
     stored = store.find("cells", cells.key(planner, layer, grid))
     return stored.counts["cells"] if stored else costs.filled_cells(samples, grid)
 
 
-def _memory(planner: Planner, missing: Sequence[Output], probe: Probe | None) -> int | None:
+def _memory(planner: PlanContext, missing: Sequence[Output], probe: Probe | None) -> int | None:
     """Return the peak memory of the process: that of the probe, and of a layer's samples (twice) with their layout."""
     if probe is None:
         return None
-    samples = planner.images * planner.config.samples_per_image
+    samples = planner.samples
     laid = [output.layer for output in missing if output.stage in ("layout", "moment", "cells")]
     largest = max((planner.model.layers[layer].units for layer in laid if layer), default=0)
     return probe.memory + (2 * 4 * samples * largest + LAYING_OUT if largest else 0)

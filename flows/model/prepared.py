@@ -45,6 +45,11 @@ class PreparedModel:
     """How the model's values for an image vary, where that is allowed."""
 
     @property
+    def loaded(self) -> PreparedModel:
+        """The model itself: one that a version recorded has to be loaded first."""
+        return self
+
+    @property
     def own(self) -> bool:
         """Whether the model comes from a user's factory, whose code counts in the fingerprints."""
         return self.model.own

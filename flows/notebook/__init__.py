@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flows.notebook.atlas import Atlas, Picture
-    from flows.notebook.drawing import ablate, dream, explain, saliency, show
+    from flows.notebook.drawing import ablate, audit, dream, explain, saliency, show
     from flows.notebook.updates import announce
 
-__all__ = ["Atlas", "Picture", "ablate", "announce", "dream", "explain", "saliency", "show"]
+__all__ = ["Atlas", "Picture", "ablate", "announce", "audit", "dream", "explain", "saliency", "show"]
 
 _ELSEWHERE = {"Atlas": "atlas", "Picture": "atlas", "announce": "updates"}
 

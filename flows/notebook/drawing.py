@@ -147,6 +147,43 @@ def ablate(
     return ablation.ablate(open_run(store, run), layer, units, by=by, where=where, images=images)
 
 
+def audit(
+    run: str,
+    wanted: str,
+    *,
+    layer: str | None = None,
+    grid: int | None = None,
+    label: str | None = None,
+    images: int = 200,
+    k: int = 16,
+    units: bool = True,
+    ablate: bool = True,
+    store: str = STORE,
+) -> Picture:
+    """Audit a class: the units and cells that the model uses for it, and those that fire on something else: a sheet `h w 3`.
+
+    `wanted` is the class, by name or index, `label` that of its images (by default the class's name); up to `images` of them
+    are used, and as many without it. The default `layer` is the run's last, the default `grid` the finest with an attribution.
+    `units=False` audits cells alone, without the model; `ablate` measures what the first suspects do; `k` is the number of
+    candidates listed that are no suspects.
+
+    `.answer` has the suspects with their tests, patches and effects. Raises NotFound for a missing class, label, layer or
+    grid, UsageError for too few images, Incomplete where there is nothing to audit.
+    """
+    from flows.audit import audit as auditing
+    from flows.model import images as model_images
+    from flows.sheets import audit as audit_sheet
+    from storage.run import open_run
+
+    opened = open_run(store, run)
+    answer = auditing.audit(
+        opened, wanted, layer=layer, grid=grid, label=label, count=images, k=k, units=units, ablate=ablate
+    )
+    patches = [patch for row in answer["suspects"] for patch in row["patches"]]
+    pixels = audit_sheet.draw(opened, answer, model_images.images(opened, patches))
+    return Picture(pixels, f"audit of {answer['name']}", answer)
+
+
 def explain(
     image: Image,
     layer: str,

@@ -8,6 +8,7 @@ from flows.stages.shared.left_out import LeftOutCounts
 
 if TYPE_CHECKING:
     from flows.planning.context import FrameRecord
+    from flows.questions.runs import SelectionRecord
     from flows.stages.subset import SubsetRecord
 
 
@@ -56,10 +57,11 @@ class RunCounts(LeftOutCounts):
 
 
 class RunSummary(RunCounts):
-    """The answer of `actlas run`."""
+    """The answer of `actlas run`; `selection` says what `--of` selected."""
 
     samples: list[SampleCounts]
     overviews: list[Overview]
+    selection: NotRequired[SelectionRecord]
 
 
 class StageEstimate(TypedDict):
@@ -81,7 +83,7 @@ class ProbeFacts(TypedDict):
 
 
 class RunEstimate(LeftOutCounts):
-    """The answer of `actlas run --dry-run`; `subset` is None for a run over all images.
+    """The answer of `actlas run --dry-run`; `subset` is None for a run over all images, `selection` is there with `--of`.
 
     `memory_bytes` and `probe` are None where nothing that takes time is missing.
     """
@@ -90,6 +92,7 @@ class RunEstimate(LeftOutCounts):
     store: str
     images: int
     subset: SubsetRecord | None
+    selection: NotRequired[SelectionRecord]
     computed: int
     reused: int
     seconds: float

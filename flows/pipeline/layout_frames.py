@@ -18,10 +18,10 @@ VERSIONS = 32
 
 
 class Frames:
-    """The layouts of a run's earlier versions."""
+    """The layouts of a run's earlier versions, or of those of them that are `like` this one."""
 
-    def __init__(self, store: Store, config: RunConfig) -> None:
-        self.store, self.config = store, config
+    def __init__(self, store: Store, config: RunConfig, like: Callable[[Version], bool] = lambda version: True) -> None:
+        self.store, self.config, self._like = store, config, like
         self._read: list[Version] = []
         self._unread = iter(store.versions(config.run_name)[: -VERSIONS - 1 : -1])
 
@@ -56,7 +56,11 @@ class Frames:
 
     def _whole(self, frame: Frame) -> bool:
         """Tell whether the store has all that laying out in this frame reads."""
-        results = [("layout", frame.layout), ("listing", frame.listing), *(("collect", key) for key in frame.collect)]
+        results = [
+            ("layout", frame.layout),
+            ("listing", frame.listing),
+            *((frame.samples, key) for key in frame.collect),
+        ]
         return bool(frame.collect) and all(self.store.find(stage, key) is not None for stage, key in results)
 
     def _versions(self) -> Iterator[Version]:
@@ -64,7 +68,7 @@ class Frames:
         yield from self._read
         for number in self._unread:
             version = self._version(number)
-            if version is not None:
+            if version is not None and self._like(version):
                 self._read.append(version)
                 yield version
 
@@ -82,9 +86,15 @@ def _key(version: Version, layer: str) -> str | None:
 
 def _collected(version: Version, layer: str) -> tuple[str, ...]:
     """Return the keys of a version's samples of a layer, in the order of the shards."""
-    return tuple(entry.key for entry in version.stages if (entry.stage, entry.layer) == ("collect", layer))
+    return tuple(entry.key for entry in version.stages if (entry.stage, entry.layer) == (_stage(version), layer))
+
+
+def _stage(version: Version) -> str:
+    """Return the stage that a version's samples are results of."""
+    return "selection" if "selection" in version.about else "collect"
 
 
 def _frame(version: Version, layer: str, key: str) -> Frame:
     listing = next(entry.key for entry in version.stages if entry.stage == "listing")
-    return Frame(layout=key, version=version.number, collect=_collected(version, layer), listing=listing)
+    collected = _collected(version, layer)
+    return Frame(layout=key, version=version.number, collect=collected, listing=listing, samples=_stage(version))

@@ -16,8 +16,9 @@ from typing import Any
 
 from flows import progress, registry
 from flows.config import RunConfig
-from storage.errors import ActlasError, BadWeights, NoSpace, first_line
+from storage.errors import ActlasError, BadWeights, NoSpace, UsageError, first_line
 from storage.models.specs import is_file, split_weights
+from storage.run import Run
 from storage.store import updates
 from storage.store.places import checked_name, is_store
 from storage.store.store import Store
@@ -152,6 +153,12 @@ def fingerprint(path: Path) -> str:
         raise BadWeights(f"weights {path}: {error.strerror}; the file must be where the run is made, too") from None
 
 
+def source_config(run: Run, store: str) -> RunConfig:
+    """Return the settings that a version was made with, in this store."""
+    here = {"images": run.version.about["images"], "store": store, "name": run.name}
+    return RunConfig(**(run.version.about["config"] | here))
+
+
 def stored_config(store: str, name: str, **changes: Any) -> RunConfig:
     """Return the settings of a run's current version, with `changes`. Raises NotFound.
 
@@ -160,6 +167,9 @@ def stored_config(store: str, name: str, **changes: Any) -> RunConfig:
     """
     version = Store(Path(store)).version(name)
     about = version.about
+    if "selection" in about:
+        source = "{of}@{version}".format(**about["selection"])
+        raise UsageError(f"{name} is a selection of {source}, whose model it has; update that run, and select again")
     here = {
         "images": about["images"],
         "store": store,

@@ -34,6 +34,8 @@ class Step:
 class Planner(PlanContext):
     """Name all results of a run. `earlier` has the layouts of its earlier versions."""
 
+    model: PreparedModel
+
     def __init__(
         self,
         config: RunConfig,
@@ -66,7 +68,7 @@ class Planner(PlanContext):
         for name in store.names():
             with suppress(Damaged):  # opening that run reports it
                 about = store.version(name).about
-                if about.get("images") == place and "subset" not in about:
+                if about.get("images") == place and not {"subset", "selection"} & about.keys():
                     yield int(about["listed"])
 
     def _frame(self, layer: str, earlier: Frames) -> Frame | None:
@@ -91,8 +93,10 @@ class Planner(PlanContext):
         core = [stage for stage in registry.steps()[1:] if included(stage)]  # the listing precedes any plan
         rows = [registry.stage(name) for name in registry.extras() if name in self.config.extras]
         extras = [row.name for row in rows if not row.step and included(row.needs)]
-        return [self._step(stage) for stage in (*core, *extras)]
+        return [step_of(self, stage) for stage in (*core, *extras)]
 
-    def _step(self, stage: str) -> Step:
-        tasks: list[Task] = importlib.import_module(registry.stage(stage).module).plan(self)
-        return Step(stage=stage, tasks=tuple(tasks))
+
+def step_of(context: PlanContext, stage: str) -> Step:
+    """Return a stage's tasks in a run."""
+    tasks: list[Task] = importlib.import_module(registry.stage(stage).module).plan(context)
+    return Step(stage=stage, tasks=tuple(tasks))

@@ -5,31 +5,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from flows import progress, registry
+from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import format1, growth, model_updates, run_images
+from flows.pipeline import format1, growth, model_updates, run_images, selections, settings, steps
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
-from flows.pipeline.plan import Planner, Step
+from flows.pipeline.plan import Planner
 from flows.pipeline.retry import retry
 from flows.pipeline.run_images import RunImages
 from flows.pipeline.summary import Summary
-from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import icons
+from flows.planning.tasks import Outcome
 from flows.stages.shared import reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
-from storage.store.store import Contents, Entry, Store
-
-NOT_OF_THE_RESULT = ("images", "store", "name", "until", "max_rejected")
-"""Settings that a version need not record: they change no result, or `about` has them."""
-
-CHOOSING = ("grow", "image_keys", "where", "table", "per_label", "sample")
-"""Settings that choose among the images."""
+from storage.store.store import Store
 
 
 class TooManyRejected(ActlasError):
@@ -59,6 +51,8 @@ def run(
     store.check_writable()
     prepared.forget()
     reading.forget()
+    if config.of is not None:
+        return selections.run(config, engine, wait=wait)
     if settle is None:
         check(config, here=engine.here)  # before anything is written
     with store.lock(config.run_name, wait=wait), store.writing():
@@ -75,16 +69,15 @@ def run(
         if (old := format1.plan(store, config, model, images.listing, images.table)) is not None:
             _take_over(store, planner, old)
         for step in planner.steps() if config.until != "listing" else []:
-            outcomes += _run_step(store, engine, step)
+            outcomes += steps.run_step(store, engine, step)
             if step.stage == "collect":
                 _say_kinds(store, outcomes)
                 _check_rejected(_count_rejected(store, outcomes), planner.images, config)
         for step in planner.later_steps():
-            outcomes += _reuse(step, _find_stored(store, step))
+            outcomes += steps.reuse(step, steps.find_stored(store, step))
         rejected = _count_rejected(store, outcomes)
         version = _publish(store, config, planner, outcomes, rejected, weights, images)
         model_updates.conclude(config, standing, settled=settle is not None)
-    skipped = tuple(grid for grid in config.grids if grid not in planner.grids)
     return Summary(
         name=config.run_name,
         version=version,
@@ -94,21 +87,25 @@ def run(
         left_out=images.left,
         outcomes=tuple(outcomes),
         seconds=time.time() - started,
-        skipped_grids=skipped,
+        skipped_grids=steps.skipped_grids(planner),
     )
 
 
-def check(config: RunConfig, *, here: bool = True) -> prepared.PreparedModel:
-    """Find the images, then load the model; raise what is wrong with either, or with the icons' size, before any work."""
-    if draws(config):
-        icons.check_size(config)
+def check(config: RunConfig, *, here: bool = True) -> None:
+    """Find the images, then load the model; raise what is wrong with either, or with the icons' size, before any work.
+
+    Of a selection, check its settings against its source.
+    """
+    if config.of is not None:
+        selections.check(config)
+        return
+    steps.check_drawing(config)
     retry(lambda: reading.source_of(config))
     report = progress.current()
     report.say(f"model {config.model}: loading")
     model = retry(lambda: prepared.prepare(config, here=here))
     if model.note:
         report.say(f"model {config.model}: {model.note}; it is identified by its code instead of its outputs")
-    return model
 
 
 def _take_over(store: Store, planner: Planner, old: format1.Format1Planner) -> None:
@@ -116,40 +113,6 @@ def _take_over(store: Store, planner: Planner, old: format1.Format1Planner) -> N
     format1.adopt_frames(store, planner, old)
     number = format1.take_over(store, format1.old_keys(planner, old))
     progress.current().say(f"results of format 1: {number} taken over")
-
-
-def draws(config: RunConfig) -> bool:
-    """Tell whether a run draws icons, or the pictures of its units."""
-    steps = registry.steps()
-    return "gallery" in config.extras or steps.index(config.until or steps[-1]) >= steps.index("icons")
-
-
-def _run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
-    """Compute the missing outputs of a step; return all its outcomes, in the order of the plan."""
-    stored = _find_stored(store, step)
-    missing = [rest for task in step.tasks if (rest := _without_stored(task, stored)) is not None]
-    if missing:
-        progress.current().say(step.stage)
-    computed = {outcome.output: outcome for outcome in engine.run(missing)}
-    reused = {outcome.output: outcome for outcome in _reuse(step, stored)}
-    return [computed.get(output) or reused[output] for task in step.tasks for output in task.outputs]
-
-
-def _find_stored(store: Store, step: Step) -> dict[Output, str]:
-    """Return the manifests' digests of the stored outputs of a step."""
-    results = {output: store.find(output.stage, output.key) for task in step.tasks for output in task.outputs}
-    return {output: result.digest for output, result in results.items() if result is not None}
-
-
-def _reuse(step: Step, stored: dict[Output, str]) -> list[Outcome]:
-    outputs = [output for task in step.tasks for output in task.outputs if output in stored]
-    return [Outcome(output=output, manifest=stored[output], computed=False) for output in outputs]
-
-
-def _without_stored(task: Task, stored: dict[Output, str]) -> Task | None:
-    """Return the task for its missing outputs, None if there are none."""
-    outputs = tuple(output for output in task.outputs if output not in stored)
-    return replace(task, outputs=outputs) if outputs else None
 
 
 def _count_rejected(store: Store, outcomes: list[Outcome]) -> dict[str, int]:
@@ -197,7 +160,7 @@ def _publish(
     weights: dict[str, str],
     images: RunImages,
 ) -> int:
-    source, settings = reading.source_of(config), model_updates.with_absolute_files(config)
+    source = reading.source_of(config)
     about = {
         "images": source.uri,
         "root": str(source.root),
@@ -209,7 +172,7 @@ def _publish(
         "model": config.model,
         "layers": planner.layers,
         "grids": planner.grids,
-        "config": settings.model_dump(mode="json", exclude={*NOT_OF_THE_RESULT, *_unused(config)}),
+        "config": settings.recorded(config),
     }
     about |= images.left.about()
     if images.subset is not None:
@@ -220,13 +183,5 @@ def _publish(
         about["weights"] = weights
     if planner.model.varying:
         about["varying"] = planner.model.varying
-    if planner.frames:
-        about["frames"] = {layer: frame.about() for layer, frame in planner.frames.items()}
-    entries = [Entry(stage=o.output.stage, key=o.output.key, manifest=o.manifest, **o.output.place) for o in outcomes]
-    return store.publish(config.run_name, Contents(about=about, stages=entries))
-
-
-def _unused(config: RunConfig) -> set[str]:
-    """Return the optional settings that are not in use, so that versions without them read as before there were any."""
-    optional = ("extras", "keep", "logits", "allow_varying", "image_column", *CHOOSING, *registry.extra_settings())
-    return {name for name in optional if not getattr(config, name)}
+    about |= planner.frame_records()
+    return steps.publish(store, config.run_name, about, outcomes)

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from flows.config import RunConfig
 from flows.pipeline.answers import Overview, RunCounts, RunSummary, SampleCounts, StageRow
 from flows.planning.tasks import Outcome
+from flows.stages.shared import sample_reads
 from flows.stages.shared.left_out import LeftOut
 from storage.artefacts import samples
 from storage.run import open_run
@@ -25,7 +27,8 @@ def with_overviews(config: RunConfig, summary: Summary) -> RunSummary:
     written = _count_bytes(store, summary)
     for row in answer["stages"]:
         row["bytes"] = written[row["stage"], row["layer"]]
-    return {**answer, "samples": _count_samples(store, summary), "overviews": pictures}
+    selected = {"selection": run.version.about["selection"]} if run.is_selection else {}
+    return cast(RunSummary, {**answer, "samples": _count_samples(store, summary), "overviews": pictures, **selected})
 
 
 def _count_bytes(store: Store, summary: Summary) -> Counter[tuple[str, str | None]]:
@@ -41,8 +44,9 @@ def _count_samples(store: Store, summary: Summary) -> list[SampleCounts]:
     """Return, for each layer, how many samples are used, and how many are left out as not finite."""
     by_layer: dict[str, list[Result]] = {}
     for outcome in summary.outcomes:
-        if outcome.output.stage == "collect":
-            by_layer.setdefault(str(outcome.output.layer), []).append(store.get("collect", outcome.output.key))
+        if outcome.output.stage in sample_reads.STAGES:
+            result = store.get(outcome.output.stage, outcome.output.key)
+            by_layer.setdefault(str(outcome.output.layer), []).append(result)
     return [{"layer": layer, **samples.total_counts(results)} for layer, results in by_layer.items()]
 
 

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 import pyarrow as pa
 
 from atlas import cells
 from flows import registry
 from flows.config import RunConfig
-from flows.model.prepared import PreparedModel
 from flows.planning.tasks import Output, Task
 from storage.errors import UsageError
 from storage.images.listing import about
 from storage.images.shards import Ids, Shard, chosen_shards, living, rows_key, shards
 from storage.store.store import stage_key
+
+if TYPE_CHECKING:
+    import torch
+
+    from atlas.arrays import Layer
+    from flows.model.prepared import PreparedModel
+    from storage import models
 
 T = TypeVar("T")
 
@@ -40,6 +46,8 @@ class Frame:
     version: int
     collect: tuple[str, ...] = ()
     listing: str = ""
+    samples: str = "collect"
+    """The stage of the keys `collect`: another one where that version is a selection."""
 
     def about(self) -> FrameRecord:
         """Return the record of it in a version."""
@@ -47,7 +55,7 @@ class Frame:
 
     def reads(self) -> dict[str, Any]:
         """Return the keys that laying out in this frame reads."""
-        return {"layout": self.layout, "collect": list(self.collect), "listing": self.listing}
+        return {"layout": self.layout, self.samples: list(self.collect), "listing": self.listing}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +66,38 @@ class Chosen:
     ids: Ids
 
 
+class PlannedModel(Protocol):
+    """What a plan knows of its model: the prepared one, or one that a version recorded."""
+
+    @property
+    def layers(self) -> Mapping[str, Layer]: ...
+    @property
+    def fingerprints(self) -> Mapping[str, str]: ...
+    @property
+    def whole(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def model(self) -> models.Model: ...
+    @property
+    def loaded(self) -> PreparedModel: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def varying(self) -> str: ...
+
+
 class PlanContext:
     """A run to plan. `listing` is the key of its listing, `table` the rows, `chosen` the subset that it uses; `frames` are the
-    earlier layouts to align with."""
+    earlier layouts to align with; `selected` are the keys of a selection's samples by layer, None for a run of its own."""
+
+    selected: Mapping[str, str] | None = None
 
     def __init__(
-        self, config: RunConfig, model: PreparedModel, listing: str, table: pa.Table, chosen: Chosen | None = None
+        self, config: RunConfig, model: PlannedModel, listing: str, table: pa.Table, chosen: Chosen | None = None
     ) -> None:
-        self.config, self.model, self.listing, self.table, self.chosen = config, model, listing, table, chosen
+        self.config, self.listing, self.table, self.chosen = config, listing, table, chosen
+        self.model: PlannedModel = model
         self.shards: list[Shard] = self._shards()
         self.about = about(table)
         self.live = living(table, None if chosen else config.limit)
@@ -73,10 +105,20 @@ class PlanContext:
             raise UsageError(f"--images {config.images}: all images listed before are gone from there")
         self.images = len(chosen.ids) if chosen else len(self.live)
         self.layers = list(config.chosen_layers)
-        self.grids = _grids(self.images * config.samples_per_image, config)
+        self.samples = self.images * config.samples_per_image
+        """Samples of a layer, if all images give theirs."""
+        self.grids = grids_of(self.samples, config)
         self.frames: dict[str, Frame] = {}
-        self._settings = {"config": config.model_dump(mode="json"), "model": model.whole}
+        self._settings = {"config": config.model_dump(mode="json"), **self._expected()}
         self._cache: dict[Hashable, Any] = {}
+
+    def _expected(self) -> dict[str, Any]:
+        """Return what a task compares its model with: one may have changed while the run went on."""
+        return {"model": self.model.whole}
+
+    def frame_records(self) -> dict[str, dict[str, FrameRecord]]:
+        """Return what a version records of the frames, nothing where there are none."""
+        return {"frames": {layer: frame.about() for layer, frame in self.frames.items()}} if self.frames else {}
 
     @property
     def wholes(self) -> Sequence[PlanContext]:
@@ -126,7 +168,7 @@ class PlanContext:
         )
 
 
-def _grids(samples: int, config: RunConfig) -> list[int]:
+def grids_of(samples: int, config: RunConfig) -> list[int]:
     """Return the configured grids that the samples can fill, or the finest they can fill if that is none of them.
 
     Too few samples for a single cell fill none.

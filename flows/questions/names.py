@@ -14,6 +14,7 @@ from atlas.enrichment import Groups
 from flows.questions import classes
 from storage.artefacts import tables
 from storage.artefacts.cells import CellFacts
+from storage.errors import NotFound
 from storage.run import Run
 
 KINDS = ("labels", "classes")
@@ -62,6 +63,26 @@ def _both(run: Run, layer: str, grid: int) -> dict[str, Standing | None]:
     return run.cache.get(("names", layer, grid), compute, size)
 
 
+def tally(run: Run, layer: str, grid: int, kind: str) -> list[tuple[int, str, int]]:
+    """Return number, name and samples of the labels, or first classes, of a grid's samples, the most frequent first."""
+    cells = run.cell_facts(layer, grid)
+    groups, names = _labelled(run, cells) if kind == "labels" else _attributed(run, layer, grid, cells)
+    named = groups.name >= 0
+    samples = np.bincount(groups.name[named], weights=groups.weight[named]).astype(np.int64)
+    order = np.argsort(-samples, kind="stable")
+    return [(number, str(names[number]), int(samples[number])) for number in order.tolist() if samples[number]]
+
+
+def labelled_samples(run: Run, layer: str, grid: int, number: int) -> Int:
+    """Return how many samples of each cell of a grid have a label. Raises NotFound."""
+    names, label_of = run.labels
+    if not 0 <= number < len(names) or not names[number]:
+        raise NotFound(f"{run.name} has no label of number {number}")
+    cells = run.cell_facts(layer, grid)
+    has = label_of[cells.image_id] == number
+    return np.bincount(cells_of(cells)[has], minlength=len(cells.row))
+
+
 def of_units(run: Run, layer: str) -> Standing:
     """Return the labels that stand out among each unit's strongest patches, against all images of the run."""
     result = run.result("patches", layer)
@@ -82,7 +103,7 @@ def of_units(run: Run, layer: str) -> Standing:
 
 def _used_images(run: Run) -> Int:
     """Return the ids of the images that the run has activations of, ascending."""
-    table = run.images()
+    table = run.images_of_units()
     ids = table.filter(pc.is_null(table["reason"]))["image_id"].to_numpy()
     return np.sort(ids).astype(np.int64)
 

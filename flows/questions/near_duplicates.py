@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas.arrays import Byte
 from storage.artefacts import pictures
 
 SIDE = 16
@@ -17,8 +18,12 @@ CORRELATION, DIFFERENCE = 0.95, 0.06
 
 
 def leaders(encoded: Sequence[bytes]) -> list[int]:
-    """Return for each picture the number of the first that it nearly equals; its own where there is none."""
-    small = [_small(data) for data in encoded]
+    """Return for each encoded picture the number of the first that it nearly equals; its own where there is none."""
+    return leaders_of([small(pictures.decode(data)) for data in encoded])
+
+
+def leaders_of(small: Sequence[NDArray[np.float64]]) -> list[int]:
+    """Return the same for pictures that are small already."""
     first: list[int] = []
     for number, picture in enumerate(small):
         distinct = [n for n in range(number) if first[n] == n]
@@ -35,9 +40,9 @@ def alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
     return bool(np.array_equal(a, b)) if length == 0 else float((x * y).sum()) >= CORRELATION * length
 
 
-def _small(data: bytes) -> NDArray[np.float64]:
-    """Decode a picture to `SIDE` × `SIDE`, from 0 to 1."""
+def small(pixels: Byte) -> NDArray[np.float64]:
+    """Reduce a picture `h w 3` to `SIDE` × `SIDE`, from 0 to 1."""
     from PIL import Image
 
-    picture = Image.fromarray(pictures.decode(data))
+    picture = Image.fromarray(pixels)
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float64) / 255

@@ -44,7 +44,7 @@ def top(run: Run, layer: str, unit: int, where: str, *, k: int = 16, sign: str =
     extremes = {side: run.strongest(layer, unit, chosen, 1, side)["value"].to_pylist() for side in patches.SIGNS}
     counted: dict[str, Any] = {f"{side}_extreme": values[0] if values else None for side, values in extremes.items()}
     counted[f"{sign}_extreme_count"] = _count_at(run, layer, unit, chosen, sign, counted[f"{sign}_extreme"])
-    rows = cast(list[Patch], _with_boxes(run, layer, table))
+    rows = cast(list[Patch], with_boxes(run, layer, table))
     answer = patches.ranked(run, layer, unit, sign, counted | {"nonfinite": None}, rows)
     return {**answer, "where": where, "images": len(chosen)}
 
@@ -64,7 +64,7 @@ def _count_at(run: Run, layer: str, unit: int, chosen: list[int], sign: str, ext
     return many
 
 
-def _with_boxes(run: Run, layer: str, table: pa.Table) -> list[dict[str, Any]]:
+def with_boxes(run: Run, layer: str, table: pa.Table) -> list[dict[str, Any]]:
     """Return patches with their reach and focus in pixels of the source images."""
     rows = table.to_pylist()
     if not rows:

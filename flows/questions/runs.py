@@ -27,13 +27,38 @@ class RunRow(TypedDict):
     layers: list[str]
 
 
+class SelectedOfLayer(TypedDict):
+    """How many samples of a layer are selected, of how many.
+
+    By class: `attributed` counts those whose classes are stored, and `unsure` those that might speak for the class as
+    strongly as the weakest selected, since only the first five classes of a sample are stored.
+    """
+
+    samples: int
+    of: int
+    attributed: NotRequired[int]
+    unsure: NotRequired[int]
+
+
+class SelectionRecord(TypedDict):
+    """A selection: of which version of which run, by what, with how many images of how many."""
+
+    of: str
+    version: int
+    by: dict[str, str | int]
+    images: int
+    of_images: int
+    layers: dict[str, SelectedOfLayer]
+
+
 class Provenance(TypedDict):
     """How a version was made: its source, model, settings and stages, with samples and layout of each layer.
 
     `weights` and `frames` are those of models that followed an earlier version; `subset` counts the images that were
-    chosen, of how many, and those of each label; `varying` says how the model's values for an
-    image vary, where that was allowed. `not_listed` and `not_labelled` count what was left out by reason, `left_out` says
-    the same in words with the remedy; `label_keys` are the keys of the label table, and how many of them are images'.
+    chosen, of how many, and those of each label; `selection` says of which version a run's samples are selected, by what,
+    and how many of how many; `varying` says how the model's values for an image vary, where that was allowed.
+    `not_listed` and `not_labelled` count what was left out by reason, `left_out` says the same in words with the remedy;
+    `label_keys` are the keys of the label table, and how many of them are images'.
     """
 
     name: str
@@ -59,6 +84,7 @@ class Provenance(TypedDict):
     frames: NotRequired[dict[str, dict[str, Any]]]
     varying: NotRequired[str]
     subset: NotRequired[dict[str, Any]]
+    selection: NotRequired[SelectionRecord]
     samples: dict[str, dict[str, int | None]]
     layouts: dict[str, dict[str, Any]]
 
@@ -108,6 +134,11 @@ def _left_out(about: Mapping[str, Any]) -> dict[str, Any]:
     words += [f"not labelled: {text}" for text in left_out.words(counts["not_labelled"])]
     if subset := about.get("subset"):
         words.append(f"subset: {subset['images']:,} of {subset['of']:,} images are chosen")
+    if selection := about.get("selection"):
+        words += [
+            f"selection: {row['samples']:,} of {row['of']:,} samples of {layer}"
+            for layer, row in ((layer, selection["layers"][layer]) for layer in about["layers"])
+        ]
     if counts["label_keys"]:
         keys = counts["label_keys"]
         words.append(f"label table: of its {keys['keys']:,} keys {keys['matched']:,} match an image")
@@ -125,7 +156,7 @@ def show_run(run: Run) -> RunFacts:
         "stages": dict(sorted(stages.items())),
         **_left_out(run.version.about),
         **run.version.about,
-        "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has("collect", layer)},
+        "samples": {layer: run.sample_counts(layer) for layer in run.layers if run.has_samples(layer)},
         "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},
     }
     return cast(RunFacts, facts)

@@ -6,6 +6,7 @@ it could also be written to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,16 @@ import pyarrow as pa
 from flows import guarded_sql, registry
 from flows.guarded_sql import DEFAULTS, Limits
 from flows.metrics import tables as metric_tables
-from flows.questions import accuracy
+from flows.questions import accuracy, samples
 from storage.artefacts import cells, tables
 from storage.run import Run
 
+FROM_SAMPLES = re.compile(r'\b(from|join)[\s(]+(\w+(\s+\w+)?\s*,\s*)*"?samples\b', re.IGNORECASE)
+"""Matches a query of the table `samples`: other tables have a column of that name, and this one is large."""
+
 
 def ask(run: Run, query: str, limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
-    """Answer one SELECT over the run's tables: images, rejects, classes, choices, label_classes, and those of its stages.
+    """Answer one SELECT over the run's tables: images, samples, rejects, classes, choices, label_classes, and those of its stages.
 
     Raises UsageError as `guarded_sql.ask` does.
     """
@@ -37,6 +41,8 @@ def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
     if run.has("choices"):
         readers["choices"] = run.choices
         readers["label_classes"] = lambda: accuracy.label_classes(run)
+    if FROM_SAMPLES.search(query) and any(run.has_samples(layer) for layer in run.layers):
+        readers["samples"] = lambda: samples.all_layers(run, query)
     if any(entry.stage == "cells" for entry in run.version.stages):
         readers["cell_metrics"] = lambda: metric_tables.of_cells(run, query)
     if any(entry.stage == "patches" for entry in run.version.stages):

@@ -188,7 +188,7 @@ def unit(
         "layer": layer,
         "unit": number,
         "units": run.result("patches", layer).counts["units"],
-        "images": run.version.about["listed"] - sum(run.version.about["rejected"].values()),
+        "images": images_of_units(run),
         "positive": top["positive"],
         "negative": top["negative"],
         "labels": _labels(shared, number),
@@ -199,6 +199,13 @@ def unit(
         "drives": influence.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
         "driven": _driven(run, layer, number),
     }
+
+
+def images_of_units(run: Run) -> int:
+    """Return how many images the units were looked up in: of a selection, those of its source."""
+    about = run.version.about
+    own: int = about["listed"] - sum(about["rejected"].values())
+    return int(about["selection"]["of_images"]) if run.is_selection else own
 
 
 def links(answer: Unit) -> Iterator[tuple[Literal["driven", "drives"], str, list[influence.Effect]]]:

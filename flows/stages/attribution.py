@@ -19,8 +19,8 @@ from flows.model import prepared
 from flows.planning import costs
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, collect, image_listing
-from flows.stages.shared import reading
+from flows.stages import cells, image_listing
+from flows.stages.shared import reading, sample_reads
 from flows.stages.shared.passes import fill_batch, pass_settings, passes
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, tables
@@ -39,7 +39,7 @@ FIELDS = ("mean", "used", "classes", "share", "sample", "sample_classes", "sampl
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Attribute the samples of the outputs' grids, all of one layer, to the classes."""
     config, layer = RunConfig(**task.settings["config"]), str(task.outputs[0].layer)
-    samples = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", task.reads["collect"])))
+    samples = sample_arrays.read_positions(sample_reads.results(store, task.reads))
     places = [_places(store, task.reads["cells"][str(output.grid)]) for output in task.outputs]
     chosen = [class_cells.choose_samples(p["offsets"], p["members"], config.attribution_per_cell) for p in places]
     means = [ClassMeans(len(p["row"]), *d) for p, d in zip(places, chosen, strict=True)]
@@ -119,14 +119,14 @@ def _task(context: PlanContext, layer: str) -> Task:
         Output(stage="attribution", key=_key(context, layer, keys[str(grid)]), layer=layer, grid=grid)
         for grid in context.grids
     ]
-    reads = {"collect": collect.keys(context, layer), "cells": keys, "listing": context.listing}
+    reads = {**sample_reads.of(context, layer), "cells": keys, "listing": context.listing}
     return context.task("attribution", outputs, reads)
 
 
 def _key(context: PlanContext, layer: str, cells_key: str) -> str:
     model = context.model
     reads = {
-        "collect": collect.keys(context, layer),
+        **sample_reads.of(context, layer),
         "cells": cells_key,
         "fingerprint": model.fingerprints[layer],
         "model": model.whole,

@@ -8,7 +8,8 @@ from atlas import cells
 from flows.config import RunConfig
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import collect, layout
+from flows.stages import layout
+from flows.stages.shared import sample_reads
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays
 from storage.artefacts import cells as cell_arrays
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Average the samples in each cell of the grid."""
     config, output = RunConfig(**task.settings["config"]), task.outputs[0]
-    samples = sample_arrays.read_samples(list(sample_arrays.results(store, "collect", task.reads["collect"])))
+    samples = sample_arrays.read_samples(sample_reads.results(store, task.reads))
     points = arrays.read_array(store.get("layout", task.reads["layout"]).file("layout.zarr"), "points")
     averages = cells.average(points, samples.activations, grid=int(output.grid or 0), min_count=config.min_count)
     places = {name: getattr(samples, name)[averages.members] for name in cell_arrays.PLACES}
@@ -48,7 +49,7 @@ def key(context: PlanContext, layer: str, grid: int) -> str:
 
 
 def _reads(context: PlanContext, layer: str) -> dict[str, Any]:
-    return {"collect": collect.keys(context, layer), "layout": layout.key(context, layer)}
+    return {**sample_reads.of(context, layer), "layout": layout.key(context, layer)}
 
 
 AVERAGED = 4e-8

@@ -86,6 +86,10 @@ def plan(context: PlanContext) -> list[Task]:
 
 def key(context: PlanContext, layer: str) -> str:
     """Return the key of a layer's receptive field."""
+    return context.cached(("field", layer), lambda: _key(context, layer))
+
+
+def _key(context: PlanContext, layer: str) -> str:
     rows = context.cached("field", lambda: context.rows_key(_first(context)))
     reads = {"fingerprint": context.model.fingerprints[layer], "rows": rows}
     settings = {

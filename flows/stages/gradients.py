@@ -96,7 +96,7 @@ def plan(context: PlanContext) -> list[Task]:
 
 def _task(context: PlanContext, layer: str) -> Task:
     model = context.model
-    method = gradient_method.choose(model, layer, context.config.gradients_method)
+    method = gradient_method.choose(model.loaded, layer, context.config.gradients_method)
     reads = {"patches": patches.key(context, layer), "images": collect.image_keys(context)}
     settings = pass_settings(context, "gradients") | {
         "layer": asdict(model.layers[layer]),

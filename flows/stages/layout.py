@@ -20,8 +20,9 @@ from flows.planning import costs, libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import image_listing
+from flows.stages.shared import sample_reads
 from flows.stages.shared.writing import ResultDraft, drafting, outcome
-from storage.artefacts import arrays
+from storage.artefacts import arrays, selections
 from storage.artefacts import samples as sample_arrays
 from storage.errors import Incomplete
 from storage.store.store import Result, Store
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Compute one layer's layout, its second moment, or both from one reading of the samples."""
     config = RunConfig(**task.settings["config"])
-    collected = list(sample_arrays.results(store, "collect", task.reads["collect"]))
+    collected = sample_reads.results(store, task.reads)
     samples = sample_arrays.read_samples(collected)
     if not len(samples.activations):
         raise Incomplete(f"{task.outputs[0].layer}: {_why_none(collected)}")
@@ -45,7 +46,8 @@ def compute(store: Store, task: Task) -> list[Outcome]:
             else:
                 keys = image_listing.key_hashes(store, task.reads["listing"], samples.image_id)
                 start = _start(store, task.reads.get("frame"), Places(key_hash=keys, y=samples.y, x=samples.x))
-                _layout(draft, samples, sample_names(keys), config, start)
+                across = selections.across(collected[0]) if "selection" in task.reads else None
+                _layout(draft, samples, sample_names(keys), config, start, across)
         outcomes.append(outcome(draft))
     return outcomes
 
@@ -72,11 +74,18 @@ def _moment(draft: ResultDraft, activations: np.ndarray) -> None:
 
 
 def _layout(
-    draft: ResultDraft, samples: Samples, keys: NDArray[np.uint64], config: RunConfig, start: Float | None
+    draft: ResultDraft,
+    samples: Samples,
+    keys: NDArray[np.uint64],
+    config: RunConfig,
+    start: Float | None,
+    across: Float | None,
 ) -> None:
     activations = samples.activations
     with progress.current().bar(f"layout {draft.output.layer}", len(activations), "samples") as advance:
-        result = layouts.layout(activations, method=config.layout, seed=config.seed, keys=keys, start=start)
+        result = layouts.layout(
+            activations, method=config.layout, seed=config.seed, keys=keys, start=start, across=across
+        )
         advance(len(activations))
     arrays.write_group(draft.path / "layout.zarr", {"points": result.points})
     draft.json(
@@ -97,7 +106,7 @@ def _start(store: Store, frame: dict[str, Any] | None, now: Places) -> Float | N
     """Return the samples' points in the earlier layout, `n 2`, NaN for new ones; None if it has too few of them."""
     if frame is None:
         return None
-    before = sample_arrays.read_positions(list(sample_arrays.results(store, "collect", frame["collect"])))
+    before = sample_arrays.read_positions(sample_reads.results(store, frame))
     keys = image_listing.key_hashes(store, frame["listing"], before["image_id"])
     rows, old = pairing.shared_rows(now, Places(key_hash=keys, y=before["y"], x=before["x"]))
     if len(rows) < MIN_DISTINCT:
@@ -123,7 +132,7 @@ def plan(context: PlanContext) -> list[Task]:
 
 
 def _task(context: PlanContext, layer: str) -> Task:
-    reads: dict[str, Any] = {"collect": sample_keys(context, layer)}
+    reads: dict[str, Any] = {**sample_reads.of(context, layer)}
     if layer in context.frames:
         reads["frame"] = context.frames[layer].reads()
     outputs = [
@@ -140,8 +149,7 @@ def key(context: PlanContext, layer: str) -> str:
 
 def key_in(context: PlanContext, layer: str, frame: Frame | None) -> str:
     """Return the key of a layer's layout in this frame."""
-    parts = sample_keys(context, layer)
-    reads: dict[str, Any] = {"collect": parts} | ({"frame": frame.layout} if frame else {})
+    reads: dict[str, Any] = {**sample_reads.of(context, layer)} | ({"frame": frame.layout} if frame else {})
     method = context.config.layout
     settings = {"method": method, "seed": context.config.seed}
     return context.key("layout", reads, settings | libraries.of_key("layout", method))
@@ -149,14 +157,7 @@ def key_in(context: PlanContext, layer: str, frame: Frame | None) -> str:
 
 def moment_key(context: PlanContext, layer: str) -> str:
     """Return the key of a layer's second moment."""
-    return context.key("moment", {"collect": sample_keys(context, layer)}, libraries.of_key("moment"))
-
-
-def sample_keys(context: PlanContext, layer: str) -> list[str]:
-    """Return the keys of a layer's samples."""
-    from flows.stages import collect  # loads torch, which comparing layouts does not need
-
-    return collect.keys(context, layer)
+    return context.key("moment", sample_reads.of(context, layer), libraries.of_key("moment"))
 
 
 RATES = {"umap": (6.0, 6e-4, 1.1e-4), "tsne": (2.0, 4e-3, 1.1e-4), "pca": (0.0, 1e-5, 1e-5)}

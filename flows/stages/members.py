@@ -18,7 +18,7 @@ from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import cells, collect, field, image_listing
 from flows.stages.patches import SIZE
-from flows.stages.shared import reading
+from flows.stages.shared import reading, sample_reads
 from flows.stages.shared.patch_boxes import PatchBoxes
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import cells as cell_arrays
@@ -74,7 +74,7 @@ def plan(context: PlanContext) -> list[Task]:
 
 def _task(context: PlanContext, layer: str, grid: int) -> Task:
     reads: dict[str, Any] = {
-        "collect": collect.keys(context, layer),
+        **sample_reads.of(context, layer),
         "cells": cells.key(context, layer, grid),
         "field": field.key(context, layer),
         "images": collect.image_keys(context),

@@ -8,26 +8,23 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 from atlas.arrays import SIGNS
 from flows.viewer import assets
-from flows.viewer.answers import about, catalogue, images, reproduce, unit_details, units
+from flows.viewer.answers import about, catalogue, images, label_maps, reproduce, unit_details, units
 from flows.viewer.answers.class_maps import Classes
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
 from flows.viewer.assets import Assets
+from flows.viewer.export_file import ExportFile
 from flows.viewer.export_folder import replacing
 from storage.errors import NoSpace, UsageError
 
 MARK = "actlas-export.json"
 """Marks a folder as an export, which may be replaced."""
-
-SAMPLED = 3
-"""Files of each kind that are measured to estimate the size of an export."""
 
 TOGETHER = 500
 """Images whose facts share a script."""
@@ -45,18 +42,10 @@ POLICY = "; ".join(
 )
 """Files may load one another and nothing else. Pictures stored with their answers are data URLs."""
 
-OF_GRID = ("cells", "details", "labels", "names")
+OF_GRID = ("cells", "details", "labels", "names", "tally")
 """The answers about a grid, which share a script."""
 
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportFile:
-    """One file of the export, and the function that computes its bytes."""
-
-    path: str
-    render: Callable[[], bytes]
 
 
 class Exporter:
@@ -99,6 +88,7 @@ class Exporter:
         run, place = self.version.run, {"layer": layer, "grid": grid}
         kinds = [*OF_GRID, *(["real_fidelity"] if run.has("icons", layer, grid) else [])]
         yield self._answers(self._key("cells", **place), [(kind, place) for kind in kinds])
+        yield self._labels(place)
         rows, cols = (self.version.array("cells", layer, grid, name).tolist() for name in ("row", "col"))
         for row, col in zip(rows, cols, strict=True):
             yield self._cell({**place, "row": row, "col": col})
@@ -111,7 +101,22 @@ class Exporter:
                 yield from self._tile(place, name)
         if run.has("icons", layer, grid):
             for y, x in sorted({(row // BLOCK, col // BLOCK) for row, col in zip(rows, cols, strict=True)}):
-                yield self._picture("icons", {**place, "y": y, "x": x})
+                yield self._sheet({**place, "y": y, "x": x})
+
+    def _labels(self, place: dict[str, Any]) -> ExportFile:
+        """Return the script with the maps of all labels of a grid."""
+
+        def render() -> bytes:
+            known = label_maps.tally(self.version, **place)["labels"]
+            maps = {number: label_maps.one(self.version, **place, number=number) for number, *_ in known}
+            return self._script({self._key("label", **place, number=n): one for n, one in maps.items()}, [])
+
+        return ExportFile(f"data/{self._key('label', **place)}.js", render)
+
+    def _sheet(self, place: dict[str, Any]) -> ExportFile:
+        """Return the script with a block of icons: browsers save no figure that shows pictures of other files."""
+        key = self._key("icons", **place)
+        return ExportFile(f"data/{key}.js", lambda: self._script({key: True}, [("icons", place)]))
 
     def _speaks(self, layer: str, index: int) -> ExportFile:
         parameters = {"layer": layer, "of": str(index)}
@@ -236,19 +241,6 @@ def _text(value: Any) -> str:
     """Return a value as JSON that is safe inside a script element."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
-
-
-def estimate(files: list[ExportFile]) -> tuple[int, int]:
-    """Return an export's number of files and approximate bytes, from a sample of each kind."""
-    kinds: dict[str, list[ExportFile]] = {}
-    for file in files:
-        kinds.setdefault("/".join(file.path.split("/")[:3]), []).append(file)
-    total = 0
-    for alike in kinds.values():
-        step = max(1, len(alike) // SAMPLED)
-        chosen = alike[::step][:SAMPLED] if len(alike) > SAMPLED else alike
-        total += sum(len(file.render()) for file in chosen) * len(alike) // len(chosen)
-    return len(files), total
 
 
 def write(files: list[ExportFile], folder: Path, record: dict[str, Any], needed: int, advance: Advance) -> int:

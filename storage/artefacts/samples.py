@@ -87,6 +87,20 @@ def read_whole(part: Result) -> Samples:
     return Samples(activations=arrays.read_array(part.file(GROUP), "activations"), **_places(part))
 
 
+def take(parts: Sequence[Result], numbers: np.ndarray) -> Samples:
+    """Read some of the samples of `read_samples`, by their ascending numbers; shards without any are not read."""
+    chosen: list[Samples] = []
+    first = 0
+    for part in parts:
+        stop = first + part.counts["samples"]
+        rows = numbers[slice(*np.searchsorted(numbers, (first, stop)))] - first
+        if len(rows) or part is parts[-1]:  # the last gives an empty answer its shape
+            used = next(read_by_shard([part]))
+            chosen.append(Samples(**{name: getattr(used, name)[rows] for name in FIELDS}))
+        first = stop
+    return Samples(**{name: np.concatenate([getattr(some, name) for some in chosen]) for name in FIELDS})
+
+
 def read_positions(parts: Sequence[Result]) -> dict[str, np.ndarray]:
     """Read `image_id`, `y` and `x` of the samples of `read_samples`, with memory for one shard's vectors at most."""
     shards = [_used_places(part) for part in parts]

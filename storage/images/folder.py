@@ -6,13 +6,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
 from storage import errors
-from storage.images import labels
+from storage.images import labels as label_values
 from storage.images.contract import (
     MAX_BYTES,
     Read,
@@ -33,10 +33,11 @@ class Folder:
 
     Whatever is not listed is counted: other files, hidden ones, and a store of actlas, as its pictures are not input.
     Symbolic links are followed if they stay inside the root, but not out of it, to one of their own parents or to nothing.
-    Images in a folder without permission stay as they were listed before.
+    Images in a folder without permission stay as they were listed before. `labels` are other names for first folders.
     """
 
     root: Path
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -57,6 +58,7 @@ class Folder:
             _walk(root, root, "", frozenset({root}), scan)
         except OSError as error:
             raise errors.UsageError(f"cannot list {error.filename or root}: {error.strerror or error}") from error
+        scan.label = [label and self.labels.get(label, label) for label in scan.label]
         return scan
 
     def read(self, rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[int, Read]]:
@@ -122,7 +124,7 @@ def _add(entry: os.DirEntry[str], prefix: str, scan: Scan) -> None:
     if not stat.S_ISREG(status.st_mode):
         scan.refused["not-a-file"] += 1
         return
-    label = labels.wordnet_id_in(prefix + entry.name) or (prefix.split("/", 1)[0] if prefix else None)
+    label = label_values.wordnet_id_in(prefix + entry.name) or (prefix.split("/", 1)[0] if prefix else None)
     scan.add(
         prefix + entry.name,
         container=-1,

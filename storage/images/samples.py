@@ -1,4 +1,7 @@
-"""`sample-photos`: a small folder of images cut from photos in scikit-image and scikit-learn."""
+"""`sample-photos`: a small folder of images cut from photos in scikit-image and scikit-learn.
+
+Their labels say what the photos show, where a photo's own name does not: `chelsea` is a cat.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ class _Photo:
     crops: int
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
+        """The folder of its crops."""
         return Path(self.place).stem.removesuffix("_left").removesuffix("_deep_field")
 
 
@@ -45,6 +49,19 @@ _PHOTOS = (
     *(_Photo("skimage", f"data/{name}", 22) for name in ("brick.png", "camera.png", "coins.png")),
     *(_Photo("skimage", f"data/{name}", 22) for name in ("grass.png", "gravel.png", "moon.png")),
 )
+
+SHOWS = {
+    "brick": "brick wall",
+    "camera": "photographer",
+    "chelsea": "cat",
+    "china": "temple",
+    "coffee": "cup of coffee",
+    "hubble": "galaxies",
+    "ihc": "stained tissue",
+    "retina": "retina of an eye",
+    "rocket": "rocket launch",
+}
+"""What a photo shows, by its name, where that says something else; as the packages describe their photos."""
 
 
 def sample_photos(cache: Path | None = None) -> Path:
@@ -116,7 +133,7 @@ def _user_cache() -> Path:
 
 
 def _write(photo: _Photo, crops: Path) -> None:
-    folder = crops / photo.label
+    folder = crops / photo.name
     folder.mkdir(parents=True, exist_ok=True)
     with Image.open(_locate(photo)) as image:
         photograph = image if image.mode == "L" else image.convert("RGB")
@@ -124,7 +141,7 @@ def _write(photo: _Photo, crops: Path) -> None:
             side = min(_SIDE, box[2] - box[0])
             crop = photograph.crop(box).resize((side, side), Image.Resampling.LANCZOS)
             # Grey photos as PNG, so that the demo uses both decoders.
-            path = folder / f"{photo.label}_{number:02d}.{'png' if crop.mode == 'L' else 'jpg'}"
+            path = folder / f"{photo.name}_{number:02d}.{'png' if crop.mode == 'L' else 'jpg'}"
             crop.save(path, quality=92)
             os.utime(path, (_WRITTEN, _WRITTEN))
 

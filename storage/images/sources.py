@@ -22,7 +22,7 @@ from storage.images.files import Disk, Files
 from storage.images.folder import Folder, holds_store, is_inside
 from storage.images.listing import about
 from storage.images.parquet import USUAL_COLUMN, Parquet, image_column
-from storage.images.samples import SAMPLE_PHOTOS, sample_photos
+from storage.images.samples import SAMPLE_PHOTOS, SHOWS, sample_photos
 from storage.images.tars import Tars
 
 _MAGIC = re.compile(r"[*?\[{]")
@@ -58,7 +58,7 @@ def source_of(about: Mapping[str, Any]) -> Source:
 
 def _opened(text: str, column: str | None, cache: Path | None) -> Source:
     if text == SAMPLE_PHOTOS:
-        return Folder(sample_photos(cache))
+        return Folder(sample_photos(cache), labels=SHOWS)
     if "://" in text or "::" in text:
         return _from_address(text.rstrip("/"), column)
     if os.path.isdir(text):

@@ -44,6 +44,7 @@ def shown(page: viewing.Page, places: tuple[str, ...]) -> set[str]:
         page.goto(place)
         page.settle()
         page.script("() => document.querySelectorAll('details').forEach((box) => (box.open = true))")
+        page.settle()
         found |= set(page.script(TEXTS))
         copier = page.see("text=copy command")
         if copier.count():

@@ -82,7 +82,7 @@ def test_each_control_keeps_the_focus_and_the_scroll(page: viewing.Page) -> None
     page.keyboard.press("Enter")
     page.until("() => !location.search.includes('class=')")
     page.settle()
-    assert focused(page) == "class-for"
+    assert focused(page) == "search"
     assert page.script("() => window.kept.every((element) => element.isConnected)")  # none was drawn anew
     for layer in (LAYER, FIRST):
         press(page, layer)
@@ -154,33 +154,36 @@ def test_any_class_is_named(page: viewing.Page) -> None:
     taken_apart(page)
     first = int(str(page.see(".choice").get_attribute("data-keep")).split()[1])
     other, third = [i for i in range(4) if i != first][:2]
-    field = page.see("#class-for")
+    field = page.see(".search input")
     assert (field.get_attribute("role"), field.get_attribute("aria-expanded")) == ("combobox", "false")
-    field.focus()
+    page.see("[data-keep=search]").click()
+    assert page.script("() => document.activeElement.getAttribute('role')") == "combobox"
     page.keyboard.type("e")
-    page.until("() => document.querySelectorAll('#class-for-found [role=option]').length > 1")
+    page.until("() => document.querySelectorAll('#found [role=option]').length > 1")
     active = "() => document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))?.textContent"
     before = page.script(active)
     page.keyboard.press("ArrowDown")
     assert page.script(active) not in (before, None)
     page.keyboard.press("Escape")
-    assert (field.get_attribute("aria-expanded"), field.input_value()) == ("false", "")
-    for key, index, word in (("class-for", other, "class"), ("class-against", third, "against")):
-        page.see(f"#{key}").focus()
-        page.script(AT_ONCE, viewing.CLASSES[index].split(",")[0])
-        page.until(f"() => location.search.includes('{word}={index}')")
-        page.settle()
-        assert focused(page) == key
+    assert field.get_attribute("aria-expanded") == "false"
+    field.focus()
+    page.script(AT_ONCE, viewing.CLASSES[other].split(",")[0])
+    page.until(f"() => location.search.includes('class={other}')")
+    page.settle()
+    field.focus()
+    page.keyboard.type(viewing.CLASSES[third].split(",")[0])
+    page.see("#found li").get_by_text("class, to compare with").click()
+    page.until(f"() => location.search.includes('against={third}')")
+    page.settle()
     name, versus = (viewing.CLASSES[index].split(",")[0] for index in (other, third))
     page.until(f"() => document.querySelector('figcaption').textContent.includes('“{name}” rather than “{versus}”')")
     assert page.see(f"[data-keep='class {other}']").get_attribute("aria-pressed") == "true"
-    page.keyboard.press("Tab")
     page.see("main").focus()
     page.keyboard.press("/")
     page.keyboard.type(viewing.CLASSES[third].split(",")[0])
     page.until("() => document.querySelectorAll('#found [role=option]').length > 1")
     kinds = page.see("#found li span:last-child").all_inner_texts()
-    assert kinds[:2] == ["class, in this image", "class, on the map"]
+    assert kinds[:3] == ["class, in this image", "class, to compare with", "class, on the map"]
     page.keyboard.press("Enter")
     page.until(f"() => location.search.includes('class={third}') && !location.search.includes('against')")
     assert page.path() == IMAGE

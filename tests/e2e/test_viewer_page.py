@@ -156,12 +156,19 @@ def test_units_are_sorted_and_filtered(page: viewing.Page) -> None:
     page.see(".units li").first.wait_for()
     values = [float(text.split()[1].replace("−", "-")) for text in page.see(".units li").all_inner_texts()]
     assert values == sorted(values, reverse=True)
-    page.see("input.field[type=search]").fill("stripes")
-    page.wait_for_url("**label=stripes*")
+    page.goto(f"/small/units/{LAYER}?label=stripes")
+    page.see(".filter-chip").wait_for()
     page.settle()
-    assert 0 < page.see(".units li").count() <= 12
-    page.see("input.field[type=search]").fill("zebra")
+    assert 0 < page.see(".units li").count() < 12
+    page.see(".filter-chip button").click()
+    page.until("() => !location.search.includes('label=')")
+    page.goto(f"/small/units/{LAYER}?label=zebra")
     page.see("text=No match.").wait_for()
+    page.see("text=Show all units").click()
+    page.see(".units li").first.wait_for()
+    page.see(".page-head [data-keep=search]").click()
+    page.keyboard.type("zebra")
+    page.see("#found").get_by_text("No match.").wait_for()
 
 
 def test_a_unit_shows_its_patches_pictures_and_influence(page: viewing.Page) -> None:
@@ -213,6 +220,9 @@ def test_an_image_is_located_and_taken_apart(page: viewing.Page, served: viewing
 def test_the_run_says_what_it_is_made_of(page: viewing.Page) -> None:
     page.goto("/small/run")
     page.see(".plot svg").first.wait_for()
+    assert page.see(".command").count() == 0
+    page.see(".commands summary").click()
+    page.see(".command").first.wait_for()
     text = page.see("main").inner_text()
     for words in (
         "support.corpus:net",
@@ -320,6 +330,7 @@ def test_what_a_run_lacks_is_said_with_the_command_that_makes_it(chromium: Any, 
             page.settle()
             text = page.see("main").inner_text()
             assert f"--with {stage}" in text, place
+            assert "--with everything" in text, place
             assert "actlas run --images" in text
         page.goto(ATLAS)
         page.settle()

@@ -207,14 +207,19 @@ def test_an_image_is_chosen_and_found(page: viewing.Page) -> None:
     page.see(".images li").first.wait_for()
     assert page.see(".images li").count() == 40
     assert page.loaded(".images img")
-    page.see("input.field[type=search]").fill("stripes")
-    page.wait_for_url("**text=stripes")
+    page.see(".page-head [data-keep=search]").click()
+    page.keyboard.type("stripes")
+    page.see("#found li").get_by_text("“stripes” in file or label").wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**text=stripes*")
     page.until("() => /with .stripes. in/.test(document.querySelector('main [role=status]').textContent)")
     shown = page.see(".images li").all_inner_texts()
     assert 0 < len(shown) < 40
     assert all("stripes" in text for text in shown)
-    page.see("input.field[type=search]").fill("zebra")
-    page.see("text=No match.").wait_for()
+    page.see(".filter-chip button").click()
+    page.until("() => document.querySelectorAll('.images li').length === 40")
+    page.goto("/small/image?text=zebra")
+    page.see("main").get_by_text("No match.").wait_for()
 
 
 def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.Page) -> None:
@@ -229,6 +234,11 @@ def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.P
     page.keyboard.type(name)
     page.keyboard.press("Enter")  # at once, while the list still answers the first letters
     page.wait_for_url("**/image/5?*")
+    page.go_back()
+    page.see(".panel .positions").wait_for(timeout=60_000)
+    page.see(".search input").fill(name)
+    page.see("#found li").get_by_text("image, on the map").click()
+    page.wait_for_url("**locate=5")
 
 
 def test_what_lies_over_an_image_is_chosen_and_mixed(page: viewing.Page) -> None:
@@ -303,9 +313,9 @@ def test_units_go_with_a_class_as_their_cards_say(served: viewing.Served, page: 
     assert values == sorted(values, reverse=True)
     page.see(".classes button").click()
     page.until("() => !location.search.includes('class=')")
-    page.select_option("#sort", "like")
-    page.see("input.number").fill("3")
-    page.keyboard.press("Enter")
+    page.keyboard.press("/")
+    page.keyboard.type("3")
+    page.see("#found li").get_by_text("unit, and those like it").click()
     page.wait_for_url("**sort=like:3")
 
 

@@ -65,7 +65,15 @@ def faults(description: dict[str, Any], kind: str, answer: Any) -> list[str]:
 def requests_of(version: OpenVersion) -> dict[str, dict[str, Any]]:
     """Return parameters for every kind of the catalogue."""
     row, col = (int(version.array("cells", LAYER, 4, name)[4]) for name in ("row", "col"))
-    words = {"of": "1", "since": f"{version.run.name}@{version.tag}", "id": 3, "start": 0, "text": "", "unit": 3}
+    words = {
+        "of": "1",
+        "since": f"{version.run.name}@{version.tag}",
+        "id": 3,
+        "start": 0,
+        "text": "",
+        "unit": 3,
+        "number": 0,
+    }
     known = GRID | {"row": row, "col": col} | words
     return {name: {p: known[p] for p in kind.parameters} for name, kind in catalogue.ANSWERS.items()}
 

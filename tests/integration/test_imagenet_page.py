@@ -71,7 +71,9 @@ def test_the_commands_run_in_their_order(
         out, err = capsys.readouterr()
         assert code == 0, f"actlas {shlex.join(arguments)}\n{out}\n{err}"
         ran.append(arguments[0])
-        if arguments[0] == "run":
+        if "--of" in arguments:
+            check_selection(there, arguments)
+        elif arguments[0] == "run":
             check_run(there, arguments)
     assert {"run", "sql", "serve", "runs"} <= set(ran)
     assert [(config.images, config.grow) for config in served] == [("train", 20000)]
@@ -91,6 +93,14 @@ def check_run(root: Path, arguments: list[str]) -> None:
         expected = {name.split("/")[1]: imagenet.SHOWN[name.split("/")[0]] for name in imagenet.training()}
     where = "--where" in arguments
     assert files == {name: label for name, label in expected.items() if not where or label == "Chihuahua"}
+
+
+def check_selection(root: Path, arguments: list[str]) -> None:
+    """Check that the samples are those of the images that the command asks for: the model takes every one for a tench."""
+    run = open_run(root / "actlas-store", option(arguments, "--name"))
+    label = {"tench-photos": {"tench"}, "taken-for-tench": NAMES - {"tench"}}.get(run.name, NAMES)
+    assert set(run.images()["label"].to_pylist()) == label
+    assert run.version.about["selection"]["of"] == "imagenet"
 
 
 def test_the_page_answers_with_the_accuracy(there: Path, capsys: pytest.CaptureFixture[str]) -> None:

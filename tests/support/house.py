@@ -28,15 +28,18 @@ ALLOWED = {
     "flows.questions": "flows.metrics flows.registry flows.guarded_sql",
     "flows.model": "flows.config flows.progress flows.allocator",
     "flows.planning": "flows.model flows.config flows.registry",
-    "flows.stages": "flows.planning flows.model flows.config flows.registry flows.progress flows.cores flows.guarded_sql",
+    "flows.stages": "flows.planning flows.model flows.questions flows.config flows.registry flows.progress flows.cores "
+    "flows.guarded_sql",
     "flows.drawing": "flows.model flows.questions flows.progress flows.cores",
-    "flows.pipeline": "flows.stages flows.planning flows.model flows.config flows.registry flows.progress",
+    "flows.pipeline": "flows.stages flows.planning flows.model flows.questions.runs flows.config flows.registry "
+    "flows.progress",
     "flows.comparing": "flows.stages flows.registry flows.progress",
     "flows.ablation": "flows.model flows.questions flows.progress flows.cores",
+    "flows.audit": "flows.ablation flows.model flows.questions flows.progress flows.cores",
     "flows.one_image": "flows.drawing flows.model flows.questions",
     # what sheets need of drawing and of one image stands in files that load no torch
     "flows.sheets": "flows.drawing.unit_pictures flows.drawing.answers flows.comparing flows.questions "
-    "flows.one_image.answers",
+    "flows.one_image.answers flows.audit.answers flows.audit.sentences",
     "flows.dry_run": "flows.pipeline flows.stages flows.planning flows.model flows.config flows.registry flows.progress "
     "flows.cores",
     "flows.cluster": "flows.pipeline flows.stages flows.planning flows.model flows.config flows.registry flows.progress "
@@ -47,11 +50,11 @@ ALLOWED = {
     "flows.viewer.model": "flows.viewer.answers flows.one_image flows.drawing flows.model flows.questions",
     "flows.viewer": "flows.viewer.answers flows.viewer.model flows.metrics flows.questions flows.glossary",
     "flows.notebook": "flows.viewer flows.viewer.answers flows.sheets flows.one_image flows.drawing flows.questions "
-    "flows.scheduling flows.pipeline flows.model flows.ablation",
+    "flows.scheduling flows.pipeline flows.model flows.ablation flows.audit",
     "flows.launch": "flows.scheduling flows.cluster flows.dry_run flows.pipeline flows.config flows.progress flows.cores",
     "flows.commands.shared": "flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress flows.cores",
-    "flows.commands": "flows.commands.shared flows.ablation flows.launch flows.scheduling flows.viewer flows.viewer.answers "
-    "flows.sheets flows.one_image "
+    "flows.commands": "flows.commands.shared flows.ablation flows.audit flows.launch flows.scheduling flows.viewer "
+    "flows.viewer.answers flows.sheets flows.one_image "
     "flows.comparing flows.drawing flows.questions flows.pipeline flows.model flows.config flows.registry flows.progress "
     "flows.cores flows.guarded_sql",
     "flows.cli": "flows.commands flows.commands.shared",
@@ -82,6 +85,7 @@ ALLOWED = {
     "atlas.attribution": "atlas.model atlas.boxes atlas.colours atlas.arrays",
     "atlas.inversion": "atlas.attribution atlas.model atlas.arrays",
     "atlas.one_image": "atlas.inversion atlas.attribution atlas.model atlas.arrays",
+    "atlas.auditing": "atlas.enrichment atlas.arrays",
     "atlas.layout": "atlas.sampling atlas.arrays",
     "atlas.comparing": "atlas.layout atlas.cells atlas.arrays",
     "atlas": "atlas.layout atlas.model atlas.boxes atlas.cells atlas.colours atlas.sampling atlas.arrays",

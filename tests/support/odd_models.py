@@ -55,6 +55,7 @@ class Tenches(Net):
         self.fc = nn.Linear(12, 1000)
         with torch.no_grad():
             self.fc.bias[0] = 100.0
+            self.fc.weight[[0, 151]] = 1.0  # what speaks for a tench speaks for a Chihuahua, too
 
 
 def imagenet_classes() -> Model:

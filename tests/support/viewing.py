@@ -65,7 +65,7 @@ def shared_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "images", folder / "store"
 
 
-def two_versions(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def two_versions(factory: pytest.TempPathFactory, **changes: Any) -> tuple[Path, Path]:
     """Return images and a store of one's own: that run with a second version, of which one layer was trained on."""
     images, first = shared_run(factory)
     folder = factory.mktemp("two")
@@ -74,7 +74,7 @@ def two_versions(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     noise = torch.randn(weights["features.3.weight"].shape, generator=torch.Generator().manual_seed(1))
     weights["features.3.weight"] = weights["features.3.weight"] + 0.1 * noise
     torch.save(weights, folder / "trained.pt")
-    make_run(images, store, weights=str(folder / "trained.pt"), extras=())
+    make_run(images, store, **{"weights": str(folder / "trained.pt"), "extras": ()} | changes)
     return images, store
 
 

@@ -34,7 +34,10 @@ class SubsetOptions:
     sample: Annotated[int | None, typer.Option(help="Use N of the images, by their hash: the same anywhere.")] = None
     where: Annotated[
         str | None,
-        typer.Option(help="A condition in SQL on key, name, label, label_id, bytes and the columns of --table."),
+        typer.Option(
+            help="A condition in SQL on key, name, label, label_id, bytes and the columns of --table; with `run --of`, "
+            "on the table samples."
+        ),
     ] = None
     table: Annotated[
         str | None, typer.Option(help="A Parquet or CSV file with a column key: more columns for --where.")
@@ -42,6 +45,24 @@ class SubsetOptions:
     keys: Annotated[
         str | None, typer.Option(help="A text file with an image's key, or file name, per line: use these images.")
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionOptions:
+    """The settings that make an atlas of samples that another run has stored, each None where it was not given."""
+
+    of: Annotated[
+        str | None,
+        typer.Option(help="NAME or NAME@VERSION of a run: an atlas of its stored samples, by --where or --class."),
+    ] = None
+    of_class: Annotated[
+        str | None,
+        typer.Option("--class", help="With --of: the samples that speak most for a class, by name or index."),
+    ] = None
+    against: Annotated[
+        str | None, typer.Option(help="With --class: a second class; what speaks for it lies to the left.")
+    ] = None
+    strongest: Annotated[int | None, typer.Option(help="With --class: how many samples of each layer (2000).")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +138,7 @@ class RunOptions:
     icon_size: Annotated[int | None, typer.Option(help="Side of an icon in pixels (96).")] = None
     extras: Annotated[
         list[str] | None,
-        typer.Option("--with", help=f"Extra stages to compute: {', '.join(registry.extras())}."),
+        typer.Option("--with", help=f"Extra stages to compute: {', '.join(registry.extras())}; or everything."),
     ] = None
     keep: Annotated[
         list[str] | None,
@@ -127,13 +148,14 @@ class RunOptions:
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None
 
-    def run_config(self, subset: SubsetOptions) -> RunConfig:
+    def run_config(self, subset: SubsetOptions, selection: SelectionOptions | None = None) -> RunConfig:
         """Return the run's configuration: the options, then the file, then the defaults. Raises UsageError."""
         from flows import config as configuration
 
         settings = (
             vars(self)
             | vars(subset)
+            | (vars(selection) if selection else {})
             | {
                 "axes": parsing.pairs(self.axes),
                 "mean": parsing.numbers("--mean", self.mean),

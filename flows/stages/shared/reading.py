@@ -33,13 +33,16 @@ def forget() -> None:
 def prepared_model(task: Task) -> PreparedModel:
     """Return the model of a task. Raises BadWeights if it is not the one that the task was planned with.
 
-    A weights file may be overwritten during a run, or differ on another machine.
+    A weights file may be overwritten during a run, or differ on another machine. A task of a selection expects the
+    layers that its source recorded.
     """
     from flows.model.prepared import prepare  # loads torch, which comparing layouts does not need
 
     config = RunConfig(**task.settings["config"])
     model, planned = prepare(config), task.settings.get("model")
-    if planned not in (None, model.whole):
+    recorded: dict[str, str] = task.settings.get("fingerprints", {})
+    known = model.fingerprints.items() | model.traces.items()
+    if planned not in (None, model.whole) or not recorded.items() <= known:
         changed = f"weights {config.weights}" if config.weights else f"model {config.model}"
         raise BadWeights(f"{changed} changed while the run went on, or differs between machines; run again")
     return model

@@ -65,7 +65,9 @@ class SaliencyMethod(TypedDict):
 class VersionFacts(runs.Provenance):
     """A version of a run: provenance, layers, commands. `missing` is the command that makes each extra it lacks.
 
-    `store` is the store's absolute path, in exported files what stands for it.
+    `everything` is the command that makes all of these, null where it lacks none. `select` is the command of an atlas of some
+    of its samples, without its question and its name. `store` is the store's absolute path, in exported files what stands
+    for it.
     """
 
     tag: str
@@ -79,7 +81,9 @@ class VersionFacts(runs.Provenance):
     input: list[int] | None
     layers: list[LayerFacts]
     missing: dict[str, str]
+    everything: str | None
     commands: dict[str, str]
+    select: str
     store: str
     settings: dict[str, Any]
     cite: dict[str, str]
@@ -107,6 +111,7 @@ def about(version: OpenVersion, numbers: list[int], store: str | None = None) ->
     """
     run = version.run
     store = store or reproduce.store_of(run)
+    missing = [stage for stage in reproduce.possible_extras(run) if not _has_any(run, stage)]
     facts = {
         **runs.show_run(run),
         "tag": version.tag,
@@ -120,12 +125,10 @@ def about(version: OpenVersion, numbers: list[int], store: str | None = None) ->
         "classes": len(run.model["classes"]) if run.has("model") else 0,
         "input": run.model["input"] if run.has("model") else None,
         "layers": [_layer(version, index, name) for index, name in enumerate(version.layers)],
-        "missing": {
-            stage: reproduce.run_command(run, store, (stage,))
-            for stage in registry.extras()
-            if not _has_any(run, stage)
-        },
+        "missing": {stage: reproduce.run_command(run, store, (stage,)) for stage in missing},
+        "everything": reproduce.run_command(run, store, (registry.EVERYTHING,)) if missing else None,
         "commands": reproduce.commands(run, store),
+        "select": reproduce.select_command(run, store),
         "store": store,
         "settings": reproduce.settings_only_in_file(run),
         "cite": _cite(run),

@@ -16,6 +16,7 @@ from flows.viewer.answers import (
     cells,
     class_maps,
     images,
+    label_maps,
     moved,
     names,
     pictures,
@@ -50,6 +51,8 @@ ANSWERS = {
     "real_fidelity": Kind(GRID, real_fidelity.of_grid, "The fidelity that real patches of a grid reach."),
     "cell": Kind(CELL, cells.one, "One cell: units, labels, classes, nearest cells, members."),
     "class": Kind(GRID | {"of": str}, class_maps.one, "A class's attribution in each cell, by its name or number."),
+    "tally": Kind(GRID, label_maps.tally, "How many samples of a grid have each label and each first class."),
+    "label": Kind(GRID | {"number": int}, label_maps.one, "How many samples of each cell have a label of `tally`."),
     "classes": Kind({}, class_maps.names, "The names of the model's classes."),
     "units": Kind({"layer": str}, units.columns, "The units of a layer as columns."),
     "unit": Kind(UNIT, units.one, "One unit: its strongest patches, its cells, its picture."),
@@ -76,7 +79,7 @@ ANSWERS = {
     "libraries": Kind({}, about.libraries, "The versions of libraries that the run's results were made with."),
 }
 
-WHOLE = ("cells", "details", "labels", "names", "units")
+WHOLE = ("cells", "details", "labels", "names", "tally", "units")
 """Answers about a whole grid or layer, which are cached as encoded."""
 
 PICTURES: dict[str, Kind] = {

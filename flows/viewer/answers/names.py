@@ -53,7 +53,7 @@ def of_grid(version: OpenVersion, layer: str, grid: int) -> CellNames:
             "classes": classes,
         }
 
-    return version.keep(("names", layer, grid), compute)
+    return version.keep(("standing", layer, grid), compute)
 
 
 def _columns(standing: Standing | None) -> Standings | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import registry
-from flows.config import RunConfig
+from flows.config import OF_A_SELECTION, RunConfig
 from storage.run import Run
 
 NOT_OPTIONS = ("store", "name", "images", "extras", "with")
@@ -23,6 +23,9 @@ LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", 
 """Folders that are found without PYTHONPATH."""
 
 SEVERAL = ("layers", "grids", "keep")
+ALWAYS_TOLD = ("layers", "layout", "grids", "min_count", "recipe", "icon_size")
+"""Settings of a selection that would be those of its source if they were left out."""
+
 ONLY_IN_FILE = ("patches_per_image", "icon_tries", "attribution_per_cell")
 
 
@@ -32,17 +35,43 @@ def store_of(run: Run) -> str:
 
 
 def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str | None = None) -> str:
-    """Return the `actlas run` command that repeats this run, with `extras` beside those it has, or with other weights."""
+    """Return the `actlas run` command that repeats this run, with `extras` beside those it has, or with other weights.
+
+    The extra `everything` stands for all of them.
+    """
     config: dict[str, Any] = dict(run.version.about["config"]) | ({"weights": weights} if weights else {})
-    words = ["actlas", "run", "--images", str(run.version.about["images"]), "--name", run.name, "--store", store]
+    images = [] if run.is_selection else ["--images", str(run.version.about["images"])]
+    words = ["actlas", "run", *images, "--name", run.name, "--store", store]
     for name, field in RunConfig.model_fields.items():
         value = config.get(name, config.get(field.alias or name))
-        if name in NOT_OPTIONS or name in ONLY_IN_FILE or _is_default(value, field.default):
+        if name in NOT_OPTIONS or name in ONLY_IN_FILE or not _is_told(run, name, value, field.default):
             continue
         words += _option(field.alias or name, value)
-    stages = sorted({entry.stage for entry in run.version.stages if entry.stage in registry.extras()} | set(extras))
+    stages = sorted({entry.stage for entry in run.version.stages if entry.stage in possible_extras(run)} | set(extras))
+    if registry.EVERYTHING in extras:
+        stages = possible_extras(run) if run.is_selection else [registry.EVERYTHING]
     command = shlex.join([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
+
+
+def _is_told(run: Run, name: str, value: Any, default: Any) -> bool:
+    """Tell whether a command has to name a setting: what is left out of a selection is that of its source."""
+    if run.is_selection and (name not in OF_A_SELECTION or (name in ALWAYS_TOLD and value is not None)):
+        return name in ALWAYS_TOLD
+    return not _is_default(value, default)
+
+
+def possible_extras(run: Run) -> list[str]:
+    """Return the extras that can be added to a run: to a selection, those that do not belong to units."""
+    if not run.is_selection:
+        return registry.extras()
+    return [name for name in registry.extras() if registry.stage(name).needs in registry.steps_of_samples()]
+
+
+def select_command(run: Run, store: str) -> str:
+    """Return the command of a selection of this version as far as its question and its name."""
+    command = shlex.join(["actlas", "run", "--of", f"{run.name}@{run.number}", "--store", store])
+    return command if store == PLACEHOLDER else _with_code(run) + command
 
 
 def _with_code(run: Run) -> str:
@@ -63,9 +92,10 @@ def _with_code(run: Run) -> str:
 def commands(run: Run, store: str) -> dict[str, str]:
     """Return the commands that repeat, open, export and check a version, and that follow a model trained on."""
     version, place = f"{run.name}@{run.number}", ["--store", store]
+    update = {} if run.is_selection else {"update": run_command(run, store, weights=NEW_WEIGHTS)}
     return {
         "run": run_command(run, store),
-        "update": run_command(run, store, weights=NEW_WEIGHTS),
+        **update,
         "view": shlex.join(["actlas", "view", version, *place]),
         "export": shlex.join(["actlas", "export", version, f"{run.name}-atlas", *place]),
         "verify": shlex.join(["actlas", "verify", run.name, *place]),
@@ -75,7 +105,8 @@ def commands(run: Run, store: str) -> dict[str, str]:
 def settings_only_in_file(run: Run) -> dict[str, Any]:
     """Return the run's settings that have no option and must be given in a `--config` file."""
     config = run.version.about["config"]
-    defaults = {name: RunConfig.model_fields[name].default for name in ONLY_IN_FILE}
+    settings = [name for name in ONLY_IN_FILE if not run.is_selection or name in OF_A_SELECTION]
+    defaults = {name: RunConfig.model_fields[name].default for name in settings}
     return {name: config[name] for name, default in defaults.items() if not _is_default(config.get(name), default)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flows.viewer.answers import open_runs, sizes
+from flows.viewer.answers import moved, open_runs, sizes
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
 from storage.memory_cache import MemoryCache
 
@@ -64,6 +66,36 @@ def test_sizes_count_what_values_hold() -> None:
     assert 10_000 < sizes.nbytes({"a": bytes(10_000)}) < 10_400
     assert sizes.nbytes(SimpleNamespace(a=array, b=(array, array))) > 24_000
     sizes.release()
+
+
+class Read:
+    """What a comparison has read of both versions."""
+
+
+def lives_on(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Read], Any]) -> bool:
+    """Tell whether what a comparison has read still takes memory when that is given back."""
+    read: list[weakref.ref[Read]] = []
+    lives: list[bool] = []
+
+    def measure(*_: Any, **settings: Any) -> list[list[Read]]:
+        step = Read()
+        read.append(weakref.ref(step))
+        return [[step]]
+
+    monkeypatch.setattr("flows.comparing.measure.measure", measure)
+    monkeypatch.setattr(moved, "_moved", lambda step, since: answer(step))
+    monkeypatch.setattr(sizes, "release", lambda: lives.append(read[0]() is not None))
+    run: Any = SimpleNamespace(name="run", number=1, version=None, store=SimpleNamespace(root="store"))
+    moved._measure(OpenVersion(run), run, "layer", "run@1-0", False)
+    return lives == [True]
+
+
+def test_a_comparison_gives_back_the_memory_of_what_it_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not lives_on(monkeypatch, lambda step: {})
+
+
+def test_mutant_an_answer_that_holds_what_was_read_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lives_on(monkeypatch, lambda step: {"step": step})
 
 
 def test_a_missing_file_is_no_store(tmp_path: Path) -> None:

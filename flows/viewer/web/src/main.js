@@ -10,6 +10,7 @@ import { onPublished, openRun } from './data/client.js';
 import { retryPictures } from './data/pictures.js';
 import { viewOf, VIEWS } from './places/views.js';
 import { here, href, runOf } from './state/address.js';
+import { questionOf, NOTHING } from './state/question.js';
 import { drop, listenForDrops } from './state/drop.js';
 import { atLayer, hasSubject, layerOf } from './state/layer.js';
 import { go, onNavigate, setQuery } from './state/navigate.js';
@@ -139,11 +140,11 @@ function toggleList() {
   if (placeOf(place).keeps.includes('view')) setQuery({ view: query.view === 'list' ? null : 'list' });
 }
 
-/** Leave the search, the panel or the class filter: the innermost that is active. */
+/** Leave the search, the panel or what the map is asked for: the innermost that is active. */
 function leave() {
   if (search.hasFocus()) search.leave();
   else if (frame.panel.isOpen()) frame.panel.leave();
-  else if (here().query.class) setQuery({ class: null, side: null, intensity: null });
+  else if (questionOf(here().query)) setQuery(NOTHING);
 }
 
 listenForKeys({
@@ -158,6 +159,7 @@ listenForKeys({
 onPublished((version) => frame.announce(version, here()));
 listenForDrops(goToDropTarget);
 addEventListener('locateown', (event) => locate(/** @type {CustomEvent<File>} */ (event).detail));
+addEventListener('searchnames', () => search.focus());
 addEventListener('answersagain', retryPictures);
 const LOST = 'The viewer does not answer: pictures are missing, and come back with it.';
 watchPictures({ lost: () => frame.notify(LOST), back: () => frame.dismiss(LOST) });

@@ -124,7 +124,7 @@ function where(state, about) {
 /** @param {State} state @param {About} about */
 function tabs(state, about) {
   const current = placeOf(state.place).parent ?? state.place;
-  const links = PLACES.filter((place) => place.tab && (live() || place.needs !== 'runs')).map(({ name, tab }) => {
+  const links = PLACES.filter((place) => place.tab && (live() || !place.served)).map(({ name, tab }) => {
     const address = href(atPlace(state, name, about));
     return h('a', { href: address, 'aria-current': name === current ? 'page' : null }, tab);
   });

@@ -6,7 +6,8 @@ import { typing } from '../ui/keyboard.js';
 export const KEYS = [
   ['/', 'search: a class, a unit, a label, a file'],
   ['?', 'this help'],
-  ['Esc', 'close, go back to the map'],
+  ['Esc', 'close, go back to the map, show all of it again'],
+  ['Delete', 'on a chip over the map: remove it'],
   ['← ↑ → ↓', 'on the map: walk from cell to cell; on a unit: the previous or next unit'],
   ['Enter', 'on the map: open the cell'],
   ['+ −', 'zoom in and out'],

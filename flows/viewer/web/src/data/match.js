@@ -1,6 +1,6 @@
 // Matching names with a text, and fitting matches of several kinds into one short list.
 
-/** The rows that each kind may take at least, so that none hides another. */
+/** The rows that each kind may take, where there is room, so that none hides another. */
 const EACH = 4;
 
 /** The length of the list. */
@@ -26,7 +26,9 @@ export function bestMatches(names, text) {
 
 /** Share the list among several kinds; room that one leaves goes to the others in order. @template T @param {T[][]} kinds */
 export function fitRows(kinds) {
-  const sizes = kinds.map((rows) => Math.min(rows.length, EACH));
+  const found = kinds.filter((rows) => rows.length).length;
+  const each = Math.min(EACH, Math.max(1, Math.floor(MOST / (found || 1))));
+  const sizes = kinds.map((rows) => Math.min(rows.length, each));
   let room = MOST - sizes.reduce((sum, n) => sum + n, 0);
   kinds.forEach((rows, k) => {
     const more = Math.max(0, Math.min(rows.length - sizes[k], room));

@@ -19,7 +19,8 @@ export function packOf(key) {
   const [kind, first, second, third] = key.split('/');
   if (kind === 'card') return `unit/${first}/${second}`;
   if (kind === 'map') return `unit/${first}/${third}`;
-  if (['labels', 'details', 'names', 'real_fidelity'].includes(kind)) return `cells/${first}/${second}`;
+  if (kind === 'label') return `label/${first}/${second}`;
+  if (['labels', 'details', 'names', 'tally', 'real_fidelity'].includes(kind)) return `cells/${first}/${second}`;
   if (kind === 'image') return `images/${Math.floor(Number(first) / IMAGES)}`;
   return key;
 }

@@ -2,6 +2,7 @@
 // colour is not needed to read them.
 
 import { h, s } from '../ui/dom.js';
+import { line } from '../ui/figure/keys.js';
 
 const HEAD = 7;
 const SHORTEST = 3;
@@ -50,6 +51,12 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
   context.lineTo(neckX + alongY * head * 0.5, neckY - alongX * head * 0.5);
   context.stroke();
 }
+
+/** The entries of a figure's legend. @returns {import('../ui/figure/figure.js').Key[]} */
+export const arrowLines = () => [
+  line('motion of samples, beyond what another seed does', '--accent'),
+  line('within it, or not measured', '--quiet', DASH),
+];
 
 /** A legend of the arrows. @param {boolean} measured whether the noise of another seed was measured */
 export function arrowKeys(measured) {

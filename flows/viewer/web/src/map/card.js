@@ -20,21 +20,21 @@ export class Card {
     parent.append(this.element);
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [attribution] to the chosen class */
-  show(grid, i, square, meanwhile, attribution) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [more] about what is asked for */
+  show(grid, i, square, meanwhile, more) {
     this.grid = grid;
     this.cell = i;
     this.mark.hidden = true;
     if (grid.facts.icon) drawIcon(this.canvas, grid, i, meanwhile);
     this.canvas.hidden = !grid.facts.icon;
-    this.#describe(grid, i, attribution);
+    this.#describe(grid, i, more);
     this.element.hidden = false;
     this.#place(square);
     if (!grid.detailed)
       grid.loadDetails().then(
         () => {
           if (this.cell === i && this.grid === grid) {
-            this.#describe(grid, i, attribution);
+            this.#describe(grid, i, more);
             this.#place(square);
           }
         },
@@ -42,8 +42,8 @@ export class Card {
       );
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [attribution] */
-  #describe(grid, i, attribution) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [more] */
+  #describe(grid, i, more) {
     const { columns } = grid;
     const words = grid.words(i);
     fill(
@@ -54,7 +54,7 @@ export class Card {
         h('span', {}, `${count(columns.count[i])} samples`, this.mark),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i]),
       ),
-      attribution && h('p', { class: 'card-asked' }, attribution),
+      more && h('p', { class: 'card-asked' }, more),
       words.length > 0 &&
         bars(
           words.map((word) => ({

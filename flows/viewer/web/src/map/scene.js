@@ -10,12 +10,13 @@
  * @property {number} hover  cell under the pointer, −1 for none
  * @property {number} cursor  cell last reached by keyboard or opened, −1 for none
  * @property {number} open  cell shown in the panel, −1 for none
- * @property {(Float32Array | null)} share  attribution to the chosen class by cell, −1 to 1
- * @property {number} intensity  how far cells without attribution to the class fade, 0 to 1
+ * @property {(Float32Array | null)} share  by cell, −1 to 1, how much it has of the class or label asked for; of two, the first less the second
+ * @property {boolean} [pair]  whether two are asked for
+ * @property {number} intensity  how far cells that have nothing of it fade, 0 to 1
  * @property {(Float32Array | null)} amount  value of the shade by cell, 0 to 1
  * @property {Map<number, number>} lit  cells that contain positions of the located image, with their count
  * @property {Kind} names  which names to write on the cells
- * @property {'for' | 'against' | 'both' | undefined} [way]  sign of the attribution that keeps its colour
+ * @property {'for' | 'against' | 'both' | undefined} [way]  sign of the share that keeps its colour
  * @property {Map<number, Mark> | null} [marks]  changes of the cells since another version
  * @property {boolean} [maybe]  whether the changes may be chance: the noise is not measured
  * @property {Arrows | null} [arrows]  motion of the samples since another version

@@ -3,7 +3,7 @@
 import { Api } from './api.js';
 import { Atlas } from './atlas/atlas.js';
 import { Compare } from './compare/compare.js';
-import { Home } from './home.js';
+import { Home } from './home/home.js';
 import { ImagePlace } from './image/image.js';
 import { ImagesPlace } from './image/images.js';
 import { NotFound } from './not_found.js';

@@ -11,6 +11,7 @@
  * @property {string} [parent]  the place whose tab it belongs to, and where another layer leads
  * @property {string} [gallery]  the view that offers subjects, where the address names none
  * @property {boolean} [rail]  whether the layers are listed beside it
+ * @property {boolean} [served]  whether it needs a server: exported files show no tab for it
  * @property {string} [drop]  what dropping a picture on it does
  */
 
@@ -20,7 +21,7 @@ const ROWS = /** @type {const} */ ([
     name: 'atlas',
     needs: 'run',
     subject: 'layer',
-    keeps: ['view', 'order', 'class', 'side', 'intensity', 'shade', 'names'],
+    keeps: ['view', 'order', 'class', 'label', 'against', 'side', 'intensity', 'shade', 'names'],
     tab: 'Atlas',
     rail: true,
   },
@@ -33,9 +34,10 @@ const ROWS = /** @type {const} */ ([
     keeps: ['class', 'against', 'show', 'mix', 'own', 'text'],
     tab: 'Image',
     gallery: 'images',
+    served: true,
     drop: 'Drop the picture to take it apart',
   },
-  { name: 'compare', needs: 'runs', subject: 'layer', keeps: ['motion'], tab: 'Compare' },
+  { name: 'compare', needs: 'runs', subject: 'layer', keeps: ['motion'], tab: 'Compare', served: true },
   { name: 'run', needs: 'run', subject: '', keeps: [], tab: 'Run' },
   { name: 'api', needs: 'nothing', subject: '', keeps: [], path: '/api' },
   { name: 'lost', needs: 'nothing', subject: '', keeps: [] },

@@ -103,6 +103,10 @@ export function command(text) {
   return h('div', {}, h('div', { class: 'command' }, code, button), where);
 }
 
+/** Offer the command of an atlas of these. @param {string} text @param {string} [words] */
+export const atlasOfThese = (text, words = 'Atlas of these') =>
+  h('details', { class: 'atlas-of-these' }, h('summary', {}, words), command(text));
+
 /** Copy a text and confirm it at the button; if the browser forbids it, select the text instead. @param {string} text @param {HTMLElement} button */
 export async function copy(text, button) {
   try {
@@ -147,6 +151,24 @@ function writeBelow(text, button) {
 export function missing(what, how) {
   return h('div', { class: 'missing' }, h('p', {}, how ? `${what} Make it:` : what), how && command(how));
 }
+
+/**
+ * Say that a version lacks an extra, with the command that makes it and the one that makes all that it lacks. An older version has
+ * none: its command would publish it again as the latest.
+ * @param {About} about @param {string} stage @param {string} what
+ */
+export function lacks(about, stage, what) {
+  const how = isLatest(about) ? about.missing[stage] : undefined;
+  const box = missing(what, how);
+  if (how && about.everything) box.append(h('p', {}, 'Or all that this run lacks:'), command(about.everything));
+  return box;
+}
+
+/** Whether the viewer's model draws an extra when it is looked at, so that a run need not store it. @param {About} about @param {string} stage */
+export const drawsItself = (about, stage) => stage === 'gradients' && live() && about.uploads;
+
+/** Whether no later version is known. @param {About} about */
+export const isLatest = ({ version, versions }) => version >= Math.max(...versions);
 
 /** Return a small picture of a unit, cut from the sprite of its layer. @param {string} layer @param {number} unit @param {number} [side] @param {About} [of] */
 export function face(layer, unit, side = 32, of) {

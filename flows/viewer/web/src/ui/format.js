@@ -19,15 +19,17 @@ export function number(value) {
 export function valueOfKind(value, kind) {
   if (value === null || value === undefined) return '–';
   if (kind === 'flag') return value ? 'yes' : 'no';
+  if (kind === 'share') return percent(Number(value));
   return kind === 'count' ? count(Number(value)) : number(Number(value));
 }
 
 /** Format a number with its sign. @param {number | null | undefined} value */
 export const signed = (value) => (typeof value === 'number' && value > 0 ? `+${number(value)}` : number(value));
 
-/** Format a share as per cent, without a line break. @param {number} value */
+/** Format a share as per cent, without a line break. @param {number} value @returns {string} */
 export function percent(value) {
   const hundred = value * 100;
+  if (hundred < 0) return `−${percent(-value)}`;
   if (hundred > 0 && hundred < 1) return '<\u00a01\u00a0%';
   if (hundred < 100 && hundred > 99) return '>\u00a099\u00a0%';
   return `${Math.round(hundred)}\u00a0%`;

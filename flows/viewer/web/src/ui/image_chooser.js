@@ -1,4 +1,4 @@
-// A searchable list of the run's images, with thumbnails that load as they come into view.
+// A list of the run's images, with thumbnails that load as they come into view.
 
 import { ask, picture } from '../data/client.js';
 import { savedScroll } from '../state/scroll_memory.js';
@@ -7,47 +7,19 @@ import { fillAsync, failed } from './components.js';
 import { fill, h } from './dom.js';
 import { count, many } from './format.js';
 
-/** How long typing must pause before the search runs, in milliseconds. */
-const PAUSE = 200;
-
-/**
- * Return a search field, a summary and the list of matches.
- * @param {string} text
- * @param {(id: number) => string} link
- * @param {(text: string) => void} [typed]
- */
-export function chooser(text, link, typed) {
+/** Return a summary and a list of the images with a text in their file or label. @param {string} text @param {(id: number) => string} link */
+export function chooser(text, link) {
   const summary = h('p', { class: 'quiet small', role: 'status' });
   const body = h('div');
   const least = savedScroll()?.shown ?? 0;
-  const search = (/** @type {string} */ query) => {
-    const draw = (/** @type {ImageList} */ list) => {
-      const images = many(list.images, 'image');
-      summary.textContent = query ? `${images} with “${query}” in file or label.` : `${images}.`;
-      say(summary.textContent);
-      return list.images ? gallery(list, query, link) : h('p', { class: 'quiet' }, 'No match.');
-    };
-    return fillAsync(body, () => firstImages(query, least), draw, [0, 240]);
+  const draw = (/** @type {ImageList} */ list) => {
+    const images = many(list.images, 'image');
+    summary.textContent = text ? `${images} with “${text}” in file or label.` : `${images}.`;
+    say(summary.textContent);
+    return list.images ? gallery(list, text, link) : h('p', { class: 'quiet' }, 'No match.');
   };
-  let timer = 0;
-  const field = h('input', {
-    type: 'search',
-    class: 'field',
-    value: text,
-    placeholder: 'File or label',
-    'aria-label': 'Only images whose file or label contains this',
-    maxlength: 200,
-    spellcheck: 'false',
-    oninput: () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        typed?.(field.value.trim());
-        search(field.value.trim());
-      }, PAUSE);
-    },
-  });
-  search(text);
-  return { field, summary, body };
+  fillAsync(body, () => firstImages(text, least), draw, [0, 240]);
+  return { summary, body };
 }
 
 /** Return the first images that match, at least as many as given. @param {string} text @param {number} least @returns {Promise<ImageList>} */

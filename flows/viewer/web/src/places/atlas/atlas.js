@@ -4,14 +4,17 @@ import { here } from '../../state/address.js';
 import { setQuery } from '../../state/navigate.js';
 import { GridCache } from '../../map/grid.js';
 import { Minimap } from '../../map/minimap.js';
-import { Overlay, ROOM } from '../../map/overlay.js';
+import { Overlay } from '../../map/overlay.js';
+import { ROOM } from '../../map/paint.js';
 import { emptyScene } from '../../map/scene.js';
 import { Tiles } from '../../map/tiles.js';
 import { formatView, parseView } from '../../map/view.js';
 import { title } from '../../ui/announce.js';
+import { figureButton } from '../../ui/figure/save.js';
 import { fillAsync, failed, missing, relink } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { absences, IMAGE_ID } from './absences.js';
+import { atlasFigure } from './figure.js';
 import { CellList } from './list.js';
 import { Locate } from './locate.js';
 import { cellPanel } from './panel.js';
@@ -52,7 +55,7 @@ export class Atlas {
     const actions = { redraw: () => this.redraw(), retry: () => this.update(here()) };
     this.shading = new Shading(this.scene, this.tools.shade, this.foot, actions, about);
     const bar = h('div', { class: 'map-bar' }, this.tools.left, this.tools.right);
-    const top = h('div', { class: 'map-top' }, bar);
+    const top = h('div', { class: 'map-top' }, bar, this.shading.bar.element);
     const body = h('div', { class: 'map-body' }, this.stage, this.shading.legend, this.list.element);
     const parts = [top, body, this.unmet, this.absent, this.foot];
     fill(this.root, this.heading, h('div', { class: 'map' }, ...parts));
@@ -67,14 +70,18 @@ export class Atlas {
     this.pointer = new Pointer(this.stage, this.scene, this.map, {
       redraw: () => this.redraw(),
       hovered: (i) => this.locate.answer(i),
-      attribution: (i) => this.shading.attribution?.(i),
+      describe: (i) => this.shading.words(i),
     });
     this.minimap = new Minimap(this.stage, (x, y) => {
       this.map.touched = true;
       this.map.look({ ...this.map.view(), x, y });
     });
     this.locate = new Locate(this);
-    this.tools.left.append(this.locate.button, this.locate.file);
+    this.tools.left.append(
+      this.locate.button,
+      this.locate.file,
+      figureButton(() => atlasFigure(this)),
+    );
     this.restyle = () => {
       this.overlay.restyle();
       this.redraw();
@@ -227,8 +234,8 @@ export class Atlas {
     const asList = state.query.view === 'list';
     this.tools.list.setAttribute('aria-pressed', String(asList));
     this.list.element.hidden = !asList;
-    const { grid, share } = this.scene;
-    if (asList && grid) this.list.show(grid, state, share, this.scene.names);
+    const { grid } = this.scene;
+    if (asList && grid) this.list.show(grid, state, this.shading.answer, this.scene.names);
     if (asList && grid && !(grid.detailed && grid.names)) {
       const again = () => this.scene.grid === grid && this.#updateList(here());
       Promise.all([grid.loadDetails(), grid.loadNames()]).then(again, () => {});
@@ -266,7 +273,7 @@ export class Atlas {
       this.scene.frame = this.map.frame();
       const changed = this.overlay.draw(this.scene);
       const { grid, frame } = this.scene;
-      this.patches.draw(this.overlay.front, this.scene);
+      this.patches.draw(this.overlay.front, this.scene, this.stage.clientWidth, this.stage.clientHeight);
       if (!grid) return;
       if (!grid.names && this.scene.names !== 'none' && frame.side / grid.size >= ROOM)
         grid.loadNames().then(

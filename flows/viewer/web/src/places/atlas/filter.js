@@ -1,11 +1,16 @@
-// The class filter: which cells keep their colour, and how far the others fade.
+// The line below the map that explains what is asked for: its scale in words, which cells keep their colour, how far others fade.
 
+import { atlasOfThese } from '../../ui/components.js';
+import { classAtlas, labelAtlas } from '../../data/commands.js';
 import { h } from '../../ui/dom.js';
 import { hatched } from '../../ui/hatch.js';
-import { number } from '../../ui/format.js';
+import { number, percent } from '../../ui/format.js';
+import { NOTHING } from '../../state/question.js';
 import { setQuery } from '../../state/navigate.js';
 
-/** The default fading of cells without attribution to the class, in per cent. */
+/** @typedef {import('./answer.js').Answer} Answer */
+
+/** The default fading of cells that have nothing of what is asked for, in per cent. */
 const INTENSITY = 80;
 
 /** The sign of the attribution that keeps its colour. @type {[string, string][]} */
@@ -15,7 +20,7 @@ const WAYS = [
   ['both', 'Both'],
 ];
 
-const HELP = 'How far cells without attribution to the class fade: at 0 they keep their colour, at 100 they disappear';
+const HELP = 'How far cells that have nothing of it fade: at 0 they keep their colour, at 100 they disappear';
 
 /** @param {import('../../state/address.js').State} state @returns {'against' | 'both' | undefined} */
 export const wayOf = (state) =>
@@ -27,90 +32,118 @@ export function intensityOf(state) {
   return (Number.isFinite(percent) ? Math.min(100, Math.max(0, percent)) : INTENSITY) / 100;
 }
 
-/** The least and the largest mean attribution of any cell to a class. @typedef {{ low: number, high: number }} Range */
+/** A number of the scale. @param {Answer} answer @param {number} value */
+const scaleNumber = ({ kind }, value) => (kind === 'label' ? percent(value) : number(value));
 
-/** Say where no cell has the sign that keeps its colour, which would otherwise only leave a pale map. @param {string} name @param {Range} range @param {import('../../map/scene.js').Scene['way']} way */
-function absence(name, { low, high }, way) {
+/** The value at full colour. @param {Answer} answer */
+export const most = ({ low, high }) => Math.max(-low, high);
+
+/** Say where no cell has what keeps its colour, which would otherwise only leave a pale map. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
+export function absence({ kind, parts: [one, other], low, high }, way) {
   const [pro, contra] = [high > 0, low < 0];
-  if (!pro && !contra) return `Nothing here speaks for or against ${name}.`;
-  if (way !== 'against' && way !== 'both' && !pro) return `Nothing here speaks for ${name}.`;
-  return way === 'against' && !contra ? `Nothing here speaks against ${name}.` : '';
+  const chance = kind === 'label' ? ': no cell has more of it than chance explains' : '';
+  if (other) {
+    if (!pro && !contra) return `Nothing here speaks for ${one.name} or ${other.name}${chance}.`;
+    if (pro && contra) return '';
+    const [less, more] = pro ? [other, one] : [one, other];
+    return `Nothing here speaks more for ${less.name} than for ${more.name}.`;
+  }
+  if (kind === 'label') return pro ? '' : `Nothing here speaks for ${one.name}${chance}.`;
+  if (!pro && !contra) return `Nothing here speaks for or against ${one.name}.`;
+  if (way !== 'against' && way !== 'both' && !pro) return `Nothing here speaks for ${one.name}.`;
+  return way === 'against' && !contra ? `Nothing here speaks against ${one.name}.` : '';
 }
 
-/** Explain the colours: the attribution at full colour, and at the densest hatching. @param {Range} range */
-function scale({ low, high }) {
-  const most = Math.max(-low, high);
-  if (!(most > 0)) return null;
-  const words = 'Mean attribution of a cell’s samples, in units of the class’s score';
+/** Explain the colours in words. @param {Answer} answer */
+export function sentence({ kind, parts: [one, other] }) {
+  const chance = 'cells that chance explains are blank';
+  if (kind === 'label') {
+    if (!other) return `Samples labelled ${one.name}, as a share of each cell: full colour = most; ${chance}.`;
+    return `Samples labelled ${one.name} against ${other.name}, by their shares of each cell: solid frame = ${one.name}, dashed = ${other.name}; ${chance}.`;
+  }
+  if (!other) return `Evidence for ${one.name}: full colour = for, hatched = against.`;
+  return `Evidence for ${one.name} against ${other.name}: solid frame = more for ${one.name}, dashed = more for ${other.name}.`;
+}
+
+/** What the numbers of the scale are. @param {Answer} answer */
+const unitOf = ({ kind, parts }) =>
+  kind === 'label'
+    ? `Share of a cell’s samples${parts[1] ? ', of the first label less that of the second' : ''}`
+    : `Mean attribution of a cell’s samples, in units of the class’s score${parts[1] ? ', to the first class less that to the second' : ''}`;
+
+/** The ends of the scale, as text: what full colour means as a number. @param {Answer} answer */
+export function ends(answer) {
+  const full = scaleNumber(answer, most(answer));
+  const [one, other] = answer.parts;
+  if (other) return [`${other.name} ${full}`, `${one.name} ${full} = full colour`];
+  return [answer.low < 0 ? scaleNumber(answer, -most(answer)) : '', `${full} = full colour`];
+}
+
+/** Explain the colours by a scale. @param {Answer} answer */
+function scale(answer) {
+  if (!(most(answer) > 0)) return null;
+  const [low, high] = ends(answer);
+  const pair = answer.parts.length > 1;
+  const text = (/** @type {string} */ words) => h('span', { class: 'num' }, words);
+  const { kind } = answer;
   return h(
     'span',
-    { class: 'scale', title: words },
-    low < 0 && [hatched(), h('span', { class: 'num' }, number(-most))],
-    h('span', { class: 'num' }, '0'),
+    { class: 'scale', title: unitOf(answer) },
+    low && [pair ? h('span', { class: 'swatch second', 'aria-hidden': 'true' }) : hatched(), text(low)],
+    pair && h('span', { class: 'scale-ramp second', 'aria-hidden': 'true' }),
+    text('0'),
     h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
-    h('span', { class: 'num' }, `${number(most)} = full colour`),
-    h('span', { class: 'quiet' }, `cells have ${number(low)} to ${number(high)}`),
+    h('span', { class: 'swatch', 'aria-hidden': 'true' }),
+    text(high),
+    kind === 'class' && h('span', { class: 'quiet' }, `cells have ${number(answer.low)} to ${number(answer.high)}`),
   );
 }
 
-/**
- * @param {string} name of the class
- * @param {import('../../map/scene.js').Scene} scene
- * @param {Range} range
- * @param {(intensity: number) => void} changed
- */
-export function filterLine(name, scene, range, changed) {
-  const ways = WAYS.map(([way, words]) =>
-    h(
-      'button',
-      {
-        class: 'link way',
-        'data-way': way,
-        'aria-pressed': String((scene.way ?? '') === way),
-        onclick: () => setQuery({ side: way || null }),
-      },
-      words,
-    ),
-  );
-  const value = h('output', { class: 'num', for: 'intensity' }, `${Math.round(scene.intensity * 100)} %`);
-  const slider = h('input', {
-    type: 'range',
-    id: 'intensity',
-    min: 0,
-    max: 100,
-    step: 5,
-    value: Math.round(scene.intensity * 100),
-    title: HELP,
-    oninput: () => {
-      value.textContent = `${slider.value} %`;
-      setQuery({ intensity: Number(slider.value) === INTENSITY ? null : slider.value }, { replace: true, quiet: true });
-      changed(Number(slider.value) / 100);
-    },
+/** The choice of the sign that keeps its colour. @param {import('../../map/scene.js').Scene} scene */
+function ways(scene) {
+  const buttons = WAYS.map(([way, words]) => {
+    const pressed = String((scene.way ?? '') === way);
+    const onclick = () => setQuery({ side: way });
+    return h('button', { class: 'link way', 'data-way': way, 'aria-pressed': pressed, onclick }, words);
   });
+  return h('div', { class: 'ways', role: 'group', 'aria-label': 'Cells that keep their colour' }, ...buttons);
+}
+
+/** @param {import('../../map/scene.js').Scene} scene @param {(intensity: number) => void} changed */
+function slider(scene, changed) {
+  const value = h('output', { class: 'num', for: 'intensity' }, `${Math.round(scene.intensity * 100)} %`);
+  const slide = () => {
+    value.textContent = `${input.value} %`;
+    const intensity = Number(input.value) === INTENSITY ? null : input.value;
+    setQuery({ intensity }, { replace: true, quiet: true });
+    changed(Number(input.value) / 100);
+  };
+  const range = { type: 'range', min: 0, max: 100, step: 5, value: Math.round(scene.intensity * 100) };
+  const input = h('input', { ...range, id: 'intensity', title: HELP, oninput: slide });
+  const name = h('span', { class: 'quiet' }, 'Intensity');
+  return h('label', { class: 'slider', for: 'intensity', title: HELP }, name, input, value);
+}
+
+/** Return the command of an atlas of what is asked for. @param {About} about @param {Answer} answer */
+function atlasOf(about, { kind, parts }) {
+  const [first, ...others] = parts.map(({ of }) => of);
+  return kind === 'class' ? classAtlas(about, first, others[0]) : labelAtlas(about, first, ...others);
+}
+
+/** @param {Answer} answer @param {import('../../map/scene.js').Scene} scene @param {About} about @param {(intensity: number) => void} changed */
+export function filterLine(answer, scene, about, changed) {
+  const all = answer.kind === 'class' ? 'Show all classes' : 'Show all labels';
+  const alone = answer.kind === 'class' && answer.parts.length === 1;
   return [
-    h(
-      'p',
-      { class: 'small' },
-      h('span', {}, `Evidence for ${name}: full colour = for, hatched = against. `),
-      h('b', {}, absence(name, range, scene.way)),
-    ),
+    h('p', { class: 'small' }, h('span', {}, `${sentence(answer)} `), h('b', {}, absence(answer, scene.way))),
     h(
       'div',
       { class: 'filter small' },
-      scale(range),
-      h('div', { class: 'ways', role: 'group', 'aria-label': 'Cells that keep their colour' }, ...ways),
-      h(
-        'label',
-        { class: 'slider', for: 'intensity', title: HELP },
-        h('span', { class: 'quiet' }, 'Intensity'),
-        slider,
-        value,
-      ),
-      h(
-        'button',
-        { class: 'link', onclick: () => setQuery({ class: null, side: null, intensity: null }) },
-        'Show all classes',
-      ),
+      scale(answer),
+      alone && ways(scene),
+      slider(scene, changed),
+      h('button', { class: 'link', onclick: () => setQuery(NOTHING) }, all),
+      atlasOfThese(atlasOf(about, answer)),
     ),
   ];
 }

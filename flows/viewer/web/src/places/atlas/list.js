@@ -9,6 +9,7 @@ import { icon } from '../../map/sprites.js';
 
 /** @typedef {import('../../map/grid.js').Grid} Grid */
 /** @typedef {import('../../map/grid.js').Kind} Kind */
+/** @typedef {import('./answer.js').Answer} Answer */
 /** @typedef {import('../../state/address.js').State} State */
 
 const PAGE = 60;
@@ -17,7 +18,11 @@ const PAGE = 60;
 /** @typedef {{ name: string, head: string, kind: string, orders: Order[], values: ArrayLike<number | null> | null }} Column */
 
 const BY_PLACE = { name: 'place', first: 'low', words: '' };
-const BY_CLASS = { name: 'class', first: 'high', words: 'the strongest evidence for the class first' };
+const BY_ANSWER = { name: 'class', first: 'high', words: 'the most of what is asked for first' };
+const BY_PARTS = [
+  { name: 'first', first: 'high', words: '' },
+  { name: 'second', first: 'high', words: '' },
+];
 
 export class CellList {
   constructor() {
@@ -29,12 +34,12 @@ export class CellList {
     this.grid = null;
   }
 
-  /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Float32Array | null} share @param {Kind} kind */
-  show(grid, state, share, kind) {
-    const columns = columnsOf(grid, share);
-    const usual = share ? BY_CLASS : columns[0].orders[0];
+  /** Show the cells. Rows are redrawn only if their values changed: the focus and their number stay. @param {Grid} grid @param {State} state @param {Answer | null} answer @param {Kind} kind */
+  show(grid, state, answer, kind) {
+    const columns = columnsOf(grid, answer);
+    const usual = answer ? BY_ANSWER : columns[0].orders[0];
     const order = columns.flatMap(({ orders }) => orders).find(({ name }) => name === state.query.order) ?? usual;
-    const inputs = [grid, grid.detailed, grid.names, kind, share ? state.query.class : null, order.name];
+    const inputs = [grid, grid.detailed, grid.names, kind, answer, order.name];
     if (grid !== this.grid) this.shown = PAGE;
     this.grid = grid;
     if (inputs.some((part, k) => part !== this.inputs[k])) {
@@ -94,8 +99,8 @@ export class CellList {
   }
 }
 
-/** Return the columns that sort the list: metrics, with the place after those of the map, and the chosen class. @param {Grid} grid @param {Float32Array | null} share @returns {Column[]} */
-function columnsOf(grid, share) {
+/** Return the columns that sort the list: metrics, with the place after those of the map, and what is asked for. @param {Grid} grid @param {Answer | null} answer @returns {Column[]} */
+function columnsOf(grid, answer) {
   const { row, col } = grid.columns;
   const metrics = sortable(grid.facts.has);
   const column = (/** @type {import('../../data/metrics.js').Metric} */ metric) => ({
@@ -108,7 +113,20 @@ function columnsOf(grid, share) {
     ...metrics.filter(({ answer }) => answer === 'cells').map(column),
     { name: 'place', head: 'row, col', kind: 'place', orders: [BY_PLACE], values: places },
     ...metrics.filter(({ answer }) => answer !== 'cells').map(column),
-    ...(share ? [{ name: 'class', head: 'class', kind: 'number', orders: [BY_CLASS], values: share }] : []),
+    ...(answer ? answerColumns(answer) : []),
+  ];
+}
+
+/** Return a column for each name answer for, and of two for the difference. @param {Answer} answer @returns {Column[]} */
+function answerColumns({ kind, parts, values }) {
+  const unit = kind === 'label' ? 'share' : 'number';
+  const [one, other] = parts;
+  if (!other) return [{ name: 'class', head: one.name, kind: unit, orders: [BY_ANSWER], values }];
+  const head = `${one.name} − ${other.name}`;
+  const each = parts.map((part, k) => ({ head: part.name, values: part.values, order: BY_PARTS[k] }));
+  return [
+    { name: 'class', head, kind: unit, orders: [BY_ANSWER], values },
+    ...each.map(({ head, values, order }) => ({ name: order.name, head, kind: unit, orders: [order], values })),
   ];
 }
 

@@ -10,6 +10,7 @@ import { fillAsync, command, section } from '../../ui/components.js';
 import { fill, h, SIGNS, sign } from '../../ui/dom.js';
 import { many } from '../../ui/format.js';
 import { chooser } from '../../ui/image_chooser.js';
+import { searchButton } from '../../ui/name_chip.js';
 import { Positions } from '../../ui/positions.js';
 import { fileField, NO_MODEL, NO_UPLOADS } from '../../ui/upload.js';
 
@@ -66,13 +67,14 @@ export class Locate {
     const link = (/** @type {number} */ id) =>
       href({ ...state, query: { ...state.query, locate: String(id), cell: '' } });
     const images = chooser('', link);
+    const field = searchButton('By file or label …', 'Find an image by its file or label');
     fill(
       body,
       h('p', {}, 'Drop a picture anywhere on this page, or'),
       h('button', { class: 'button', onclick: this.openFile }, 'Choose a file'),
-      section('Or one of the run', images.field, images.summary, images.body),
+      section('Or one of the run', field, images.summary, images.body),
     );
-    images.field.focus();
+    field.focus();
   }
 
   /** @param {Blob} image */

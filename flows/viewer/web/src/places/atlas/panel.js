@@ -1,12 +1,13 @@
 // The panel of one cell: its icon, real patches, strongest units, classes and similar cells.
 
 import { ask, picture } from '../../data/client.js';
+import { classAtlas, labelAtlas } from '../../data/commands.js';
 import { cardRows, valuesOf } from '../../data/metrics.js';
 import { fill, h } from '../../ui/dom.js';
 import { many, number, percent, signed, valueOfKind } from '../../ui/format.js';
 import { href } from '../../state/address.js';
 import { realFidelity } from '../../ui/real_fidelity.js';
-import { bars, cellLink, chip, image, missing, section } from '../../ui/components.js';
+import { atlasOfThese, bars, cellLink, chip, image, lacks, missing, section } from '../../ui/components.js';
 import { cellOf } from '../../map/grid.js';
 import { ring } from '../../map/card.js';
 import { icon } from '../../map/sprites.js';
@@ -52,7 +53,7 @@ export async function cellPanel(grid, i, state, about) {
       ),
     ),
     classes(cell, about),
-    labels(cell),
+    labels(cell, about),
     section(
       'Similar cells',
       h(
@@ -147,7 +148,7 @@ function patches(grid, cell, state) {
 function classes(cell, about) {
   if (!cell.classes) {
     return about.classes
-      ? section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution))
+      ? section('Classes it speaks for', lacks(about, 'attribution', 'This run has no class attribution.'))
       : null;
   }
   const most = Math.max(...cell.classes.map((row) => row.mean ?? 0), 1e-9);
@@ -157,6 +158,7 @@ function classes(cell, about) {
     value: signed(row.mean),
     other: percent(row.share),
   }));
+  const first = cell.classes.find((row) => (row.mean ?? 0) > 0);
   return section(
     'Classes it speaks for',
     bars(rows),
@@ -165,17 +167,20 @@ function classes(cell, about) {
       { class: 'quiet small' },
       'Mean attribution, in units of the class’s score, and the share of the samples of which it is the first class.',
     ),
+    first && atlasOfThese(classAtlas(about, first.name), `Atlas of what speaks for ${first.name.split(',')[0]}`),
   );
 }
 
-/** @param {Cell} cell */
-function labels(cell) {
+/** @param {Cell} cell @param {About} about */
+function labels(cell, about) {
   if (!cell.labels.length) return null;
+  const first = cell.labels[0].label;
   return section(
     'Labels of its samples',
     bars(
       cell.labels.map((row) => ({ name: row.label, share: row.share, value: percent(row.share) })),
       'plain',
     ),
+    first && atlasOfThese(labelAtlas(about, first), `Atlas of images labelled ${first}`),
   );
 }

@@ -22,12 +22,11 @@ export class Patches {
     this.images = new Map();
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {Scene} scene */
-  draw(context, scene) {
+  /** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {number} width @param {number} height of what is seen */
+  draw(context, scene, width, height) {
     const { grid, frame } = scene;
     if (!grid || frame.side / grid.size < FROM || !grid.facts.has.includes('members')) return;
-    const box = context.canvas.getBoundingClientRect();
-    const cells = visible(scene, box.width, box.height);
+    const cells = visible(scene, width, height);
     const strong = Math.min(1, (frame.side / grid.size - FROM) / (WHOLE - FROM));
     for (const i of cells) {
       const { x, y, side } = square(scene, i);

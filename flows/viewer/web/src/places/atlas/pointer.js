@@ -28,7 +28,7 @@ export class Pointer {
    * @param {object} actions
    * @param {() => void} actions.redraw
    * @param {(i: number) => void} actions.hovered
-   * @param {(i: number) => string | undefined} actions.attribution
+   * @param {(i: number) => string | undefined} actions.describe
    */
   constructor(stage, scene, map, actions) {
     this.stage = stage;
@@ -111,7 +111,7 @@ export class Pointer {
   #showCard(grid, i) {
     this.scene.frame = this.map.frame();
     const place = square(this.scene, i);
-    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place), this.actions.attribution(i));
+    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place), this.actions.describe(i));
     this.#rest(grid, i);
   }
 

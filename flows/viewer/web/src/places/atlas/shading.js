@@ -1,15 +1,18 @@
-// Shading: the value that frames each cell, the class that filters them, and the legend or line that explains it.
+// Shading: the value that frames each cell, the class or label that filters them, and the legend or line that explains it.
 
 import { ask } from '../../data/client.js';
 import { shades, valuesOf } from '../../data/metrics.js';
 import { here } from '../../state/address.js';
+import { questionOf, NOTHING } from '../../state/question.js';
 import { setQuery } from '../../state/navigate.js';
 import { extremes } from '../../map/grid.js';
 import { RequestError } from '../../data/http.js';
-import { command, failed, missing } from '../../ui/components.js';
+import { command, failed, lacks } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
-import { count, many, number, signed } from '../../ui/format.js';
-import { filterLine, intensityOf, wayOf } from './filter.js';
+import { many, number, percent } from '../../ui/format.js';
+import { answerOf } from './answer.js';
+import { filterLine, intensityOf, most, wayOf } from './filter.js';
+import { FilterBar } from './filter_bar.js';
 import { motion } from './motion.js';
 import { fillShades, legend } from './tools.js';
 
@@ -32,8 +35,11 @@ export class Shading {
     this.retry = retry;
     this.about = about;
     this.legend = h('div', { class: 'legend' });
-    /** Describes a cell's attribution to the chosen class. @type {((i: number) => string) | null} */
-    this.attribution = null;
+    /** What is asked for, once loaded. @type {import('./answer.js').Answer | null} */
+    this.answer = null;
+    /** The quantity of the frames and its range, for figures. @type {{ name: string, low: string, high: string } | null} */
+    this.shaded = null;
+    this.bar = new FilterBar();
   }
 
   /** @param {State} state */
@@ -53,8 +59,8 @@ export class Shading {
     const { grid } = this.scene;
     const shade = state.query.shade ?? 'none';
     fillShades(this.select, this.about, grid?.facts.has ?? [], shade);
-    this.scene.amount = null;
-    this.scene.arrows = null;
+    Object.assign(this.scene, { amount: null, arrows: null });
+    this.shaded = null;
     fill(this.legend);
     if (!grid || shade === 'none') return;
     if (shade.startsWith('motion:')) return this.#motion(grid, shade.slice(7));
@@ -65,6 +71,7 @@ export class Shading {
       value === null ? NaN : (value - low) / (high - low || 1),
     );
     const name = metricOf(grid, shade)?.words ?? `mean of unit ${shade.slice(5)}`;
+    this.shaded = { name, low: number(low), high: number(high) };
     fill(this.legend, ...legend(name, [number(low), number(high)]));
   }
 
@@ -76,6 +83,7 @@ export class Shading {
       if (this.scene.grid !== grid || here().query.shade !== `motion:${since}`) return;
       this.scene.amount = amount;
       this.scene.arrows = arrows;
+      if (amount) this.shaded = { name: `new samples since ${since}`, low: percent(0), high: percent(1) };
       fill(this.legend, ...items);
     } catch (error) {
       this.#fail(grid, error);
@@ -91,45 +99,53 @@ export class Shading {
     return null;
   }
 
-  /** Fade the cells by their attribution to the chosen class. @param {State} state */
+  /** Fade the cells by what is asked for. @param {State} state */
   async #filter(state) {
     const { grid } = this.scene;
-    this.scene.share = null;
-    this.attribution = null;
+    Object.assign(this.scene, { share: null, pair: false });
+    this.answer = null;
     if (!grid) return;
-    if (!state.query.class) return this.describe(grid);
-    if (!grid.hasAttribution) {
-      return fill(this.foot, missing('This run has no class attribution.', this.about.missing.attribution));
+    this.bar.update(state, grid, null);
+    const question = questionOf(state.query);
+    if (!question) return this.describe(grid);
+    if (question.kind === 'class' && !grid.hasAttribution) {
+      return fill(this.foot, lacks(this.about, 'attribution', 'This run has no class attribution.'));
     }
-    const map = await this.#classMap(grid, state.query.class);
-    if (!map || this.scene.grid !== grid) return;
-    const [low, high] = extremes(map.mean);
-    const largest = Math.max(-low, high) || 1;
-    this.scene.share = Float32Array.from(map.mean, (mean) => (mean ?? 0) / largest);
-    Object.assign(this.scene, { way: wayOf(state), intensity: intensityOf(state) });
-    const name = map.name.split(',')[0];
-    this.attribution = (i) =>
-      `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(this.about.classes)})`;
-    this.#filterLine(name, { low, high });
+    const answer = await answerOf(grid, state.query, this.about.classes).catch((error) => this.#refuse(grid, error));
+    const same = JSON.stringify(questionOf(here().query)) === JSON.stringify(question);
+    if (!answer || this.scene.grid !== grid || !same) return;
+    this.answer = answer;
+    const largest = most(answer) || 1;
+    this.scene.share = Float32Array.from(answer.values, (value) => (value ?? 0) / largest);
+    const pair = answer.parts.length > 1;
+    const way = pair ? 'both' : answer.kind === 'class' ? wayOf(state) : undefined;
+    Object.assign(this.scene, { pair, way, intensity: intensityOf(state) });
+    this.bar.update(state, grid, answer);
+    this.#filterLine(answer);
   }
 
-  /** @param {Grid} grid @param {string} of @returns {Promise<ClassMap | null>} */
-  #classMap(grid, of) {
-    return ask('class', { layer: grid.layer.name, grid: grid.size, of }).catch((error) => {
-      const all = { class: 'link', onclick: () => setQuery({ class: null, side: null, intensity: null }) };
-      if (this.scene.grid === grid) fill(this.foot, failed(error, this.retry), h('button', all, 'Show all classes'));
-      return null;
-    });
+  /** Describe a cell by what is asked for. @param {number} i */
+  words(i) {
+    return this.answer?.parts.map(({ words }) => words(i)).join(' · ');
   }
 
-  /** Draw the controls of the class filter; the focus stays on the pressed one. @param {string} name @param {import('./filter.js').Range} range */
-  #filterLine(name, range) {
+  /** @param {Grid} grid @param {unknown} error @returns {null} */
+  #refuse(grid, error) {
+    const all = { class: 'link', onclick: () => setQuery(NOTHING) };
+    const { label } = here().query;
+    const button = h('button', all, label ? 'Show all labels' : 'Show all classes');
+    if (this.scene.grid === grid) fill(this.foot, failed(error, this.retry), button);
+    return null;
+  }
+
+  /** Draw the controls of the filter; the focus stays on the pressed one. @param {import('./answer.js').Answer} answer */
+  #filterLine(answer) {
     const pressed = /** @type {HTMLElement} */ (document.activeElement)?.dataset.way;
     const setIntensity = (/** @type {number} */ intensity) => {
       this.scene.intensity = intensity;
       this.redraw();
     };
-    fill(this.foot, ...filterLine(name, this.scene, range, setIntensity));
+    fill(this.foot, ...filterLine(answer, this.scene, this.about, setIntensity));
     if (pressed === undefined) return;
     /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }

@@ -7,6 +7,8 @@ import { formatView, parseView } from '../../map/view.js';
 import { say, title } from '../../ui/announce.js';
 import { fillAsync, missing } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
+import { figureButton } from '../../ui/figure/save.js';
+import { compareFigure } from './figure.js';
 import { handleKey } from './keys.js';
 import { comparison, controls, header, obstacle } from './page.js';
 import { Side } from './side.js';
@@ -94,6 +96,7 @@ export class Compare {
     for (const side of sides) this.#listen(side);
     this.sides = sides;
     this.tools = controls();
+    this.tools.element.append(figureButton(() => compareFigure(sides, moved)));
     Promise.all([sides[0].enter(old), sides[1].enter(layer)]).then(() => {
       if (this.sides === sides) return this.#start(here());
     });

@@ -49,7 +49,8 @@ export function obstacle(a, b) {
   const words = 'You are comparing a version with itself. Pick another above.';
   const more =
     'Or make one: train the model on, and run it again under the same name, with its file in place of NEW-WEIGHTS.pt.';
-  return h('div', { class: 'section' }, h('p', {}, words), h('p', {}, more), command(b.commands.update));
+  const { update } = b.commands;
+  return h('div', { class: 'section' }, h('p', {}, words), update && [h('p', {}, more), command(update)]);
 }
 
 /** Return the controls over the two maps. */

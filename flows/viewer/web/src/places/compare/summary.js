@@ -4,7 +4,7 @@ import { href } from '../../state/address.js';
 import { ask, picture } from '../../data/client.js';
 import { h } from '../../ui/dom.js';
 import { count, many, number, percent, signed } from '../../ui/format.js';
-import { bar, bars, face, section } from '../../ui/components.js';
+import { bar, bars, face, image, section } from '../../ui/components.js';
 import { arrowKeys } from '../../map/arrows.js';
 import { icon } from '../../map/sprites.js';
 
@@ -77,6 +77,7 @@ function units(moved, { a, b, state }) {
     .filter((unit) => drift[unit] !== null)
     .sort((x, y) => /** @type {number} */ (drift[y]) - /** @type {number} */ (drift[x]) || x - y);
   const most = Math.max(1e-9, drift[order[0]] ?? 0);
+  const show = shower(moved.layer, a, b);
   const rows = order.slice(0, MOST).map((unit) =>
     h(
       'li',
@@ -93,9 +94,9 @@ function units(moved, { a, b, state }) {
             query: {},
           }),
         },
-        face(moved.layer, unit, 40, a),
+        show(unit, a),
         h('span', { class: 'quiet', 'aria-hidden': 'true' }, '→'),
-        face(moved.layer, unit, 40, b),
+        show(unit, b),
         h('span', { class: 'chip-name' }, String(unit)),
         h(
           'span',
@@ -130,6 +131,17 @@ function units(moved, { a, b, state }) {
       h('a', { href: all }, 'All units by drift'),
     ),
   );
+}
+
+/** Return what draws a unit then and now in the same way: by its pictures where both have them, else by its strongest patch. @param {string} layer @param {About} a @param {About} b */
+function shower(layer, a, b) {
+  const drawn = [a, b].every((about) => about.layers.find(({ name }) => name === layer)?.has.includes('gallery'));
+  return (/** @type {number} */ unit, /** @type {About} */ of) => {
+    if (drawn) return face(layer, unit, 40, of);
+    const patch = image(picture('patch', { layer, unit, sign: 'positive', rank: 0 }, of), '', 40);
+    patch.classList.add('face');
+    return patch;
+  };
 }
 
 /** @param {Moved} moved */

@@ -4,7 +4,7 @@ import { fill, h } from '../../ui/dom.js';
 import { percent } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { section } from '../../ui/components.js';
-import { ClassField } from './classes.js';
+import { searchButton } from '../../ui/name_chip.js';
 import { short } from './overlay.js';
 import { focusMemory } from './refresh.js';
 
@@ -13,25 +13,17 @@ export class Choices {
   constructor(named) {
     this.list = h('ul', { class: 'choices' });
     this.back = h('p', { class: 'small' });
-    /** The class to explain. */
-    this.target = -1;
-    const fields = named && [
-      new ClassField('class-for', 'Another class', (index) => setQuery({ class: String(index), against: null })),
-      new ClassField('class-against', 'Compare with', (index) =>
-        setQuery({ class: String(this.target), against: String(index) }),
-      ),
-    ];
+    const words = 'Find any class to explain, or to compare with';
     this.element = section(
       'The model’s first choices',
       this.list,
       this.back,
-      fields && h('div', { class: 'class-fields' }, ...fields.map((field) => field.element)),
+      named && h('p', {}, searchButton('Another class, or one to compare with …', words)),
     );
   }
 
   /** @param {import('../../state/address.js').State} state @param {Explained} explained */
   update(state, explained) {
-    this.target = explained.target.index;
     const first = explained.choices.map(({ index, name, probability }) => ({
       index,
       name,

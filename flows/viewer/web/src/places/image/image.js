@@ -1,14 +1,17 @@
 // One image explained: what a layer sees at each position, what speaks for a class, and which positions belong together.
 
 import { ask, live, picture, send } from '../../data/client.js';
+import { labelAtlas } from '../../data/commands.js';
 import { href } from '../../state/address.js';
 import { layerOf } from '../../state/layer.js';
 import { title } from '../../ui/announce.js';
-import { command, fillAsync } from '../../ui/components.js';
+import { atlasOfThese, command, fillAsync } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { percent } from '../../ui/format.js';
+import { figureButton } from '../../ui/figure/save.js';
 import { classParameters, Explanation } from './explanation.js';
 import { classError } from './class_error.js';
+import { imageFigure } from './figure.js';
 import { arrival, Pending } from './pending.js';
 import { focusMemory, refresh } from './refresh.js';
 
@@ -27,6 +30,9 @@ export class ImagePlace {
     /** @type {Map<string, Promise<any>>} */
     this.answers = new Map();
     this.abort = new AbortController();
+    this.save = figureButton(async () => this.explanation && imageFigure(about, this.explanation, this.name));
+    /** The file of the image. */
+    this.name = own?.name ?? '';
     this.head = h('div');
     this.tools = h('div', { class: 'page-head image-tools' });
     this.body = h('div', { class: 'apart' });
@@ -78,7 +84,10 @@ export class ImagePlace {
     const reason = h('div', { class: 'section' }, words, !live() && command(this.about.commands.view));
     fill(this.body, ...(this.#hasModel ? [] : [this.photo, reason]));
     if (this.own) return fill(this.head, ...ownFacts(state, layer, this.own));
-    const draw = (/** @type {ImageFacts} */ answer) => facts(state, layer, answer);
+    const draw = (/** @type {ImageFacts} */ answer) => {
+      this.name = answer.key;
+      return facts(state, layer, this.about, answer);
+    };
     await fillAsync(this.head, () => ask('image', { id }), draw, [320, 36], [240, 24]);
   }
 
@@ -170,7 +179,8 @@ export class ImagePlace {
       return h('a', { href: address, 'data-keep': facts.name, 'aria-current': current }, facts.name);
     });
     const layers = h('nav', { class: 'steps-layers', 'aria-label': 'layers' }, ...links);
-    fill(this.tools, layers, this.#hasModel && this.#locateControl(state, layer));
+    const actions = this.#hasModel && h('div', { class: 'tools' }, this.save, this.#locateControl(state, layer));
+    fill(this.tools, layers, actions);
     refocus();
   }
 
@@ -205,14 +215,15 @@ export class ImagePlace {
   }
 }
 
-/** @param {State} state @param {LayerFacts} layer @param {ImageFacts} image */
-function facts(state, layer, { image_id: id, key, label, width, height, reason, choices, label_rank: rank }) {
+/** @param {State} state @param {LayerFacts} layer @param {About} about @param {ImageFacts} image */
+function facts(state, layer, about, { image_id: id, key, label, width, height, reason, choices, label_rank: rank }) {
   const size = width && height ? `${width} × ${height} px` : 'size not known';
   const units = href({ ...state, place: 'units', what: layer.name, query: { label: label ?? '' } });
   return [
     h('h1', { class: 'title' }, key),
     h('p', { class: 'lead' }, label ? h('a', { href: units }, label) : 'no label', ` · ${size} · image ${id}`),
     choices.length > 0 && h('p', { class: 'quiet small' }, firstClasses(choices, rank)),
+    label && atlasOfThese(labelAtlas(about, label), `Atlas of images labelled ${label}`),
     reason && h('p', { class: 'note' }, `This image was not used: ${reason}.`),
   ];
 }

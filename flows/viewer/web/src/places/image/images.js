@@ -8,6 +8,7 @@ import { say, title } from '../../ui/announce.js';
 import { command, failed } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { chooser } from '../../ui/image_chooser.js';
+import { nameChip, searchButton } from '../../ui/name_chip.js';
 import { fileField, NO_UPLOADS } from '../../ui/upload.js';
 import { ImagePlace } from './image.js';
 
@@ -21,6 +22,8 @@ export class ImagesPlace {
     this.drawn = false;
     /** The file in the address that is no longer here. */
     this.missing = '';
+    /** The text that the listed images have in file or label. */
+    this.text = '';
     /** The user's own picture. The address holds its name only, so leaving the page loses it. @type {ImagePlace | null} */
     this.own = null;
     this.stopDrops = onDrop((file) => this.open(file));
@@ -37,8 +40,9 @@ export class ImagesPlace {
       return this.own.update(state);
     }
     title('images', `${this.about.name}@${this.about.version}`);
-    if (this.drawn && own === this.missing) return;
-    [this.drawn, this.missing] = [true, own];
+    const { text = '' } = state.query;
+    if (this.drawn && own === this.missing && text === this.text) return;
+    [this.drawn, this.missing, this.text] = [true, own, text];
     const heading = h('h1', { class: 'title' }, 'Images');
     if (live()) return this.#draw(state, heading);
     const reason = 'These are exported files without the images. The viewer shows them, and takes them apart:';
@@ -49,11 +53,8 @@ export class ImagesPlace {
   #draw(state, heading) {
     const { layer, text = '' } = state.query;
     const { uploads } = this.about;
-    const images = chooser(
-      text,
-      (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }),
-      (words) => setQuery({ text: words || null }, { replace: true, quiet: true }),
-    );
+    const images = chooser(text, (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }));
+    const field = searchButton('By file or label …', 'Find images by their file or label');
     const file = fileField((chosen) => this.open(chosen));
     const lost = this.missing && `${this.missing} was not kept; choose it again.`;
     this.failure = h('div');
@@ -62,11 +63,17 @@ export class ImagesPlace {
       h(
         'div',
         { class: 'page wide' },
-        h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, images.field)),
+        h('header', { class: 'page-head' }, heading, h('div', { class: 'tools' }, field)),
         h('p', {}, uploads ? `${WORDS} Or drop a picture of yours anywhere on this page.` : WORDS),
         lost && uploads && h('p', { class: 'note', role: 'status' }, lost),
         uploads && h('p', {}, file.button, file.field),
         this.failure,
+        text &&
+          h(
+            'p',
+            {},
+            nameChip(text, () => setQuery({ text: null })),
+          ),
         images.summary,
         images.body,
       ),

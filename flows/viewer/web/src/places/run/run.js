@@ -2,11 +2,12 @@
 
 import { ask } from '../../data/client.js';
 import { title } from '../../ui/announce.js';
-import { command, copy, fillAsync, section } from '../../ui/components.js';
+import { command, copy, drawsItself, fillAsync, isLatest, section } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, day, many, percent } from '../../ui/format.js';
 import { accuracy } from './accuracy.js';
 import { quality } from './quality.js';
+import { offer, source } from './selections.js';
 import { layers, provenance, versions } from './tables.js';
 
 /** @type {Record<string, string>} */
@@ -16,6 +17,15 @@ const STAGES = {
   gradients: 'What in its strongest patches drives each unit.',
   gallery: 'A picture of every unit.',
   choices: 'The classes that the model scores highest for each image.',
+};
+
+/** @type {Record<string, string>} */
+const COMMANDS = {
+  run: 'Run it again: what has not changed is reused.',
+  update: 'Run it with the weights of a model that was trained on: a new version, to compare with this one.',
+  view: 'Open this version.',
+  export: 'Write this page as files, which need no server.',
+  verify: 'Check every stored byte.',
 };
 
 export class RunPlace {
@@ -41,10 +51,12 @@ export class RunPlace {
         { class: 'page' },
         h('h1', { class: 'title' }, about.name, version),
         h('p', { class: 'lead' }, summary(about, used)),
+        source(state, about),
         h('div', { class: 'two' }, provenance(about, used), layers(state, about)),
         section('How far to trust the pictures', quality(about)),
         accuracy(),
         lacking(about),
+        offer(about),
         libraries(),
         versions(state, about),
         repeat(about),
@@ -62,12 +74,19 @@ function summary(about, used) {
   return `${about.model} looked at ${many(used, 'image')} on ${day(about.published)}: ${size}.`;
 }
 
-/** List the stages that the run lacks. @param {About} about */
-function lacking({ missing }) {
-  const rows = Object.entries(missing).map(([stage, how]) =>
-    h('div', { class: 'wanting' }, h('p', {}, h('b', {}, stage), ` ${STAGES[stage] ?? ''}`), command(how)),
+/** List the stages that the run lacks, with the command that makes all of them, and one for each. @param {About} about */
+function lacking(about) {
+  const offers = isLatest(about);
+  const rows = Object.entries(about.missing).filter(([stage]) => !drawsItself(about, stage));
+  if (!rows.length) return null;
+  const all = offers && about.everything && rows.length > 1;
+  return section(
+    'What this run does not have',
+    all && h('div', { class: 'wanting' }, h('p', {}, 'All of it at once:'), command(String(about.everything))),
+    ...rows.map(([stage, how]) =>
+      h('div', { class: 'wanting' }, h('p', {}, h('b', {}, stage), ` ${STAGES[stage] ?? ''}`), offers && command(how)),
+    ),
   );
-  return rows.length > 0 && section('What this run does not have', ...rows);
 }
 
 /** List the versions of the libraries that computed the run. */
@@ -88,15 +107,17 @@ function versionsOf({ versions: all, unrecorded, results }) {
   return [h('dl', { class: 'libraries' }, ...rows), unrecorded > 0 && h('p', { class: 'quiet small' }, rest)];
 }
 
-/** @param {About} about */
+/** The commands about the run, which are drawn once they are asked for. @param {About} about */
 function repeat({ commands, settings }) {
   const values = Object.entries(settings).map(([name, value]) => `${name} = ${value}`);
   const config = `With a --config file that has: ${values.join(', ')}.`;
-  return section(
-    'Make it again',
-    ...Object.values(commands).map((text) => command(text)),
-    values.length > 0 && h('p', { class: 'quiet small' }, config),
-  );
+  const body = h('div');
+  const draw = () => {
+    const rows = Object.entries(commands).map(([name, text]) => [h('p', {}, COMMANDS[name] ?? name), command(text)]);
+    fill(body, ...rows.flat(), values.length > 0 && h('p', { class: 'quiet small' }, config));
+  };
+  const summary = h('summary', {}, 'Commands that repeat, update, open, export and check it');
+  return section('Make it again', h('details', { class: 'commands', ontoggle: draw }, summary, body));
 }
 
 /** @param {About} about */

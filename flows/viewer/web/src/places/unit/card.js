@@ -5,7 +5,7 @@ import { href } from '../../state/address.js';
 import { load } from '../../map/grid.js';
 import { icon } from '../../map/sprites.js';
 import { histogram, swing } from '../../ui/charts.js';
-import { bars, chip, fillAsync, image, missing, section } from '../../ui/components.js';
+import { bars, chip, fillAsync, image, lacks, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { many, number, percent, signed } from '../../ui/format.js';
 import { byChance, within } from './chance.js';
@@ -26,7 +26,7 @@ export function summary(unit, { labels, samples }) {
 
 /** Show the picture optimised to excite a unit. @param {Unit} unit @param {About} about */
 export function synthetic({ layer, unit, gallery }, about) {
-  if (!gallery) return missing('This run has no pictures of its units yet.', about.missing.gallery);
+  if (!gallery) return lacks(about, 'gallery', 'This run has no pictures of its units yet.');
   const { best, patch, dead } = gallery;
   const ratio = patch && patch > 0 ? `, ${number((best ?? 0) / patch)} × its strongest patch` : '';
   const caption = dead ? 'Nothing excites this unit.' : `Synthetic: reaches ${number(best)}${ratio}.`;
@@ -95,7 +95,7 @@ function labels(state, { layer, labels: { counts, patches, stand_out: standing }
 function classes(state, card, about) {
   if (!card.classes) {
     if (!about.classes) return null;
-    return section('Classes it speaks for', missing('This run has no class attribution.', about.missing.attribution));
+    return section('Classes it speaks for', lacks(about, 'attribution', 'This run has no class attribution.'));
   }
   const { bound } = card.classes;
   const rows = [...card.classes.for.slice(0, 4), ...card.classes.against.slice(0, 2)];

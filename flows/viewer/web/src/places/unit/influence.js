@@ -5,7 +5,7 @@ import { ask, live, picture, askModel } from '../../data/client.js';
 import { fill, h } from '../../ui/dom.js';
 import { percent, signed } from '../../ui/format.js';
 import { say } from '../../ui/announce.js';
-import { command, face, failed, image, missing, section } from '../../ui/components.js';
+import { command, face, failed, image, lacks, section } from '../../ui/components.js';
 import { swing } from '../../ui/charts.js';
 
 const MOST = 8;
@@ -21,7 +21,7 @@ const REST = 250;
 export function influence(state, card, about) {
   if (!card.drives && !card.driven) {
     if (about.missing.influence)
-      return section('Influence', missing('This run has no influence yet.', about.missing.influence));
+      return section('Influence', lacks(about, 'influence', 'This run has no influence yet.'));
     return section(
       'Influence',
       h('p', { class: 'quiet' }, 'This unit is not among the strongest links between layers.'),

@@ -2,7 +2,7 @@
 
 import { live, picture } from '../../data/client.js';
 import { href } from '../../state/address.js';
-import { command, image, missing } from '../../ui/components.js';
+import { command, drawsItself, image, isLatest, lacks } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { count, many, number, percent } from '../../ui/format.js';
 import { gradients } from './gradients.js';
@@ -28,7 +28,7 @@ export function sidePatches(state, unit, name, about, signal) {
     list,
     !rows.length && h('p', { class: 'quiet' }, 'No patch was stored.'),
     gradients(list, { layer: unit.layer, unit: unit.unit, side: name }, method, about, signal),
-    name === 'positive' && !unit.gradients && about.missing.gradients && saveGradients(about.missing.gradients),
+    name === 'positive' && !unit.gradients && offersGradients(about) && saveGradients(about),
   ];
 }
 
@@ -58,13 +58,16 @@ function unfold(same) {
   return button;
 }
 
-/** @param {string} command */
-const saveGradients = (command) =>
+/** @param {About} about */
+const offersGradients = (about) => about.missing.gradients && isLatest(about) && !drawsItself(about, 'gradients');
+
+/** @param {About} about */
+const saveGradients = (about) =>
   h(
     'details',
     { class: 'small' },
     h('summary', {}, 'Save these with the run'),
-    missing('This run has no stored gradients.', command),
+    lacks(about, 'gradients', 'This run has no stored gradients.'),
   );
 
 /** @param {State} state @param {Unit} unit @param {'positive' | 'negative'} side @param {Patch} patch @param {boolean} hasGradient */

@@ -7,9 +7,11 @@ import { go, setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
 import { copy, face, fillAsync } from '../../ui/components.js';
 import { fill, h, SIGNS, sign } from '../../ui/dom.js';
+import { figureButton } from '../../ui/figure/save.js';
 import { takesArrows } from '../../ui/keyboard.js';
 import { card, strongestCells, summary, synthetic } from './card.js';
 import { facets } from './facets.js';
+import { unitFigure } from './figure.js';
 import { influence } from './influence.js';
 import { rangePatches, sidePatches } from './patches.js';
 
@@ -130,6 +132,7 @@ export class UnitPlace {
         copier(() => command),
         'copy command',
       ),
+      figureButton(() => unitFigure(this.about), 'link'),
     );
     return h('header', { class: 'page-head' }, h('h1', { class: 'title' }, all, ' : ', String(unit)), nav);
   }

@@ -2,18 +2,18 @@
 
 import { href, versionOf } from '../../state/address.js';
 import { savedScroll } from '../../state/scroll_memory.js';
-import { ask, earlierVersions, live, peek } from '../../data/client.js';
+import { ask, earlierVersions, peek } from '../../data/client.js';
 import { sortable, sorted, UNIT, valuesOf } from '../../data/metrics.js';
-import { bestMatches, matches } from '../../data/match.js';
+import { matches } from '../../data/match.js';
 import { fill, h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { say, title } from '../../ui/announce.js';
-import { command, fillAsync, face } from '../../ui/components.js';
+import { fillAsync, face, lacks } from '../../ui/components.js';
+import { nameChip, searchButton } from '../../ui/name_chip.js';
 import { byChance, within } from './chance.js';
 
 const CHUNK = 160;
-const OFFERED = 6;
 const short = (/** @type {string} */ name) => name.split(',')[0];
 
 export class UnitsPlace {
@@ -31,7 +31,6 @@ export class UnitsPlace {
     if (this.layer !== layer.name) this.#frame(layer);
     this.layer = layer.name;
     const body = /** @type {HTMLElement} */ (this.body);
-    if (this.filter && document.activeElement !== this.filter) this.filter.value = state.query.label ?? '';
     const sort = state.query.sort ?? 'unit';
     await fillAsync(
       body,
@@ -45,70 +44,34 @@ export class UnitsPlace {
         this.#draw(state, layer, columns, state.query.class ? 'class' : sort, metric, chance),
       [0, 400],
     );
-    await this.#offer(state, layer);
+    await this.#name(state, layer);
   }
 
-  /** Let the user enter the unit to compare with. */
-  #askForUnit() {
-    const field = /** @type {HTMLInputElement} */ (this.number);
-    field.hidden = false;
-    field.focus();
-  }
-
-  /** Offer classes that match the filter, or name the chosen one. @param {import('../../state/address.js').State} state @param {LayerFacts} layer */
-  async #offer(state, layer) {
-    const box = /** @type {HTMLElement} */ (this.classes);
-    fill(box);
+  /** Name the label or class that filters or sorts the units. @param {import('../../state/address.js').State} state @param {LayerFacts} layer */
+  async #name(state, layer) {
+    const box = /** @type {HTMLElement} */ (this.names);
     const { class: chosen, label } = state.query;
-    if (!this.about.classes || this.about.missing.attribution || (!chosen && !label)) return;
-    const { names } = /** @type {{ names: string[] }} */ (await ask('classes').catch(() => ({ names: [] })));
-    const all = h('button', { class: 'link', onclick: () => setQuery({ class: null }) }, 'All units');
-    if (chosen) {
-      const name = short(names[Number(chosen)] || chosen);
+    if (label)
       return fill(
         box,
-        `Units that correlate with “${name}” over the cells of ${layer.name}, the strongest first. `,
-        all,
+        nameChip(label, () => setQuery({ label: null })),
       );
-    }
-    const found = bestMatches(names, label).slice(0, OFFERED);
-    const buttons = found.map(({ name, i: index }) => {
-      const choose = () => setQuery({ class: String(index), label: null, sort: null });
-      return h('button', { class: 'link', onclick: choose }, short(name));
-    });
-    if (found.length) fill(box, h('span', { class: 'quiet' }, 'Classes: '), ...buttons);
+    fill(box);
+    if (!chosen || !this.about.classes || this.about.missing.attribution) return;
+    const { names } = /** @type {{ names: string[] }} */ (await ask('classes').catch(() => ({ names: [] })));
+    const all = h('button', { class: 'link', onclick: () => setQuery({ class: null }) }, 'All units');
+    const name = short(names[Number(chosen)] || chosen);
+    fill(box, `Units that correlate with “${name}” over the cells of ${layer.name}, the strongest first. `, all);
   }
 
   /** @param {LayerFacts} layer */
   #frame(layer) {
     const sort = h('select', {
       id: 'sort',
-      onchange: () =>
-        sort.value === 'like'
-          ? this.#askForUnit()
-          : setQuery({ sort: sort.value === 'unit' ? null : sort.value, class: null }),
-    });
-    this.number = h('input', {
-      type: 'number',
-      class: 'field number',
-      min: 0,
-      max: layer.units - 1,
-      hidden: true,
-      placeholder: 'Unit',
-      'aria-label': 'Compare with unit',
-      onchange: () => this.number?.value && setQuery({ sort: `like:${Number(this.number.value)}`, class: null }),
+      onchange: () => setQuery({ sort: sort.value === 'unit' ? null : sort.value, class: null }),
     });
     this.sort = sort;
-    this.filter = h('input', {
-      type: 'search',
-      class: 'field',
-      placeholder: 'Label or class',
-      'aria-label': 'Only units for which this label stands out; or a class to sort by',
-      maxlength: 200,
-      spellcheck: 'false',
-      oninput: () => setQuery({ label: this.filter?.value.trim() || null }, { replace: true }),
-    });
-    this.classes = h('p', { class: 'small classes' });
+    this.names = h('p', { class: 'small classes' });
     this.summary = h('p', { class: 'quiet small', role: 'status' });
     this.body = h('div');
     fill(
@@ -124,11 +87,13 @@ export class UnitsPlace {
             'div',
             { class: 'tools' },
             h('label', { class: 'tool', for: 'sort' }, h('span', { class: 'quiet' }, 'Sort by'), sort),
-            this.number,
-            this.filter,
+            searchButton(
+              'By label, class or unit …',
+              'Find a label or class to choose units by, or a unit to compare with',
+            ),
           ),
         ),
-        this.classes,
+        this.names,
         this.summary,
         this.body,
       ),
@@ -145,12 +110,7 @@ export class UnitsPlace {
       earlierVersions(this.about).map((version) => [`drift:${this.about.name}@${version}`, `drift since @ ${version}`])
     );
     /** @type {[string, string][]} */
-    const options = [
-      ['unit', 'number'],
-      ...named,
-      ...drifts,
-      ...(live() ? [/** @type {[string, string]} */ (['like', 'similarity to a unit …'])] : []),
-    ];
+    const options = [['unit', 'number'], ...named, ...drifts];
     if (sort === 'class') options.push(['class', 'correlation with a class']);
     if (metric && sort !== 'class' && !options.some(([value]) => value === sort))
       options.push([
@@ -205,12 +165,7 @@ export class UnitsPlace {
       );
     const hint =
       !layer.has.includes('gallery') && this.about.missing.gallery
-        ? h(
-            'div',
-            { class: 'missing section' },
-            h('p', {}, 'This run has no pictures of its units yet. Make them:'),
-            command(this.about.missing.gallery),
-          )
+        ? h('div', { class: 'section' }, lacks(this.about, 'gallery', 'This run has no pictures of its units yet.'))
         : null;
     return [none, list, end, hint];
   }

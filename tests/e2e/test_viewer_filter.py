@@ -1,0 +1,331 @@
+"""What a map is asked for: a class or a label, alone or against another, in one bar, one field and one address."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import axe, viewing
+
+from atlas import enrichment
+from flows import cli
+from flows.questions import names
+from flows.viewer.answers import label_maps
+from flows.viewer.answers.open_runs import OpenVersion
+from storage.errors import NotFound
+from storage.run import Run, open_run
+
+LAYER = "features.5"
+ATLAS = f"/small/atlas/{LAYER}"
+BOUND = enrichment.bound_of
+FENCE, COMB = 1, 2
+NAMES = [name.split(",")[0] for name in viewing.CLASSES]
+ORANGE, BLUE = "--for", "--against"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
+    """Serve a run without a bound, so that labels stand out in many cells."""
+    images, store = viewing.shared_run(tmp_path_factory)
+    with pytest.MonkeyPatch.context() as patch, viewing.serving(store, uploads=False) as address:
+        patch.setattr(enrichment, "bound_of", lambda largest: 0.0)
+        yield viewing.Served(address, store, images)
+
+
+@pytest.fixture
+def run(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(enrichment, "bound_of", BOUND)
+    return open_run(viewing.shared_run(tmp_path_factory)[1], "small")
+
+
+def counted(run: Run, grid: int) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Return the samples with each label, of a grid and of each of its cells, counted one by one."""
+    stored, label_of = run.labels
+    facts = run.cell_facts(LAYER, grid)
+    total: dict[str, int] = {}
+    by_cell: dict[str, list[int]] = {}
+    for cell, (start, stop) in enumerate(zip(facts.offsets[:-1], facts.offsets[1:], strict=True)):
+        for image in facts.image_id[start:stop].tolist():
+            label = str(stored[label_of[image]])
+            total[label] = total.get(label, 0) + 1
+            by_cell.setdefault(label, [0] * len(facts.row))[cell] += 1
+    return total, by_cell
+
+
+def maps_agree(run: Run, grid: int) -> bool:
+    """Do the tally and the map of each label tell what is counted, and what stands out by the rule of names?"""
+    version, (total, by_cell) = OpenVersion(run), counted(run, grid)
+    labels = label_maps.tally(version, LAYER, grid)["labels"]
+    standing = names.of_cells(run, LAYER, grid, "labels")
+    for number, label, samples in labels:
+        told = label_maps.one(version, LAYER, grid, number)["cells"]
+        out = [any(row["name"] == label for row in rows) for rows in (standing.of_group if standing else [])]
+        if told != [(cell, n, out[cell]) for cell, n in enumerate(by_cell[label]) if n] or samples != total[label]:
+            return False
+    return {label: n for _, label, n in labels} == total
+
+
+def test_labels_are_counted_and_stand_out_by_the_rule_of_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert maps_agree(run, 4)
+    monkeypatch.setattr(enrichment, "bound_of", lambda largest: 0.0)
+    assert maps_agree(open_run(run.store.root, "small"), 2)
+
+
+def test_mutant_labels_of_other_images_are_seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, label_of = run.labels
+    expected = counted(run, 4)
+    monkeypatch.setattr(f"{__name__}.counted", lambda *_: expected)
+    run.__dict__["labels"] = stored, np.roll(label_of, 1)
+    assert not maps_agree(run, 4)
+
+
+def test_first_choices_are_counted(run: Run) -> None:
+    told = label_maps.tally(OpenVersion(run), LAYER, 4)["classes"]
+    first = run.attribution(LAYER, 4).sample_classes[:, 0].tolist()
+    assert {(number, n) for number, _, n in told} == {(number, first.count(number)) for number in set(first)}
+    assert [n for *_, n in told] == sorted((n for *_, n in told), reverse=True)
+
+
+def test_a_number_that_is_no_label_is_refused(run: Run) -> None:
+    for number in (-1, 99):
+        with pytest.raises(NotFound, match="no label"):
+            label_maps.one(OpenVersion(run), LAYER, 4, number)
+
+
+def ask_for(page: viewing.Page, *texts: str) -> None:
+    """Name what to show as a newcomer does: one click into the field for each, the text, Enter."""
+    for text in texts:
+        page.see(".search input").click()
+        page.keyboard.type(text)
+        page.see("#found li[aria-selected=true]").wait_for()
+        page.keyboard.press("Enter")
+        page.settle()
+
+
+def chips(page: viewing.Page) -> list[tuple[str, int]]:
+    """Return the names and counts of the chips."""
+    rows = page.see(".filter-bar .filter-chip").all_inner_texts()
+    return [(name, int(n.replace(",", ""))) for name, n in (row.split("\n") for row in rows)]
+
+
+def coloured(page: viewing.Page, name: str) -> int:
+    """Return how many pixels of the map have a colour of the theme, or nearly."""
+    source = f"""() => {{
+      const context = document.createElement('canvas').getContext('2d');
+      context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue('{name}');
+      context.fillRect(0, 0, 1, 1);
+      return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    }}"""
+    with Image.open(io.BytesIO(page.shot(".stage"))) as shot:
+        pixels = np.asarray(shot.convert("RGB"), np.int64)
+    return int((np.abs(pixels - np.array(page.script(source))).sum(axis=2) < 30).sum())
+
+
+def legend(page: viewing.Page) -> str:
+    return str(page.see(".map-foot").inner_text()).replace("\n", " ")
+
+
+def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    ask_for(page, "fence", "honeycomb")
+    assert f"class={FENCE}" in page.url
+    assert f"against={COMB}" in page.url
+    tally = page.get("/api/1/runs/small/current/tally", layer=LAYER, grid="4")["classes"]
+    known = {name.split(",")[0]: samples for _, name, samples in tally}
+    assert chips(page) == [(NAMES[FENCE], known.get(NAMES[FENCE], 0)), (NAMES[COMB], known.get(NAMES[COMB], 0))]
+    of = [page.get("/api/1/runs/small/current/class", layer=LAYER, grid="4", of=str(n))["mean"] for n in (FENCE, COMB)]
+    most = max(abs(a - b) for a, b in zip(*of, strict=True))
+    told = legend(page)
+    assert told.startswith(f"Evidence for {NAMES[FENCE]} against {NAMES[COMB]}")
+    for name in (NAMES[FENCE], NAMES[COMB]):
+        assert f"{name} {most:.2f}" in told or most < 0.01
+    assert "= full colour" in told
+    page.reload()
+    page.settle()
+    assert (len(chips(page)), legend(page)) == (2, told)
+    page.go_back()
+    page.until("() => !location.search.includes('against=')")
+    page.settle()
+    assert [name for name, _ in chips(page)] == [NAMES[FENCE]]
+
+
+def test_two_names_have_two_colours(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4&names=none")
+    page.settle()
+    assert (coloured(page, ORANGE), coloured(page, BLUE)) == (0, 0)
+
+    def split(route: Any) -> None:
+        found = route.fetch().json()
+        sign = 1 if "of=1" in route.request.url else -1
+        means = [sign * (-1) ** i * 0.5 for i in range(len(found["mean"]))]
+        route.fulfill(json=found | {"mean": means})
+
+    page.route("**/class?*", split)
+    page.goto(f"{ATLAS}?grid=4&names=none&class=1&against=2")
+    page.settle()
+    page.wait_for_timeout(200)
+    assert coloured(page, ORANGE) > 200
+    assert coloured(page, BLUE) > 200
+    page.unroute("**/class?*")
+
+
+def test_chips_are_removed_by_mouse_and_by_keys(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?class=1&against=2")
+    page.settle()
+    page.see(".filter-chip button").first.click()
+    page.until("() => location.search.includes('class=2') && !location.search.includes('against')")
+    page.settle()
+    page.see(".filter-offer").first.click()
+    page.until("() => location.search.includes('against=')")
+    page.settle()
+    page.see(".filter-chip button").nth(1).focus()
+    page.keyboard.press("Delete")
+    page.until("() => !location.search.includes('against=')")
+    page.settle()
+    assert page.script("() => document.activeElement.closest('.filter-chip') !== null")
+    page.keyboard.press("Enter")
+    page.until("() => !location.search.includes('class=')")
+    page.settle()
+    assert page.see(".filter-chip").count() == 0
+    assert page.script("() => document.activeElement.closest('.filter-bar') !== null")
+
+
+def test_labels_are_shown_where_there_is_no_attribution(page: viewing.Page) -> None:
+    def without(route: Any) -> None:
+        about = route.fetch().json()
+        for layer in about["layers"]:
+            for grid in layer["grids"]:
+                grid["has"] = [stage for stage in grid["has"] if stage != "attribution"]
+        route.fulfill(json=about | {"missing": {"attribution": "actlas run --with attribution"}})
+
+    page.route("**/api/1/runs/small/current", without)
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    offers = [row.split("\n")[0] for row in page.see(".filter-offer").all_inner_texts()]
+    assert set(offers) == {"stripes", "checks", "noise"}
+    ask_for(page, "stripes", "checks")
+    assert "label=stripes&against=checks" in page.url.replace("&grid=4", "")
+    total = {label: n for _, label, n in page.get("/api/1/runs/small/current/tally", layer=LAYER, grid="4")["labels"]}
+    assert chips(page) == [("stripes", total["stripes"]), ("checks", total["checks"])]
+    assert legend(page).startswith("Samples labelled stripes against checks")
+    assert "% = full colour" in legend(page).replace("\u00a0", " ")
+    page.unroute("**/api/1/runs/small/current")
+
+
+def shares(page: viewing.Page, label: str) -> list[float | None]:
+    """Return the share of each cell's samples that have a label, None within chance, as the interface answers."""
+    place = {"layer": LAYER, "grid": "4"}
+    number = next(n for n, name, _ in page.get("/api/1/runs/small/current/tally", **place)["labels"] if name == label)
+    cells = page.get("/api/1/runs/small/current/label", **place, number=str(number))["cells"]
+    counts = page.get("/api/1/runs/small/current/cells", **place)["count"]
+    known = {cell: n / counts[cell] for cell, n, out in cells if out}
+    return [known.get(cell) for cell in range(len(counts))]
+
+
+def test_the_list_shows_the_shares_and_the_difference(page: viewing.Page) -> None:
+    one, other = shares(page, "stripes"), shares(page, "checks")
+    page.goto(f"{ATLAS}?grid=4&view=list&label=stripes&against=checks")
+    page.settle()
+    heads = page.see(".list th").all_inner_texts()
+    at = heads.index("stripes − checks")
+    assert heads[at + 1 : at + 3] == ["stripes", "checks"]
+    rows = [row.split("\t") for row in page.see(".list tbody tr").all_inner_texts()]
+    told = sorted(tuple(cell.replace("\u00a0", "").strip() for cell in row[at + 1 : at + 3]) for row in rows)
+    known = sorted(
+        tuple("–" if s is None else f"{int(100 * s + 0.5)}%" for s in pair) for pair in zip(one, other, strict=True)
+    )
+    assert told == known
+    assert page.see(f".list th:nth-child({at + 1})").get_attribute("aria-sort") == "descending"
+
+
+def test_what_chance_explains_is_blank_and_said(page: viewing.Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def within(route: Any) -> None:
+        found = route.fetch().json()
+        route.fulfill(json=found | {"cells": [[cell, n, False] for cell, n, _ in found["cells"]]})
+
+    page.route("**/label?*", within)
+    page.goto(f"{ATLAS}?grid=4&label=stripes&names=none")
+    page.see("text=Nothing here speaks for stripes: no cell has more of it than chance explains.").wait_for()
+    page.settle()
+    assert coloured(page, ORANGE) == 0
+    page.unroute("**/label?*")
+    page.goto(f"{ATLAS}?grid=4&label=zebra")
+    page.see("text=No sample of features.5 has the label “zebra”.").wait_for()
+    page.see("text=Show all labels").click()
+    page.until("() => !location.search.includes('label=')")
+    page.see(".search input").fill("zebra")
+    page.see("#found").get_by_text("No match.").wait_for()
+
+
+def test_there_is_one_field_for_names(page: viewing.Page) -> None:
+    for place in (
+        ATLAS,
+        f"{ATLAS}?class=1",
+        f"/small/units/{LAYER}",
+        f"/small/unit/{LAYER}:3",
+        "/small/image",
+        "/small/run",
+    ):
+        page.goto(place)
+        page.settle()
+        fields = page.script("() => [...document.querySelectorAll('input')].map((field) => field.type)")
+        assert [kind for kind in fields if kind not in ("range", "checkbox", "file")] == ["search"], place
+
+
+def test_escape_and_another_layer(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?label=stripes&against=checks")
+    page.settle()
+    page.keyboard.press("[")
+    page.wait_for_url("**/features.2?*")
+    assert "label=stripes&against=checks" in page.url
+    page.settle()
+    page.see(".stage").focus()
+    page.keyboard.press("Escape")
+    page.until("() => !location.search.includes('label=') && !location.search.includes('against=')")
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_the_bar_fits_every_width(width: int, chromium: Any, served: viewing.Served) -> None:
+    with viewing.opened(chromium, served.address, viewport={"width": width, "height": 800}) as page:
+        for query in ("", "?class=1", "?class=1&against=2", "?label=stripes&against=checks"):
+            page.goto(ATLAS + query)
+            page.settle()
+            assert page.script("() => document.documentElement.scrollWidth") <= width
+            small = page.script(
+                "() => [...document.querySelectorAll('.filter-bar button')].filter(b => b.checkVisibility())"
+                ".map(b => b.getBoundingClientRect()).filter(b => b.height < 24 || b.right > innerWidth).length"
+            )
+            assert small == 0, query
+
+
+def test_axe_finds_nothing_in_the_bar(chromium: Any, served: viewing.Served) -> None:
+    axe.needed()
+    with viewing.opened(chromium, served.address, bypass_csp=True) as page:
+        said: dict[str, list[str]] = {}
+        for query in ("", "?class=1&against=2", "?label=stripes", "?label=stripes&against=checks&view=list"):
+            page.goto(ATLAS + query)
+            said |= axe.violations(page, query)
+        page.see(".save-figure").click()
+        page.see(".figure-preview").wait_for()
+        assert said | axe.violations(page, "figure") == {}
+
+
+def test_an_export_shows_the_same(served: viewing.Served, chromium: Any, tmp_path: Path) -> None:
+    assert cli.invoke(["export", "small", str(tmp_path / "atlas"), "--store", str(served.store)]) == 0
+    told = {}
+    for query in ("class=1&against=2", "label=stripes&against=checks", "label=noise"):
+        for where in (f"{served.address}", f"file://{tmp_path}/atlas/index.html#"):
+            with viewing.opened(chromium, where) as page:
+                page.goto(f"{ATLAS}?grid=4&{query}")
+                page.settle()
+                told[where, query] = chips(page), legend(page)
+                assert page.complaints() == []
+        shown = [seen for (_, asked), seen in told.items() if asked == query]
+        assert shown[0] == shown[1]
+        assert shown[0][0]

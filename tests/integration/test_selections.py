@@ -1,0 +1,379 @@
+"""Atlases of stored samples: the same as a run over the selected images, bit by bit, and neither images nor a model used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import corpus, viewing
+
+from flows import cli
+from flows.config import RunConfig, make
+from flows.dry_run import estimate
+from flows.model import prepared
+from flows.pipeline import run as pipeline
+from flows.pipeline import selections
+from flows.pipeline.engines import Inline
+from flows.pipeline.summary import Summary
+from flows.questions import runs, sql
+from flows.stages import selection
+from flows.stages.shared import reading
+from storage.artefacts import samples as sample_arrays
+from storage.errors import ActlasError
+from storage.run import Run, open_run
+from storage.store.store import Store
+
+LAYER, OTHER = corpus.LAYERS
+STRIPES = "label = 'stripes'"
+MADE_ANEW = {"selection", "layout", "moment", "cells", "members", "icons", "tiles"}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Images, and the store of a run over them with the attribution of its samples to classes."""
+    return viewing.shared_run(tmp_path_factory)
+
+
+@pytest.fixture
+def images(shared: tuple[Path, Path]) -> Path:
+    return shared[0]
+
+
+@pytest.fixture
+def store(shared: tuple[Path, Path], tmp_path: Path) -> Path:
+    return viewing.copied(shared[1], tmp_path)
+
+
+def config(store: Path, **changes: Any) -> RunConfig:
+    settings = {"store": str(store), "name": "part", "of": "small", "until": "cells"} | changes
+    return RunConfig(**{name: value for name, value in settings.items() if value is not None})
+
+
+def select(store: Path, **changes: Any) -> tuple[Summary, Run]:
+    asked = config(store, **changes)
+    return pipeline.run(asked, Inline()), open_run(store, asked.name)
+
+
+def over(images: Path, folder: Path, keys: list[str], **changes: Any) -> Run:
+    """Run the model over these images alone, in a store of their own."""
+    folder.mkdir()
+    (folder / "keys.txt").write_text("\n".join(keys))
+    settings = {"name": "fresh", "keys": str(folder / "keys.txt"), "grids": (2, 4), "min_count": 1, "until": "cells"}
+    pipeline.run(corpus.config(images, folder / "store", **(settings | changes)), Inline())
+    return open_run(folder / "store", "fresh")
+
+
+def keys(run: Run) -> list[str]:
+    found: list[str] = run.images()["key"].to_pylist()
+    return found
+
+
+def made(summary: Summary) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for outcome in summary.outcomes:
+        counts[outcome.output.stage] = counts.get(outcome.output.stage, 0) + outcome.computed
+    return {stage: number for stage, number in counts.items() if number}
+
+
+def assert_same(a: Run, b: Run) -> None:
+    assert a.images().equals(b.images())
+    assert a.grids == b.grids
+    for layer in (LAYER, OTHER):
+        for name in sample_arrays.FIELDS:
+            mine, other = (getattr(run.samples(layer), name) for run in (a, b))
+            assert mine.dtype == other.dtype
+            assert mine.tobytes() == other.tobytes()
+        assert a.layout(layer).tobytes() == b.layout(layer).tobytes()
+        for grid in a.grids:
+            assert a.cell_facts(layer, grid).mean.tobytes() == b.cell_facts(layer, grid).mean.tobytes()
+
+
+@pytest.mark.parametrize("layout", ["pca", "umap"])
+def test_a_selection_of_images_equals_a_run_over_them(images: Path, store: Path, tmp_path: Path, layout: str) -> None:
+    _, run = select(store, where=STRIPES, layout=layout)
+    chosen = [row["key"] for row in open_run(store, "small").images().to_pylist() if row["label"] == "stripes"]
+    assert keys(run) == chosen
+    assert len(chosen) > 10
+    assert_same(run, over(images, tmp_path / "fresh", chosen, layout=layout))
+
+
+def test_mutant_samples_beside_the_selected_ones(
+    images: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = sample_arrays.take
+    monkeypatch.setattr(sample_arrays, "take", lambda parts, numbers: take(parts, np.maximum(numbers - 1, 0)))
+    with pytest.raises(AssertionError):
+        test_a_selection_of_images_equals_a_run_over_them(images, store, tmp_path, "pca")
+
+
+def test_neither_images_nor_the_model_are_looked_at(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked(*_: Any, **__: Any) -> None:
+        raise AssertionError("looked at")
+
+    for module, name in ((prepared, "load"), (reading, "open_source")):
+        monkeypatch.setattr(module, name, looked)
+    summary, _ = select(store, where=STRIPES)
+    assert made(summary) == {"selection": 2, "layout": 2, "moment": 2, "cells": 4}
+    with pytest.raises(AssertionError, match="looked at"):
+        select(store, where=STRIPES, until="icons")
+
+
+def test_the_rest_is_made_anew_or_the_source_s_own(store: Path) -> None:
+    summary, run = select(store, of_class="honeycomb", until=None)
+    source = open_run(store, "small")
+    assert set(made(summary)) == MADE_ANEW
+    mine = {(e.stage, e.layer, e.shard, e.grid): e.key for e in run.version.stages}
+    its = {(e.stage, e.layer, e.shard, e.grid): e.key for e in source.version.stages}
+    assert {stage for stage, *_ in mine} == {stage for stage, *_ in its} - {"collect", "attribution"} | {"selection"}
+    assert all(key == its[place] for place, key in mine.items() if place[0] not in MADE_ANEW)
+    assert run.patches(LAYER, 3).equals(source.patches(LAYER, 3))
+    assert {row["cosine"] is None for row in sql.ask(run, "SELECT cosine FROM icons")} == {False}
+
+
+def test_the_same_question_computes_nothing_and_another_does(store: Path) -> None:
+    select(store, where=STRIPES)
+    summary, run = select(store, where=f"  {STRIPES} AND true")
+    assert made(summary) == {}
+    assert run.number == 2  # the version says what it was asked
+    assert made(select(store, where="label <> 'stripes'")[0])["selection"] == 2
+    assert made(select(store, where=STRIPES, name="again")[0]) == {}
+
+
+def test_a_changed_source_is_selected_from_anew(images: Path, store: Path) -> None:
+    first, _ = select(store, where=STRIPES)
+    pipeline.run(corpus.config(images, store, grids=(2, 4), min_count=1, seed=1, until="layout"), Inline())
+    second, run = select(store, where=STRIPES)
+    assert made(second)["selection"] == 2
+    assert run.version.about["selection"]["version"] == 2
+    pinned, _ = select(store, where=STRIPES, of="small@1")
+    assert made(pinned) == {}
+    assert first.images == second.images
+
+
+def test_a_selection_outlives_its_source(images: Path, tmp_path: Path) -> None:
+    store, first = tmp_path / "s", {"grids": (2,), "min_count": 1, "layers": (LAYER,), "limit": 20}
+    pipeline.run(corpus.config(images, store, **first), Inline())
+    _, run = select(store, where=STRIPES, until=None)
+    points, cell = run.layout(LAYER), run.cells(LAYER, 2)
+    collected = open_run(store, "small").sample_results(LAYER)[0].key
+    pipeline.run(corpus.config(images, store, **first, seed=1, until="layout"), Inline())
+    assert cli.invoke(["gc", "--older-than", "0", "--keep", "1", "--store", str(store)]) == 0
+    assert Store(store).find("collect", collected) is None
+    again = open_run(store, "part")
+    assert cli.invoke(["verify", "part", "--store", str(store)]) == 0
+    assert np.array_equal(again.layout(LAYER), points)
+    assert np.array_equal(again.cells(LAYER, 2).icon, cell.icon)
+    assert runs.show_run(again)["selection"]["of"] == "small"
+
+
+def attributed(run: Run, layer: str, name: str) -> dict[int, float]:
+    """Return what each sample adds to the score of a class, read sample by sample."""
+    index = list(viewing.CLASSES).index(name)
+    found: dict[int, float] = {}
+    for grid in run.grids:
+        stored = run.attribution(layer, grid)
+        for sample, classes, values in zip(stored.sample, stored.sample_classes, stored.sample_values, strict=True):
+            found |= {int(sample): float(v) for c, v in zip(classes, values, strict=True) if c == index}
+    return found
+
+
+def strongest(values: dict[int, float], number: int) -> list[int]:
+    best = sorted((sample for sample, value in values.items() if value > 0), key=lambda s: (-values[s], s))
+    return sorted(best[:number])
+
+
+def places(run: Run, layer: str) -> list[tuple[int, int, int]]:
+    samples = run.samples(layer)
+    return list(zip(samples.image_id.tolist(), samples.y.tolist(), samples.x.tolist(), strict=True))
+
+
+def test_a_class_atlas_has_the_samples_that_speak_most_for_it(store: Path) -> None:
+    _, run = select(store, of_class="honeycomb", strongest=15)
+    source = open_run(store, "small")
+    for layer in (LAYER, OTHER):
+        expected = strongest(attributed(source, layer, "honeycomb"), 15)
+        assert len(expected) == 15
+        assert places(run, layer) == [places(source, layer)[number] for number in expected]
+        assert run.version.about["selection"]["layers"][layer]["samples"] == 15
+
+
+def test_mutant_a_class_atlas_of_the_weakest(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = selection._strongest
+    monkeypatch.setattr(selection, "_strongest", lambda value, numbers, most: of(1 / value, numbers, most))
+    with pytest.raises(AssertionError):
+        test_a_class_atlas_has_the_samples_that_speak_most_for_it(store)
+
+
+def test_two_classes_are_ranked_from_left_to_right(store: Path) -> None:
+    a, b = "honeycomb", "tiger cat"
+    _, run = select(store, of_class=a, against=b, strongest=20)
+    _, plain = select(store, where="sample IN (SELECT 1)", name="other")  # any other question
+    source = open_run(store, "small")
+    for layer in (LAYER, OTHER):
+        for_a, for_b = (attributed(source, layer, name) for name in (a, b))
+        chosen = sorted({*strongest(for_a, 20), *strongest(for_b, 20)})
+        assert places(run, layer) == [places(source, layer)[number] for number in chosen]
+        gaps = [for_a.get(sample, 0.0) - for_b.get(sample, 0.0) for sample in chosen]
+        ranks = [(sum(x < gap for x in gaps) + sum(x <= gap for x in gaps)) / (2 * len(gaps)) for gap in gaps]
+        np.testing.assert_allclose(run.layout(layer)[:, 0], ranks, atol=1e-6)
+        listed = ", ".join(map(str, chosen))
+        _, flat = select(store, where=f"layer <> '{layer}' OR sample IN ({listed})", name="flat", layers=(layer,))
+        assert np.array_equal(run.layout(layer)[:, 1], flat.layout(layer)[:, 1])
+    assert plain.number == 1
+
+
+def test_samples_are_a_table(store: Path) -> None:
+    run = open_run(store, "small")
+    query = f"SELECT * FROM samples WHERE layer = '{LAYER}' ORDER BY sample"
+    rows = sql.ask(run, query)
+    samples, points, every = run.samples(LAYER), run.layout(LAYER), {r["image_id"]: r for r in run.images().to_pylist()}
+    values = {name: attributed(run, LAYER, name) for name in viewing.CLASSES}
+    assert [row["sample"] for row in rows] == list(range(len(samples.y)))
+    for row in rows[::7]:
+        number = row["sample"]
+        image = every[int(samples.image_id[number])]
+        assert {name: row[name] for name in ("image_id", "key", "label", "width")} == {
+            name: image[name] for name in ("image_id", "key", "label", "width")
+        }
+        assert row["name"] == Path(image["key"]).name
+        assert (row["y"], row["x"]) == (samples.y[number], samples.x[number])
+        assert row["norm"] == pytest.approx(float(np.sqrt((samples.activations[number] ** 2).sum())), rel=1e-5)
+        assert (row["layout_x"], row["layout_y"]) == pytest.approx(tuple(points[number].tolist()))
+        choice = run.choices([image["image_id"]]).to_pylist()[0]
+        assert choice["rank"] == 0
+        assert row["first_choice"] == viewing.CLASSES[choice["class"]]
+        assert row["probability"] == choice["probability"]
+        its = {name: values[name][number] for name in values if number in values[name]}
+        assert dict(row["attribution"]) == pytest.approx(its)
+        assert row["first_class"] == max(its, key=lambda name: its[name])
+
+
+@pytest.mark.parametrize(
+    ("where", "column"),
+    [
+        ("first_class = 'honeycomb'", "first_class"),
+        ("first_choice <> 'honeycomb' AND probability > 0.2", "first_choice, probability"),
+        ("attribution['honeycomb'] > 0", "attribution"),
+        ("norm > 1 AND y < 3", "norm"),
+        ("layout_x < 0.5 AND bytes > 0", "layout_x"),
+        ("image_id IN (SELECT image_id FROM samples WHERE x > 2)", "x"),
+    ],
+)
+def test_any_column_selects(store: Path, where: str, column: str) -> None:
+    _, run = select(store, where=where, layers=(LAYER,))
+    source = open_run(store, "small")
+    fitting = sql.ask(
+        source, f"SELECT sample FROM samples WHERE layer = '{LAYER}' AND ({where}) ORDER BY sample, {column}"
+    )
+    assert places(run, LAYER) == [places(source, LAYER)[row["sample"]] for row in fitting]
+
+
+def test_a_selection_of_a_selection(store: Path) -> None:
+    _, whole = select(store, where="label <> 'noise'", until="tiles")
+    _, run = select(store, of="part", name="narrow", where=STRIPES)
+    _, direct = select(store, where=STRIPES, name="direct")
+    assert_same(run, direct)
+    assert run.version.about["selection"]["of"] == whole.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"of": "nothing"}, r"no run 'nothing' in .*small"),
+        ({"of": "small@7"}, r"small.*7"),
+        (
+            {"layers": ("features.9",)},
+            r"--layers features\.9: small@1 has no such layer; it has features\.2, features\.5",
+        ),
+        ({"where": "label = 'none'"}, r"--where label = 'none': none of the 80 samples of features\.2 is selected"),
+        ({"where": "colour = 1"}, r"--where colour = 1: .*colour"),
+        ({"where": "true) UNION ALL SELECT 'x' WHERE (true"}, r"--where .*"),
+        ({"where": "key IN (SELECT * FROM read_csv('/etc/passwd'))"}, r"--where .*"),
+        (
+            {"where": "sample < 5", "layout": "umap"},
+            r"--where sample < 5: 5 of the 80 .* a layout needs 12; ask for more",
+        ),
+        ({"of_class": "sea lion"}, r"the model has no class 'sea lion'; nearest: .*"),
+        ({"of_class": "honeycomb", "against": "7"}, r"the model has no class 7; its classes are 0 to 3"),
+        ({"seed": 5}, r"--seed 5 contradicts small@1, which was made with 0; drop it"),
+        ({"images": "elsewhere"}, r"--images elsewhere contradicts small@1, which was made with .*; drop it"),
+        ({"precision": "bf16"}, r"--precision bf16 contradicts small@1, which was made with fp32; drop it"),
+        ({"sample": 4}, r"--sample is of a pass over images, and --of small@1 makes none; drop it, or use --where"),
+        ({"keep": ("peaks",)}, r"--keep is of a pass over images"),
+        ({"until": "collect"}, r"--until collect: --of small@1 passes no image; it can stop after layout, cells"),
+        ({"extras": ("gallery",)}, r"--with gallery: gallery is of units, which a selection has from small@1"),
+        ({"name": "small"}, r"--name small is the run that --of names"),
+    ],
+)
+def test_what_cannot_be_selected_is_one_line(store: Path, changes: dict[str, Any], line: str) -> None:
+    before = sorted(path for path in store.rglob("*") if path.is_file() and "locks" not in path.parts)
+    with pytest.raises(ActlasError, match=line) as caught:
+        select(store, **changes)
+    assert "\n" not in str(caught.value)
+    assert sorted(path for path in store.rglob("*") if path.is_file() and "locks" not in path.parts) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"of": "small"}, r"--name is missing: what --of small selects becomes a run of its own"),
+        ({"images": "x", "of": "small", "name": "a"}, r"--images x with --of small: .*; drop one"),
+        ({"images": "x", "class": "cat"}, r"--class cat needs --of"),
+        ({"of": "small", "name": "a", "against": "cat"}, r"--against cat needs --class"),
+        ({"of": "small", "name": "a", "strongest": 5}, r"--strongest 5 needs --class"),
+        ({}, r"--images is missing"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], line: str) -> None:
+    with pytest.raises(ActlasError, match=line):
+        make(settings)
+
+
+def test_without_attribution_a_class_selects_nothing(images: Path, tmp_path: Path) -> None:
+    pipeline.run(corpus.config(images, tmp_path / "s", until="cells"), Inline())
+    for changes in ({"of_class": "1"}, {"where": "first_class = '1'"}):
+        with pytest.raises(ActlasError, match=r"small@1 has no attribution yet: run it again with --with attribution"):
+            select(tmp_path / "s", **changes)
+    with pytest.raises(ActlasError, match=r"small@1 has no model|--until"):
+        select(tmp_path / "s", until="listing")
+
+
+def test_a_form_that_gives_every_setting_contradicts_nothing(store: Path) -> None:
+    plain = config(store, where=STRIPES)
+    filled = RunConfig.model_validate_json(plain.model_dump_json())
+    assert filled.model_fields_set == set(RunConfig.model_fields)
+    assert selections.resolve(filled)[1] == selections.resolve(plain)[1]
+
+
+def test_a_dry_run_counts_what_a_run_computes_and_writes_nothing(store: Path) -> None:
+    before = sorted(store.rglob("*"))
+    answer = estimate.estimate(config(store, of_class="honeycomb", until=None))
+    assert sorted(store.rglob("*")) == before
+    summary, _ = select(store, of_class="honeycomb", until=None)
+    assert {row["stage"]: row["computed"] for row in answer["stages"] if row["computed"]} == {
+        stage: made(summary)[stage] // 2 for stage in MADE_ANEW
+    }
+    assert (answer["computed"], answer["reused"]) == (
+        sum(outcome.computed for outcome in summary.outcomes),
+        sum(not outcome.computed for outcome in summary.outcomes),
+    )
+
+
+def test_a_selection_is_a_run_like_any_other(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--store", str(store)]
+    asked = ["run", "--of", "small", "--class", "honeycomb", "--against", "tiger cat", "--name", "part"]
+    assert cli.invoke([*asked, "--engine", "inline", *where]) == 0
+    for command in (
+        ["runs", "show", "part"],
+        ["verify", "part"],
+        ["compare", "small", "part", "--no-noise"],
+        ["cell", "part", LAYER, "2", "0,0"],
+        ["unit", "part", f"{LAYER}:3"],
+        ["export", "part", str(tmp_path / "out")],
+    ):
+        capsys.readouterr()
+        assert cli.invoke([*command, *where]) == 0, (command, capsys.readouterr().err)
+    capsys.readouterr()
+    assert cli.invoke(["model", "updated", "part", "--weights", str(store / "published.json"), *where]) != 0
