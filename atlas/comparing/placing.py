@@ -96,7 +96,8 @@ def own_neighbours(graph: csr_matrix, labellings: Float) -> Double:
     count = np.zeros(len(labellings))
     for side in (labellings, 1 - labellings):
         count += ((graph @ side.T).T * side).sum(axis=1)
-    return count / graph.shape[0]
+    shares: Double = count / len(labellings.T)
+    return shares
 
 
 def shares(image: Int, column: Int, images: int, columns: int) -> csr_matrix:

@@ -20,6 +20,7 @@ from flows import cli
 from flows.comparing import compare, thresholds
 from flows.comparing.datasets import answers, measure, pair
 from flows.comparing.datasets import table as dataset_table
+from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.sheets import datasets as sheet
@@ -152,6 +153,23 @@ def test_the_command_tells_datasets_from_versions(store: Path, capsys: pytest.Ca
     assert (code, "versions has no shift" in err) == (2, True)
     code, out, err = say(capsys, store, "a", "a", "--datasets", "--json", "--fail-if", "p<0.05", "--fail-if", "shift>0")
     assert (code, json.loads(out)["shared_images"]) == (0, 60)
+
+
+def test_parts_of_one_source_without_a_common_image_are_datasets(store: Path, folder: Path) -> None:
+    """Both list the same images; which of them each has read decides."""
+    for name in ("stripes", "checks"):
+        part = corpus.config(folder / "a", store, name=name, until="collect", where=f"label = '{name}'")
+        pipeline.run(part, Inline())
+    assert not pair.share_images(str(store), ["stripes", "checks"])
+    assert pair.share_images(str(store), ["stripes", "a"])
+    for name in ("stripes", "checks"):
+        selected = RunConfig(store=str(store), name=f"of-{name}", of="a", until="cells", where=f"label = '{name}'")
+        pipeline.run(selected, Inline())
+    assert not pair.share_images(str(store), ["of-stripes", "of-checks"])
+    found = compare.compare_datasets(str(store), "of-stripes", "of-checks")
+    assert [one["images"] for one in found["datasets"]] == [20, 20]
+    assert found["shared_images"] == 0
+    assert layer_of(dict(found))["p"] <= 0.01
 
 
 def test_the_command_is_a_gate_on_incoming_data(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,17 +43,19 @@ def share_images(store: str, names: Sequence[str]) -> bool:
     runs = [open_run(store, name) for name in names]
     (a, before), (b, after) = ((pairs.images(run).key_hash, contents(run)) for run in runs)
     _, old, new = np.intersect1d(a, b, return_indices=True)
-    same = [before.get(i, "") == after.get(j, "") for i, j in zip(old.tolist(), new.tolist(), strict=True)]
+    both = zip(old.tolist(), new.tolist(), strict=True)
+    same = [before[i] == after[j] for i, j in both if i in before and j in after]
     return 2 * sum(same) > len(same)
 
 
 def contents(run: Run) -> dict[int, str]:
-    """Return the SHA-256 of the content of each image that was read, by id; none of a run that read no image."""
+    """Return the SHA-256 of the content of each image of a run that was read, by id; of a selection, of those it has."""
     digests: dict[int, str] = {}
+    selected = set(run.images()["image_id"].to_pylist()) if run.is_selection else None
     for part in run.results("images") if run.has("images") else ():
         facts = tables.read_table(part.file("images.parquet"), ["image_id", "sha256"])
         rows = zip(facts["image_id"].to_pylist(), facts["sha256"].to_pylist(), strict=True)
-        digests |= {image: digest for image, digest in rows if digest}
+        digests |= {image: digest for image, digest in rows if digest and (selected is None or image in selected)}
     return digests
 
 
@@ -66,8 +68,8 @@ def datasets(store: str, names: Sequence[str], layers: Sequence[str] = ()) -> Da
     a, b = (open_run(store, name) for name in names)
     laid = [layer for layer in a.layers if a.has("layout", layer)]
     _check_layers(a, laid, layers, "layout")
-    _check_layers(b, [layer for layer in b.layers if b.has("collect", layer)], layers, "samples")
-    chosen = [layer for layer in layers or laid if b.has("collect", layer)]
+    _check_layers(b, [layer for layer in b.layers if b.has_samples(layer)], layers, "samples")
+    chosen = [layer for layer in layers or laid if b.has_samples(layer)]
     if not chosen:
         raise UsageError(
             f"{version_name(b)} has no samples of a layer of {version_name(a)}'s map; run it with --layers {','.join(laid)}"
