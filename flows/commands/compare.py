@@ -79,8 +79,9 @@ def compare(
 
 def _without_shared_images(store: str, names: Sequence[str]) -> bool:
     from flows.comparing.datasets import pair
+    from storage.run import open_run
 
-    return len(names) == 2 and not pair.share_images(store, names)
+    return len(names) == 2 and not pair.share_images(*(open_run(store, name) for name in names))
 
 
 def _versions(

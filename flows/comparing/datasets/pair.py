@@ -35,16 +35,17 @@ class Datasets:
         return len(a & b)
 
 
-def share_images(store: str, names: Sequence[str]) -> bool:
+def share_images(before: Run, after: Run) -> bool:
     """Tell whether two runs are of the same images: whether they have keys in common, most of them with the same content.
 
     Equal keys alone say little, since two sets may each have their own `0001.jpg`; and so does one equal content.
     """
-    runs = [open_run(store, name) for name in names]
-    (a, before), (b, after) = ((pairs.images(run).key_hash, contents(run)) for run in runs)
-    _, old, new = np.intersect1d(a, b, return_indices=True)
+    _, old, new = np.intersect1d(pairs.images(before).key_hash, pairs.images(after).key_hash, return_indices=True)
+    first, second = contents(before), contents(after)
+    if not (first and second):
+        return len(old) > 0
     both = zip(old.tolist(), new.tolist(), strict=True)
-    same = [before[i] == after[j] for i, j in both if i in before and j in after]
+    same = [first[i] == second[j] for i, j in both if i in first and j in second]
     return 2 * sum(same) > len(same)
 
 
