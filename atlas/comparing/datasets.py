@@ -72,11 +72,6 @@ class Difference:
     """The p-value of the share of neighbours from an image's own set."""
     p: float
 
-    @property
-    def second(self) -> Bool:
-        """Which of the images are of the second set."""
-        return np.repeat([False, True], [len(side.ids) for side in self.sides])
-
 
 def difference(
     reference: Samples,

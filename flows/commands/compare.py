@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flows.comparing.answers import ComparedLayer, ComparedStep, Comparison, Crossing, LeftOut
-    from flows.comparing.datasets.answers import DatasetComparison
+    from flows.comparing.datasets.answer_types import DatasetComparison
     from flows.comparing.thresholds import Rule
 
 SHOWN = 15

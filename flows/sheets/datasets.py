@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from atlas.arrays import Byte, Float
-from flows.comparing.datasets.answers import CellDensity, DatasetComparison, DatasetLayer
+from flows.comparing.datasets.answer_types import CellDensity, DatasetComparison, DatasetLayer
 from flows.comparing.datasets.measure import LayerDifference
 from flows.sheets.canvas import FAINT, INK, LINE, QUIET, Canvas, Colour, length
 from flows.sheets.comparison import APPEARED, EMPTIED, FINE, draw_dots, draw_icons
