@@ -363,7 +363,7 @@ def test_a_dry_run_counts_what_a_run_computes_and_writes_nothing(store: Path) ->
 
 def test_a_selection_is_a_run_like_any_other(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--store", str(store)]
-    asked = ["run", "--of", "small", "--class", "honeycomb", "--against", "tiger cat", "--name", "part"]
+    asked = ["run", "--of", "small", "--class", "honeycomb", "--against", "tiger cat", "--name", "part", "--grids", "2"]
     assert cli.invoke([*asked, "--engine", "inline", *where]) == 0
     for command in (
         ["runs", "show", "part"],
@@ -371,7 +371,7 @@ def test_a_selection_is_a_run_like_any_other(store: Path, tmp_path: Path, capsys
         ["compare", "small", "part", "--no-noise"],
         ["cell", "part", LAYER, "2", "0,0"],
         ["unit", "part", f"{LAYER}:3"],
-        ["export", "part", str(tmp_path / "out")],
+        ["export", "part", str(tmp_path / "out"), "--dry-run"],
     ):
         capsys.readouterr()
         assert cli.invoke([*command, *where]) == 0, (command, capsys.readouterr().err)
