@@ -67,7 +67,7 @@ format: setup
 demo: setup
 	$(BIN)/python examples/round_weights.py build/rounded.pt
 	$(BIN)/actlas run --config examples/demo.toml --store demo --layers _blocks.10 --weights build/rounded.pt --engine inline
-	$(BIN)/actlas run --config examples/demo.toml --store demo --with attribution influence gallery
+	$(BIN)/actlas run --config examples/demo.toml --store demo --with choices attribution influence gallery
 	$(BIN)/actlas compare demo@1 demo@2 --store demo
 	@echo "Look at it: $(BIN)/actlas view --store demo"
 

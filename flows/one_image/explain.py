@@ -170,7 +170,7 @@ def _question(
 def _class(text: str, classes: tuple[str, ...]) -> int:
     if text.startswith("prob:"):
         raise UsageError(f"{text}: explain takes a class's logit; write {text.removeprefix('prob:')}")
-    return class_answers.class_index(text.removeprefix("class:"), classes)
+    return class_answers.class_index(text, classes)
 
 
 def _sources(illustrator: Illustrator, question: Question, layer: str) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def _accuracy(joined: Joined, right: Mapping[int, int], images: int, confused: l
     low, high = wilson(right.get(0, 0), images)
     return {
         "by": joined.by,
-        "reason": joined.reason,
+        "reason": joined.reason or ("" if images else "no image with one of these labels has class scores"),
         "unclear": list(joined.unclear),
         "images": images,
         "first": right.get(0, 0),
@@ -137,11 +137,16 @@ def join_labels(run: Run) -> Joined | None:
 def _join_labels(run: Run) -> Joined | None:
     names: Sequence[str] = run.model["classes"] if run.has("model") else ()
     table = run.images()
-    table = table.filter(pc.is_valid(table["label"]))
-    if not len(table) or not names:
+    used = pc.and_(pc.is_valid(table["label"]), pc.is_null(table["reason"]))
+    kinds = (
+        table.filter(used)
+        .group_by([name for name in ("label", "label_id") if name in table.column_names])
+        .aggregate([])
+    )
+    if not len(kinds) or not names:
         return None
-    ids = table["label_id"].to_pylist() if "label_id" in table.column_names else [None] * len(table)
-    return join(dict(zip(table["label"].to_pylist(), ids, strict=True)), names)
+    ids = kinds["label_id"].to_pylist() if "label_id" in kinds.column_names else [None] * len(kinds)
+    return join(dict(sorted(zip(kinds["label"].to_pylist(), ids, strict=True))), names)
 
 
 def join(labels: Mapping[str, str | None], names: Sequence[str]) -> Joined:
@@ -216,6 +221,8 @@ def in_words(accuracy: Accuracy) -> Iterator[str]:
         f"accuracy  the first class is the label of {accuracy['first']:,} of {accuracy['images']:,} images, {share:.1f} % "
         f"(95 %: {low:.1f} to {high:.1f}); the label is among the first five of {accuracy['first_five']:,}"
     )
+    assumed = ", which is assumed, since every label is a number" if accuracy["by"] == "numbers" else ""
+    yield f"accuracy  labels and classes are joined by {accuracy['by']}{assumed}"
     if accuracy["unclear"]:
         yield f"accuracy  not counted, as several classes have the name: {', '.join(accuracy['unclear'])}"
     for row in accuracy["confused"]:

@@ -99,7 +99,8 @@ def class_column(run: Run, mean: np.ndarray, wanted: str) -> tuple[int, np.ndarr
 
 
 def class_index(text: str, classes: Sequence[str]) -> int:
-    """Return the index of a class given by index or name, ignoring case."""
+    """Return the index of a class given by index or name, ignoring case, with or without `class:` before it."""
+    text = text.removeprefix("class:")
     if text.isdecimal() and (not classes or int(text) < len(classes)):
         return int(text)
     matches = [i for i, name in enumerate(classes) if name.casefold() == text.strip().casefold()]

@@ -29,7 +29,7 @@ PLACES = (
     *(f"/small/atlas/{LAYER}?shade=motion:small@1", f"/small/units/{LAYER}?sort=drift:small@1"),
     *(f"/compare/small@1..small@2/{layer}" for layer in LAYERS),
 )
-DEMO = ("attribution", "influence", "gallery")
+DEMO = ("choices", "attribution", "influence", "gallery")
 """What `make demo` computes beyond a run: all extras but gradients, which the viewer's model draws as they are looked at."""
 
 COMMANDS = "() => [...document.querySelectorAll('.command code')].map((code) => code.textContent)"
@@ -74,7 +74,7 @@ def test_mutant_a_stage_that_was_left_out_is_asked_for(chromium: Any, tmp_path_f
     with viewing.serving(store, uploads=False) as address, viewing.opened(chromium, address) as page:
         asked = offered(page, places)
     assert {place for place, _ in asked} == set(places)
-    assert any(text.endswith("--with attribution gallery influence") for _, text in asked)
+    assert any(text.endswith("--with attribution choices gallery influence") for _, text in asked)
     assert any(text.endswith("--with everything") for _, text in asked)
 
 

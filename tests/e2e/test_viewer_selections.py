@@ -50,8 +50,7 @@ def test_it_is_for_everybody(chromium: Any, served: viewing.Served) -> None:
         page.goto("/part/run")
         assert axe.violations(page, "selection") == {}
         page.goto("/small/run")
-        page.see("#atlas-class").fill(A[:5])
-        page.see("#atlas-class-found li").first.wait_for()
+        page.see("text=Atlas of a part").wait_for()
         assert axe.violations(page, "offer") == {}
 
 
@@ -76,11 +75,13 @@ def test_a_class_and_another_give_the_command_of_their_atlas(
 ) -> None:
     page.goto("/small/run")
     page.settle()
-    for field, name in (("atlas-class", A), ("atlas-against", B)):
-        page.see(f"#{field}").fill(name[:5])
-        page.see(f"#{field}-found li").first.wait_for()
-        page.keyboard.press("Enter")
-    command = page.see(".command:has-text('--against') code").inner_text()
+    page.see("[data-keep=search]").click()
+    for name in (A, B):
+        page.see(".search input").fill(name[:5])
+        page.see("#found li").get_by_text("class, ").first.click()
+        page.settle()
+    command = str(page.see(".atlas-of-these code").first.text_content())
+    assert "--against" in command
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[shlex.split(command).index("actlas") + 1 :]
     assert cli.invoke([*words, "--engine", "inline", "--until", "layout"]) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,6 +63,11 @@ class SelectionOptions:
         str | None, typer.Option(help="With --class: a second class; what speaks for it lies to the left.")
     ] = None
     strongest: Annotated[int | None, typer.Option(help="With --class: how many samples of each layer (2000).")] = None
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings by the names that a file has for them, too."""
+        named = dict(vars(self))
+        return {"class": named.pop("of_class"), **named}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +160,7 @@ class RunOptions:
         settings = (
             vars(self)
             | vars(subset)
-            | (vars(selection) if selection else {})
+            | (selection.settings() if selection else {})
             | {
                 "axes": parsing.pairs(self.axes),
                 "mean": parsing.numbers("--mean", self.mean),

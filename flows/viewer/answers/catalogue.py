@@ -74,7 +74,7 @@ ANSWERS = {
     "images": Kind(
         {"start": int, "text": str}, images.search, "Sixty of the images with a text in their file or label."
     ),
-    "accuracy": Kind({}, images.first_classes, "How often the model's first classes are the images' labels."),
+    "accuracy": Kind({}, images.right, "How often the model's first classes are the images' labels."),
     "rejects": Kind({}, images.rejects, "The images that could not be used."),
     "libraries": Kind({}, about.libraries, "The versions of libraries that the run's results were made with."),
 }

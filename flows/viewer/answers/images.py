@@ -29,11 +29,11 @@ class ImageFacts(TypedDict):
     width: int | None
     height: int | None
     reason: str | None
-    choices: list[FirstClass]
+    choices: list[StoredChoice]
     label_rank: int | None
 
 
-class FirstClass(TypedDict):
+class StoredChoice(TypedDict):
     """One of the model's first classes of an image; a single score gives no probability."""
 
     index: int
@@ -103,8 +103,8 @@ def _facts(version: OpenVersion, ids: list[int]) -> dict[int, ImageFacts]:
     return facts
 
 
-def _choices(run: Run, ids: list[int]) -> dict[int, list[FirstClass]]:
-    names, choices = run.model["classes"], defaultdict[int, list[FirstClass]](list)
+def _choices(run: Run, ids: list[int]) -> dict[int, list[StoredChoice]]:
+    names, choices = run.model["classes"], defaultdict[int, list[StoredChoice]](list)
     for row in run.choices(ids).to_pylist():
         number = row["class"]
         name = names[number] if number < len(names) else str(number)
@@ -112,7 +112,7 @@ def _choices(run: Run, ids: list[int]) -> dict[int, list[FirstClass]]:
     return choices
 
 
-def first_classes(version: OpenVersion) -> accuracy.Accuracy | None:
+def right(version: OpenVersion) -> accuracy.Accuracy | None:
     """Return how often the model's first classes are the images' labels; None where the run does not say."""
     return version.keep(("accuracy",), lambda: accuracy.of_run(version.run))
 

@@ -100,7 +100,8 @@ class OpenVersion:
         """Cache a value."""
         with self._lock:
             cache[key] = value
-            self._sizes[key] = sizes.nbytes(value)
+            # Shared values grow, and are counted when asked for.
+            self._sizes[key] = 0 if isinstance(value, Shared) else sizes.nbytes(value)
         self._grown()
         return value
 

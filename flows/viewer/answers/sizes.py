@@ -15,19 +15,22 @@ OBJECT = 64
 
 
 def nbytes(value: Any) -> int:
-    """Return roughly the bytes that a value holds: arrays, tables and bytes exactly, small objects at a flat rate."""
+    """Return roughly the bytes that a value holds: arrays, tables and bytes exactly, small objects at a flat rate.
+
+    Other threads may add to a dictionary meanwhile, so its items are listed before any is looked at.
+    """
     if isinstance(value, np.ndarray | pa.Table):
         return int(value.nbytes)
     if isinstance(value, bytes | str):
         return len(value) + OBJECT
     if isinstance(value, dict):
-        return OBJECT + sum(nbytes(key) + nbytes(item) for key, item in value.items())
+        return OBJECT + sum(nbytes(key) + nbytes(item) for key, item in list(value.items()))
     if isinstance(value, list | tuple):
         return OBJECT + sum(map(nbytes, value))
     if dataclasses.is_dataclass(value):
         return OBJECT + sum(nbytes(getattr(value, field.name)) for field in dataclasses.fields(value))
     if hasattr(value, "__dict__"):
-        return OBJECT + sum(nbytes(item) for item in vars(value).values())
+        return OBJECT + sum(nbytes(item) for item in list(vars(value).values()))
     return OBJECT
 
 

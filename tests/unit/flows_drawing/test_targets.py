@@ -64,6 +64,7 @@ def test_what_is_no_target_is_said(text: str, error: type[Exception], says: str)
 
 def test_without_names_a_class_is_an_index() -> None:
     assert class_index("7", ()) == 7
+    assert class_index("class:1", ("crane", "crane")) == 1
     with pytest.raises(UsageError, match="no class names"):
         class_index("cat", ())
 

@@ -84,3 +84,8 @@ def test_digits_that_are_names_stay_names() -> None:
 def test_the_interval_is_wilsons(right: int, images: int) -> None:
     expected = binomtest(right, images).proportion_ci(method="wilson")
     assert wilson(right, images) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_no_image_with_scores_is_no_accuracy() -> None:
+    answer = accuracy._accuracy(join(named("a"), ["a", "b"]), {}, 0, [])
+    assert list(accuracy.in_words(answer)) == ["accuracy  unknown: no image with one of these labels has class scores"]

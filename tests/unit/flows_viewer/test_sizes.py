@@ -68,6 +68,24 @@ def test_sizes_count_what_values_hold() -> None:
     sizes.release()
 
 
+class Busy:
+    """A value during whose count another thread adds to the dictionary that holds it."""
+
+    holder: dict[Any, Any]
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            Busy.holder[len(Busy.holder)] = 1
+        return object.__getattribute__(self, name)
+
+
+def test_a_value_that_grows_meanwhile_is_counted() -> None:
+    Busy.holder = {"a": Busy(), "b": b"12"}
+    assert sizes.nbytes(Busy.holder) > 0
+    with pytest.raises(RuntimeError, match="changed size"):  # as it was counted before
+        sum(sizes.nbytes(item) for item in Busy.holder.values())
+
+
 class Read:
     """What a comparison has read of both versions."""
 

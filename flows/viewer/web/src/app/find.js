@@ -22,8 +22,12 @@ export async function matches(text, about, state) {
     about.labels ? findLabels(text, here) : [],
     live() && text.length > 1 ? findImages(text, here) : [],
   ]);
-  return fitRows([...findUnits(text, here), ...classes, ...labels, ...images]);
+  const named = [...findUnits(text, here), ...classes, ...labels];
+  return fitRows(isGallery(state) ? [...images, ...named] : [...named, ...images]);
 }
+
+/** Whether the place lists the images. @param {State} state */
+const isGallery = ({ place, what, query }) => place === 'image' && !what && !query.own;
 
 /** Return a list of options for each use. @param {{ words: string, value: string }[]} rows @param {(Use | false)[]} uses @returns {Option[][]} */
 const forEach = (rows, uses) =>
@@ -118,5 +122,5 @@ async function findImages(text, { about, layer, state }) {
   ];
   const all = images > 1 ? [{ words: `“${text}” in file or label`, kind: `all ${images} images`, act: list }] : [];
   const options = [...forEach(rows, uses), all];
-  return state.place === 'image' && !state.what ? options.reverse() : options;
+  return isGallery(state) ? options.reverse() : options;
 }

@@ -19,7 +19,20 @@ const NAMES = {
   classes: 'Names: the first class that stands out most in a cell, beyond chance.',
 };
 
-/** @param {import('./atlas.js').Atlas} atlas @returns {Promise<import('../../ui/figure/figure.js').Figure | null>} */
+/**
+ * What it needs of the atlas.
+ * @typedef {object} Host
+ * @property {import('../../map/scene.js').Scene} scene
+ * @property {About} about
+ * @property {LayerFacts | null} layer
+ * @property {HTMLElement} stage
+ * @property {import('../../map/tiles.js').Tiles} map
+ * @property {import('../../map/overlay.js').Overlay} overlay
+ * @property {import('./patches.js').Patches} patches
+ * @property {import('./shading.js').Shading} shading
+ */
+
+/** @param {Host} atlas @returns {Promise<import('../../ui/figure/figure.js').Figure | null>} */
 export async function atlasFigure({ scene, about, map, stage, overlay, patches, shading, layer }) {
   const { grid } = scene;
   if (!grid || !layer) return null;

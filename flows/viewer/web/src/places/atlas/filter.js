@@ -84,18 +84,19 @@ function scale(answer) {
   if (!(most(answer) > 0)) return null;
   const [low, high] = ends(answer);
   const pair = answer.parts.length > 1;
-  const text = (/** @type {string} */ words) => h('span', { class: 'num' }, words);
-  const { kind } = answer;
+  const swatch = (/** @type {string} */ more) => h('span', { class: `swatch ${more}`, 'aria-hidden': 'true' });
+  const end = (/** @type {Node | null} */ sign, /** @type {string} */ words) =>
+    h('span', { class: 'num scale-end' }, sign, words);
   return h(
     'span',
     { class: 'scale', title: unitOf(answer) },
-    low && [pair ? h('span', { class: 'swatch second', 'aria-hidden': 'true' }) : hatched(), text(low)],
+    low && end(pair ? swatch('second') : hatched(), low),
     pair && h('span', { class: 'scale-ramp second', 'aria-hidden': 'true' }),
-    text('0'),
+    end(null, '0'),
     h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
-    h('span', { class: 'swatch', 'aria-hidden': 'true' }),
-    text(high),
-    kind === 'class' && h('span', { class: 'quiet' }, `cells have ${number(answer.low)} to ${number(answer.high)}`),
+    end(swatch(''), high),
+    answer.kind === 'class' &&
+      h('span', { class: 'quiet' }, `cells have ${number(answer.low)} to ${number(answer.high)}`),
   );
 }
 

@@ -26,7 +26,7 @@ function map(about, layer) {
   const cells = drawnGrid(layer)?.cells;
   const facts = `${many(layer.units, 'unit')}, ${cells ? `${count(cells)} cells` : 'no atlas yet'}`;
   const words = h('span', { class: 'map-words' }, h('b', {}, layer.name), h('span', { class: 'quiet small' }, facts));
-  return h('a', { class: 'run-map', href: address, 'aria-label': `Atlas of ${layer.name}: ${facts}` }, square, words);
+  return h('a', { class: 'run-map', href: address, title: `Open the atlas of ${layer.name}` }, square, words);
 }
 
 /** Draw the maps on a page again. @param {Element} root */

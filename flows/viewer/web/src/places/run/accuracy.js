@@ -23,9 +23,13 @@ function shown(answer) {
     'Labels and first classes',
     h('p', {}, `${words} (95 %: ${percent(low)} to ${percent(high)}). It is among the first five of ${count(five)}.`),
     answer.confused.length > 0 && confused(answer.confused),
-    h('p', { class: 'quiet small' }, `Labels and classes are joined by ${answer.by}.${notCounted(answer.unclear)}`),
+    h('p', { class: 'quiet small' }, `${joined(answer.by)}${notCounted(answer.unclear)}`),
   );
 }
+
+/** @param {string} by */
+const joined = (by) =>
+  `Labels and classes are joined by ${by}${by === 'numbers' ? ', which is assumed, since every label is a number' : ''}.`;
 
 /** @param {string[]} labels */
 const notCounted = (labels) =>

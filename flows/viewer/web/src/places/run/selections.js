@@ -1,15 +1,11 @@
-// Selections: of what a run is a selection, and the commands that make atlases of some of its samples.
+// Selections: of what a run is a selection, and the way to an atlas of some of its samples.
 
-import { ask, live } from '../../data/client.js';
-import { classAtlas, labelAtlas } from '../../data/commands.js';
-import { bestMatches } from '../../data/match.js';
+import { live } from '../../data/client.js';
 import { href } from '../../state/address.js';
-import { Combobox } from '../../ui/combobox.js';
-import { command, section } from '../../ui/components.js';
-import { fill, h } from '../../ui/dom.js';
+import { section } from '../../ui/components.js';
+import { h } from '../../ui/dom.js';
 import { count, many } from '../../ui/format.js';
-
-const MOST = 8;
+import { searchButton } from '../../ui/name_chip.js';
 
 /** What a selection is by, in the order of a command. */
 const OPTIONS = ['class', 'against', 'strongest', 'where'];
@@ -47,64 +43,18 @@ function beside({ attributed, unsure }) {
   return unsure ? `${known}, and ${count(unsure)} others might speak for it as much` : known;
 }
 
-/** Offer atlases of a class, of two, and of a label. @param {About} about */
+/** Say how to make an atlas of a class, of two, or of a label. @param {About} about */
 export function offer(about) {
   const attributed = about.layers.some(({ grids }) => grids.some(({ has }) => has.includes('attribution')));
   if (!attributed && !about.labels) return null;
+  const names = [attributed && 'class', about.labels > 0 && 'label'].filter(Boolean).join(' or ');
   return section(
     'Atlas of a part',
-    h('p', { class: 'quiet small' }, 'Its stored samples are laid out again; no image passes through the model again.'),
-    attributed && ofClasses(about),
-    about.labels > 0 && ofLabel(about),
+    h(
+      'p',
+      {},
+      `Show a ${names} on the map, alone or against another: below the map is the command that lays its samples out again. No image passes through the model again.`,
+    ),
+    h('p', {}, searchButton(`Name a ${names} …`, `Find a ${names} to show on the map`)),
   );
-}
-
-/** @param {About} about */
-function ofClasses(about) {
-  const shown = h('div', { 'aria-live': 'polite' });
-  /** @type {(string | undefined)[]} */
-  const chosen = [undefined, undefined];
-  const choose = (/** @type {number} */ i) => (/** @type {string} */ name) => {
-    chosen[i] = name;
-    fill(shown, chosen[0] && command(classAtlas(about, chosen[0], chosen[1])));
-  };
-  const first = classField('atlas-class', 'Class', choose(0));
-  const second = classField('atlas-against', 'Against (if you like)', choose(1));
-  return h('div', {}, h('div', { class: 'tools' }, first, second), shown);
-}
-
-/** @param {string} id @param {string} words @param {(name: string) => void} choose */
-function classField(id, words, choose) {
-  const box = new Combobox({
-    id: `${id}-found`,
-    label: `${words}: classes found`,
-    none: 'No match.',
-    field: { id, class: 'field' },
-    find: async (text) =>
-      bestMatches((await ask('classes')).names, text)
-        .slice(0, MOST)
-        .map(option),
-  });
-  const option = (/** @type {{ name: string }} */ { name }) => ({
-    words: name,
-    act: () => {
-      box.input.value = name;
-      choose(name);
-    },
-  });
-  return h('div', { class: 'class-field' }, h('label', { class: 'quiet small', for: id }, words), box.input, box.list);
-}
-
-/** @param {About} about */
-function ofLabel(about) {
-  const shown = h('div', { 'aria-live': 'polite' });
-  const field = h('input', {
-    id: 'atlas-label',
-    type: 'search',
-    class: 'field',
-    maxlength: 200,
-    oninput: () => fill(shown, field.value.trim() && command(labelAtlas(about, field.value.trim()))),
-  });
-  const label = h('label', { class: 'quiet small', for: 'atlas-label' }, 'Label');
-  return h('div', {}, h('div', { class: 'class-field' }, label, field), shown);
 }
