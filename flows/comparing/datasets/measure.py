@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.arrays import Float, Int
+from atlas.arrays import Float, Int, Samples
 from atlas.comparing import datasets, two_samples
 from atlas.comparing.datasets import Difference
 from flows import progress
-from flows.comparing.datasets import labels, pair
+from flows.comparing.datasets import contents, labels, pair
 from flows.comparing.datasets.labels import LabelChanges
 from flows.comparing.datasets.pair import Datasets
 from flows.comparing.pairs import version_name
@@ -56,10 +56,21 @@ def _layer(compared: Datasets, layer: str, permutations: int) -> LayerDifference
         grids=a.grids,
         min_count=least,
         peaks=(_best(a, layer, ids[0]), _best(b, layer, ids[1])) if kept else None,
+        contents=_contents(compared, samples),
         permutations=permutations,
     )
     changes = labels.changes(images, ids, measured.means, permutations, datasets.SEED)
     return LayerDifference(layer=layer, runs=(a, b), measured=measured, labels=changes, least=least)
+
+
+def _contents(compared: Datasets, samples: tuple[Samples, Samples]) -> tuple[Int, Int]:
+    """Number what the image of each sample shows; what is unknown is the image's own."""
+    found, last = [], 1 + max(int(side.max(initial=0)) for side in compared.contents)
+    for number, one in zip(compared.contents, samples, strict=True):
+        own = last + np.arange(len(number))
+        found.append(np.where(number == contents.UNKNOWN, own, number)[one.image_id])
+        last += len(number)
+    return found[0], found[1]
 
 
 def _check_units(compared: Datasets, layer: str, units: list[int]) -> None:
