@@ -84,26 +84,35 @@ def difference(
     peaks: tuple[Float, Float] | None = None,
     contents: tuple[Int, Int] | None = None,
     permutations: int = two_samples.PERMUTATIONS,
+    advance: Callable[[float], None] = lambda share: None,
 ) -> Difference:
     """Compare two sets; the samples of the first lie at `points`, `n 2`.
 
     `names` identify the samples, whichever set they are in. `peaks` are the best values of each unit in each image
     that has samples, `n u`, by ascending id. `contents` number what the image of each sample shows: copies of an image
-    neither place each other nor count as neighbours. Every test permutes whole images.
+    neither place each other nor count as neighbours. Every test permutes whole images. `advance` is told the share done.
     """
     placed = placing.place_both(reference, points, incoming, contents)
+    advance(0.2)
     sides = _side(reference, placed[0]), _side(incoming, placed[1])
     second = np.repeat([False, True], [len(side.ids) for side in sides])
     means = np.concatenate([placing.means(side.image, side.samples.activations, len(side.ids)) for side in sides])
     best = None if peaks is None else np.concatenate(peaks)
     units = [_scaled(means), *([] if best is None else [_scaled(best)])]
     whole = two_samples.permutation_test(
-        units, second, [_neighbours(sides, names, contents)], permutations=permutations, seed=SEED
+        units,
+        second,
+        [_neighbours(sides, names, contents)],
+        permutations=permutations,
+        seed=SEED,
+        advance=lambda share: advance(0.2 + 0.5 * share),
     )
+    del units
+    by_grid = _grids(sides, grids, min_count, second, permutations, lambda share: advance(0.7 + 0.3 * share))
     return Difference(
         sides=sides,
         means=means,
-        grids=_grids(sides, grids, min_count, second, permutations),
+        grids=by_grid,
         units=_unit_shifts(means, second, whole.parts[0]),
         peaks=None if best is None else _unit_shifts(best, second, whole.parts[1]),
         neighbours=whole.statistics[0],
@@ -140,11 +149,16 @@ def _neighbours(
 
 
 def _grids(
-    sides: tuple[Side, Side], grids: Sequence[int], min_count: int, second: Bool, permutations: int
+    sides: tuple[Side, Side],
+    grids: Sequence[int],
+    min_count: int,
+    second: Bool,
+    permutations: int,
+    advance: Callable[[float], None],
 ) -> dict[int, GridDensity]:
     cells = {grid: _cells(sides, grid, min_count) for grid in grids}
     densities = [_densities(sides, grid, cell) for grid, (cell, _) in cells.items()]
-    tested = two_samples.permutation_test(densities, second, permutations=permutations, seed=SEED)
+    tested = two_samples.permutation_test(densities, second, permutations=permutations, seed=SEED, advance=advance)
     return {
         grid: _grid(*cells[grid], density, second, part)
         for grid, density, part in zip(cells, densities, tested.parts, strict=True)
@@ -193,9 +207,9 @@ def _unit_shifts(values: Float, second: Bool, part: Part) -> UnitShifts:
 
 def _scaled(values: Float) -> Float:
     """Standardise columns, so that sums over images stay small enough for float32."""
-    wide = values.astype(np.float64)
-    deviation = wide.std(axis=0)
-    scaled: Float = np.divide(
-        wide - wide.mean(axis=0), deviation, out=np.zeros_like(wide), where=deviation > two_samples.ROUNDING
-    ).astype(np.float32)
+    mean = values.mean(axis=0, dtype=np.float64)
+    deviation = values.std(axis=0, dtype=np.float64)
+    scaled = np.zeros(values.shape, np.float32)
+    for unit in np.flatnonzero(deviation > two_samples.ROUNDING).tolist():
+        scaled[:, unit] = (values[:, unit] - mean[unit]) / deviation[unit]
     return scaled
