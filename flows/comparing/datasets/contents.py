@@ -36,7 +36,7 @@ def numbers(runs: Sequence[Run], within: Sequence[Int] | None = None) -> list[In
 
 def shared(both: Sequence[Int]) -> int:
     """Count the contents that two runs have in common, by the numbers of their images."""
-    return int((np.intersect1d(*both) != UNKNOWN).sum())
+    return int((np.intersect1d(both[0], both[1]) != UNKNOWN).sum())
 
 
 def _digests(run: Run, ids: Int | None) -> pa.Table:

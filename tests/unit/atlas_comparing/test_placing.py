@@ -158,6 +158,18 @@ def test_a_cell_with_more_samples_is_denser() -> None:
     assert (grid.ratios.low[denser] > 1).all()
 
 
+def test_one_unit_of_many_shifts() -> None:
+    """A gate on the largest shift beyond chance would let it pass otherwise."""
+    a, b = (world(40, seed, samples=1, units=1280) for seed in (1, 2))
+    b.activations[:, 700] += 5 * np.concatenate([a.activations[:, 700], b.activations[:, 700]]).std()
+    points = layout.layout(a.activations, method="pca").points
+    found = datasets.difference(
+        a, points, b, (np.arange(40), np.arange(40, 80)), grids=(), min_count=5, permutations=999
+    )
+    assert np.flatnonzero(found.units.beyond).tolist() == [700]
+    assert found.units.shifts.shift[700] > 3
+
+
 def test_samples_of_another_kind_are_far_and_shift_units() -> None:
     found = compare_with_planted(3 * RNG(8).random((40, 24)).astype(np.float32))
     assert found.p <= 0.005
