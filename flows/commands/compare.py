@@ -94,8 +94,8 @@ def _are_datasets(store: str, names: Sequence[str], rules: Sequence[Rule], noise
     from flows.comparing.datasets import pair
     from storage.run import open_run
 
-    if (asked := thresholds.kind(rules)) is not None:
-        return asked
+    if (kind := thresholds.kind(rules)) is not None:
+        return kind
     if noise is not None or len({name.partition("@")[0] for name in names}) == 1 or len(names) != 2:
         return False
     return not pair.share_images(*(open_run(store, name) for name in names))

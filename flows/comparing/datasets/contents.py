@@ -25,13 +25,13 @@ def numbers(runs: Sequence[Run], within: Sequence[Int] | None = None) -> list[In
     digests = [_digests(run, ids) for run, ids in zip(runs, chosen, strict=True)]
     codes = pa.chunked_array([table["sha256"].combine_chunks() for table in digests], pa.large_string())
     code = codes.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    found, first = [], 0
+    by_run, first = [], 0
     for run, table in zip(runs, digests, strict=True):
         number = np.full(run.version.about["ids"], UNKNOWN, np.int64)
         number[table["image_id"].to_numpy()] = code[first : first + len(table)]
         first += len(table)
-        found.append(number)
-    return found
+        by_run.append(number)
+    return by_run
 
 
 def shared(both: Sequence[Int]) -> int:

@@ -43,8 +43,8 @@ def measure(compared: Datasets, *, permutations: int = two_samples.PERMUTATIONS)
     """Yield the differences of two datasets, layer by layer."""
     for layer in compared.layers:
         with progress.current().bar(f"compare {layer}", 100, "%") as bar:
-            found = _layer(compared, layer, permutations, bar)
-        yield found
+            difference = _layer(compared, layer, permutations, bar)
+        yield difference
 
 
 def _layer(compared: Datasets, layer: str, permutations: int, bar: Bar) -> LayerDifference:
@@ -97,12 +97,12 @@ def _rows_of(samples: Samples, rows: Int | None) -> Samples:
 
 def _contents(compared: Datasets, samples: tuple[Samples, Samples]) -> tuple[Int, Int]:
     """Number what the image of each sample shows; what is unknown is the image's own."""
-    found, last = [], 1 + max(int(side.max(initial=0)) for side in compared.contents)
+    by_sample, last = [], 1 + max(int(side.max(initial=0)) for side in compared.contents)
     for number, one in zip(compared.contents, samples, strict=True):
         own = last + np.arange(len(number))
-        found.append(np.where(number == contents.UNKNOWN, own, number)[one.image_id])
+        by_sample.append(np.where(number == contents.UNKNOWN, own, number)[one.image_id])
         last += len(number)
-    return found[0], found[1]
+    return by_sample[0], by_sample[1]
 
 
 def _check_units(compared: Datasets, layer: str, units: list[int]) -> None:
