@@ -82,26 +82,37 @@ def difference(
     grids: Sequence[int],
     min_count: int,
     peaks: tuple[Float, Float] | None = None,
+    contents: tuple[Int, Int] | None = None,
     permutations: int = two_samples.PERMUTATIONS,
+    advance: Callable[[float], None] = lambda share: None,
 ) -> Difference:
     """Compare two sets; the samples of the first lie at `points`, `n 2`.
 
     `names` identify the samples, whichever set they are in. `peaks` are the best values of each unit in each image
-    that has samples, `n u`, by ascending id. Every test permutes whole images.
+    that has samples, `n u`, by ascending id. `contents` number what the image of each sample shows: copies of an image
+    neither place each other nor count as neighbours. Every test permutes whole images. `advance` is told the share done.
     """
-    placed = placing.place_both(reference, points, incoming)
+    placed = placing.place_both(reference, points, incoming, contents)
+    advance(0.2)
     sides = _side(reference, placed[0]), _side(incoming, placed[1])
     second = np.repeat([False, True], [len(side.ids) for side in sides])
     means = np.concatenate([placing.means(side.image, side.samples.activations, len(side.ids)) for side in sides])
     best = None if peaks is None else np.concatenate(peaks)
     units = [_scaled(means), *([] if best is None else [_scaled(best)])]
     whole = two_samples.permutation_test(
-        units, second, [_neighbours(sides, names)], permutations=permutations, seed=SEED
+        units,
+        second,
+        [_neighbours(sides, names, contents)],
+        permutations=permutations,
+        seed=SEED,
+        advance=lambda share: advance(0.2 + 0.5 * share),
     )
+    del units
+    by_grid = _grids(sides, grids, min_count, second, permutations, lambda share: advance(0.7 + 0.3 * share))
     return Difference(
         sides=sides,
         means=means,
-        grids=_grids(sides, grids, min_count, second, permutations),
+        grids=by_grid,
         units=_unit_shifts(means, second, whole.parts[0]),
         peaks=None if best is None else _unit_shifts(best, second, whole.parts[1]),
         neighbours=whole.statistics[0],
@@ -114,27 +125,40 @@ def _side(samples: Samples, placed: Placed) -> Side:
     return Side(samples=samples, placed=placed, ids=ids, image=image.astype(np.int64))
 
 
-def _neighbours(sides: tuple[Side, Side], names: tuple[Keys, Keys]) -> Callable[[Float], Double]:
+def _neighbours(
+    sides: tuple[Side, Side], names: tuple[Keys, Keys], contents: tuple[Int, Int] | None
+) -> Callable[[Float], Double]:
     """Return a function for the share of neighbours from an image's own set, of labellings of the images of both sets.
 
     Schilling (1986) and Henze (1988). Neither the samples nor their neighbours depend on which set an image is in, so
     that its p-value is exact. With the cells of the first set's map it would not be: each cell's is nearly so, but there
     are hundreds, and their sum shows the rest.
     """
-    image = np.concatenate([sides[0].image, sides[1].image + len(sides[0].ids)])
-    activations = np.concatenate([side.samples.activations for side in sides])
-    order = np.argsort(np.concatenate([hash_keys(keys, SEED) for keys in names]), kind="stable")
-    rows = np.sort(order[:MOST_NEIGHBOURS])
-    graph = placing.neighbour_graph(activations[rows], image[rows], len(sides[0].ids) + len(sides[1].ids))
+    images, first = len(sides[0].ids) + len(sides[1].ids), len(sides[0].image)
+    order = np.argsort(np.concatenate([hash_keys(keys, SEED) for keys in names]), kind="stable")[:MOST_NEIGHBOURS]
+    # Of equal samples the one in the earlier row is the nearer neighbour: rows are in no set's favour.
+    drawn = np.concatenate([hash_keys(keys, SEED + 1 + side) for side, keys in enumerate(names)])[order]
+    rows = order[np.argsort(drawn, kind="stable")]
+    image = np.concatenate([sides[0].image, sides[1].image + len(sides[0].ids)])[rows]
+    activations = np.empty((len(rows), sides[0].samples.activations.shape[1]), np.float32)
+    activations[rows < first] = sides[0].samples.activations[rows[rows < first]]
+    activations[rows >= first] = sides[1].samples.activations[rows[rows >= first] - first]
+    content = None if contents is None else np.concatenate(contents)[rows]
+    graph = placing.neighbour_graph(activations, image, images, content)
     return functools.partial(placing.own_neighbours, graph)
 
 
 def _grids(
-    sides: tuple[Side, Side], grids: Sequence[int], min_count: int, second: Bool, permutations: int
+    sides: tuple[Side, Side],
+    grids: Sequence[int],
+    min_count: int,
+    second: Bool,
+    permutations: int,
+    advance: Callable[[float], None],
 ) -> dict[int, GridDensity]:
     cells = {grid: _cells(sides, grid, min_count) for grid in grids}
     densities = [_densities(sides, grid, cell) for grid, (cell, _) in cells.items()]
-    tested = two_samples.permutation_test(densities, second, permutations=permutations, seed=SEED)
+    tested = two_samples.permutation_test(densities, second, permutations=permutations, seed=SEED, advance=advance)
     return {
         grid: _grid(*cells[grid], density, second, part)
         for grid, density, part in zip(cells, densities, tested.parts, strict=True)
@@ -183,9 +207,9 @@ def _unit_shifts(values: Float, second: Bool, part: Part) -> UnitShifts:
 
 def _scaled(values: Float) -> Float:
     """Standardise columns, so that sums over images stay small enough for float32."""
-    wide = values.astype(np.float64)
-    deviation = wide.std(axis=0)
-    scaled: Float = np.divide(
-        wide - wide.mean(axis=0), deviation, out=np.zeros_like(wide), where=deviation > two_samples.ROUNDING
-    ).astype(np.float32)
+    mean = values.mean(axis=0, dtype=np.float64)
+    deviation = values.std(axis=0, dtype=np.float64)
+    scaled = np.zeros(values.shape, np.float32)
+    for unit in np.flatnonzero(deviation > two_samples.ROUNDING).tolist():
+        scaled[:, unit] = (values[:, unit] - mean[unit]) / deviation[unit]
     return scaled

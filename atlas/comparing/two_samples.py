@@ -13,7 +13,7 @@ from atlas.arrays import Float
 from atlas.comparing.drift import Double
 
 PERMUTATIONS = 9_999
-"""Permutations of the images. The smallest p-value is 0.0001, which suffices for one cell among 500 at 5 %."""
+"""Permutations of the images; further ones where few of many columns differ more than in any of them, see `enough`."""
 
 RESAMPLES = 999
 """Bootstrap samples of the images behind an interval."""
@@ -59,6 +59,7 @@ def permutation_test(
     *,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
+    advance: Callable[[float], None] = lambda share: None,
 ) -> Test:
     """Compare the means of two sets of images in every column of every part; `second`, `n`, marks the second set.
 
@@ -67,6 +68,8 @@ def permutation_test(
     the squared differences in standard deviations; and that of all is the same for the smallest of the parts' p-values.
     `statistics` are further parts, without columns: functions of labellings, `m n`, that are large where sets differ.
     All are exact where the images are exchangeable, whatever their values and however these depend on each other.
+    Where no permutation reaches a column's difference, and that is not yet beyond chance among all columns, there are
+    `enough` further ones of that column. `advance` is told the share that is done.
     """
     measured = [_Column.of(part, second) for part in parts]
     exceeding = [np.zeros(len(column.observed)) for column in measured]
@@ -84,16 +87,42 @@ def permutation_test(
         for number, statistic in enumerate(statistics, start=len(parts)):
             sizes[rows, number] = statistic(block)
         done += len(block)
+        advance(done / (1 + permutations))
     shares = np.array([tail_shares(column) for column in sizes.T]).reshape(-1, 1 + permutations).T
     smallest = shares.min(axis=1, initial=1.0)
     return Test(
         parts=tuple(
-            Part(columns=(1 + counts) / (1 + permutations), p=float(shares[0, number]))
-            for number, counts in enumerate(exceeding)
+            Part(columns=_refined(column, counts, second, permutations, seed), p=float(shares[0, number]))
+            for number, (column, counts) in enumerate(zip(measured, exceeding, strict=True))
         ),
         statistics=tuple(shares[0, len(parts) :].tolist()),
         p=float((smallest <= smallest[0]).mean()),
     )
+
+
+def enough(columns: int) -> int:
+    """Return how many permutations can tell that one column among so many is beyond chance, if one reaches it, too."""
+    return int(np.ceil(2 * columns / LEVEL))
+
+
+def undecided(p: Double, permutations: int) -> NDArray[np.int64]:
+    """Return the columns that no permutation has reached, and that more permutations may show to be beyond chance."""
+    least = np.isclose(p, 1 / (1 + permutations), rtol=1e-9)
+    few = permutations < enough(len(p))
+    return np.flatnonzero(least & ~beyond_chance(p) & few)
+
+
+def _refined(column: _Column, counts: Double, second: Bool, permutations: int, seed: int) -> Double:
+    """Return the p-values of columns reached by `counts` permutations, with further ones where these leave it open."""
+    p: Double = (1 + counts) / (1 + permutations)
+    rows = undecided(p, permutations)
+    if len(rows):
+        few, more = column.of_columns(rows), enough(len(p)) - permutations
+        reached = np.zeros(len(rows))
+        for block in labellings(second, more, seed + 1, max(len(second), len(rows))):
+            reached += (np.abs(few.differences(block)) >= few.least).sum(axis=0)
+        p[rows] = np.minimum(p[rows], (1 + reached) / (1 + permutations + more))
+    return p
 
 
 def labellings(second: Bool, count: int, seed: int, widest: int = 0) -> Iterator[Float]:
@@ -134,6 +163,16 @@ class _Column:
         observed = bare.differences(second[None].astype(np.float32))[0]
         return cls(values=values, total=total, sizes=sizes, observed=observed, deviation=deviation)
 
+    def of_columns(self, columns: NDArray[np.int64]) -> _Column:
+        """Return some of the columns."""
+        return _Column(
+            values=self.values[:, columns],
+            total=self.total[columns],
+            sizes=self.sizes,
+            observed=self.observed[columns],
+            deviation=self.deviation[columns],
+        )
+
     @property
     def least(self) -> Double:
         """The difference, up to rounding, from which on a permutation counts."""
@@ -156,11 +195,20 @@ def _moments(values: Values) -> tuple[Double, Double]:
     total = np.asarray(values.sum(axis=0, dtype=np.float64), np.float64).ravel()
     mean = total / values.shape[0]
     if isinstance(values, np.ndarray):
-        variance = ((values - mean) ** 2).mean(axis=0, dtype=np.float64)
+        variance = _squares(values, mean) / len(values)
     else:
         variance = np.asarray(values.multiply(values).mean(axis=0), np.float64).ravel() - mean * mean
     deviation = np.sqrt(np.maximum(variance, 0))
     return total, np.where(deviation > ROUNDING * np.abs(mean), deviation, 0.0)
+
+
+def _squares(values: NDArray[Any], mean: Double) -> Double:
+    """Return the sum of the squared deviations from `mean` of each column, a block of rows at a time."""
+    total = np.zeros(len(mean))
+    step = max(1, BYTES // (8 * max(1, len(mean))))
+    for first in range(0, len(values), step):
+        total += ((values[first : first + step] - mean) ** 2).sum(axis=0, dtype=np.float64)
+    return total
 
 
 def beyond_chance(p: Double, level: float = LEVEL) -> Bool:
@@ -229,10 +277,15 @@ def shifts(values: NDArray[Any], second: Bool) -> Shifts:
     The unit is the standard deviation over the images of the first set, or of both where that is 0; a column that is
     constant in both has the shift 0. The interval is that of Welch: two standard errors of the means over images.
     """
-    a, b = (values[mask].astype(np.float64) for mask in (~second, second))
-    unit = a.std(axis=0)
-    unit = np.where(unit > 0, unit, values.astype(np.float64).std(axis=0))
-    errors = np.sqrt(a.var(axis=0) / max(1, len(a) - 1) + b.var(axis=0) / max(1, len(b) - 1))
-    difference = b.mean(axis=0) - a.mean(axis=0)
-    shift, half = (np.divide(part, unit, out=np.zeros_like(unit), where=unit > 0) for part in (difference, errors))
+    (a, unit, errors), (b, _, others) = (_spread(values[mask]) for mask in (~second, second))
+    unit = np.where(unit > 0, unit, _spread(values)[1])
+    errors = np.sqrt(errors**2 + others**2)
+    shift, half = (np.divide(part, unit, out=np.zeros_like(unit), where=unit > 0) for part in (b - a, errors))
     return Shifts(shift=shift, low=shift - WIDTH * half, high=shift + WIDTH * half)
+
+
+def _spread(values: NDArray[Any]) -> tuple[Double, Double, Double]:
+    """Return the mean, the standard deviation and the standard error of the mean of each column."""
+    mean = values.mean(axis=0, dtype=np.float64)
+    deviation = np.sqrt(_squares(values, mean) / len(values))
+    return mean, deviation, deviation / np.sqrt(max(1, len(values) - 1))

@@ -41,13 +41,20 @@ def compare(
         list[str] | None,
         typer.Option(help="Exit with code 5 if a layer crosses this threshold, as in `drift>0.2`; may be repeated."),
     ] = None,
-    noise: Annotated[bool, typer.Option(help="Lay A out again with another seed, as the baseline for motion.")] = True,
+    noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise/--no-noise",
+            help="Of versions: lay A out again with another seed, as the baseline for motion, as is done if left out; or not.",
+            show_default=False,
+        ),
+    ] = None,
     datasets: Annotated[
         bool | None,
         typer.Option(
             "--datasets/--versions",
             help="Compare the images of A and B, or what moved on the same images; if left out, "
-            "datasets where two runs have no image in common.",
+            "datasets where two runs of different names have no image in common.",
             show_default=False,
         ),
     ] = None,
@@ -63,10 +70,14 @@ def compare(
 
     rules = [thresholds.parse(text) for text in fail_if or []]
     paths = {option: _output_file(option, path) for option, path in (("--out", out), ("--parquet", parquet)) if path}
-    as_datasets = _without_shared_images(store, names) if datasets is None else datasets
+    as_datasets = _are_datasets(store, names, rules, noise) if datasets is None else datasets
     thresholds.check(rules, datasets=as_datasets)
-    compared = _datasets if as_datasets else _versions
-    answer = compared(store, names, layer or (), rules, paths, noise)
+    _check_noise(noise, as_datasets)
+    answer = (
+        _datasets(store, names, layer or (), rules, paths)
+        if as_datasets
+        else _versions(store, names, layer or (), rules, paths, noise is not False)
+    )
     if json:
         printing.as_json(answer)
     elif as_datasets:
@@ -77,11 +88,26 @@ def compare(
     raise typer.Exit(thresholds.CROSSED if answer["crossed"] else 0)
 
 
-def _without_shared_images(store: str, names: Sequence[str]) -> bool:
+def _are_datasets(store: str, names: Sequence[str], rules: Sequence[Rule], noise: bool | None) -> bool:
+    """Tell how to compare where no option does: as thresholds and options of one kind ask, else by names and images."""
+    from flows.comparing import thresholds
     from flows.comparing.datasets import pair
     from storage.run import open_run
 
-    return len(names) == 2 and not pair.share_images(*(open_run(store, name) for name in names))
+    if (kind := thresholds.kind(rules)) is not None:
+        return kind
+    if noise is not None or len({name.partition("@")[0] for name in names}) == 1 or len(names) != 2:
+        return False
+    return not pair.share_images(*(open_run(store, name) for name in names))
+
+
+def _check_noise(noise: bool | None, as_datasets: bool) -> None:
+    """Raise UsageError for the noise of a layout where datasets are compared, which have none."""
+    from storage.errors import UsageError
+
+    if as_datasets and noise is not None:
+        option = "--noise" if noise else "--no-noise"
+        raise UsageError(f"{option}: a comparison of two datasets has no noise of the layout; leave it out")
 
 
 def _versions(
@@ -99,7 +125,7 @@ def _versions(
 
 
 def _datasets(
-    store: str, names: Sequence[str], layers: Sequence[str], rules: Sequence[Rule], paths: dict[str, Path], noisy: bool
+    store: str, names: Sequence[str], layers: Sequence[str], rules: Sequence[Rule], paths: dict[str, Path]
 ) -> DatasetComparison:
     from flows.comparing import thresholds
     from flows.comparing.datasets import answers as dataset_answer

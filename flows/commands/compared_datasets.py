@@ -57,6 +57,11 @@ def print_answer(answer: DatasetComparison, k: int) -> None:
     _print_ranking("cells that differ", _cell_rows(answer), k)
     _print_ranking("units that shift", _unit_rows(answer), k)
     _print_ranking("labels that differ", _label_rows(answer), k)
+    for layer in answer["layers"][:1]:  # labels are of images, which layers share
+        if layer["unlabelled"] is not None and any(layer["unlabelled"]["images"]):
+            both = zip(layer["unlabelled"]["images"], layer["images"], strict=True)
+            counts = " and ".join(f"{n:,} of {m:,}" for n, m in both)
+            print(f"\nimages without a label: {counts} (p = {layer['unlabelled']['p']:.4g})")
     _print_ranking("images farthest from the first dataset", _outlier_rows(answer), k)
     print(f"\n{answer['rule']}")
 
@@ -69,7 +74,14 @@ def _layer_row(layer: DatasetLayer) -> dict[str, Any]:
         cells = layer["cells"][finest]
         row |= {f"even {finest}": cells["even"], "denser": cells["denser"], "thinner": cells["thinner"]}
         row |= {"appeared": cells["appeared"], "emptied": cells["emptied"]}
-    return row | {"remark": f"only {min(layer['images'])} images" if min(layer["images"]) < FEW else ""}
+    return row | {"remark": _remark(layer)}
+
+
+def _remark(layer: DatasetLayer) -> str:
+    """Say that there are few images, or that only some of many were compared."""
+    few = [f"only {min(layer['images'])} images"] if min(layer["images"]) < FEW else []
+    both = zip(layer["images"], layer["drawn_from"], strict=True)
+    return "; ".join([*few, *(f"{drawn:,} of {have:,} images" for drawn, have in both if drawn < have)])
 
 
 def _cell_rows(answer: DatasetComparison) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from atlas.comparing import two_samples
 from flows.comparing.answers import ComparedLayer, Comparison, Crossing, LeftOut
 from flows.comparing.datasets.answer_types import DatasetComparison, DatasetLayer
 from storage.errors import UsageError
@@ -17,6 +18,9 @@ Layer = TypeVar("Layer", ComparedLayer, DatasetLayer)
 
 CROSSED = 5
 """Exit code of a comparison that crosses a threshold."""
+
+SMALLEST_P = 1 / (1 + two_samples.PERMUTATIONS)
+"""The p-value of two datasets that differ more than in any permutation."""
 
 _RULE = re.compile(r"\s*([a-z]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -93,14 +97,30 @@ def parse(text: str) -> Rule:
     return Rule(metric=match[1], comparison=match[2], value=value)
 
 
+def kind(rules: Sequence[Rule]) -> bool | None:
+    """Tell whether thresholds ask for datasets; None where none of them is of one kind of comparison alone."""
+    alone = [
+        rule.metric in DATASET_METRICS for rule in rules if (rule.metric in METRICS) != (rule.metric in DATASET_METRICS)
+    ]
+    return alone[0] if alone else None
+
+
 def check(rules: Sequence[Rule], *, datasets: bool) -> None:
     """Raise UsageError for a threshold that this kind of comparison does not measure."""
-    metrics, kind = (DATASET_METRICS, "two datasets") if datasets else (METRICS, "versions")
+    metrics, what = (DATASET_METRICS, "two datasets") if datasets else (METRICS, "versions")
     wrong = next((rule for rule in rules if rule.metric not in metrics), None)
     if wrong is not None:
         raise UsageError(
-            f"--fail-if '{wrong}': a comparison of {kind} has no {wrong.metric}; write one of {', '.join(metrics)}"
+            f"--fail-if '{wrong}': a comparison of {what} has no {wrong.metric}; write one of {', '.join(metrics)}"
         )
+    never = next((rule for rule in rules if rule.metric == "p" and _is_below_every_p(rule)), None)
+    if never is not None:
+        raise UsageError(f"--fail-if '{never}': nothing would cross it; the smallest p-value is {SMALLEST_P:g}")
+
+
+def _is_below_every_p(rule: Rule) -> bool:
+    """Tell whether a threshold asks for a p-value smaller than any that the permutations can give."""
+    return rule.comparison in ("<", "<=") and not rule.holds(SMALLEST_P)
 
 
 def crossings(answer: Comparison, rules: Sequence[Rule]) -> list[Crossing]:

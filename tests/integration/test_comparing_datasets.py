@@ -27,7 +27,7 @@ from flows.sheets import datasets as sheet
 from flows.viewer.answers import catalogue
 from flows.viewer.answers.open_runs import OpenRuns
 from storage.errors import UsageError
-from storage.run import open_run
+from storage.run import Run, open_run
 
 LAYER = corpus.LAYERS[1]
 PLANTED = 20
@@ -93,6 +93,51 @@ def test_an_unchanged_set_does_not_differ(store: Path) -> None:
         assert layer["shift"] == 0
         assert all(cell["state"] == "even" for cell in layer["cells"]["4"]["cells"])
         assert layer["p_peaks"] is None
+
+
+def test_a_set_against_itself_in_another_folder_raises_nothing(store: Path, folder: Path) -> None:
+    """Nor with the copies that it has of its own images, nor with itself and more as the reference."""
+    shutil.copytree(folder / "a", folder / "itself" / "deeper")
+    for number, file in enumerate(sorted((folder / "a").rglob("*.png"))[:3]):  # three of them twice
+        shutil.copy(file, folder / "itself" / f"twice{number}.png")
+    pipeline.run(corpus.config(folder / "itself", store, name="itself", until="cells"), Inline())
+    for pair_of in (("a", "itself"), ("itself", "a"), ("itself", "itself")):
+        found = compare.compare_datasets(str(store), *pair_of)
+        assert found["shared_images"] == 60
+        for layer in found["layers"]:
+            assert layer["p"] > 0.05
+            assert layer["shift"] == 0
+            assert (
+                abs(layer["unlike"]["shares"][1] - layer["unlike"]["shares"][0]) < 0.03
+            )  # three images of 63 are twice
+            for cells in layer["cells"].values():
+                assert cells["even"] == len(cells["cells"])
+                assert min(cell["p"] for cell in cells["cells"]) > 0.05
+
+
+def test_what_comes_beside_shared_images_is_found(store: Path, folder: Path) -> None:
+    shutil.copytree(folder / "a", folder / "more" / "deeper")
+    shutil.copytree(folder / "b" / "plain", folder / "more" / "plain")
+    pipeline.run(corpus.config(folder / "more", store, name="more", until="collect"), Inline())
+    found = compare.compare_datasets(str(store), "a", "more", layers=[LAYER])
+    assert found["shared_images"] == 60
+    layer = layer_of(dict(found))
+    assert layer["p"] <= 0.005
+    named = [Path(image["path"]).parent.name for image in layer["cells"]["4"]["cells"][0]["images"]]
+    assert Counter(named).most_common(1)[0][0] == "plain"
+
+
+def test_of_many_images_some_are_compared_and_it_is_said(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measure, "MOST_IMAGES", 50)
+    code, out, err = say(capsys, store, "a", "b", "--layer", LAYER)
+    assert code == 0
+    assert "50 of 60 images; 50 of 60 images" in out
+    assert f"compare {LAYER}: 100 %" in err
+    layer = layer_of(dict(compare.compare_datasets(str(store), "a", "b", layers=[LAYER])))
+    assert (layer["images"], layer["drawn_from"], layer["samples"]) == ([50, 50], [60, 60], [100, 100])
+    assert layer["p"] <= 0.005
 
 
 def test_cells_count_the_samples_that_lie_there(measured: Any, answer: dict[str, Any]) -> None:
@@ -185,8 +230,37 @@ def test_the_command_is_a_gate_on_incoming_data(store: Path, capsys: pytest.Capt
     assert "emptied>" not in err
     assert "cells that differ" in out
     assert say(capsys, store, "a", "c", *gate)[0] == 0
-    code, _, err = say(capsys, store, "a", "b", "--fail-if", "drift>0.2")
+    code, _, err = say(capsys, store, "a", "b", "--datasets", "--fail-if", "drift>0.2")
     assert (code, "two datasets has no drift" in err) == (2, True)
+    code, _, err = say(capsys, store, "a", "b", "--fail-if", "p<0.0001")
+    assert (code, "the smallest p-value is 0.0001" in err) == (2, True)
+
+
+def test_a_threshold_of_one_kind_decides_the_kind(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = say(capsys, store, "a", "b", "--fail-if", "appeared>2", "--fail-if", "drift>0.2")
+    assert (code, out, "datasets" in err) == (2, "", False)  # compared as versions, of which b has no map
+    code, out, _ = say(capsys, store, "a", "a", "--fail-if", "p<0.001", "--layer", LAYER)
+    assert (code, out.splitlines()[0]) == (0, "a@1 (60 images) and a@1 (60 images): two datasets, 60 images in both")
+    code, _, err = say(capsys, store, "a", "c", "--fail-if", "p<0.01", "--fail-if", "drift>0.2")
+    assert (code, "two datasets has no drift" in err) == (2, True)
+
+
+def test_versions_of_one_run_are_versions_whatever_their_images(
+    store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pair, "share_images", lambda *runs: False)
+    code, out, _ = say(capsys, store, "a@1", "a", "--layer", LAYER)
+    assert (code, out.splitlines()[0]) == (0, "a@1 → a@1")
+
+
+@pytest.mark.parametrize("option", ["--noise", "--no-noise"])
+def test_noise_is_of_versions(store: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    for asked in (("--datasets",), ("--fail-if", "p<0.01")):
+        code, out, err = say(capsys, store, "a", "c", option, *asked)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{option}: a comparison of two datasets has no noise" in err
+    code, out, err = say(capsys, store, "a", "c", option)
+    assert (code, out, "two datasets" in err) == (2, "", False)  # compared as versions, of which c has no map
 
 
 def test_files_hold_what_differs(
@@ -225,10 +299,37 @@ def test_datasets_of_different_models_are_refused(
     assert say(capsys, store, "a", "other", "--layer", corpus.LAYERS[0])[0] == 0  # the same up to there
 
 
+def test_models_recorded_by_format_1_cannot_be_compared(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fingerprints are traces, which differ from those of format 2 for every model."""
+
+    def model(run: Run) -> dict[str, Any]:
+        shown = run.result("model").record("model.json")
+        return shown if run.name == "a" else {**shown, "fingerprints": dict.fromkeys(corpus.LAYERS, "0" * 64)}
+
+    monkeypatch.setattr(Run, "model", property(model))
+    monkeypatch.setattr(pair, "_format", lambda run: 2 if run.name == "a" else 1)
+    code, _, err = say(capsys, store, "a", "c")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "c@1 was made by an actlas that recorded models in another way" in err
+    assert "run it again" in err
+    monkeypatch.setattr(pair, "_format", lambda run: 1)
+    assert "different models" in say(capsys, store, "a", "c")[2]
+
+
 def test_mistakes_are_one_line(store: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = corpus.config(folder / "c", store, name="one", until="collect", layers=(LAYER,), limit=1)
     pipeline.run(one, Inline())
+    late = corpus.config(folder / "c", store, name="late", until="collect", layers=(corpus.LAYERS[0],))
+    pipeline.run(late, Inline())
+    early = corpus.config(folder / "a", store, name="early", until="layout", layers=(LAYER,))
+    pipeline.run(early, Inline())
     for arguments, words in (
+        (
+            ("early", "late", "--datasets"),
+            f"late@1 has no samples of a layer of early@1's map; run it with --layers {LAYER}",
+        ),
         (("c", "a", "--datasets"), "c@1 has no map"),
         (("a", "one"), "1 images; a dataset has at least 2"),
         (("a", "one", "--layer", corpus.LAYERS[0]), "one@1 has no samples of"),

@@ -83,7 +83,7 @@ class UnitShift(Shift):
 
 
 class LabelChange(TypedDict):
-    """A label: its images and their share in both datasets, and how far its images shift (None: too few)."""
+    """A label: its images in both datasets, their share of those with a label, and how far its images shift (None: too few)."""
 
     label: str
     images: list[int]
@@ -96,6 +96,14 @@ class LabelChange(TypedDict):
     shift: float | None
     shift_p: float | None
     shift_beyond: bool
+
+
+class Unlabelled(TypedDict):
+    """The images of both datasets without a label, their shares, and the p-value of the difference of these."""
+
+    images: list[int]
+    shares: list[float]
+    p: float
 
 
 class Outlier(ListedImage):
@@ -113,10 +121,14 @@ class Unlike(TypedDict):
 
 
 class DatasetLayer(TypedDict):
-    """The differences in a layer; `shift` is the largest of a unit that is beyond chance, 0 if none is."""
+    """The differences in a layer; `shift` is the largest of a unit that is beyond chance, 0 if none is.
+
+    `images` are those compared, `drawn_from` all that have samples.
+    """
 
     layer: str
     images: list[int]
+    drawn_from: list[int]
     samples: list[int]
     p: float
     p_units: float
@@ -127,6 +139,7 @@ class DatasetLayer(TypedDict):
     cells: dict[str, Densities]
     units: list[UnitShift]
     labels: list[LabelChange]
+    unlabelled: Unlabelled | None
 
 
 class DatasetComparison(TypedDict):

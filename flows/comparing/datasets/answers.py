@@ -22,6 +22,7 @@ from flows.comparing.datasets.answer_types import (
     ListedImage,
     Shift,
     UnitShift,
+    Unlabelled,
     Unlike,
 )
 from flows.comparing.datasets.labels import LabelChanges
@@ -37,8 +38,9 @@ STATES = ("even", "denser", "thinner", "appeared", "emptied")
 """Of a cell, by what is beyond chance: nothing; more or fewer samples; and where only one dataset has the cell."""
 
 RULE = (
-    f"p: {two_samples.PERMUTATIONS:,} permutations of whole images; beyond chance: Benjamini–Hochberg at "
-    f"{two_samples.LEVEL:.0%} over the cells of a grid, the units, the labels; intervals: 95 %, over images"
+    f"p: {two_samples.PERMUTATIONS:,} permutations of whole images, more where few of many differ; beyond chance: "
+    f"Benjamini–Hochberg at {two_samples.LEVEL:.0%} over the cells of a grid, the units, the labels; "
+    "intervals: 95 %, over images"
 )
 
 
@@ -67,6 +69,7 @@ def _layer(layer: LayerDifference) -> DatasetLayer:
     return {
         "layer": layer.layer,
         "images": [len(one.ids) for one in layer.measured.sides],
+        "drawn_from": list(layer.drawn_from),
         "samples": [len(one.image) for one in layer.measured.sides],
         "p": layer.measured.p,
         "p_units": layer.measured.units.whole,
@@ -77,6 +80,7 @@ def _layer(layer: LayerDifference) -> DatasetLayer:
         "cells": {str(grid): _densities(layer, grid) for grid in layer.measured.grids},
         "units": _units(layer),
         "labels": [] if layer.labels is None else _labels(layer.labels),
+        "unlabelled": None if layer.labels is None else _unlabelled(layer.labels, layer),
     }
 
 
@@ -213,6 +217,15 @@ def _labels(labels: LabelChanges) -> list[LabelChange]:
         }
         for number in np.lexsort((-difference, ~labels.beyond)).tolist()
     ]
+
+
+def _unlabelled(labels: LabelChanges, layer: LayerDifference) -> Unlabelled:
+    sizes = [len(one.ids) for one in layer.measured.sides]
+    return {
+        "images": list(labels.unlabelled),
+        "shares": [count / size for count, size in zip(labels.unlabelled, sizes, strict=True)],
+        "p": labels.unlabelled_p,
+    }
 
 
 def _unlike(layer: LayerDifference) -> Unlike:

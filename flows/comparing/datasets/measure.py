@@ -8,17 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.arrays import Float, Int
+from atlas.arrays import Float, Int, Samples
 from atlas.comparing import datasets, two_samples
 from atlas.comparing.datasets import Difference
 from flows import progress
-from flows.comparing.datasets import labels, pair
+from flows.comparing.datasets import contents, labels, pair
 from flows.comparing.datasets.labels import LabelChanges
 from flows.comparing.datasets.pair import Datasets
 from flows.comparing.pairs import version_name
+from flows.progress import Bar
 from flows.stages.layout import sample_names
 from storage.errors import UsageError
 from storage.run import Run
+
+MOST_IMAGES = 20_000
+"""Images of a set that are compared; of more, those whose keys have the smallest hash. Time and memory grow with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,37 +33,76 @@ class LayerDifference:
     runs: tuple[Run, Run]
     measured: Difference
     labels: LabelChanges | None
-    least: int
-    """Samples that a cell of the reference needs."""
+    least: float
+    """Samples that a cell of the reference needs, of those compared."""
+    drawn_from: tuple[int, int]
+    """The images of either run that have samples."""
 
 
 def measure(compared: Datasets, *, permutations: int = two_samples.PERMUTATIONS) -> Iterator[LayerDifference]:
     """Yield the differences of two datasets, layer by layer."""
     for layer in compared.layers:
-        progress.current().say(f"compare {layer}")
-        yield _layer(compared, layer, permutations)
+        with progress.current().bar(f"compare {layer}", 100, "%") as bar:
+            difference = _layer(compared, layer, permutations, bar)
+        yield difference
 
 
-def _layer(compared: Datasets, layer: str, permutations: int) -> LayerDifference:
+def _layer(compared: Datasets, layer: str, permutations: int, bar: Bar) -> LayerDifference:
     (a, b), images = compared.runs, compared.images
     samples = pair.samples_of(a, layer), pair.samples_of(b, layer)
     _check_units(compared, layer, [one.activations.shape[1] for one in samples])
+    whole, points = samples, a.layout(layer)
+    rows = [_drawn(one.key_hash, both.image_id) for one, both in zip(images, samples, strict=True)]
+    samples = _rows_of(whole[0], rows[0]), _rows_of(whole[1], rows[1])
     hashes = [one.key_hash[both.image_id] for one, both in zip(images, samples, strict=True)]
     ids = np.unique(samples[0].image_id), np.unique(samples[1].image_id)
     kept = a.has("peaks", layer) and b.has("peaks", layer)
-    least = int(a.version.about["config"]["min_count"])
+    fewest = int(a.version.about["config"]["min_count"])
     measured = datasets.difference(
         samples[0],
-        a.layout(layer),
+        points if rows[0] is None else points[rows[0]],
         samples[1],
         (sample_names(hashes[0]), sample_names(hashes[1])),
         grids=a.grids,
-        min_count=least,
+        min_count=fewest,
         peaks=(_best(a, layer, ids[0]), _best(b, layer, ids[1])) if kept else None,
+        contents=_contents(compared, samples),
         permutations=permutations,
+        advance=lambda share: bar(round(90 * share)),
     )
     changes = labels.changes(images, ids, measured.means, permutations, datasets.SEED)
-    return LayerDifference(layer=layer, runs=(a, b), measured=measured, labels=changes, least=least)
+    return LayerDifference(
+        layer=layer,
+        runs=(a, b),
+        measured=measured,
+        labels=changes,
+        least=fewest * len(samples[0].y) / len(whole[0].y),
+        drawn_from=(len(np.unique(whole[0].image_id)), len(np.unique(whole[1].image_id))),
+    )
+
+
+def _drawn(key_hash: NDArray[np.uint64], image: Int) -> Int | None:
+    """Return the samples of the images that are compared, None for all; `image` is that of each sample."""
+    ids = np.unique(image)
+    if len(ids) <= MOST_IMAGES:
+        return None
+    return np.flatnonzero(np.isin(image, ids[np.argsort(key_hash[ids], kind="stable")[:MOST_IMAGES]]))
+
+
+def _rows_of(samples: Samples, rows: Int | None) -> Samples:
+    if rows is None:
+        return samples
+    return Samples(**{name: getattr(samples, name)[rows] for name in ("activations", "image_id", "y", "x")})
+
+
+def _contents(compared: Datasets, samples: tuple[Samples, Samples]) -> tuple[Int, Int]:
+    """Number what the image of each sample shows; what is unknown is the image's own."""
+    by_sample, last = [], 1 + max(int(side.max(initial=0)) for side in compared.contents)
+    for number, one in zip(compared.contents, samples, strict=True):
+        own = last + np.arange(len(number))
+        by_sample.append(np.where(number == contents.UNKNOWN, own, number)[one.image_id])
+        last += len(number)
+    return by_sample[0], by_sample[1]
 
 
 def _check_units(compared: Datasets, layer: str, units: list[int]) -> None:
@@ -72,11 +115,15 @@ def _check_units(compared: Datasets, layer: str, units: list[int]) -> None:
 
 def _best(run: Run, layer: str, ids: Int) -> Float:
     """Return the best value of each unit in these images, `n u`; where an image has none that is finite, the mean."""
-    parts = [(part.image_id, part.value[:, 0]) for part in run.peaks(layer)]
-    image, value = np.concatenate([image for image, _ in parts]), np.concatenate([value for _, value in parts], axis=1)
-    order = np.argsort(image)
-    best = value[:, order[np.searchsorted(image, ids, sorter=order)]].T
-    finite = np.isfinite(best)
-    mean = np.where(finite, best, 0).sum(axis=0) / np.maximum(1, finite.sum(axis=0))
-    filled: NDArray[np.float32] = np.where(finite, best, mean).astype(np.float32)
-    return filled
+    best: NDArray[np.float32] | None = None
+    for part in run.peaks(layer):
+        number = np.searchsorted(ids, part.image_id)
+        own = np.flatnonzero(ids[np.minimum(number, len(ids) - 1)] == part.image_id)
+        if best is None:
+            best = np.full((len(ids), len(part.value)), np.nan, np.float32)
+        best[number[own]] = part.value[:, 0, own].T
+    assert best is not None
+    for unit in best.T:
+        finite = np.isfinite(unit)
+        unit[~finite] = unit[finite].mean(dtype=np.float64) if finite.any() else 0
+    return best

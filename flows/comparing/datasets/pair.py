@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas.arrays import Samples
+from atlas.arrays import Int, Samples
 from flows.comparing import pairs
+from flows.comparing.datasets import contents
 from flows.comparing.pairs import Images, version_name
-from storage.artefacts import tables
-from storage.errors import NotFound, UsageError
+from storage.errors import Damaged, NotFound, UsageError
 from storage.run import Run, open_run
 
 FEWEST = 2
@@ -24,6 +24,8 @@ class Datasets:
 
     runs: tuple[Run, Run]
     images: tuple[Images, Images]
+    contents: tuple[Int, Int]
+    """By image id of either run, the number of its content, which both have in common; -1 where it is unknown."""
     layers: list[str]
     left_out: list[str]
     """Layers that the reference has on its map, and the other run lacks."""
@@ -31,8 +33,7 @@ class Datasets:
     @property
     def shared(self) -> int:
         """The number of contents that both have, under whichever key."""
-        a, b = (set(contents(run).values()) for run in self.runs)
-        return len(a & b)
+        return contents.shared(self.contents)
 
 
 def share_images(before: Run, after: Run) -> bool:
@@ -41,23 +42,13 @@ def share_images(before: Run, after: Run) -> bool:
     Equal keys alone say little, since two sets may each have their own `0001.jpg`; and so does one equal content.
     """
     _, old, new = np.intersect1d(pairs.images(before).key_hash, pairs.images(after).key_hash, return_indices=True)
-    first, second = contents(before), contents(after)
-    if not (first and second):
-        return len(old) > 0
-    both = zip(old.tolist(), new.tolist(), strict=True)
-    same = [first[i] == second[j] for i, j in both if i in first and j in second]
-    return 2 * sum(same) > len(same)
-
-
-def contents(run: Run) -> dict[int, str]:
-    """Return the SHA-256 of the content of each image of a run that was read, by id; of a selection, of those it has."""
-    digests: dict[int, str] = {}
-    selected = set(run.images()["image_id"].to_pylist()) if run.is_selection else None
-    for part in run.results("images") if run.has("images") else ():
-        facts = tables.read_table(part.file("images.parquet"), ["image_id", "sha256"])
-        rows = zip(facts["image_id"].to_pylist(), facts["sha256"].to_pylist(), strict=True)
-        digests |= {image: digest for image, digest in rows if digest and (selected is None or image in selected)}
-    return digests
+    if not len(old):
+        return False
+    if not (before.has("images") and after.has("images")):
+        return True
+    first, second = contents.numbers((before, after), (old, new))
+    known = (first[old] != contents.UNKNOWN) & (second[new] != contents.UNKNOWN)
+    return bool(2 * (known & (first[old] == second[new])).sum() > known.sum())
 
 
 def datasets(store: str, names: Sequence[str], layers: Sequence[str] = ()) -> Datasets:
@@ -73,14 +64,16 @@ def datasets(store: str, names: Sequence[str], layers: Sequence[str] = ()) -> Da
     chosen = [layer for layer in layers or laid if b.has_samples(layer)]
     if not chosen:
         raise UsageError(
-            f"{version_name(b)} has no samples of a layer of {version_name(a)}'s map; run it with --layers {','.join(laid)}"
+            f"{version_name(b)} has no samples of a layer of {version_name(a)}'s map; run it with --layers {' '.join(laid)}"
             if laid
             else f"{version_name(a)} has no map: run it again without --until"
         )
     _check_model(a, b, chosen)
+    first, second = contents.numbers((a, b))
     return Datasets(
         runs=(a, b),
         images=(pairs.images(a), pairs.images(b)),
+        contents=(first, second),
         layers=chosen,
         left_out=[layer for layer in laid if not layers and layer not in chosen],
     )
@@ -97,11 +90,28 @@ def _check_model(a: Run, b: Run, layers: Sequence[str]) -> None:
     """Raise UsageError for the first layer up to which the models, or the preprocessing of their images, differ."""
     prints = [run.model["fingerprints"] for run in (a, b)]
     differing = next((layer for layer in layers if prints[0][layer] != prints[1][layer]), None)
+    old = [run for run in (a, b) if _format(run) == 1]
+    if differing is not None and len(old) == 1:
+        raise UsageError(
+            f"{version_name(old[0])} was made by an actlas that recorded models in another way, which cannot be compared "
+            f"with that of {version_name(b if old[0] is a else a)}: run it again"
+        )
     if differing is not None:
         raise UsageError(
             f"{version_name(a)} and {version_name(b)} are of different models up to {differing} (its weights, or the "
             f"preprocessing): run the images of {b.name} with the model and options of {version_name(a)}"
         )
+
+
+def _format(run: Run) -> int:
+    """Return the format in which the model of a run was recorded, which a selection has from its source."""
+    about = run.version.about.get("selection")
+    if about is None:
+        return run.version.format
+    try:
+        return run.store.version(about["of"], about["version"]).format
+    except (Damaged, NotFound):  # that version is lost: as far back as can be seen
+        return run.version.format
 
 
 def samples_of(run: Run, layer: str) -> Samples:

@@ -105,6 +105,39 @@ def test_mutant_samples_placed_by_themselves_make_halves_differ(monkeypatch: pyt
     assert small_p_values(range(10)) >= 0.18
 
 
+def against_itself(copies: bool) -> datasets.Difference:
+    """Compare 100 images with themselves under other names, knowing that they are copies or not."""
+    a, b = world(100, 1), world(100, 1)
+    names = np.arange(200), 200 + np.arange(200)
+    points = layout.layout(a.activations, method="pca").points
+    contents = (a.image_id, b.image_id) if copies else None
+    return datasets.difference(a, points, b, names, grids=(6, 12), min_count=3, contents=contents, permutations=999)
+
+
+def test_a_set_lies_where_it_lies_itself() -> None:
+    found = against_itself(copies=True)
+    assert np.array_equal(found.sides[0].placed.points, found.sides[1].placed.points)
+    assert np.array_equal(found.sides[0].placed.distance, found.sides[1].placed.distance)
+    assert min(grid.p.min() for grid in found.grids.values()) == 1
+    assert found.p > 0.2
+
+
+def test_mutant_copies_that_place_each_other_are_denser_and_nearer() -> None:
+    found = against_itself(copies=False)
+    assert min(grid.p.min() for grid in found.grids.values()) < 0.2
+    assert found.sides[1].placed.distance.mean() < found.sides[0].placed.distance.mean()
+
+
+def test_one_content_with_many_copies_is_placed_by_others() -> None:
+    reference = world(40, 1)
+    contents = np.where(reference.image_id < 30, 0, reference.image_id)
+    points = layout.layout(reference.activations, method="pca").points
+    a, _ = placing.place_both(reference, points, world(3, 4), (contents, np.full(6, -1)))
+    others = locate.anchors(iter([reference.activations[contents > 0]]), points[contents > 0])
+    near = others.index.search(unit(reference.activations[contents == 0]), 15)
+    assert a.distance[contents == 0] == pytest.approx(near.distances.mean(axis=1), rel=1e-5)
+
+
 def compare_with_planted(planted: np.ndarray) -> datasets.Difference:
     """Compare 100 images with 100 others, of which the first have planted samples, two each."""
     a, b = world(100, 1), world(100, 2)
@@ -123,6 +156,18 @@ def test_a_cell_with_more_samples_is_denser() -> None:
     cells = datasets.cell_of(found.sides[1].placed.points[:60], 6)
     assert grid.cell[denser].tolist() == np.unique(cells).tolist()
     assert (grid.ratios.low[denser] > 1).all()
+
+
+def test_one_unit_of_many_shifts() -> None:
+    """A gate on the largest shift beyond chance would let it pass otherwise."""
+    a, b = (world(40, seed, samples=1, units=1280) for seed in (1, 2))
+    b.activations[:, 700] += 5 * np.concatenate([a.activations[:, 700], b.activations[:, 700]]).std()
+    points = layout.layout(a.activations, method="pca").points
+    found = datasets.difference(
+        a, points, b, (np.arange(40), np.arange(40, 80)), grids=(), min_count=5, permutations=999
+    )
+    assert np.flatnonzero(found.units.beyond).tolist() == [700]
+    assert found.units.shifts.shift[700] > 3
 
 
 def test_samples_of_another_kind_are_far_and_shift_units() -> None:

@@ -137,3 +137,51 @@ def test_units_that_are_dead_in_the_first_set_or_in_both() -> None:
     values = np.array([[0.0, 0], [0, 0], [2, 0], [0, 0]], np.float32)
     found = shifts(values, np.array([False, False, True, True]))
     assert found.shift.tolist() == pytest.approx([1 / values[:, 0].std(), 0])
+
+
+def one_of_many(columns: int, sparse: bool = False) -> tuple[object, np.ndarray]:
+    """Draw two sets of 60 images with one column of many that shifts by five deviations."""
+    values = RNG(3).normal(size=(120, columns)).astype(np.float32)
+    second = np.repeat([False, True], 60)
+    values[second, 7] += 5
+    return csr_matrix(values) if sparse else values, second
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_one_column_of_many_is_beyond_chance(sparse: bool) -> None:
+    values, second = one_of_many(1280, sparse)
+    found = permutation_test([values], second, permutations=1_999).parts[0]
+    assert np.flatnonzero(beyond_chance(found.columns)).tolist() == [7]
+    assert found.columns[7] == pytest.approx(1 / (1 + two_samples.enough(1280)))
+
+
+def test_mutant_as_many_permutations_for_any_number_of_columns_pass_one_of_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(two_samples, "enough", lambda columns: 0)
+    values, second = one_of_many(1280)
+    found = permutation_test([values], second, permutations=1_999).parts[0]
+    assert not beyond_chance(found.columns).any()
+
+
+def test_further_permutations_keep_p_values_exact() -> None:
+    """Of 200 columns without a difference, no more than their share falls below the smallest p-value of the first ones."""
+    p = np.concatenate(
+        [
+            permutation_test([RNG(seed).normal(size=(40, 200))], RNG(seed).permutation(40) < 20, permutations=199)
+            .parts[0]
+            .columns
+            for seed in range(20)
+        ]
+    )
+    assert (p < 1 / 200).sum() <= 35  # 20 are expected
+    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.02)
+    assert (p < 1 / 4000).sum() <= 4  # one is expected
+
+
+def test_progress_is_told_to_the_end() -> None:
+    told: list[float] = []
+    values, second = two_sets(6, 5)
+    permutation_test([values], second, permutations=500, advance=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
