@@ -41,13 +41,17 @@ class SelectedOfLayer(TypedDict):
 
 
 class SelectionRecord(TypedDict):
-    """A selection: of which version of which run, by what, with how many images of how many."""
+    """A selection: of which version of which run, by what, with how many images of how many.
+
+    `images_of_units` are those that its units were looked up in: more, where the source is a selection, too.
+    """
 
     of: str
     version: int
     by: dict[str, str | int]
     images: int
     of_images: int
+    images_of_units: int
     layers: dict[str, SelectedOfLayer]
 
 

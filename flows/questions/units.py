@@ -202,10 +202,15 @@ def unit(
 
 
 def images_of_units(run: Run) -> int:
-    """Return how many images the units were looked up in: of a selection, those of its source."""
+    """Return how many images the units were looked up in: of a selection, those that its source's units were."""
+    selection = run.version.about.get("selection")
+    return int(selection.get("images_of_units", selection["of_images"])) if selection else own_images(run)
+
+
+def own_images(run: Run) -> int:
+    """Return how many images the samples of a run can be from."""
     about = run.version.about
-    own: int = about["listed"] - sum(about["rejected"].values())
-    return int(about["selection"]["of_images"]) if run.is_selection else own
+    return int(about["listed"] - sum(about["rejected"].values()))
 
 
 def links(answer: Unit) -> Iterator[tuple[Literal["driven", "drives"], str, list[influence.Effect]]]:

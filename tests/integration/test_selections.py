@@ -13,11 +13,11 @@ from flows import cli
 from flows.config import RunConfig, make
 from flows.dry_run import estimate
 from flows.model import prepared
+from flows.pipeline import layout_frames, selections
 from flows.pipeline import run as pipeline
-from flows.pipeline import selections
 from flows.pipeline.engines import Inline
 from flows.pipeline.summary import Summary
-from flows.questions import runs, sql
+from flows.questions import runs, sql, units
 from flows.stages import selection
 from flows.stages.shared import reading
 from storage.artefacts import samples as sample_arrays
@@ -275,7 +275,72 @@ def test_a_selection_of_a_selection(store: Path) -> None:
     _, run = select(store, of="part", name="narrow", where=STRIPES)
     _, direct = select(store, where=STRIPES, name="direct")
     assert_same(run, direct)
-    assert run.version.about["selection"]["of"] == whole.name
+    record = run.version.about["selection"]
+    assert (record["of"], record["of_images"]) == (whole.name, len(whole.images()))
+    assert record["of_images"] < units.images_of_units(run) == units.images_of_units(open_run(store, "small")) == 40
+
+
+def test_everything_is_what_a_selection_can_have(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary, run = select(store, where=STRIPES, extras=("everything",))
+    assert made(summary)["attribution"] == 4
+    assert run.version.about["config"]["extras"] == ["attribution"]
+    _, early = select(store, where=STRIPES, extras=("everything",), until="layout", name="early")
+    assert "extras" not in early.version.about["config"]
+
+
+def test_what_is_not_taken_over_is_said_truly(images: Path, tmp_path: Path) -> None:
+    names = ("features.0", LAYER, OTHER)
+    asked = {"layers": names, "limit": 20, "extras": ("influence",), "grids": (2,), "min_count": 1, "until": "cells"}
+    pipeline.run(corpus.config(images, tmp_path / "s", **asked), Inline())
+    for layers, layer, line in (
+        (
+            (names[0], OTHER),
+            names[0],
+            r"part@\d has no influence of features\.0, a selection: not taken over; ask small@1",
+        ),
+        ((names[0], OTHER), OTHER, r"no influence of features\.5: no layer of the run comes after it"),
+        ((LAYER,), LAYER, r"no influence of features\.2: no layer of the run comes after it"),
+    ):
+        _, run = select(tmp_path / "s", layers=layers, layout="pca")
+        with pytest.raises(ActlasError, match=line):
+            run.result("influence", layer)
+    with pytest.raises(
+        ActlasError, match=r"part@\d has no gallery of features\.2, a selection: not taken over; ask small@1"
+    ):
+        run.result("gallery", LAYER)
+
+
+def test_a_run_stays_of_its_kind(images: Path, store: Path) -> None:
+    select(store, where=STRIPES)
+    over_images = corpus.config(images, store, name="part")
+    line = r"--name part: part@1 is a selection of small, and this is a run over --images .*; give it another name"
+    for make_it in (lambda: pipeline.run(over_images, Inline()), lambda: estimate.estimate(over_images)):
+        with pytest.raises(ActlasError, match=line):
+            make_it()
+    pipeline.run(corpus.config(images, store, name="plain", until="listing"), Inline())
+    line = r"--name plain: plain@1 is a run over .*, and --of small makes a selection; give it another name"
+    for make_it in (lambda: select(store, name="plain"), lambda: estimate.estimate(config(store, name="plain"))):
+        with pytest.raises(ActlasError, match=line):
+            make_it()
+
+
+def framed(store: Path, question: layout_frames.Question | None) -> bool:
+    frames = layout_frames.Frames(Store(store), config(store, layout="pca"), question)
+    return frames.choose(LAYER, ["others"], lambda frame: "none") is not None
+
+
+def test_frames_are_those_of_the_same_question(store: Path) -> None:
+    select(store, where=STRIPES, layout="pca")
+    assert framed(store, ("small", {"where": STRIPES}))
+    assert not framed(store, None)
+    assert not framed(store, ("other", {"where": STRIPES}))
+    assert not framed(store, ("small", {"where": STRIPES, "class": "honeycomb"}))
+
+
+def test_mutant_frames_of_any_version(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout_frames, "_question", lambda version: None)
+    with pytest.raises(AssertionError):
+        test_frames_are_those_of_the_same_question(store)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +369,7 @@ def test_a_selection_of_a_selection(store: Path) -> None:
         ({"keep": ("peaks",)}, r"--keep is of a pass over images"),
         ({"until": "collect"}, r"--until collect: --of small@1 passes no image; it can stop after layout, cells"),
         ({"extras": ("gallery",)}, r"--with gallery: gallery is of units, which a selection has from small@1"),
+        ({"extras": ("choices",)}, r"--with choices: choices is of images, which a selection has from small@1"),
         ({"name": "small"}, r"--name small is the run that --of names"),
     ],
 )

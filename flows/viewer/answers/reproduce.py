@@ -49,7 +49,7 @@ def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str
         words += _option(field.alias or name, value)
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in possible_extras(run)} | set(extras))
     if registry.EVERYTHING in extras:
-        stages = possible_extras(run) if run.is_selection else [registry.EVERYTHING]
+        stages = [registry.EVERYTHING]
     command = shlex.join([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
 
@@ -63,9 +63,7 @@ def _is_told(run: Run, name: str, value: Any, default: Any) -> bool:
 
 def possible_extras(run: Run) -> list[str]:
     """Return the extras that can be added to a run: to a selection, those that do not belong to units."""
-    if not run.is_selection:
-        return registry.extras()
-    return [name for name in registry.extras() if registry.stage(name).needs in registry.steps_of_samples()]
+    return registry.extras_of_samples() if run.is_selection else registry.extras()
 
 
 def select_command(run: Run, store: str) -> str:
