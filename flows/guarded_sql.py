@@ -144,7 +144,7 @@ def _beside(
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[dict[str, Any]]:
-    answer = _execute(base, query)
+    answer = base.execute(_single_select(base, query))
     names = _distinct([column[0] for column in answer.description or []])
     rows: list[dict[str, Any]] = []
     while part := answer.fetchmany(ROWS_AT_ONCE):
@@ -155,9 +155,10 @@ def _rows(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[
 
 
 def _column(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> pa.ChunkedArray:
-    answer: Any = _execute(base, query)
-    reader = getattr(answer, "to_arrow_reader", None) or answer.fetch_record_batch  # by its older name
-    reader, parts = reader(VALUES_AT_ONCE), []
+    _single_select(base, query)
+    answer: Any = base.sql(query)
+    as_arrow = getattr(answer, "to_arrow_reader", None) or answer.fetch_arrow_reader  # its older name
+    reader, parts = as_arrow(VALUES_AT_ONCE), []
     for batch in reader:
         parts.append(batch.column(0))
         if time.monotonic() > deadline:
@@ -165,11 +166,11 @@ def _column(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> pa.
     return pa.chunked_array(parts, reader.schema.field(0).type)
 
 
-def _execute(base: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyConnection:
+def _single_select(base: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
     statements = base.extract_statements(query)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("a query is a single SELECT; nothing can be changed")
-    return base.execute(statements[0])
+    return statements[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,9 @@ class RunRow(TypedDict):
 class SelectedOfLayer(TypedDict):
     """How many samples of a layer are selected, of how many.
 
-    By class: `attributed` counts those whose classes are stored, and `unsure` those that might speak for the class as
-    strongly as the weakest selected, since only the first five classes of a sample are stored.
+    By class: of those that fit the condition, `attributed` counts the ones whose classes are stored, and `unsure` the ones
+    that are not selected and might speak for a class as strongly as the weakest selected: only the five strongest classes
+    of a sample are stored.
     """
 
     samples: int

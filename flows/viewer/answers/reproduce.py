@@ -50,7 +50,7 @@ def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in possible_extras(run)} | set(extras))
     if registry.EVERYTHING in extras:
         stages = [registry.EVERYTHING]
-    command = shlex.join([*words, *(["--with", *stages] if stages else [])])
+    command = _joined([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
 
 
@@ -121,4 +121,17 @@ def _option(name: str, value: Any) -> list[str]:
         return [option, *(f"{key}={item}" for key, item in value.items())]
     if name in SEVERAL:
         return [option, *map(str, value)]
-    return [option, ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+    word = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return [f"{option}={word}"] if word.startswith("-") else [option, word]
+
+
+def _joined(words: list[str]) -> str:
+    """Quote the words of a command for a shell; of `--option=value` the value alone."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    option, is_given, value = word.partition("=")
+    if is_given and option.startswith("--") and shlex.quote(option) == option:
+        return f"{option}={shlex.quote(value)}"
+    return shlex.quote(word)

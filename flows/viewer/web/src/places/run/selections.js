@@ -19,7 +19,7 @@ export function source(state, about) {
   const options = OPTIONS.filter((name) => name in by).map((name) => `--${name} ${by[name]}`);
   const rows = about.layers.map(({ name }) => {
     const row = layers[name];
-    return h('li', {}, `${name}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row));
+    return h('li', {}, `${name}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row, 'where' in by));
   });
   return section(
     'A selection',
@@ -36,10 +36,10 @@ export function source(state, about) {
   );
 }
 
-/** @param {{ attributed?: number, unsure?: number }} row */
-function beside({ attributed, unsure }) {
+/** @param {{ attributed?: number, unsure?: number }} row @param {boolean} narrowed */
+function beside({ attributed, unsure }, narrowed) {
   if (attributed === undefined) return '';
-  const known = `; the classes of ${count(attributed)} are stored`;
+  const known = `; the classes of ${count(attributed)}${narrowed ? ' that fit the condition' : ''} are stored`;
   return unsure ? `${known}, and ${count(unsure)} others might speak for it as much` : known;
 }
 
