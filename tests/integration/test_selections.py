@@ -346,7 +346,7 @@ def test_a_class_that_none_speaks_for_is_told_of_those_that_fit(store: Path) -> 
     for other in (None, "honeycomb"):
         with pytest.raises(ActlasError, match=line):
             select(store, layers=(LAYER,), of_class="honeycomb", against=other, where=f"sample IN ({listed})")
-    with pytest.raises(ActlasError, match="none of the 80 samples of features.2 is selected"):
+    with pytest.raises(ActlasError, match=r"none of the 80 samples of features\.2 is selected"):
         select(store, layers=(LAYER,), of_class="honeycomb", where="false")
 
 
