@@ -24,8 +24,7 @@ from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.context import Chosen, Frame, PlanContext, grids_of
 from flows.planning.tasks import Outcome, Output
-from flows.questions.runs import SelectionRecord
-from flows.questions.units import images_of_units, own_images
+from flows.questions.runs import SelectionRecord, images_of_units, own_images
 from flows.stages import image_listing, layout, selection
 from flows.stages.selection import Selected
 from storage.errors import NotFound, UsageError

@@ -165,3 +165,15 @@ def show_run(run: Run) -> RunFacts:
         "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},
     }
     return cast(RunFacts, facts)
+
+
+def images_of_units(run: Run) -> int:
+    """Return how many images the units were looked up in: of a selection, those that its source's units were."""
+    selection = run.version.about.get("selection")
+    return int(selection.get("images_of_units", selection["of_images"])) if selection else own_images(run)
+
+
+def own_images(run: Run) -> int:
+    """Return how many images the samples of a run can be from."""
+    about = run.version.about
+    return int(about["listed"] - sum(about["rejected"].values()))

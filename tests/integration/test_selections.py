@@ -19,7 +19,7 @@ from flows.pipeline import layout_frames, selections
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.pipeline.summary import Summary
-from flows.questions import runs, samples, sql, units
+from flows.questions import runs, samples, sql
 from flows.stages import selection
 from flows.stages.shared import reading
 from flows.viewer.answers import reproduce
@@ -379,7 +379,7 @@ def test_a_selection_of_a_selection(store: Path) -> None:
     assert_same(run, direct)
     record = run.version.about["selection"]
     assert (record["of"], record["of_images"]) == (whole.name, len(whole.images()))
-    assert record["of_images"] < units.images_of_units(run) == units.images_of_units(open_run(store, "small")) == 40
+    assert record["of_images"] < runs.images_of_units(run) == runs.images_of_units(open_run(store, "small")) == 40
 
 
 def test_everything_is_what_a_selection_can_have(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

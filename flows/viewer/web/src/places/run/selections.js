@@ -16,7 +16,7 @@ export function source(state, about) {
   if (!selection) return null;
   const { of, version, by, images, of_images: all, layers } = selection;
   const address = href({ ...state, place: 'run', name: of, version, what: '', query: {} });
-  const options = OPTIONS.filter((name) => name in by).map((name) => `--${name} ${by[name]}`);
+  const options = OPTIONS.filter((name) => name in by).map((name) => `--${name}${String(by[name]).startsWith('-') ? '=' : ' '}${by[name]}`);
   const rows = about.layers.map(({ name }) => {
     const row = layers[name];
     return h('li', {}, `${name}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row, 'where' in by));
