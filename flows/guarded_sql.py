@@ -186,8 +186,8 @@ def mentioned(query: str) -> Mentioned:
     """Return what a query names, as DuckDB reads it: words of a text or a comment, and `count(*)`, are something else."""
     try:
         with duckdb.connect(":memory:") as base:
-            found = base.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
-        nodes = list(_nodes(json.loads(found[0][0])))
+            rows = base.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
+        nodes = list(_nodes(json.loads(rows[0][0])))
     except (duckdb.Error, RecursionError):
         return Mentioned(tables=None, every=True)
     if any(str(node.get("function_name")).lower() in ("query", "query_table") for node in nodes):
