@@ -7,7 +7,7 @@ export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word
 export const actlas = ({ store }, ...words) => ['actlas', ...words, '--store', store].map(quoted).join(' ');
 
 /** Return an option and its value: as one word where the value would be taken for an option. @param {string} name @param {string} value */
-const given = (name, value) => (value.startsWith('-') ? [`${name}=${value}`] : [name, value]);
+export const given = (name, value) => (value.startsWith('-') ? [`${name}=${value}`] : [name, value]);
 
 /** Return a name for a run, of words of any kind. @param {...string} words */
 export const runName = (...words) =>
