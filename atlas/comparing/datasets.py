@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,8 @@ from atlas.layout.layout import Keys, hash_keys
 SEED = 0
 """Of the permutations: the same two sets give the same answer."""
 
-PROTOTYPES = (16, 64, 256)
-"""Samples whose neighbourhoods are compared, few and many."""
-
-FEWEST_OF_PROTOTYPE = 5
-"""Samples that a prototype needs on average."""
+MOST_NEIGHBOURS = 10_000
+"""Samples whose neighbours are looked at; of more, those with the smallest hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ class UnitShifts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The differences of two sets; `p` is that of units and of neighbourhoods together."""
+    """The differences of two sets; `p` is that of units and of neighbours together."""
 
     sides: tuple[Side, Side]
     means: Float
@@ -70,12 +68,9 @@ class Difference:
     grids: dict[int, GridDensity]
     units: UnitShifts
     peaks: UnitShifts | None
+    neighbours: float
+    """The p-value of the share of neighbours from an image's own set."""
     p: float
-
-    @property
-    def second(self) -> Bool:
-        """Which of the images are of the second set."""
-        return np.repeat([False, True], [len(side.ids) for side in self.sides])
 
 
 def difference(
@@ -99,14 +94,17 @@ def difference(
     second = np.repeat([False, True], [len(side.ids) for side in sides])
     means = np.concatenate([placing.means(side.image, side.samples.activations, len(side.ids)) for side in sides])
     best = None if peaks is None else np.concatenate(peaks)
-    blind = [_scaled(means), *([] if best is None else [_scaled(best)]), *_neighbourhoods(sides, names)]
-    whole = two_samples.permutation_test(blind, second, permutations=permutations, seed=SEED)
+    units = [_scaled(means), *([] if best is None else [_scaled(best)])]
+    whole = two_samples.permutation_test(
+        units, second, [_neighbours(sides, names)], permutations=permutations, seed=SEED
+    )
     return Difference(
         sides=sides,
         means=means,
         grids=_grids(sides, grids, min_count, second, permutations),
         units=_unit_shifts(means, second, whole.parts[0]),
         peaks=None if best is None else _unit_shifts(best, second, whole.parts[1]),
+        neighbours=whole.statistics[0],
         p=whole.p,
     )
 
@@ -116,20 +114,19 @@ def _side(samples: Samples, placed: Placed) -> Side:
     return Side(samples=samples, placed=placed, ids=ids, image=image.astype(np.int64))
 
 
-def _neighbourhoods(sides: tuple[Side, Side], names: tuple[Keys, Keys]) -> Iterator[Any]:
-    """Yield the share of each image's samples that are nearest to each of some prototypes, `n k`, images of both sets.
+def _neighbours(sides: tuple[Side, Side], names: tuple[Keys, Keys]) -> Callable[[Float], Double]:
+    """Return a function for the share of neighbours from an image's own set, of labellings of the images of both sets.
 
-    The prototypes are samples of both sets, drawn by the hash of their names. That does not depend on which set an image
-    is in, so that the p-value of all together is exact. With the cells of the first set's map it would not be: each
-    cell's is nearly so, but there are hundreds, and their sum shows the rest.
+    Schilling (1986) and Henze (1988). Neither the samples nor their neighbours depend on which set an image is in, so
+    that its p-value is exact. With the cells of the first set's map it would not be: each cell's is nearly so, but there
+    are hundreds, and their sum shows the rest.
     """
     image = np.concatenate([sides[0].image, sides[1].image + len(sides[0].ids)])
     activations = np.concatenate([side.samples.activations for side in sides])
     order = np.argsort(np.concatenate([hash_keys(keys, SEED) for keys in names]), kind="stable")
-    for count in PROTOTYPES:
-        if count * FEWEST_OF_PROTOTYPE <= len(order):
-            column = placing.nearest_prototype(activations, order[:count])
-            yield placing.shares(image, column, len(sides[0].ids) + len(sides[1].ids), count)
+    rows = np.sort(order[:MOST_NEIGHBOURS])
+    graph = placing.neighbour_graph(activations[rows], image[rows], len(sides[0].ids) + len(sides[1].ids))
+    return functools.partial(placing.own_neighbours, graph)
 
 
 def _grids(

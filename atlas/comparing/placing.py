@@ -69,13 +69,35 @@ def _others(near: Neighbours, owner: Int, image: Int) -> Neighbours:
     )
 
 
-def nearest_prototype(activations: Float, prototypes: Int) -> Int:
-    """Return for each sample, `n c`, the nearest of the `prototypes`, rows of the same samples, by its number there."""
-    prepared = vectors(activations, cosine=True)
+def neighbour_graph(activations: Float, image: Int, images: int) -> csr_matrix:
+    """Return which share of the nearest neighbours of each image's samples is of each image, `images images`.
+
+    `image` is that of the samples, `n`. Neighbours are of other images.
+    """
+    from scipy.sparse import csr_matrix
+
+    prepared, own = vectors(activations, cosine=True), int(np.bincount(image).max())
+    sizes = np.bincount(image, minlength=images) * NEAREST
+    graph = csr_matrix((images, images))
     with one_thread():
-        base = Index(prepared.take(prototypes))
-        rows = [base.search(chunk, 1).rows[:, 0] for chunk in prepared.chunks()]
-    return np.concatenate([np.zeros(0, np.int64), *rows])
+        index, first = Index(prepared.take(np.arange(prepared.n))), 0
+        for chunk in prepared.chunks():
+            mine = image[first : first + len(chunk)]
+            near = _others(index.search(chunk, NEAREST + own), image, mine)
+            edge = np.isfinite(near.distances)
+            start = np.broadcast_to(mine[:, None], edge.shape)[edge]
+            graph += csr_matrix((1 / sizes[start], (start, image[near.rows][edge])), shape=(images, images))
+            first += len(chunk)
+    return graph
+
+
+def own_neighbours(graph: csr_matrix, labellings: Float) -> Double:
+    """Return for each labelling, `m images`, the mean share of neighbours from an image's own set, `m`."""
+    count = np.zeros(len(labellings))
+    for side in (labellings, 1 - labellings):
+        count += ((graph @ side.T).T * side).sum(axis=1)
+    shares: Double = count / len(labellings.T)
+    return shares
 
 
 def shares(image: Int, column: Int, images: int, columns: int) -> csr_matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,24 +45,34 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """The parts of a comparison, and the p-value of all of them: that of the smallest."""
+    """The parts of a comparison, the p-values of further statistics, and that of all of them: of the smallest."""
 
     parts: tuple[Part, ...]
+    statistics: tuple[float, ...]
     p: float
 
 
-def permutation_test(parts: Sequence[Values], second: Bool, *, permutations: int = PERMUTATIONS, seed: int = 0) -> Test:
+def permutation_test(
+    parts: Sequence[Values],
+    second: Bool,
+    statistics: Sequence[Callable[[Float], Double]] = (),
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> Test:
     """Compare the means of two sets of images in every column of every part; `second`, `n`, marks the second set.
 
     A permutation draws at random which images are the second set, the same for all columns. The p-value of a column is the share of
     permutations whose difference is at least as large, itself included; that of a part is the same for the mean of
     the squared differences in standard deviations; and that of all is the same for the smallest of the parts' p-values.
+    `statistics` are further parts, without columns: functions of labellings, `m n`, that are large where sets differ.
     All are exact where the images are exchangeable, whatever their values and however these depend on each other.
     """
     measured = [_Column.of(part, second) for part in parts]
     exceeding = [np.zeros(len(column.observed)) for column in measured]
-    sizes = np.empty((1 + permutations, len(parts)))
-    sizes[0] = [column.size(column.observed[None])[0] for column in measured]
+    sizes = np.empty((1 + permutations, len(parts) + len(statistics)))
+    sizes[0, : len(parts)] = [column.size(column.observed[None])[0] for column in measured]
+    sizes[0, len(parts) :] = [statistic(second[None].astype(np.float32))[0] for statistic in statistics]
     done = 1
     widest = max([len(second), *(len(column.observed) for column in measured)])
     for block in labellings(second, permutations, seed, widest):
@@ -71,14 +81,17 @@ def permutation_test(parts: Sequence[Values], second: Bool, *, permutations: int
             differences = column.differences(block)
             exceeding[number] += (np.abs(differences) >= column.least).sum(axis=0)
             sizes[rows, number] = column.size(differences)
+        for number, statistic in enumerate(statistics, start=len(parts)):
+            sizes[rows, number] = statistic(block)
         done += len(block)
-    shares = np.stack([tail_shares(column) for column in sizes.T], axis=1) if parts else np.ones((1 + permutations, 0))
+    shares = np.array([tail_shares(column) for column in sizes.T]).reshape(-1, 1 + permutations).T
     smallest = shares.min(axis=1, initial=1.0)
     return Test(
         parts=tuple(
             Part(columns=(1 + counts) / (1 + permutations), p=float(shares[0, number]))
             for number, counts in enumerate(exceeding)
         ),
+        statistics=tuple(shares[0, len(parts) :].tolist()),
         p=float((smallest <= smallest[0]).mean()),
     )
 

@@ -10,8 +10,8 @@ from flows.questions.patches import PixelBox
 
 Kind = Literal["folder", "size", "aspect", "border", "watermark"]
 
-LEAST_IMAGES = 20
-"""Images with the class that an audit needs."""
+LEAST_IMAGES, MOST_IMAGES = 20, 1000
+"""Images with the class that an audit needs, and those with it, or without, that it uses at most: each is compared with each."""
 
 STRONGER = 0.7
 """A suspect is stronger in an image of the part than in another of the class in at least so many pairs."""

@@ -50,7 +50,7 @@ def audit(
     the run has no attribution and no units are to be audited, ModelError where the model has changed since the run.
     """
     layer = run.layers[-1] if layer is None else layer
-    run.results("collect", layer)
+    run.sample_results(layer)
     size = cells.grid_of(run, layer, grid)
     if not units:
         cells.check_any(run, layer, size)

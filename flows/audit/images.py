@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Byte
 from flows import progress
-from flows.audit.answers import LEAST_IMAGES
+from flows.audit.answers import LEAST_IMAGES, MOST_IMAGES
 from flows.cores import cores
-from flows.questions import classes, near_duplicates
+from flows.questions import accuracy, classes, near_duplicates
 from storage.errors import NotFound, UsageError
 from storage.images import loader, sources
 from storage.models.preprocessing import Preprocess
@@ -54,34 +54,38 @@ class Pictures:
 def choose(run: Run, wanted: str, label: str | None, count: int) -> Chosen:
     """Choose up to `count` images of a class, and as many with another label, by the run's seed.
 
-    `label` is that of the class's images; by default the one that has the class's name.
+    `label` is that of the class's images; by default the one that the accuracy of the run takes for the class.
     """
+    _check_count(count)
     run.results("images")
     names = [str(name) for name in run.labels[0] if name]
     index = classes.class_index(wanted, run.model["classes"])
     name = classes.class_name(run, index)
     if not names:
         raise NotFound(f"{run.name} has no labels, so nothing says which images show {name}; run it with --labels FILE")
-    own_label = _label(run, name, names, label)
+    own_label = _label(run, index, names, label)
     table = run.images()
     table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_valid(table["label"])))
     own = pc.equal(table["label"], own_label)
     rng = np.random.default_rng(int(run.version.about["config"].get("seed", 0)) & (2**63 - 1))
     with_it, without = (_draw(table.filter(rows), count, rng) for rows in (own, pc.invert(own)))
-    _check_number(run, own_label, len(with_it), count)
+    _check_number(run, own_label, len(with_it))
     return Chosen(index=index, name=name, label=own_label, own=with_it, others=without)
 
 
-def _label(run: Run, name: str, names: list[str], label: str | None) -> str:
-    """Return the run's label for a class: the one given, or the one with the class's name or its first synonym."""
-    wanted = [label] if label is not None else [name, name.split(",")[0]]
-    for text in wanted:
-        same = [one for one in names if one.strip().casefold() == text.strip().casefold()]
-        if text in names or len(same) == 1:
-            return text if text in names else same[0]
-    near = ", ".join(difflib.get_close_matches(wanted[0], names, 3, cutoff=0.0))
+def _label(run: Run, index: int, names: list[str], label: str | None) -> str:
+    """Return the run's label for a class: the one given, whatever its case, or that of the class."""
+    if label is None:
+        own = accuracy.label_of_class(run, index)
+    else:
+        same = [one for one in names if one.strip().casefold() == label.strip().casefold()]
+        own = label if label in names else same[0] if len(same) == 1 else None
+    if own is not None:
+        return own
+    wanted = classes.class_name(run, index) if label is None else label
+    near = ", ".join(difflib.get_close_matches(wanted, names, 3, cutoff=0.0))
     remedy = "nearest" if label is not None else "say which label its images have with --label; nearest"
-    raise NotFound(f"no image of {run.name} is labelled {wanted[0]!r}; {remedy}: {near}")
+    raise NotFound(f"no image of {run.name} is labelled {wanted!r}; {remedy}: {near}")
 
 
 def _draw(table: pa.Table, count: int, rng: np.random.Generator) -> list[int]:
@@ -89,9 +93,14 @@ def _draw(table: pa.Table, count: int, rng: np.random.Generator) -> list[int]:
     return [int(number) for number in np.sort(ids[rng.permutation(len(ids))[:count]])]
 
 
-def _check_number(run: Run, label: str, number: int, count: int) -> None:
+def _check_count(count: int) -> None:
     if count < LEAST_IMAGES:
         raise UsageError(f"--images {count}: an audit needs at least {LEAST_IMAGES}")
+    if count > MOST_IMAGES:
+        raise UsageError(f"--images {count}: an audit uses at most {MOST_IMAGES}, all of which it keeps in memory")
+
+
+def _check_number(run: Run, label: str, number: int) -> None:
     if number < LEAST_IMAGES:
         raise UsageError(
             f"{run.name} has {number} images labelled {label!r} that can be used; an audit needs at least {LEAST_IMAGES}"

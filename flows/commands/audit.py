@@ -22,17 +22,20 @@ def add_to(app: typer.Typer) -> None:
 def audit(
     name: Name,
     wanted: Annotated[
-        str, typer.Option("--class", metavar="CLASS", help="A class's name or index.", show_default=False)
+        str,
+        typer.Option(
+            "--class", metavar="CLASS", help="A class: its name, its index, or class:INDEX.", show_default=False
+        ),
     ],
     label: Annotated[
-        str | None, typer.Option(help="The label of the class's images; by default the one with its name.")
+        str | None, typer.Option(help="The label of the class's images; by default the one that is the class.")
     ] = None,
     layer: Annotated[str | None, typer.Option(help="The layer; by default the run's last.")] = None,
     grid: Annotated[
         int | None,
         typer.Option(help="The grid whose cells are audited, too; by default the finest with an attribution."),
     ] = None,
-    images: Annotated[int, typer.Option(help="Use N images with the class, and N without it.")] = 200,
+    images: Annotated[int, typer.Option(help="Use N images with the class, and N without it: 20 to 1000.")] = 200,
     units: Annotated[bool, typer.Option(help="Audit units; without them the model is not loaded.")] = True,
     ablate: Annotated[bool, typer.Option(help="Measure what the first suspects do to the class.")] = True,
     k: Annotated[int, typer.Option("-k", "--k", min=0, help="How many to show that are no suspects.")] = 16,
@@ -67,8 +70,7 @@ def _draw(run: Run, answer: Audit, sheet: str) -> None:
     from flows.model import images
     from flows.sheets import audit as audit_sheet
 
-    patches = [patch for row in answer["suspects"] for patch in row["patches"]]
-    picture = audit_sheet.draw(run, answer, images.images(run, patches))
+    picture = audit_sheet.draw(run, answer, images.images(run, audit_sheet.drawn_patches(answer)))
     printing.write_picture(picture, parsing.png(sheet, "--sheet"), sheet)
 
 

@@ -69,7 +69,9 @@ def class_map(
     name: Name,
     layer: Annotated[str, typer.Argument(show_default=False)],
     grid: Annotated[int, typer.Argument(show_default=False)],
-    wanted: Annotated[str, typer.Argument(metavar="CLASS", help="A class's name or index.", show_default=False)],
+    wanted: Annotated[
+        str, typer.Argument(metavar="CLASS", help="A class: its name, its index, or class:INDEX.", show_default=False)
+    ],
     k: Annotated[int, typer.Option("-k", "--k", help="How many cells; JSON has all.")] = 16,
     sheet: Annotated[str | None, typer.Option(help="Draw the map to a PNG.")] = None,
     store: printing.Store = printing.DEFAULT_STORE,

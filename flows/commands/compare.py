@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flows.comparing.answers import ComparedLayer, ComparedStep, Comparison, Crossing, LeftOut
-    from flows.comparing.datasets.answers import DatasetComparison
+    from flows.comparing.datasets.answer_types import DatasetComparison
     from flows.comparing.thresholds import Rule
 
 SHOWN = 15
@@ -79,8 +79,9 @@ def compare(
 
 def _without_shared_images(store: str, names: Sequence[str]) -> bool:
     from flows.comparing.datasets import pair
+    from storage.run import open_run
 
-    return len(names) == 2 and not pair.share_images(store, names)
+    return len(names) == 2 and not pair.share_images(*(open_run(store, name) for name in names))
 
 
 def _versions(

@@ -11,7 +11,7 @@ from flows.commands.shared import printing
 if TYPE_CHECKING:
     from PIL import Image
 
-    from flows.comparing.datasets.answers import DatasetComparison, DatasetLayer
+    from flows.comparing.datasets.answer_types import DatasetComparison, DatasetLayer
     from flows.comparing.datasets.measure import LayerDifference
     from flows.comparing.datasets.pair import Datasets
 

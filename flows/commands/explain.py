@@ -68,9 +68,13 @@ def explain(
     to: Annotated[str | None, typer.Option(help="A later layer: show which parts of this one drive it.")] = None,
     target: Annotated[
         str | None,
-        typer.Option("--class", help="NAME or INDEX of the class to explain; by default the model's first choice."),
+        typer.Option(
+            "--class", help="NAME, INDEX or class:INDEX of the class to explain; by default the model's first choice."
+        ),
     ] = None,
-    versus: Annotated[str | None, typer.Option(help="NAME or INDEX of a class to compare it with.")] = None,
+    versus: Annotated[
+        str | None, typer.Option(help="NAME, INDEX or class:INDEX of a class to compare it with.")
+    ] = None,
     *,
     options: ModelOptions,
     out: Out = None,

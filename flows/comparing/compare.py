@@ -9,7 +9,7 @@ from flows.comparing.answers import Comparison
 from flows.comparing.datasets import answers as dataset_answer
 from flows.comparing.datasets import measure as dataset_measure
 from flows.comparing.datasets import pair
-from flows.comparing.datasets.answers import DatasetComparison
+from flows.comparing.datasets.answer_types import DatasetComparison
 from flows.comparing.measure import measure
 
 

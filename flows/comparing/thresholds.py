@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from flows.comparing.answers import ComparedLayer, Comparison, Crossing, LeftOut
-from flows.comparing.datasets.answers import DatasetComparison, DatasetLayer
+from flows.comparing.datasets.answer_types import DatasetComparison, DatasetLayer
 from storage.errors import UsageError
 
 Layer = TypeVar("Layer", ComparedLayer, DatasetLayer)

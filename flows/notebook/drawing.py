@@ -162,8 +162,9 @@ def audit(
 ) -> Picture:
     """Audit a class: the units and cells that the model uses for it, and those that fire on something else: a sheet `h w 3`.
 
-    `wanted` is the class, by name or index, `label` that of its images (by default the class's name); up to `images` of them
-    are used, and as many without it. The default `layer` is the run's last, the default `grid` the finest with an attribution.
+    `wanted` is the class, by name, index or class:INDEX, `label` that of its images (by default the one that is the class); up
+    to `images` of them (20 to 1000) are used, and as many without it. The default `layer` is the run's last, the default `grid`
+    the finest with an attribution.
     `units=False` audits cells alone, without the model; `ablate` measures what the first suspects do; `k` is the number of
     candidates listed that are no suspects.
 
@@ -179,8 +180,7 @@ def audit(
     answer = auditing.audit(
         opened, wanted, layer=layer, grid=grid, label=label, count=images, k=k, units=units, ablate=ablate
     )
-    patches = [patch for row in answer["suspects"] for patch in row["patches"]]
-    pixels = audit_sheet.draw(opened, answer, model_images.images(opened, patches))
+    pixels = audit_sheet.draw(opened, answer, model_images.images(opened, audit_sheet.drawn_patches(answer)))
     return Picture(pixels, f"audit of {answer['name']}", answer)
 
 

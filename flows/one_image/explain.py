@@ -52,7 +52,7 @@ DRIVEN, DRIVERS = 4, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What to explain: a class (NAME or INDEX, by default the model's first choice), and a class to set against it.
+    """What to explain: a class (NAME, INDEX or class:INDEX, by default the model's first choice), and a class to set against it.
 
     `cells` is the most blocks per side of the grid, `parts` the most where each takes its own pass; `groups` the number
     of factors of the activation; `top` the units listed per block; `units` the number followed to a later layer;

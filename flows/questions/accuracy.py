@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from typing_extensions import TypedDict
 
 from atlas.arrays import Int
+from storage.errors import UsageError
 from storage.images import labels as label_values
 from storage.run import Run
 
@@ -115,6 +116,24 @@ def _choices_of_labelled(run: Run, joined: Joined) -> tuple[Int, Int, Int]:
     wanted: Int = class_of[label[rows["image_id"].to_numpy()]]
     labelled = wanted >= 0
     return rank[labelled], number[labelled], wanted[labelled]
+
+
+def label_of_class(run: Run, number: int) -> str | None:
+    """Return the label of a class: the one joined to it, else the one with its name among those that are joined to none.
+
+    Raises UsageError where several classes or labels have the name.
+    """
+    joined, name = join_labels(run), _class_name(run.model["classes"], number)
+    classes = joined.classes if joined else {}
+    if number in classes.values():
+        return next(label for label, index in classes.items() if index == number)
+    alike = [str(label) for label in run.labels[0] if label and label not in classes and _plain(label) == _plain(name)]
+    if alike and len(alike) + sum(_plain(one) == _plain(name) for one in run.model["classes"]) > 2:
+        raise UsageError(
+            f"several classes or labels of {run.name} are called {_plain(name)!r}; say with --label which label the images "
+            f"of class:{number} have, such as {alike[0]!r}"
+        )
+    return alike[0] if alike else None
 
 
 def label_rank(run: Run, label: str | None, classes: Sequence[int]) -> int | None:

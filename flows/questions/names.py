@@ -83,6 +83,15 @@ def labelled_samples(run: Run, layer: str, grid: int, number: int) -> Int:
     return np.bincount(cells_of(cells)[has], minlength=len(cells.row))
 
 
+def labels_in_cells(run: Run, layer: str, grid: int) -> tuple[Int, Int, Int]:
+    """Return the label, cell and number of samples of each cell with samples of a label, by label, then by cell."""
+    cells, (names, label_of) = run.cell_facts(layer, grid), run.labels
+    label = _numbers(names, label_of)[cells.image_id].astype(np.int64)
+    pairs, samples = np.unique((label * len(cells.row) + cells_of(cells))[label >= 0], return_counts=True)
+    number, cell = np.divmod(pairs, max(1, len(cells.row)))
+    return number, cell, samples
+
+
 def of_units(run: Run, layer: str) -> Standing:
     """Return the labels that stand out among each unit's strongest patches, against all images of the run."""
     result = run.result("patches", layer)

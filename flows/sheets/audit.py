@@ -23,7 +23,7 @@ ROW, MOST = 2 * (SIDE + GAP) + 90, 12
 def draw(run: Run, answer: Audit, images: Iterable[Image.Image | None]) -> Byte:
     """Draw an audit, `h w 3`: for each suspect the images in which it is strongest, its patch below each.
 
-    `images` are the source images of all patches of the suspects, None for a missing one.
+    `images` are the source images of `drawn_patches`, None for a missing one.
     """
     given = iter(images)
     page = Canvas(INNER + 2 * MARGIN)
@@ -36,6 +36,11 @@ def draw(run: Run, answer: Audit, images: Iterable[Image.Image | None]) -> Byte:
     if len(answer["suspects"]) > MOST:
         y = page.lines(MARGIN, y, f"{len(answer['suspects']) - MOST} more are in the table", INNER, 14)
     return page.cut(round(y) + 16)
+
+
+def drawn_patches(answer: Audit) -> list[AuditPatch]:
+    """Return the patches on the sheet, in its order."""
+    return [patch for row in answer["suspects"][:MOST] for patch in row["patches"]]
 
 
 def _suspect(page: Canvas, row: Candidate, images: Iterator[Image.Image | None], y: float) -> float:

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from atlas.arrays import Byte, Float
-from flows.comparing.datasets.answers import CellDensity, DatasetComparison, DatasetLayer
+from flows.comparing.datasets.answer_types import CellDensity, DatasetComparison, DatasetLayer
 from flows.comparing.datasets.measure import LayerDifference
 from flows.sheets.canvas import FAINT, INK, LINE, QUIET, Canvas, Colour, length
-from flows.sheets.comparison import APPEARED, DOT, EMPTIED, FINE, draw_dots, draw_icons
+from flows.sheets.comparison import APPEARED, EMPTIED, FINE, draw_dots, draw_icons
 
 SIDE, TILE, ACROSS = 420, 78, 12
 """Side of a map, side of an image, and the most images in a row, in pixels."""
@@ -156,7 +156,7 @@ def _densities(facts: DatasetLayer, points: Float, grid: int) -> Image.Image:
     size = SIDE / grid if grid else 0.0
     for cell in cells:
         page.box(cell["col"] * size, cell["row"] * size, size - 1, size - 1, _colour(cell))
-    draw_dots(page.image, points, 1, DOT if cells else INK)
+    draw_dots(page.image, points, 1, QUIET if cells else INK)
     for cell in cells:
         if cell["state"] in ("appeared", "emptied"):
             colour = APPEARED if cell["state"] == "appeared" else EMPTIED

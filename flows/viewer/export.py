@@ -16,6 +16,7 @@ from atlas.arrays import SIGNS
 from flows.viewer import assets
 from flows.viewer.answers import about, catalogue, images, label_maps, reproduce, unit_details, units
 from flows.viewer.answers.class_maps import Classes
+from flows.viewer.answers.label_maps import LabelMap
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.pictures import BLOCK, FACES
 from flows.viewer.assets import Assets
@@ -106,12 +107,15 @@ class Exporter:
     def _labels(self, place: dict[str, Any]) -> ExportFile:
         """Return the script with the maps of all labels of a grid."""
 
-        def render() -> bytes:
-            known = label_maps.tally(self.version, **place)["labels"]
-            maps = {number: label_maps.one(self.version, **place, number=number) for number, *_ in known}
-            return self._script({self._key("label", **place, number=n): one for n, one in maps.items()}, [])
+        def script(maps: list[LabelMap]) -> bytes:
+            return self._script({self._key("label", **place, number=one["number"]): one for one in maps}, [])
 
-        return ExportFile(f"data/{self._key('label', **place)}.js", render)
+        def count() -> int:
+            maps, size = label_maps.counted(self.version, **place)
+            return len(script(maps)) + size
+
+        name = f"data/{self._key('label', **place)}.js"
+        return ExportFile(name, lambda: script(label_maps.every(self.version, **place)), count)
 
     def _sheet(self, place: dict[str, Any]) -> ExportFile:
         """Return the script with a block of icons: browsers save no figure that shows pictures of other files."""

@@ -32,7 +32,10 @@ PLACES = (
 DEMO = ("choices", "attribution", "influence", "gallery")
 """What `make demo` computes beyond a run: all extras but gradients, which the viewer's model draws as they are looked at."""
 
-COMMANDS = "() => [...document.querySelectorAll('.command code')].map((code) => code.textContent)"
+COMMANDS = """() => [...document.querySelectorAll('.command code')]
+    .filter((code) => !code.closest('.atlas-of-these')).map((code) => code.textContent)"""
+"""The commands of a page, without those folded that make another atlas, of a part of the run."""
+
 FOLDED = "() => document.querySelectorAll('details:not(.commands)').forEach((box) => (box.open = true))"
 
 

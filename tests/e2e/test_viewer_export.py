@@ -11,7 +11,9 @@ import pytest
 from support import viewing
 
 from flows import cli
-from flows.viewer import export
+from flows.questions import names
+from flows.viewer import export, export_file
+from flows.viewer.answers import label_maps
 from flows.viewer.answers.open_runs import OpenRuns
 
 LAYER = "features.5"
@@ -203,6 +205,20 @@ def test_the_size_is_told_before_and_is_about_right(
     told = float(said.split("about ")[1].split(" MB")[0])
     assert f"{len(files) - 1:,} files" in said
     assert told == pytest.approx(size / 1e6, rel=0.25)
+
+
+def test_labels_are_counted_at_once_and_not_rendered_to_tell_their_size(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grid of any number of labels takes one count; what stands out is one byte shorter than what is told before."""
+    version = OpenRuns(str(exported.parent / "store")).version("small")
+    monkeypatch.setattr(names, "labelled_samples", None)
+    files = [file for file in export.Exporter(version, viewing.page()).all_files() if "data/label/" in file.path]
+    texts = [file.render().decode() for file in files]
+    assert [text.count('"label":') for text in texts] == [3] * 4
+    assert [file.size - text.count(",true]") for file, text in zip(files, texts, strict=True)] == [*map(len, texts)]
+    monkeypatch.setattr(label_maps, "every", None)
+    assert export_file.estimate(files) == (4, sum(file.size for file in files))
 
 
 def test_only_an_export_is_replaced(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

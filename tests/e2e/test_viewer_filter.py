@@ -67,7 +67,8 @@ def maps_agree(run: Run, grid: int) -> bool:
         out = [any(row["name"] == label for row in rows) for rows in (standing.of_group if standing else [])]
         if told != [(cell, n, out[cell]) for cell, n in enumerate(by_cell[label]) if n] or samples != total[label]:
             return False
-    return {label: n for _, label, n in labels} == total
+    together = [label_maps.one(version, LAYER, grid, number) for number in sorted(number for number, *_ in labels)]
+    return {label: n for _, label, n in labels} == total and label_maps.every(version, LAYER, grid) == together
 
 
 def test_labels_are_counted_and_stand_out_by_the_rule_of_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +82,14 @@ def test_mutant_labels_of_other_images_are_seen(run: Run, monkeypatch: pytest.Mo
     expected = counted(run, 4)
     monkeypatch.setattr(f"{__name__}.counted", lambda *_: expected)
     run.__dict__["labels"] = stored, np.roll(label_of, 1)
+    assert not maps_agree(run, 4)
+
+
+def test_mutant_maps_of_all_labels_that_are_those_of_the_next_are_seen(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = names.labels_in_cells
+    monkeypatch.setattr(names, "labels_in_cells", lambda *a: (right(*a)[0], right(*a)[1], np.roll(right(*a)[2], 1)))
     assert not maps_agree(run, 4)
 
 

@@ -13,33 +13,35 @@ from support import corpus, watermarked
 
 from atlas.auditing import split_tests
 from atlas.auditing.watermarks import Watermark
-from flows import cli
+from flows import cli, notebook
 from flows.audit import audit as auditing
-from flows.audit import parts
+from flows.audit import images, parts
 from flows.audit.answers import Audit
+from flows.model import images as model_images
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
+from flows.sheets import audit as audit_sheet
 from storage.errors import Incomplete, NotFound, UsageError
 from storage.run import Run, open_run
 
 COUNT = 40
 PLANTED, *CLEAN = watermarked.CLASSES
+SETTINGS: dict[str, object] = {
+    "model": "support.watermarked:net",
+    "input_size": None,
+    "layers": ("relu",),
+    "shard_size": 256,
+    "batch": 32,
+    "samples_per_image": 1,
+    "until": "collect",
+}
 
 
 def published(folder: Path, share: float, seed: int, **changes: object) -> Run:
     """Write images with a watermark on a share of the first class, train a head on them, and publish a run."""
     images = watermarked.write_images(folder / "images", COUNT, share, seed)
     weights = watermarked.train(images, folder / "head.pt")
-    settings: dict[str, object] = {
-        "model": "support.watermarked:net",
-        "weights": str(weights),
-        "input_size": None,
-        "layers": ("relu",),
-        "shard_size": 256,
-        "batch": 32,
-        "samples_per_image": 1,
-        "until": "patches",
-    }
+    settings = SETTINGS | {"weights": str(weights), "until": "patches"}
     pipeline.run(corpus.config(images, folder / "store", **(settings | changes)), Inline())
     return open_run(folder / "store", "small")
 
@@ -156,6 +158,7 @@ def test_the_command_prints_and_draws(run: Run, tmp_path: Path, capsys: pytest.C
         (["--class", "purple"], "the model has no class 'purple'; nearest"),
         (["--class", "red", "--label", "rod"], "no image of small is labelled 'rod'; nearest: red"),
         (["--class", "red", "--images", "9"], "--images 9: an audit needs at least 20"),
+        (["--class", "red", "--images", "1001"], "--images 1001: an audit uses at most 1000"),
         (["--class", "red", "--layer", "conv9"], "small has no layer 'conv9'; it has relu"),
         (["--class", "red", "--grid", "7"], "small has no grid 7; it has 4"),
         (["--class", "red", "--sheet", "x.jpg"], "pictures are written as PNG"),
@@ -167,6 +170,42 @@ def test_what_cannot_be_audited_is_one_line(
     assert cli.invoke(["audit", "small", "--store", str(run.store.root), *arguments]) in (2, 4)
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_labels_that_are_numbers_of_classes_need_no_option(run: Run) -> None:
+    """They are joined to the classes as they are for the accuracy."""
+    folder = Path(run.store.root).parent
+    rows = [f"{row['key']},{watermarked.CLASSES.index(row['label'])}" for row in run.images().to_pylist()]
+    (folder / "numbers.csv").write_text("\n".join(["key,label", *rows]))
+    changes = {
+        "name": "numbered",
+        "labels": str(folder / "numbers.csv"),
+        "weights": str(folder / "head.pt"),
+        "samples_per_image": 2,
+    }
+    pipeline.run(corpus.config(folder / "images", Path(run.store.root), **(SETTINGS | changes)), Inline())
+    numbered = open_run(run.store.root, "numbered")
+    for number, name in enumerate(watermarked.CLASSES):
+        by_number, by_name = (images.choose(one, name, None, COUNT) for one in (numbered, run))
+        assert (by_number.label, by_number.own) == (str(number), by_name.own)
+    assert auditing.audit(numbered, PLANTED, ablate=False)["label"] == "0"  # it goes as far as an audit of units needs
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_only_images_that_are_drawn_are_read(
+    run: Run, planted: Audit, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+    answer = {**planted, "suspects": planted["suspects"][:1] * 3}
+    monkeypatch.setattr(audit_sheet, "MOST", most)
+    monkeypatch.setattr(auditing, "audit", lambda *_, **__: answer)
+    monkeypatch.setattr(
+        model_images, "images", lambda _, rows: asked.append([row["image_id"] for row in rows]) or [None] * len(rows)
+    )
+    where = str(run.store.root)
+    assert cli.invoke(["audit", "small", "--class", "red", "--sheet", str(tmp_path / "a.png"), "--store", where]) == 0
+    notebook.audit("small", "red", store=where)
+    assert asked == 2 * [[patch["image_id"] for patch in planted["suspects"][0]["patches"]] * most]
 
 
 def test_runs_without_labels_attribution_or_enough_images(tmp_path: Path) -> None:

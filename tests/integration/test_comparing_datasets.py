@@ -20,9 +20,9 @@ from flows import cli
 from flows.comparing import compare, thresholds
 from flows.comparing.datasets import answers, measure, pair
 from flows.comparing.datasets import table as dataset_table
+from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
-from flows.sheets import comparison as comparison_sheet
 from flows.sheets import datasets as sheet
 from flows.viewer.answers import catalogue
 from flows.viewer.answers.open_runs import OpenRuns
@@ -137,6 +137,10 @@ def test_labels_are_compared(answer: dict[str, Any]) -> None:
     assert not any(row["shift_beyond"] for row in labels[1:])
 
 
+def same_images(store: Path, before: str, after: str) -> bool:
+    return pair.share_images(open_run(store, before), open_run(store, after))
+
+
 def say(capsys: pytest.CaptureFixture[str], store: Path, *arguments: str) -> tuple[int, str, str]:
     code = cli.invoke(["compare", *arguments, "--store", str(store)])
     return code, *capsys.readouterr()
@@ -144,8 +148,8 @@ def say(capsys: pytest.CaptureFixture[str], store: Path, *arguments: str) -> tup
 
 def test_the_command_tells_datasets_from_versions(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Sets a and c share keys, but no content; a and itself share both."""
-    assert pair.share_images(str(store), ["a", "a"])
-    assert not pair.share_images(str(store), ["a", "c"])
+    assert same_images(store, "a", "a")
+    assert not same_images(store, "a", "c")
     code, out, _ = say(capsys, store, "a", "c", "--layer", LAYER)
     assert (code, out.splitlines()[0]) == (0, "a@1 (60 images) and c@1 (40 images): two datasets")
     assert "p: 9,999 permutations of whole images" in out
@@ -153,6 +157,23 @@ def test_the_command_tells_datasets_from_versions(store: Path, capsys: pytest.Ca
     assert (code, "versions has no shift" in err) == (2, True)
     code, out, err = say(capsys, store, "a", "a", "--datasets", "--json", "--fail-if", "p<0.05", "--fail-if", "shift>0")
     assert (code, json.loads(out)["shared_images"]) == (0, 60)
+
+
+def test_parts_of_one_source_without_a_common_image_are_datasets(store: Path, folder: Path) -> None:
+    """Both list the same images; which of them each has read decides."""
+    for name in ("stripes", "checks"):
+        part = corpus.config(folder / "a", store, name=name, until="collect", where=f"label = '{name}'")
+        pipeline.run(part, Inline())
+    assert not same_images(store, "stripes", "checks")
+    assert same_images(store, "stripes", "a")
+    for name in ("stripes", "checks"):
+        selected = RunConfig(store=str(store), name=f"of-{name}", of="a", until="cells", where=f"label = '{name}'")
+        pipeline.run(selected, Inline())
+    assert not same_images(store, "of-stripes", "of-checks")
+    found = compare.compare_datasets(str(store), "of-stripes", "of-checks")
+    assert [one["images"] for one in found["datasets"]] == [20, 20]
+    assert found["shared_images"] == 0
+    assert layer_of(dict(found))["p"] <= 0.01
 
 
 def test_the_command_is_a_gate_on_incoming_data(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +206,7 @@ def test_files_hold_what_differs(
     assert shifts == {unit["unit"]: unit["shift"] for unit in layer_of(answer)["units"]}
     with Image.open(tmp_path / "d.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
-    assert {comparison_sheet.INK, comparison_sheet.DOT, sheet.LINE} <= colours
+    assert {sheet.INK, sheet.QUIET, sheet.LINE} <= colours
     assert {(250 - number, 250, 250) for number in range(PLANTED)} & colours  # a planted image, as it is
 
 
@@ -232,14 +253,17 @@ def test_a_layer_that_the_second_lacks_does_not_pass_unseen(
     assert f"shift>5: shift of {corpus.LAYERS[0]} in less@1 cannot be told" in err
 
 
-def test_a_name_without_shared_images_claims_no_motion(store: Path, folder: Path) -> None:
-    """Versions are compared by keys: of sets without a key in common the viewer says so, and names the command."""
+def test_the_viewer_claims_no_motion_between_different_images(store: Path, folder: Path) -> None:
+    """Neither where no key is common, nor where keys are and contents differ; it names the command."""
     shutil.copytree(folder / "b", folder / "d" / "deeper")
     pipeline.run(corpus.config(folder / "d", store, name="d", until="cells"), Inline())
+    pipeline.run(corpus.config(folder / "c", store, name="c2", until="cells"), Inline())
     runs = OpenRuns(str(store))
-    old, new = runs.version("a"), runs.version("d")
-    with pytest.raises(UsageError, match="actlas compare --datasets"):
-        catalogue.answer(new, "moved", {"layer": LAYER, "since": f"a@{old.tag}"})
+    asked = {"layer": LAYER, "since": f"a@{runs.version('a').tag}"}
+    for name in ("d", "c2"):
+        with pytest.raises(UsageError, match=f"actlas compare a@1 {name}@1 --datasets"):
+            catalogue.answer(runs.version(name), "moved", asked)
+    assert catalogue.answer(runs.version("a"), "moved", asked)["displacement"]["median"] == 0
 
 
 def test_the_answer_is_the_same_every_time(store: Path, answer: dict[str, Any]) -> None:

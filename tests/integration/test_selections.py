@@ -12,6 +12,7 @@ import pytest
 from support import corpus, viewing
 
 from flows import cli, guarded_sql
+from flows.audit import images as audited
 from flows.config import RunConfig, make
 from flows.dry_run import estimate
 from flows.model import prepared
@@ -529,17 +530,23 @@ def test_a_dry_run_counts_what_a_run_computes_and_writes_nothing(store: Path) ->
     )
 
 
-def test_a_selection_is_a_run_like_any_other(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_selection_is_a_run_like_any_other(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audited, "LEAST_IMAGES", 10)
     where = ["--store", str(store)]
-    asked = ["run", "--of", "small", "--class", "honeycomb", "--against", "tiger cat", "--name", "part"]
+    asked = ["run", "--of", "small", "--class", "honeycomb", "--against", "tiger cat", "--name", "part", "--grids", "2"]
     assert cli.invoke([*asked, "--engine", "inline", *where]) == 0
     for command in (
         ["runs", "show", "part"],
         ["verify", "part"],
         ["compare", "small", "part", "--no-noise"],
         ["cell", "part", LAYER, "2", "0,0"],
+        ["compare", "small", "part", "--datasets"],
+        ["compare", "part", "small", "--datasets", "--layer", LAYER],
         ["unit", "part", f"{LAYER}:3"],
-        ["export", "part", str(tmp_path / "out")],
+        ["audit", "part", "--class", "class:2", "--label", "stripes", "--no-ablate"],
+        ["export", "part", str(tmp_path / "out"), "--dry-run"],
     ):
         capsys.readouterr()
         assert cli.invoke([*command, *where]) == 0, (command, capsys.readouterr().err)

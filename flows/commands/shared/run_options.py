@@ -57,10 +57,13 @@ class SelectionOptions:
     ] = None
     of_class: Annotated[
         str | None,
-        typer.Option("--class", help="With --of: the samples that speak most for a class, by name or index."),
+        typer.Option(
+            "--class", help="With --of: the samples that speak most for a class: its name, its index, or class:INDEX."
+        ),
     ] = None
     against: Annotated[
-        str | None, typer.Option(help="With --class: a second class; what speaks for it lies to the left.")
+        str | None,
+        typer.Option(help="With --class: a second class, given the same way; what speaks for it lies to the left."),
     ] = None
     strongest: Annotated[int | None, typer.Option(help="With --class: how many samples of each layer (2000).")] = None
 

@@ -35,24 +35,28 @@ class Datasets:
         return len(a & b)
 
 
-def share_images(store: str, names: Sequence[str]) -> bool:
-    """Tell whether two runs have an image of one key and one content in common.
+def share_images(before: Run, after: Run) -> bool:
+    """Tell whether two runs are of the same images: whether they have keys in common, most of them with the same content.
 
-    Equal keys alone say little: two sets may each have their own `0001.jpg`.
+    Equal keys alone say little, since two sets may each have their own `0001.jpg`; and so does one equal content.
     """
-    runs = [open_run(store, name) for name in names]
-    (a, before), (b, after) = ((pairs.images(run).key_hash, contents(run)) for run in runs)
-    _, old, new = np.intersect1d(a, b, return_indices=True)
-    return any(before.get(i, "") == after.get(j, "") for i, j in zip(old.tolist(), new.tolist(), strict=True))
+    _, old, new = np.intersect1d(pairs.images(before).key_hash, pairs.images(after).key_hash, return_indices=True)
+    first, second = contents(before), contents(after)
+    if not (first and second):
+        return len(old) > 0
+    both = zip(old.tolist(), new.tolist(), strict=True)
+    same = [first[i] == second[j] for i, j in both if i in first and j in second]
+    return 2 * sum(same) > len(same)
 
 
 def contents(run: Run) -> dict[int, str]:
-    """Return the SHA-256 of the content of each image that was read, by id; none of a run that read no image."""
+    """Return the SHA-256 of the content of each image of a run that was read, by id; of a selection, of those it has."""
     digests: dict[int, str] = {}
+    selected = set(run.images()["image_id"].to_pylist()) if run.is_selection else None
     for part in run.results("images") if run.has("images") else ():
         facts = tables.read_table(part.file("images.parquet"), ["image_id", "sha256"])
         rows = zip(facts["image_id"].to_pylist(), facts["sha256"].to_pylist(), strict=True)
-        digests |= {image: digest for image, digest in rows if digest}
+        digests |= {image: digest for image, digest in rows if digest and (selected is None or image in selected)}
     return digests
 
 
@@ -65,8 +69,8 @@ def datasets(store: str, names: Sequence[str], layers: Sequence[str] = ()) -> Da
     a, b = (open_run(store, name) for name in names)
     laid = [layer for layer in a.layers if a.has("layout", layer)]
     _check_layers(a, laid, layers, "layout")
-    _check_layers(b, [layer for layer in b.layers if b.has("collect", layer)], layers, "samples")
-    chosen = [layer for layer in layers or laid if b.has("collect", layer)]
+    _check_layers(b, [layer for layer in b.layers if b.has_samples(layer)], layers, "samples")
+    chosen = [layer for layer in layers or laid if b.has_samples(layer)]
     if not chosen:
         raise UsageError(
             f"{version_name(b)} has no samples of a layer of {version_name(a)}'s map; run it with --layers {','.join(laid)}"

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from atlas.comparing.datasets import Side
-from flows.comparing.datasets.answers import DatasetComparison, DatasetLayer
+from flows.comparing.datasets.answer_types import DatasetComparison, DatasetLayer
 from flows.comparing.datasets.measure import LayerDifference
 from flows.comparing.pairs import version_name
 from flows.comparing.table import write_whole

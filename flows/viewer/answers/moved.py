@@ -16,7 +16,7 @@ from flows.viewer.answers import sizes
 from flows.viewer.answers.errors import Full
 from flows.viewer.answers.open_runs import OpenVersion
 from flows.viewer.answers.rounding import Number, plain, rounded
-from storage.errors import NotFound
+from storage.errors import NotFound, UsageError
 from storage.run import Run
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Moved(TypedDict):
 
 
 def answer(version: OpenVersion, layer: str, since: str) -> Moved:
-    """Return how cells, units and labels moved since `since` (NAME@TAG). Raises NotFound, Full."""
+    """Return how cells, units and labels moved since `since` (NAME@TAG). Raises NotFound, Full, UsageError."""
     version.layer(layer)
     before = _before(version, since)
     noisy = _has_noise(before, version.run, layer)
@@ -136,8 +136,14 @@ def _before(version: OpenVersion, since: str) -> Run:
 
 def _measure(version: OpenVersion, before: Run, layer: str, since: str, noisy: bool) -> Moved:
     from flows.comparing import measure
+    from flows.comparing.datasets import pair
 
     names = [f"{run.name}@{run.number}" for run in (before, version.run)]
+    if not pair.share_images(before, version.run):
+        raise UsageError(
+            f"{names[0]} and {names[1]} are of different images, so nothing moved from one to the other: "
+            f"`actlas compare {' '.join(names)} --datasets` holds one set against the other"
+        )
     [[step]] = measure.measure(str(version.run.store.root), names, layers=[layer], noisy=noisy)
     answer = _moved(step, since)
     del step  # it holds both versions' samples

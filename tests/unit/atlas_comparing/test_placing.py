@@ -64,6 +64,21 @@ def test_shares_and_means_are_those_of_a_loop() -> None:
         assert means[image] == pytest.approx(samples.activations[mine].mean(axis=0), rel=1e-6)
 
 
+def test_neighbours_from_its_own_set_are_those_of_a_loop() -> None:
+    samples = world(20, 6, samples=2)
+    vectors, image = unit(samples.activations), samples.image_id
+    second = RNG(2).random((3, 20)) < 0.5
+    expected = np.zeros((3, 20))
+    for row in range(40):
+        distances = np.linalg.norm(vectors - vectors[row], axis=1)
+        distances[image == image[row]] = np.inf
+        near = image[np.argsort(distances)[:15]]
+        expected[:, image[row]] += (second[:, near] == second[:, [image[row]]]).mean(axis=1) / 2
+    graph = placing.neighbour_graph(samples.activations, image, 20)
+    found = placing.own_neighbours(graph, second.astype(np.float32))
+    assert found == pytest.approx(expected.mean(axis=1))
+
+
 def halves(seed: int, images: int = 150) -> datasets.Difference:
     """Compare two halves of one set of images."""
     a, b = world(images, seed), world(images, seed + 1000)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from scipy.stats import binomtest
 from timm.data.imagenet_info import ImageNetInfo
 
 from flows.questions import accuracy
 from flows.questions.accuracy import join, wilson
+from storage.errors import UsageError
 from storage.images import labels as label_values
 
 INFO = ImageNetInfo()
@@ -78,6 +83,40 @@ def test_numbers_are_those_of_classes() -> None:
 
 def test_digits_that_are_names_stay_names() -> None:
     assert join(named("1", "2"), ["2", "1"]).classes == {"1": 1, "2": 0}
+
+
+def label_of(
+    labels: Mapping[str, str | None], classes: list[str], number: int, monkeypatch: pytest.MonkeyPatch
+) -> str | None:
+    run: Any = SimpleNamespace(name="small", model={"classes": classes}, labels=([None, *labels], None))
+    monkeypatch.setattr(accuracy, "join_labels", lambda _: join(labels, classes))
+    return accuracy.label_of_class(run, number)
+
+
+def test_the_label_of_a_class_is_the_one_that_is_joined_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert label_of(named("0", "1"), ["tench", "goldfish"], 1, monkeypatch) == "1"
+    assert label_of(named("Great_White  Shark"), ["tench", "great white shark, man-eater"], 1, monkeypatch) is not None
+    cranes: dict[str, str | None] = {f"crane ({text})": text for text in ("n02012849", "n03126707")}
+    assert [label_of(cranes, NAMES, number, monkeypatch) for number in (134, 517)] == list(cranes)
+    machine: dict[str, str | None] = {"crane": "n03126707"}
+    assert [label_of(machine, NAMES, number, monkeypatch) for number in (134, 517)] == [None, "crane"]
+
+
+def test_where_some_label_is_no_class_the_others_are_found_by_the_same_rule_of_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = ["great white shark, man-eater", "tench"]
+    assert label_of(named("Great_White  Shark", "dog"), classes, 0, monkeypatch) == "Great_White  Shark"
+    assert label_of(named("Great_White  Shark", "dog"), classes, 1, monkeypatch) is None
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(["crane"], ["crane", "Crane"]), (["crane", "Crane"], ["crane", "x"])])
+@pytest.mark.parametrize("more", [[], ["no class"]])
+def test_the_label_of_a_class_is_not_guessed(
+    labels: list[str], classes: list[str], more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="say with --label which label the images of class:0 have, such as 'crane'"):
+        label_of(named(*labels, *more), classes, 0, monkeypatch)
 
 
 @pytest.mark.parametrize(("right", "images"), [(0, 5), (3, 7), (712, 1000), (9, 9)])
