@@ -186,12 +186,6 @@ class RunConfig(BaseModel):
             raise ValueError(f"grids must be one or more numbers from 1 to 512, not {list(value)}")
         return tuple(sorted(set(value)))
 
-    @field_validator("extras")
-    @classmethod
-    def _extras(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Put the names of all extras in place of `everything`: versions record what was made."""
-        return tuple(registry.extras()) if registry.EVERYTHING in value else value
-
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:

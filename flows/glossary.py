@@ -20,7 +20,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     *metrics.words(),
     (
         "name",
-        "a label or class printed on a cell: at least 3 of its samples have it (a class: as first choice of attribution), and "
+        "a label or class printed on a cell: at least 3 of its samples have it (a class: as the strongest by attribution), and "
         "its share there beats the largest such lift of all cells in 95 % of 200 permutations of the samples; else nothing",
     ),
     ("attribution", "how much of a class’s score a cell accounts for, to first order"),

@@ -6,15 +6,17 @@ A query has a limit of time and memory.
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import re
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +24,9 @@ import pyarrow as pa
 from storage.errors import UsageError, first_line
 
 ROWS_AT_ONCE = 10_000
+VALUES_AT_ONCE = 1_000_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +49,26 @@ def ask(tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits
 
     Raises UsageError with DuckDB's own first line if the query is wrong, is anything but one SELECT, or exceeds a limit.
     """
+    return _answer(tables, query, limits, _rows)
+
+
+def column(tables: Mapping[str, Callable[[], pa.Table]], query: str, limits: Limits = DEFAULTS) -> pa.ChunkedArray:
+    """Return the first column of an answer as Arrow has it, for answers of many rows. Raises UsageError as `ask` does."""
+    return _answer(tables, query, limits, _column)
+
+
+def _answer(
+    tables: Mapping[str, Callable[[], pa.Table]],
+    query: str,
+    limits: Limits,
+    fetch: Callable[[duckdb.DuckDBPyConnection, str, float], T],
+) -> T:
     deadline = time.monotonic() + limits.seconds
     with duckdb.connect(":memory:") as base:
         try:
             _prepare(base, tables, query, limits)
             with _interrupted_after(base, limits.seconds), _bounded_memory(2 * limits.memory):
-                return _rows_beside(base, query, deadline)
+                return _beside(fetch, base, query, deadline)
         except (duckdb.InterruptException, TimeoutError):
             if time.monotonic() < deadline:  # Ctrl-C, of which DuckDB knew first
                 raise KeyboardInterrupt from None
@@ -69,8 +88,9 @@ def _prepare(
     base.execute("SET autoinstall_known_extensions = false")
     base.execute(f"SET memory_limit = '{limits.memory * 1024:.0f}MiB'")
     base.execute("SET temp_directory = ''")
+    names = mentioned(query).tables
     for name, read in tables.items():
-        if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+        if _is_named(name, query) if names is None else name in names:
             base.register(name, read())
     base.execute("SET enable_external_access = false")
     base.execute("SET lock_configuration = true")
@@ -107,22 +127,24 @@ def _bounded_memory(gib: float) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _rows_beside(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[dict[str, Any]]:
+def _beside(
+    fetch: Callable[[duckdb.DuckDBPyConnection, str, float], T],
+    base: duckdb.DuckDBPyConnection,
+    query: str,
+    deadline: float,
+) -> T:
     """Ask in another thread: in the one that Ctrl-C is for, DuckDB notices it at the end of a step only, if at all."""
     with ThreadPoolExecutor(1) as pool:
-        rows = pool.submit(_rows, base, query, deadline)
+        answer = pool.submit(fetch, base, query, deadline)
         try:
-            return rows.result()
+            return answer.result()
         except KeyboardInterrupt:
             base.interrupt()
             raise
 
 
 def _rows(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[dict[str, Any]]:
-    statements = base.extract_statements(query)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("a query is a single SELECT; nothing can be changed")
-    answer = base.execute(statements[0])
+    answer = base.execute(_single_select(base, query))
     names = _distinct([column[0] for column in answer.description or []])
     rows: list[dict[str, Any]] = []
     while part := answer.fetchmany(ROWS_AT_ONCE):
@@ -130,6 +152,66 @@ def _rows(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> list[
         if time.monotonic() > deadline:
             raise TimeoutError
     return rows
+
+
+def _column(base: duckdb.DuckDBPyConnection, query: str, deadline: float) -> pa.ChunkedArray:
+    _single_select(base, query)
+    answer: Any = base.sql(query)
+    as_arrow = getattr(answer, "to_arrow_reader", None) or answer.fetch_arrow_reader  # its older name
+    reader, parts = as_arrow(VALUES_AT_ONCE), []
+    for batch in reader:
+        parts.append(batch.column(0))
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return pa.chunked_array(parts, reader.schema.field(0).type)
+
+
+def _single_select(base: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
+    statements = base.extract_statements(query)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError("a query is a single SELECT; nothing can be changed")
+    return statements[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mentioned:
+    """The tables that a query names, in lower case (None where that is not known), and whether it asks for `*` of one."""
+
+    tables: Set[str] | None
+    every: bool
+
+
+@functools.lru_cache(maxsize=16)
+def mentioned(query: str) -> Mentioned:
+    """Return what a query names, as DuckDB reads it: words of a text or a comment, and `count(*)`, are something else."""
+    try:
+        with duckdb.connect(":memory:") as base:
+            rows = base.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
+        nodes = list(_nodes(json.loads(rows[0][0])))
+    except (duckdb.Error, RecursionError):
+        return Mentioned(tables=None, every=True)
+    if any(str(node.get("function_name")).lower() in ("query", "query_table") for node in nodes):
+        return Mentioned(tables=None, every=True)  # their tables stand in a text
+    return Mentioned(
+        tables={node["table_name"].lower() for node in nodes if node.get("type") == "BASE_TABLE"},
+        every=any(node.get("class") == "STAR" or node.get("ref_type") == "NATURAL" for node in nodes),
+    )
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield the nodes of a query's syntax tree; those of a wrong query name nothing."""
+    left: list[Any] = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            yield node
+            left.extend(node.values())
+        elif isinstance(node, list):
+            left.extend(node)
+
+
+def _is_named(name: str, query: str) -> bool:
+    return re.search(rf"\b{name}\b", query, re.IGNORECASE) is not None
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -24,11 +24,11 @@ class Stage:
 
     `code` is raised by hand when the bytes change for the same inputs; the golden test guards it. `module` computes it and
     is imported when a task runs. `step` names the step that plans it, where that is not its own. An `extra` is made by
-    `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; one that is `kept` is made by
-    `--keep` alone; a stage `on_demand` is made by a question. `gpu` stages run the model. The versions of `libraries`
-    enter the key, or those of one of `variants`. `tables` maps the names of its tables in SQL to its files. `cost` is the
-    law of the dry run, applied to what the probe measured of the stage, or of `cost_of`; a `slow` stage is probed for
-    one layer only.
+    `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; some need class `scores`. One
+    that is `kept` is made by `--keep` alone; a stage `on_demand` is made by a question. `gpu` stages run the model. The
+    versions of `libraries` enter the key, or those of one of `variants`. `tables` maps the names of its tables in SQL to
+    its files. `cost` is the law of the dry run, applied to what the probe measured of the stage, or of `cost_of`; a
+    `slow` stage is probed for one layer only.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Stage:
     per: Literal["source", "run", "shard", "layer", "layer and shard", "layer and grid"]
     step: str = ""
     extra: bool = False
+    scores: bool = False
     needs: str = ""
     settings: tuple[str, ...] = ()
     on_demand: bool = False
@@ -97,6 +98,7 @@ STAGES: tuple[Stage, ...] = (
         per="shard",
         step="collect",
         extra=True,
+        scores=True,
         needs="collect",
         gpu=True,
         libraries=("torch", *DECODERS),
@@ -182,6 +184,7 @@ STAGES: tuple[Stage, ...] = (
         module="flows.stages.attribution",
         per="layer and grid",
         extra=True,
+        scores=True,
         needs="cells",
         settings=("attribution_per_cell",),
         gpu=True,
@@ -256,6 +259,11 @@ def steps_of_samples() -> list[str]:
 def extras() -> list[str]:
     """Return the stages that `--with` can name."""
     return [row.name for row in STAGES if row.extra]
+
+
+def extras_of_samples() -> list[str]:
+    """Return those of them that follow from the samples of a run, which a selection can have of its own."""
+    return [name for name in extras() if stage(name).needs in steps_of_samples()]
 
 
 def kept() -> list[str]:

@@ -28,6 +28,9 @@ SELECTED = (
 )
 """Stages that a selection has from its source: what they hold does not depend on which samples are selected."""
 
+ON_THE_NEXT = ("influence",)
+"""Stages of which the last layer of a run has none: they say what a layer does to the next."""
+
 KEPT = {"peaks": "run it again with --keep peaks"}
 """Stages that `--keep` alone makes, some of them of some layers only, each with what makes it."""
 
@@ -116,17 +119,22 @@ class StageResults:
         if grid is not None and grid not in self.grids and (not cut_short or not self.grids):
             has = ", ".join(map(str, self.grids)) or "none: too few samples for one cell"
             return NotFound(f"{self.name} has no grid {grid}; it has {has}")
+        if stage in ON_THE_NEXT and layer is not None and self._is_last(layer):
+            return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
         if self.is_selection and (stage in KEPT or stage in SELECTED):
+            what = stage if layer is None else f"{stage} of {layer}"
             source = "{of}@{version}".format(**self.version.about["selection"])
-            remedy = f"ask {source}" if stage in KEPT else f"{source} has none, either"
-            return Incomplete(f"{self.name}@{self.number} has no {stage}, as a selection of {source}: {remedy}")
+            return Incomplete(f"{self.name}@{self.number} has no {what}, a selection: not taken over; ask {source}")
         if stage in KEPT:
             return Incomplete(f"{self.name}@{self.number} has no {stage} of {layer}: {KEPT[stage]}")
-        if stage not in ALWAYS and any(entry.stage == stage for entry in self.version.stages):
-            return NotFound(f"{self.name} has no {stage} of {layer}: no layer of the run comes after it")
         remedy = (
             f"run it again with --with {stage}"
             if stage not in ALWAYS
             else "it stopped before; run it again without --until"
         )
         return Incomplete(f"{self.name}@{self.number} has no {stage} yet: {remedy}")
+
+    def _is_last(self, layer: str) -> bool:
+        """Tell whether no layer of the run comes after this one, as far as the run knows its model."""
+        records = self.result("model").record("model.json")["layers"] if self.has("model") else []
+        return [record["name"] for record in records if record["name"] in self.layers][-1:] == [layer]

@@ -13,7 +13,7 @@ from flows import progress, registry
 from flows.config import RunConfig
 from flows.dry_run import probe as probes
 from flows.model import prepared
-from flows.pipeline import format1, growth, run_images, selections
+from flows.pipeline import extras, format1, growth, layout_frames, run_images, selections
 from flows.pipeline.answers import RunEstimate, StageEstimate
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
@@ -92,10 +92,12 @@ def _is_stored(store: Store, output: Output, old: Mapping[Output, str]) -> bool:
 
 def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[Output, str], RunImages]:
     """Plan the run and name all its results; also return the keys of format 1 that it would take over, and what it leaves out."""
+    layout_frames.check_kind(store, config)
     prepared.forget()
     reading.forget()
     progress.current().say(f"model {config.model}: loading")
     model = prepared.prepare(config)
+    config = extras.of_run(config, model.model)
     progress.current().say(f"images {config.images}: listing")
     config = growth.grown(store, config)
     listed, table = image_listing.plan_listing(store, config)

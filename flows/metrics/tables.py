@@ -17,9 +17,9 @@ from storage.run import Run
 TYPES = {"number": pa.float64(), "count": pa.int64(), "flag": pa.bool_()}
 
 
-def of_cells(run: Run, query: str) -> pa.Table:
-    """Return the cells of all layers and grids with the metrics that a query names; with all of them for `*`."""
-    rows = _named(metrics.CELL, query)
+def of_cells(run: Run, query: str, *, every: bool) -> pa.Table:
+    """Return the cells of all layers and grids with the metrics that a query names; of all where it asks for `every`."""
+    rows = _named(metrics.CELL, query, every)
     parts = []
     for layer, grid in [(layer, grid) for layer in run.layers for grid in run.grids if run.has("cells", layer, grid)]:
         place = {name: cells.array(run.result("cells", layer, grid), name) for name in ("row", "col")}
@@ -28,9 +28,9 @@ def of_cells(run: Run, query: str) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def of_units(run: Run, query: str) -> pa.Table:
-    """Return the units of all layers with the metrics that a query names; with all of them for `*`."""
-    rows = _named(metrics.UNIT, query)
+def of_units(run: Run, query: str, *, every: bool) -> pa.Table:
+    """Return the units of all layers with the metrics that a query names; of all where it asks for `every`."""
+    rows = _named(metrics.UNIT, query, every)
     parts = []
     for layer in [layer for layer in run.layers if run.has("patches", layer)]:
         place = {"unit": np.arange(run.result("patches", layer).counts["units"], dtype=np.int32)}
@@ -38,9 +38,9 @@ def of_units(run: Run, query: str) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _named(rows: tuple[Metric, ...], query: str) -> list[Metric]:
+def _named(rows: tuple[Metric, ...], query: str, every: bool) -> list[Metric]:
     """Return the metrics that a query needs: reading all of them decodes every patch of every cell."""
-    return [row for row in rows if "*" in query or re.search(rf"\b{row.name}\b", query, re.IGNORECASE)]
+    return [row for row in rows if every or re.search(rf"\b{row.name}\b", query, re.IGNORECASE)]
 
 
 def _table(

@@ -6,22 +6,28 @@ command computes nothing. Only samples that no version has are laid out in the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from flows.config import RunConfig
 from flows.planning.context import Frame
-from storage.errors import Damaged, NotFound
+from storage.errors import Damaged, NotFound, UsageError
 from storage.store.store import Store, Version
 
 VERSIONS = 32
 """Newest versions to search."""
 
 
-class Frames:
-    """The layouts of a run's earlier versions, or of those of them that are `like` this one."""
+Question = tuple[str, Mapping[str, Any]]
+"""Of which run samples are selected, and by what: without one, a version has all that its images gave."""
 
-    def __init__(self, store: Store, config: RunConfig, like: Callable[[Version], bool] = lambda version: True) -> None:
-        self.store, self.config, self._like = store, config, like
+
+class Frames:
+    """The layouts of those of a run's earlier versions whose samples answer the same question as this one's, if any."""
+
+    def __init__(self, store: Store, config: RunConfig, question: Question | None = None) -> None:
+        self.store, self.config, self._question = store, config, question
         self._read: list[Version] = []
         self._unread = iter(store.versions(config.run_name)[: -VERSIONS - 1 : -1])
 
@@ -68,7 +74,7 @@ class Frames:
         yield from self._read
         for number in self._unread:
             version = self._version(number)
-            if version is not None and self._like(version):
+            if version is not None and _question(version) == self._question:
                 self._read.append(version)
                 yield version
 
@@ -77,6 +83,26 @@ class Frames:
             return self.store.version(self.config.run_name, number)
         except (Damaged, NotFound):
             return None
+
+
+def check_kind(store: Store, config: RunConfig) -> None:
+    """Raise UsageError where the run of this name is a selection and this one is not, or the other way round."""
+    with suppress(Damaged, NotFound):
+        before = store.version(config.run_name)
+        question, title = _question(before), f"--name {config.run_name}: {config.run_name}@{before.number}"
+        if question is None and config.of is not None:
+            raise UsageError(
+                f"{title} is a run over {before.about['images']}, and --of {config.of} makes a selection; give it another name"
+            )
+        if question is not None and config.of is None:
+            raise UsageError(
+                f"{title} is a selection of {question[0]}, and this is a run over --images {config.images}; give it another name"
+            )
+
+
+def _question(version: Version) -> Question | None:
+    record = version.about.get("selection")
+    return None if record is None else (record["of"], record["by"])
 
 
 def _key(version: Version, layer: str) -> str | None:

@@ -10,7 +10,17 @@ from pathlib import Path
 from flows import progress
 from flows.config import RunConfig
 from flows.model import prepared
-from flows.pipeline import format1, growth, model_updates, run_images, selections, settings, steps
+from flows.pipeline import (
+    extras,
+    format1,
+    growth,
+    layout_frames,
+    model_updates,
+    run_images,
+    selections,
+    settings,
+    steps,
+)
 from flows.pipeline.engines import Engine
 from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
@@ -56,12 +66,14 @@ def run(
     if settle is None:
         check(config, here=engine.here)  # before anything is written
     with store.lock(config.run_name, wait=wait), store.writing():
+        layout_frames.check_kind(store, config)
         standing = model_updates.standing(config)
         if settle is not None:
             config = settle(config)
             check(config, here=engine.here)
         config = growth.grown(store, config)
         model = prepared.prepare(config, here=engine.here)
+        config = extras.of_run(config, model.model)
         weights = model_updates.record(config, announced)
         report.say(f"images {config.images}: listing")
         outcomes, images = retry(lambda: run_images.make(store, config))
@@ -99,6 +111,7 @@ def check(config: RunConfig, *, here: bool = True) -> None:
     if config.of is not None:
         selections.check(config)
         return
+    layout_frames.check_kind(Store(Path(config.store)), config)
     steps.check_drawing(config)
     retry(lambda: reading.source_of(config))
     report = progress.current()

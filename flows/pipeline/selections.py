@@ -7,7 +7,7 @@ are the source's own results.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ import numpy as np
 from flows import registry
 from flows.config import OF_A_SELECTION, SELECTING, RunConfig, option
 from flows.model.recorded import RecordedModel
-from flows.pipeline import model_updates, settings, steps
+from flows.pipeline import extras, model_updates, settings, steps
 from flows.pipeline.engines import Engine, Stored
-from flows.pipeline.layout_frames import Frames
+from flows.pipeline.layout_frames import Frames, check_kind
 from flows.pipeline.plan import Step, step_of
 from flows.pipeline.retry import retry
 from flows.pipeline.summary import Summary
 from flows.planning.context import Chosen, Frame, PlanContext, grids_of
 from flows.planning.tasks import Outcome, Output
-from flows.questions.runs import SelectionRecord
+from flows.questions.runs import SelectionRecord, images_of_units, own_images
 from flows.stages import image_listing, layout, selection
 from flows.stages.selection import Selected
 from storage.errors import NotFound, UsageError
@@ -85,12 +85,21 @@ def plan(config: RunConfig, *, here: bool = True) -> SelectionPlanner:
     question that selects too little, Incomplete for what the source lacks.
     """
     source, config = resolve(config)
+    config = extras.settled(config, _possible_extras(config), lambda: _scores(source, config, here=here))
     chosen = [selection.select(source, config, layer) for layer in config.chosen_layers]
-    options = selection.by(config)
-    earlier = Frames(
-        Store(Path(config.store)), config, lambda version: options == version.about.get("selection", {}).get("by")
-    )
+    earlier = Frames(Store(Path(config.store)), config, (source.name, selection.by(config)))
     return SelectionPlanner(source, config, chosen, earlier, here=here)
+
+
+def _possible_extras(config: RunConfig) -> list[str]:
+    return [name for name in registry.extras_of_samples() if steps.reaches(config, registry.stage(name).needs)]
+
+
+def _scores(source: Run, config: RunConfig, *, here: bool) -> object:
+    """Return the class scores of the model; None, without loading it, where the source shows that it has them."""
+    if any(registry.stage(entry.stage).scores for entry in source.version.stages):
+        return None
+    return RecordedModel(source, config, here=here).loaded.model.logits
 
 
 def check(config: RunConfig) -> None:
@@ -102,6 +111,7 @@ def resolve(config: RunConfig) -> tuple[Run, RunConfig]:
     """Return the source of a selection, and the settings with those of the source, whose version they pin."""
     run = open_run(config.store, str(config.of))
     _check_possible(run, config)
+    check_kind(run.store, config)
     given, source = _given(config), model_updates.source_config(run, config.store)
     for name in sorted(given - {*OF_A_SELECTION}):
         _check_agrees(run, name, config, source)
@@ -146,9 +156,10 @@ def _check_possible(run: Run, config: RunConfig) -> None:
         may = ", ".join(registry.steps_of_samples()[:-1])
         raise UsageError(f"--until {config.until}: --of {title} passes no image; it can stop after {may}")
     for name in config.extras:
-        if registry.stage(name).needs not in registry.steps_of_samples():
+        if name not in (registry.EVERYTHING, *registry.extras_of_samples()):
+            of = "images" if registry.stage(name).needs == "collect" else "units"
             raise UsageError(
-                f"--with {name}: {name} is of units, which a selection has from {title}; add it to that run"
+                f"--with {name}: {name} is of {of}, which a selection has from {title}; add it to that run"
             )
 
 
@@ -224,8 +235,8 @@ class SelectionPlanner(PlanContext):
     def steps(self) -> list[Step]:
         """Return the steps up to the one the configuration stops after; then the configured extras."""
         names = [name for name in registry.steps_of_samples() if steps.reaches(self.config, name)]
-        extras = [name for name in self.config.extras if registry.stage(name).needs in names]
-        return [step_of(self, name) for name in (*names, *extras)]
+        added = [name for name in self.config.extras if registry.stage(name).needs in names]
+        return [step_of(self, name) for name in (*names, *added)]
 
     def later_steps(self) -> list[Step]:
         """Return the steps after the one the configuration stops after, as far as no model need be loaded to name them."""
@@ -249,12 +260,12 @@ class SelectionPlanner(PlanContext):
 
     def selection_record(self) -> SelectionRecord:
         """Return what is selected, and of what."""
-        before: Mapping[str, Any] = self.source.version.about
         return {
             "of": self.source.name,
             "version": self.source.number,
             "by": selection.by(self.config),
             "images": self.images,
-            "of_images": before["listed"] - sum(before["rejected"].values()),
+            "of_images": own_images(self.source),
+            "images_of_units": images_of_units(self.source),
             "layers": {one.layer: one.record for one in self.chosen_samples},
         }

@@ -18,7 +18,7 @@ from storage.store.store import Contents, Entry, Store
 
 def check_drawing(config: RunConfig) -> None:
     """Raise UsageError if a run draws icons, or the pictures of its units, and they are too small for the recipe."""
-    if "gallery" in config.extras or reaches(config, "icons"):
+    if {"gallery", registry.EVERYTHING} & {*config.extras} or reaches(config, "icons"):
         icons.check_size(config)
 
 

@@ -13,7 +13,7 @@ from storage.errors import NotFound, UsageError
 from storage.run import Run
 
 ClassInCell = TypedDict("ClassInCell", {"class": int, "name": str, "mean": float, "share": float})
-"""A class, its mean attribution, and the share of the cell's samples whose first class it is."""
+"""A class, its mean attribution, and the share of the cell's samples whose strongest class it is."""
 
 
 class CellOfClass(TypedDict):

@@ -64,7 +64,7 @@ def _both(run: Run, layer: str, grid: int) -> dict[str, Standing | None]:
 
 
 def tally(run: Run, layer: str, grid: int, kind: str) -> list[tuple[int, str, int]]:
-    """Return number, name and samples of the labels, or first classes, of a grid's samples, the most frequent first."""
+    """Return number, name and samples of the labels, or strongest classes, of a grid's samples, the most frequent first."""
     cells = run.cell_facts(layer, grid)
     groups, names = _labelled(run, cells) if kind == "labels" else _attributed(run, layer, grid, cells)
     named = groups.name >= 0
@@ -125,7 +125,7 @@ def _labelled(run: Run, cells: CellFacts) -> tuple[Groups, list[str | None]]:
 
 
 def _attributed(run: Run, layer: str, grid: int, cells: CellFacts) -> tuple[Groups, list[str | None]]:
-    """Return the samples of the cells, named by their first class; no name where the run has no attribution."""
+    """Return the samples of the cells, named by their strongest class; no name where the run has no attribution."""
     if not run.has("attribution", layer, grid):
         none = np.zeros(0, np.int64)
         return _groups(cells, none, none, none, none), []

@@ -30,8 +30,9 @@ class RunRow(TypedDict):
 class SelectedOfLayer(TypedDict):
     """How many samples of a layer are selected, of how many.
 
-    By class: `attributed` counts those whose classes are stored, and `unsure` those that might speak for the class as
-    strongly as the weakest selected, since only the first five classes of a sample are stored.
+    By class: of those that fit the condition, `attributed` counts the ones whose classes are stored, and `unsure` the ones
+    that are not selected and might speak for a class as strongly as the weakest selected: only the five strongest classes
+    of a sample are stored.
     """
 
     samples: int
@@ -41,13 +42,17 @@ class SelectedOfLayer(TypedDict):
 
 
 class SelectionRecord(TypedDict):
-    """A selection: of which version of which run, by what, with how many images of how many."""
+    """A selection: of which version of which run, by what, with how many images of how many.
+
+    `images_of_units` are those that its units were looked up in: more, where the source is a selection, too.
+    """
 
     of: str
     version: int
     by: dict[str, str | int]
     images: int
     of_images: int
+    images_of_units: int
     layers: dict[str, SelectedOfLayer]
 
 
@@ -160,3 +165,15 @@ def show_run(run: Run) -> RunFacts:
         "layouts": {layer: run.layout_record(layer) for layer in run.layers if run.has("layout", layer)},
     }
     return cast(RunFacts, facts)
+
+
+def images_of_units(run: Run) -> int:
+    """Return how many images the units were looked up in: of a selection, those that its source's units were."""
+    selection = run.version.about.get("selection")
+    return int(selection.get("images_of_units", selection["of_images"])) if selection else own_images(run)
+
+
+def own_images(run: Run) -> int:
+    """Return how many images the samples of a run can be from."""
+    about = run.version.about
+    return int(about["listed"] - sum(about["rejected"].values()))

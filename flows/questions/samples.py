@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +22,13 @@ OF_IMAGES = ("key", "path", "label", "label_id", "width", "height")
 
 def where(run: Run, layer: str, condition: str) -> Int:
     """Return the numbers of a layer's samples that fit a condition in SQL, ascending. Raises UsageError."""
-    rows, query = table(run, layer, condition), f"SELECT sample FROM samples WHERE (\n{condition}\n)"
+    query = f"SELECT sample FROM samples WHERE (\n{condition}\n)"
+    rows = table(run, layer, query)
     try:
-        answer = guarded_sql.ask({"samples": lambda: rows}, query)
-        chosen = pa.array([row["sample"] for row in answer], pa.int64())
+        chosen = guarded_sql.column({"samples": lambda: rows}, query).cast(pa.int64()).to_numpy()
     except (UsageError, pa.ArrowException) as error:
         raise UsageError(f"--where {condition}: {first_line(error)}") from None
-    return np.flatnonzero(np.isin(np.arange(len(rows)), chosen.to_numpy(zero_copy_only=False)))
+    return np.unique(chosen)
 
 
 def all_layers(run: Run, query: str) -> pa.Table:
@@ -40,8 +41,8 @@ def table(run: Run, layer: str, query: str) -> pa.Table:
     """Return the samples of a layer in the order in which they are stored, with the columns that a query names.
 
     Columns layer, sample, image_id, y, x; of the image key, name, path, label, label_id, width, height and bytes; norm of
-    the activation, layout_x and layout_y; first_choice of the model for the image, and its probability; first_class (the
-    class whose score the sample adds most to), and attribution, a map from its five first classes to what it adds.
+    the activation, layout_x and layout_y; first_choice of the model for the image, and its probability; strongest_class (the
+    class whose score the sample adds most to), and attribution, a map from its five strongest classes to what it adds.
     """
     places = positions(run, layer)
     number = len(places["image_id"])
@@ -51,14 +52,15 @@ def table(run: Run, layer: str, query: str) -> pa.Table:
         **{name: pa.array(column) for name, column in places.items()},
         **_of_images(run, places["image_id"], query),
     }
-    if _named("norm", query) or "*" in query:
+    every = guarded_sql.mentioned(query).every
+    if every or _named("norm", query):
         columns["norm"] = pa.array(_norms(run, layer))
-    if _named("layout_[xy]", query) or ("*" in query and run.has("layout", layer)):
+    if _named("layout_[xy]", query) or (every and run.has("layout", layer)):
         points = run.layout(layer)
         columns |= {"layout_x": pa.array(points[:, 0]), "layout_y": pa.array(points[:, 1])}
-    if _named("(first_choice|probability)", query) or ("*" in query and run.has("choices")):
+    if _named("(first_choice|probability)", query) or (every and run.has("choices")):
         columns |= _choices(run, places["image_id"])
-    if _named("(first_class|attribution)", query) or ("*" in query and _attributed(run, layer)):
+    if _named("(strongest_class|attribution)", query) or (every and _attributed(run, layer)):
         columns |= _classes(run, layer)
     return pa.table(columns)
 
@@ -71,17 +73,17 @@ def positions(run: Run, layer: str) -> dict[str, np.ndarray]:
 
 
 def class_values(run: Run, layer: str, index: int) -> Float:
-    """Return what each sample adds to the score of a class, NaN where it is not among the sample's five first classes.
+    """Return what each sample adds to the score of a class, NaN where it is not among the sample's five strongest classes.
 
     Raises Incomplete where the run has no attribution.
     """
-    first, values = first_classes(run, layer)
+    first, values = strongest_classes(run, layer)
     matches = first == index
     return np.where(matches.any(axis=1), np.where(matches, values, 0).sum(axis=1), np.nan).astype(np.float32)
 
 
-def first_classes(run: Run, layer: str) -> tuple[Int, Float]:
-    """Return the first classes of each sample and what it adds to their scores, `n k`; −1 and NaN where none is stored.
+def strongest_classes(run: Run, layer: str) -> tuple[Int, Float]:
+    """Return the classes whose scores each sample adds most to, and what it adds, `n k`; −1 and NaN where none is stored.
 
     Each grid has those of the samples in its cells. Raises Incomplete where the run has no attribution.
     """
@@ -112,16 +114,22 @@ def _named(column: str, query: str) -> bool:
 
 
 def _of_images(run: Run, image_id: Int, query: str) -> dict[str, pa.Array]:
-    """Return the columns of each sample's image."""
-    images = run.images_of_units()
-    row = pa.array(np.searchsorted(images["image_id"].to_numpy(), image_id))
-    names = [name for name in OF_IMAGES if name in images.column_names and (_named(name, query) or "*" in query)]
-    columns = {name: images[name].take(row) for name in names}
-    if _named("name", query) or "*" in query:
-        columns["name"] = pc.replace_substring_regex(images["key"].take(row), r"^.*/", "")
-    if _named("bytes", query) or "*" in query:
+    """Return the columns of each sample's image; the facts of images are read only where one of them is named."""
+    every = guarded_sql.mentioned(query).every
+    names = [name for name in (*OF_IMAGES, "name") if every or _named(name, query)]
+    columns = _facts(run, image_id, names) if names else {}
+    if every or _named("bytes", query):
         listed = image_tables.read_rows(run.result("listing"), "images.parquet", None, ["bytes"])
         columns["bytes"] = listed["bytes"].take(pa.array(image_id))
+    return columns
+
+
+def _facts(run: Run, image_id: Int, names: Sequence[str]) -> dict[str, pa.Array]:
+    images = run.images_of_units()
+    row = pa.array(np.searchsorted(images["image_id"].to_numpy(), image_id))
+    columns = {name: images[name].take(row) for name in names if name in images.column_names}
+    if "name" in names:
+        columns["name"] = pc.replace_substring_regex(images["key"].take(row), r"^.*/", "")
     return columns
 
 
@@ -141,18 +149,18 @@ def _norms(run: Run, layer: str) -> Float:
 
 
 def _classes(run: Run, layer: str) -> dict[str, pa.Array]:
-    """Return the first class of each sample, and its first classes with what it adds to each; null where none is stored."""
-    first, values = first_classes(run, layer)
+    """Return the strongest class of each sample, and its strongest classes with what it adds to each; null where none is stored."""
+    first, values = strongest_classes(run, layer)
     names = pa.array(class_names(run, int(first.max(initial=-1)) + 1), pa.large_string())
     there = first >= 0
     ends = np.append(0, np.cumsum(there.sum(axis=1))).astype(np.int32)
     attribution = pa.MapArray.from_arrays(pa.array(ends), names.take(pa.array(first[there])), pa.array(values[there]))
     known = pa.array(first[:, 0], mask=~there[:, 0])
-    return {"first_class": names.take(known), "attribution": attribution}
+    return {"strongest_class": names.take(known), "attribution": attribution}
 
 
 def class_names(run: Run, number: int) -> list[str]:
-    """Return the names of the first classes, `class:INDEX` for one of several with the same name."""
+    """Return the names of the classes up to a number, `class:INDEX` for one of several with the same name."""
     names = [classes.class_name(run, index) for index in range(number)]
     every = list(map(str, run.model["classes"]))
     return [name if every.count(name) < 2 else f"class:{index}" for index, name in enumerate(names)]

@@ -6,7 +6,6 @@ it could also be written to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,6 @@ from flows.questions import accuracy, samples
 from storage.artefacts import cells, tables
 from storage.run import Run
 
-FROM_SAMPLES = re.compile(r'\b(from|join)[\s(]+(\w+(\s+\w+)?\s*,\s*)*"?samples\b', re.IGNORECASE)
-"""Matches a query of the table `samples`: other tables have a column of that name, and this one is large."""
-
 
 def ask(run: Run, query: str, limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
     """Answer one SELECT over the run's tables: images, samples, rejects, classes, choices, label_classes, and those of its stages.
@@ -33,6 +29,7 @@ def ask(run: Run, query: str, limits: Limits = DEFAULTS) -> list[dict[str, Any]]
 
 def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
     """Return a reader for each table that the run has."""
+    every = guarded_sql.mentioned(query).every
     readers: dict[str, Callable[[], pa.Table]] = {"images": run.images}
     if run.has("images"):
         readers["rejects"] = run.rejects
@@ -41,12 +38,12 @@ def _readers(run: Run, query: str) -> dict[str, Callable[[], pa.Table]]:
     if run.has("choices"):
         readers["choices"] = run.choices
         readers["label_classes"] = lambda: accuracy.label_classes(run)
-    if FROM_SAMPLES.search(query) and any(run.has_samples(layer) for layer in run.layers):
+    if any(run.has_samples(layer) for layer in run.layers):
         readers["samples"] = lambda: samples.all_layers(run, query)
     if any(entry.stage == "cells" for entry in run.version.stages):
-        readers["cell_metrics"] = lambda: metric_tables.of_cells(run, query)
+        readers["cell_metrics"] = lambda: metric_tables.of_cells(run, query, every=every)
     if any(entry.stage == "patches" for entry in run.version.stages):
-        readers["unit_metrics"] = lambda: metric_tables.of_units(run, query)
+        readers["unit_metrics"] = lambda: metric_tables.of_units(run, query, every=every)
     for name, (stage, file) in registry.tables().items():
         places = [(layer, grid) for layer in run.layers for grid in (None, *run.grids) if run.has(stage, layer, grid)]
         if places:

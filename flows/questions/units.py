@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from atlas import unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
 from atlas.map_correlation import Maps
-from flows.questions import classes, influence, names, unit_samples
+from flows.questions import classes, influence, names, runs, unit_samples
 from flows.questions import patches as patch_answers
 from flows.questions.names import NameShare, Standing
 from storage.artefacts import tables
@@ -188,7 +188,7 @@ def unit(
         "layer": layer,
         "unit": number,
         "units": run.result("patches", layer).counts["units"],
-        "images": images_of_units(run),
+        "images": runs.images_of_units(run),
         "positive": top["positive"],
         "negative": top["negative"],
         "labels": _labels(shared, number),
@@ -199,13 +199,6 @@ def unit(
         "drives": influence.influence(run, layer, number, k=LINKS) if run.has("influence", layer) else None,
         "driven": _driven(run, layer, number),
     }
-
-
-def images_of_units(run: Run) -> int:
-    """Return how many images the units were looked up in: of a selection, those of its source."""
-    about = run.version.about
-    own: int = about["listed"] - sum(about["rejected"].values())
-    return int(about["selection"]["of_images"]) if run.is_selection else own
 
 
 def links(answer: Unit) -> Iterator[tuple[Literal["driven", "drives"], str, list[influence.Effect]]]:

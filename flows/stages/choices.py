@@ -15,8 +15,6 @@ from flows.planning.tasks import Outcome, Output
 from flows.stages.shared.stored_parts import ShardParts
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import tables
-from storage.errors import UsageError
-from storage.models.scores import NoScores
 from storage.store.store import Store
 
 if TYPE_CHECKING:
@@ -51,13 +49,8 @@ def write(store: Store, output: Output, shard: ShardParts) -> Outcome:
 
 
 def wanted(context: PlanContext) -> bool:
-    """Tell whether a run makes choices. Raises UsageError where its model has no class scores."""
-    if "choices" not in context.config.extras:
-        return False
-    scores = context.model.model.logits
-    if isinstance(scores, NoScores):
-        raise UsageError(f"--with choices: {scores.reason}")
-    return True
+    """Tell whether a run makes choices."""
+    return "choices" in context.config.extras
 
 
 def outputs(context: PlanContext, shard: int, index: int) -> list[Output]:

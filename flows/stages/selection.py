@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from atlas.arrays import Float, Int
 from atlas.layout.alignment import shares
@@ -38,15 +40,14 @@ class Selected:
     across: Float | None
     record: SelectedOfLayer
 
-    def say(self) -> None:
+    def say(self, *, narrowed: bool) -> None:
         """Report how many samples are selected, and what is not known of others."""
         text = f"  selection: {self.layer}: {self.record['samples']:,} of {self.record['of']:,} samples"
         if "attributed" in self.record:
-            text += f"; the classes of {self.record['attributed']:,} are stored"
+            fitting = " that fit the condition" if narrowed else ""
+            text += f"; the classes of {self.record['attributed']:,}{fitting} are stored"
         if unsure := self.record.get("unsure", 0):
-            text += (
-                f"; {unsure:,} others might say as much for the class: only the first classes of a sample are stored"
-            )
+            text += f"; {unsure:,} others might say as much for the class: only the five strongest classes of a sample are stored"
         progress.current().say(text)
 
 
@@ -55,37 +56,44 @@ def select(run: Run, config: RunConfig, layer: str) -> Selected:
     image_id = samples.positions(run, layer)["image_id"]
     total = len(image_id)
     numbers = np.arange(total) if config.where is None else samples.where(run, layer, config.where)
-    across, record = None, SelectedOfLayer(samples=0, of=total)
-    if config.of_class is not None:
-        numbers, across = _of_classes(run, config, layer, numbers, record)
-    record["samples"] = len(numbers)
+    across, known = None, OfClasses()
+    if config.of_class is not None and len(numbers):
+        numbers, across, known = _of_classes(run, config, layer, numbers)
+    record = SelectedOfLayer(samples=len(numbers), of=total, **known)
     _check_enough(config, layer, record)
     chosen = Selected(layer=layer, numbers=numbers, image_id=image_id[numbers], across=across, record=record)
-    chosen.say()
+    chosen.say(narrowed=config.where is not None)
     return chosen
 
 
-def _of_classes(
-    run: Run, config: RunConfig, layer: str, numbers: Int, record: SelectedOfLayer
-) -> tuple[Int, Float | None]:
+class OfClasses(TypedDict, total=False):
+    """What is known of a choice by class: as in `SelectedOfLayer`."""
+
+    attributed: int
+    unsure: int
+
+
+def _of_classes(run: Run, config: RunConfig, layer: str, numbers: Int) -> tuple[Int, Float | None, OfClasses]:
     """Choose the samples that speak most for a class, or for either of two, which are then ranked by the difference."""
-    first, values = samples.first_classes(run, layer)
+    first, values = samples.strongest_classes(run, layer)
     most = config.strongest or STRONGEST
-    record["attributed"], record["unsure"] = int((first[:, 0] >= 0).sum()), 0
-    known, chosen = [], []
+    known, chosen, unsure = [], [], np.zeros(len(numbers), bool)
     for name in (config.of_class, config.against):
         if name is None:
             continue
         value = samples.class_values(run, layer, classes.class_index(name, run.model["classes"]))
         strongest = _strongest(value, numbers, most)
-        record["unsure"] += _unsure(value[numbers], values[numbers, -1], value[strongest], most)
+        unsure |= _unsure(value[numbers], values[numbers, -1], value[strongest], most)
         known.append(value)
         chosen.append(strongest)
     every = np.unique(np.concatenate(chosen))
+    record = OfClasses(
+        attributed=int((first[numbers, 0] >= 0).sum()), unsure=int((unsure & ~np.isin(numbers, every)).sum())
+    )
     if config.against is None:
-        return every, None
+        return every, None, record
     for_it, against = (np.nan_to_num(value[every]).astype(np.float64) for value in known)
-    return every, shares(for_it - against).astype(np.float32)
+    return every, shares(for_it - against).astype(np.float32), record
 
 
 def _strongest(value: Float, numbers: Int, most: int) -> Int:
@@ -94,10 +102,10 @@ def _strongest(value: Float, numbers: Int, most: int) -> Int:
     return np.sort(for_it[np.argsort(-value[for_it], kind="stable")[:most]])
 
 
-def _unsure(value: Float, fifth: Float, chosen: Float, most: int) -> int:
-    """Count the samples without a value that may be beyond the weakest chosen one: theirs is at most their fifth's."""
-    least = float(chosen.min()) if len(chosen) == most else 0.0
-    return int((np.isnan(value) & (np.nan_to_num(fifth) > least)).sum())
+def _unsure(value: Float, fifth: Float, chosen: Float, most: int) -> NDArray[np.bool_]:
+    """Tell which samples without a value might say as much as the weakest chosen one: theirs is at most their fifth's."""
+    fifth, least = np.nan_to_num(fifth), float(chosen.min()) if len(chosen) == most else 0.0
+    return np.asarray(np.isnan(value) & (fifth > 0) & (fifth >= least))
 
 
 def _check_enough(config: RunConfig, layer: str, record: SelectedOfLayer) -> None:
@@ -109,17 +117,19 @@ def _check_enough(config: RunConfig, layer: str, record: SelectedOfLayer) -> Non
         few = f"{record['samples']} of the {total:,} samples of {layer} are selected, and a layout needs {needed}"
         raise UsageError(f"{question}: {few}; ask for more, or leave the layer out of --layers")
     if "attributed" in record:
-        kept = (
-            f"none of the {record['attributed']:,} samples of {layer} whose first five classes are stored has it there"
+        fitting = "" if config.where is None else "that fit the condition and "
+        those = f"of the {record['attributed']:,} samples of {layer} {fitting}whose five strongest classes are stored"
+        raise UsageError(
+            f"{question}: {those}, none speaks for it; name another class, or leave the layer out of --layers"
         )
-        raise UsageError(f"{question}: {kept}; name another class, or leave the layer out of --layers")
     raise UsageError(f"{question}: none of the {total:,} samples of {layer} is selected")
 
 
 def options(config: RunConfig) -> str:
     """Return what a selection is by, as the command line spells it."""
     given = by(config)
-    return " ".join(f"--{name} {value}" for name, value in given.items()) or f"--of {config.of}"
+    words = (f"--{name}{'=' if str(value).startswith('-') else ' '}{value}" for name, value in given.items())
+    return " ".join(words) or f"--of {config.of}"
 
 
 def by(config: RunConfig) -> dict[str, str | int]:

@@ -145,8 +145,7 @@ def _by_condition(config: RunConfig, rows: pa.Table) -> pa.Table:
         columns, join = "images.*, given.* EXCLUDE (key)", "LEFT JOIN given USING (key)"
     query = f"SELECT image_id FROM (SELECT {columns} FROM images {join}) AS images WHERE (\n{config.where}\n)"
     try:
-        answer = guarded_sql.ask(readers, query)
-        chosen = pa.array([row["image_id"] for row in answer], pa.int64())
+        chosen = guarded_sql.column(readers, query).cast(pa.int64())
     except (UsageError, pa.ArrowException) as error:
         raise UsageError(f"--where {config.where}: {first_line(error)}") from None
     return rows.filter(pc.is_in(rows["image_id"], chosen))

@@ -40,12 +40,17 @@ def with_paths(listed: pa.Table, labels: pa.Table, about: Mapping[str, Any]) -> 
 def with_facts(table: pa.Table, shards: Iterable[Result], image_ids: Sequence[int] | None) -> pa.Table:
     """Append width, height and reason, read from the shards of the stage `images`."""
     columns = ["image_id", "width", "height", "reason"]
-    wanted = None if image_ids is None else pa.array(sorted(set(image_ids)), pa.int64())
-    parts = []
-    for shard in shards:
-        facts = tables.read_table(shard.file("images.parquet"), columns=columns)
-        parts.append(facts if wanted is None else facts.filter(pc.is_in(facts["image_id"], wanted)))
+    wanted = None if image_ids is None else np.unique(np.asarray(image_ids, np.int64))
+    parts = [_facts_of(tables.read_table(shard.file("images.parquet"), columns=columns), wanted) for shard in shards]
     return table.join(pa.concat_tables(parts), "image_id", join_type="left outer").sort_by("image_id")
+
+
+def _facts_of(facts: pa.Table, wanted: Int | None) -> pa.Table:
+    """Return the facts of the images `wanted`, ascending; of all without it."""
+    if wanted is None or not len(facts):
+        return facts
+    ids = facts["image_id"].to_numpy()
+    return facts.filter(pc.is_in(facts["image_id"], pa.array(_within(wanted, ids.min(), ids.max()))))
 
 
 def read_rejects(shards: Iterable[Result]) -> pa.Table:
@@ -57,7 +62,20 @@ def read_rejects(shards: Iterable[Result]) -> pa.Table:
 
 def read_choices(shards: Iterable[Result], image_ids: Sequence[int] | None) -> pa.Table:
     """Read the first classes of these images, or of all, from the shards of the stage `choices`."""
-    return pa.concat_tables(read_rows(shard, "choices.parquet", image_ids) for shard in shards)
+    if image_ids is None:
+        return pa.concat_tables(read_rows(shard, "choices.parquet", None) for shard in shards)
+    ids = np.unique(np.asarray(image_ids, np.int64))
+    return pa.concat_tables(_choices_of(shard, ids) for shard in shards)
+
+
+def _choices_of(shard: Result, ids: Int) -> pa.Table:
+    bounds = tables.bounds(shard.file("choices.parquet"), "image_id")
+    return read_rows(shard, "choices.parquet", [] if bounds is None else _within(ids, *bounds).tolist())
+
+
+def _within(ids: Int, first: int, last: int) -> Int:
+    """Return those of ascending ids that a shard can have: to look for all of them in every shard would take long."""
+    return ids[np.searchsorted(ids, first) : np.searchsorted(ids, last, side="right")]
 
 
 def read_labels(result: Result) -> tuple[list[str | None], Int]:

@@ -89,6 +89,12 @@ def read_sorted(path: Path, column: str, values: Any, columns: Sequence[str] | N
     return rows if columns is None else rows.select(list(columns))
 
 
+def bounds(path: Path, column: str) -> tuple[Any, Any] | None:
+    """Return the least and the largest value of a column by the statistics; None for a table without rows. Raises Damaged."""
+    spans = [span for span in _spans(path, _identity(path), column) if span is not None]
+    return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
+
+
 def names(path: Path) -> list[str]:
     """Return the names of a table's columns. Raises Damaged."""
     return list(_footer(path).schema.to_arrow_schema().names)

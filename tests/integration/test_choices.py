@@ -199,6 +199,15 @@ def test_a_model_without_scores_is_refused_before_any_image(
         )
 
 
+def test_everything_is_what_a_model_without_scores_can_have(images: Path, tmp_path: Path) -> None:
+    odd = {"model": "support.odd_models:detector", "classes": None, "layers": ("conv1",), "until": "listing"}
+    pipeline.run(config(images, tmp_path / "store", **odd, extras=("everything",)), Inline())
+    made = open_run(tmp_path / "store", "small").version.about["config"]
+    assert made["extras"] == ["influence", "gradients", "gallery"]
+    with pytest.raises(UsageError, match="--with attribution: the model has no class scores"):
+        pipeline.run(config(images, tmp_path / "store", **odd, extras=("attribution",)), Inline())
+
+
 def test_scores_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     class Nothing:
         def __init__(self, **values: Any) -> None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from support import corpus, viewing
 
-from flows import cli
+from flows import cli, guarded_sql
 from flows.audit import images as audited
 from flows.config import RunConfig, make
 from flows.dry_run import estimate
 from flows.model import prepared
+from flows.pipeline import layout_frames, selections
 from flows.pipeline import run as pipeline
-from flows.pipeline import selections
 from flows.pipeline.engines import Inline
 from flows.pipeline.summary import Summary
-from flows.questions import runs, sql
+from flows.questions import runs, samples, sql
 from flows.stages import selection
 from flows.stages.shared import reading
+from flows.viewer.answers import reproduce
+from storage.artefacts import images as image_tables
 from storage.artefacts import samples as sample_arrays
 from storage.errors import ActlasError
 from storage.run import Run, open_run
@@ -248,13 +252,13 @@ def test_samples_are_a_table(store: Path) -> None:
         assert row["probability"] == choice["probability"]
         its = {name: values[name][number] for name in values if number in values[name]}
         assert dict(row["attribution"]) == pytest.approx(its)
-        assert row["first_class"] == max(its, key=lambda name: its[name])
+        assert row["strongest_class"] == max(its, key=lambda name: its[name])
 
 
 @pytest.mark.parametrize(
     ("where", "column"),
     [
-        ("first_class = 'honeycomb'", "first_class"),
+        ("strongest_class = 'honeycomb'", "strongest_class"),
         ("first_choice <> 'honeycomb' AND probability > 0.2", "first_choice, probability"),
         ("attribution['honeycomb'] > 0", "attribution"),
         ("norm > 1 AND y < 3", "norm"),
@@ -271,12 +275,175 @@ def test_any_column_selects(store: Path, where: str, column: str) -> None:
     assert places(run, LAYER) == [places(source, LAYER)[row["sample"]] for row in fitting]
 
 
+READ = {"norm": "_norms", "facts": "_facts", "choices": "_choices", "classes": "_classes"}
+
+
+@pytest.mark.parametrize(
+    ("query", "reads"),
+    [
+        ("SELECT count(*) FROM samples", set()),
+        ("SELECT sample, y * x FROM samples -- the norm is not", {"norm"}),
+        ("SELECT count(*) AS n FROM images AS i, samples AS s WHERE i.image_id = s.image_id", set()),
+        ("SELECT max(width * height) FROM samples", {"facts"}),
+        ("SELECT * FROM samples", set(READ)),
+        ('FROM "samples"', set(READ)),
+        ("SELECT s.* FROM main.samples AS s", set(READ)),
+        ("SELECT image_id FROM samples NATURAL JOIN images", set(READ)),
+        ("SELECT (SELECT max(norm) FROM samples) AS best FROM classes", {"norm"}),
+        ("SELECT n FROM (SELECT sample AS n FROM (SELECT sample, y FROM Samples))", set()),
+        ("SELECT samples FROM units LIMIT 0", set()),
+    ],
+)
+def test_what_a_query_reads_of_samples(
+    store: Path, query: str, reads: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+
+    def watched(name: str) -> Any:
+        of = getattr(samples, READ[name])
+        return lambda *given: seen.add(name) or of(*given)
+
+    for name, function in READ.items():
+        monkeypatch.setattr(samples, function, watched(name))
+    try:
+        assert sql.ask(open_run(store, "small"), query)
+    except ActlasError as error:
+        assert "samples" in str(error).rpartition("(tables: ")[2]  # noqa: PT017
+    assert seen == reads
+
+
+def test_answers_of_many_rows_are_no_dicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_sql, "_rows", lambda *_: pytest.fail("a dict per row"))
+    table, number = pa.table({"a": np.arange(3_000_000)}), 3_000_000
+    got = guarded_sql.column({"t": lambda: table}, "SELECT a FROM t WHERE a % 3 = 1")
+    assert np.array_equal(got.to_numpy(), np.arange(1, number, 3))
+    for query, line in (("DROP TABLE t", "single SELECT"), ("SELECT b FROM t", '"b" not found.* tables: t|tables: t')):
+        with pytest.raises(ActlasError, match=line):
+            guarded_sql.column({"t": lambda: table}, query)
+
+
+def test_a_shard_is_asked_for_its_own_images_only(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, read, asked = open_run(store, "small"), image_tables.read_rows, list[int]()
+
+    def seen(result: Any, file: str, ids: Any, columns: Any = None) -> Any:
+        asked.append(len(ids))
+        return read(result, file, ids, columns)
+
+    expected, every = run.choices(), [*range(-50, 500)]
+    monkeypatch.setattr(image_tables, "read_rows", seen)
+    assert image_tables.read_choices(run.results("choices"), every).equals(expected)
+    assert sum(asked) == 40
+
+
+def test_a_class_that_none_speaks_for_is_told_of_those_that_fit(store: Path) -> None:
+    source = open_run(store, "small")
+    values = attributed(source, LAYER, "honeycomb")
+    against = [sample for sample, value in values.items() if value <= 0]
+    assert against
+    listed = ", ".join(map(str, against))
+    line = (
+        rf"of the {len(against)} samples of features\.2 that fit the condition and whose .* stored, none speaks for it"
+    )
+    for other in (None, "honeycomb"):
+        with pytest.raises(ActlasError, match=line):
+            select(store, layers=(LAYER,), of_class="honeycomb", against=other, where=f"sample IN ({listed})")
+    with pytest.raises(ActlasError, match=r"none of the 80 samples of features\.2 is selected"):
+        select(store, layers=(LAYER,), of_class="honeycomb", where="false")
+
+
+def test_who_might_say_as_much() -> None:
+    value = np.array([3, np.nan, np.nan, np.nan, 2, np.nan], np.float32)
+    fifth = np.array([1, 2, 1.9, -1, 1, np.nan], np.float32)
+    found = selection._unsure(value, fifth, np.array([3, 2], np.float32), 2)
+    assert found.tolist() == [False, True, False, False, False, False]
+    assert selection._unsure(value, fifth, value[[0, 4]], 5).tolist() == [False, True, True, False, False, False]
+
+
+def test_a_value_that_starts_like_an_option_is_printed_with_it(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["run", "--of", "small", "--where=-norm < -0.1", "--name", "part", "--until", "layout", "--layout", "pca"]
+    assert cli.invoke([*asked, "--engine", "inline", "--store", str(store)]) == 0
+    command = reproduce.run_command(open_run(store, "part"), str(store))
+    assert "--where='-norm < -0.1'" in command
+    words = shlex.split(command)
+    capsys.readouterr()
+    again = [*words[words.index("actlas") + 1 :], "--until", "layout", "--engine", "inline"]
+    assert cli.invoke(again) == 0, capsys.readouterr().err
+    assert open_run(store, "part").version.about["selection"]["by"] == {"where": "-norm < -0.1"}
+    with pytest.raises(ActlasError, match="--where=-norm < -1e9: none"):
+        select(store, where="-norm < -1e9")
+
+
 def test_a_selection_of_a_selection(store: Path) -> None:
     _, whole = select(store, where="label <> 'noise'", until="tiles")
     _, run = select(store, of="part", name="narrow", where=STRIPES)
     _, direct = select(store, where=STRIPES, name="direct")
     assert_same(run, direct)
-    assert run.version.about["selection"]["of"] == whole.name
+    record = run.version.about["selection"]
+    assert (record["of"], record["of_images"]) == (whole.name, len(whole.images()))
+    assert record["of_images"] < runs.images_of_units(run) == runs.images_of_units(open_run(store, "small")) == 40
+
+
+def test_everything_is_what_a_selection_can_have(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary, run = select(store, where=STRIPES, extras=("everything",))
+    assert made(summary)["attribution"] == 4
+    assert run.version.about["config"]["extras"] == ["attribution"]
+    _, early = select(store, where=STRIPES, extras=("everything",), until="layout", name="early")
+    assert "extras" not in early.version.about["config"]
+
+
+def test_what_is_not_taken_over_is_said_truly(images: Path, tmp_path: Path) -> None:
+    names = ("features.0", LAYER, OTHER)
+    asked = {"layers": names, "limit": 20, "extras": ("influence",), "grids": (2,), "min_count": 1, "until": "cells"}
+    pipeline.run(corpus.config(images, tmp_path / "s", **asked), Inline())
+    for layers, layer, line in (
+        (
+            (names[0], OTHER),
+            names[0],
+            r"part@\d has no influence of features\.0, a selection: not taken over; ask small@1",
+        ),
+        ((names[0], OTHER), OTHER, r"no influence of features\.5: no layer of the run comes after it"),
+        ((LAYER,), LAYER, r"no influence of features\.2: no layer of the run comes after it"),
+    ):
+        _, run = select(tmp_path / "s", layers=layers, layout="pca")
+        with pytest.raises(ActlasError, match=line):
+            run.result("influence", layer)
+    with pytest.raises(
+        ActlasError, match=r"part@\d has no gallery of features\.2, a selection: not taken over; ask small@1"
+    ):
+        run.result("gallery", LAYER)
+
+
+def test_a_run_stays_of_its_kind(images: Path, store: Path) -> None:
+    select(store, where=STRIPES)
+    over_images = corpus.config(images, store, name="part")
+    line = r"--name part: part@1 is a selection of small, and this is a run over --images .*; give it another name"
+    for make_it in (lambda: pipeline.run(over_images, Inline()), lambda: estimate.estimate(over_images)):
+        with pytest.raises(ActlasError, match=line):
+            make_it()
+    pipeline.run(corpus.config(images, store, name="plain", until="listing"), Inline())
+    line = r"--name plain: plain@1 is a run over .*, and --of small makes a selection; give it another name"
+    for make_it in (lambda: select(store, name="plain"), lambda: estimate.estimate(config(store, name="plain"))):
+        with pytest.raises(ActlasError, match=line):
+            make_it()
+
+
+def framed(store: Path, question: layout_frames.Question | None) -> bool:
+    frames = layout_frames.Frames(Store(store), config(store, layout="pca"), question)
+    return frames.choose(LAYER, ["others"], lambda frame: "none") is not None
+
+
+def test_frames_are_those_of_the_same_question(store: Path) -> None:
+    select(store, where=STRIPES, layout="pca")
+    assert framed(store, ("small", {"where": STRIPES}))
+    assert not framed(store, None)
+    assert not framed(store, ("other", {"where": STRIPES}))
+    assert not framed(store, ("small", {"where": STRIPES, "class": "honeycomb"}))
+
+
+def test_mutant_frames_of_any_version(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout_frames, "_question", lambda version: None)
+    with pytest.raises(AssertionError):
+        test_frames_are_those_of_the_same_question(store)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +472,7 @@ def test_a_selection_of_a_selection(store: Path) -> None:
         ({"keep": ("peaks",)}, r"--keep is of a pass over images"),
         ({"until": "collect"}, r"--until collect: --of small@1 passes no image; it can stop after layout, cells"),
         ({"extras": ("gallery",)}, r"--with gallery: gallery is of units, which a selection has from small@1"),
+        ({"extras": ("choices",)}, r"--with choices: choices is of images, which a selection has from small@1"),
         ({"name": "small"}, r"--name small is the run that --of names"),
     ],
 )
@@ -334,7 +502,7 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
 
 def test_without_attribution_a_class_selects_nothing(images: Path, tmp_path: Path) -> None:
     pipeline.run(corpus.config(images, tmp_path / "s", until="cells"), Inline())
-    for changes in ({"of_class": "1"}, {"where": "first_class = '1'"}):
+    for changes in ({"of_class": "1"}, {"where": "strongest_class = '1'"}):
         with pytest.raises(ActlasError, match=r"small@1 has no attribution yet: run it again with --with attribution"):
             select(tmp_path / "s", **changes)
     with pytest.raises(ActlasError, match=r"small@1 has no model|--until"):

@@ -45,13 +45,13 @@ UNIT: dict[str, type] = {"layer": str, "unit": int}
 
 ANSWERS = {
     "cells": Kind(GRID, cells.columns, "The cells of a grid as columns, in row-major order."),
-    "details": Kind(GRID, cells.details, "The metrics of each cell and its first classes."),
+    "details": Kind(GRID, cells.details, "The metrics of each cell and its strongest classes."),
     "labels": Kind(GRID, cells.cell_labels, "The most frequent labels of each cell of a grid."),
     "names": Kind(GRID, names.of_grid, "The labels and classes that stand out in each cell of a grid."),
     "real_fidelity": Kind(GRID, real_fidelity.of_grid, "The fidelity that real patches of a grid reach."),
     "cell": Kind(CELL, cells.one, "One cell: units, labels, classes, nearest cells, members."),
     "class": Kind(GRID | {"of": str}, class_maps.one, "A class's attribution in each cell, by its name or number."),
-    "tally": Kind(GRID, label_maps.tally, "How many samples of a grid have each label and each first class."),
+    "tally": Kind(GRID, label_maps.tally, "How many samples of a grid have each label and each strongest class."),
     "label": Kind(GRID | {"number": int}, label_maps.one, "How many samples of each cell have a label of `tally`."),
     "classes": Kind({}, class_maps.names, "The names of the model's classes."),
     "units": Kind({"layer": str}, units.columns, "The units of a layer as columns."),

@@ -20,8 +20,8 @@ from storage.errors import NotFound
 
 TOP_CLASSES, TOP_LABELS, TOP_UNITS, NEAREST = 3, 3, 8, 6
 LABELS_OF_ONE = 8
-FirstClass = tuple[int, float, float]
-"""A class, its mean attribution, and the share of the cell's samples whose first class it is."""
+ClassOfCell = tuple[int, float, float]
+"""A class, its mean attribution, and the share of the cell's samples whose strongest class it is."""
 
 
 class CellColumns(TypedDict):
@@ -35,14 +35,14 @@ class CellColumns(TypedDict):
 
 
 class CellDetails(TypedDict):
-    """A column for each metric of cells that is in the details, and each cell's first classes.
+    """A column for each metric of cells that is in the details, and each cell's strongest classes.
 
-    A class is [class, mean attribution, share of samples whose first class it is]; `names` has the classes' names.
+    A class is [class, mean attribution, share of samples whose strongest class it is]; `names` has the classes' names.
     """
 
     layer: str
     grid: int
-    classes: list[list[FirstClass]] | None
+    classes: list[list[ClassOfCell]] | None
     names: dict[str, str]
 
 
@@ -71,7 +71,7 @@ class LabelShare(TypedDict):
 
 
 ClassShare = TypedDict("ClassShare", {"class": int, "name": str, "share": float, "mean": Number})
-"""A class, its mean attribution, and the share of the cell's samples whose first class it is."""
+"""A class, its mean attribution, and the share of the cell's samples whose strongest class it is."""
 
 
 class NearCell(TypedDict):
@@ -117,13 +117,13 @@ def columns(version: OpenVersion, layer: str, grid: int) -> CellColumns:
 
 
 def details(version: OpenVersion, layer: str, grid: int) -> CellDetails:
-    """Return the metrics and first classes of each cell, in the order of `columns`."""
+    """Return the metrics and strongest classes of each cell, in the order of `columns`."""
     version.result("cells", layer, grid)
     answer: dict[str, Any] = {"layer": layer, "grid": grid, "classes": None, "names": {}}
     for metric in metrics.columns(metrics.CELL, "details"):
         answer[metric.key] = _metric(version, layer, grid, metric)
     if version.run.has("attribution", layer, grid):
-        answer["classes"], answer["names"] = _first_classes(version, layer, grid)
+        answer["classes"], answer["names"] = _strongest_classes(version, layer, grid)
     return cast(CellDetails, answer)
 
 
@@ -139,8 +139,8 @@ def _cells(version: OpenVersion, layer: str, grid: int, name: str) -> np.ndarray
     return version.keep(("cells", layer, grid, name), lambda: cells.array(version.result("cells", layer, grid), name))
 
 
-def _first_classes(version: OpenVersion, layer: str, grid: int) -> tuple[list[list[FirstClass]], dict[str, str]]:
-    """Return each cell's first classes, and the names of those classes by their numbers."""
+def _strongest_classes(version: OpenVersion, layer: str, grid: int) -> tuple[list[list[ClassOfCell]], dict[str, str]]:
+    """Return each cell's strongest classes, and the names of those classes by their numbers."""
     first = version.array("attribution", layer, grid, "classes")[:, :TOP_CLASSES]
     mean = version.array("attribution", layer, grid, "mean")
     strength = np.take_along_axis(mean, np.maximum(first, 0).astype(np.int64), axis=1)

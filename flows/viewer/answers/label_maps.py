@@ -15,7 +15,7 @@ Called = tuple[int, str, int]
 
 
 class Tally(TypedDict):
-    """The labels of a grid's samples, and the first classes of those with attribution, the most frequent first."""
+    """The labels of a grid's samples, and the strongest classes of those with attribution, the most frequent first."""
 
     layer: str
     grid: int
@@ -34,7 +34,7 @@ class LabelMap(TypedDict):
 
 
 def tally(version: OpenVersion, layer: str, grid: int) -> Tally:
-    """Return how many samples of a grid have each label and each first class, the most frequent first."""
+    """Return how many samples of a grid have each label and each strongest class, the most frequent first."""
     labels, classes = (names.tally(version.run, version.layer(layer), grid, kind) for kind in names.KINDS)
     return {"layer": layer, "grid": grid, "labels": labels, "classes": classes}
 

@@ -49,8 +49,8 @@ def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str
         words += _option(field.alias or name, value)
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in possible_extras(run)} | set(extras))
     if registry.EVERYTHING in extras:
-        stages = possible_extras(run) if run.is_selection else [registry.EVERYTHING]
-    command = shlex.join([*words, *(["--with", *stages] if stages else [])])
+        stages = [registry.EVERYTHING]
+    command = _joined([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
 
 
@@ -63,9 +63,7 @@ def _is_told(run: Run, name: str, value: Any, default: Any) -> bool:
 
 def possible_extras(run: Run) -> list[str]:
     """Return the extras that can be added to a run: to a selection, those that do not belong to units."""
-    if not run.is_selection:
-        return registry.extras()
-    return [name for name in registry.extras() if registry.stage(name).needs in registry.steps_of_samples()]
+    return registry.extras_of_samples() if run.is_selection else registry.extras()
 
 
 def select_command(run: Run, store: str) -> str:
@@ -123,4 +121,17 @@ def _option(name: str, value: Any) -> list[str]:
         return [option, *(f"{key}={item}" for key, item in value.items())]
     if name in SEVERAL:
         return [option, *map(str, value)]
-    return [option, ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+    word = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return [f"{option}={word}"] if word.startswith("-") else [option, word]
+
+
+def _joined(words: list[str]) -> str:
+    """Quote the words of a command for a shell; of `--option=value` the value alone."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    option, is_given, value = word.partition("=")
+    if is_given and option.startswith("--") and shlex.quote(option) == option:
+        return f"{option}={shlex.quote(value)}"
+    return shlex.quote(word)

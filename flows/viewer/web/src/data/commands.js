@@ -6,6 +6,9 @@ export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word
 /** Return an actlas command on a store. @param {{ store: string }} of @param {...string} words */
 export const actlas = ({ store }, ...words) => ['actlas', ...words, '--store', store].map(quoted).join(' ');
 
+/** Return an option and its value: as one word where the value would be taken for an option. @param {string} name @param {string} value */
+export const given = (name, value) => (value.startsWith('-') ? [`${name}=${value}`] : [name, value]);
+
 /** Return a name for a run, of words of any kind. @param {...string} words */
 export const runName = (...words) =>
   words
@@ -19,7 +22,7 @@ export const runName = (...words) =>
 /** Return the command of an atlas of the samples that speak most for a class, or for one or the other of two. @param {About} about @param {string} of @param {string} [against] */
 export const classAtlas = (about, of, against) => {
   const names = [of, ...(against ? [against] : [])];
-  const words = ['--class', of, ...(against ? ['--against', against] : [])];
+  const words = [...given('--class', of), ...(against ? given('--against', against) : [])];
   return selection(
     about,
     words,

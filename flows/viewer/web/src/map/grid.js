@@ -28,7 +28,7 @@ export class Grid {
     });
     /** From the fullest to the emptiest. */
     this.fullest = Array.from({ length: this.length }, (_, i) => i).sort((a, b) => columns.count[b] - columns.count[a]);
-    /** The largest mean attribution of any cell to its first class. */
+    /** The largest mean attribution of any cell to its strongest class. */
     this.largest = 1;
     this.squares = squares(this.size, facts.icon, columns);
     /** @type {CellLabels | null} */
@@ -95,7 +95,7 @@ export class Grid {
 
   /**
    * Return the names that describe a cell best: classes with their mean attribution and the share of samples that have
-   * each as their first class, or labels with their share. `part` is from 0 to 1.
+   * each as their strongest class, or labels with their share. `part` is from 0 to 1.
    * @param {number} i
    * @param {number} [most]
    * @returns {{ name: string, part: number, value: string, other?: string }[]}

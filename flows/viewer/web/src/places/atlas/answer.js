@@ -11,7 +11,7 @@ import { count, percent, signed } from '../../ui/format.js';
  * @typedef {object} Part  one class or label
  * @property {string} name
  * @property {string} of  the name as commands take it
- * @property {number} samples  that have the label, or the class as first choice
+ * @property {number} samples  that have the label, or the class as strongest
  * @property {(number | null)[]} values  by cell: null within chance, or where there is no attribution
  * @property {(i: number) => string} words  describe a cell
  */
@@ -39,7 +39,7 @@ export async function answerOf(grid, query, classes) {
 /** @param {number | null} a @param {number | null} b */
 const difference = (a, b) => (a === null && b === null ? null : (a ?? 0) - (b ?? 0));
 
-/** The samples of a grid by label and by first class. @param {Grid} grid @returns {Promise<Tally>} */
+/** The samples of a grid by label and by strongest class. @param {Grid} grid @returns {Promise<Tally>} */
 export const tallyOf = (grid) => ask('tally', { layer: grid.layer.name, grid: grid.size });
 
 /** @param {Grid} grid @param {string} of @param {number} classes @returns {Promise<Part>} */

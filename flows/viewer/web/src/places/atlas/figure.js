@@ -16,7 +16,7 @@ const CELLS =
 /** @type {Record<string, string>} */
 const NAMES = {
   labels: 'Names: the label that stands out most in a cell, beyond chance.',
-  classes: 'Names: the first class that stands out most in a cell, beyond chance.',
+  classes: 'Names: the class that stands out most in a cell, beyond chance.',
 };
 
 /**
@@ -73,7 +73,7 @@ function answerKeys(answer, way) {
   const [one, other] = answer.parts;
   const [low, high] = ends(answer);
   const samples = answer.parts.map(({ name, samples }) => `${name}: ${count(samples)}`).join(', ');
-  const counted = `Samples ${answer.kind === 'label' ? 'with the label' : 'with it as first choice'}: ${samples}.`;
+  const counted = `Samples ${answer.kind === 'label' ? 'with the label' : 'with it as strongest class'}: ${samples}.`;
   const nothing = absence(answer, way);
   const scale = [
     framed(other ? high : `${one.name} ${high}`, '--for'),

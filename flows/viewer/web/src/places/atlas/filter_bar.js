@@ -18,7 +18,7 @@ import { tallyOf } from './answer.js';
 const OFFERED = 4;
 
 /** What the number of a chip counts. @type {Record<Kind, string>} */
-const COUNTED = { class: 'of which it is the first choice', label: 'that have this label' };
+const COUNTED = { class: 'of which it is the strongest class', label: 'that have this label' };
 
 const short = (/** @type {string} */ name) => name.split(',')[0];
 

@@ -165,7 +165,7 @@ function classes(cell, about) {
     h(
       'p',
       { class: 'quiet small' },
-      'Mean attribution, in units of the class’s score, and the share of the samples of which it is the first class.',
+      'Mean attribution, in units of the class’s score, and the share of the samples of which it is the strongest class.',
     ),
     first && atlasOfThese(classAtlas(about, first.name), `Atlas of what speaks for ${first.name.split(',')[0]}`),
   );

@@ -1,6 +1,7 @@
 // Selections: of what a run is a selection, and the way to an atlas of some of its samples.
 
 import { live } from '../../data/client.js';
+import { given } from '../../data/commands.js';
 import { href } from '../../state/address.js';
 import { section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
@@ -16,10 +17,10 @@ export function source(state, about) {
   if (!selection) return null;
   const { of, version, by, images, of_images: all, layers } = selection;
   const address = href({ ...state, place: 'run', name: of, version, what: '', query: {} });
-  const options = OPTIONS.filter((name) => name in by).map((name) => `--${name} ${by[name]}`);
+  const options = OPTIONS.filter((name) => name in by).map((name) => given(`--${name}`, String(by[name])).join(' '));
   const rows = about.layers.map(({ name }) => {
     const row = layers[name];
-    return h('li', {}, `${name}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row));
+    return h('li', {}, `${name}: ${count(row.samples)} of ${many(row.of, 'sample')}`, beside(row, 'where' in by));
   });
   return section(
     'A selection',
@@ -36,10 +37,10 @@ export function source(state, about) {
   );
 }
 
-/** @param {{ attributed?: number, unsure?: number }} row */
-function beside({ attributed, unsure }) {
+/** @param {{ attributed?: number, unsure?: number }} row @param {boolean} narrowed */
+function beside({ attributed, unsure }, narrowed) {
   if (attributed === undefined) return '';
-  const known = `; the classes of ${count(attributed)} are stored`;
+  const known = `; the classes of ${count(attributed)}${narrowed ? ' that fit the condition' : ''} are stored`;
   return unsure ? `${known}, and ${count(unsure)} others might speak for it as much` : known;
 }
 
