@@ -14,8 +14,9 @@ import torch
 from support import corpus
 from torch import nn
 
-from flows import cli
+from flows import cli, registry
 from flows.pipeline import run as pipeline
+from flows.pipeline import steps
 from flows.pipeline.engines import Inline
 from flows.stages import icons
 from storage.errors import UsageError
@@ -30,7 +31,6 @@ def test_help_names_the_defaults() -> None:
     """They stand in the help as text, so that it loads nothing."""
     from typer.testing import CliRunner
 
-    from flows import registry
     from flows.config import RunConfig
 
     shown = " ".join(CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "400"}).output.split())
@@ -168,8 +168,10 @@ def test_icons_too_small_for_the_recipe_are_refused_before_any_work(
     icons.check_size(config.model_copy(update={"icon_size": least}))
     with pytest.raises(UsageError):
         icons.check_size(config.model_copy(update={"icon_size": least - 1}))
-    assert not pipeline.draws(config.model_copy(update={"until": "cells"}))
-    assert pipeline.draws(config.model_copy(update={"until": "patches", "extras": ("gallery",)}))
+    steps.check_drawing(config.model_copy(update={"until": "cells"}))
+    for extra in ("gallery", registry.EVERYTHING):
+        with pytest.raises(UsageError):
+            steps.check_drawing(config.model_copy(update={"until": "patches", "extras": (extra,)}))
 
 
 def test_several_values_after_one_option() -> None:

@@ -77,13 +77,13 @@ def help_of(row: Stage, *command: str) -> str:
 
 
 def test_the_help_lists_it() -> None:
-    assert "gallery, entropy." in help_of(ROW, "run")
+    assert "gallery, entropy; or everything." in help_of(ROW, "run")
     assert "gallery, entropy, classes" in help_of(ROW, "sql")
 
 
 def test_mutant_a_stage_that_is_no_extra_is_not_an_extra() -> None:
     text = help_of(replace(ROW, extra=False), "run")
-    assert ", gallery." in text
+    assert ", gallery; or everything." in text
     assert "Stop after listing, collect, field, patches, layout, cells, members, icons or tiles" in text
 
 
