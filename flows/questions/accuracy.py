@@ -238,7 +238,7 @@ def in_words(accuracy: Accuracy) -> Iterator[str]:
     )
     yield (
         f"accuracy  the first class is the label of {accuracy['first']:,} of {accuracy['images']:,} images, {share:.1f} % "
-        f"(95 %: {low:.1f} to {high:.1f}); the label is among the first five of {accuracy['first_five']:,}"
+        f"(95 %: {low:.1f} to {high:.1f}); for {accuracy['first_five']:,} the label is among the first five"
     )
     assumed = ", which is assumed, since every label is a number" if accuracy["by"] == "numbers" else ""
     yield f"accuracy  labels and classes are joined by {accuracy['by']}{assumed}"
