@@ -145,7 +145,7 @@ def test_what_files_do_not_hold_is_said_and_is_no_way_out(page: viewing.Page) ->
     page.see(".map-foot").get_by_text("Show all classes").click()
     page.see(".map-foot").get_by_text("one cell’s average").wait_for()
     page.goto(f"#/small/atlas/{LAYER}?class=paling")
-    page.see(".map-foot").get_by_text("picket fence").wait_for()
+    page.see(".map-foot").get_by_text("Evidence for picket fence").wait_for()
     page.goto(f"#/small/atlas/{LAYER}?shade=unit:9999")
     page.see(".legend").get_by_text("not among the exported files").wait_for()
     assert "actlas view small@1 --store STORE" in page.see(".legend").inner_text()

@@ -156,7 +156,7 @@ listenForKeys({
   ']': () => changeLayer(1),
   Escape: leave,
 });
-onPublished((version) => frame.announce(version, here()));
+onPublished((name, version) => frame.announce(name, version, here()));
 listenForDrops(goToDropTarget);
 addEventListener('locateown', (event) => locate(/** @type {CustomEvent<File>} */ (event).detail));
 addEventListener('searchnames', () => search.focus());
