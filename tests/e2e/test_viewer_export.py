@@ -103,7 +103,7 @@ def test_what_needs_the_model_says_so_in_place(page: viewing.Page) -> None:
     assert "actlas view" in page.see("#side").inner_text()
     page.see(".facets summary").click()
     assert f"actlas show {LAYER}:3 --facets 4 --run small@1 --out unit-3.png" in page.see(".facets").inner_text()
-    page.see(".links a").first.hover()
+    page.see(".links button").first.hover()
     page.see(".carriers li").first.wait_for()
     assert page.loaded(".carried img")
     assert "actlas view small" in page.see(".carried").inner_text()
