@@ -22,6 +22,9 @@ const COUNTED = { class: 'of which it is the first choice', label: 'that have th
 
 const short = (/** @type {string} */ name) => name.split(',')[0];
 
+/** The number of a chip, in words. @param {number} samples @param {Kind} kind */
+const inWords = (samples, kind) => (kind === 'class' ? `first choice of ${count(samples)}` : many(samples, 'sample'));
+
 export class FilterBar {
   constructor() {
     this.chips = h('div', { class: 'filter-chips' });
@@ -92,7 +95,7 @@ function chip(place, name, answer) {
   const part = answer?.parts[place];
   return nameChip(name, () => setQuery(withoutName(here().query, place)), {
     before: h('span', { class: place ? 'swatch second' : 'swatch', 'aria-hidden': 'true' }),
-    count: part && count(part.samples),
+    count: part && answer && inWords(part.samples, answer.kind),
     title: part && answer && `${many(part.samples, 'sample')} ${COUNTED[answer.kind]}`,
   });
 }
