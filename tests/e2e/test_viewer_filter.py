@@ -185,6 +185,23 @@ def test_a_class_that_is_nobodys_first_choice_is_said_to_be_leant_to(page: viewi
         page.unroute(f"**/{answer}?*")
 
 
+def test_any_other_name_is_typed_where_it_is_asked_for(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    page.see("text=Any other name …").click()
+    assert page.see(".filter-bar .search input").bounding_box()["width"] > 120
+    page.keyboard.type("fence")
+    page.see("#found-beside li[aria-selected=true]").wait_for()
+    page.keyboard.press("Enter")
+    page.until(f"() => location.search.includes('class={FENCE}')")
+    page.settle()
+    assert page.see(".filter-bar .search").count() == 0
+    page.see("text=Any other name …").click()
+    page.keyboard.press("Escape")
+    page.see("text=Any other name …").wait_for()
+    assert f"class={FENCE}" in page.url
+
+
 def test_two_names_have_two_colours(page: viewing.Page) -> None:
     page.goto(f"{ATLAS}?grid=4&names=none")
     page.settle()
