@@ -1,4 +1,4 @@
-"""The demo's pages on a small twin: home is a page of maps with five things to try, and nothing is left to compute."""
+"""The demo's pages on a small twin: home is a page of maps with six things to try, and nothing is left to compute."""
 
 from __future__ import annotations
 
@@ -110,13 +110,14 @@ def test_home_has_a_map_of_each_layer_that_opens_its_atlas(page: viewing.Page) -
 SHOWN = {
     "Open a cell": ".panel .patches",
     "Find “": ".map-foot >> text=Evidence for",
+    "Two classes on one map": ".map-foot >> text=solid frame",
     "Meet unit": ".unit-made",
     "Take a photo apart": ".image-photo",
     "Compare version 1 with 2": ".sides",
 }
 
 
-def test_five_links_lead_where_they_say(page: viewing.Page) -> None:
+def test_six_links_lead_where_they_say(page: viewing.Page) -> None:
     page.goto("/")
     page.see(".ideas li").first.wait_for()
     names = page.see(".ideas a").all_inner_texts()

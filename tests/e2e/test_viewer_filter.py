@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def ask_for(page: viewing.Page, *texts: str) -> None:
 def chips(page: viewing.Page) -> list[tuple[str, int]]:
     """Return the names and counts of the chips."""
     rows = page.see(".filter-bar .filter-chip").all_inner_texts()
-    return [(name, int(n.replace(",", ""))) for name, n in (row.split("\n") for row in rows)]
+    return [(name, int(re.sub(r"\D", "", words))) for name, words in (row.split("\n") for row in rows)]
 
 
 def coloured(page: viewing.Page, name: str) -> int:
@@ -162,6 +163,52 @@ def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
     page.until("() => !location.search.includes('against=')")
     page.settle()
     assert [name for name, _ in chips(page)] == [NAMES[FENCE]]
+
+
+def test_a_class_that_is_nobodys_first_choice_is_said_to_be_leant_to(page: viewing.Page) -> None:
+    def without(route: Any) -> None:
+        tally = route.fetch().json()
+        route.fulfill(json=tally | {"classes": [row for row in tally["classes"] if row[0] != FENCE]})
+
+    def with_means(route: Any) -> None:
+        found = route.fetch().json()
+        route.fulfill(json=found | {"mean": [0.1, 0.3] + [-0.2] * (len(found["mean"]) - 2)})
+
+    page.route("**/class?*", with_means)
+    page.goto(f"{ATLAS}?grid=4&class={FENCE}")
+    page.settle()
+    known = chips(page)[0][1]
+    assert ("No sample" in legend(page)) is (known == 0)
+    assert f"first choice of {known}" in page.see(".filter-chip").inner_text()
+    page.route("**/tally?*", without)
+    page.reload()
+    page.settle()
+    place = {"layer": LAYER, "grid": "4"}
+    cells = page.get("/api/1/runs/small/current/cells", **place)
+    rank = page.get("/api/1/runs/small/current/class", **place, of=str(FENCE))["rank"][1]
+    assert f"most of all cell {cells['row'][1]},{cells['col'][1]}, where it ranks {rank} of" in legend(page)
+    assert f"No sample has {NAMES[FENCE]} as its first choice" in legend(page)
+    assert "strongest cell: 0.3" in legend(page)
+    assert "first choice of 0" in page.see(".filter-chip").inner_text()
+    for answer in ("class", "tally"):
+        page.unroute(f"**/{answer}?*")
+
+
+def test_any_other_name_is_typed_where_it_is_asked_for(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    page.see("text=Any other name …").click()
+    assert page.see(".filter-bar .search input").bounding_box()["width"] > 120
+    page.keyboard.type("fence")
+    page.see("#found-beside li[aria-selected=true]").wait_for()
+    page.keyboard.press("Enter")
+    page.until(f"() => location.search.includes('class={FENCE}')")
+    page.settle()
+    assert page.see(".filter-bar .search").count() == 0
+    page.see("text=Any other name …").click()
+    page.keyboard.press("Escape")
+    page.see("text=Any other name …").wait_for()
+    assert f"class={FENCE}" in page.url
 
 
 def test_two_names_have_two_colours(page: viewing.Page) -> None:

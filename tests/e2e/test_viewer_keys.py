@@ -214,9 +214,11 @@ def test_units_are_sorted_filtered_and_walked_by_keys(page: viewing.Page) -> Non
 
 def test_influence_is_followed_by_keys(page: viewing.Page) -> None:
     page.goto("/small/unit/features.2:3")
-    page.see(".links a").first.wait_for()
+    page.see(".carried-open").wait_for()
     page.settle()
-    press(page, ".links a")
+    press(page, ".links button")
+    page.see(".links [aria-pressed=true]").wait_for()
+    press(page, ".carried-open")
     page.until("() => location.search.includes('trail=')")
     press(page, ".trail a")
     page.until("() => location.pathname.endsWith('features.2:3')")

@@ -198,6 +198,7 @@ def test_hostile_names_are_words_in_a_notebook_too(
     monkeypatch.setattr(units.Shared, "names", property(lambda shared: standing))
     image = catalogue.ANSWERS["image"]
     facts = {"image_id": 3, "key": hostile.NAME, "label": hostile.NAME, "width": 48, "height": 48, "reason": None}
+    facts |= {"choices": [{"class": 1, "name": hostile.NAME, "probability": 0.5}], "label_rank": 0}
     monkeypatch.setitem(catalogue.ANSWERS, "image", catalogue.Kind(image.parameters, lambda version, id: facts, ""))
     place = {name: int(atlas.version.array("cells", LAYER, 4, name)[0]) for name in ("row", "col")}
     with in_notebook(chromium, atlas, cell=hostile.NAME) as (page, inner, _):

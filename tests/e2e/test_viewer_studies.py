@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version as installed
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import numpy as np
@@ -193,9 +194,9 @@ def test_a_cell_of_flat_patches_is_called_flat(
 @pytest.mark.parametrize(("unit", "words"), [(f"{FIRST}:3", "excites"), (f"{LAYER}:3", f"{LAYER}:3")])
 def test_a_link_that_is_pointed_at_lights_what_carries_it(page: viewing.Page, unit: str, words: str) -> None:
     page.goto(f"/small/unit/{unit}")
-    page.see(".links a").first.wait_for()
+    page.see(".links button").first.wait_for()
     page.settle()
-    page.see(".links a").first.hover()
+    page.see(".links button").first.hover()
     page.see(".carriers .lit").first.wait_for(timeout=120_000)
     lit, all_of = page.see(".carriers .lit").count(), page.see(".carriers li").count()
     assert 1 <= lit <= all_of <= 8
@@ -203,10 +204,44 @@ def test_a_link_that_is_pointed_at_lights_what_carries_it(page: viewing.Page, un
     assert words in page.see(".carried").inner_text()
     assert page.loaded(".carried img")
     first = page.see(".carried-head").inner_text()
-    page.see(".links a").nth(1).focus()
+    page.see(".links button").nth(1).focus()
     page.until(f"() => document.querySelector('.carried-head').innerText !== {first!r}")
     page.see(".carriers .lit").first.wait_for(timeout=120_000)
     assert "patches carry it" in page.spoken()
+
+
+def test_a_link_is_kept_by_a_click_and_rows_merely_crossed_are_ignored(page: viewing.Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: "/links?" in request.url and asked.append(request.url))
+    page.goto(f"/small/unit/{FIRST}:3")
+    page.see(".carriers li").first.wait_for()
+    page.settle()
+    rows, head = page.see(".links button"), page.see(".carried-head")
+    first = head.inner_text()
+    for row in (3, 2, 1):
+        box = rows.nth(row).bounding_box()
+        page.mouse.move(box["x"] + 30, box["y"] + 10)
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(500)
+    assert (head.inner_text(), asked) == (first, [])
+    rows.nth(1).click()
+    page.until(f"() => document.querySelector('.carried-head').innerText !== {first!r}")
+    kept = head.inner_text()
+    rows.nth(2).hover()
+    page.wait_for_timeout(500)
+    assert head.inner_text() == kept
+    assert page.see(".links [aria-pressed=true]").count() == 1
+    assert page.path() == f"/small/unit/{FIRST}:3"
+    page.see(".carriers .lit, .carriers .dim").first.wait_for(timeout=120_000)
+    assert "ramed" in page.see(".carried").inner_text()
+    rows.nth(1).click()
+    rows.nth(2).hover()
+    page.until(f"() => document.querySelector('.carried-head').innerText !== {kept!r}")
+    assert page.see(".links [aria-pressed=true]").count() == 0
+    patch = page.get("/api/1/runs/small/current/unit", layer=FIRST, unit="3")["positive"]["patches"][0]
+    page.see(".carriers a").first.click()
+    page.until(f"() => location.pathname === '/small/image/{patch['image_id']}'")
+    assert unquote(page.url).endswith(f"layer={FIRST}&at={patch['y']},{patch['x']}")
 
 
 def test_facets_are_drawn_when_asked_for_and_stopped(page: viewing.Page) -> None:
@@ -243,7 +278,9 @@ def test_the_run_says_what_it_was_made_with(page: viewing.Page) -> None:
 def test_a_link_that_cannot_be_asked_about_says_so_and_is_tried_again(page: viewing.Page) -> None:
     page.route("**/links?*", lambda route: route.fulfill(status=429, body='{"error": "too many questions at once"}'))
     page.goto(f"/small/unit/{FIRST}:6")
-    page.see(".links a").first.hover()
+    page.see(".carriers li").first.wait_for()
+    page.settle()
+    page.see(".links button").first.hover()
     page.see(".carried").get_by_text("Too many questions at once").wait_for()
     page.unroute("**/links?*")
     page.see(".carried").get_by_text("Try again").click()
@@ -261,6 +298,8 @@ def test_a_viewer_that_is_full_is_asked_once_more(page: viewing.Page) -> None:
 
     page.route("**/links?*", full_at_first)
     page.goto(f"/small/unit/{FIRST}:7")
-    page.see(".links a").first.hover()
+    page.see(".carriers li").first.wait_for()
+    page.settle()
+    page.see(".links button").first.hover()
     page.see(".carriers .lit").first.wait_for(timeout=120_000)
     assert len(asked) == 2

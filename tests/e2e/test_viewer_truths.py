@@ -157,7 +157,7 @@ def test_the_photo_is_shown_while_the_model_is_loaded_and_one_that_is_gone_asks_
     page.see(".pending").get_by_text("Loading the model …").wait_for()
     page.until("() => document.querySelector('.pending img').naturalWidth > 0")
     next(route for route in held if "/load" in route.request.url).fulfill(json={"run": "small@1"})
-    page.see(".pending").get_by_text("Asking the model …").wait_for()
+    page.see(".pending").get_by_text("Computing on the model").wait_for()
     assert [url for url in asked if "/explain" in url]
     asked.clear()
     page.route("**/photo?*", lambda route: route.fulfill(status=404, json={"error": "image 4 of small is gone"}))

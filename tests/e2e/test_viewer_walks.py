@@ -101,7 +101,7 @@ def test_the_focus_goes_along_to_another_place(page: viewing.Page) -> None:
     page.see(".panel .patches a").first.wait_for()
     page.settle()
     assert focused(page) == "DIV stage"
-    for link, place in ((".panel .patches a", "/image/"), (".speaker .chip", "/unit/"), (".links a", "/unit/")):
+    for link, place in ((".panel .patches a", "/image/"), (".speaker .chip", "/unit/"), (".carried-open", "/unit/")):
         page.see(link).first.focus()
         page.keyboard.press("Enter")
         page.until(f"() => location.pathname.includes('{place}')")

@@ -26,6 +26,9 @@ import { restoreTheme } from './ui/theme.js';
 restoreTheme();
 const frame = new Frame();
 const search = new Search();
+/** The field that opens where a button asks for a name. */
+const beside = new Search('found-beside', 'Type a name');
+beside.element.classList.add('beside');
 /** The view on show. @type {{ key: string, view: import('./places/views.js').View } | null} */
 let current = null;
 let turn = 0;
@@ -64,7 +67,7 @@ function showFrame(state, about, place) {
   const framePlace = /** @type {State['place']} */ (place.name);
   const framed = { ...state, name, version: latest ? null : version, place: framePlace };
   frame.show(framed, about, about && search.element);
-  search.update(about, framed);
+  for (const field of [search, beside]) field.update(about, framed);
   const view = viewOf(place, state);
   const key = `${view} ${about?.name}@${about?.tag}`;
   if (current?.key !== key) {
@@ -142,7 +145,8 @@ function toggleList() {
 
 /** Leave the search, the panel or what the map is asked for: the innermost that is active. */
 function leave() {
-  if (search.hasFocus()) search.leave();
+  const field = [search, beside].find((one) => one.hasFocus());
+  if (field) field.leave();
   else if (frame.panel.isOpen()) frame.panel.leave();
   else if (questionOf(here().query)) setQuery(NOTHING);
 }
@@ -156,10 +160,14 @@ listenForKeys({
   ']': () => changeLayer(1),
   Escape: leave,
 });
-onPublished((version) => frame.announce(version, here()));
+onPublished((name, version) => frame.announce(name, version, here()));
 listenForDrops(goToDropTarget);
 addEventListener('locateown', (event) => locate(/** @type {CustomEvent<File>} */ (event).detail));
-addEventListener('searchnames', () => search.focus());
+addEventListener('searchnames', (event) => {
+  const button = /** @type {CustomEvent<HTMLElement | null>} */ (event).detail;
+  if (button) beside.standIn(button);
+  else search.focus();
+});
 addEventListener('answersagain', retryPictures);
 const LOST = 'The viewer does not answer: pictures are missing, and come back with it.';
 watchPictures({ lost: () => frame.notify(LOST), back: () => frame.dismiss(LOST) });

@@ -57,9 +57,9 @@ export class Frame {
     refocus();
   }
 
-  /** Announce that a new version was published. @param {number} version @param {State} state */
-  announce(version, state) {
-    const { name } = runOf(state);
+  /** Announce that a new version of the run on show was published; of another, once that is on show. @param {string} name @param {number} version @param {State} state */
+  announce(name, version, state) {
+    if (runOf(state).name !== name) return;
     if (version <= (this.announced.get(name) ?? 0)) return;
     this.announced.set(name, version);
     const follow = () => {

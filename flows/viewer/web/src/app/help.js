@@ -50,8 +50,8 @@ export function openHelp(about) {
             'Neighbouring cells are similar; larger distances mean little.',
           ),
       ),
-      h('section', {}, h('h2', {}, 'Keys'), list(KEYS, true)),
       h('section', {}, h('h2', {}, 'Words'), list(WORDS, false)),
+      h('section', {}, h('h2', {}, 'Keys'), list(KEYS, true)),
       live() &&
         h(
           'section',

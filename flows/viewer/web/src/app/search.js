@@ -7,14 +7,15 @@ import { matches } from './find.js';
 /** @typedef {import('../state/address.js').State} State */
 
 export class Search {
-  constructor() {
+  /** @param {string} id of the list of matches @param {string} placeholder */
+  constructor(id = 'found', placeholder = 'Class, unit, label, file') {
     this.box = new Combobox({
-      id: 'found',
+      id,
       label: 'found',
       none: 'No match.',
       field: {
         'aria-label': 'Search: a class, a unit, a label, a file',
-        placeholder: 'Class, unit, label, file',
+        placeholder,
         onfocus: () => this.box.search(),
       },
       find: (text) => (this.run && this.state ? matches(text, this.run, this.state) : null),
@@ -43,6 +44,19 @@ export class Search {
   focus() {
     this.box.input.focus();
     this.box.input.select();
+  }
+
+  /** Stand in the place of a button until the focus leaves. @param {HTMLElement} button */
+  standIn(button) {
+    button.after(this.element);
+    button.hidden = true;
+    this.box.input.value = '';
+    this.focus();
+    const back = () => {
+      button.hidden = false;
+      this.element.remove();
+    };
+    this.box.input.addEventListener('blur', back, { once: true });
   }
 
   hasFocus() {

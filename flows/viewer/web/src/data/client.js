@@ -18,10 +18,10 @@ const CACHED = 400;
 /** The latest version of each run, as last listed. @type {Map<string, number>} */
 const latest = new Map();
 
-/** Called with the number of a newly published version. @type {(version: number) => void} */
+/** Called with the name of a run and the number of its newly published version. @type {(name: string, version: number) => void} */
 let published = () => {};
 
-/** Listen for newly published versions of the open run. @param {(version: number) => void} act */
+/** Listen for newly published versions of the open run. @param {(name: string, version: number) => void} act */
 export function onPublished(act) {
   published = act;
 }
@@ -160,6 +160,6 @@ export async function fetchJson(address, options) {
   const { body, headers } = await fetchAnswer(address, options);
   const current = Number(headers.get('Actlas-Current'));
   const about = run && address.includes(`/${encodeURIComponent(run.name)}/`) ? run : null;
-  if (about && current > Math.max(about.version, ...about.versions)) published(current);
+  if (about && current > Math.max(about.version, ...about.versions)) published(about.name, current);
   return body;
 }

@@ -1,4 +1,4 @@
-// Chips of names that filter what is shown, and the way to the one field that finds names.
+// Chips of names that filter what is shown, and the button that opens the field that finds names.
 
 import { h, SIGNS, sign } from './dom.js';
 
@@ -20,15 +20,16 @@ export function nameChip(name, remove, { before, count, title } = {}) {
   );
 }
 
-/** A button that leads to the search. @param {string} words @param {string} title */
-export const searchButton = (words, title) =>
+/** A button that leads to the search, or opens one in its own place. @param {string} words @param {string} title */
+export const searchButton = (words, title, inPlace = false) =>
   h(
     'button',
     {
       class: 'link small',
-      title: `${title} (/)`,
+      title,
       'data-keep': 'search',
-      onclick: () => dispatchEvent(new Event('searchnames')),
+      onclick: (/** @type {Event} */ event) =>
+        dispatchEvent(new CustomEvent('searchnames', { detail: inPlace ? event.currentTarget : null })),
     },
     words,
   );

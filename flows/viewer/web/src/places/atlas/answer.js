@@ -14,6 +14,7 @@ import { count, percent, signed } from '../../ui/format.js';
  * @property {number} samples  that have the label, or the class as strongest
  * @property {(number | null)[]} values  by cell: null within chance, or where there is no attribution
  * @property {(i: number) => string} words  describe a cell
+ * @property {string} leaning  what is said of a class that is the first choice of no sample
  */
 /**
  * @typedef {object} Answer
@@ -50,7 +51,17 @@ async function classPart(grid, of, classes) {
   const samples = tally.classes.find(([number]) => number === map.class)?.[2] ?? 0;
   const words = (/** @type {number} */ i) =>
     `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(classes)})`;
-  return { name, of: map.name, samples, values: map.mean, words };
+  const leaning = samples ? '' : leansTo(name, grid, map, classes);
+  return { name, of: map.name, samples, values: map.mean, words, leaning };
+}
+
+/** Say that cells only lean towards a class, and how far the strongest does. @param {string} name @param {Grid} grid @param {ClassMap} map @param {number} classes */
+function leansTo(name, { columns }, { mean, rank }, classes) {
+  const most = Math.max(...mean.map((value) => value ?? 0));
+  if (!(most > 0)) return '';
+  const i = mean.indexOf(most);
+  const strongest = `cell ${columns.row[i]},${columns.col[i]}, where it ranks ${count(rank[i])} of ${count(classes)}`;
+  return `No sample has ${name} as its first choice: cells only lean towards it, most of all ${strongest}.`;
 }
 
 /** @param {Grid} grid @param {string} label @returns {Promise<Part>} */
@@ -66,5 +77,5 @@ async function labelPart(grid, label) {
     const chance = found.get(i)?.out ? '' : ', within chance';
     return `${name}: ${percent(share(i))} (${count(found.get(i)?.n ?? 0)} of ${count(grid.columns.count[i])} samples${chance})`;
   };
-  return { name, of: name, samples, values, words };
+  return { name, of: name, samples, values, words, leaning: '' };
 }

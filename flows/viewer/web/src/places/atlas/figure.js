@@ -6,7 +6,7 @@ import { mapPicture } from '../../map/figure.js';
 import { count, many } from '../../ui/format.js';
 import { fileName, from } from '../../ui/figure/figure.js';
 import { framed, hatchedKey, rampKey, words } from '../../ui/figure/keys.js';
-import { absence, ends, most, sentence } from './filter.js';
+import { absence, ends, leaning, most, sentence } from './filter.js';
 
 /** @typedef {import('../../ui/figure/figure.js').Key} Key */
 
@@ -83,6 +83,7 @@ function answerKeys(answer, way) {
   return [
     [words(sentence(answer))],
     nothing ? [words(nothing)] : [],
+    leaning(answer) ? [words(leaning(answer))] : [],
     most(answer) > 0 ? /** @type {Key[]} */ (scale.filter(Boolean)) : [],
     [words(counted)],
   ];

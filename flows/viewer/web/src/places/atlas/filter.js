@@ -54,6 +54,13 @@ export function absence({ kind, parts: [one, other], low, high }, way) {
   return way === 'against' && !contra ? `Nothing here speaks against ${one.name}.` : '';
 }
 
+/** Say which classes are no sample's first choice, though cells have their colour. @param {Answer} answer */
+export const leaning = ({ parts }) =>
+  parts
+    .map((part) => part.leaning)
+    .filter(Boolean)
+    .join(' ');
+
 /** Explain the colours in words. @param {Answer} answer */
 export function sentence({ kind, parts: [one, other] }) {
   const chance = 'cells that chance explains are blank';
@@ -79,6 +86,13 @@ export function ends(answer) {
   return [answer.low < 0 ? scaleNumber(answer, -most(answer)) : '', `${full} = full colour`];
 }
 
+/** The strongest cell for each of the classes. @param {Answer} answer */
+function strongest({ parts: [one, other], low, high }) {
+  const ends = [high > 0 && `${number(high)} ${other ? 'more ' : ''}for ${one.name}`];
+  ends.push(low < 0 && `${number(-low)} ${other ? `more for ${other.name}` : `against ${one.name}`}`);
+  return `strongest cell: ${ends.filter(Boolean).join(', ')}`;
+}
+
 /** Explain the colours by a scale. @param {Answer} answer */
 function scale(answer) {
   if (!(most(answer) > 0)) return null;
@@ -95,8 +109,7 @@ function scale(answer) {
     end(null, '0'),
     h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
     end(swatch(''), high),
-    answer.kind === 'class' &&
-      h('span', { class: 'quiet' }, `cells have ${number(answer.low)} to ${number(answer.high)}`),
+    answer.kind === 'class' && h('span', { class: 'quiet' }, strongest(answer)),
   );
 }
 
@@ -136,7 +149,13 @@ export function filterLine(answer, scene, about, changed) {
   const all = answer.kind === 'class' ? 'Show all classes' : 'Show all labels';
   const alone = answer.kind === 'class' && answer.parts.length === 1;
   return [
-    h('p', { class: 'small' }, h('span', {}, `${sentence(answer)} `), h('b', {}, absence(answer, scene.way))),
+    h(
+      'p',
+      { class: 'small' },
+      h('span', {}, `${sentence(answer)} `),
+      h('b', {}, absence(answer, scene.way)),
+      ` ${leaning(answer)}`,
+    ),
     h(
       'div',
       { class: 'filter small' },

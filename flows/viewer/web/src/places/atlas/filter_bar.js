@@ -22,11 +22,14 @@ const COUNTED = { class: 'of which it is the strongest class', label: 'that have
 
 const short = (/** @type {string} */ name) => name.split(',')[0];
 
+/** The number of a chip, in words. @param {number} samples @param {Kind} kind */
+const inWords = (samples, kind) => (kind === 'class' ? `first choice of ${count(samples)}` : many(samples, 'sample'));
+
 export class FilterBar {
   constructor() {
     this.chips = h('div', { class: 'filter-chips' });
     this.offers = h('div', { class: 'filter-offers' });
-    this.any = searchButton('Any other name …', 'Find any class or label to show on the map');
+    this.any = searchButton('Any other name …', 'Find any class or label to show on the map', true);
     const attributes = { class: 'filter-bar', role: 'group', 'aria-label': 'What the map shows' };
     this.element = h('div', attributes, this.chips, this.offers, this.any);
     /** The question that the chips are about, and the grid that is counted. */
@@ -92,7 +95,7 @@ function chip(place, name, answer) {
   const part = answer?.parts[place];
   return nameChip(name, () => setQuery(withoutName(here().query, place)), {
     before: h('span', { class: place ? 'swatch second' : 'swatch', 'aria-hidden': 'true' }),
-    count: part && count(part.samples),
+    count: part && answer && inWords(part.samples, answer.kind),
     title: part && answer && `${many(part.samples, 'sample')} ${COUNTED[answer.kind]}`,
   });
 }

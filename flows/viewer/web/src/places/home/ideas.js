@@ -1,4 +1,4 @@
-// Five things to try on a run, each a link with a sentence: chosen by what the run has, and on what stands out in it.
+// Six things to try on a run, each a link with a sentence: chosen by what the run has, and on what stands out in it.
 
 import { ask } from '../../data/client.js';
 import { drawnGrid } from '../../map/thumbnail.js';
@@ -6,7 +6,7 @@ import { href } from '../../state/address.js';
 import { fillAsync, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 
-const MOST = 5;
+const MOST = 6;
 
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {{ name: string, sentence: string, state: Partial<State> }} Idea */
@@ -25,7 +25,7 @@ export function ideas(about) {
     (found) => h('ol', { class: 'ideas' }, ...found.map((idea) => row(about, idea))),
     [0, 160],
   );
-  return section('Five things to try', list);
+  return section('Six things to try', list);
 }
 
 /** @param {About} about @param {Idea} idea */
@@ -36,7 +36,7 @@ function row({ name }, { name: words, sentence, state }) {
 
 /** @param {Subject} subject @returns {Promise<Idea[]>} */
 async function chosen(subject) {
-  const makers = [cell, speaks, unit, image, compare, shade, gallery, trust];
+  const makers = [cell, speaks, against, unit, image, compare, shade, gallery, trust];
   const made = await Promise.all(makers.map((make) => make(subject)));
   return made.filter((idea) => idea !== null).slice(0, MOST);
 }
@@ -55,9 +55,9 @@ async function cell({ about, layer, grid }) {
   };
 }
 
-/** The class that is the first of most samples. @param {Subject} subject @returns {Promise<Idea | null>} */
-async function speaks({ about, layer, grid }) {
-  if (about.missing.attribution) return null;
+/** The classes that are the first of most samples, with their names. @param {Subject} subject @returns {Promise<{ of: number, name: string }[]>} */
+async function leading({ about, layer, grid }) {
+  if (about.missing.attribution) return [];
   const place = { layer: layer.name, grid };
   const [cells, details] = await Promise.all([ask('cells', place, about), ask('details', place, about)]);
   /** @type {Map<number, number>} */
@@ -65,14 +65,32 @@ async function speaks({ about, layer, grid }) {
   /** @type {CellDetails['classes']} */ (details.classes)?.forEach((rows, i) => {
     for (const [of, , share] of rows) led.set(of, (led.get(of) ?? 0) + share * cells.count[i]);
   });
-  const [first] = [...led].sort((a, b) => b[1] - a[1]);
+  const sorted = [...led].filter(([, samples]) => samples > 0).sort((a, b) => b[1] - a[1]);
+  return sorted.map(([of]) => ({ of, name: String(details.names?.[of] ?? of).split(',')[0] }));
+}
+
+/** @param {Subject} subject @returns {Promise<Idea | null>} */
+async function against(subject) {
+  const [first, second] = await leading(subject);
+  if (!second) return null;
+  const query = { class: String(first.of), against: String(second.of) };
+  return {
+    name: `Two classes on one map: ${first.name} against ${second.name}`,
+    sentence: 'A solid frame is more for the first, a dashed one more for the second.',
+    state: { place: 'atlas', what: subject.layer.name, query },
+  };
+}
+
+/** @param {Subject} subject @returns {Promise<Idea | null>} */
+async function speaks(subject) {
+  const [first] = await leading(subject);
   if (!first) return null;
-  const name = String(details.names?.[first[0]] ?? first[0]).split(',')[0];
+  const { of, name } = first;
   return {
     name: `Find “${name}” on the map`,
     sentence:
       'What speaks for a class keeps its colour, all else fades. Any of the model’s classes can be named in the search.',
-    state: { place: 'atlas', what: layer.name, query: { class: String(first[0]) } },
+    state: { place: 'atlas', what: subject.layer.name, query: { class: String(of) } },
   };
 }
 

@@ -4,6 +4,7 @@ import { loadModel } from '../../data/client.js';
 import { fetchAnswer } from '../../data/http.js';
 import { showPicture } from '../../data/pictures.js';
 import { h } from '../../ui/dom.js';
+import { COMPUTING } from '../../ui/waiting.js';
 
 export class Pending {
   /** @param {AbortSignal} closing */
@@ -19,7 +20,7 @@ export class Pending {
   }
 
   #say() {
-    this.status.textContent = this.loaded ? 'Asking the model …' : 'Loading the model …';
+    this.status.textContent = this.loaded ? COMPUTING : 'Loading the model …';
   }
 
   /** Return the photo, and what is being waited for. @param {HTMLElement} photo */

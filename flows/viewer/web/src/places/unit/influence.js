@@ -1,21 +1,19 @@
-// The influence between units of two layers, strongest first, and the patches that carry the link under the pointer.
+// The influence between units of two layers, strongest first: one link is on show, and a click keeps it there.
 
 import { href, trailOf } from '../../state/address.js';
-import { ask, live, picture, askModel } from '../../data/client.js';
-import { fill, h } from '../../ui/dom.js';
-import { percent, signed } from '../../ui/format.js';
-import { say } from '../../ui/announce.js';
-import { command, face, failed, image, lacks, section } from '../../ui/components.js';
+import { h } from '../../ui/dom.js';
+import { signed } from '../../ui/format.js';
+import { face, lacks, section } from '../../ui/components.js';
 import { swing } from '../../ui/charts.js';
+import { LinkDetails } from './link_details.js';
 
 const MOST = 8;
 const TRAIL = 6;
 
-/** How long the pointer must rest on a link before the model is asked, in milliseconds. */
+/** How long the pointer must rest on a link before it is shown, in milliseconds: rows merely crossed are ignored. */
 const REST = 250;
 
-/** A link: `from` drives `to`; `other` is the one that is not the unit of the page. @typedef {{ from: UnitId, to: UnitId, other: UnitId, effect: Effects['exciting'][0] }} Link */
-/** @typedef {{ layer: string, unit: number }} UnitId */
+/** @typedef {import('./link_details.js').Link} Link */
 
 /** @param {import('../../state/address.js').State} state @param {Card} card @param {About} about */
 export function influence(state, card, about) {
@@ -27,8 +25,9 @@ export function influence(state, card, about) {
       h('p', { class: 'quiet' }, 'This unit is not among the strongest links between layers.'),
     );
   }
-  const details = new LinkDetails(about);
-  return h(
+  const details = new LinkDetails(state, about);
+  const choice = new Choice(details);
+  const parts = h(
     'div',
     { class: 'influence' },
     card.driven &&
@@ -38,7 +37,7 @@ export function influence(state, card, about) {
         `Driven by units of ${card.driven.layer}`,
         String(card.driven.layer),
         card.driven,
-        details,
+        choice,
         true,
       ),
     card.drives?.later_layer &&
@@ -48,23 +47,25 @@ export function influence(state, card, about) {
         `Drives units of ${card.drives.later_layer}`,
         card.drives.later_layer,
         card.drives,
-        details,
+        choice,
         false,
       ),
     details.element,
   );
+  choice.start();
+  return parts;
 }
 
 /**
  * @param {import('../../state/address.js').State} state @param {Card} card @param {string} words @param {string} layer
- * @param {Pick<Effects, 'exciting' | 'inhibiting'>} effects @param {LinkDetails} details @param {boolean} backwards
+ * @param {Pick<Effects, 'exciting' | 'inhibiting'>} effects @param {Choice} choice @param {boolean} backwards
  */
-function side(state, card, words, layer, effects, details, backwards) {
+function side(state, card, words, layer, effects, choice, backwards) {
   const rows = [...effects.exciting, ...effects.inhibiting]
     .sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence))
     .slice(0, MOST);
   const most = Math.max(...rows.map((row) => Math.abs(row.influence)), 1e-12);
-  const trail = [...trailOf(state, details.about), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
+  const trail = [...trailOf(state, choice.details.about), `${card.layer}:${card.unit}`].slice(-TRAIL).join('~');
   return section(
     words,
     h(
@@ -75,142 +76,68 @@ function side(state, card, words, layer, effects, details, backwards) {
           { layer: card.layer, unit: card.unit },
           { layer, unit: effect.unit },
         ];
-        const point = () =>
-          details.show({ from: backwards ? other : here, to: backwards ? here : other, other, effect });
-        return h(
-          'li',
-          {},
-          h(
-            'a',
-            {
-              href: href({ ...state, place: 'unit', what: `${layer}:${effect.unit}`, query: { trail } }),
-              onpointerenter: point,
-              onfocus: point,
-            },
-            face(layer, effect.unit, 40),
-            h('span', { class: 'chip-name' }, String(effect.unit)),
-            swing(effect.influence / most),
-            h('span', { class: 'num' }, signed(effect.influence)),
-          ),
-        );
+        const address = href({ ...state, place: 'unit', what: `${layer}:${effect.unit}`, query: { trail } });
+        const [from, to] = backwards ? [other, here] : [here, other];
+        return h('li', {}, choice.row({ from, to, other, effect, address }, most));
       }),
     ),
   );
 }
 
-/** Details of a link: the other unit's picture, and the patches that carry the link. */
-class LinkDetails {
-  /** @param {About} about */
-  constructor(about) {
-    this.about = about;
-    this.element = h(
-      'div',
-      { class: 'carried' },
-      h('p', { class: 'quiet small' }, 'Hover a link to highlight the patches that carry it.'),
-    );
+/** The rows of the links: which of them is on show, and whether it is kept there. */
+class Choice {
+  /** @param {LinkDetails} details */
+  constructor(details) {
+    this.details = details;
+    /** @type {Map<Link, HTMLElement>} */
+    this.rows = new Map();
     /** @type {Link | null} */
-    this.link = null;
+    this.kept = null;
   }
 
-  /** @param {Link} link */
-  async show(link) {
-    if (this.link?.other.layer === link.other.layer && this.link.other.unit === link.other.unit) return;
-    this.link = link;
+  /** Return the row of a link. @param {Link} link @param {number} most the influence of a full bar */
+  row(link, most) {
+    const { layer, unit } = link.other;
+    const point = () => this.#rest(link);
+    const leave = () => clearTimeout(this.resting);
+    const pointed = { onpointerenter: point, onfocus: point, onpointerleave: leave, onblur: leave };
+    const row = h(
+      'button',
+      { class: 'link-row', 'aria-pressed': 'false', onclick: () => this.#press(link), ...pointed },
+      face(layer, unit, 40),
+      h('span', { class: 'chip-name' }, String(unit)),
+      swing(link.effect.influence / most),
+      h('span', { class: 'num' }, signed(link.effect.influence)),
+    );
+    this.rows.set(link, row);
+    return row;
+  }
+
+  /** Show the first link; the model is asked once somebody points at one. */
+  start() {
+    const [first] = this.rows.keys();
+    if (first) this.#show(first, false);
+  }
+
+  /** Show a link once the pointer or the focus rests on it, unless another is kept. @param {Link} link */
+  #rest(link) {
     clearTimeout(this.resting);
-    const [from] = await Promise.all([ask('unit', link.from), ask('unit', link.other)]).catch(() => [null]);
-    if (this.link !== link || !from) return;
-    const shots = /** @type {Unit} */ (from).positive.patches
-      .filter((patch) => patch.rank < from.positive.pictures && patch.value !== 0)
-      .slice(0, MOST)
-      .map((patch) => new Shot(link, patch));
-    const status = h('div', { class: 'small quiet' });
-    fill(this.element, this.#head(link), h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element)), status);
-    const need = 'The model is needed to tell how strongly each patch carries it';
-    if (!live()) fill(status, `${need}:`, command(this.about.commands.view));
-    else if (!this.about.uploads) status.textContent = `${need}: this viewer was started with --no-uploads.`;
-    else {
-      status.textContent = 'Asking the model …';
-      this.resting = setTimeout(() => this.#light(link, shots, status), REST);
-    }
+    if (!this.kept) this.resting = setTimeout(() => this.#show(link), REST);
+  }
+
+  /** Keep a link, or let go of the one that is kept. @param {Link} link */
+  #press(link) {
+    clearTimeout(this.resting);
+    this.kept = this.kept === link ? null : link;
+    this.#show(link);
   }
 
   /** @param {Link} link */
-  #head({ from, to, other, effect }) {
-    const facts = this.about.layers.find((layer) => layer.name === other.layer);
-    const large = facts?.has.includes('gallery')
-      ? picture('synthetic', { layer: other.layer, unit: other.unit })
-      : picture('patch', { layer: other.layer, unit: other.unit, sign: 'positive', rank: 0 });
-    return h(
-      'figure',
-      { class: 'carried-head' },
-      image(large, `unit ${other.unit} of ${other.layer}`, 128),
-      h(
-        'figcaption',
-        {},
-        h(
-          'b',
-          {},
-          `${from.layer}:${from.unit} `,
-          h('span', {}, effect.influence < 0 ? 'inhibits' : 'excites'),
-          ` ${to.layer}:${to.unit}`,
-        ),
-        h(
-          'span',
-          { class: 'quiet small' },
-          `${signed(effect.influence)} on average, of the same sign on ${percent(effect.agreement)} of its strongest patches`,
-        ),
-      ),
-    );
-  }
-
-  /** @param {Link} link @param {Shot[]} shots @param {HTMLElement} status */
-  async #light(link, shots, status) {
-    try {
-      const answer = /** @type {Links} */ (await askModel('links', { layer: link.from.layer, unit: link.from.unit }));
-      if (this.link !== link) return;
-      const row = answer.links.find((one) => one.unit === link.to.unit);
-      const effects = new Map(answer.patches.map((patch, i) => [patch.rank, row?.effects[i] ?? null]));
-      const most = Math.max(...[...effects.values()].map((effect) => Math.abs(effect ?? 0)), 1e-12);
-      const lit = shots.filter((shot) =>
-        shot.light(effects.get(shot.rank) ?? null, most, link.effect.influence),
-      ).length;
-      status.textContent = `Highlighted: patches of ${link.from.layer}:${link.from.unit} that carry at least half as much as the strongest.`;
-      const { from, to, effect } = link;
-      const verb = effect.influence < 0 ? 'inhibits' : 'excites';
-      const count = `${lit} of its ${shots.length} patches carry it.`;
-      say(`${from.layer} ${from.unit} ${verb} ${to.layer} ${to.unit}; ${count}`);
-    } catch (error) {
-      if (this.link === link)
-        fill(
-          status,
-          failed(error, () => this.#light(link, shots, status)),
-        );
+  #show(link, compute = true) {
+    for (const [one, row] of this.rows) {
+      row.setAttribute('aria-pressed', String(one === this.kept));
+      row.classList.toggle('shown', one === link);
     }
-  }
-}
-
-/** A patch of the driving unit. */
-class Shot {
-  /** @param {Link} link @param {Patch} patch */
-  constructor({ from }, patch) {
-    this.rank = patch.rank;
-    this.value = h('span', { class: 'num small' }, '–');
-    this.element = h(
-      'li',
-      {},
-      image(
-        picture('patch', { layer: from.layer, unit: from.unit, sign: 'positive', rank: patch.rank }),
-        patch.label || 'no label',
-      ),
-      this.value,
-    );
-  }
-
-  /** Highlight the patch if it carries the link; return whether it does. @param {number | null} effect @param {number} most @param {number} influence */
-  light(effect, most, influence) {
-    const part = effect === null ? 0 : (effect * Math.sign(influence)) / most;
-    this.value.textContent = signed(effect);
-    this.element.classList.add(part >= 0.5 ? 'lit' : 'dim');
-    return part >= 0.5;
+    this.details.show(link, compute);
   }
 }

@@ -10,8 +10,8 @@ import { gradients } from './gradients.js';
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {{ image_id: number, y: number, x: number }} Position */
 
-/** @param {State} state @param {string} layer @param {Position} position */
-function positionHref(state, layer, { image_id: id, y, x }) {
+/** Return the address of a position in its image. @param {State} state @param {string} layer @param {Position} position */
+export function positionHref(state, layer, { image_id: id, y, x }) {
   return href({ ...state, place: 'image', what: String(id), query: { layer, at: `${y},${x}` } });
 }
 

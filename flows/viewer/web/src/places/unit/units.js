@@ -134,7 +134,7 @@ export class UnitsPlace {
       label
         ? `${many(units.length, 'unit')} of ${count(columns.units)} for which “${state.query.label}” stands out among the labels of their strongest patches. `
         : '',
-      `Each unit is shown by ${pictures}.`,
+      `Each unit is shown by ${pictures}.${sort === 'unit' && shown ? ' The number is its strongest reaction to any image.' : ''}`,
       chance && ` ${byChance(chance)}`,
     );
     if (label) say(`${many(units.length, 'unit')} left`);
