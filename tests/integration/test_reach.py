@@ -121,7 +121,7 @@ def test_only_what_the_change_reaches_is_computed(
     through = collect._pass
 
     def counted(subj: Any, rows: Any, reductions: Any, config: Any) -> Any:
-        passes.append((len(rows), tuple(reductions)))
+        passes.append((len(rows), tuple(reductions.layers)))
         return through(subj, rows, reductions, config)
 
     monkeypatch.setattr(collect, "_pass", counted)

@@ -71,13 +71,14 @@ def parameters(cell: dict[str, Any], tag: str, name: str) -> dict[str, dict[str,
     """Return parameters for every kind of answer and picture of the page."""
     place = {part: cell[part] for part in ("layer", "grid")}
     unit = {"layer": cell["layer"], "unit": 3}
-    of_cell, of_grid = ("cell", "icon"), ("cells", "details", "labels", "names", "real_fidelity")
+    of_cell, of_grid = ("cell", "icon"), ("cells", "details", "labels", "names", "tally", "real_fidelity")
     found: dict[str, dict[str, Any]] = dict.fromkeys(of_cell, cell) | dict.fromkeys(of_grid, place)
     found |= dict.fromkeys(("unit", "card", "likeness", "synthetic"), unit)
     found |= {kind: {} for kind in ("classes", "accuracy", "rejects", "libraries")}
     found |= {kind: {"id": 1} for kind in ("image", "thumbnail", "photo")}
     return found | {
         "class": place | {"of": "0"},
+        "label": place | {"number": 0},
         "units": {"layer": cell["layer"]},
         "map": place | {"unit": 3},
         "speaks": {"layer": cell["layer"], "of": "0"},

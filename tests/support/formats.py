@@ -90,6 +90,8 @@ def addresses(client: TestClient, cell: dict[str, int]) -> dict[str, dict[str, A
         "cells": PLACE,
         "details": PLACE,
         "labels": PLACE,
+        "tally": PLACE,
+        "label": PLACE | {"number": 0},
         "names": PLACE,
         "real_fidelity": PLACE,
         "cell": at,

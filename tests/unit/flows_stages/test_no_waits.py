@@ -124,7 +124,7 @@ def traffic(**settings: Any) -> Traffic:
         made = model()
         seen.to_host = seen.waited = 0
         reductions = {name: collect._start_reduction(made, name, rows, config, bool(config.keep)) for name in LAYERS}
-        collect._pass(made, rows, reductions, config)
+        collect._pass(made, rows, collect.Reductions(layers=reductions, choices=None), config)
         for reduction in reductions.values():
             reduction.finish()
     return seen

@@ -35,9 +35,10 @@ def device(holds: int, tried: list[int]) -> Any:
     return SimpleNamespace(visit=visit)
 
 
-def reductions() -> dict[str, LayerReduction]:
+def reductions() -> collect.Reductions:
     layer = Layer(name="l", units=3, height=2, width=2)
-    return {name: LayerReduction(layer, IDS, IDS.astype(np.uint64), seed=0, capacity=4) for name in ("a", "b")}
+    layers = {name: LayerReduction(layer, IDS, IDS.astype(np.uint64), seed=0, capacity=4) for name in ("a", "b")}
+    return collect.Reductions(layers=layers, choices=None)
 
 
 def batch() -> Any:
@@ -54,7 +55,7 @@ def unlike_a_large_device(holds: int, effective: int) -> set[str]:
     made = reductions()
     wrong = {"batch"} if collect._run_batch(device(holds, []), batch(), PIXELS, made, 8) != effective else set()
     for name in ("a", "b"):
-        part = made[name].finish()
+        part = made.layers[name].finish()
         if part.top["positive"].image_id.tolist() != [[7, 6, 5, 4]] * 3:
             wrong.add("patches")
         # What was counted before memory ran out is not counted again.

@@ -101,6 +101,7 @@ def lives_on(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Read], Any]) -> 
         return [[step]]
 
     monkeypatch.setattr("flows.comparing.measure.measure", measure)
+    monkeypatch.setattr("flows.comparing.datasets.pair.share_images", lambda *runs: True)
     monkeypatch.setattr(moved, "_moved", lambda step, since: answer(step))
     monkeypatch.setattr(sizes, "release", lambda: lives.append(read[0]() is not None))
     run: Any = SimpleNamespace(name="run", number=1, version=None, store=SimpleNamespace(root="store"))

@@ -21,7 +21,11 @@ function shown(answer) {
   const words = `The model's first class is the label of ${of} labelled images: ${percent(first / images)}`;
   return section(
     'Labels and first classes',
-    h('p', {}, `${words} (95 %: ${percent(low)} to ${percent(high)}). For ${count(five)} the label is among the first five.`),
+    h(
+      'p',
+      {},
+      `${words} (95 %: ${percent(low)} to ${percent(high)}). For ${count(five)} the label is among the first five.`,
+    ),
     answer.confused.length > 0 && confused(answer.confused),
     h('p', { class: 'quiet small' }, `${joined(answer.by)}${notCounted(answer.unclear)}`),
   );
