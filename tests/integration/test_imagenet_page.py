@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import imagenet
+from support import corpus, imagenet
 
 from flows import cli
 from flows.scheduling import serve as serving
@@ -45,6 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     imagenet.hugging_face(root / "parquet")
     imagenet.development_kit(root / "data")
     return root
+
+
+assert corpus  # its import makes `fast` three steps
 
 
 @pytest.fixture

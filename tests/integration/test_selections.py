@@ -550,5 +550,3 @@ def test_a_selection_is_a_run_like_any_other(
     ):
         capsys.readouterr()
         assert cli.invoke([*command, *where]) == 0, (command, capsys.readouterr().err)
-    capsys.readouterr()
-    assert cli.invoke(["model", "updated", "part", "--weights", str(store / "published.json"), *where]) != 0
