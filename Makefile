@@ -5,7 +5,7 @@ export OMP_WAIT_POLICY ?= passive
 
 PAGE := flows/viewer/built/files.json
 
-.PHONY: setup page wheel docs notebooks demo gallery test lint test-slow test-services golden format
+.PHONY: setup page wheel docs notebooks demo gallery test lint test-sweeps test-slow test-services golden format
 
 setup: .venv/ready $(PAGE)
 
@@ -38,7 +38,7 @@ notebooks: setup
 # Three processes with one thread each, for two cores: what is tested is small, and waits for a quarter of the time. In the order of folders the
 # files that take longest come first, and none of them is left for one process at the end.
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(SELECT)
 	$(BIN)/python -m flows.viewer.build test
 
 lint: setup
@@ -46,6 +46,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m flows.viewer.build lint
+
+# Many cases of one kind: what CI runs beside the rest.
+test-sweeps: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile -m sweep
 
 test-slow: setup
 	$(BIN)/pytest -m slow

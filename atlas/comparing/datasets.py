@@ -92,8 +92,7 @@ def difference(
     that has samples, `n u`, by ascending id. `contents` number what the image of each sample shows: copies of an image
     neither place each other nor count as neighbours. Every test permutes whole images. `advance` is told the share done.
     """
-    placed = placing.place_both(reference, points, incoming, contents)
-    advance(0.2)
+    placed = placing.place_both(reference, points, incoming, contents, advance=lambda share: advance(0.2 * share))
     sides = _side(reference, placed[0]), _side(incoming, placed[1])
     second = np.repeat([False, True], [len(side.ids) for side in sides])
     means = np.concatenate([placing.means(side.image, side.samples.activations, len(side.ids)) for side in sides])

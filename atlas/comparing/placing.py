@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,32 +32,44 @@ class Placed:
 
 
 def place_both(
-    reference: Samples, points: Float, incoming: Samples, contents: tuple[Int, Int] | None = None
+    reference: Samples,
+    points: Float,
+    incoming: Samples,
+    contents: tuple[Int, Int] | None = None,
+    *,
+    advance: Callable[[float], None] = lambda share: None,
 ) -> tuple[Placed, Placed]:
     """Place the samples of both sets among those of the first, `reference`, which lie at `points`, `n 2`.
 
     A sample of the first set is placed by the samples of its other images. At the point that the layout gave it, it
     would lie closer to its like than any new sample can, and two halves of one set would differ. `contents` number what
     each sample's image shows, in both sets; none is placed by a copy of its image, in whichever set it is itself.
+    `advance` is told the share done.
     """
     base = anchors(iter([reference.activations]), points)
     if contents is None:
         contents = reference.image_id, np.full(len(incoming.y), -1, np.int64)
+    first = len(reference.y) / (len(reference.y) + len(incoming.y))
     with one_thread():
         return (
-            _place(base, reference.activations, contents[0], contents[0]),
-            _place(base, incoming.activations, contents[0], contents[1]),
+            _place(base, reference.activations, contents[0], contents[0], lambda share: advance(share * first)),
+            _place(
+                base, incoming.activations, contents[0], contents[1], lambda share: advance(first + share * (1 - first))
+            ),
         )
 
 
-def _place(base: Anchors, activations: Float, owner: Int, image: Int) -> Placed:
+def _place(base: Anchors, activations: Float, owner: Int, image: Int, advance: Callable[[float], None]) -> Placed:
     """Place samples by the nearest anchors, `owner` being the anchors' images, that are not of the sample's `image`."""
+    done = 0
     points, distances = np.zeros((len(activations), 2), np.float32), np.zeros(len(activations))
     for rows, near in _nearest_others(base.index, vectors(activations, cosine=True), owner, image):
         far = np.isinf(near.distances)
         votes = np.where(far, 0, weights(near))
         points[rows] = np.clip(vote(base.places[near.rows], votes, base.reach), 0, 1)
         distances[rows] = np.where(far, 0, near.distances).sum(axis=1) / np.maximum(1, (~far).sum(axis=1))
+        done += len(rows)
+        advance(done / len(activations))
     return Placed(points=points, distance=distances)
 
 

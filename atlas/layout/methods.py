@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +44,10 @@ def umap(vectors: Float, start: NDArray[np.float64], settings: Settings) -> NDAr
     """Lay `vectors`, `n c`, out by UMAP from the points `start`, `n 2` (McInnes et al. 2018)."""
     with compiled_once():
         from umap import UMAP
+    from tqdm import tqdm
 
+    # UMAP makes a bar that it does not show, and tqdm a lock for it that a worker which is stopped would leave behind.
+    tqdm.set_lock(threading.RLock())
     neighbours = _graph(vectors, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that a seed forces one thread, which is intended

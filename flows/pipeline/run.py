@@ -31,6 +31,7 @@ from flows.planning.tasks import Outcome
 from flows.stages.shared import reading
 from storage.artefacts import tables
 from storage.errors import ActlasError
+from storage.models.scores import NoScores
 from storage.store.store import Store
 
 
@@ -194,6 +195,8 @@ def _publish(
         about["fingerprints"] = planner.model.note
     if weights:
         about["weights"] = weights
+    if isinstance(planner.model.model.logits, NoScores):
+        about["no_scores"] = planner.model.model.logits.reason
     if planner.model.varying:
         about["varying"] = planner.model.varying
     about |= planner.frame_records()

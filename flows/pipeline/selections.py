@@ -246,7 +246,18 @@ class SelectionPlanner(PlanContext):
     def about_version(self) -> dict[str, Any]:
         """Return what the version records: what the source recorded of images and model, and what is selected."""
         about, layers = self.source.version.about, self.layers
-        kept = ("images", "root", "kind", "containers", "ids", "model", "fingerprints", "varying", "weights")
+        kept = (
+            "images",
+            "root",
+            "kind",
+            "containers",
+            "ids",
+            "model",
+            "fingerprints",
+            "no_scores",
+            "varying",
+            "weights",
+        )
         return {
             **{name: about[name] for name in kept if name in about},
             "listed": self.images,

@@ -61,7 +61,8 @@ class Provenance(TypedDict):
 
     `weights` and `frames` are those of models that followed an earlier version; `subset` counts the images that were
     chosen, of how many, and those of each label; `selection` says of which version a run's samples are selected, by what,
-    and how many of how many; `varying` says how the model's values for an image vary, where that was allowed.
+    and how many of how many; `varying` says how the model's values for an image vary, where that was allowed; `no_scores` why the
+    model has no class scores, if it has none.
     `not_listed` and `not_labelled` count what was left out by reason, `left_out` says the same in words with the remedy;
     `label_keys` are the keys of the label table, and how many of them are images'.
     """
@@ -88,6 +89,7 @@ class Provenance(TypedDict):
     weights: NotRequired[dict[str, Any]]
     frames: NotRequired[dict[str, dict[str, Any]]]
     varying: NotRequired[str]
+    no_scores: NotRequired[str]
     subset: NotRequired[dict[str, Any]]
     selection: NotRequired[SelectionRecord]
     samples: dict[str, dict[str, int | None]]

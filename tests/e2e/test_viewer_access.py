@@ -43,6 +43,7 @@ def a_cell(page: viewing.Page) -> str:
     return f"{cells['row'][0]},{cells['col'][0]}"
 
 
+@pytest.mark.sweep
 def test_what_opens_over_the_map_is_for_everybody(checked: viewing.Page) -> None:
     checked.goto(ATLAS)
     checked.settle()
@@ -60,6 +61,7 @@ def test_what_opens_over_the_map_is_for_everybody(checked: viewing.Page) -> None
     clean(helped, searched, axe.violations(checked, "chooser"))
 
 
+@pytest.mark.sweep
 def test_images_and_a_cell_of_two_runs_are_for_everybody(checked: viewing.Page) -> None:
     checked.goto(f"/small/image?layer={LAYER}")
     checked.see(".images li").first.wait_for()
@@ -72,6 +74,7 @@ def test_images_and_a_cell_of_two_runs_are_for_everybody(checked: viewing.Page) 
     clean(images, located, axe.violations(checked, "a cell compared"))
 
 
+@pytest.mark.sweep
 def test_what_could_not_be_shown_is_for_everybody(checked: viewing.Page) -> None:
     checked.goto(f"/nobody/atlas/{LAYER}")
     checked.see("text=This could not be shown").wait_for()
@@ -90,6 +93,7 @@ def test_what_could_not_be_shown_is_for_everybody(checked: viewing.Page) -> None
     clean(*said)
 
 
+@pytest.mark.sweep
 def test_narrow_screens_are_for_everybody(checked: viewing.Page) -> None:
     wide = checked.viewport_size
     checked.set_viewport_size(NARROW)
@@ -107,6 +111,7 @@ def test_narrow_screens_are_for_everybody(checked: viewing.Page) -> None:
     clean(*said)
 
 
+@pytest.mark.sweep
 def test_files_are_for_everybody(chromium: Any, served: viewing.Served, tmp_path: Path) -> None:
     axe.needed()
     folder = tmp_path / "atlas"
@@ -163,6 +168,7 @@ MOVING = """() => [...document.querySelectorAll('*')].flatMap((e) => [null, '::b
 })).filter(Boolean)"""
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
 def test_nothing_glides_where_no_motion_is_wanted(motion: str, chromium: Any, served: viewing.Served) -> None:
     """And where nobody minds, a change of grid has both for a moment, and then only the one."""

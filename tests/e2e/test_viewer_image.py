@@ -50,6 +50,7 @@ def press(page: viewing.Page, key: str, *keys: str) -> None:
         page.keyboard.press(name)
 
 
+@pytest.mark.sweep
 def test_each_control_keeps_the_focus_and_the_scroll(page: viewing.Page) -> None:
     page.set_viewport_size({"width": 1000, "height": 500})
     taken_apart(page)

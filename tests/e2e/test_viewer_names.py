@@ -78,6 +78,7 @@ def unharmed(page: viewing.Page) -> None:
     assert page.script(MARKUP) == 0
 
 
+@pytest.mark.sweep
 def test_hostile_names_are_words(chromium: Any, tmp_path: Path) -> None:
     """Layers, classes, labels and file names that run a script where they are taken for markup."""
     survived(chromium, tmp_path, "support.hostile:net", hostile.LAYERS, hostile.PAYLOADS[:4])

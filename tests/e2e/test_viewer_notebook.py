@@ -187,6 +187,7 @@ SHOWN |= {"units": "/small/units/{layer}", "unit": "/small/unit/{layer}:1", "cla
 SHOWN |= {"image": "/small/image/3?layer={layer}"}
 
 
+@pytest.mark.sweep
 def test_hostile_names_are_words_in_a_notebook_too(
     chromium: Any, atlas: notebook.Atlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:

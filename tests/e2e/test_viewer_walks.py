@@ -250,6 +250,7 @@ ROOM = """() => {
 NARROW = {"width": 390, "height": 844}
 
 
+@pytest.mark.sweep
 def test_nothing_is_wider_than_a_telephone(chromium: Any, served: viewing.Served) -> None:
     cell = httpx.get(f"{served.address}/api/1/runs/small/1/cells?layer={LAYER}&grid=4").json()
     at = f"{cell['row'][0]},{cell['col'][0]}"

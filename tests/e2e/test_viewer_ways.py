@@ -239,6 +239,7 @@ def test_a_command_keeps_its_arrows_and_says_that_it_is_copied(chromium: Any, st
         page.until("() => location.pathname.endsWith(':4')")
 
 
+@pytest.mark.sweep
 def test_an_address_of_what_is_not_there_says_so(page: viewing.Page) -> None:
     for number in ("", "0x5", "1e1", "-1", "+3", "5.0", "12", "0000000003"):
         page.goto(f"/small/unit/{LAYER}:{number}")

@@ -20,6 +20,7 @@ from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.questions import accuracy, sql
 from flows.stages import choices
+from flows.viewer.answers import reproduce
 from storage.errors import UsageError
 from storage.images import loader
 from storage.run import Run, open_run
@@ -202,8 +203,10 @@ def test_a_model_without_scores_is_refused_before_any_image(
 def test_everything_is_what_a_model_without_scores_can_have(images: Path, tmp_path: Path) -> None:
     odd = {"model": "support.odd_models:detector", "classes": None, "layers": ("conv1",), "until": "listing"}
     pipeline.run(config(images, tmp_path / "store", **odd, extras=("everything",)), Inline())
-    made = open_run(tmp_path / "store", "small").version.about["config"]
-    assert made["extras"] == ["influence", "gradients", "gallery"]
+    made = open_run(tmp_path / "store", "small")
+    assert made.version.about["config"]["extras"] == ["influence", "gradients", "gallery"]
+    assert "has no class scores" in made.version.about["no_scores"]
+    assert reproduce.possible_extras(made) == ["influence", "gradients", "gallery"]
     with pytest.raises(UsageError, match="--with attribution: the model has no class scores"):
         pipeline.run(config(images, tmp_path / "store", **odd, extras=("attribution",)), Inline())
 

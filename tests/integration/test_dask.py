@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -32,6 +33,7 @@ from support.trees import strays, tree
 from flows import cores, launch, progress
 from flows.cluster import engine as cluster_engine
 from flows.cluster import worker as cluster_worker
+from flows.config import RunConfig
 from flows.model import prepared
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
@@ -91,6 +93,19 @@ def test_workers_at_an_address_make_the_bytes_of_an_inline_run(
         loaded = client.run(lambda: __import__("sys").modules.keys() & {"prefect", "prefect_dask"})
         assert not any(loaded.values())  # or each worker could start a server of its own
         assert set(client.run(torch.get_num_threads).values()) == {1}
+
+
+def test_workers_lay_out_a_selection_as_an_inline_run_does(
+    cluster: distributed.LocalCluster, images: Path, tmp_path: Path
+) -> None:
+    pipeline.run(corpus.config(images, tmp_path / "inline", until="collect"), Inline())
+    shutil.copytree(tmp_path / "inline", tmp_path / "dask")
+    part = {"of": "small", "where": "image_id % 2 = 0", "name": "part", "until": "cells"}
+    pipeline.run(RunConfig(store=str(tmp_path / "inline"), **part), Inline())
+    with cluster_engine.on(cluster.scheduler_address, str(tmp_path / "dask")) as engine:
+        summary = pipeline.run(RunConfig(store=str(tmp_path / "dask"), **part), engine)
+    assert summary.as_dict()["computed"] > 0
+    assert tree(tmp_path / "dask") == tree(tmp_path / "inline")
 
 
 def test_a_killed_worker_costs_its_shard(

@@ -114,6 +114,7 @@ def judge(said: Said, whole: Said) -> list[str]:
     return ([] if named else [f"no error of the system: {said.err}"]) + (["called damage"] if healthy else [])
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_failed_read_is_said_and_changes_nothing(question: str, kept: Path) -> None:
     trials, wrong = wrong_of(kept, question, 6)

@@ -99,6 +99,7 @@ def test_every_stage_is_asked_for(asked: Asked) -> None:
     assert {path.name for path in (asked.store / "stages").iterdir()} - read <= {"moment"}
 
 
+@pytest.mark.sweep
 def test_a_flipped_bit_changes_no_answer(asked: Asked) -> None:
     assert after_flips(asked, 45, 0) == []
 

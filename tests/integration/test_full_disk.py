@@ -62,7 +62,9 @@ def fill_and_mend(share: float, images: Path, whole: Path, small_disk: Path) -> 
     return wrong + ([] if expected.items() <= tree(store).items() else ["bytes"])
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize(
+    "share", [0.1, *(pytest.param(share, marks=pytest.mark.sweep) for share in (0.3, 0.5, 0.7)), 0.9]
+)
 def test_a_run_on_a_full_disk(share: float, images: Path, whole: Path, small_disk: Path) -> None:
     assert fill_and_mend(share, images, whole, small_disk) == []
 

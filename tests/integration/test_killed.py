@@ -50,6 +50,7 @@ def test_two_hundred_and_ten_kills_end_in_the_same_bytes(killer: Path, memory: P
     assert kill_and_compare(killer, memory, 210) == []
 
 
+@pytest.mark.sweep
 def test_mutant_results_that_are_not_put_in_place_in_one_step_are_seen(killer: Path, tmp_path: Path) -> None:
     (wrong,) = kill_and_compare(killer, tmp_path, 1, "copied")
     assert wrong == "bytes" or "is missing" in wrong

@@ -83,6 +83,7 @@ def test_two_thousand_publishes_lose_nothing(racer: Path, memory: Path) -> None:
     assert strays(memory / "store") == []
 
 
+@pytest.mark.sweep
 def test_mutant_publish_that_replaces(racer: Path, tmp_path: Path) -> None:
     published = race(racer, tmp_path / "store", 4, 12, "unsafe")
     assert lost(tmp_path / "store", 4, 12, published) != []

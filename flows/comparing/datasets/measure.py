@@ -49,11 +49,10 @@ def measure(compared: Datasets, *, permutations: int = two_samples.PERMUTATIONS)
 
 def _layer(compared: Datasets, layer: str, permutations: int, bar: Bar) -> LayerDifference:
     (a, b), images = compared.runs, compared.images
-    samples = pair.samples_of(a, layer), pair.samples_of(b, layer)
+    owners, points = [pair.owners(run, layer) for run in compared.runs], a.layout(layer)
+    rows = [_drawn(one.key_hash, image) for one, image in zip(images, owners, strict=True)]
+    samples = pair.samples_of(a, layer, rows[0]), pair.samples_of(b, layer, rows[1])
     _check_units(compared, layer, [one.activations.shape[1] for one in samples])
-    whole, points = samples, a.layout(layer)
-    rows = [_drawn(one.key_hash, both.image_id) for one, both in zip(images, samples, strict=True)]
-    samples = _rows_of(whole[0], rows[0]), _rows_of(whole[1], rows[1])
     hashes = [one.key_hash[both.image_id] for one, both in zip(images, samples, strict=True)]
     ids = np.unique(samples[0].image_id), np.unique(samples[1].image_id)
     kept = a.has("peaks", layer) and b.has("peaks", layer)
@@ -76,8 +75,8 @@ def _layer(compared: Datasets, layer: str, permutations: int, bar: Bar) -> Layer
         runs=(a, b),
         measured=measured,
         labels=changes,
-        least=fewest * len(samples[0].y) / len(whole[0].y),
-        drawn_from=(len(np.unique(whole[0].image_id)), len(np.unique(whole[1].image_id))),
+        least=fewest * len(samples[0].y) / len(owners[0]),
+        drawn_from=(len(np.unique(owners[0])), len(np.unique(owners[1]))),
     )
 
 
@@ -87,12 +86,6 @@ def _drawn(key_hash: NDArray[np.uint64], image: Int) -> Int | None:
     if len(ids) <= MOST_IMAGES:
         return None
     return np.flatnonzero(np.isin(image, ids[np.argsort(key_hash[ids], kind="stable")[:MOST_IMAGES]]))
-
-
-def _rows_of(samples: Samples, rows: Int | None) -> Samples:
-    if rows is None:
-        return samples
-    return Samples(**{name: getattr(samples, name)[rows] for name in ("activations", "image_id", "y", "x")})
 
 
 def _contents(compared: Datasets, samples: tuple[Samples, Samples]) -> tuple[Int, Int]:

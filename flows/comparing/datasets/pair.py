@@ -11,6 +11,7 @@ from atlas.arrays import Int, Samples
 from flows.comparing import pairs
 from flows.comparing.datasets import contents
 from flows.comparing.pairs import Images, version_name
+from storage.artefacts import samples as sample_arrays
 from storage.errors import Damaged, NotFound, UsageError
 from storage.run import Run, open_run
 
@@ -114,12 +115,16 @@ def _format(run: Run) -> int:
         return run.version.format
 
 
-def samples_of(run: Run, layer: str) -> Samples:
-    """Read the samples of a layer. Raises UsageError where fewer than `FEWEST` images have any."""
-    samples = run.samples(layer)
-    images = len(np.unique(samples.image_id))
-    if images < FEWEST:
+def owners(run: Run, layer: str) -> Int:
+    """Return the image of each sample of a layer. Raises UsageError where fewer than `FEWEST` images have any."""
+    image: Int = sample_arrays.read_positions(run.sample_results(layer))["image_id"]
+    if (images := len(np.unique(image))) < FEWEST:
         raise UsageError(
             f"{version_name(run)} has samples of {layer} from {images} images; a dataset has at least {FEWEST}"
         )
-    return samples
+    return image
+
+
+def samples_of(run: Run, layer: str, rows: Int | None) -> Samples:
+    """Read these samples of a layer, None for all; shards without any of them are not read."""
+    return run.samples(layer) if rows is None else sample_arrays.take(run.sample_results(layer), rows)

@@ -62,8 +62,12 @@ def _is_told(run: Run, name: str, value: Any, default: Any) -> bool:
 
 
 def possible_extras(run: Run) -> list[str]:
-    """Return the extras that can be added to a run: to a selection, those that do not belong to units."""
-    return registry.extras_of_samples() if run.is_selection else registry.extras()
+    """Return the extras that can be added to a run: to a selection, those that do not belong to units.
+
+    None that needs class scores, if the model has none.
+    """
+    names = registry.extras_of_samples() if run.is_selection else registry.extras()
+    return [name for name in names if not (registry.stage(name).scores and "no_scores" in run.version.about)]
 
 
 def select_command(run: Run, store: str) -> str:

@@ -249,9 +249,8 @@ def speaks(version: OpenVersion, layer: str, of: str) -> Speaks:
     """Return how each unit's means over the cells correlate with the cells' attribution to a class, as a card does."""
     shared = version.shared(version.layer(layer))
     if shared.attributed is None or shared.unit_maps is None:
-        raise NotFound(
-            f"{version.run.name} does not know what the cells of {layer} speak for: run it --with attribution"
-        )
+        how = version.run.version.about.get("no_scores", "run it --with attribution")
+        raise NotFound(f"{version.run.name} does not know what the cells of {layer} speak for: {how}")
     cells, attribution = shared.attributed
     index, mean, _ = classes.class_column(version.run, attribution.mean, of)
     used = attribution.used > 0

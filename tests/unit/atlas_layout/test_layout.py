@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
+from tqdm.std import TqdmDefaultWriteLock
 
 from atlas.layout import layout as module
 from atlas.layout.layout import hash_keys, layout
@@ -190,3 +192,10 @@ def test_what_is_not_finite_is_refused_by_name(bad: float) -> None:
 def test_what_cannot_be_done_is_refused(asked: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         layout(groups(20)[0], **asked)
+
+
+def test_no_lock_of_several_processes_is_made() -> None:
+    """A worker that is stopped would leave it behind, and Python would warn of it."""
+    tqdm.set_lock(TqdmDefaultWriteLock())
+    layout(groups(40)[0], method="umap")
+    assert not isinstance(tqdm.get_lock(), TqdmDefaultWriteLock)

@@ -308,6 +308,7 @@ print(sorted(ours(build(tiny_swin_v2), example(32), ["features.1", "head"], fing
 """
 
 
+@pytest.mark.sweep
 def test_another_process_gives_the_same() -> None:
     here = sorted(ours(build(tiny_swin_v2), example(32), ["features.1", "head"], fingerprint.new_digests()).items())
     env = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}

@@ -22,6 +22,7 @@ def missed(trials: list[mutating.Trial]) -> list[str]:
     return [f"{t.mutant.file}:{t.mutant.line} {t.mutant.change} {sorted(t.missed)}" for t in trials if t.missed]
 
 
+@pytest.mark.sweep
 def test_a_few_mutants(tmp_path: Path) -> None:
     with Image.open(harmless.PHOTO) as photo:
         few = [photo.convert("RGB").rotate(angle) for angle in (0, 30, 60)]
@@ -43,6 +44,7 @@ def test_two_hundred_mutants(tmp_path: Path, photos: list[Image.Image]) -> None:
     assert len(missed(trials)) <= 0.05 * len(effective)
 
 
+@pytest.mark.sweep
 def test_a_few_harmless_changes(tmp_path: Path) -> None:
     assert harmless.recomputed(tmp_path, 3) == []
 

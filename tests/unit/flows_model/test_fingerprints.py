@@ -201,6 +201,7 @@ def elsewhere(capability: str, threads: int) -> dict[str, dict[str, str]]:
     return result
 
 
+@pytest.mark.sweep
 def test_another_processor_gives_the_same() -> None:
     assert elsewhere("default", 2) == {kind: five_models.prints(kind) for kind in five_models.KINDS}
 

@@ -107,6 +107,7 @@ def undetected(group: Path, read: Callable[[Path], dict[str, Array]], trials: in
     return missed
 
 
+@pytest.mark.sweep
 def test_no_flipped_bit_gives_wrong_values(group: Path) -> None:
     assert undetected(group, arrays.read_group, 60) == []
 

@@ -90,6 +90,7 @@ def check(parts: list[Result], count: int) -> None:
                 assert stored(parts, unit, sign, chosen) == by_hand(unit, sign, chosen), (unit, sign, chosen)
 
 
+@pytest.mark.sweep
 def test_any_selection_has_the_patches_of_its_images(parts: list[Result]) -> None:
     check(parts, 12)
 

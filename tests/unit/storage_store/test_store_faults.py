@@ -74,7 +74,7 @@ class Sweep:
         return faults.sweep(self.fresh, self.job, self.check, kinds, others)
 
 
-@pytest.mark.parametrize("job", [first_run, second_run])
+@pytest.mark.parametrize("job", [first_run, pytest.param(second_run, marks=pytest.mark.sweep)])
 def test_every_operation_survives_two_kinds_of_fault(job: Callable[[Path], None], memory: Path) -> None:
     """Death at every operation, and one more kind of fault that takes turns; `make test-slow` has all kinds at all."""
     sweep = Sweep(memory, job)

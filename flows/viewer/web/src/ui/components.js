@@ -159,7 +159,10 @@ export function missing(what, how) {
  */
 export function lacks(about, stage, what) {
   const how = isLatest(about) ? about.missing[stage] : undefined;
-  const box = missing(what, how);
+  const box = missing(
+    about.no_scores && stage === 'attribution' ? `${what} The model has no class scores.` : what,
+    how,
+  );
   if (how && about.everything) box.append(h('p', {}, 'Or all that this run lacks:'), command(about.everything));
   return box;
 }

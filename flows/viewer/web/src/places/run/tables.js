@@ -31,6 +31,7 @@ export function provenance(about, used) {
       h('dd', {}, h('code', {}, about.sha256)),
       ...weights(about),
       ...(about.varying ? row('not fixed', about.varying) : []),
+      ...(about.no_scores ? row('class scores', about.no_scores) : []),
       ...settings.flatMap(([name, value]) => row(name, Array.isArray(value) ? value.join(', ') : String(value))),
     ),
   );
