@@ -137,7 +137,8 @@ def invoke(arguments: list[str]) -> int:
             return 0
         return _report_interrupt(arguments) if leave.code == INTERRUPTED else _report_user_code(leave, arguments)
     except ActlasError as error:
-        _complain(typed.with_store(str(error), arguments))
+        text = typed.with_store(str(error), arguments)
+        _complain(typed.with_settings(text, _options(arguments)) if "--" in text else text)
         return error.exit_code
     except OSError as error:
         if user_code.place(error) is not None:
@@ -145,6 +146,14 @@ def invoke(arguments: list[str]) -> int:
         return _report_system(error)
     except BaseException as error:  # a user's code may raise any
         return _report_user_code(error, arguments)
+
+
+def _options(arguments: list[str]) -> set[str]:
+    """Return the options of the command that was typed."""
+    command = typer.main.get_command(app)
+    for name in arguments:
+        command = getattr(command, "commands", {}).get(name, command)
+    return {spelled for parameter in command.params for spelled in (*parameter.opts, *parameter.secondary_opts)}
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")

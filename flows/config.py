@@ -23,6 +23,7 @@ from pydantic import (
 from flows import registry
 from storage import addresses, folders, texts
 from storage.errors import UsageError
+from storage.models import specs
 from storage.store.places import checked_root
 
 DEFAULT_MODEL = "efficientnet-lite0"
@@ -222,7 +223,7 @@ class RunConfig(BaseModel):
     def _peaks(self) -> RunConfig:
         if self.keep and self.patches_per_image > 1:
             raise ValueError(
-                f"--keep peaks keeps one patch per image, but --patches-per-image is {self.patches_per_image}; drop one of the two"
+                f"--keep peaks keeps one patch per image, but patches_per_image of --config is {self.patches_per_image}; drop one"
             )
         chosen = self.layers or (DEFAULT_LAYERS if self.model == DEFAULT_MODEL else self.keep[1:])
         for layer in self.keep[1:]:
@@ -240,13 +241,18 @@ class RunConfig(BaseModel):
         return self.name or self.model.replace(":", "-").replace("/", "-")
 
     @property
+    def listing(self) -> str:
+        """The command that lists the model's layers."""
+        return specs.listing(self.model, self.weights, self.input_size)
+
+    @property
     def chosen_layers(self) -> tuple[str, ...]:
         """The layers to analyse; only the default model has default layers."""
         if self.layers:
             return tuple(dict.fromkeys(self.layers))
         if self.model == DEFAULT_MODEL:
             return DEFAULT_LAYERS
-        raise UsageError(f"--layers is missing: `actlas layers {self.model}` lists the layers to choose from")
+        raise UsageError(f"--layers is missing: `{self.listing}` lists the layers to choose from")
 
 
 SELECTING = ("of", "of_class", "against", "strongest", "where")

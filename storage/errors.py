@@ -161,7 +161,14 @@ class AmbiguousAxes(ModelError):
 
 
 class BadWeights(ModelError):
-    """The weights file is invalid or doesn't fit the model."""
+    """The weights file is invalid or doesn't fit the model; the remedy apart, since a run has weights of its own."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem, self.remedy = self.args
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else str(self.problem)
 
 
 def first_line(error: BaseException) -> str:

@@ -176,18 +176,15 @@ def _error(output: LayerOutput, evidence: _Evidence, chosen: str | None) -> Ambi
     shape = " × ".join(map(str, output.shape))
     if not all(output.shape):
         return AmbiguousAxesError(f"layer {output.name}: its output, {shape}, is empty; name another layer")
+    could = [axes for axes in READINGS if _same_grid(list(_readings(output, evidence, axes)))]  # accepted when chosen
     if chosen is not None:
         reason = f"its output for {BATCH} images is {shape}, which can't be read as {chosen}"
-        return AmbiguousAxesError(f"layer {output.name}: {reason}; name another layer or other axes ({_known()})")
-    could = [axes for axes in READINGS if _same_grid(list(_readings(output, evidence, axes)))]
-    if could:  # only what is accepted when it is chosen
+        others = f" or other axes ({', '.join(could)})" if could else ""
+        return AmbiguousAxesError(f"layer {output.name}: {reason}; name another layer{others}")
+    if could:
         return AmbiguousAxesError(
             f"layer {output.name}: the axes of its output, {shape} for {BATCH} images, can't be told "
             f"(candidates: {', '.join(could)}); say which with --axes {output.name}={could[-1]}"
         )
     reason = f"its output for {BATCH} images is {shape}, with no axis of images first or no places to read"
     return AmbiguousAxesError(f"layer {output.name}: {reason}; name the layer around it")
-
-
-def _known() -> str:
-    return ", ".join(READINGS)

@@ -160,6 +160,8 @@ def layers(
     ],
     weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,
+    mean: Annotated[str | None, typer.Option(help="Mean per channel of pixels in 0..1, as in 0.5,0.5,0.5.")] = None,
+    std: Annotated[str | None, typer.Option(help="Standard deviation per channel, likewise.")] = None,
     axes: Annotated[
         list[str] | None, typer.Option(help="LAYER=bchw|bhwc|btc|bc, for layers whose axes can't be inferred.")
     ] = None,
@@ -177,7 +179,15 @@ def layers(
     from flows.model import layers as model_layers
 
     with printing.computing():
-        rows = model_layers.layers(model, weights=weights, input_size=input_size, axes=parsing.pairs(axes), reach=reach)
+        rows = model_layers.layers(
+            model,
+            weights=weights,
+            input_size=input_size,
+            mean=parsing.numbers("--mean", mean),
+            std=parsing.numbers("--std", std),
+            axes=parsing.pairs(axes),
+            reach=reach,
+        )
     if json:
         printing.as_json(rows)
     else:

@@ -111,9 +111,10 @@ def pair(before: LayerLayout, run: Run, layer: str, shared: Common) -> Pair:
     _check_units(before, samples, run, layer)
     rows = pairing.shared_rows(_sample_places(before.samples, shared.before), _sample_places(samples, shared.after))
     if not len(rows[0]):
+        names = version_name(before.run), version_name(run)
         raise UsageError(
-            f"{version_name(before.run)} and {version_name(run)} have no sample of {layer} in common: they need images in common, "
-            "and the same --seed and --input-size; `actlas compare --datasets` compares two sets of images instead"
+            f"{names[0]} and {names[1]} have no sample of {layer} in common: they need images in common, and the same --seed "
+            f"and --input-size; `actlas compare {' '.join(names)} --datasets` compares two sets of images instead"
         )
     one_frame = before.frame == frame
     if not one_frame:

@@ -20,7 +20,7 @@ from flows.model.examine import border, examine
 from storage import models
 from storage.errors import AmbiguousAxes, NotFound, Rejected, UnknownLayer, UsageError
 from storage.images.decode import decode
-from storage.models import specs
+from storage.models import scores, specs
 from storage.run import Run, open_run
 
 CHOICES = 5
@@ -34,6 +34,8 @@ class ModelContext:
     run: Run | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
     """Axes of layers where they are ambiguous, beside those that a run records."""
+    listing: str = ""
+    """The command that lists the model's layers."""
     notes: tuple[str, ...] = ()
     """Remarks on how the model was taken: its class scores, and what varies."""
 
@@ -45,7 +47,7 @@ class ModelContext:
             with border(self.model.spec):
                 return activations.probe(self.model.module, prepared.example(self.model), names, axes=known)
         except activations.UnknownLayerError as error:
-            raise UnknownLayer(f"{error}; `actlas layers {self.model.spec}` lists all") from None
+            raise UnknownLayer(f"{error}; `{self.listing}` lists all") from None
         except activations.AmbiguousAxesError as error:
             raise AmbiguousAxes(str(error)) from None
 
@@ -112,29 +114,21 @@ def open_context(
         specs.check_own_model(run, options)
         version = open_run(store, run)
         config = published.config_of(version, store)
-        context = _examined(
-            prepared.load(config), config.classes, config.logits, allow_varying=True, run=version, axes=axes
+        with published.weights_of(version):
+            loaded = prepared.load(config)
+        tried = examine(
+            loaded, prepared.example(loaded), classes=config.classes, logits=config.logits, allow_varying=True
         )
+        notes = tuple(note.replace(f"; {scores.ANOTHER}", "") for note in tried.notes)  # a run has its own scores
+        context = ModelContext(model=tried.model, run=version, axes=axes or {}, listing=config.listing, notes=notes)
         check_model(context, version.layers)
         return context
     loaded = models.load(
         model or DEFAULT_MODEL, weights=weights, input_size=input_size, mean=mean, std=std, classes=classes
     )
-    return _examined(loaded, classes, logits, allow_varying=allow_varying, axes=axes or {})
-
-
-def _examined(
-    loaded: models.Model,
-    classes: str | None,
-    logits: str | None,
-    *,
-    allow_varying: bool,
-    run: Run | None = None,
-    axes: Mapping[str, str] | None = None,
-) -> ModelContext:
-    """Return the context of a model that has been tried."""
     tried = examine(loaded, prepared.example(loaded), classes=classes, logits=logits, allow_varying=allow_varying)
-    return ModelContext(model=tried.model, run=run, axes=axes or {}, notes=tried.notes)
+    listing = specs.listing(loaded.spec, weights, input_size)
+    return ModelContext(model=tried.model, axes=axes or {}, listing=listing, notes=tried.notes)
 
 
 def check_model(context: ModelContext, layers: Iterable[str]) -> None:

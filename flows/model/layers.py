@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def layers(
-    model: str, *, weights: str | None, input_size: int | None, axes: dict[str, str] | None = None, reach: bool
+    model: str,
+    *,
+    weights: str | None = None,
+    input_size: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    axes: dict[str, str] | None = None,
+    reach: bool = True,
 ) -> list[dict[str, Any]]:
     """Return a row per layer that `--layer` takes: units, grid, axes, and receptive field in pixels of the input.
 
@@ -26,12 +33,12 @@ def layers(
     from atlas.arrays import Layer
     from atlas.model import receptive_field
 
-    config = RunConfig(images="", model=model, weights=weights, input_size=input_size)
+    config = RunConfig(images="", model=model, weights=weights, input_size=input_size, mean=mean, std=std)
     progress.current().say(f"model {model}: loading")
     loaded = prepared.load(config)
     sample = prepared.example(loaded)
     with examine.border(loaded.spec, loaded.module):
-        every = _infer(model, loaded.module, sample, axes or {})
+        every = _infer(config.listing, loaded.module, sample, axes or {})
     known = {name: layer for name, layer in every.items() if isinstance(layer, Layer)}
     _report_ambiguous({name: str(error) for name, error in every.items() if not isinstance(error, Layer)})
     rows = [
@@ -49,7 +56,7 @@ def layers(
 
 
 def _infer(
-    model: str, module: nn.Module, sample: Tensor, axes: dict[str, str]
+    listing: str, module: nn.Module, sample: Tensor, axes: dict[str, str]
 ) -> dict[str, Layer | AmbiguousAxesError]:
     """Return every layer or its error. Raises UnknownLayer and AmbiguousAxes for `axes` that name none, or do not fit."""
     from atlas.model import activations
@@ -57,7 +64,7 @@ def _infer(
     try:
         every = activations.infer_all(module, sample, axes)
     except activations.UnknownLayerError as error:
-        raise UnknownLayer(f"--axes: {error}; `actlas layers {model}` lists all") from None
+        raise UnknownLayer(f"--axes: {error}; `{listing}` lists all") from None
     for name in axes:
         if isinstance(problem := every[name], activations.AmbiguousAxesError):
             raise AmbiguousAxes(str(problem))

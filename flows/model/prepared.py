@@ -255,6 +255,6 @@ def _probe(module: nn.Module, sample: Tensor, config: RunConfig) -> dict[str, La
     try:
         return activations.probe(module, sample, config.chosen_layers, axes=config.axes)
     except activations.UnknownLayerError as error:
-        raise UnknownLayer(f"{error}; `actlas layers {config.model}` lists all") from None
+        raise UnknownLayer(f"{error}; `{config.listing}` lists all") from None
     except activations.AmbiguousAxesError as error:
         raise AmbiguousAxes(str(error)) from None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from flows.config import RunConfig
 from flows.model import prepared
-from storage.errors import ModelError
+from storage.errors import BadWeights, ModelError
 from storage.images.decode import decode
 from storage.run import Run
 
@@ -21,9 +22,22 @@ def config_of(run: Run, store: str) -> RunConfig:
     return RunConfig(**(run.version.about["config"] | here))
 
 
+@contextmanager
+def weights_of(run: Run) -> Iterator[None]:
+    """Say what helps where weights are not there: a run has its own, and no option gives it others."""
+    try:
+        yield
+    except BadWeights as error:
+        if not error.remedy:
+            raise
+        remedy = f"put them there again, or run {run.name} again with others"
+        raise BadWeights(f"{run.name}@{run.number}: {error.problem}", remedy) from error
+
+
 def prepared_model_of(run: Run, layer: str) -> prepared.PreparedModel:
     """Load and prepare the model of a run. Raises ModelError where it has changed up to the layer."""
-    model = prepared.prepare(config_of(run, str(run.store.root)))
+    with weights_of(run):
+        model = prepared.prepare(config_of(run, str(run.store.root)))
     check_fingerprints(run, model.model.spec, (model.fingerprints, model.traces), [layer])
     return model
 

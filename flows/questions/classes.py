@@ -113,6 +113,9 @@ def class_index(text: str, classes: Sequence[str]) -> int:
     if text.isdecimal():
         raise NotFound(f"the model has no class {text}; its classes are 0 to {len(classes) - 1}")
     if not classes:
-        raise UsageError(f"the model has no class names, so {text!r} can't be found; give an index, or --classes FILE")
+        raise UsageError(
+            f"the model has no class names, so {text!r} can't be found; give an index, or names by --classes FILE to the "
+            "command that names the model: for a run's, to `actlas run`"
+        )
     near = difflib.get_close_matches(text, classes, 3, cutoff=0.0)
     raise NotFound(f"the model has no class {text!r}; nearest: {', '.join(near)}")

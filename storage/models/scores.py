@@ -37,6 +37,8 @@ SUM_TOLERANCE = 1e-3
 DEEPEST = 5
 """Most steps from an output to its tensors that are looked for."""
 
+ANOTHER = "--logits NAME takes another"
+
 Path = tuple[str | int, ...]
 
 
@@ -120,7 +122,7 @@ def choose(
 def _scores(best: Candidate, candidates: Sequence[Candidate]) -> Scores:
     note = ""
     if len(candidates) > 1:
-        note = f"class scores: {best}, of {', '.join(map(str, candidates))}; --logits NAME takes another"
+        note = f"class scores: {best}, of {', '.join(map(str, candidates))}; {ANOTHER}"
     probabilities = are_probabilities(columns(best.tensor))
     if probabilities:
         note += ("; " if note else "class scores: ") + "their rows add up to 1, so they are taken as probabilities"

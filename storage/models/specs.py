@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,7 +62,17 @@ def check_weights(weights: str | None) -> None:
     path = split_weights(str(weights))[0]
     if path.is_dir():
         raise BadWeights(f"weights {path}: is a folder; name the file in it")
-    raise BadWeights(f"weights {path}: no such file; --weights takes a file, `{RANDOM}` or `{DOWNLOAD}`")
+    raise BadWeights(
+        f"weights {path}: no such file", f"--weights takes a file; of a named model, {RANDOM} and {DOWNLOAD}, too"
+    )
+
+
+def listing(spec: str, weights: str | None, input_size: int | None) -> str:
+    """Return the command that lists the layers of a model, with the options that it needs to be loaded."""
+    words = ["actlas", "layers", spec]
+    words += ["--weights", weights] if weights is not None else []
+    words += ["--input-size", str(input_size)] if input_size is not None else []
+    return shlex.join(words)
 
 
 def check_own_model(run: str, options: Mapping[str, object]) -> None:

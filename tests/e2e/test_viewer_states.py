@@ -65,7 +65,7 @@ def test_what_takes_too_long_is_ended_and_the_next_question_is_answered(
     monkeypatch.setattr(child, "serve", slow_worker.serve)
     with viewing.serving(served.store, seconds=2.5) as address:
         late = post(address, "explain", plain(8, 8))
-        said = "explaining the image took more than 2.5 s; `actlas view --time-limit` allows more"
+        said = "explaining the image took more than 2.5 s; `actlas view --time-limit SECONDS` allows more"
         assert (late.status_code, late.json()) == (429, {"error": said})
         assert post(address, "locate", plain(8, 8)).json() == "locate"
 

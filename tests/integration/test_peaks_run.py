@@ -220,7 +220,7 @@ def test_images_that_the_run_lacks_are_named(run: Run) -> None:
     [
         ({"keep": ["samples"]}, "peaks"),
         ({"keep": ["peaks", "features.9"]}, "features.9"),
-        ({"keep": ["peaks"], "patches_per_image": 3}, "--patches-per-image is 3"),
+        ({"keep": ["peaks"], "patches_per_image": 3}, "patches_per_image of --config is 3"),
     ],
 )
 def test_settings_that_cannot_be_are_named(changes: dict[str, Any], names: str) -> None:

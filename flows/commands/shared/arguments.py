@@ -1,4 +1,4 @@
-"""The arguments as they were typed: refuse secrets in them, and give commands that a message names the store they name."""
+"""The arguments as they were typed: refuse secrets in them, and fit the remedies that a message names to them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import itertools
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from storage import addresses, texts
 
 COMMAND = re.compile(r"`(actlas (?!layers\b)[a-z]+ (?!updated`)[^`]+)`")
 """Matches a command with arguments; `layers` takes no store."""
+
+OPTION = re.compile(r"`[^`]*`|(?<![\w-])(--[a-z][a-z-]*)")
+"""Matches an option, and as a whole the code that another may stand in."""
 
 
 def check_secrets(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -46,6 +49,21 @@ def with_store(text: str, arguments: Sequence[str]) -> str:
     if not store:
         return text
     return COMMAND.sub(lambda match: _named(match[1], store), text)
+
+
+def with_settings(text: str, options: Collection[str]) -> str:
+    """Return a message whose options are those of the command; a setting that is no option of it is of its file."""
+    if "--config" not in options:
+        return text
+    from flows.config import RunConfig, option  # loads pydantic
+
+    settings = {option(name) for name in RunConfig.model_fields}
+
+    def fitted(match: re.Match[str]) -> str:
+        outside = match[1] and match[1] not in options and match[1] in settings
+        return f"{match[1][2:].replace('-', '_')} of --config" if outside else match[0]
+
+    return OPTION.sub(fitted, text)
 
 
 def _named(command: str, store: str) -> str:

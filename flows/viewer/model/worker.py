@@ -123,7 +123,7 @@ class ModelWorker:
             return state, answer
         if not self._wait(pipe, self.seconds, left):
             title = TITLES.get(kind, kind)
-            raise Busy(f"{title} took more than {self.seconds:g} s; `actlas view --time-limit` allows more")
+            raise Busy(f"{title} took more than {self.seconds:g} s; `actlas view --time-limit SECONDS` allows more")
         success, answer = pipe.recv()
         return success, answer
 

@@ -41,6 +41,12 @@ def refused_hints(count: int, seed: int = 0) -> tuple[int, list[str]]:
             hints += 1
             followed = infer_layers(outputs, SIZE, {"odd=layer": hint[1]})["odd=layer"]
             refused += [] if isinstance(followed, Layer) else [f"{outputs[-1]}: {followed}"]
+        for axes_ in axes.READINGS:
+            error = infer_layers(outputs, SIZE, {"odd=layer": axes_})["odd=layer"]
+            others = re.search(r"other axes \((.*)\)$", str(error))
+            for other in others[1].split(", ") if others else ():
+                followed = infer_layers(outputs, SIZE, {"odd=layer": other})["odd=layer"]
+                refused += [] if isinstance(followed, Layer) else [f"{outputs[-1]}: {axes_}, then {followed}"]
     return hints, refused
 
 

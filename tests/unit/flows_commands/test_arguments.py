@@ -49,11 +49,29 @@ def test_what_takes_no_store_or_has_one_stays(message: str) -> None:
     assert typed.with_store(message, ["top", "--store", "here"]) == message
 
 
+@pytest.mark.parametrize(
+    ("command", "message", "fitted"),
+    [
+        (
+            "serve",
+            "--layers is missing: `actlas layers a:b --weights w` lists all",
+            "layers of --config is missing: `actlas layers a:b --weights w` lists all",
+        ),
+        ("serve", "give --input-size (and --mean)", "give input_size of --config (and mean of --config)"),
+        ("serve", "--with gallery: no; --limit 3, --images x", "with of --config gallery: no; --limit 3, --images x"),
+        ("run", "--patches-per-image is -1; --layers", "patches_per_image of --config is -1; --layers"),
+        ("top", "run it again with --with attribution", "run it again with --with attribution"),
+    ],
+)
+def test_a_setting_that_is_no_option_of_the_command_is_one_of_its_file(command: str, message: str, fitted: str) -> None:
+    assert typed.with_settings(message, cli._options([command, "x"])) == fitted
+
+
 def test_the_command_line_prints_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ActlasError(MESSAGE)
 
-    monkeypatch.setattr(cli, "app", fails)
+    monkeypatch.setattr(type(cli.app), "__call__", fails)
     cli.invoke(["runs", "list", "--store", "here"])
     assert capsys.readouterr().err == "actlas: x is damaged; run `actlas verify --repair --store here`\n"
 

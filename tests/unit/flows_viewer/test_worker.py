@@ -64,7 +64,9 @@ def test_mutant_one_limit_for_both_never_answers(made: Make) -> None:
 
 def test_a_question_that_takes_too_long_is_named_and_the_next_loads_anew(made: Make) -> None:
     asked = made(slow_to_load, 0.3)
-    with pytest.raises(Busy, match=r"drawing the facets took more than 0.3 s; `actlas view --time-limit` allows more"):
+    with pytest.raises(
+        Busy, match=r"drawing the facets took more than 0.3 s; `actlas view --time-limit SECONDS` allows more"
+    ):
         asked.ask("facets", {}, b"")
     assert asked.ask("links", {}, b"") == "links"
 
