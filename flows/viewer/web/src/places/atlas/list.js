@@ -6,6 +6,8 @@ import { percent, valueOfKind } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { cellLink, relink } from '../../ui/components.js';
 import { icon } from '../../map/sprites.js';
+import { entryOf } from '../../data/glossary.js';
+import { term } from '../../ui/term.js';
 
 /** @typedef {import('../../map/grid.js').Grid} Grid */
 /** @typedef {import('../../map/grid.js').Kind} Kind */
@@ -144,6 +146,7 @@ function head({ name, head, kind, orders }, order, usual) {
       'aria-sort': orders.includes(order) ? direction : 'none',
     },
     h('button', { class: 'sort', title: next.words || null, onclick: choose }, head),
+    entryOf(head) && term(head, h('span', {}, '?', h('span', { class: 'unseen' }, ` what ${head} is`))),
   );
 }
 
