@@ -42,8 +42,12 @@ function show(box, button, entry, closing) {
   box.replaceChildren(h('b', {}, entry.word), ...meaningOf(entry), more);
   place(box, button.getBoundingClientRect());
   say(`${entry.word}: ${entry.meaning}.`);
-  const scrolled = (/** @type {Event} */ event) => event.target !== box && box.hidePopover();
-  document.addEventListener('scroll', scrolled, { capture: true, signal: closing });
+  const follow = () => {
+    const word = button.getBoundingClientRect();
+    if (word.bottom < 0 || word.top > innerHeight) box.hidePopover();
+    else place(box, word);
+  };
+  document.addEventListener('scroll', follow, { capture: true, passive: true, signal: closing });
 }
 
 /** Return the lines of an entry: in plain words, what real patches reach, and the formula. @param {import('../data/glossary.js').Word} entry @returns {HTMLElement[]} */
