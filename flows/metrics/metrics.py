@@ -40,8 +40,8 @@ class Metric:
     orders: tuple[Order, ...] = ()
     shade: str = ""
     card: bool = False
-    explained: str = ""
     meaning: str = ""
+    formula: str = ""
     digits: int = 5
 
 
@@ -71,8 +71,8 @@ CELL: tuple[Metric, ...] = (
         orders=(Order("coherence", "low", "the least coherent first"),),
         shade="coherence",
         card=True,
-        explained="mean cosine of a cell’s samples to their mean; 1 = all alike",
-        meaning="the mean cosine of a cell’s samples to their mean; 1 = all alike",
+        meaning="how alike a cell’s samples are to the model: 1 = all alike",
+        formula="the mean cosine of the samples to their mean",
     ),
     Metric(
         name="fidelity",
@@ -86,9 +86,9 @@ CELL: tuple[Metric, ...] = (
         orders=(Order("fidelity", "high", "the best icons first"),),
         shade="fidelity",
         card=True,
-        explained="the whitened cosine of icon and cell",
-        meaning="the whitened cosine of an icon’s activation to its cell’s mean: 1 at best; what real patches "
-        "reach stands beside it on an open cell and on the run’s page",
+        meaning="how well the drawn picture stands for its cell: show the picture to the model and compare its reaction with "
+        "the cell’s average. 1 = the same, 0 = unrelated",
+        formula="the cosine of the icon’s activation and the cell’s mean, both whitened by the layer’s second moment",
     ),
     Metric(
         name="rank",
@@ -101,7 +101,8 @@ CELL: tuple[Metric, ...] = (
         kind="count",
         best="low",
         card=True,
-        explained="the cell’s rank among all cells of the grid, by how well the icon fits each",
+        meaning="of an icon: the place of its own cell among all cells of the grid, by how well the icon fits each; 1 = it fits "
+        "none better. Of a class: its place among all classes, by their evidence in a cell",
     ),
     Metric(
         name="weak",
@@ -113,7 +114,7 @@ CELL: tuple[Metric, ...] = (
         answer="details",
         kind="flag",
         best="low",
-        explained="the icon fits another cell of the grid better",
+        meaning="of an icon: it fits another cell of the grid better than its own",
     ),
     Metric(
         name="contrast",
@@ -124,8 +125,8 @@ CELL: tuple[Metric, ...] = (
         function="flows.metrics.contrast:of_cells",
         answer="cell",
         card=True,
-        explained="how far pixels deviate from the mean of their patch, as a share of white: the median of the patches below. "
-        "Below 0.05 a cell is flat",
+        meaning="of a cell: how much there is to see in its real patches. 0 = one plain colour; below 0.05 the cell is flat",
+        formula="the standard deviation of a patch’s pixels as a share of white, and the median of these over the patches",
         digits=3,
     ),
     Metric(
@@ -193,14 +194,14 @@ def columns(metrics: tuple[Metric, ...], answer: str) -> list[Metric]:
     return [metric for metric in metrics if metric.answer == answer]
 
 
-def words() -> tuple[tuple[str, str], ...]:
-    """Return the metrics that the glossary explains, with their meanings."""
-    return tuple((metric.name, metric.meaning) for metric in CELL + UNIT if metric.meaning)
+def words() -> tuple[tuple[str, str, str], ...]:
+    """Return the metrics that the glossary explains, with their meanings and formulas."""
+    return tuple((metric.name, metric.meaning, metric.formula) for metric in CELL + UNIT if metric.meaning)
 
 
 def table() -> dict[str, list[dict[str, Any]]]:
     """Return the rows as the page imports them, without the place where the numbers are stored."""
-    inner = ("column", "function", "digits", "meaning")
+    inner = ("column", "function", "digits", "meaning", "formula")
     return {
         kind: [{name: value for name, value in asdict(row).items() if name not in inner} for row in rows]
         for kind, rows in (("cell", CELL), ("unit", UNIT))

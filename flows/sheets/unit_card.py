@@ -50,7 +50,8 @@ def sentence(answer: Unit) -> str:
         return str(note)
     parts = []
     if labels := answer["labels"]["stand_out"]:
-        parts.append(f"strongest on {' and '.join(row['name'] for row in labels[:2])}")
+        named = " and ".join(f"{row['name']} ({row['count']})" for row in labels[:2])
+        parts.append(f"of its {answer['labels']['patches']} strongest patches: {named}")
     elif answer["labels"]["counts"]:
         parts.append("no label stands out")
     parts.append(f"at most {_number(answer['positive']['extreme'])}")

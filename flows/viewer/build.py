@@ -56,7 +56,7 @@ def build() -> int:
 def write_data(folder: Path = GENERATED) -> None:
     """Write the glossary and the metrics where the page imports them; this needs no library."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = [{"word": word, "meaning": meaning} for word, meaning in WORDS]
+    words = [word._asdict() for word in WORDS]
     for name, rows in (("glossary.json", words), ("metrics.json", metrics.table())):
         (folder / name).write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
 

@@ -137,7 +137,7 @@ def test_the_list_has_the_cells_of_the_map(page: viewing.Page, served: viewing.S
 
 def test_the_list_says_that_the_least_coherent_cells_come_first(page: viewing.Page, served: viewing.Served) -> None:
     page.goto(f"{ATLAS}?view=list&grid=4&order=coherence")
-    head = page.see(".list th[data-order=coherence][aria-sort=ascending] button")
+    head = page.see(".list th[data-order=coherence][aria-sort=ascending] .sort")
     head.wait_for()
     page.settle()
     assert head.get_attribute("title") == "the least coherent first"
@@ -168,7 +168,7 @@ def test_units_are_sorted_and_filtered(page: viewing.Page) -> None:
     page.see(".units li").first.wait_for()
     page.see(".page-head [data-keep=search]").click()
     page.keyboard.type("zebra")
-    page.see("#found").get_by_text("No match.").wait_for()
+    page.see("#found-beside").get_by_text("No match. For a unit, type its number, e.g. 36.").wait_for()
 
 
 def test_a_unit_shows_its_patches_pictures_and_influence(page: viewing.Page) -> None:
@@ -179,7 +179,7 @@ def test_a_unit_shows_its_patches_pictures_and_influence(page: viewing.Page) -> 
     page.see(".unit-made img").wait_for()
     page.see(".plot svg").wait_for()
     page.see("text=Where on the atlas it is strong").wait_for()
-    page.see("text=Drives units of features.5").wait_for()
+    page.see("h2 >> text=Drives units of features.5").wait_for()
     page.see(".carried-open").click()
     page.wait_for_url("**/unit/features.5:*trail=features.2:3")
     page.see(".trail a").first.wait_for()

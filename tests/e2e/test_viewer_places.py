@@ -209,7 +209,7 @@ def test_an_image_is_chosen_and_found(page: viewing.Page) -> None:
     assert page.loaded(".images img")
     page.see(".page-head [data-keep=search]").click()
     page.keyboard.type("stripes")
-    page.see("#found li").get_by_text("“stripes” in file or label").wait_for()
+    page.see("#found-beside li").get_by_text("“stripes” in file or label").wait_for()
     page.keyboard.press("Enter")
     page.wait_for_url("**text=stripes*")
     page.until("() => /with .stripes. in/.test(document.querySelector('main [role=status]').textContent)")
@@ -236,8 +236,10 @@ def test_search_finds_files_and_locate_takes_an_image_of_the_run(page: viewing.P
     page.wait_for_url("**/image/5?*")
     page.go_back()
     page.see(".panel .positions").wait_for(timeout=60_000)
-    page.see(".search input").fill(name)
-    page.see("#found li").get_by_text("image, on the map").click()
+    page.see("text=Locate an image").click()
+    page.see(".panel [data-keep=search]").click()
+    page.keyboard.type(name)
+    page.see("#found-beside li").get_by_text("image, on the map").click()
     page.wait_for_url("**locate=5")
 
 

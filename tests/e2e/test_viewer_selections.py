@@ -75,9 +75,8 @@ def test_a_class_and_another_give_the_command_of_their_atlas(
 ) -> None:
     page.goto("/small/run")
     page.settle()
-    page.see("[data-keep=search]").click()
     for name in (A, B):
-        page.see(".search input").fill(name[:5])
+        page.see(".top .search input").fill(name[:5])
         page.see("#found li").get_by_text("class, ").first.click()
         page.settle()
     command = str(page.see(".atlas-of-these code").first.text_content())

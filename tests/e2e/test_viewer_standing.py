@@ -17,27 +17,22 @@ from flows.questions import names, units
 from flows.viewer import export
 from flows.viewer.answers import catalogue
 from flows.viewer.answers.open_runs import OpenRuns, OpenVersion
-from storage.run import Run, open_run
+from storage.run import Run
 
 LAYER, GRID = "features.5", 2
 ATLAS = f"/small/atlas/{LAYER}?grid=4"
 PLACE = {"layer": LAYER, "grid": GRID}
-BOUND = enrichment.bound_of
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
-    """Serve a run without a bound, so that there is much to print."""
-    images, store = viewing.shared_run(tmp_path_factory)
-    with pytest.MonkeyPatch.context() as patch, viewing.serving(store, uploads=False) as address:
-        patch.setattr(enrichment, "bound_of", lambda largest: 0.0)
-        yield viewing.Served(address, store, images)
+    with viewing.serving_without_bound(tmp_path_factory) as served:
+        yield served
 
 
 @pytest.fixture
 def run(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(enrichment, "bound_of", BOUND)
-    return open_run(viewing.shared_run(tmp_path_factory)[1], "small")
+    return viewing.run_with_bound(tmp_path_factory, monkeypatch)
 
 
 def told(run: Run) -> list[dict[str, list[str]]]:

@@ -157,9 +157,9 @@ def test_patches_are_decoded_only_for_a_query_that_names_their_metric(
 
 
 def test_names_of_metrics_are_words_of_the_glossary() -> None:
-    meanings = {row.name: row.meaning for row in metrics.CELL + metrics.UNIT if row.meaning}
-    assert set(meanings) == {"coherence", "fidelity", "flat"}
-    assert meanings.items() <= dict(glossary.WORDS).items()
+    rows = {(row.name, row.meaning, row.formula) for row in metrics.CELL + metrics.UNIT if row.meaning}
+    assert {name for name, *_ in rows} == {"coherence", "fidelity", "rank", "weak", "contrast", "flat"}
+    assert rows <= {tuple(row) for row in glossary.WORDS}
 
 
 def test_names_and_keys_occur_once() -> None:

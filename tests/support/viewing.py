@@ -21,6 +21,7 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
+from atlas import enrichment
 from flows import registry
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
@@ -28,6 +29,7 @@ from flows.viewer import app, assets, serve
 from flows.viewer.answers.open_runs import OpenRuns
 from flows.viewer.model import child
 from flows.viewer.model.worker import ModelWorker
+from storage.run import Run, open_run
 from storage.store.store import Contents, Store
 from support import corpus
 
@@ -76,6 +78,24 @@ def two_versions(factory: pytest.TempPathFactory, **changes: Any) -> tuple[Path,
     torch.save(weights, folder / "trained.pt")
     make_run(images, store, **{"weights": str(folder / "trained.pt"), "extras": ()} | changes)
     return images, store
+
+
+BOUND = enrichment.bound_of
+
+
+@contextmanager
+def serving_without_bound(factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the small run without a bound on names, so that labels and classes stand out in many cells."""
+    images, store = shared_run(factory)
+    with pytest.MonkeyPatch.context() as patch, serving(store, uploads=False) as address:
+        patch.setattr(enrichment, "bound_of", lambda largest: 0.0)
+        yield Served(address, store, images)
+
+
+def run_with_bound(factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Run:
+    """Open the small run with the bound on names, also while a viewer is served without."""
+    patch.setattr(enrichment, "bound_of", BOUND)
+    return open_run(shared_run(factory)[1], "small")
 
 
 def copied(store: Path, folder: Path) -> Path:

@@ -87,7 +87,7 @@ def test_every_setting_has_an_option_or_is_of_the_file_only() -> None:
 
 
 def test_words_stages_and_reasons_are_explained() -> None:
-    assert {word for word, _ in glossary.WORDS} >= set(WORDS)
+    assert {row.word for row in glossary.WORDS} >= set(WORDS)
     architecture = (ROOT / "docs" / "architecture.md").read_text()
     assert all(stage in architecture for stage in registry.codes())
     policy = (ROOT / "docs" / "images.md").read_text()
@@ -102,12 +102,14 @@ def table_of_words(text: str) -> list[tuple[str, str]]:
 def test_the_readme_and_the_page_have_the_words_of_the_glossary(tmp_path: Path) -> None:
     build.write_data(tmp_path / "generated")
     page = json.loads((tmp_path / "generated" / "glossary.json").read_text())
-    assert table_of_words(README) == list(glossary.WORDS) == [(row["word"], row["meaning"]) for row in page]
+    assert table_of_words(README) == [(row.word, row.text) for row in glossary.WORDS]
+    assert page == [row._asdict() for row in glossary.WORDS]
 
 
 def test_mutant_a_meaning_changed_in_the_readme_alone() -> None:
-    assert table_of_words(README.replace("1 = all alike", "0 = all alike")) != list(glossary.WORDS)
-    assert table_of_words(README.replace("| **flat** |", "| flat |")) != list(glossary.WORDS)
+    words = [(row.word, row.text) for row in glossary.WORDS]
+    assert table_of_words(README.replace("1 = all alike", "0 = all alike")) != words
+    assert table_of_words(README.replace("| **flat** |", "| flat |")) != words
 
 
 def test_links_of_the_docs_lead_somewhere() -> None:

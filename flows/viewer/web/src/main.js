@@ -6,7 +6,7 @@ import { openHelp } from './app/help.js';
 import { listenForKeys } from './app/keys.js';
 import { watchPictures } from './app/outage.js';
 import { Search } from './app/search.js';
-import { onPublished, openRun } from './data/client.js';
+import { latestRun, onPublished, openRun } from './data/client.js';
 import { retryPictures } from './data/pictures.js';
 import { viewOf, VIEWS } from './places/views.js';
 import { here, href, runOf } from './state/address.js';
@@ -27,7 +27,7 @@ restoreTheme();
 const frame = new Frame();
 const search = new Search();
 /** The field that opens where a button asks for a name. */
-const beside = new Search('found-beside', 'Type a name');
+const beside = new Search('found-beside');
 beside.element.classList.add('beside');
 /** The view on show. @type {{ key: string, view: import('./places/views.js').View } | null} */
 let current = null;
@@ -47,6 +47,7 @@ async function show() {
       return go({ what: layerOf(state, about) }, { replace: true });
     }
     const key = showFrame(state, about, place);
+    if (place.needs === 'nothing') searchLatest(state, mine);
     const moved = subject !== '' && subject !== `${key} ${state.what}`;
     subject = `${key} ${state.what}`;
     if (moved) frame.main.scrollTop = 0;
@@ -58,6 +59,14 @@ async function show() {
   } catch (error) {
     if (mine === turn) showError(error, state);
   }
+}
+
+/** Let the search of a place that needs no run find what the latest one has. @param {State} state @param {number} mine */
+async function searchLatest(state, mine) {
+  const about = await latestRun().catch(() => null);
+  if (!about || mine !== turn) return;
+  frame.addSearch(search.element);
+  search.update(about, { ...state, name: about.name });
 }
 
 /** Show the frame and the view of a place. @param {State} state @param {About | null} about @param {import('./state/places.js').Place} place */
@@ -163,10 +172,10 @@ listenForKeys({
 onPublished((name, version) => frame.announce(name, version, here()));
 listenForDrops(goToDropTarget);
 addEventListener('locateown', (event) => locate(/** @type {CustomEvent<File>} */ (event).detail));
-addEventListener('searchnames', (event) => {
-  const button = /** @type {CustomEvent<HTMLElement | null>} */ (event).detail;
-  if (button) beside.standIn(button);
-  else search.focus();
+addEventListener('searchnames', (event) => beside.standIn(/** @type {CustomEvent<HTMLElement>} */ (event).detail));
+addEventListener('explainword', async (event) => {
+  const word = /** @type {CustomEvent<string>} */ (event).detail;
+  openHelp(await aboutOf(here()), word);
 });
 addEventListener('answersagain', retryPictures);
 const LOST = 'The viewer does not answer: pictures are missing, and come back with it.';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bestMatches, fitRows, matches, MOST } from '../src/data/match.js';
+import { bestMatches, fitRows, matches, MOST, unitIn } from '../src/data/match.js';
 
 test('matches early in the name come first, then short names', () => {
   const names = ['Persian cat', 'wildcat', 'cat', 'catamaran', 'dog', 'Catalogue'];
@@ -36,3 +36,12 @@ test('room that a kind leaves goes to the others in order', () => {
 });
 
 test('rows keep their order', () => assert.deepEqual(fitRows([rows('a', 2), rows('b', 1)]), ['a0', 'a1', 'b0']));
+
+test('a unit is read as people write it', () => {
+  for (const text of ['36', 'unit 36', 'Unit #36', 'meet unit 36'])
+    assert.deepEqual(unitIn(text), { unit: 36, layer: '' });
+  for (const text of ['_blocks.10 36', '_blocks.10:36', '_blocks.10 : 36', 'unit 36 of _blocks.10', '36 _blocks.10'])
+    assert.deepEqual(unitIn(text), { unit: 36, layer: '_blocks.10' });
+  assert.deepEqual(unitIn('layer 4 36'), { unit: 36, layer: 'layer 4' });
+  for (const text of ['', 'unit', '_blocks.10', 'cat', '3.5', '36b']) assert.equal(unitIn(text), null);
+});

@@ -17,7 +17,6 @@ const PURITY = {
   orders: [{ name: 'impure', first: 'low', words: 'the most mixed first' }],
   shade: 'purity',
   card: true,
-  explained: 'the share of the most frequent label',
 };
 const WITH = [...CELL, PURITY];
 const cell = /** @type {any} */ ({ count: 7, coherence: 0.5, icon: { cosine: 0.2, rank: 1 }, contrast: 0.3 });

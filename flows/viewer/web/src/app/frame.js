@@ -57,6 +57,11 @@ export class Frame {
     refocus();
   }
 
+  /** Put the search before the buttons, where the place itself has none. @param {HTMLElement} search */
+  addSearch(search) {
+    this.top.lastElementChild?.before(search);
+  }
+
   /** Announce that a new version of the run on show was published; of another, once that is on show. @param {string} name @param {number} version @param {State} state */
   announce(name, version, state) {
     if (runOf(state).name !== name) return;

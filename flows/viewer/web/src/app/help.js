@@ -1,20 +1,18 @@
 // Help: keys, glossary, and how far to trust a picture.
 
-import glossary from '../generated/glossary.json';
+import { entryOf, WORDS } from '../data/glossary.js';
 import { href } from '../state/address.js';
 import { live } from '../data/client.js';
 import { h, SIGNS, sign } from '../ui/dom.js';
+import { meaningOf } from '../ui/term.js';
 import { KEYS } from './keys.js';
-
-/** @type {[string, string][]} */
-const WORDS = glossary.map(({ word, meaning }) => [word, meaning]);
 
 /** @type {HTMLDialogElement | null} */
 let open = null;
 
-/** @param {About | null} about */
-export function openHelp(about) {
-  if (open) return;
+/** Open the help, at a word of the glossary if one is given. @param {About | null} about @param {string} [word] */
+export function openHelp(about, word = '') {
+  if (open?.open) return;
   const close = h(
     'button',
     { class: 'icon-button', 'aria-label': 'Close', title: 'Close (Esc)', onclick: () => dialog.close() },
@@ -50,8 +48,8 @@ export function openHelp(about) {
             'Neighbouring cells are similar; larger distances mean little.',
           ),
       ),
-      h('section', {}, h('h2', {}, 'Words'), list(WORDS, false)),
-      h('section', {}, h('h2', {}, 'Keys'), list(KEYS, true)),
+      h('section', {}, h('h2', {}, 'Words'), words(word)),
+      h('section', {}, h('h2', {}, 'Keys'), keys()),
       live() &&
         h(
           'section',
@@ -84,16 +82,28 @@ export function openHelp(about) {
   document.body.append(dialog);
   open = dialog;
   dialog.showModal();
+  const sought = /** @type {HTMLElement | null} */ (dialog.querySelector('.sought'));
+  sought?.focus();
+  sought?.scrollIntoView({ block: 'start' });
 }
 
-/** @param {[string, string][]} rows @param {boolean} keys */
-function list(rows, keys) {
-  return h(
+/** The words of the glossary; the one that is sought is marked. @param {string} sought */
+const words = (sought) =>
+  h(
     'dl',
     { class: 'words' },
-    ...rows.flatMap(([word, words]) => [
-      h('dt', {}, keys ? word.split(' ').map((key) => h('kbd', {}, key)) : word),
+    ...WORDS.flatMap((entry) => [
+      h('dt', entry === entryOf(sought) ? { class: 'sought', tabindex: -1 } : {}, entry.word),
+      h('dd', {}, ...meaningOf(entry)),
+    ]),
+  );
+
+const keys = () =>
+  h(
+    'dl',
+    { class: 'words' },
+    ...KEYS.flatMap(([names, words]) => [
+      h('dt', {}, ...names.split(' ').map((key) => h('kbd', {}, key))),
       h('dd', {}, words),
     ]),
   );
-}

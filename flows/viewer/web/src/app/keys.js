@@ -23,6 +23,8 @@ export function listenForKeys(table) {
     const modified = event.ctrlKey || event.metaKey || event.altKey;
     if (modified || event.defaultPrevented || document.querySelector('dialog[open]')) return;
     if (typing(event.target) && event.key !== 'Escape') return;
+    // Escape closes an explanation first, which the browser does.
+    if (event.key === 'Escape' && document.querySelector(':popover-open')) return;
     const act = table[event.key];
     if (act) {
       event.preventDefault();

@@ -1,4 +1,4 @@
-// The one field of the page for everything that has a name: classes, units, labels and images.
+// The one field of the page for everything that has a name: classes, units, labels, images, and words to explain.
 
 import { Combobox } from '../ui/combobox.js';
 import { h, SIGNS, sign } from '../ui/dom.js';
@@ -6,19 +6,18 @@ import { matches } from './find.js';
 
 /** @typedef {import('../state/address.js').State} State */
 
+const NONE = 'No match. For a unit, type its number, e.g. 36.';
+const PLACEHOLDER = 'Class, unit, label, file';
+
 export class Search {
-  /** @param {string} id of the list of matches @param {string} placeholder */
-  constructor(id = 'found', placeholder = 'Class, unit, label, file') {
+  /** @param {string} id of the list of matches */
+  constructor(id = 'found') {
     this.box = new Combobox({
       id,
       label: 'found',
-      none: 'No match.',
-      field: {
-        'aria-label': 'Search: a class, a unit, a label, a file',
-        placeholder,
-        onfocus: () => this.box.search(),
-      },
-      find: (text) => (this.run && this.state ? matches(text, this.run, this.state) : null),
+      none: NONE,
+      field: { 'aria-label': 'Search: a class, a unit, a label, a file', placeholder: PLACEHOLDER },
+      find: (text) => (this.run && this.state ? matches(text, this.run, this.state, this.only) : null),
       chosen: () => this.leave(),
     });
     this.element = h(
@@ -33,6 +32,8 @@ export class Search {
     this.run = null;
     /** @type {State | null} */
     this.state = null;
+    /** The kind of names to find, '' for all. @type {import('./find.js').Only} */
+    this.only = '';
   }
 
   /** @param {About | null} about @param {State} state */
@@ -46,11 +47,14 @@ export class Search {
     this.box.input.select();
   }
 
-  /** Stand in the place of a button until the focus leaves. @param {HTMLElement} button */
+  /** Stand in the place of a button until the focus leaves, with names to choose from. @param {HTMLElement} button */
   standIn(button) {
     button.after(this.element);
     button.hidden = true;
+    this.only = /** @type {import('./find.js').Only} */ (button.dataset.only ?? '');
+    this.box.suggests = true;
     this.box.input.value = '';
+    this.box.input.placeholder = button.dataset.placeholder ?? PLACEHOLDER;
     this.focus();
     const back = () => {
       button.hidden = false;

@@ -43,6 +43,16 @@ export async function runs() {
   return list;
 }
 
+/** Describe the latest version of the run that was published last, null where the store has none. @returns {Promise<About | null>} */
+export async function latestRun() {
+  const { runs: rows } = live() ? await runs() : { runs: [] };
+  const [last] = [...rows].sort((a, b) => b.published.localeCompare(a.published));
+  return last ? peek(last.name, null) : null;
+}
+
+/** The open run, if there is one. */
+export const openedRun = () => run;
+
 /** Open a version of a run: later requests are about it. @param {string} name @param {number | null} version @returns {Promise<About>} */
 export async function openRun(name, version) {
   const file = exported();

@@ -24,6 +24,21 @@ export function bestMatches(names, text) {
   return found.sort((a, b) => a.at - b.at || a.name.length - b.name.length);
 }
 
+/** Words around the number of a unit that say nothing about its layer. */
+const ABOUT_UNITS = /^(?:units?|of|in|meet|number)$/;
+
+/**
+ * Read the number of a unit, and words of its layer's name, as people write them: `36`, `unit 36`, `_blocks.10 36`,
+ * `_blocks.10:36`, `unit 36 of _blocks.10`. The last number counts.
+ * @param {string} text
+ */
+export function unitIn(text) {
+  const parts = wordsOf(text.replace(/[:#](?=\s*\d+\s*$)/, ' ')).filter((word) => !ABOUT_UNITS.test(word));
+  const at = parts.findLastIndex((word) => /^\d{1,9}$/.test(word));
+  if (at < 0) return null;
+  return { unit: Number(parts[at]), layer: parts.filter((_, i) => i !== at).join(' ') };
+}
+
 /** Share the list among several kinds; room that one leaves goes to the others in order. @template T @param {T[][]} kinds */
 export function fitRows(kinds) {
   const found = kinds.filter((rows) => rows.length).length;

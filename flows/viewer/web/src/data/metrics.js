@@ -20,7 +20,6 @@ import rows from '../generated/metrics.json' with { type: 'json' };
  * @property {Order[]} orders
  * @property {string} shade  its name in addresses, empty for none
  * @property {boolean} card
- * @property {string} explained
  */
 
 /** @typedef {(number | null)[]} Values */

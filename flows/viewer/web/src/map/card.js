@@ -52,7 +52,7 @@ export class Card {
         'div',
         { class: 'card-line' },
         h('span', {}, `${count(columns.count[i])} samples`, this.mark),
-        columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i]),
+        columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i], 'fidelity '),
       ),
       more && h('p', { class: 'card-asked' }, more),
       words.length > 0 &&
@@ -88,13 +88,13 @@ export class Card {
   }
 }
 
-/** Draw a cell's fidelity as a ring that fills. @param {number | null} cosine @param {boolean} weak */
-export function ring(cosine, weak) {
+/** Draw a cell's fidelity as a ring that fills. @param {number | null} cosine @param {boolean} [weak] @param {string} [before] words before the number */
+export function ring(cosine, weak = false, before = '') {
   const part = Math.max(0, Math.min(1, cosine ?? 0));
   const round = 2 * Math.PI * 6;
   return h(
     'span',
-    { class: `ring${weak ? ' weak' : ''}`, title: 'fidelity: the whitened cosine of icon and cell' },
+    { class: `ring${weak ? ' weak' : ''}` },
     s(
       'svg',
       { viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' },
@@ -108,7 +108,7 @@ export function ring(cosine, weak) {
         transform: 'rotate(-90 8 8)',
       }),
     ),
-    h('span', { class: 'num' }, cosine === null ? '–' : cosine.toFixed(2)),
+    h('span', { class: 'num' }, `${before}${cosine === null ? '–' : cosine.toFixed(2)}`),
     weak && ' weak',
   );
 }

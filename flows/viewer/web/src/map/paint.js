@@ -37,6 +37,9 @@ export function paint(context, scene, cells, colours) {
   return scene.names === 'none' ? new Map() : paintNames(context, scene, cells, colours);
 }
 
+/** Whether cells that speak against a class are hatched: where those for it alone keep their colour, they only fade. @param {Scene} scene */
+const hatches = ({ pair, way }) => !pair && (way === 'against' || way === 'both');
+
 /** Fade cells by how little they have of what is asked for; hatch those that speak against it. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {number[]} cells @param {Colours} colours */
 function fade(context, scene, cells, colours) {
   for (const i of cells) {
@@ -46,7 +49,7 @@ function fade(context, scene, cells, colours) {
     context.fillStyle = colours.paper;
     context.fillRect(x, y, side, side);
     context.globalAlpha = 1;
-    if (share < -FAINT && !scene.pair) hatch(context, x, y, side, colours.against, Math.min(1, -share));
+    if (share < -FAINT && hatches(scene)) hatch(context, x, y, side, colours.against, Math.min(1, -share));
   }
 }
 

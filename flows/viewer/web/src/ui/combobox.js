@@ -16,6 +16,10 @@ export class Combobox {
    * @param {() => void} [settings.chosen] called after a choice
    */
   constructor({ id, label, none, field, find, chosen }) {
+    /** Whether there is something to find for an empty field. */
+    this.suggests = false;
+    /** Whether the field was focused just now, by the click that is still to come. */
+    this.fresh = false;
     this.none = none;
     this.find = find;
     this.chosen = chosen;
@@ -35,6 +39,8 @@ export class Combobox {
       },
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
       onblur: () => this.close(),
+      onfocus: () => this.#begin(),
+      onclick: () => this.#select(),
     });
     this.list = h('ul', { id, class: 'found', role: 'listbox', 'aria-label': label, hidden: true });
     /** @type {Option[]} */
@@ -50,15 +56,29 @@ export class Combobox {
     return document.activeElement === this.input;
   }
 
+  /** Select a text that was left in the field, so that typing replaces it. */
+  #begin() {
+    this.fresh = true;
+    this.input.select();
+    this.search();
+  }
+
+  /** Select it again once: a click sets the cursor after the focus. */
+  #select() {
+    if (this.fresh && this.input.selectionStart === this.input.selectionEnd) this.input.select();
+    this.fresh = false;
+  }
+
   async search() {
     const text = this.input.value.trim();
-    const request = text ? this.find(text) : null;
+    const request = text || this.suggests ? this.find(text) : null;
     if (!request) return this.close();
     const options = await request;
     if (this.input.value.trim() !== text || !this.hasFocus()) return;
+    if (!text && !options.length) return this.close();
     this.options = options;
     this.text = text;
-    this.at = options.length ? 0 : -1;
+    this.at = options.length && text ? 0 : -1;
     fill(this.list, ...(options.length ? options.map((option, i) => this.#row(option, i)) : [this.#empty()]));
     this.list.hidden = false;
     this.input.setAttribute('aria-expanded', 'true');
@@ -95,9 +115,11 @@ export class Combobox {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
+    this.fresh = false;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step && this.options.length) {
-      this.at = (this.at + step + this.options.length) % this.options.length;
+      const from = this.at < 0 && step < 0 ? 0 : this.at;
+      this.at = (from + step + this.options.length) % this.options.length;
       this.#mark();
     } else if (event.key === 'Enter' && this.input.value.trim() !== this.text) this.entered = true;
     else if (event.key === 'Enter' && this.at >= 0) this.#choose(this.at);

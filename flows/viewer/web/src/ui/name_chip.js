@@ -20,16 +20,18 @@ export function nameChip(name, remove, { before, count, title } = {}) {
   );
 }
 
-/** A button that leads to the search, or opens one in its own place. @param {string} words @param {string} title */
-export const searchButton = (words, title, inPlace = false) =>
+/** A button that opens the search in its own place. @param {string} words @param {string} title @param {string} placeholder of the field @param {'' | 'images'} [only] the kind of names to find, '' for all */
+export const searchButton = (words, title, placeholder, only = '') =>
   h(
     'button',
     {
       class: 'link small',
       title,
       'data-keep': 'search',
-      onclick: (/** @type {Event} */ event) =>
-        dispatchEvent(new CustomEvent('searchnames', { detail: inPlace ? event.currentTarget : null })),
+      'data-placeholder': placeholder,
+      'data-only': only,
+      onclick: (/** @type {Event} */ { currentTarget }) =>
+        dispatchEvent(new CustomEvent('searchnames', { detail: currentTarget })),
     },
     words,
   );

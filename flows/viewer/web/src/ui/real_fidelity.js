@@ -9,5 +9,5 @@ export async function realFidelity(layer, grid) {
   if (!samples) return '';
   const range = `mostly ${number(low)} to ${number(high)}, median ${number(median)}`;
   const of = `${count(samples)} samples of this grid, each to the mean of its own cell`;
-  return `Patches of real images reach a fidelity of ${range} (${of}).`;
+  return `Patches of real images reach a fidelity of ${range} (${of}): none of them is the average.`;
 }

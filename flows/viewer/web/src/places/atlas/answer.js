@@ -14,7 +14,7 @@ import { count, percent, signed } from '../../ui/format.js';
  * @property {number} samples  that have the label, or the class as strongest
  * @property {(number | null)[]} values  by cell: null within chance, or where there is no attribution
  * @property {(i: number) => string} words  describe a cell
- * @property {string} leaning  what is said of a class that is the first choice of no sample
+ * @property {string} leaning  where a class is strongest that is the first choice of no sample
  */
 /**
  * @typedef {object} Answer
@@ -51,17 +51,16 @@ async function classPart(grid, of, classes) {
   const samples = tally.classes.find(([number]) => number === map.class)?.[2] ?? 0;
   const words = (/** @type {number} */ i) =>
     `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(classes)})`;
-  const leaning = samples ? '' : leansTo(name, grid, map, classes);
+  const leaning = samples ? '' : leansTo(grid, map, classes);
   return { name, of: map.name, samples, values: map.mean, words, leaning };
 }
 
-/** Say that cells only lean towards a class, and how far the strongest does. @param {string} name @param {Grid} grid @param {ClassMap} map @param {number} classes */
-function leansTo(name, { columns }, { mean, rank }, classes) {
+/** Say which cell leans most towards a class, and how far. @param {Grid} grid @param {ClassMap} map @param {number} classes */
+function leansTo({ columns }, { mean, rank }, classes) {
   const most = Math.max(...mean.map((value) => value ?? 0));
   if (!(most > 0)) return '';
   const i = mean.indexOf(most);
-  const strongest = `cell ${columns.row[i]},${columns.col[i]}, where it ranks ${count(rank[i])} of ${count(classes)}`;
-  return `No sample has ${name} as its first choice: cells only lean towards it, most of all ${strongest}.`;
+  return `cell ${columns.row[i]},${columns.col[i]}, where it ranks ${count(rank[i])} of ${count(classes)}`;
 }
 
 /** @param {Grid} grid @param {string} label @returns {Promise<Part>} */

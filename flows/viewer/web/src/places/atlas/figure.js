@@ -71,17 +71,17 @@ function legendOf(scene, { answer, shaded }) {
 /** @param {import('./answer.js').Answer} answer @param {import('../../map/scene.js').Scene['way']} way @returns {Key[][]} */
 function answerKeys(answer, way) {
   const [one, other] = answer.parts;
-  const [low, high] = ends(answer);
+  const [low, high] = ends(answer, way);
   const samples = answer.parts.map(({ name, samples }) => `${name}: ${count(samples)}`).join(', ');
   const counted = `Samples ${answer.kind === 'label' ? 'with the label' : 'with it as strongest class'}: ${samples}.`;
   const nothing = absence(answer, way);
   const scale = [
-    framed(other ? high : `${one.name} ${high}`, '--for'),
+    high && framed(other ? high : `${one.name} ${high}`, '--for'),
     low && (other ? framed(low, '--against', true) : hatchedKey(`against it ${low}`, '--against')),
     words('paler = less'),
   ];
   return [
-    [words(sentence(answer))],
+    [words(sentence(answer, way))],
     nothing ? [words(nothing)] : [],
     leaning(answer) ? [words(leaning(answer))] : [],
     most(answer) > 0 ? /** @type {Key[]} */ (scale.filter(Boolean)) : [],

@@ -5,6 +5,7 @@ import { classAtlas, labelAtlas } from '../../data/commands.js';
 import { h } from '../../ui/dom.js';
 import { hatched } from '../../ui/hatch.js';
 import { number, percent } from '../../ui/format.js';
+import { withTerms } from '../../ui/term.js';
 import { NOTHING } from '../../state/question.js';
 import { setQuery } from '../../state/navigate.js';
 
@@ -54,21 +55,30 @@ export function absence({ kind, parts: [one, other], low, high }, way) {
   return way === 'against' && !contra ? `Nothing here speaks against ${one.name}.` : '';
 }
 
-/** Say which classes are no sample's first choice, though cells have their colour. @param {Answer} answer */
-export const leaning = ({ parts }) =>
-  parts
-    .map((part) => part.leaning)
-    .filter(Boolean)
-    .join(' ');
+/** Say in a sentence which classes are no sample's first choice, though cells have their colour. @param {Answer} answer */
+export function leaning({ parts }) {
+  const [one, other] = parts.filter((part) => part.leaning);
+  if (!one) return '';
+  const names = other ? `${one.name} or ${other.name}` : one.name;
+  const cells = other ? `${one.leaning}, and ${other.leaning}` : one.leaning;
+  return `No sample has ${names} as its first choice: cells only lean towards ${other ? 'them' : 'it'}, most of all ${cells}.`;
+}
 
-/** Explain the colours in words. @param {Answer} answer */
-export function sentence({ kind, parts: [one, other] }) {
+/** What the colours of a class mean, by the sign that keeps its colour: hatching is drawn where that is not `for` alone. */
+const COLOURS = {
+  for: 'full colour = for, pale = little or against',
+  against: 'full colour and hatched = against, pale = little or for',
+  both: 'full colour = for, hatched = against',
+};
+
+/** Explain the colours in words. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
+export function sentence({ kind, parts: [one, other] }, way) {
   const chance = 'cells that chance explains are blank';
   if (kind === 'label') {
     if (!other) return `Samples labelled ${one.name}, as a share of each cell: full colour = most; ${chance}.`;
     return `Samples labelled ${one.name} against ${other.name}, by their shares of each cell: solid frame = ${one.name}, dashed = ${other.name}; ${chance}.`;
   }
-  if (!other) return `Evidence for ${one.name}: full colour = for, hatched = against.`;
+  if (!other) return `Evidence for ${one.name}: ${COLOURS[way ?? 'for']}.`;
   return `Evidence for ${one.name} against ${other.name}: solid frame = more for ${one.name}, dashed = more for ${other.name}.`;
 }
 
@@ -78,25 +88,32 @@ const unitOf = ({ kind, parts }) =>
     ? `Share of a cell’s samples${parts[1] ? ', of the first label less that of the second' : ''}`
     : `Mean attribution of a cell’s samples, in units of the class’s score${parts[1] ? ', to the first class less that to the second' : ''}`;
 
-/** The ends of the scale, as text: what full colour means as a number. @param {Answer} answer */
-export function ends(answer) {
+/** The ends of the scale, as text, '' for one that is not drawn: what full colour means as a number. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
+export function ends(answer, way) {
   const full = scaleNumber(answer, most(answer));
   const [one, other] = answer.parts;
   if (other) return [`${other.name} ${full}`, `${one.name} ${full} = full colour`];
-  return [answer.low < 0 ? scaleNumber(answer, -most(answer)) : '', `${full} = full colour`];
+  const hatched = answer.low < 0 && (way === 'against' || way === 'both');
+  return [
+    hatched ? `${scaleNumber(answer, -most(answer))}${way === 'against' ? ' = full colour' : ''}` : '',
+    way === 'against' ? '' : `${full} = full colour`,
+  ];
 }
 
-/** The strongest cell for each of the classes. @param {Answer} answer */
-function strongest({ parts: [one, other], low, high }) {
-  const ends = [high > 0 && `${number(high)} ${other ? 'more ' : ''}for ${one.name}`];
-  ends.push(low < 0 && `${number(-low)} ${other ? `more for ${other.name}` : `against ${one.name}`}`);
-  return `strongest cell: ${ends.filter(Boolean).join(', ')}`;
+/** The strongest cells, of those that keep their colour. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
+export function strongest({ parts: [one, other], low, high }, way) {
+  const [pro, contra] = other ? [true, true] : [way !== 'against', way === 'against' || way === 'both'];
+  const ends = [
+    pro && high > 0 && `${number(high)} ${other ? 'more ' : ''}for ${one.name}`,
+    contra && low < 0 && `${number(-low)} ${other ? `more for ${other.name}` : `against ${one.name}`}`,
+  ].filter(Boolean);
+  return ends.length ? `strongest cell: ${ends.join(', ')}` : '';
 }
 
-/** Explain the colours by a scale. @param {Answer} answer */
-function scale(answer) {
+/** Explain the colours by a scale. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
+function scale(answer, way) {
   if (!(most(answer) > 0)) return null;
-  const [low, high] = ends(answer);
+  const [low, high] = ends(answer, way);
   const pair = answer.parts.length > 1;
   const swatch = (/** @type {string} */ more) => h('span', { class: `swatch ${more}`, 'aria-hidden': 'true' });
   const end = (/** @type {Node | null} */ sign, /** @type {string} */ words) =>
@@ -107,9 +124,9 @@ function scale(answer) {
     low && end(pair ? swatch('second') : hatched(), low),
     pair && h('span', { class: 'scale-ramp second', 'aria-hidden': 'true' }),
     end(null, '0'),
-    h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
-    end(swatch(''), high),
-    answer.kind === 'class' && h('span', { class: 'quiet' }, strongest(answer)),
+    high && h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
+    high && end(swatch(''), high),
+    answer.kind === 'class' && h('span', { class: 'quiet' }, strongest(answer, way)),
   );
 }
 
@@ -152,14 +169,14 @@ export function filterLine(answer, scene, about, changed) {
     h(
       'p',
       { class: 'small' },
-      h('span', {}, `${sentence(answer)} `),
+      h('span', {}, ...withTerms(`${sentence(answer, scene.way)} `)),
       h('b', {}, absence(answer, scene.way)),
       ` ${leaning(answer)}`,
     ),
     h(
       'div',
       { class: 'filter small' },
-      scale(answer),
+      scale(answer, scene.way),
       alone && ways(scene),
       slider(scene, changed),
       h('button', { class: 'link', onclick: () => setQuery(NOTHING) }, all),

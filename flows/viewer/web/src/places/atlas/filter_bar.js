@@ -29,7 +29,7 @@ export class FilterBar {
   constructor() {
     this.chips = h('div', { class: 'filter-chips' });
     this.offers = h('div', { class: 'filter-offers' });
-    this.any = searchButton('Any other name …', 'Find any class or label to show on the map', true);
+    this.any = searchButton('Any other name …', 'Find any class or label to show on the map', 'Class or label');
     const attributes = { class: 'filter-bar', role: 'group', 'aria-label': 'What the map shows' };
     this.element = h('div', attributes, this.chips, this.offers, this.any);
     /** The question that the chips are about, and the grid that is counted. */

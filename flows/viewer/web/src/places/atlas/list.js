@@ -1,11 +1,13 @@
 // The map as a table of cells, for screen readers and for looking things up.
 
 import { sortable, sorted, valuesOf } from '../../data/metrics.js';
-import { fill, h } from '../../ui/dom.js';
+import { fill, h, SIGNS, sign } from '../../ui/dom.js';
 import { percent, valueOfKind } from '../../ui/format.js';
 import { setQuery } from '../../state/navigate.js';
 import { cellLink, relink } from '../../ui/components.js';
 import { icon } from '../../map/sprites.js';
+import { entryOf } from '../../data/glossary.js';
+import { term } from '../../ui/term.js';
 
 /** @typedef {import('../../map/grid.js').Grid} Grid */
 /** @typedef {import('../../map/grid.js').Kind} Kind */
@@ -144,6 +146,7 @@ function head({ name, head, kind, orders }, order, usual) {
       'aria-sort': orders.includes(order) ? direction : 'none',
     },
     h('button', { class: 'sort', title: next.words || null, onclick: choose }, head),
+    entryOf(head) && term(head, h('span', {}, sign(SIGNS.help), h('span', { class: 'unseen' }, `what ${head} is`))),
   );
 }
 

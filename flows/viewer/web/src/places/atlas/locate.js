@@ -67,7 +67,7 @@ export class Locate {
     const link = (/** @type {number} */ id) =>
       href({ ...state, query: { ...state.query, locate: String(id), cell: '' } });
     const images = chooser('', link);
-    const field = searchButton('By file or label …', 'Find an image by its file or label');
+    const field = searchButton('By file or label …', 'Find an image by its file or label', 'File or label', 'images');
     fill(
       body,
       h('p', {}, 'Drop a picture anywhere on this page, or'),

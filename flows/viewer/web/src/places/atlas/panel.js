@@ -7,6 +7,7 @@ import { fill, h } from '../../ui/dom.js';
 import { many, number, percent, signed, valueOfKind } from '../../ui/format.js';
 import { href } from '../../state/address.js';
 import { realFidelity } from '../../ui/real_fidelity.js';
+import { term, withTerms } from '../../ui/term.js';
 import { atlasOfThese, bars, cellLink, chip, image, lacks, missing, section } from '../../ui/components.js';
 import { cellOf } from '../../map/grid.js';
 import { ring } from '../../map/card.js';
@@ -28,7 +29,7 @@ export async function cellPanel(grid, i, state, about) {
   const real = h('p', { class: 'quiet small' });
   if (cell.icon)
     realFidelity(cell.layer, cell.grid).then(
-      (words) => fill(real, words),
+      (words) => fill(real, ...withTerms(words)),
       () => {},
     );
   return [
@@ -91,9 +92,9 @@ function facts(cell, metrics) {
     h('dt', {}, 'row, column'),
     h('dd', { class: 'num' }, `${cell.row}, ${cell.col}`),
     metrics.flatMap(({ metric, value }) => [
-      h('dt', { title: metric.explained || null }, metric.name),
+      h('dt', {}, term(metric.name)),
       metric.name === 'fidelity'
-        ? h('dd', {}, ring(value, false))
+        ? h('dd', {}, ring(value))
         : h('dd', { class: 'num' }, `${valueOfKind(value, metric.kind)}${BESIDE[metric.name]?.(cell) ?? ''}`),
     ]),
   );
@@ -165,7 +166,9 @@ function classes(cell, about) {
     h(
       'p',
       { class: 'quiet small' },
-      'Mean attribution, in units of the class’s score, and the share of the samples of which it is the strongest class.',
+      ...withTerms(
+        'Mean attribution, in units of the class’s score, and the share of the samples of which it is the strongest class.',
+      ),
     ),
     first && atlasOfThese(classAtlas(about, first.name), `Atlas of what speaks for ${first.name.split(',')[0]}`),
   );

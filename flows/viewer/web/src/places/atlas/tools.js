@@ -4,6 +4,7 @@ import { earlierVersions } from '../../data/client.js';
 import { shades } from '../../data/metrics.js';
 import { setQuery } from '../../state/navigate.js';
 import { fill, h, SIGNS, sign } from '../../ui/dom.js';
+import { withTerms } from '../../ui/term.js';
 import { namesMenu } from './names.js';
 
 /** Switch full screen for the whole page, not only the map: the panel of an opened cell lies beside it. */
@@ -77,7 +78,7 @@ export function fillShades(select, about, has, chosen) {
 /** Explain the colours of the frames. @param {string} shade @param {[string, string]} ends */
 export function legend(shade, ends) {
   return [
-    h('span', { class: 'quiet' }, shade),
+    h('span', { class: 'quiet' }, ...withTerms(shade)),
     h('span', { class: 'num' }, ends[0]),
     h('span', { class: 'legend-ramp', 'aria-hidden': 'true' }),
     h('span', { class: 'num' }, ends[1]),

@@ -5,6 +5,8 @@ import { drawnGrid } from '../../map/thumbnail.js';
 import { href } from '../../state/address.js';
 import { fillAsync, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
+import { count } from '../../ui/format.js';
+import { withTerms } from '../../ui/term.js';
 
 const MOST = 6;
 
@@ -31,7 +33,7 @@ export function ideas(about) {
 /** @param {About} about @param {Idea} idea */
 function row({ name }, { name: words, sentence, state }) {
   const address = href({ place: 'run', version: null, what: '', query: {}, ...state, name: state.name ?? name });
-  return h('li', {}, h('a', { href: address }, words), h('p', { class: 'quiet small' }, sentence));
+  return h('li', {}, h('a', { href: address }, words), h('p', { class: 'quiet small' }, ...withTerms(sentence)));
 }
 
 /** @param {Subject} subject @returns {Promise<Idea[]>} */
@@ -98,15 +100,17 @@ async function speaks(subject) {
 async function unitOf({ about, layer }) {
   const { top, labels } = /** @type {UnitColumns} */ (await ask('units', { layer: layer.name }, about));
   const unit = largest(top.map(([first]) => first?.[1] ?? 0)) ?? 0;
-  return { unit, label: top[unit]?.[0] ? labels[top[unit][0][0]] : '' };
+  const [label, patches] = top[unit]?.[0] ?? [-1, 0];
+  return { unit, label: labels[label] ?? '', patches };
 }
 
 /** @param {Subject} subject @returns {Promise<Idea | null>} */
 async function unit(subject) {
-  const { unit: number, label } = await unitOf(subject);
+  const { unit: number, label, patches } = await unitOf(subject);
+  const often = label ? `Of its strongest patches, ${count(patches)} show “${label}”: ` : '';
   return {
     name: `Meet unit ${number} of ${subject.layer.name}`,
-    sentence: `${label ? `It fires for “${label}”: ` : ''}the picture that excites it most, its strongest patches, and the units that drive it.`,
+    sentence: `${often}the picture that excites it most, its strongest patches, and the units that drive it.`,
     state: { place: 'unit', what: `${subject.layer.name}:${number}` },
   };
 }

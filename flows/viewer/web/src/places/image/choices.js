@@ -18,7 +18,7 @@ export class Choices {
       'The model’s first choices',
       this.list,
       this.back,
-      named && h('p', {}, searchButton('Another class, or one to compare with …', words)),
+      named && h('p', {}, searchButton('Another class, or one to compare with …', words, 'Type a class')),
     );
   }
 

@@ -20,7 +20,7 @@ export function groups(explained, pooled, show, grid) {
       'ul',
       { class: 'groups' },
       ...pooled.map((_, k) => {
-        const swatch = h('span', { class: 'swatch' });
+        const swatch = h('span', { class: 'group-icon' });
         const key = h('span', { class: 'group-hue', 'aria-hidden': 'true' });
         key.style.background = hue(k);
         grid.then((loaded) => {

@@ -12,6 +12,7 @@ import { figureButton } from '../../ui/figure/save.js';
 import { classParameters, Explanation } from './explanation.js';
 import { classError } from './class_error.js';
 import { imageFigure } from './figure.js';
+import { timed } from '../../ui/waiting.js';
 import { arrival, Pending } from './pending.js';
 import { focusMemory, refresh } from './refresh.js';
 
@@ -123,7 +124,7 @@ export class ImagePlace {
   /** Ask the model once the photo is here. @param {number} id @param {LayerFacts} layer @param {State} state @param {AbortSignal} signal */
   async #askAboutPhoto(id, layer, state, signal) {
     if (!this.own) await arrival(/** @type {HTMLImageElement} */ (this.photo), picture('photo', { id }));
-    return this.#ask(layer, classParameters(state), signal);
+    return timed('explain', this.#ask(layer, classParameters(state), signal));
   }
 
   /** @param {string} request @param {string} subject @param {LayerFacts} layer @param {Explained} explained */

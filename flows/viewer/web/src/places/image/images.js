@@ -54,7 +54,7 @@ export class ImagesPlace {
     const { layer, text = '' } = state.query;
     const { uploads } = this.about;
     const images = chooser(text, (id) => href({ ...state, what: String(id), query: layer ? { layer } : {} }));
-    const field = searchButton('By file or label …', 'Find images by their file or label');
+    const field = searchButton('By file or label …', 'Find images by their file or label', 'File or label', 'images');
     const file = fileField((chosen) => this.open(chosen));
     const lost = this.missing && `${this.missing} was not kept; choose it again.`;
     this.failure = h('div');

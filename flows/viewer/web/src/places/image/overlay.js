@@ -5,6 +5,7 @@ import { number } from '../../ui/format.js';
 import { sentence } from '../../ui/components.js';
 import { scaled } from './groups.js';
 import { signs } from '../../ui/hatch.js';
+import { computing, timed } from '../../ui/waiting.js';
 import { heatMap, iconMap, groupMap, negativeMask, overlayControls, overlays } from './overlays.js';
 
 /** @typedef {import('../../state/address.js').State} State */
@@ -66,7 +67,7 @@ export class ImageOverlay {
     this.abort = new AbortController();
     this.salient = null;
     this.content = { picture: null, against: null, values: null };
-    fill(this.caption, CAPTIONS[this.shown] ?? 'Waiting for the model …');
+    fill(this.caption, CAPTIONS[this.shown] ?? computing(this.shown));
     if (this.shown === 'speaks') {
       const { target, versus } = explained;
       const rather = versus ? ` rather than “${short(versus.name)}”` : '';
@@ -92,16 +93,17 @@ export class ImageOverlay {
     try {
       const parameters = { method, ...(of ? { of } : {}) };
       if (this.refining.has(method)) {
-        const first = /** @type {Salient} */ (await this.ask({ ...parameters, draft: 'true' }, signal));
+        const first = /** @type {Salient} */ (await timed(method, this.ask({ ...parameters, draft: 'true' }, signal)));
         if (!signal.aborted) this.#showSalient(first, 'A first map; it is being refined. ');
       }
-      const salient = /** @type {Salient} */ (await this.ask(parameters, signal));
+      const whole = this.ask(parameters, signal);
+      const salient = /** @type {Salient} */ (await (this.refining.has(method) ? whole : timed(method, whole)));
       if (!signal.aborted) this.#showSalient(salient);
     } catch (error) {
       if (signal.aborted) return;
       const words = error instanceof Error ? error.message : String(error);
       const again = () => {
-        fill(this.caption, 'Waiting for the model …');
+        fill(this.caption, computing(method));
         this.controls.select.focus({ preventScroll: true });
         this.#showSaliency(method, of, signal);
       };

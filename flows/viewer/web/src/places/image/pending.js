@@ -4,7 +4,7 @@ import { loadModel } from '../../data/client.js';
 import { fetchAnswer } from '../../data/http.js';
 import { showPicture } from '../../data/pictures.js';
 import { h } from '../../ui/dom.js';
-import { COMPUTING } from '../../ui/waiting.js';
+import { computing, modelLoaded } from '../../ui/waiting.js';
 
 export class Pending {
   /** @param {AbortSignal} closing */
@@ -13,6 +13,7 @@ export class Pending {
     this.loaded = false;
     const done = () => {
       this.loaded = true;
+      modelLoaded();
       this.#say();
     };
     // An error of loading comes again with the answer that needs the model.
@@ -20,7 +21,7 @@ export class Pending {
   }
 
   #say() {
-    this.status.textContent = this.loaded ? COMPUTING : 'Loading the model …';
+    this.status.textContent = this.loaded ? computing('explain') : 'Loading the model …';
   }
 
   /** Return the photo, and what is being waited for. @param {HTMLElement} photo */

@@ -7,6 +7,7 @@ import { fillAsync, missing, section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { count, many, number } from '../../ui/format.js';
 import { realFidelity } from '../../ui/real_fidelity.js';
+import { withTerms } from '../../ui/term.js';
 
 const BINS = 24;
 
@@ -49,7 +50,7 @@ function layerQuality({ layer, grid, cells, units, real }) {
       grid && cells && qualities(grid.has, CELL).map((metric) => distribution(cells, metric)),
       units && qualities(layer.has, UNIT).map((metric) => distribution(units, metric)),
     ),
-    real && h('p', { class: 'quiet small' }, real),
+    real && h('p', { class: 'quiet small' }, ...withTerms(real)),
     ...(grid && cells ? faults(grid.has, CELL).map((metric) => faulty(cells, metric)) : []),
   );
 }
@@ -69,5 +70,5 @@ function distribution(answer, metric) {
   for (const value of values) bins[Math.min(BINS - 1, Math.floor(((value - low) / (high - low)) * BINS))] += 1;
   const median = `median ${number(values[Math.floor(values.length / 2)])} of ${count(values.length)}`;
   const words = `${metric.words.charAt(0).toUpperCase()}${metric.words.slice(1)}: ${median}${metric.unit && `; ${metric.unit}`}`;
-  return h('div', {}, plot(bins, low, high, words), h('p', { class: 'quiet small' }, `${words}.`));
+  return h('div', {}, plot(bins, low, high, words), h('p', { class: 'quiet small' }, ...withTerms(`${words}.`)));
 }

@@ -56,6 +56,6 @@ export function offer(about) {
       {},
       `Show a ${names} on the map, alone or against another: below the map is the command that lays its samples out again. No image passes through the model again.`,
     ),
-    h('p', {}, searchButton(`Name a ${names} …`, `Find a ${names} to show on the map`)),
+    h('p', {}, searchButton(`Name a ${names} …`, `Find a ${names} to show on the map`, `Type a ${names}`)),
   );
 }

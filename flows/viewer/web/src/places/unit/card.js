@@ -14,14 +14,27 @@ import { byChance, within } from './chance.js';
 
 /** Summarise a unit in one line. @param {Unit} unit @param {Card} card */
 export function summary(unit, { labels, samples }) {
-  const names = labels.stand_out.slice(0, 3).map((row) => row.name);
   const none = labels.counts.length ? 'No label stands out' : 'No labels to go by';
   const parts = [
-    names.length ? `Fires for ${names.join(', ')}` : none,
+    firesFor(unit, labels) || none,
     unit.positive.extreme === null ? 'never finite' : `at most ${number(unit.positive.extreme)} at any position`,
     samples && `above zero at ${percent(samples.above_zero)} of the sampled ones`,
   ];
   return `${parts.filter(Boolean).join('\u00a0· ')}.`;
+}
+
+/** Name the labels that stand out, with their numbers, and that of the strongest patch where it is another. @param {Unit} unit @param {Card['labels']} labels */
+function firesFor({ positive: { patches } }, { stand_out: standing, patches: all }) {
+  if (!standing.length) return '';
+  const [first, ...others] = standing.slice(0, 3);
+  const names = [
+    `${first.name} (${first.count} of its ${all} strongest patches)`,
+    ...others.map((row) => `${row.name} (${row.count})`),
+  ];
+  const strongest = patches[0]?.label;
+  const other =
+    strongest && !standing.some(({ name }) => name === strongest) ? `; the very strongest: ${strongest}` : '';
+  return `Fires for ${names.join(', ')}${other}`;
 }
 
 /** Show the picture optimised to excite a unit. @param {Unit} unit @param {About} about */
@@ -58,7 +71,10 @@ function ranges({ positive, negative }, samples) {
     /** @type {string} */ what,
     /** @type {Maybe} */ low,
     /** @type {Maybe} */ high,
-  ) => [h('dt', { title: what }, name), h('dd', { class: 'num' }, `${number(low)} to ${number(high)}`)];
+  ) => [
+    h('dt', {}, name),
+    h('dd', {}, h('span', { class: 'num' }, `${number(low)} to ${number(high)}`), h('span', { class: 'quiet' }, what)),
+  ];
   return h(
     'dl',
     { class: 'facts ranges' },

@@ -5,6 +5,7 @@ import { decodedPicture } from '../../data/pictures.js';
 import { say } from '../../ui/announce.js';
 import { command, failed } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
+import { computing, timed } from '../../ui/waiting.js';
 
 /** @typedef {{ layer: string, unit: number, side: 'positive' | 'negative' | 'range' }} Side */
 /** @typedef {{ method: string, addresses: Map<number, string> }} Drawing */
@@ -54,7 +55,7 @@ function drawOnDemand(patches, side, about, closing, status, describe) {
   const draw = async () => {
     patches.removeEventListener('pointerover', begin);
     patches.removeEventListener('focusin', begin);
-    status.textContent = 'The model draws the gradients of these patches …';
+    status.textContent = computing('gradients');
     try {
       const drawing = await request(side, about, closing);
       overlay(patches, drawing);
@@ -74,7 +75,7 @@ function drawOnDemand(patches, side, about, closing, status, describe) {
 
 /** @param {Side} side @param {About} about @param {AbortSignal} closing @returns {Promise<Drawing>} */
 async function request(side, about, closing) {
-  const answer = /** @type {DrawnGradients} */ (await askModel('gradients', side, closing));
+  const answer = /** @type {DrawnGradients} */ (await timed('gradients', askModel('gradients', side, closing)));
   const addresses = answer.gradients.map(
     ({ number, picture }) => /** @type {[number, string]} */ ([number, decodedPicture(picture, 'image/png')]),
   );

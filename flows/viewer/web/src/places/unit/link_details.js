@@ -5,7 +5,7 @@ import { say } from '../../ui/announce.js';
 import { command, failed, image } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
 import { percent, signed } from '../../ui/format.js';
-import { COMPUTING } from '../../ui/waiting.js';
+import { computing, timed } from '../../ui/waiting.js';
 import { positionHref } from './patches.js';
 
 const MOST = 8;
@@ -101,9 +101,10 @@ export class LinkDetails {
 
   /** @param {Link} link @param {Shot[]} shots @param {HTMLElement} status */
   async #light(link, shots, status) {
-    status.textContent = COMPUTING;
+    status.textContent = computing('links');
     try {
-      const answer = /** @type {Links} */ (await askModel('links', { layer: link.from.layer, unit: link.from.unit }));
+      const request = askModel('links', { layer: link.from.layer, unit: link.from.unit });
+      const answer = /** @type {Links} */ (await timed('links', request));
       if (this.link !== link) return;
       const row = answer.links.find((one) => one.unit === link.to.unit);
       const effects = new Map(answer.patches.map((patch, i) => [patch.rank, row?.effects[i] ?? null]));

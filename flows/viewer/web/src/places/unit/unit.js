@@ -77,11 +77,12 @@ export class UnitPlace {
   /** @param {State} state @param {LayerFacts} facts @param {number} unit */
   #draw(state, facts, unit) {
     const [lead, links, cells] = [h('p', { class: 'lead' }), h('div'), h('div')];
+    const jumps = h('nav', { class: 'jumps small', 'aria-label': 'on this page' });
     const pictures = h('div', { class: 'unit-made' });
     const columns = h('div', { class: 'columns' });
     this.patches = h('div', { class: 'unit-patches' });
     const top = h('div', { class: 'unit-top' }, pictures, this.patches);
-    const parts = [this.#header(state, facts, unit), trail(state, this.about), lead, top, columns, links, cells];
+    const parts = [this.#header(state, facts, unit), trail(state, this.about), lead, jumps, top, columns, links, cells];
     fill(this.root, h('article', { class: 'page wide unit' }, ...parts));
     const { about } = this;
     const { signal } = this.abort;
@@ -95,7 +96,9 @@ export class UnitPlace {
       return card(state, one, answer, about);
     };
     fillAsync(columns, getBoth, drawCard, [0, 180]);
-    fillAsync(links, getCard, (answer) => influence(state, answer, about), [0, 180]);
+    fillAsync(links, getCard, (answer) => influence(state, answer, about), [0, 180]).then(() =>
+      fill(jumps, ...jumpsTo(links)),
+    );
   }
 
   /** @param {State} state @param {LayerFacts} facts @param {number} unit */
@@ -166,6 +169,17 @@ export class UnitPlace {
     removeEventListener('keydown', this.walk);
   }
 }
+
+/** Return buttons that lead down to the sections of a box. @param {HTMLElement} box */
+const jumpsTo = (box) =>
+  [...box.querySelectorAll('h2')].map((heading) => {
+    const onclick = () => {
+      heading.tabIndex = -1;
+      heading.focus({ preventScroll: true });
+      heading.scrollIntoView({ block: 'start' });
+    };
+    return h('button', { class: 'link', onclick }, `${heading.textContent} ↓`);
+  });
 
 /** Return the parameters kept from unit to unit. @param {State} state @returns {Record<string, string>} */
 const sideOf = ({ query }) => (query.side ? { side: query.side } : {});

@@ -90,6 +90,7 @@ export class UnitsPlace {
             searchButton(
               'By label, class or unit …',
               'Find a label or class to choose units by, or a unit to compare with',
+              'Label, class or unit',
             ),
           ),
         ),
@@ -129,12 +130,15 @@ export class UnitsPlace {
     const pictures = layer.has.includes('gallery')
       ? 'a picture optimised to excite it'
       : 'the middle of its strongest patch';
+    const labelled = columns.labels.length
+      ? ' The word is the label that stands out most among its strongest patches, if one does.'
+      : '';
     fill(
       /** @type {HTMLElement} */ (this.summary),
       label
         ? `${many(units.length, 'unit')} of ${count(columns.units)} for which “${state.query.label}” stands out among the labels of their strongest patches. `
         : '',
-      `Each unit is shown by ${pictures}.${sort === 'unit' && shown ? ' The number is its strongest reaction to any image.' : ''}`,
+      `Each unit is shown by ${pictures}.${shown ? ` The number is ${numberOf(sort, state)}.` : ''}${labelled}`,
       chance && ` ${byChance(chance)}`,
     );
     if (label) say(`${many(units.length, 'unit')} left`);
@@ -169,6 +173,24 @@ export class UnitsPlace {
         : null;
     return [none, list, end, hint];
   }
+}
+
+/** What the number under a picture is. @type {Record<string, string>} */
+const NUMBERS = {
+  unit: 'its strongest reaction to any image',
+  max: 'its strongest reaction to any image',
+  few: 'how many labels its strongest patches have',
+  many: 'how many labels its strongest patches have',
+  ratio: 'how strongly the picture excites it, as a multiple of its strongest patch',
+  class: 'how its strength correlates with the evidence for the class, over the cells of the map',
+};
+
+/** @param {string} sort @param {import('../../state/address.js').State} state */
+function numberOf(sort, { name }) {
+  const [kind, of] = [sort.slice(0, sort.indexOf(':')), sort.slice(sort.indexOf(':') + 1)];
+  if (kind === 'like') return `its similarity to unit ${of}: how their activations correlate`;
+  if (kind === 'drift') return `how far it drifted since ${of || name}: 0 = not at all, 1 = unrelated`;
+  return NUMBERS[sort] ?? NUMBERS.unit;
 }
 
 /** Request the metric of an order: similarity to a unit, drift since another version, correlation with a class. @param {string} layer @param {string} sort @returns {Promise<(number | null)[] | null>} */

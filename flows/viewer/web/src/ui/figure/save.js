@@ -4,6 +4,7 @@ import { say } from '../announce.js';
 import { failed, placeholder } from '../components.js';
 import { fill, h, SIGNS, sign } from '../dom.js';
 import { asPng, asSvg, drawn, sizeOf } from './figure.js';
+import { SHAPES } from './layout.js';
 
 /** @typedef {import('./figure.js').Figure} Figure */
 
@@ -30,7 +31,8 @@ function open(get) {
   const dialog = h('dialog', { class: 'help figure', 'aria-labelledby': 'figure-title' }, head, body);
   dialog.addEventListener('close', () => {
     dialog.remove();
-    back?.focus();
+    // Unless a key has moved the focus since: this comes after the dialog has closed.
+    if (document.activeElement === document.body) back?.focus();
   });
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog) dialog.close();
@@ -40,34 +42,63 @@ function open(get) {
   show(body, get);
 }
 
+/** The shape that was chosen last. @type {import('./layout.js').Shape} */
+let shape = 'page';
+
 /** @param {HTMLElement} body @param {() => Promise<Figure | null>} get */
 async function show(body, get) {
   try {
     const figure = await get();
     if (!figure) return fill(body, h('p', {}, 'There is no picture here to save yet.'));
-    const [canvas, size] = [await drawn(figure, Math.min(2, devicePixelRatio || 1)), await sizeOf(figure)];
-    canvas.className = 'figure-preview';
-    canvas.setAttribute('role', 'img');
-    canvas.setAttribute('aria-label', `${figure.title}. ${figure.lead}`);
-    const status = h('div', { class: 'small', role: 'status' });
-    const pngs = TIMES.map((times) => {
-      const words = `${size.width * times} × ${size.height * times}`;
-      const save = () => keep(status, `${figure.name}.png`, () => asPng(figure, times));
-      return choice(`PNG ${times}×`, words, save);
-    });
-    const svg = choice('SVG', 'vectors and text', () => keep(status, `${figure.name}.svg`, () => asSvg(figure)));
-    fill(
-      body,
-      h('div', { class: 'figure-choices', role: 'group', 'aria-label': 'Save as' }, ...pngs, svg),
-      status,
-      canvas,
-    );
+    const status = h('div', { class: 'figure-status small', role: 'status' });
+    const choices = h('div', { class: 'figure-choices', role: 'group', 'aria-label': 'Save as' });
+    const preview = h('div');
+    const draw = () => offer(figure, choices, status, preview);
+    await draw();
+    fill(body, shapes(draw), choices, status, preview);
   } catch (error) {
     fill(
       body,
       failed(error, () => show(body, get)),
     );
   }
+}
+
+/** The choice of the shape. @param {() => Promise<void>} draw */
+function shapes(draw) {
+  const buttons = SHAPES.map(([name, words]) => {
+    const choose = () => {
+      shape = name;
+      mark();
+      draw();
+    };
+    return h('button', { class: 'link way', 'data-shape': name, onclick: choose }, words);
+  });
+  const mark = () =>
+    buttons.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.shape === shape)));
+  mark();
+  const name = h('span', { class: 'quiet' }, 'Shape');
+  return h('div', { class: 'figure-shapes small', role: 'group', 'aria-label': 'Shape' }, name, ...buttons);
+}
+
+/** Show a figure in the chosen shape, with its files. @param {Figure} figure @param {HTMLElement} choices @param {HTMLElement} status @param {HTMLElement} preview */
+async function offer(figure, choices, status, preview) {
+  const chosen = shape;
+  const canvas = await drawn(figure, chosen, Math.min(2, devicePixelRatio || 1));
+  const { width, height } = await sizeOf(figure, chosen);
+  if (chosen !== shape) return;
+  canvas.className = 'figure-preview';
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', `${figure.title}. ${figure.lead}`);
+  const pngs = TIMES.map((times) => {
+    const words = `${width * times} × ${height * times}`;
+    const save = () => keep(status, `${figure.name}.png`, () => asPng(figure, chosen, times));
+    return choice(`PNG ${times}×`, words, save);
+  });
+  const svg = choice('SVG', 'vectors and text', () => keep(status, `${figure.name}.svg`, () => asSvg(figure, chosen)));
+  fill(choices, ...pngs, svg);
+  fill(status, 'Choose a size; the browser saves it among its downloads.');
+  fill(preview, canvas);
 }
 
 /** @param {string} words @param {string} more @param {() => void} onclick */

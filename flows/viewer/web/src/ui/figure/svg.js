@@ -60,8 +60,14 @@ export class SvgContext {
   }
 
   restore() {
-    this.parts.push('</g>'.repeat(this.#state.groups));
+    this.close();
     Object.assign(this, this.saved.pop());
+  }
+
+  /** Close the groups that were opened since the last `save`. */
+  close() {
+    this.parts.push('</g>'.repeat(this.#state.groups));
+    this.#state.groups = 0;
   }
 
   /** @param {string} attributes */
@@ -73,6 +79,11 @@ export class SvgContext {
   /** @param {number} x @param {number} y */
   translate(x, y) {
     this.#group(`transform="translate(${n(x)} ${n(y)})"`);
+  }
+
+  /** @param {number} x @param {number} y */
+  scale(x, y) {
+    this.#group(`transform="scale(${x.toFixed(4)} ${y.toFixed(4)})"`);
   }
 
   clip() {
