@@ -98,7 +98,7 @@ def reduce(model: PreparedModel, config: RunConfig, pixels: np.ndarray) -> dict[
     load = collect.loader.load
     collect.loader.load = lambda *given, **options: loader_batches(pixels, prepared.batch_of(config))  # type: ignore[assignment]
     try:
-        collect._pass(model, rows, made, config)
+        collect._pass(model, rows, collect.Reductions(layers=made, choices=None), config)
     finally:
         collect.loader.load = load
     return {name: reduction.finish() for name, reduction in made.items()}
@@ -165,7 +165,7 @@ def decoding(args: argparse.Namespace, photos: Path, threads: int) -> dict[str, 
 
     def work() -> None:
         made = {name: collect._start_reduction(model, name, rows, config, False) for name in ENDS}
-        collect._pass(model, rows, made, config)
+        collect._pass(model, rows, collect.Reductions(layers=made, choices=None), config)
         for reduction in made.values():
             reduction.finish()
 

@@ -6,7 +6,7 @@ import copy
 import functools
 import platform
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -43,6 +43,8 @@ class PreparedModel:
     dtype: torch.dtype
     varying: str = ""
     """How the model's values for an image vary, where that is allowed."""
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What this process keeps with the model, by who keeps it."""
 
     @property
     def loaded(self) -> PreparedModel:
@@ -88,21 +90,31 @@ class PreparedModel:
 
         Raises VaryingLayerError where one has another shape than when the model was tried.
         """
-        self._run(pixels, names, visit, stop=True)
+        with torch.inference_mode():
+            self.run(self.input(pixels), names, visit)
 
-    def visit_and_score(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> Tensor:
-        """Run the whole model as `visit` does; return the class scores `b k`."""
-        return self.model.logits(self._run(pixels, names, visit, stop=False))
+    def run(
+        self,
+        shown: Tensor,
+        names: Iterable[str],
+        visit: Callable[[str, Tensor], None],
+        *,
+        scored: bool = False,
+        target: folding.Folded | None = None,
+    ) -> Tensor | None:
+        """Do the same with a normalised input; where `scored`, run the whole model and return the class scores `b k`.
 
-    def _run(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None], *, stop: bool) -> Any:
+        `target` is a copy to run in place of the model.
+        """
         layers = {name: self.layers[name] for name in names}
 
         def check(name: str, activation: Tensor) -> None:
             activations.check_shape(layers[name], activation)
             visit(name, activation)
 
-        with torch.inference_mode(), activations.recording(self.folded, layers, check, stop=stop) as run:
-            return run(self.input(pixels))
+        with activations.recording(target or self.folded, layers, check, stop=not scored) as run:
+            output = run(shown)
+            return self.model.logits(output) if scored else None
 
 
 def device_of(config: RunConfig) -> torch.device:

@@ -15,7 +15,7 @@ from atlas.first_choices import FirstChoices
 from flows import progress
 from flows.config import RunConfig
 from flows.cores import cores
-from flows.model import prepared
+from flows.model import fused_pass, prepared
 from flows.planning import libraries
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import choices, image_listing, peaks, subset
@@ -42,13 +42,13 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     of_layers = [output for output in task.outputs if output.layer is not None]
     layers = list(dict.fromkeys(str(output.layer) for output in of_layers))
     kept = {str(output.layer) for output in of_layers if output.stage == "peaks"}
-    effective = prepared.batch_of(config)
+    happened: dict[str, Any] = {"batch": prepared.batch_of(config)}
     of_classes = [output for output in task.outputs if output.stage == "choices"]
     shard = stored_parts.find(store, task.reads.get("wholes", ()), layers, rows["image_id"].to_numpy())
     if shard is None:
         reductions = {layer: _start_reduction(model, layer, rows, config, layer in kept) for layer in layers}
         first = FirstChoices(len(rows), model.device) if of_classes else None
-        facts, effective = _pass(model, rows, Reductions(layers=reductions, choices=first), config)
+        facts, happened = _pass(model, rows, Reductions(layers=reductions, choices=first), config)
         shard = ShardParts(
             facts=facts,
             parts={layer: reduction.finish() for layer, reduction in reductions.items()},
@@ -57,7 +57,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     outcomes = [_write_images(store, output, shard.facts) for output in task.outputs if output.stage == "images"]
     outcomes += [choices.write(store, output, shard) for output in of_classes]
     return outcomes + [
-        _write(store, output, model, shard.parts[layer], effective)
+        _write(store, output, model, shard.parts[layer], happened)
         for layer in layers
         for output in of_layers
         if output.layer == layer
@@ -105,23 +105,25 @@ class Reductions:
 
 def _pass(
     model: prepared.PreparedModel, rows: pa.Table, reductions: Reductions, config: RunConfig
-) -> tuple[pa.Table, int]:
-    """Run the model over the rows; return the images' facts, and the batch size that fitted into memory."""
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Run the model over the rows; return the images' facts, and the way and the batch size in which the model ran."""
     facts, size = [], prepared.batch_of(config)
     effective = size
+    ways = fused_pass.of(model, reductions.layers, scored=reductions.choices is not None, batch=size)
+    ways.expect(len(rows))
     source = reading.source_of(config)
     batches = loader.load(source, rows, model.model.preprocess, batch=size, threads=cores())
     with progress.current().bar(f"images {rows['image_id'][0]}…", len(rows), "images") as advance:
         for batch, pixels in uploads.uploaded(batches, model.device):
             if reductions:
-                effective = _run_batch(model, batch, pixels, reductions, effective)
+                effective = _run_batch(ways, batch, pixels, reductions, effective)
             facts += batch.facts
             advance(batch.first + len(batch.facts))
-    return pa.Table.from_pylist(facts, schema=loader.FACTS), effective
+    return pa.Table.from_pylist(facts, schema=loader.FACTS), {"batch": effective, "pass": ways.way}
 
 
 def _run_batch(
-    model: prepared.PreparedModel,
+    ways: fused_pass.Pass,
     batch: loader.Batch,
     pixels: Tensor,
     reductions: Reductions,
@@ -129,7 +131,7 @@ def _run_batch(
 ) -> int:
     """Run one batch, `size` images at a time; halve that while the device runs out of memory. Return the size that fitted."""
     while True:
-        if _try_batch(model, batch, pixels, reductions, size):
+        if _try_batch(ways, batch, pixels, reductions, size):
             return size
         # Outside the except clause: while it runs, the traceback still holds the tensors that did not fit.
         torch.cuda.empty_cache()
@@ -137,7 +139,7 @@ def _run_batch(
 
 
 def _try_batch(
-    model: prepared.PreparedModel,
+    ways: fused_pass.Pass,
     batch: loader.Batch,
     pixels: Tensor,
     reductions: Reductions,
@@ -145,7 +147,7 @@ def _try_batch(
 ) -> bool:
     try:
         for start in range(0, len(pixels), size):
-            _run_slice(model, batch, pixels[start : start + size], reductions, start)
+            _run_slice(ways, batch, pixels[start : start + size], reductions, start)
     except torch.OutOfMemoryError:
         if size == 1:
             raise
@@ -154,7 +156,7 @@ def _try_batch(
 
 
 def _run_slice(
-    model: prepared.PreparedModel,
+    ways: fused_pass.Pass,
     batch: loader.Batch,
     pixels: Tensor,
     reductions: Reductions,
@@ -168,10 +170,8 @@ def _run_slice(
 
     if not valid.any():
         return
-    if reductions.choices is None:
-        model.visit(pixels, list(reductions.layers), visit)
-    else:
-        scores = model.visit_and_score(pixels, list(reductions.layers), visit)
+    scores = ways.run(pixels, visit)
+    if reductions.choices is not None and scores is not None:
         reductions.choices.add(batch.first + start, scores, valid)
 
 
@@ -182,15 +182,17 @@ def _write_images(store: Store, output: Output, facts: pa.Table) -> Outcome:
     return outcome(draft)
 
 
-def _write(store: Store, output: Output, model: prepared.PreparedModel, part: Part, effective: int) -> Outcome:
+def _write(
+    store: Store, output: Output, model: prepared.PreparedModel, part: Part, happened: dict[str, Any]
+) -> Outcome:
     if output.stage == "collect":
-        return _write_part(store, output, part, effective)
+        return _write_part(store, output, part, happened)
     if part.peaks is None:
         raise RuntimeError(f"{output.title} was planned, but not kept")
     return peaks.write(store, output, model.layers[str(output.layer)], part.peaks)
 
 
-def _write_part(store: Store, output: Output, part: Part, effective: int) -> Outcome:
+def _write_part(store: Store, output: Output, part: Part, happened: dict[str, Any]) -> Outcome:
     with drafting(store, output) as draft:
         samples.write_samples(draft.path, part.samples)
         counts: dict[str, NDArray[Any]] = {f"{sign}_extreme": part.extreme[sign] for sign in part.extreme}
@@ -201,7 +203,7 @@ def _write_part(store: Store, output: Output, part: Part, effective: int) -> Out
             **samples.counts(part.samples),
             "nonfinite": int(part.nonfinite.sum()),
         }
-        draft.happened = {"batch": effective, "threads": torch.get_num_threads()}
+        draft.happened = happened | {"threads": torch.get_num_threads()}
     return outcome(draft)
 
 

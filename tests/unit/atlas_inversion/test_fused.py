@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from atlas.inversion import fused
 from atlas.inversion.fused import Fused
 from atlas.inversion.render import frozen, layer_forward
+from atlas.model import fusing
 from atlas.model.activations import probe
 
 
@@ -111,7 +112,7 @@ def test_without_gradients_nothing_is_traced() -> None:
 
 
 def test_mutant_a_wrong_fusion_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(fused._RECTIFIERS, torch.ops.aten.hardtanh.default, lambda node: (0.0, 0.5))
+    monkeypatch.setitem(fusing.RECTIFIERS, torch.ops.aten.hardtanh.default, lambda node: (0.0, 0.5))
     module = seeded(Blocks()).float()
     with frozen(module):
         see = seen_by(module)

@@ -25,14 +25,14 @@ PIXELS = torch.arange(8, dtype=torch.uint8)[:, None]
 def device(holds: int, tried: list[int]) -> Any:
     """A subject that runs out of memory for more than `holds` images at a time, after the first layer was visited."""
 
-    def visit(pixels: torch.Tensor, names: list[str], show: Callable[[str, torch.Tensor], None]) -> None:
+    def run(pixels: torch.Tensor, show: Callable[[str, torch.Tensor], None]) -> None:
         tried.append(len(pixels))
         show("a", DATA[pixels[:, 0].long()])
         if len(pixels) > holds:
             raise torch.OutOfMemoryError("planned")
         show("b", DATA[pixels[:, 0].long()])
 
-    return SimpleNamespace(visit=visit)
+    return SimpleNamespace(run=run)
 
 
 def reductions() -> collect.Reductions:
