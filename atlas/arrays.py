@@ -22,7 +22,8 @@ class Layer:
     """A layer as measured by the probe.
 
     `axes` is the layout of its raw output: `bchw`, `bhwc`, `btc` (tokens on a grid of `height` × `width` after `prefix`
-    tokens without a position), or `bc` (one position).
+    tokens without a position), `btc[START:STOP]` (only these tokens, side by side), `btc[START:]` (only these, on the
+    grid), or `bc` (one position).
     """
 
     name: str
@@ -31,6 +32,19 @@ class Layer:
     width: int
     axes: str = "bchw"
     prefix: int = 0
+
+    @property
+    def tokens(self) -> tuple[int, int | None]:
+        """The first of its tokens, and the one after the last; of axes that are no tokens, everything."""
+        if "[" not in self.axes:
+            return self.prefix, None
+        first, _, stop = self.axes[self.axes.index("[") + 1 : -1].partition(":")
+        return int(first), int(stop) if stop else None
+
+    @property
+    def placed(self) -> bool:
+        """Whether its positions lie in the image; class and register tokens lie nowhere."""
+        return self.tokens[1] is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

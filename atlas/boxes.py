@@ -16,6 +16,8 @@ NOISE = 1e-6
 def centre(layer: Layer, y: ArrayLike, x: ArrayLike, input_shape: tuple[int, int]) -> tuple[NDArray[np.float64], ...]:
     """Return the centres of positions, in input pixels from the upper left corner of the input."""
     height, width = input_shape
+    if not layer.placed:  # a class or register token sees the image from its middle
+        return np.full(np.shape(y), height / 2), np.full(np.shape(x), width / 2)
     return (np.asarray(y) + 0.5) * (height / layer.height), (np.asarray(x) + 0.5) * (width / layer.width)
 
 

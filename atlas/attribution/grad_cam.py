@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from atlas.arrays import Layer
 from atlas.attribution.scores import Score, values
-from atlas.model.activations import view
+from atlas.model.activations import split_call, view
 
 
 def grad_cam(module: nn.Module, x: Tensor, score: Score, layer: Layer) -> Tensor:
@@ -50,13 +50,13 @@ def _gradient_at(module: nn.Module, x: Tensor, score: Score, layer: Layer) -> tu
 def _capturing(module: nn.Module, layer: Layer) -> Iterator[list[Tensor]]:
     """Capture the layer's output and pass on a copy, so that no later in-place operation overwrites it."""
     captured: list[Tensor] = []
-    base, call = _split_call(layer.name, dict(module.named_modules()))
+    base, call = split_call(layer.name, dict(module.named_modules()))
     calls = 0
 
     def hook(module: nn.Module, args: Any, output: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls - 1 != call:
+        if calls - 1 != (call or 0):
             return None
         return _capture_first_tensor(output, captured.append)
 
@@ -65,14 +65,6 @@ def _capturing(module: nn.Module, layer: Layer) -> Iterator[list[Tensor]]:
         yield captured
     finally:
         handle.remove()
-
-
-def _split_call(name: str, modules: dict[str, nn.Module]) -> tuple[str, int]:
-    """Split `layer` or `layer@call` into the module's path and the number of the call."""
-    if name in modules:
-        return name, 0
-    base, _, call = name.rpartition("@")
-    return base, int(call)
 
 
 def _capture_first_tensor(output: Any, capture: Callable[[Tensor], None]) -> Any:

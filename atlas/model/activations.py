@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atlas.arrays import Layer
 from atlas.model import axes as axis_rules
+from atlas.model import tokens
 from atlas.model.axes import AmbiguousAxesError
 from atlas.model.dispatch import first_tensor, slow_attention
 from atlas.model.observe import observe
@@ -61,7 +62,8 @@ def probe(
     """Return the layers named, or all whose axes can be inferred, in the order in which they finish.
 
     `example` is one input `c h w`; `axes` holds the user's axes by layer (`bchw`, `bhwc`, `btc`, `bc`). A module that
-    is called more than once yields `name@0`, `name@1`, …
+    is called more than once yields `name@0`, `name@1`, … The tokens of one kind are a layer where they are named:
+    `name@cls`, `name@reg`, `name@patch`.
 
     Raises UnknownLayerError with the nearest names, AmbiguousAxesError with the candidates.
     """
@@ -76,14 +78,34 @@ def probe(
 def infer_all(
     module: nn.Module, example: Tensor, axes: Mapping[str, str] | None = None, names: Iterable[str] = ()
 ) -> dict[str, Layer | AmbiguousAxesError]:
-    """Return every layer, or the error that requesting it raises. Raises UnknownLayerError for unknown `names` or axes."""
+    """Return every layer, and `names` of tokens of one kind, or the error that requesting it raises.
+
+    Raises UnknownLayerError for unknown `names` or axes.
+    """
     if module.training:
         raise ValueError("the module is in training mode, where outputs depend on the batch; call .eval() first")
     outputs = observe(module, example)
     known = [output.name for output in outputs]
-    for name in [*names, *(axes or {})]:
+    by_layer = tokens.by_layer(names, known)
+    for name in [*by_layer, *(axes or {})]:
         _check_known(name, known, module)
-    return axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), dict(axes or {}))
+    layers = axis_rules.infer_layers(outputs, (example.shape[1], example.shape[2]), dict(axes or {}))
+    every: dict[str, Layer | AmbiguousAxesError] = {}
+    for base, layer in layers.items():
+        every[base] = layer
+        every |= {name: _of_kind(module, name, layer) for name in by_layer.get(base, ()) if name != base}
+    return every
+
+
+def _of_kind(module: nn.Module, name: str, layer: Layer | AmbiguousAxesError) -> Layer | AmbiguousAxesError:
+    """Return a layer's tokens of the kind that `name` ends with. Raises UnknownLayerError where it has none."""
+    if isinstance(layer, AmbiguousAxesError):
+        return layer
+    kinds, kind = tokens.layers_of(module, layer), name.rpartition("@")[2]
+    if kind not in kinds:
+        has = f"has {', '.join(f'{layer.name}@{one}' for one in kinds)}" if kinds else "has no tokens"
+        raise UnknownLayerError(f"layer {layer.name} {has}, and no {name}")
+    return kinds[kind]
 
 
 def list_layers(module: nn.Module, example: Tensor) -> list[Layer]:
@@ -106,7 +128,7 @@ def view(raw: Any, layer: Layer) -> Tensor:
         return tensor.permute(0, 3, 1, 2)
     if layer.axes == "bc":
         return tensor[:, :, None, None]
-    placed = tensor[:, layer.prefix :]
+    placed = tensor[:, slice(*layer.tokens)]
     height, width = _token_grid(placed.shape[1], layer)
     return placed.view(len(placed), height, width, -1).permute(0, 3, 1, 2)
 
@@ -173,9 +195,11 @@ class _Recorder:
         self.left = set(layers)
         self.images: int | None = None
         self.in_pass = False
+        self.named: dict[str, list[str]] = {}
 
     def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
+        self.named = tokens.by_layer(self.layers, modules)
         yield module.register_forward_pre_hook(self._begin)
         yield module.register_forward_hook(self._end)
         for base in dict.fromkeys(split_call(name, modules)[0] for name in self.layers):
@@ -213,9 +237,14 @@ class _Recorder:
     def _visit(self, base: str, output: Any) -> None:
         call = self.calls[base]
         self.calls[base] += 1
-        name = base if base in self.layers else f"{base}@{call}"
+        for name in self.named.get(base) or self.named.get(f"{base}@{call}") or []:
+            self._visit_as(name, output)
+        if self.stop and not self.left:
+            raise _Stopped
+
+    def _visit_as(self, name: str, output: Any) -> None:
         if name not in self.left:
-            if name in self.layers and self.in_pass:
+            if self.in_pass:
                 raise VaryingLayerError(name, "runs more than once for some images")
             return
         activation = view(output, self.layers[name])
@@ -224,8 +253,6 @@ class _Recorder:
         wants_clone = activation.requires_grad if self.clone is None else self.clone
         self.visit(name, activation.clone() if wants_clone else activation)
         self.left.discard(name)
-        if self.stop and not self.left:
-            raise _Stopped
 
 
 def check_shape(layer: Layer, activation: Tensor) -> None:
@@ -261,8 +288,9 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def split_call(name: str, modules: Container[str] = ()) -> tuple[str, int | None]:
     """Split `layer@call` into the module's name and the number of the call, None if no call is named.
 
-    The name of one of the `modules` is whole, even if it ends like a call.
+    A kind of tokens at the end is left out. The name of one of the `modules` is whole, even if it ends like a call.
     """
+    name, _ = tokens.split_kind(name, modules)
     if name in modules:
         return name, None
     head, _, call = name.rpartition("@")

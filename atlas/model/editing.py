@@ -38,7 +38,7 @@ def editing(module: nn.Module, layer: Layer, edit: Edit) -> Iterator[None]:
 
 
 def scale(units: list[int], factor: float) -> Edit:
-    """Multiply units by a factor, in class and register tokens, too."""
+    """Multiply units by a factor, in class and register tokens, too, unless the layer is tokens of one kind."""
 
     def edit(raw: Tensor, layer: Layer) -> None:
         _units(raw, layer)[..., units] *= factor
@@ -67,4 +67,6 @@ def resample(units: list[int], order: Tensor) -> Edit:
 
 def _units(raw: Tensor, layer: Layer) -> Tensor:
     """Return a raw output with its units last, sharing its memory; the images come first."""
-    return raw.movedim(1, -1) if layer.axes in ("bchw", "bc") else raw
+    if layer.axes in ("bchw", "bc"):
+        return raw.movedim(1, -1)
+    return raw[:, slice(*layer.tokens)] if layer.axes.startswith("btc[") else raw

@@ -20,6 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from atlas.model.activations import UnknownLayerError
 from atlas.model.dispatch import Operations, first_tensor, slow_attention, tensors
+from atlas.model.tokens import by_layer
 
 VERSION = 1
 
@@ -55,13 +56,14 @@ def fingerprints(
     x = example[None].clone()
     trace.start(x)
     wanted, result = set(names), dict[str, str]()
+    named = by_layer(wanted, dict(module.named_modules()))
     calls: Counter[str] = Counter()
 
     def hook_of(base: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             for name in (base, f"{base}@{calls[base]}"):
-                if name in wanted:
-                    result[name] = trace.fingerprint(output)
+                if name in named:
+                    result.update(dict.fromkeys(named[name], trace.fingerprint(output)))
             calls[base] += 1
 
         return hook

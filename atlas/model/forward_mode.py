@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from atlas.arrays import Layer
 from atlas.model.activations import UnknownLayerError, run_to, split_call, view
@@ -120,12 +122,65 @@ def _tangent_level(module: nn.Module, layer: Layer, direction: Direction) -> Ite
         for context in (torch.no_grad(), slow_attention(), sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level()):
             stack.enter_context(context)
         stack.enter_context(replacing(module, layer, change))
+        if holds_scale(layer):
+            stack.enter_context(HeldScale())
         try:
             yield
         except NotImplementedError as error:
             raise NoTangentError(
                 f"an operation after layer {layer.name} has no forward mode in torch: {str(error).splitlines()[0]}"
             ) from None
+
+
+def holds_scale(layer: Layer) -> bool:
+    """Tell whether the norms after a layer keep their scale: for tokens of one kind, which are read through them alone."""
+    return layer.axes.startswith("btc[")
+
+
+class HeldScale(TorchFunctionMode):
+    """Keeps the scale of layer norms and RMS norms as it is while a layer moves (Ali et al. 2022, arXiv 2202.07304).
+
+    The normalised stream then moves with the layer. Were the scale to follow, moving a whole vector along itself would
+    change nothing after the norm, and its attribution would be zero by definition.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        norm = _NORMS.get(func)
+        return func(*args, **(kwargs or {})) if norm is None else norm(*args, **(kwargs or {}))
+
+
+def _held_layer_norm(
+    x: Tensor, shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any, **__: Any
+) -> Tensor:
+    dims = tuple(range(-len(shape), 0))
+    still = _primal(x)
+    scale = (still.var(dims, unbiased=False, keepdim=True) + eps).rsqrt()
+    return _affine((x - x.mean(dims, keepdim=True)) * scale, weight, bias)
+
+
+def _held_rms_norm(x: Tensor, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
+    still = _primal(x)
+    least = torch.finfo(x.dtype).eps if eps is None else eps
+    scale = (still.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + least).rsqrt()
+    return _affine(x * scale, weight, None)
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    scaled = x if weight is None else x * weight
+    return scaled if bias is None else scaled + bias
+
+
+def _primal(x: Tensor) -> Tensor:
+    primal: Tensor = forward_ad.unpack_dual(x).primal  # type: ignore[no-untyped-call]
+    return primal
+
+
+_NORMS: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = {
+    torch.layer_norm: _held_layer_norm,
+    F.layer_norm: _held_layer_norm,
+    torch.rms_norm: _held_rms_norm,
+    F.rms_norm: _held_rms_norm,
+}
 
 
 def _tangent(output: Tensor, layer: Layer, what: str) -> Tensor:

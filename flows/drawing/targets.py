@@ -26,8 +26,8 @@ Kind = Literal["class", "probability", "unit", "layer", "cell"]
 _CLASS = re.compile(r"(class|prob):(.*)", re.DOTALL)
 _UNIT = re.compile(r"(?P<layer>.+):(?P<unit>\d+)(?:@(?P<y>\d+),(?P<x>\d+))?")
 _CELL = re.compile(r"(?P<layer>.+)@(?P<grid>\d+):(?P<row>\d+),(?P<col>\d+)")
-_PLACE = re.compile(r"(@\d+)?(:\d+(@\d+,\d+)?|@\d+:\d+,\d+)?")
-"""What may follow the name of a module in a target: the call, and the unit or cell of the layer."""
+_PLACE = re.compile(r"(@\d+)?(@[a-z]+)?(:\d+(@\d+,\d+)?|@\d+:\d+,\d+)?")
+"""What may follow the name of a module in a target: the call, the kind of tokens, and the unit or cell of the layer."""
 _WEIGHT = r"(?:\d+(?:\.\d*)?|\.\d+)\*"
 _TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?P<weight>{_WEIGHT})?(?P<target>.+)", re.DOTALL)
 _NEXT = re.compile(rf"(?=[+-]\s*(?:{_WEIGHT})?(?:class|prob):)|(?<=[\d\s])(?=[+-]\s*(?:{_WEIGHT})?[\w.@]+:\d)")

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from atlas.arrays import Layer
-from atlas.model import activations, folding
+from atlas.model import activations, folding, tokens
 from flows.config import DEFAULT_MODEL
 from flows.model import fingerprints, prepared, published
 from flows.model import images as model_images
@@ -43,7 +43,8 @@ class ModelContext:
         """Return the named layers, or all with unambiguous axes, in the order of their execution."""
         axes = {**({} if self.run is None else self.run.version.about["config"].get("axes") or {}), **self.axes}
         try:
-            known = {name: spelled for name, spelled in axes.items() if names is None or name in names}
+            wanted = None if names is None else tokens.by_layer(names) | dict.fromkeys(names)
+            known = {name: spelled for name, spelled in axes.items() if wanted is None or name in wanted}
             with border(self.model.spec):
                 return activations.probe(self.model.module, prepared.example(self.model), names, axes=known)
         except activations.UnknownLayerError as error:

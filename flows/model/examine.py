@@ -14,7 +14,7 @@ from atlas.model import purity, trial
 from atlas.model.activations import AmbiguousAxesError, UnknownLayerError
 from storage.errors import ActlasError, ModelError, UsageError
 from storage.models import Model, scores, user_code
-from storage.models.scores import Scores, find_logits
+from storage.models.scores import NoScores, Scores, find_logits
 from storage.models.weights import STATISTICS
 
 
@@ -67,6 +67,8 @@ def choose_scores(
     model: Model, alone: Any, beside: Any, classes: str | None, requested: str | None
 ) -> tuple[Model, str]:
     """Return the model with its class scores chosen from its outputs for one image and for two, and a remark."""
+    if isinstance(model.logits, NoScores) and requested is None:
+        return _without_scores(model, classes), ""
     if model.logits is not find_logits and requested is None:
         _check_names(model, _own_scores(model, alone, beside).shape[1], classes)
         return model, ""
@@ -77,6 +79,13 @@ def choose_scores(
     if isinstance(choice, Scores):
         _check_names(model, choice(beside).shape[1], classes)
     return dataclasses.replace(model, logits=choice), choice.note
+
+
+def _without_scores(model: Model, classes: str | None) -> Model:
+    """Return a model that has no class scores. Raises UsageError where a file of class names is given for it."""
+    if classes is not None:
+        raise UsageError(f"--classes {classes}: model {model.spec} has no class scores to name; leave it out")
+    return model
 
 
 def _own_scores(model: Model, alone: Any, beside: Any) -> Tensor:

