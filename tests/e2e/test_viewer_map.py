@@ -21,6 +21,16 @@ def test_the_first_view_is_the_atlas(page: viewing.Page) -> None:
     assert page.title() == f"{page.path().split('/')[-1]} · atlas · small@1 · actlas"
 
 
+def test_each_layer_has_its_pictures_however_often_one_changes(page: viewing.Page) -> None:
+    page.goto(ATLAS)
+    page.settle()
+    for other in ("features.2", LAYER, "features.2"):
+        page.see(f'nav.rail a[href*="{other}"]').click()
+        page.until(f"() => location.pathname.endsWith({other!r})")
+        page.settle()
+        assert page.pixels(".stage") > 20, other
+
+
 SENT = """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
     .map((entry) => [entry.name, entry.transferSize])"""
 

@@ -152,10 +152,10 @@ export class Tiles {
   /** Show a grid and fade the others. @param {number} size */
   fade(size) {
     if (this.shown === `${this.layer} ${size}`) return;
-    this.shown = `${this.layer} ${size}`;
     const items = this.grids.map((_, index) => this.viewer.world.getItemAt(index));
     const next = items[this.grids.findIndex((grid) => grid.grid === size)];
-    if (!next) return;
+    if (!next) return; // of a layer whose grids are on their way: they are faded in once they are there
+    this.shown = `${this.layer} ${size}`;
     const mine = this.shown;
     const leave = () => {
       if (this.shown === mine) items.forEach((item) => item && item !== next && setOpacity(item, 0));
