@@ -270,7 +270,7 @@ def test_positions_are_told_and_written_at_rest(page: viewing.Page) -> None:
     cell = page.see(".image-at > a").get_attribute("title")
     assert (
         page.spoken()
-        == f"Row 2, column 3: units {', '.join(units)}; the nearest {str(cell).replace('cell', 'cell is')}."
+        == f"Position 2,3: units {', '.join(units)}; the nearest {str(cell).replace('cell', 'cell is')}."
     )
 
 

@@ -178,13 +178,6 @@ export function moveBy(key, { y, x }, rows, cols) {
   return y < 0 ? [0, 0] : [Math.max(0, Math.min(rows - 1, y + step[0])), Math.max(0, Math.min(cols - 1, x + step[1]))];
 }
 
-/** Parse a position from the address; null if there is none. @param {string | undefined} text @param {number} rows @param {number} cols @returns {[number, number] | null} */
-export function parsePosition(text, rows, cols) {
-  const match = /^(\d{1,4}),(\d{1,4})$/.exec(text ?? '');
-  if (!match || Number(match[1]) >= rows || Number(match[2]) >= cols) return null;
-  return [Number(match[1]), Number(match[2])];
-}
-
 /** @param {CanvasRenderingContext2D} context @param {[number, number, number, number]} box @param {string} tone @param {number} width */
 function outline(context, [x, y, wide, tall], tone, width) {
   context.strokeStyle = '#fff';

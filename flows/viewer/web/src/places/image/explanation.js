@@ -4,7 +4,8 @@ import { cellHref, chip, section } from '../../ui/components.js';
 import { swing } from '../../ui/charts.js';
 import { fill, h } from '../../ui/dom.js';
 import { number, signed } from '../../ui/format.js';
-import { parsePosition, Positions } from '../../ui/positions.js';
+import { parsePosition, part, span } from '../../data/positions.js';
+import { Positions } from '../../ui/positions.js';
 import { say } from '../../ui/announce.js';
 import { load } from '../../map/grid.js';
 import { icon } from '../../map/sprites.js';
@@ -116,8 +117,9 @@ export class Explanation {
 
   /** Mark the position in the address, or the strongest. @param {State} state */
   #mark(state) {
-    const { rows, cols, norm } = this.explained.grid;
-    const [y, x] = parsePosition(state.query.at, rows, cols) ?? strongest(norm);
+    const { rows, cols, top, left, norm } = this.explained.grid;
+    const place = parsePosition(state.query.at, this.layer.height, this.layer.width);
+    const [y, x] = place ? [part(top, rows, place[0]), part(left, cols, place[1])] : strongest(norm);
     this.positions.mark(y, x);
     this.#draw(y, x);
     this.at = state.query.at ?? '';
@@ -140,7 +142,8 @@ export class Explanation {
   /** @param {number} y @param {number} x */
   #show(y, x) {
     this.#draw(y, x);
-    this.at = `${y},${x}`;
+    const { top, left } = this.explained.grid;
+    this.at = `${top[y]},${left[x]}`; // of the layer, as patches and tables have it
     this.address.set({ at: this.at });
   }
 
@@ -163,7 +166,7 @@ export class Explanation {
     const address = grid ? cellHref(this.state, this.layer.name, grid.size, row, col) : '';
     const name = `cell ${row},${col}`;
     return [
-      h('h2', {}, `Position ${y},${x}`),
+      h('h2', {}, this.#name(y, x)),
       grid && i >= 0 && h('a', { href: address, title: name }, icon(grid, i, 160, `icon of ${name}`)),
       row >= 0 &&
         h('p', { class: 'quiet small' }, `The nearest cell is ${row},${col}, cosine ${number(cosine?.[y][x])}.`),
@@ -176,7 +179,14 @@ export class Explanation {
     const { units, cells } = this.explained.grid;
     const cell = cells?.[y]?.[x];
     const nearest = cell ? `; the nearest cell is ${cell[0]},${cell[1]}` : '';
-    return `Row ${y}, column ${x}: units ${units[y][x].join(', ')}${nearest}.`;
+    return `${this.#name(y, x)}: units ${units[y][x].join(', ')}${nearest}.`;
+  }
+
+  /** Name the positions of the layer that a block holds. @param {number} y @param {number} x */
+  #name(y, x) {
+    const { rows, cols, top, left } = this.explained.grid;
+    const [down, across] = [span(top, rows, y, this.layer.height), span(left, cols, x, this.layer.width)];
+    return `${/–/.test(down + across) ? 'Positions' : 'Position'} ${down},${across}`;
   }
 
   /** Stop writing to the address: another layer is on its way. */

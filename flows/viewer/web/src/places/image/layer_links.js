@@ -5,7 +5,7 @@ import { number, signed } from '../../ui/format.js';
 import { chip, face, missing } from '../../ui/components.js';
 import { swing } from '../../ui/charts.js';
 import { Mosaic } from './mosaic.js';
-import { parsePosition } from '../../ui/positions.js';
+import { parsePosition } from '../../data/positions.js';
 
 const SIDE = 320;
 const BETWEEN = 140;
