@@ -321,6 +321,10 @@ def test_axe_finds_nothing_in_the_bar(chromium: Any, served: viewing.Served) -> 
         for query in ("", "?class=1&against=2", "?label=stripes", "?label=stripes&against=checks&view=list"):
             page.goto(ATLAS + query)
             said |= axe.violations(page, query)
+        page.see(".list th .term").first.click()
+        page.see(".term-box:popover-open").wait_for()
+        said |= axe.violations(page, "an explanation")
+        page.keyboard.press("Escape")
         page.see(".save-figure").click()
         page.see(".figure-preview").wait_for()
         assert said | axe.violations(page, "figure") == {}
