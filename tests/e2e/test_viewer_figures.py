@@ -112,6 +112,32 @@ def test_an_atlas_is_saved_with_what_is_asked_for(page: viewing.Page) -> None:
     assert page.script("() => document.activeElement.classList.contains('save-figure')")
 
 
+def test_a_slide_is_saved_and_saving_moves_nothing(page: viewing.Page) -> None:
+    place = {"layer": LAYER, "grid": "4"}
+    cells = page.get("/api/1/runs/small/current/cells", **place)
+    address = f"/small/atlas/{LAYER}?grid=4&class=1&cell={cells['row'][0]},{cells['col'][0]}"
+    page.goto(address)
+    page.settle()
+    assert page.see(".save-figure span").bounding_box()["width"] > 60  # with a cell open at 1280 pixels
+    open_dialog(page, address)
+    page.see("text=16 : 9").click()
+    page.see("text=1280 × 720").wait_for()
+    before = page.see("dialog").bounding_box()
+    for times in (1, 4):
+        with Image.open(io.BytesIO(saved(page, f"PNG {times}×")[1])) as png:
+            assert png.size == (1280 * times, 720 * times)
+            assert len(png.convert("RGB").getcolors(1 << 24) or []) > 100
+    page.see(".figure-status >> text=Saved as").wait_for()
+    assert page.see("dialog").bounding_box() == before
+    button, status = (page.see(what).first.bounding_box() for what in (".figure-choices .button", ".figure-status"))
+    assert status["y"] >= button["y"] + button["height"] + 4  # clear of the outline of a focused button
+    root = ElementTree.fromstring(saved(page, "SVG")[1])
+    assert (root.attrib["width"], root.attrib["height"]) == ("1280", "720")
+    assert outside(root) == []
+    for text in ("Evidence for picket fence", *CITED):
+        assert text.replace(" ", "") in words(root).replace(" ", "")
+
+
 def test_a_unit_is_saved(page: viewing.Page) -> None:
     open_dialog(page, f"/small/unit/{LAYER}:3")
     address = f"{page.address}/small@1/unit/{LAYER}:3"

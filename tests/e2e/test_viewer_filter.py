@@ -115,6 +115,37 @@ def test_a_class_that_is_nobodys_first_choice_is_said_to_be_leant_to(page: viewi
         page.unroute(f"**/{answer}?*")
 
 
+def test_two_classes_that_nobody_chooses_first_are_said_in_one_sentence(page: viewing.Page) -> None:
+    page.route("**/tally?*", lambda route: route.fulfill(json=route.fetch().json() | {"classes": []}))
+    page.goto(f"{ATLAS}?grid=4&class={FENCE}&against={COMB}")
+    page.settle()
+    assert legend(page).count("No sample has") == 1
+    assert f"No sample has {NAMES[FENCE]} or {NAMES[COMB]} as its first choice: cells only lean" in legend(page)
+    page.unroute("**/tally?*")
+
+
+@pytest.mark.parametrize(
+    ("side", "hatched", "strongest"),
+    [("", False, "0.4 for {}"), ("against", True, "0.5 against {}"), ("both", True, "0.4 for {}, 0.5 against {}")],
+)
+def test_cells_against_a_class_are_hatched_where_they_are_asked_for(
+    page: viewing.Page, side: str, hatched: bool, strongest: str
+) -> None:
+    def split(route: Any) -> None:
+        found = route.fetch().json()
+        route.fulfill(json=found | {"mean": [0.4 if i % 2 else -0.5 for i in range(len(found["mean"]))]})
+
+    page.route("**/class?*", split)
+    page.goto(f"{ATLAS}?grid=4&names=none&class={FENCE}&side={side}")
+    page.settle()
+    page.wait_for_timeout(200)
+    assert (coloured(page, BLUE) > 20) is hatched
+    assert ("hatched" in legend(page)) is hatched
+    name = NAMES[FENCE]
+    assert f"strongest cell: {strongest.format(name, name)} " in re.sub(r"(\.\d)0\b", r"\1", legend(page))
+    page.unroute("**/class?*")
+
+
 def test_any_other_name_is_typed_where_it_is_asked_for(page: viewing.Page) -> None:
     page.goto(f"{ATLAS}?grid=4")
     page.settle()
@@ -290,6 +321,10 @@ def test_axe_finds_nothing_in_the_bar(chromium: Any, served: viewing.Served) -> 
         for query in ("", "?class=1&against=2", "?label=stripes", "?label=stripes&against=checks&view=list"):
             page.goto(ATLAS + query)
             said |= axe.violations(page, query)
+        page.see(".list th .term").first.click()
+        page.see(".term-box:popover-open").wait_for()
+        said |= axe.violations(page, "an explanation")
+        page.keyboard.press("Escape")
         page.see(".save-figure").click()
         page.see(".figure-preview").wait_for()
         assert said | axe.violations(page, "figure") == {}

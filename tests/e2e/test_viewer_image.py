@@ -155,10 +155,12 @@ def test_any_class_is_named(page: viewing.Page) -> None:
     taken_apart(page)
     first = int(str(page.see(".choice").get_attribute("data-keep")).split()[1])
     other, third = [i for i in range(4) if i != first][:2]
-    field = page.see(".search input")
+    field = page.see(".top .search input")
     assert (field.get_attribute("role"), field.get_attribute("aria-expanded")) == ("combobox", "false")
     page.see("[data-keep=search]").click()
     assert page.script("() => document.activeElement.getAttribute('role')") == "combobox"
+    page.keyboard.press("Escape")
+    field.focus()
     page.keyboard.type("e")
     page.until("() => document.querySelectorAll('#found [role=option]').length > 1")
     active = "() => document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))?.textContent"
@@ -281,7 +283,7 @@ def test_an_overlay_that_is_not_wanted_is_given_up_and_a_refusal_is_tried_again(
     page.on("requestfailed", lambda request: ended.append(request.url))
     page.route("**/explain?*method=*", lambda route: held.append(route))
     page.select_option("#laid", "gradient")
-    page.until("() => document.querySelector('figcaption').textContent.startsWith('Waiting')")
+    page.until("() => document.querySelector('figcaption').textContent.startsWith('Computing on the model')")
     page.wait_for_timeout(50)
     page.select_option("#laid", "grad-cam")
     page.wait_for_timeout(100)

@@ -66,7 +66,7 @@ def test_a_units_three_ranges_are_told_apart(page: viewing.Page) -> None:
     page.goto(f"/small/unit/{LAYER}:3")
     page.see(".ranges").wait_for()
     names = page.see(".ranges dt").all_inner_texts()
-    values = page.see(".ranges dd").all_inner_texts()
+    values = page.see(".ranges dd .num").all_inner_texts()
     assert names == ["samples", "all positions", "strongest patches"]
     ends = [
         (card["samples"]["least"], card["samples"]["largest"]),

@@ -55,7 +55,7 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
 /** The entries of a figure's legend. @returns {import('../ui/figure/figure.js').Key[]} */
 export const arrowLines = () => [
   line('motion of samples, beyond what another seed does', '--accent'),
-  line('within it, or not measured', '--quiet', DASH),
+  line('motion within that, or not measured', '--quiet', DASH),
 ];
 
 /** A legend of the arrows. @param {boolean} measured whether the noise of another seed was measured */

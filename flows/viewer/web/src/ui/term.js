@@ -12,10 +12,29 @@ import { realFidelity } from './real_fidelity.js';
 const WIDE = 340;
 const EDGE = 8;
 
-/** Return a word that shows its explanation when it is pressed; the words alone where the glossary has none. @param {string} word @param {import('./dom.js').Child} [words] */
+/** Return a word of the glossary that shows its entry when it is pressed; the words alone where the glossary has none. @param {string} word @param {import('./dom.js').Child} [words] */
 export function term(word, words = word) {
   const entry = entryOf(word);
   if (!entry) return words;
+  return pressed(words, (close) => {
+    const all = () => {
+      close();
+      dispatchEvent(new CustomEvent('explainword', { detail: entry.word }));
+    };
+    const more = h('button', { class: 'link small', type: 'button', onclick: all }, 'All words');
+    return [h('b', {}, entry.word), ...meaningOf(entry), more];
+  });
+}
+
+/** Return a word that shows a sentence about it when it is pressed. @param {string} word @param {string} sentence */
+export const explained = (word, sentence) =>
+  pressed(word, () => [h('b', {}, word), h('span', { class: 'term-line term-plain' }, `${sentence}.`)]);
+
+/** Return a text in which the words of the glossary explain themselves. @param {string} text */
+export const withTerms = (text) => marked(text).map((part) => (part.term ? term(part.text) : part.text));
+
+/** Return words that show what is drawn, below them, when they are pressed. @param {import('./dom.js').Child} words @param {(close: () => void) => HTMLElement[]} draw */
+function pressed(words, draw) {
   const box = h('span', { class: 'term-box', role: 'note', popover: 'auto' });
   const button = h('button', { class: 'term', type: 'button' }, words);
   button.popoverTargetElement = box;
@@ -24,30 +43,22 @@ export function term(word, words = word) {
     closing.abort();
     if (/** @type {ToggleEvent} */ (event).newState !== 'open') return;
     closing = new AbortController();
-    show(box, button, entry, closing.signal);
+    box.replaceChildren(...draw(() => box.hidePopover()));
+    say(String(box.querySelector('.term-plain')?.textContent));
+    follow(box, button, closing.signal);
   });
   return h('span', { class: 'term-place' }, button, box);
 }
 
-/** Return a text in which the words of the glossary explain themselves. @param {string} text */
-export const withTerms = (text) => marked(text).map((part) => (part.term ? term(part.text) : part.text));
-
-/** @param {HTMLElement} box @param {HTMLElement} button @param {import('../data/glossary.js').Word} entry @param {AbortSignal} closing */
-function show(box, button, entry, closing) {
-  const all = () => {
-    box.hidePopover();
-    dispatchEvent(new CustomEvent('explainword', { detail: entry.word }));
-  };
-  const more = h('button', { class: 'link small', type: 'button', onclick: all }, 'All words');
-  box.replaceChildren(h('b', {}, entry.word), ...meaningOf(entry), more);
-  place(box, button.getBoundingClientRect());
-  say(`${entry.word}: ${entry.meaning}.`);
-  const follow = () => {
+/** Keep an explanation at its word while the page scrolls; end it once the word is out of sight. @param {HTMLElement} box @param {HTMLElement} button @param {AbortSignal} closing */
+function follow(box, button, closing) {
+  const move = () => {
     const word = button.getBoundingClientRect();
     if (word.bottom < 0 || word.top > innerHeight) box.hidePopover();
     else place(box, word);
   };
-  document.addEventListener('scroll', follow, { capture: true, passive: true, signal: closing });
+  place(box, button.getBoundingClientRect());
+  document.addEventListener('scroll', move, { capture: true, passive: true, signal: closing });
 }
 
 /** Return the lines of an entry: in plain words, what real patches reach, and the formula. @param {import('../data/glossary.js').Word} entry @returns {HTMLElement[]} */

@@ -4,6 +4,7 @@ import { href } from '../../state/address.js';
 import { ask, picture } from '../../data/client.js';
 import { h } from '../../ui/dom.js';
 import { count, many, number, percent, signed } from '../../ui/format.js';
+import { explained } from '../../ui/term.js';
 import { bar, bars, face, image, section } from '../../ui/components.js';
 import { arrowKeys } from '../../map/arrows.js';
 import { icon } from '../../map/sprites.js';
@@ -183,11 +184,18 @@ export async function cellPanel(moved, grids, row, col, { a, b, state }) {
           h('dd', {}, ['kept', 'changed', 'appeared', 'emptied'][cells.state[k]]),
           h('dt', {}, 'shared samples'),
           h('dd', { class: 'num' }, `${count(cells.old_samples[k])} → ${count(cells.new_samples[k])}`),
-          h('dt', { title: 'share of the samples in both, of those in either' }, 'stayed'),
+          h('dt', {}, explained('stayed', 'the share of the samples in both, of those in either')),
           h('dd', { class: 'num' }, cells.stayed[k] === null ? '–' : percent(cells.stayed[k])),
-          h('dt', { title: 'of the old and the new mean vector' }, 'cosine'),
+          h('dt', {}, explained('cosine', 'of the old and the new mean vector of the cell; 1 = the same')),
           h('dd', { class: 'num' }, number(cells.cosine[k])),
-          h('dt', { title: 'total variation between the label mixes' }, 'label change'),
+          h(
+            'dt',
+            {},
+            explained(
+              'label change',
+              'the total variation between the label mixes: 0 = the same, 1 = no label in common',
+            ),
+          ),
           h('dd', { class: 'num' }, number(cells.label_change[k])),
         )
       : null,

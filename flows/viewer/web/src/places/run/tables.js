@@ -5,6 +5,7 @@ import { href } from '../../state/address.js';
 import { section } from '../../ui/components.js';
 import { h } from '../../ui/dom.js';
 import { count, day, number } from '../../ui/format.js';
+import { explained } from '../../ui/term.js';
 
 /** @typedef {import('../../state/address.js').State} State */
 
@@ -45,8 +46,8 @@ function weights({ fingerprints }) {
   const last = Object.entries(fingerprints).at(-1);
   if (!last) return [];
   const [layer, hash] = last;
-  const title = `a hash of all weights that ${layer} depends on, and of the preprocessing`;
-  return [h('dt', { title }, 'weights'), h('dd', {}, h('code', {}, hash.slice(0, 32)), ` up to ${layer}`)];
+  const what = `a hash of all weights that ${layer} depends on, and of the preprocessing`;
+  return [h('dt', {}, explained('weights', what)), h('dd', {}, h('code', {}, hash.slice(0, 32)), ` up to ${layer}`)];
 }
 
 /** @param {string} kind @param {string[]} names @param {(i: number) => boolean} numeric @param {HTMLElement[]} rows */

@@ -32,6 +32,7 @@ export const SHAPES = [
 /** @param {Column} column @param {Figure} figure */
 function head(column, { title, lead }) {
   column.write('title', title, colour('--ink'));
+  column.y += 4;
   column.write('lead', lead, colour('--quiet'));
 }
 
