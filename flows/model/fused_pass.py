@@ -57,7 +57,9 @@ class Pass:
         A layer may be visited twice for one batch; the second time counts.
         """
         shown = self._model.input(pixels)
-        if self._why or self._images < WORTH or len(shown) != self._batch or not fusing.can_fuse(shown):
+        if not fusing.can_fuse(shown):
+            self._why = "not float32 on a CPU"
+        if self._why or self._images < WORTH or len(shown) != self._batch:
             return self._eager(shown, visit)
         if self._trace is None or self._proofs < PROOFS:
             return self._compare(shown, visit)
@@ -128,8 +130,8 @@ class _Digest:
         if values is None:
             return
         axes = (0, 2, 3, 1) if values.ndim == 4 else tuple(range(values.ndim))
-        bits = values.permute(axes).contiguous().numpy()  # channels last, as they mostly are in memory
-        self.of.append((name, hashlib.sha256(bits.data).hexdigest()))
+        bits = values.permute(axes).contiguous().view(torch.uint8)  # channels last, as they mostly are in memory
+        self.of.append((name, hashlib.sha256(bits.numpy().data).hexdigest()))
 
     def beside(self, visit: Visit) -> Visit:
         def both(name: str, activation: Tensor) -> None:
