@@ -40,7 +40,7 @@ def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 
     for module in (plan_context, contents):
         monkeypatch.setattr(module, "stage_key", recorded)
-    everything = {"extras": tuple(registry.extras()), "keep": ("peaks",)}
+    everything = {"extras": tuple(registry.everything()), "keep": ("peaks",)}
     for layout in ("pca", "umap", "tsne"):
         estimate._plan(Store(store), corpus.config(images, store, layout=layout, **everything))
     return {stage: names for stage, names in named.items() if names}

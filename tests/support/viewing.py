@@ -31,7 +31,7 @@ from flows.viewer.model.worker import ModelWorker
 from storage.store.store import Contents, Store
 from support import corpus
 
-EXTRAS = tuple(registry.extras())
+EXTRAS = tuple(registry.everything())
 CLASSES = ("tiger cat", "picket fence, paling", "honeycomb", "crossword puzzle, crossword")
 
 
