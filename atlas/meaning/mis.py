@@ -57,7 +57,7 @@ def _delta(query: Vectors, own: Vectors, other: Vectors) -> Vectors:
     sums = [np.einsum("nqd,nd->nq", query, side.sum(1)) for side in (own, other)]
     left_out = [np.einsum("nqd,nqd->nq", query, side) for side in (own, other)]
     means = [(whole - one) / REFERENCES for whole, one in zip(sums, left_out, strict=True)]
-    return means[0] - means[1]
+    return np.asarray(means[0] - means[1])
 
 
 def probability(difference: Vectors, alpha: float) -> Vectors:

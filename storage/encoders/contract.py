@@ -38,4 +38,5 @@ def digest(*modules: nn.Module, also: str = "") -> str:
 
 def unit(vectors: Tensor) -> Tensor:
     """Scale vectors to length 1; zero stays zero."""
-    return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    lengths: Tensor = vectors.norm(dim=-1, keepdim=True)
+    return vectors / lengths.clamp_min(1e-12)
