@@ -24,7 +24,8 @@ class Metric:
 
     `name` is its name for users and in SQL, `key` its key in answers, `words` what a legend says. `stage` is the stage
     that a run needs for it; its values are that stage's stored `column`, or what `function`, a dotted path
-    MODULE:FUNCTION, returns of a run, layer (and grid). `answer` is the answer that holds it.
+    MODULE:FUNCTION, returns of a run, layer (and grid). `answer` is the answer that holds it, none for SQL
+    alone.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Metric:
     stage: str
     column: str = ""
     function: str = ""
-    answer: Literal["cells", "details", "cell", "units"]
+    answer: Literal["cells", "details", "cell", "units", ""]
     kind: Literal["number", "count", "flag"] = "number"
     best: Literal["high", "low", ""] = ""
     orders: tuple[Order, ...] = ()
@@ -202,8 +203,7 @@ UNIT: tuple[Metric, ...] = (
         unit="0 to 1",
         stage="patches",
         function="flows.metrics.values:sparsity_of_units",
-        answer="units",
-        orders=(Order("sparse", "high", "sparsest"),),
+        answer="",  # it reads all samples
         digits=3,
         meaning="of a unit: 0 where it is always as active, 1 where a single sample activates it (Hoyer)",
     ),

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from storage import texts as text_files
 from storage.encoders import wordpiece
 from storage.encoders.contract import digest, unit
 from storage.errors import BadWeights, UsageError, first_line
@@ -42,7 +43,7 @@ class MiniLM:
             from safetensors.torch import load_file
 
             tensors = load_file(folder / "model.safetensors")
-            lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+            lines = text_files.read(str(folder / "vocab.txt")).splitlines()
             self._module = _Bert(len(lines)).eval().requires_grad_(False)
             self._module.load_state_dict(state_dict(tensors), strict=True)
         except (OSError, KeyError, RuntimeError) as error:

@@ -158,7 +158,7 @@ def test_patches_are_decoded_only_for_a_query_that_names_their_metric(
 
 def test_names_of_metrics_are_words_of_the_glossary() -> None:
     meanings = {row.name: row.meaning for row in metrics.CELL + metrics.UNIT if row.meaning}
-    assert set(meanings) == {"coherence", "fidelity", "flat"}
+    assert set(meanings) == {"coherence", "fidelity", "flat", "mis", "sparsity"}
     assert meanings.items() <= dict(glossary.WORDS).items()
 
 

@@ -69,7 +69,7 @@ ALLOWED = {
     "storage.texts": "",
     "storage.store": "storage.errors",
     "storage.models": "storage.addresses storage.file_kinds storage.texts storage.errors",
-    "storage.encoders": "storage.models storage.errors",
+    "storage.encoders": "storage.models storage.texts storage.errors",
     "storage.artefacts": "storage.store storage.errors",
     "storage.images": "storage.models storage.store storage.addresses storage.masking storage.file_kinds storage.errors",
     "storage.stage_results": "storage.store storage.errors",
