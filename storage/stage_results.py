@@ -24,6 +24,7 @@ SELECTED = (
     "patches",
     "influence",
     "gradients",
+    "meaning",
     "gallery",
 )
 """Stages that a selection has from its source: what they hold does not depend on which samples are selected."""

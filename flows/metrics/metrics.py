@@ -24,7 +24,8 @@ class Metric:
 
     `name` is its name for users and in SQL, `key` its key in answers, `words` what a legend says. `stage` is the stage
     that a run needs for it; its values are that stage's stored `column`, or what `function`, a dotted path
-    MODULE:FUNCTION, returns of a run, layer (and grid). `answer` is the answer that holds it.
+    MODULE:FUNCTION, returns of a run, layer (and grid). `answer` is the answer that holds it, none for SQL
+    alone.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Metric:
     stage: str
     column: str = ""
     function: str = ""
-    answer: Literal["cells", "details", "cell", "units"]
+    answer: Literal["cells", "details", "cell", "units", ""]
     kind: Literal["number", "count", "flag"] = "number"
     best: Literal["high", "low", ""] = ""
     orders: tuple[Order, ...] = ()
@@ -173,6 +174,75 @@ UNIT: tuple[Metric, ...] = (
         answer="units",
         kind="count",
         orders=(Order("few", "low", "fewest labels"), Order("many", "high", "most labels")),
+    ),
+    Metric(
+        name="label_entropy",
+        key="entropy",
+        words="mixture of labels",
+        unit="bits",
+        stage="patches",
+        function="flows.metrics.values:label_entropy_of_units",
+        answer="units",
+        best="low",
+        digits=3,
+    ),
+    Metric(
+        name="label_lift",
+        key="lift",
+        words="lift of the commonest label",
+        unit="× its share of the images",
+        stage="patches",
+        function="flows.metrics.values:label_lift_of_units",
+        answer="units",
+        orders=(Order("lift", "high", "lift of the commonest label"),),
+        digits=3,
+    ),
+    Metric(
+        name="sparsity",
+        key="sparsity",
+        words="sparsity",
+        unit="0 to 1",
+        stage="patches",
+        function="flows.metrics.values:sparsity_of_units",
+        answer="",  # it reads all samples
+        digits=3,
+        meaning="of a unit: 0 where it is always as active, 1 where a single sample activates it (Hoyer)",
+    ),
+    Metric(
+        name="mis",
+        key="mis",
+        words="interpretability, both sides",
+        unit="0.5 = chance",
+        stage="meaning",
+        column="mis",
+        answer="units",
+        best="high",
+        digits=3,
+        meaning="how surely an encoder tells a unit’s strongest patches from its most negative ones by nine of each: 0.5 is "
+        "chance. Scores of different encoders are not compared",
+    ),
+    Metric(
+        name="mis_positive",
+        key="mis_positive",
+        words="interpretability",
+        unit="0.5 = chance",
+        stage="meaning",
+        column="mis_positive",
+        answer="units",
+        best="high",
+        orders=(Order("mis", "high", "most interpretable"),),
+        digits=3,
+    ),
+    Metric(
+        name="mis_negative",
+        key="mis_negative",
+        words="interpretability, negative side",
+        unit="0.5 = chance",
+        stage="meaning",
+        column="mis_negative",
+        answer="units",
+        best="high",
+        digits=3,
     ),
     Metric(
         name="ratio",

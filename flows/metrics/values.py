@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from atlas.meaning import unit_scores
 from flows.metrics.metrics import Metric
 from storage.artefacts import cells, tables
 from storage.run import Run
@@ -15,6 +16,8 @@ from storage.store.results import Result
 
 COUNTED = 16
 """Strongest patches of a unit whose labels are counted."""
+_TABLES = {"patches": "units.parquet"}
+"""Tables with a row per unit that are not called after their stage."""
 
 
 def of_cells(run: Run, layer: str, grid: int, metric: Metric) -> np.ndarray | None:
@@ -35,7 +38,7 @@ def of_units(run: Run, layer: str, metric: Metric) -> np.ndarray | None:
         return None
     if metric.function:
         return np.asarray(_function(metric.function)(run, layer))
-    path = run.result(metric.stage, layer).file("units.parquet" if metric.stage == "patches" else "gallery.parquet")
+    path = run.result(metric.stage, layer).file(_TABLES.get(metric.stage, f"{metric.stage}.parquet"))
     column = tables.read_table(path, [metric.column])[metric.column]
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
@@ -78,3 +81,33 @@ def labels_of_units(run: Run, layer: str) -> np.ndarray:
     names, counts = label_counts(run, layer)
     named = np.asarray([bool(name) for name in names])
     return np.asarray((counts[:, named] > 0).sum(axis=1))
+
+
+def label_entropy_of_units(run: Run, layer: str) -> np.ndarray:
+    """Return the entropy in bits of the labels among each unit's strongest patches."""
+    return unit_scores.label_entropy(_labelled(run, layer)[0])
+
+
+def label_lift_of_units(run: Run, layer: str) -> np.ndarray:
+    """Return how many times more often the commonest label is among a unit's strongest patches than among the images."""
+    return unit_scores.label_lift(*_labelled(run, layer))
+
+
+def _labelled(run: Run, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the counts of labels `units labels` among the strongest patches, and of the run's images `labels`."""
+    names, counts = label_counts(run, layer)
+    _, of_image = _labels(run)
+    used = run.images_of_units()
+    images = np.bincount(of_image[used["image_id"].to_numpy()], minlength=len(names))
+    named = np.asarray([bool(name) for name in names])
+    return counts[:, named], images[named]
+
+
+def sparsity_of_units(run: Run, layer: str) -> np.ndarray:
+    """Return how seldom each unit is active among the layer's samples."""
+    number, sizes, squares = 0, np.zeros(1), np.zeros(1)
+    for part in run.samples_by_shard(layer):
+        values = np.abs(part.activations.astype(np.float64))
+        number, sizes, squares = number + len(values), sizes + values.sum(0), squares + (values**2).sum(0)
+    units = run.result("patches", layer).counts["units"]
+    return unit_scores.sparsity(np.broadcast_to(sizes, units), np.broadcast_to(squares, units), number)

@@ -13,7 +13,7 @@ from storage.models.scores import NoScores
 
 def of_run(config: RunConfig, model: Model) -> RunConfig:
     """Return a run's configuration with the names of its extras. Raises UsageError as `settled` does."""
-    return settled(config, registry.extras(), lambda: model.logits)
+    return settled(config, registry.everything(), lambda: model.logits)
 
 
 def settled(config: RunConfig, possible: Sequence[str], scores: Callable[[], object]) -> RunConfig:

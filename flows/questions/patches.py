@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired
 import numpy as np
 from typing_extensions import TypedDict
 
+from flows.questions import meaning
 from storage.errors import UsageError
 from storage.run import Run
 
@@ -50,8 +51,9 @@ class Patch(Place):
 class TopPatches(TypedDict):
     """The strongest patches of one sign; `method` is that of their gradients, where these are drawn.
 
-    `where` is the condition on the images that they are chosen from, `images` how many of them there are; how many values
-    of these are not finite is not known.
+    `mis` is the score of this sign's patches by the `encoder` of a run made `--with meaning`. `where` is the
+    condition on the images that they are chosen from, `images` how many of them there are; how many values of these
+    are not finite is not known.
     """
 
     run: str
@@ -64,6 +66,8 @@ class TopPatches(TypedDict):
     images_at_extreme: int
     nonfinite: int | None
     patches: list[Patch]
+    mis: NotRequired[float | None]
+    encoder: NotRequired[str]
     method: NotRequired[str]
     where: NotRequired[str]
     images: NotRequired[int]
@@ -73,7 +77,11 @@ def top(run: Run, layer: str, unit: int, *, k: int = 16, sign: str = "positive")
     """Return the strongest patches of a unit, with a note where ties decide which are listed."""
     check(k, sign)
     patches = run.patches(layer, unit, k, sign)
-    return ranked(run, layer, unit, sign, run.unit(layer, unit), patches.to_pylist())
+    answer = ranked(run, layer, unit, sign, run.unit(layer, unit), patches.to_pylist())
+    if (scores := meaning.of_unit(run, layer, unit)) is not None:
+        answer["mis"] = scores["mis_positive"] if sign == "positive" else scores["mis_negative"]
+        answer["encoder"] = scores["encoder"]
+    return answer
 
 
 def ranked(run: Run, layer: str, unit: int, sign: str, counted: dict[str, Any], patches: list[Patch]) -> TopPatches:

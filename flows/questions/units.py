@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from atlas import unit_facts
 from atlas.arrays import CAPACITY, CellClasses, Float, Samples
 from atlas.map_correlation import Maps
-from flows.questions import classes, influence, names, runs, unit_samples
+from flows.questions import classes, influence, meaning, names, runs, unit_samples
 from flows.questions import patches as patch_answers
 from flows.questions.names import NameShare, Standing
 from storage.artefacts import tables
@@ -102,6 +102,7 @@ class Unit(TypedDict):
     positive: patch_answers.TopPatches
     negative: patch_answers.TopPatches
     labels: LabelCounts
+    meaning: meaning.MeaningScores | None
     samples: unit_samples.Spread | None
     intervals: list[unit_samples.Interval]
     alike: Alike
@@ -192,6 +193,7 @@ def unit(
         "positive": top["positive"],
         "negative": top["negative"],
         "labels": _labels(shared, number),
+        "meaning": meaning.of_unit(run, layer, number),
         "samples": unit_samples.spread(values),
         "intervals": unit_samples.intervals(run, layer, shared.samples, values, parts, each),
         "alike": _alike(shared, number),

@@ -67,7 +67,7 @@ def test_no_page_asks_for_a_command(page: viewing.Page) -> None:
 
 
 def test_it_lacks_no_extra_but_what_is_drawn_on_demand() -> None:
-    assert set(registry.extras()) - set(DEMO) == {"gradients"}
+    assert set(registry.everything()) - set(DEMO) == {"gradients"}
 
 
 def test_mutant_a_stage_that_was_left_out_is_asked_for(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> None:

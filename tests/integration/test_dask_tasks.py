@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support import corpus
+from support.colour_encoder import ColourEncoder
 
 from flows import registry
 from flows.cluster import engine as cluster_engine
@@ -21,6 +22,7 @@ from flows.planning import context as plan_context
 from flows.planning import libraries
 from flows.planning.tasks import Output, Task
 from flows.stages.shared import contents
+from storage.encoders import loading
 from storage.errors import UsageError
 from storage.store.store import Store, stage_key
 
@@ -40,6 +42,7 @@ def libraries_of_keys(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 
     for module in (plan_context, contents):
         monkeypatch.setattr(module, "stage_key", recorded)
+    monkeypatch.setattr(loading, "load", lambda name: ColourEncoder())
     everything = {"extras": tuple(registry.extras()), "keep": ("peaks",)}
     for layout in ("pca", "umap", "tsne"):
         estimate._plan(Store(store), corpus.config(images, store, layout=layout, **everything))

@@ -33,7 +33,7 @@ from storage.run import Run, open_run
 from storage.store.store import Contents, Store
 from support import corpus
 
-EXTRAS = tuple(registry.extras())
+EXTRAS = tuple(registry.everything())
 CLASSES = ("tiger cat", "picket fence, paling", "honeycomb", "crossword puzzle, crossword")
 
 

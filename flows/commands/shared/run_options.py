@@ -153,6 +153,9 @@ class RunOptions:
         list[str] | None,
         typer.Option(help="peaks, or `peaks LAYER …`: keep each unit's best value in each image, for `top --where`."),
     ] = None
+    encoder: Annotated[
+        str | None, typer.Option(help="With meaning: dino (the default), conse, open_clip:NAME or transformers:NAME.")
+    ] = None
     gradients_method: Annotated[
         str | None, typer.Option(help="guided-backprop (where it is defined), gradient or deconvnet.")
     ] = None

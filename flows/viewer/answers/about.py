@@ -111,7 +111,9 @@ def about(version: OpenVersion, numbers: list[int], store: str | None = None) ->
     """
     run = version.run
     store = store or reproduce.store_of(run)
-    missing = [stage for stage in reproduce.possible_extras(run) if not _has_any(run, stage)]
+    missing = [
+        stage for stage in reproduce.possible_extras(run) if not (registry.stage(stage).apart or _has_any(run, stage))
+    ]
     facts = {
         **runs.show_run(run),
         "tag": version.tag,

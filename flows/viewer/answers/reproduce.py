@@ -49,7 +49,10 @@ def run_command(run: Run, store: str, extras: tuple[str, ...] = (), weights: str
         words += _option(field.alias or name, value)
     stages = sorted({entry.stage for entry in run.version.stages if entry.stage in possible_extras(run)} | set(extras))
     if registry.EVERYTHING in extras:
-        stages = [registry.EVERYTHING]
+        stages = [
+            registry.EVERYTHING,
+            *(name for name in stages if name in set(registry.extras()) - set(registry.everything())),
+        ]
     command = _joined([*words, *(["--with", *stages] if stages else [])])
     return command.replace(store_of(run), store) if store == PLACEHOLDER else _with_code(run) + command
 

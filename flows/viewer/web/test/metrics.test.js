@@ -33,7 +33,7 @@ test('the rows that the page had before', () => {
   assert.deepEqual(names(qualities(HAS, CELL)), ['coherence', 'fidelity']);
   assert.deepEqual(names(faults(HAS, CELL)), ['weak']);
   const orders = sortable(['patches', 'gallery'], UNIT).flatMap((metric) => metric.orders);
-  assert.deepEqual(names(orders), ['max', 'few', 'many', 'ratio']);
+  assert.deepEqual(names(orders), ['max', 'few', 'many', 'lift', 'ratio']);
 });
 
 test('a row adds a column with its order, a shade, a card row and a distribution', () => {

@@ -34,7 +34,7 @@ export const UNIT = rows.unit;
 export const offered = (has, metrics) => metrics.filter(({ stage }) => has.includes(stage));
 
 /** Return the metrics that have a column. @param {string[]} has @param {Metric[]} metrics */
-const columns = (has, metrics) => offered(has, metrics).filter(({ answer }) => answer !== 'cell');
+const columns = (has, metrics) => offered(has, metrics).filter(({ answer }) => answer && answer !== 'cell');
 
 /** Return the metrics that sort a list. @param {string[]} has @param {Metric[]} [metrics] */
 export const sortable = (has, metrics = CELL) => columns(has, metrics).filter(({ orders }) => orders.length);

@@ -1,0 +1,1 @@
+"""Scores of what a unit means, from vectors of its patches and their labels."""

@@ -1,0 +1,1 @@
+"""Encoders of images and texts: vectors in which things that mean the same are alike."""
