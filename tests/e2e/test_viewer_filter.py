@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from support import axe, viewing
+from support.map_filter import ATLAS, COMB, FENCE, LAYER, NAMES, ask_for, chips, legend
 
 from flows import cli
-
-LAYER = "features.5"
-ATLAS = f"/small/atlas/{LAYER}"
-FENCE, COMB = 1, 2
-NAMES = [name.split(",")[0] for name in viewing.CLASSES]
-ORANGE, BLUE = "--for", "--against"
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[viewing.Served]:
     with viewing.serving_without_bound(tmp_path_factory) as served:
         yield served
-
-
-def ask_for(page: viewing.Page, *texts: str) -> None:
-    """Name what to show as a newcomer does: one click into the field for each, the text, Enter."""
-    for text in texts:
-        page.see(".search input").click()
-        page.keyboard.type(text)
-        page.see("#found li[aria-selected=true]").wait_for()
-        page.keyboard.press("Enter")
-        page.settle()
-
-
-def chips(page: viewing.Page) -> list[tuple[str, int]]:
-    """Return the names and counts of the chips."""
-    rows = page.see(".filter-bar .filter-chip").all_inner_texts()
-    return [(name, int(re.sub(r"\D", "", words))) for name, words in (row.split("\n") for row in rows)]
-
-
-def coloured(page: viewing.Page, name: str) -> int:
-    """Return how many pixels of the map have a colour of the theme, or nearly."""
-    source = f"""() => {{
-      const context = document.createElement('canvas').getContext('2d');
-      context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue('{name}');
-      context.fillRect(0, 0, 1, 1);
-      return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
-    }}"""
-    with Image.open(io.BytesIO(page.shot(".stage"))) as shot:
-        pixels = np.asarray(shot.convert("RGB"), np.int64)
-    return int((np.abs(pixels - np.array(page.script(source))).sum(axis=2) < 30).sum())
-
-
-def legend(page: viewing.Page) -> str:
-    return str(page.see(".map-foot").inner_text()).replace("\n", " ")
 
 
 def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
@@ -86,66 +44,6 @@ def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
     assert [name for name, _ in chips(page)] == [NAMES[FENCE]]
 
 
-def test_a_class_that_is_nobodys_first_choice_is_said_to_be_leant_to(page: viewing.Page) -> None:
-    def without(route: Any) -> None:
-        tally = route.fetch().json()
-        route.fulfill(json=tally | {"classes": [row for row in tally["classes"] if row[0] != FENCE]})
-
-    def with_means(route: Any) -> None:
-        found = route.fetch().json()
-        route.fulfill(json=found | {"mean": [0.1, 0.3] + [-0.2] * (len(found["mean"]) - 2)})
-
-    page.route("**/class?*", with_means)
-    page.goto(f"{ATLAS}?grid=4&class={FENCE}")
-    page.settle()
-    known = chips(page)[0][1]
-    assert ("No sample" in legend(page)) is (known == 0)
-    assert f"first choice of {known}" in page.see(".filter-chip").inner_text()
-    page.route("**/tally?*", without)
-    page.reload()
-    page.settle()
-    place = {"layer": LAYER, "grid": "4"}
-    cells = page.get("/api/1/runs/small/current/cells", **place)
-    rank = page.get("/api/1/runs/small/current/class", **place, of=str(FENCE))["rank"][1]
-    assert f"most of all cell {cells['row'][1]},{cells['col'][1]}, where it ranks {rank} of" in legend(page)
-    assert f"No sample has {NAMES[FENCE]} as its first choice" in legend(page)
-    assert "strongest cell: 0.3" in legend(page)
-    assert "first choice of 0" in page.see(".filter-chip").inner_text()
-    for answer in ("class", "tally"):
-        page.unroute(f"**/{answer}?*")
-
-
-def test_two_classes_that_nobody_chooses_first_are_said_in_one_sentence(page: viewing.Page) -> None:
-    page.route("**/tally?*", lambda route: route.fulfill(json=route.fetch().json() | {"classes": []}))
-    page.goto(f"{ATLAS}?grid=4&class={FENCE}&against={COMB}")
-    page.settle()
-    assert legend(page).count("No sample has") == 1
-    assert f"No sample has {NAMES[FENCE]} or {NAMES[COMB]} as its first choice: cells only lean" in legend(page)
-    page.unroute("**/tally?*")
-
-
-@pytest.mark.parametrize(
-    ("side", "hatched", "strongest"),
-    [("", False, "0.4 for {}"), ("against", True, "0.5 against {}"), ("both", True, "0.4 for {}, 0.5 against {}")],
-)
-def test_cells_against_a_class_are_hatched_where_they_are_asked_for(
-    page: viewing.Page, side: str, hatched: bool, strongest: str
-) -> None:
-    def split(route: Any) -> None:
-        found = route.fetch().json()
-        route.fulfill(json=found | {"mean": [0.4 if i % 2 else -0.5 for i in range(len(found["mean"]))]})
-
-    page.route("**/class?*", split)
-    page.goto(f"{ATLAS}?grid=4&names=none&class={FENCE}&side={side}")
-    page.settle()
-    page.wait_for_timeout(200)
-    assert (coloured(page, BLUE) > 20) is hatched
-    assert ("hatched" in legend(page)) is hatched
-    name = NAMES[FENCE]
-    assert f"strongest cell: {strongest.format(name, name)} " in re.sub(r"(\.\d)0\b", r"\1", legend(page))
-    page.unroute("**/class?*")
-
-
 def test_any_other_name_is_typed_where_it_is_asked_for(page: viewing.Page) -> None:
     page.goto(f"{ATLAS}?grid=4")
     page.settle()
@@ -163,26 +61,6 @@ def test_any_other_name_is_typed_where_it_is_asked_for(page: viewing.Page) -> No
     page.keyboard.press("Escape")
     page.see("text=Any other name …").wait_for()
     assert f"class={FENCE}" in page.url
-
-
-def test_two_names_have_two_colours(page: viewing.Page) -> None:
-    page.goto(f"{ATLAS}?grid=4&names=none")
-    page.settle()
-    assert (coloured(page, ORANGE), coloured(page, BLUE)) == (0, 0)
-
-    def split(route: Any) -> None:
-        found = route.fetch().json()
-        sign = 1 if "of=1" in route.request.url else -1
-        means = [sign * (-1) ** i * 0.5 for i in range(len(found["mean"]))]
-        route.fulfill(json=found | {"mean": means})
-
-    page.route("**/class?*", split)
-    page.goto(f"{ATLAS}?grid=4&names=none&class=1&against=2")
-    page.settle()
-    page.wait_for_timeout(200)
-    assert coloured(page, ORANGE) > 200
-    assert coloured(page, BLUE) > 200
-    page.unroute("**/class?*")
 
 
 def test_chips_are_removed_by_mouse_and_by_keys(page: viewing.Page) -> None:
@@ -252,25 +130,6 @@ def test_the_list_shows_the_shares_and_the_difference(page: viewing.Page) -> Non
     )
     assert told == known
     assert page.see(f".list th:nth-child({at + 1})").get_attribute("aria-sort") == "descending"
-
-
-def test_what_chance_explains_is_blank_and_said(page: viewing.Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    def within(route: Any) -> None:
-        found = route.fetch().json()
-        route.fulfill(json=found | {"cells": [[cell, n, False] for cell, n, _ in found["cells"]]})
-
-    page.route("**/label?*", within)
-    page.goto(f"{ATLAS}?grid=4&label=stripes&names=none")
-    page.see("text=Nothing here speaks for stripes: no cell has more of it than chance explains.").wait_for()
-    page.settle()
-    assert coloured(page, ORANGE) == 0
-    page.unroute("**/label?*")
-    page.goto(f"{ATLAS}?grid=4&label=zebra")
-    page.see("text=No sample of features.5 has the label “zebra”.").wait_for()
-    page.see("text=Show all labels").click()
-    page.until("() => !location.search.includes('label=')")
-    page.see(".search input").fill("zebra")
-    page.see("#found").get_by_text("No match.").wait_for()
 
 
 def test_there_is_one_field_for_names(page: viewing.Page) -> None:
