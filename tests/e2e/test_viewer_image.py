@@ -271,8 +271,7 @@ def test_positions_are_told_and_written_at_rest(page: viewing.Page) -> None:
     units = [text.split()[0] for text in page.see(".image-at .chip-name").all_inner_texts()]
     cell = page.see(".image-at > a").get_attribute("title")
     assert (
-        page.spoken()
-        == f"Position 2,3: units {', '.join(units)}; the nearest {str(cell).replace('cell', 'cell is')}."
+        page.spoken() == f"Position 2,3: units {', '.join(units)}; the nearest {str(cell).replace('cell', 'cell is')}."
     )
 
 

@@ -164,7 +164,16 @@ def test_patches_are_decoded_only_for_a_query_that_names_their_metric(
 
 def test_names_of_metrics_are_words_of_the_glossary() -> None:
     rows = {(row.name, row.meaning, row.formula) for row in metrics.CELL + metrics.UNIT if row.meaning}
-    assert {name for name, *_ in rows} == {"coherence", "fidelity", "rank", "weak", "contrast", "flat", "mis", "sparsity"}
+    assert {name for name, *_ in rows} == {
+        "coherence",
+        "fidelity",
+        "rank",
+        "weak",
+        "contrast",
+        "flat",
+        "mis",
+        "sparsity",
+    }
     assert rows <= {tuple(row) for row in glossary.WORDS}
 
 

@@ -35,6 +35,7 @@ FOREIGN = {
     "--silent": "npm",
     "--ignore-scripts": "npm",
     "--force-reinstall": "pip",
+    "--no-deps": "pip",
 }
 """Options of other programs that messages name."""
 
