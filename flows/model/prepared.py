@@ -90,6 +90,10 @@ class PreparedModel:
         """
         self._run(pixels, names, visit, stop=True)
 
+    def try_whole(self, pixels: Tensor, names: list[str]) -> None:
+        """Run the whole model. Raises VaryingLayerError for a named layer that is called again after the last of them."""
+        self._run(pixels, names, lambda name, activation: None, stop=False)
+
     def visit_and_score(self, pixels: Tensor, names: list[str], visit: Callable[[str, Tensor], None]) -> Tensor:
         """Run the whole model as `visit` does; return the class scores `b k`."""
         return self.model.logits(self._run(pixels, names, visit, stop=False))
@@ -237,8 +241,15 @@ def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedMode
     )
     if here:
         with examine.border(model.spec, folded.module):
-            prepared.visit(torch.from_numpy(model.preprocess.blank(2)), list(layers), lambda name, activation: None)
+            prepared.try_whole(_extremes(model), list(layers))
     return prepared
+
+
+def _extremes(model: models.Model) -> Tensor:
+    """Return a black and a white image: what depends on the image does something else for them, if for any."""
+    pixels = model.preprocess.blank(2)
+    pixels[1] = 255
+    return torch.from_numpy(pixels)
 
 
 def _pin_cuda() -> None:

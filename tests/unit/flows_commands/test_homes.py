@@ -34,8 +34,10 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return str(request.param)
 
 
+NET = "--model support.corpus:net --input-size 32 --layers pool"
+
 COMMANDS = {
-    "run --images sample-photos --model support.corpus:net --input-size 32 --layers pool --dry-run": "cannot write the sample photos under",
+    f"run --images sample-photos {NET} --dry-run": "cannot write the sample photos under",
     "view photos --no-browser --store STORE": "your token cannot be kept in",
     "runs list --store STORE": None,
 }
