@@ -117,7 +117,10 @@ def invoke(arguments: list[str]) -> int:
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", FutureWarning)
     # flows/scheduling/prefect_home.py names the folder where it matters.
     warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
+    # Where processes can't share semaphores (a read-only /dev/shm), numba and joblib do without, and say so at length.
+    warnings.filterwarnings("ignore", module=r"numba\.np\.ufunc\.parallel|joblib\._multiprocessing_helpers")
     terminal.write_anything()
+    terminal.have_a_home()
     try:
         typed.check_secrets(arguments, os.environ)
         code = app(spread(arguments) or ["--help"], prog_name="actlas", standalone_mode=False)

@@ -6,27 +6,32 @@ source file and processor, so the numbers are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
+CACHE = {"cache": True}
+
 
 @contextmanager
 def compiled_once() -> Iterator[None]:
-    """Let functions that are decorated with `numba.njit` inside the block use numba's cache, where one can be written."""
+    """Let functions that are decorated by numba inside the block use its cache, where one can be written."""
     import numba
 
-    original = numba.njit
-    numba.njit = cached(original)
+    originals = {name: getattr(numba, name) for name in ("njit", "jit", "vectorize", "guvectorize")}
+    numba.njit = cached(originals["njit"])
+    for name in ("jit", "vectorize", "guvectorize"):  # which libraries let use the cache themselves
+        setattr(numba, name, cached(originals[name], {}))
     try:
         yield
     finally:
-        numba.njit = original
+        for name, original in originals.items():
+            setattr(numba, name, original)
 
 
-def cached(njit: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the decorator with `cache=True`, or as it was for a function that numba finds no place to cache."""
+def cached(decorator: Callable[..., Any], default: Mapping[str, bool] = CACHE) -> Callable[..., Any]:
+    """Return numba's decorator with `cache=True` by default, or False for a function that numba finds no place to cache."""
 
     def decorate(*args: Any, **options: Any) -> Any:
         if args and isinstance(args[0], FunctionType):
@@ -34,9 +39,9 @@ def cached(njit: Callable[..., Any]) -> Callable[..., Any]:
 
         def apply(function: FunctionType) -> Any:
             try:
-                return njit(*args, **({"cache": True} | options))(function)
-            except RuntimeError:  # no folder that can be written
-                return njit(*args, **options)(function)
+                return decorator(*args, **(default | options))(function)
+            except RuntimeError:  # no folder that can be written; some of UMAP's own functions ask for one, too
+                return decorator(*args, **(options | {"cache": False}))(function)
 
         return apply
 

@@ -133,7 +133,8 @@ def border(spec: str, module: nn.Module | None = None) -> Iterator[None]:
     except (ActlasError, UnknownLayerError, AmbiguousAxesError):
         raise
     except trial.ForwardError as error:
-        raise ModelError(f"model {spec}: {error}") from error
+        place = user_code.place(error.__cause__) if error.__cause__ is not None else None
+        raise ModelError(f"model {spec}: {error}{f' ({place})' if place is not None else ''}") from error
     except (Exception, SystemExit) as error:
         raise ModelError(f"model {spec}: it cannot be analysed: {trial.cause(error)}") from error
 

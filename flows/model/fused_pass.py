@@ -51,6 +51,10 @@ class Pass:
         """Tell how many images come."""
         self._images += images
 
+    def try_whole(self, pixels: Tensor) -> None:
+        """Run the whole model. Raises VaryingLayerError for a layer of the pass that is called again after the last of them."""
+        self._model.try_whole(pixels, self._names)
+
     def run(self, pixels: Tensor, visit: Visit) -> Tensor | None:
         """Run over decoded pixels `b h w c`, visiting each layer's activations `b c h w`; return the scores if wanted.
 

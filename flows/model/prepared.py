@@ -93,6 +93,11 @@ class PreparedModel:
         with torch.inference_mode():
             self.run(self.input(pixels), names, visit)
 
+    def try_whole(self, pixels: Tensor, names: list[str]) -> None:
+        """Run the whole model. Raises VaryingLayerError for a named layer that is called again after the last of them."""
+        with torch.inference_mode():
+            self.run(self.input(pixels), names, lambda name, activation: None, whole=True)
+
     def run(
         self,
         shown: Tensor,
@@ -100,11 +105,12 @@ class PreparedModel:
         visit: Callable[[str, Tensor], None],
         *,
         scored: bool = False,
+        whole: bool = False,
         target: folding.Folded | None = None,
     ) -> Tensor | None:
-        """Do the same with a normalised input; where `scored`, run the whole model and return the class scores `b k`.
+        """Do the same with a normalised input; where `scored`, return the class scores `b k`.
 
-        `target` is a copy to run in place of the model.
+        For them, and where `whole`, it runs to its end. `target` is a copy to run in place of the model.
         """
         layers = {name: self.layers[name] for name in names}
 
@@ -112,7 +118,7 @@ class PreparedModel:
             activations.check_shape(layers[name], activation)
             visit(name, activation)
 
-        with activations.recording(target or self.folded, layers, check, stop=not scored) as run:
+        with activations.recording(target or self.folded, layers, check, stop=not (scored or whole)) as run:
             output = run(shown)
             return self.model.logits(output) if scored else None
 
@@ -249,8 +255,15 @@ def _prepare(described: str, stamp: tuple[int, ...], here: bool) -> PreparedMode
     )
     if here:
         with examine.border(model.spec, folded.module):
-            prepared.visit(torch.from_numpy(model.preprocess.blank(2)), list(layers), lambda name, activation: None)
+            prepared.try_whole(_extremes(model), list(layers))
     return prepared
+
+
+def _extremes(model: models.Model) -> Tensor:
+    """Return a black and a white image: what depends on the image does something else for them, if for any."""
+    pixels = model.preprocess.blank(2)
+    pixels[1] = 255
+    return torch.from_numpy(pixels)
 
 
 def _pin_cuda() -> None:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from storage.images.shards import Shard
 
 
+TRIED = 8
+"""Images of the run that the whole model is tried on: a pass ends at the last layer, and misses what is called again."""
+
+
 def compute(store: Store, task: Task) -> list[Outcome]:
     """Make the shard's `images` and `choices` results, and the `collect` and `peaks` results of the outputs' layers."""
     config = RunConfig(**task.settings["config"])
@@ -48,7 +52,8 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     if shard is None:
         reductions = {layer: _start_reduction(model, layer, rows, config, layer in kept) for layer in layers}
         first = FirstChoices(len(rows), model.device) if of_classes else None
-        facts, happened = _pass(model, rows, Reductions(layers=reductions, choices=first), config)
+        begins = any(output.shard == 0 for output in task.outputs)
+        facts, happened = _pass(model, rows, Reductions(layers=reductions, choices=first, begins=begins), config)
         shard = ShardParts(
             facts=facts,
             parts={layer: reduction.finish() for layer, reduction in reductions.items()},
@@ -98,6 +103,8 @@ class Reductions:
 
     layers: dict[str, LayerReduction]
     choices: FirstChoices | None
+    begins: bool = False
+    """Whether the images are the run's first, on which the whole model is tried."""
 
     def __bool__(self) -> bool:
         return bool(self.layers) or self.choices is not None
@@ -170,6 +177,8 @@ def _run_slice(
 
     if not valid.any():
         return
+    if reductions.choices is None and reductions.begins and batch.first + start == 0:
+        ways.try_whole(pixels[:TRIED])
     scores = ways.run(pixels, visit)
     if reductions.choices is not None and scores is not None:
         reductions.choices.add(batch.first + start, scores, valid)

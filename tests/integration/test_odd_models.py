@@ -11,6 +11,7 @@ import pytest
 from support import corpus, odd_models
 
 from flows import cli
+from flows.model import prepared
 from flows.viewer.answers import reproduce
 from storage.run import open_run
 
@@ -195,6 +196,29 @@ def test_a_model_that_fails_on_one_image_is_one_line(
     images = odd_models.write_white(tmp_path / "images")
     assert cli.invoke(arguments(images, tmp_path / "store", name, "--layers", "conv2")) == 1
     assert re.fullmatch(f"actlas: model support.odd_models:{name}: {odd_models.WHITE[name]}", one_line(capsys))
+
+
+AGAIN = "layer again runs more than once for some images; name a layer that runs alike for every image"
+
+
+@pytest.mark.parametrize("name", ["white_repeats", "grey_repeats"])
+def test_a_last_layer_that_some_images_call_again_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = odd_models.write_white(tmp_path / "images")
+    assert cli.invoke(arguments(images, tmp_path / "store", name, "--layers", "again")) == 1
+    assert one_line(capsys) == f"actlas: model support.odd_models:{name}: {AGAIN}"
+
+
+@pytest.mark.parametrize("name", ["white_repeats", "grey_repeats"])
+def test_mutant_a_model_tried_up_to_its_last_layer(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        prepared.PreparedModel, "try_whole", lambda self, pixels, names: self.visit(pixels, names, lambda *_: None)
+    )
+    with pytest.raises(AssertionError):
+        test_a_last_layer_that_some_images_call_again_is_refused(name, tmp_path, capsys)
 
 
 def test_a_failure_is_not_laid_on_the_gradient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

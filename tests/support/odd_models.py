@@ -229,6 +229,21 @@ class Skipping(Net):
         return x.mean((2, 3)).repeat(1, 2)[:, :12] if white else F.relu(self.conv2(x)).mean((2, 3))
 
 
+class Repeating(Net):
+    """Calls its last layer again where all of an image's green lies in a range."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.again = nn.Conv2d(12, 12, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        green = x[:, 1].flatten(1)
+        again = bool(((green.amin(1) > self.low) & (green.amax(1) < self.high)).any())
+        x = self.again(F.relu(self.conv2(F.relu(self.bn(self.conv1(x))))))
+        return (self.again(x) if again else x).mean((2, 3))
+
+
 class NoWhite(nn.Module):
     """Of torch alone but for its name: fails in one of its parts."""
 
@@ -266,6 +281,15 @@ def white_shrinks() -> Model:
 
 def white_mixes() -> Model:
     return model(OnWhite(lambda net, x: x[:1]))
+
+
+def white_repeats() -> Model:
+    return model(Repeating(1.9, 9))
+
+
+def grey_repeats() -> Model:
+    """Repeats for the images of `write_white` that are not white, which no trial input is like."""
+    return model(Repeating(-1, -0.2))
 
 
 def white_fails_inside() -> Model:

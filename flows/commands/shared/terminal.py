@@ -29,6 +29,18 @@ PLAIN = {
 """What stands for our own signs where an encoding lacks them; other characters are written as escapes, and so not lost."""
 
 
+NO_HOME = "/nonexistent"
+"""The home of a user who has none, as Debian's accounts of services have it."""
+
+
+def have_a_home() -> None:
+    """Give a user without a home one that is not there: libraries would use a folder named `~`, or fail in other ways."""
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)
+        if os.path.expanduser("~") == "~":
+            os.environ["HOME"] = NO_HOME
+
+
 def open_closed_streams() -> None:
     """Open what this process was started without of stdin, stdout and stderr: else a file of ours would get its number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):

@@ -20,10 +20,10 @@ def test_functions_of_umap_use_the_cache() -> None:
 
 
 def test_the_decorator_is_given_back() -> None:
-    original = numba.njit
+    originals = numba.njit, numba.jit, numba.vectorize, numba.guvectorize
     with pytest.raises(KeyError), compiled_once():
         raise KeyError
-    assert numba.njit is original
+    assert (numba.njit, numba.jit, numba.vectorize, numba.guvectorize) == originals
 
 
 @pytest.mark.parametrize("form", ["bare", "with options"])
@@ -36,7 +36,8 @@ def test_results_are_those_of_the_plain_decorator(form: str) -> None:
     assert compiled(21) == 42
 
 
-def test_a_function_that_cannot_be_cached_is_compiled_all_the_same() -> None:
+@pytest.mark.parametrize("own", [{}, {"cache": True}])
+def test_a_function_that_cannot_be_cached_is_compiled_all_the_same(own: dict[str, Any]) -> None:
     calls: list[dict[str, Any]] = []
 
     def refusing(**options: Any) -> Callable[[Any], Any]:
@@ -45,5 +46,5 @@ def test_a_function_that_cannot_be_cached_is_compiled_all_the_same() -> None:
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    assert cached(refusing)(test_the_decorator_is_given_back) is test_the_decorator_is_given_back
-    assert calls == [{"cache": True}, {}]
+    assert cached(refusing)(**own)(test_the_decorator_is_given_back) is test_the_decorator_is_given_back
+    assert calls == [{"cache": True}, {"cache": False}]
