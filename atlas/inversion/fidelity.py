@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Byte, Float, Int
 from atlas.inversion.render import Forward
-from atlas.inversion.whitened import cosines
+from atlas.inversion.whitened import directions
 
 RANK_TOLERANCE = 1e-5
 """A cell ranks before an icon's own only if its cosine is larger by more than this."""
@@ -30,7 +30,12 @@ class Fidelity:
 
 def measure_fidelity(activations: Float, targets: Float, own: Int, whiten: NDArray[np.floating]) -> Fidelity:
     """Compare activations `n c` with the means of all cells `m c`; `own` is the cell of each."""
-    cosine = cosines(activations, targets, whiten)
+    return compare(activations, directions(targets, whiten), own, whiten)
+
+
+def compare(activations: Float, aims: NDArray[np.float64], own: Int, whiten: NDArray[np.floating]) -> Fidelity:
+    """Compare activations `n c` with the directions of all cells (see `whitened.directions`), which are found once."""
+    cosine = directions(activations, whiten) @ aims.T
     cosine_to_own = cosine[np.arange(len(own)), own]
     rank = 1 + (cosine > cosine_to_own[:, None] + RANK_TOLERANCE).sum(axis=1)
     return Fidelity(cosine_to_own.astype(np.float32), rank.astype(np.int64))

@@ -15,7 +15,7 @@ from atlas.inversion.initial_colour import InitialColour, initial_colours
 from atlas.inversion.pool import Attempt, Setting, Size, Starts, draw_all
 from atlas.inversion.recipes import IconRecipe
 from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_forward
-from atlas.inversion.whitened import EPSILON
+from atlas.inversion.whitened import EPSILON, directions
 from atlas.inversion.whitening import whitener
 from atlas.model.activations import Recordable
 from atlas.model.gradient_flow import why_no_gradient
@@ -59,16 +59,17 @@ def icons(
         fixed = None if shape == (size, size) else shape
         if not len(rows) or not np.any(moment) or _without_gradient(model, layer, shape, len(mean)):
             return _grey_icons(len(rows), len(targets), shape)
-        metric = recipe.metric(moment)
-        initial = _initial_colours(forward, layer.name, targets, recipe, metric, shape, len(mean), batch, device)
+        metric, whiten = recipe.metric(moment), whitener(moment, EPSILON).numpy()
+        initial = _initial_colours(forward, layer.name, targets, rows, recipe, metric, shape, len(mean), batch, device)
         setting = Setting(
             forward,
             layer.name,
             targets,
+            directions(targets, whiten),
             numbers,
             recipe,
             metric,
-            whitener(moment, EPSILON).numpy(),
+            whiten,
             initial,
             _of_shape(starts, shape),
             shape,
@@ -103,6 +104,7 @@ def _initial_colours(
     forward: Forward,
     layer: str,
     targets: Float,
+    rows: Int,
     recipe: IconRecipe,
     metric: Tensor,
     shape: Size,
@@ -110,12 +112,13 @@ def _initial_colours(
     batch: int,
     device: torch.device,
 ) -> InitialColour | None:
+    """Find the initial colours of the rows; those of other targets stay grey, as none of them is drawn."""
     if recipe.calm is None or recipe.window is None:
         return None
-    return initial_colours(
+    found = initial_colours(
         forward,
         layer,
-        targets,
+        targets[rows],
         metric,
         shape=shape,
         channels=channels,
@@ -123,6 +126,7 @@ def _initial_colours(
         batch=batch,
         device=device,
     )
+    return None if found is None else found.spread(rows, len(targets))
 
 
 def _draw_with_retries(setting: Setting, rows: Int, tries: int, report: Progress) -> Icons:
@@ -130,8 +134,11 @@ def _draw_with_retries(setting: Setting, rows: Int, tries: int, report: Progress
     best: dict[int, Attempt] = {}
     tried: dict[int, int] = {}
     waiting = deque(Attempt(int(cell)) for cell in rows)
+    steps = 0
 
     def finish(attempt: Attempt) -> None:
+        nonlocal steps
+        steps += attempt.steps
         tried[attempt.cell] = attempt.number + 1
         best[attempt.cell] = max(best.get(attempt.cell, attempt), attempt, key=Attempt.value)
         if best[attempt.cell].weak() and attempt.number + 1 < tries:
@@ -149,6 +156,7 @@ def _draw_with_retries(setting: Setting, rows: Int, tries: int, report: Progress
         rank=np.array([attempt.rank for attempt in found], np.int64),
         tries=np.array([tried[int(cell)] for cell in rows], np.int64),
         weak=np.array([attempt.weak() for attempt in found], np.bool_),
+        steps=steps,
     )
 
 

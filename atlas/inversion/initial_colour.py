@@ -50,6 +50,12 @@ class InitialColour:
         """Return the initial colours of some pictures."""
         return InitialColour(self.colour[rows], self.calm[rows])
 
+    def spread(self, rows: Int, count: int) -> InitialColour:
+        """Return those of `count` pictures, of which these are some rows; the others start from grey."""
+        colour, calm = np.zeros((count, self.colour.shape[1]), np.float32), np.zeros(count, np.float32)
+        colour[rows], calm[rows] = self.colour, self.calm
+        return InitialColour(colour, calm)
+
     def after(self, attempts: int | Int) -> InitialColour:
         """Return what is left of it after so many earlier attempts, one number for all pictures or one for each."""
         earlier = np.broadcast_to(np.asarray(attempts), self.calm.shape)

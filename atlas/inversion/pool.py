@@ -18,7 +18,7 @@ from torch import Tensor
 
 from atlas.arrays import Byte, Float, Int
 from atlas.inversion.draws import Draws, start_draws
-from atlas.inversion.fidelity import WEAK_COSINE, Fidelity, measure_fidelity, plain_activations
+from atlas.inversion.fidelity import WEAK_COSINE, Fidelity, compare, plain_activations
 from atlas.inversion.initial_colour import InitialColour
 from atlas.inversion.objectives import Objective
 from atlas.inversion.optimisers import AdamInPlaces
@@ -42,11 +42,12 @@ class Starts:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all icons of a grid have in common; `targets` are the means of all its cells, `n c`, and `seeds` theirs."""
+    """What all icons of a grid have in common: `targets` are the means of all its cells, `n c`, `aims` their directions."""
 
     forward: Forward
     layer: str
     targets: Float
+    aims: NDArray[np.float64]
     seeds: Int
     recipe: IconRecipe
     metric: Tensor
@@ -79,7 +80,7 @@ class Setting:
         """Measure the fidelity of a batch of pictures as published."""
         shown = pictures[..., : self.channels]
         activations = plain_activations(self.forward, self.layer, shown, self.batch, self.device)
-        return measure_fidelity(activations, self.targets, cells, self.whiten)
+        return compare(activations, self.aims, cells, self.whiten)
 
 
 @dataclass(slots=True)
