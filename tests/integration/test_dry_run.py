@@ -138,7 +138,7 @@ def scaled(stage: str, layer: str = "a", **changes: Any) -> tuple[float, float]:
 
 
 def test_laws_by_hand() -> None:
-    """100 times the images; twice the units; 33 icons are three batches, at twice the steps of the probe's; layouts by their own rates."""
+    """100 times the images; twice the units; 33 icons are three batches, of twice the steps; layouts by their own rates."""
     assert scaled("collect", together=4) == pytest.approx((0.05 * 6400 / 4, 640 * 100 + 5000))
     assert scaled("patches") == pytest.approx((2 * 3.0 + 0.01 * (2 * 16 * 16 - 64), 1600))
     assert scaled("patches", "b") == scaled("patches", "a")
