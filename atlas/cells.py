@@ -31,8 +31,8 @@ def finest_grid(n: int, min_count: int = MIN_COUNT) -> int:
     return math.isqrt(n // min_count)
 
 
-COARSEST = 4
-"""Side of the coarsest grid whose icons others start from."""
+COARSEST = 8
+"""Side of the coarsest grid whose icons others start from: on coarser ones cells and their parents have little in common."""
 
 
 def parent_grid(grid: int) -> int | None:

@@ -1,8 +1,8 @@
 """Draw icons side by side: a batch of one size, in which the next icon takes the place of each that is done.
 
-Every round of steps the fidelity of an icon is measured as it would be published, and the best picture is kept. An icon
-is done when a round raised its fidelity by too little, or at the recipe's steps. All of this depends on the icon
-alone, so that its bytes do not depend on those beside it.
+Every round of steps the fidelity of an icon is measured as it would be published, and the best picture is kept. An
+icon that started from another is done when a round raised its fidelity by too little, any icon at the recipe's steps.
+All of this depends on the icon alone, so that its bytes do not depend on those beside it.
 """
 
 from __future__ import annotations
@@ -71,10 +71,17 @@ class Setting:
 
     def first_numbers(self, cell: int, attempt: int, draws: Draws) -> Tensor:
         """Return the numbers that an attempt starts from: those of the cell's start, or noise; a repeat has noise."""
-        if self.starts is not None and self.starts.of[cell] >= 0 and not attempt:
-            picture = self.starts.pictures[self.starts.of[cell]][..., : self.channels]
-            return self.recipe.numbers_of(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
-        return self.parameterisation(np.array([cell]), np.array([attempt])).initial(draws)
+        start = self.start(cell, attempt)
+        if start is None:
+            return self.parameterisation(np.array([cell]), np.array([attempt])).initial(draws)
+        picture = torch.from_numpy(start[..., : self.channels]).permute(2, 0, 1)[None]
+        return self.recipe.numbers_of(picture.float() / 255)
+
+    def start(self, cell: int, attempt: int) -> Byte | None:
+        """Return the picture that an attempt starts from, None for noise."""
+        if self.starts is None or self.starts.of[cell] < 0 or attempt:
+            return None
+        return self.starts.pictures[self.starts.of[cell]]
 
     def measure(self, pictures: Byte, cells: Int) -> Fidelity:
         """Measure the fidelity of a batch of pictures as published."""
@@ -184,7 +191,7 @@ class _Pool:
             if attempt is not None and (attempt.steps % ROUND == 0 or attempt.steps >= steps)
         }
         raised = self._measure(due) if due else {}
-        done = [place for place, attempt in due.items() if attempt.steps >= steps or self._is_enough(raised[place])]
+        done = [place for place, each in due.items() if each.steps >= steps or self._is_enough(each, raised[place])]
         for place in done:
             self._attempts[place] = None
         return [due[place] for place in done]
@@ -198,9 +205,10 @@ class _Pool:
             for place, attempt in due.items()
         }
 
-    def _is_enough(self, raised: float) -> bool:
+    def _is_enough(self, attempt: Attempt, raised: float) -> bool:
+        """Tell whether an icon is done after a round that raised it by so much; those from noise take all the steps."""
         rise = self._setting.recipe.rise
-        return rise is not None and raised < rise
+        return rise is not None and raised < rise and self._setting.start(attempt.cell, attempt.number) is not None
 
     def _pictures(self) -> Byte:
         with torch.no_grad():

@@ -27,7 +27,8 @@ class IconRecipe:
 
     `contrast` None leaves it free; `calm` is the contrast of pictures whose target resembles a plain colour, which they
     start from (see `initial_colour`; None: all start from grey). `window` None selects the published objective, at the
-    centre. An icon is done when a round of steps raises its cosine by less than `rise` (None: at its last step).
+    centre. An icon that starts from another is done when a round of steps raises its cosine by less
+    than `rise` (None: at its last step).
     """
 
     name: str

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import corpus
 
+from atlas import cells
 from flows.config import RunConfig
 from flows.pipeline import run as pipeline
 from flows.pipeline import steps
@@ -42,6 +43,14 @@ class Counting(Inline):
 
     def count(self, stage: str, grid: int | None = None) -> int:
         return sum(name == stage and grid in (None, of) for name, of in self.ran)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_chains() -> Iterator[None]:
+    """Let the fine grid, which a small corpus fills, start from the coarse one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "COARSEST", COARSE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +159,6 @@ def test_only_what_is_read_is_made_between(tmp_path: Path) -> None:
 
 
 def test_each_cell_has_one_icon(fine: tuple[RunConfig, Counting]) -> None:
-    cells = open_run(fine[0].store, "small").cells(LAYER, FINE)
-    assert len(cells.icon) == len(cells.row) > 10
-    assert np.isfinite(cells.cosine).all()
+    drawn = open_run(fine[0].store, "small").cells(LAYER, FINE)
+    assert len(drawn.icon) == len(drawn.row) > 10
+    assert np.isfinite(drawn.cosine).all()

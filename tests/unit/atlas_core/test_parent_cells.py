@@ -38,7 +38,7 @@ def wrong(grid: int) -> int:
     return int((got != expected).sum())
 
 
-@pytest.mark.parametrize("grid", [7, 8, 11, 20])
+@pytest.mark.parametrize("grid", [15, 16, 19, 20])
 def test_the_parent_holds_the_centre(grid: int) -> None:
     assert wrong(grid) == 0
 
@@ -50,8 +50,18 @@ def test_mutant_the_parent_of_a_corner_is_seen(monkeypatch: pytest.MonkeyPatch) 
         return real(np.maximum(row - 1, 0), col, grid, *coarse)  # type: ignore[arg-type]
 
     monkeypatch.setitem(globals(), "parent_rows", corner)
-    assert wrong(11) > 0
+    assert wrong(19) > 0
 
 
-def test_chains_end_at_four() -> None:
-    assert [parent_grid(grid) for grid in (40, 20, 10, 5, 7, 8, 6, 4, 1)] == [20, 10, 5, None, 4, 4, None, None, None]
+def test_chains_end_at_eight() -> None:
+    assert [parent_grid(grid) for grid in (80, 40, 31, 20, 16, 15, 14, 10, 1)] == [
+        40,
+        20,
+        16,
+        10,
+        8,
+        8,
+        None,
+        None,
+        None,
+    ]

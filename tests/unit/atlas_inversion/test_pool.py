@@ -63,11 +63,13 @@ def test_only_cells_with_a_start_differ_from_those_from_noise() -> None:
 
 
 def test_an_icon_is_done_when_a_round_raises_it_too_little() -> None:
-    never, always = (dataclasses.replace(LONG, rise=rise) for rise in (None, 9.0))
-    assert draw(recipe=never, starts=None).steps >= 7 * LONG.steps
-    assert ROUND * 7 <= draw(recipe=always, starts=None).steps <= ROUND * 7 * 4  # a first round raises from nothing
-    one = draw([1], recipe=dataclasses.replace(LONG, rise=0.0))
-    assert one.steps % ROUND == 0
+    """The first round raises from nothing, the second ends it; from noise, and at a repeat, all steps are taken."""
+    eager, patient = (dataclasses.replace(LONG, rise=rise) for rise in (9.0, None))
+    drawn = {rows: draw([rows], recipe=eager) for rows in (0, 1)}
+    repeats = {row: (int(icon.tries[0]) - 1) * LONG.steps for row, icon in drawn.items()}
+    assert drawn[0].steps == 2 * ROUND + repeats[0]
+    assert drawn[1].steps == LONG.steps + repeats[1]
+    assert draw([0], recipe=patient).steps >= LONG.steps
 
 
 def test_the_best_picture_is_kept() -> None:
