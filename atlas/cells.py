@@ -50,7 +50,7 @@ def parent_rows(row: Int, col: Int, grid: int, coarse_row: Int, coarse_col: Int,
     numbers = np.full(coarse * coarse, -1, dtype=np.int64)
     numbers[coarse_row * coarse + coarse_col] = np.arange(len(coarse_row))
     down, across = ((2 * part + 1) * coarse // (2 * grid) for part in (row, col))
-    return numbers[down * coarse + across]
+    return np.asarray(numbers[down * coarse + across])
 
 
 def cell_of(points: Float, grid: int) -> Int:

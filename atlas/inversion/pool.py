@@ -81,7 +81,7 @@ class Setting:
         """Return the picture that an attempt starts from, None for noise."""
         if self.starts is None or self.starts.of[cell] < 0 or attempt:
             return None
-        return self.starts.pictures[self.starts.of[cell]]
+        return np.asarray(self.starts.pictures[self.starts.of[cell]])
 
     def measure(self, pictures: Byte, cells: Int) -> Fidelity:
         """Measure the fidelity of a batch of pictures as published."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atlas import tiles
 from atlas.arrays import Cells, Icons
@@ -27,7 +27,7 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     output = task.outputs[0]
     averages = cell_arrays.read_columns(store.get("cells", task.reads["cells"]), cell_arrays.AVERAGES)
     grid_cells = Cells(grid=int(output.grid or 0), **averages)
-    group = arrays.read_group(store.get("icons", task.reads["icons"]).file("icons.zarr"))
+    group: dict[str, Any] = arrays.read_group(store.get("icons", task.reads["icons"]).file("icons.zarr"))
     grid_icons = Icons(**{name: group[name] for name in icon_parts.FIELDS})
     with drafting(store, output) as draft:
         side = grid_cells.grid * (grid_icons.pictures.shape[1] + tiles.GAP)
