@@ -6,6 +6,7 @@ alone, so that its icons do not depend on which other grids a run has.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from atlas.inversion.pool import Starts
 from flows import progress
 from flows.config import RunConfig
 from flows.planning import libraries
+from flows.planning.costs import filled_cells
 from flows.planning.tasks import Outcome, Output, Task
 from flows.stages import cells, layout
 from flows.stages.shared import reading
@@ -33,10 +35,13 @@ if TYPE_CHECKING:
     from flows.planning.context import PlanContext
 
 
+Cut = dict[str, int]
+"""The first place of a part, and the one after its last."""
+
 FIELDS = ("pictures", "cosine", "rank", "tries", "weak")
 BATCH = 16
-PART = 200
-"""Places of a grid in one part; a killed run loses at most the icons of one. No bytes depend on it."""
+PART = 150
+"""Cells that a part is expected to have; a killed run loses at most the icons of one. No bytes depend on it."""
 
 
 def compute(store: Store, task: Task) -> list[Outcome]:
@@ -112,23 +117,26 @@ def _cell_names(output: Output, rows: list[int], cols: list[int]) -> list[str]:
 
 def tasks(context: PlanContext, layer: str, grid: int) -> list[Task]:
     """Return one task per part."""
-    return [_task(context, layer, grid, part) for part in range(math.ceil(grid * grid / PART))]
+    parts = zip(keys(context, layer, grid), places(context.samples, grid), strict=True)
+    return [_task(context, layer, grid, part, *cut) for part, cut in enumerate(parts)]
 
 
-def _task(context: PlanContext, layer: str, grid: int, part: int) -> Task:
-    places = {"first": PART * part, "stop": PART * (part + 1)}
-    output = Output(stage="icon_parts", key=_key(context, layer, grid, part), layer=layer, grid=grid, part=part)
-    return context.task("icon_parts", [output], _reads(context, layer, grid), places, between=True)
+def _task(context: PlanContext, layer: str, grid: int, part: int, key: str, cut: Cut) -> Task:
+    output = Output(stage="icon_parts", key=key, layer=layer, grid=grid, part=part)
+    return context.task("icon_parts", [output], _reads(context, layer, grid), cut, between=True)
 
 
 def keys(context: PlanContext, layer: str, grid: int) -> list[str]:
     """Return the keys of a grid's parts, in order."""
-    return [_key(context, layer, grid, part) for part in range(math.ceil(grid * grid / PART))]
+    whole = {"icons": grid_key(context, layer, grid)}
+    return [context.key("icon_parts", whole, cut) for cut in places(context.samples, grid)]
 
 
-def _key(context: PlanContext, layer: str, grid: int, part: int) -> str:
-    places = {"first": PART * part, "stop": PART * (part + 1)}
-    return context.key("icon_parts", {"icons": grid_key(context, layer, grid)}, places)
+def places(samples: int, grid: int) -> list[Cut]:
+    """Cut the places of a grid, row by row, into parts of about as many: how many cells they have is not known yet."""
+    parts = math.ceil(min(grid * grid, filled_cells(samples, grid)) / PART)
+    ends = [grid * grid * part // parts for part in range(parts + 1)]
+    return [{"first": first, "stop": stop} for first, stop in itertools.pairwise(ends)]
 
 
 def _reads(context: PlanContext, layer: str, grid: int) -> dict[str, str]:

@@ -21,7 +21,7 @@ from storage.run import open_run
 from storage.store.gc import gc
 from storage.store.store import Store
 
-FINE, COARSE = 7, 4
+FINE, COARSE, SAMPLES = 7, 4, 120
 LAYER = corpus.LAYERS[0]
 
 
@@ -111,11 +111,13 @@ def test_mutant_icons_from_noise_are_seen(
 def test_the_cut_changes_no_bytes_and_a_kill_costs_one_part(
     fine: tuple[RunConfig, Counting], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(icon_parts, "PART", 7)
-    asked, killed, resumed = config(images, tmp_path, FINE), Counting(parts=3 + 6), Counting()
+    monkeypatch.setattr(icon_parts, "PART", 1)
+    coarse, finer = (len(icon_parts.places(SAMPLES, grid)) for grid in (COARSE, FINE))
+    assert min(coarse, finer) > 4
+    asked, killed, resumed = config(images, tmp_path, FINE), Counting(parts=coarse + finer - 1), Counting()
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(asked, killed)
-    assert killed.count("icon_parts", FINE) == 6
+    assert killed.count("icon_parts", FINE) == finer - 1
     pipeline.run(asked, resumed)
     assert (resumed.count("icon_parts", COARSE), resumed.count("icon_parts", FINE)) == (0, 1)
     assert files(asked, FINE) == files(fine[0], FINE)
@@ -156,6 +158,13 @@ def test_only_what_is_read_is_made_between(tmp_path: Path) -> None:
     chain = [task("a", between=True), task("b", "a", between=True), task("c", between=True), task("d", "b")]
     assert names([steps._needed(store, chain)]) == [["a", "b", "d"]]
     assert steps._needed(store, chain[:3]) == []
+
+
+@pytest.mark.parametrize("grid", [1, 7, 20, 40, 160])
+def test_the_cut_leaves_no_place_out(grid: int) -> None:
+    cuts = icon_parts.places(9_975, grid)
+    assert [place for cut in cuts for place in range(cut["first"], cut["stop"])] == list(range(grid * grid))
+    assert (len(cuts) == 1) == (grid < 20)
 
 
 def test_each_cell_has_one_icon(fine: tuple[RunConfig, Counting]) -> None:
