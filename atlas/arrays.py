@@ -117,7 +117,8 @@ class Icons:
     """The icons of a grid's cells with their fidelity.
 
     `pictures` is `n s s 3`; `cosine` the whitened cosine of the plain icon's mean activation to its cell's mean;
-    `rank` from 1 among all cells of the grid; `tries` the number of renderings; `weak` is True if none sufficed.
+    `rank` from 1 among all cells of the grid; `tries` the number of renderings; `weak` is True if none sufficed;
+    `steps` is the number of steps of all renderings together.
     """
 
     pictures: Byte
@@ -125,6 +126,7 @@ class Icons:
     rank: Int
     tries: Int
     weak: NDArray[np.bool_]
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

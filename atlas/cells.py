@@ -31,6 +31,28 @@ def finest_grid(n: int, min_count: int = MIN_COUNT) -> int:
     return math.isqrt(n // min_count)
 
 
+COARSEST = 8
+"""Side of the coarsest grid whose icons others start from: on coarser ones cells and their parents have little in common."""
+
+
+def parent_grid(grid: int) -> int | None:
+    """Return the side of the grid of half as many cells a side, from whose icons a grid's start; None if it is too coarse.
+
+    It depends on the grid alone, not on which others there are.
+    """
+    parent = -(-grid // 2)
+    return parent if parent >= COARSEST else None
+
+
+def parent_rows(row: Int, col: Int, grid: int, coarse_row: Int, coarse_col: Int, coarse: int) -> Int:
+    """Return for each cell of a grid which of the given cells of a coarser grid holds its centre, −1 if none does."""
+    row, col, coarse_row, coarse_col = (np.asarray(part, dtype=np.int64) for part in (row, col, coarse_row, coarse_col))
+    numbers = np.full(coarse * coarse, -1, dtype=np.int64)
+    numbers[coarse_row * coarse + coarse_col] = np.arange(len(coarse_row))
+    down, across = ((2 * part + 1) * coarse // (2 * grid) for part in (row, col))
+    return np.asarray(numbers[down * coarse + across])
+
+
 def cell_of(points: Float, grid: int) -> Int:
     """Return the cell of each point `n 2` (x, y) in the unit square, as row · grid + column.
 

@@ -32,6 +32,7 @@ from flows.pipeline.layout_frames import Frames
 from flows.pipeline.plan import Planner
 from flows.planning import costs as laws
 from flows.planning.costs import Size
+from flows.stages import icons as laws_of_icons
 from flows.stages import image_listing
 from storage.store.store import Store
 
@@ -123,8 +124,9 @@ def grown(probe: Probe, growing: bool) -> int:
 
 
 def _icon(probe: Probe) -> float:
-    """Return the seconds of an icon of the last layer, in a full batch."""
-    return next(cost.seconds for (stage, _), cost in probe.costs.items() if stage == "icons") / 16
+    """Return the seconds of an icon of the last layer, in a full batch, at all steps."""
+    cost = next(cost for (stage, _), cost in probe.costs.items() if stage == "icon_parts")
+    return laws_of_icons.full_batches(cost, 16).seconds / 16
 
 
 if __name__ == "__main__":

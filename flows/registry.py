@@ -26,7 +26,8 @@ class Stage:
     it and is imported when a task runs. `step` names the step that plans it, where that is not its own. An `extra`
     is made by `--with` alone, once the stage that it `needs` is there, and has `settings` of its own; some need
     class `scores`. One `apart` is not among `everything`: it needs more than the run's model. One that is `kept` is
-    made by `--keep` alone; a stage `on_demand` is made by a question. `gpu` stages run the model. The versions of
+    made by `--keep` alone; a stage `on_demand` is made by a question, and one `between` for another alone: no version
+    has it. `gpu` stages run the model. The versions of
     `libraries` enter the key, or those of one of `variants`. `tables` maps the names of its tables in SQL to its
     files. `cost` is the law of the dry run, applied to what the probe measured of the stage, or of `cost_of`; a
     `slow` stage is probed for one layer only.
@@ -35,7 +36,7 @@ class Stage:
     name: str
     code: int
     module: str
-    per: Literal["source", "run", "shard", "layer", "layer and shard", "layer and grid"]
+    per: Literal["source", "run", "shard", "layer", "layer and shard", "layer and grid", "layer and grid and part"]
     step: str = ""
     extra: bool = False
     apart: bool = False
@@ -43,6 +44,7 @@ class Stage:
     needs: str = ""
     settings: tuple[str, ...] = ()
     on_demand: bool = False
+    between: bool = False
     kept: bool = False
     gpu: bool = False
     libraries: tuple[str, ...] = ()
@@ -161,14 +163,26 @@ STAGES: tuple[Stage, ...] = (
         cost="cost",
     ),
     Stage(
-        name="icons",
+        name="icon_parts",
         code=1,
+        module="flows.stages.icon_parts",
+        per="layer and grid and part",
+        step="icons",
+        between=True,
+        gpu=True,
+        libraries=("torch",),
+        cost="nothing",
+        slow=True,
+    ),
+    Stage(
+        name="icons",
+        code=2,
         module="flows.stages.icons",
         per="layer and grid",
-        gpu=True,
         libraries=("torch",),
         tables={"icons": "icons.parquet"},
         cost="cost",
+        cost_of="icon_parts",
         slow=True,
     ),
     Stage(
@@ -243,7 +257,7 @@ STAGES: tuple[Stage, ...] = (
         libraries=("torch",),
         tables={"gallery": "gallery.parquet"},
         cost="cost",
-        cost_of="icons",
+        cost_of="icon_parts",
     ),
     Stage(name="noise", code=2, module="flows.comparing.layout_noise", per="layer", on_demand=True),
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlas.arrays import Byte, Float, Int
 from atlas.inversion.render import Forward
-from atlas.inversion.whitened import cosines
+from atlas.inversion.whitened import directions
 
 RANK_TOLERANCE = 1e-5
 """A cell ranks before an icon's own only if its cosine is larger by more than this."""
@@ -27,31 +27,15 @@ class Fidelity:
     cosine: Float
     rank: Int
 
-    def weak(self) -> NDArray[np.bool_]:
-        """Tell which icons do not represent their cell."""
-        weak: NDArray[np.bool_] = np.logical_or(np.greater(self.rank, 1), np.less(self.cosine, WEAK_COSINE))
-        return weak
-
-    def better(self, other: Fidelity) -> NDArray[np.bool_]:
-        """Tell where this is better than `other`: by rank, then by cosine."""
-        tied = np.logical_and(np.equal(self.rank, other.rank), np.greater(self.cosine, other.cosine))
-        better: NDArray[np.bool_] = np.logical_or(np.less(self.rank, other.rank), tied)
-        return better
-
-    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Fidelity:
-        """Return the fidelity of some rows."""
-        return Fidelity(self.cosine[rows], self.rank[rows])
-
-    def with_rows(self, rows: Int, other: Fidelity) -> Fidelity:
-        """Return a copy with the rows replaced by those of `other`."""
-        cosine, rank = self.cosine.copy(), self.rank.copy()
-        cosine[rows], rank[rows] = other.cosine, other.rank
-        return Fidelity(cosine, rank)
-
 
 def measure_fidelity(activations: Float, targets: Float, own: Int, whiten: NDArray[np.floating]) -> Fidelity:
     """Compare activations `n c` with the means of all cells `m c`; `own` is the cell of each."""
-    cosine = cosines(activations, targets, whiten)
+    return compare(activations, directions(targets, whiten), own, whiten)
+
+
+def compare(activations: Float, aims: NDArray[np.float64], own: Int, whiten: NDArray[np.floating]) -> Fidelity:
+    """Compare activations `n c` with the directions of all cells (see `whitened.directions`), which are found once."""
+    cosine = directions(activations, whiten) @ aims.T
     cosine_to_own = cosine[np.arange(len(own)), own]
     rank = 1 + (cosine > cosine_to_own[:, None] + RANK_TOLERANCE).sum(axis=1)
     return Fidelity(cosine_to_own.astype(np.float32), rank.astype(np.int64))

@@ -32,6 +32,9 @@ SHARPNESS = 40.0
 COLOURED = (0.15, 0.30)
 """Cosines of the best colour below which pictures start from grey, and from which they start from the colour."""
 
+COLOURED_ATTEMPTS = 2
+"""Number of attempts at a picture that start from its initial colour."""
+
 CALM = (0.2, 0.5)
 """Cosines of the best colour below which pictures have full contrast, and from which they are calm."""
 
@@ -46,6 +49,19 @@ class InitialColour:
     def select(self, rows: Int) -> InitialColour:
         """Return the initial colours of some pictures."""
         return InitialColour(self.colour[rows], self.calm[rows])
+
+    def spread(self, rows: Int, count: int) -> InitialColour:
+        """Return those of `count` pictures, of which these are some rows; the others start from grey."""
+        colour, calm = np.zeros((count, self.colour.shape[1]), np.float32), np.zeros(count, np.float32)
+        colour[rows], calm[rows] = self.colour, self.calm
+        return InitialColour(colour, calm)
+
+    def after(self, attempts: int | Int) -> InitialColour:
+        """Return what is left of it after so many earlier attempts, one number for all pictures or one for each."""
+        earlier = np.broadcast_to(np.asarray(attempts), self.calm.shape)
+        kept = (earlier < COLOURED_ATTEMPTS).astype(np.float32)
+        calm = (self.calm * kept * 0.5**earlier).astype(np.float32)
+        return InitialColour(self.colour * kept[:, None], calm)
 
 
 def initial_colours(

@@ -28,6 +28,34 @@ def adam(rate: float, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: floa
     return step
 
 
+class AdamInPlaces:
+    """Adam as `adam` has it, for a batch in whose places pictures start at different steps."""
+
+    def __init__(
+        self, numbers: Tensor, rate: float, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ):
+        self.rate, self.beta1, self.beta2, self.epsilon = rate, beta1, beta2, epsilon
+        self._mean, self._square = torch.zeros_like(numbers), torch.zeros_like(numbers)
+        self._steps = torch.zeros(len(numbers), dtype=torch.float64)
+
+    def restart(self, place: int) -> None:
+        """Forget the steps of a place: another picture starts there."""
+        for state in (self._mean, self._square, self._steps):
+            state[place] = 0
+
+    def step(self, gradient: Tensor) -> Tensor:
+        """Return the update of the numbers."""
+        self._steps += 1
+        self._mean = torch.lerp(gradient, self._mean, self.beta1)
+        self._square = torch.lerp(gradient.square(), self._square, self.beta2)
+        spread = (self._square / self._correction(self.beta2, gradient)).sqrt_().add_(self.epsilon)
+        return (self._mean / spread).mul_(self.rate / self._correction(self.beta1, gradient))
+
+    def _correction(self, beta: float, like: Tensor) -> Tensor:
+        """Return 1 − βᵗ of each place, in the shape of the numbers."""
+        return (1 - beta**self._steps).to(like).view(-1, *[1] * (like.ndim - 1))
+
+
 def nadam(
     rate: float, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, decay: float = 4e-3
 ) -> Optimiser:

@@ -18,6 +18,9 @@ Map = Callable[[Tensor], Tensor]
 DEVIATION = 0.01
 """Deviation of the initial numbers (lucid, `optvis/param/spatial.py`)."""
 
+DRAWN_SIZE = 0.3
+"""Root mean square of the numbers that a picture starts from which is like another."""
+
 _MAGIC = 4.0  # lucid divides its inverse transform by this "to reduce saturation"
 _COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOUR = _COLOUR_ROOT / np.linalg.norm(_COLOUR_ROOT, axis=0).max()
@@ -136,3 +139,24 @@ def coloured(
     maps += [] if tint is None else [tinted(tint)]
     maps += [] if contrast is None else [fixed_contrast(contrast)]
     return fourier(level_gain(height, width, decay), height, width, channels).then(*maps, torch.sigmoid)
+
+
+def spectrum_of(pictures: Tensor, *, decay: float) -> Tensor:
+    """Return the numbers of `coloured` whose picture before tint and contrast is that of these, `b c h w`, less its mean.
+
+    Pictures are in 0..1; black and white count as half a level of a byte from it.
+    """
+    height, width = pictures.shape[2:]
+    before = torch.logit(pictures.clamp(0.5 / 255, 1 - 0.5 / 255))
+    free = _uncoloured(before - before.mean((2, 3), keepdim=True))
+    gain = torch.from_numpy(level_gain(height, width, decay)).to(free)
+    # The column that an odd width lacks (see `fourier`) is that of its neighbour.
+    wide = torch.nn.functional.pad(free, (0, 2 * (gain.shape[1] - 1) - width, 0, 0), mode="replicate")
+    return torch.view_as_real(torch.fft.rfft2(wide * _MAGIC) / gain)
+
+
+def _uncoloured(picture: Tensor) -> Tensor:
+    """Undo `colour`."""
+    if picture.shape[1] != len(COLOUR):
+        return picture
+    return torch.einsum("cr,brhw->bchw", torch.from_numpy(np.linalg.inv(COLOUR)).to(picture), picture)

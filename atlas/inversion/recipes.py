@@ -11,17 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas.arrays import Float
+from atlas.arrays import Float, Int
 from atlas.inversion import maco, optimisers, redirected_relu
 from atlas.inversion.initial_colour import InitialColour
 from atlas.inversion.objectives import PICTURE, Objective, direction, of_layer, published_direction
 from atlas.inversion.optimisers import Optimiser, adam
-from atlas.inversion.parameterisations import Parameterisation, coloured
+from atlas.inversion.parameterisations import DRAWN_SIZE, Parameterisation, coloured, spectrum_of
 from atlas.inversion.transforms import PRESETS, Transform, compose, crop, noise, resize
 from atlas.inversion.whitening import inverse, whitener
-
-COLOURED_ATTEMPTS = 2
-"""Number of attempts at a picture that start from its initial colour (see `initial_colour`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,8 @@ class IconRecipe:
 
     `contrast` None leaves it free; `calm` is the contrast of pictures whose target resembles a plain colour, which they
     start from (see `initial_colour`; None: all start from grey). `window` None selects the published objective, at the
-    centre.
+    centre. An icon that starts from another is done when a round of steps raises its cosine by less
+    than `rise` (None: at its last step).
     """
 
     name: str
@@ -43,21 +41,34 @@ class IconRecipe:
     window: float | None
     power: int = 4
     epsilon: float = 1e-2
+    rise: float | None = 0.02
 
     def parameterisation(
-        self, height: int, width: int, channels: int = 3, initial: InitialColour | None = None, attempt: int = 0
+        self, height: int, width: int, channels: int = 3, initial: InitialColour | None = None, attempt: int | Int = 0
     ) -> Parameterisation:
-        """Return the parameterisation for pictures of a size; `attempt` is the number of earlier attempts.
+        """Return the parameterisation for pictures of a size; `attempt` counts earlier attempts, at all or at each.
 
         A calm picture may not distinguish its cell from an equally plain neighbour. So the second attempt is half as
         calm, and from the third on pictures start from grey with full contrast, like all others.
         """
-        if initial is None or self.contrast is None or self.calm is None or attempt >= COLOURED_ATTEMPTS:
+        if initial is None or self.contrast is None or self.calm is None:
             return coloured(height, width, decay=self.decay, contrast=self.contrast, channels=channels)
-        quiet = torch.from_numpy(initial.calm) * 0.5**attempt
+        left = initial.after(attempt)
+        quiet, tint = torch.from_numpy(left.calm), torch.from_numpy(left.colour)
         contrast = self.contrast ** (1 - quiet) * self.calm**quiet
-        tint = torch.from_numpy(initial.colour)
         return coloured(height, width, decay=self.decay, contrast=contrast, tint=tint, channels=channels)
+
+    def numbers_of(self, pictures: Tensor) -> Tensor:
+        """Return numbers to start from whose picture is like each of these, `b c h w` in 0..1, but for its mean colour.
+
+        Where the contrast is fixed, their scale is free, and set to that of numbers after a drawing, so that a step of
+        the optimiser moves them as much.
+        """
+        numbers = spectrum_of(pictures, decay=self.decay)
+        if self.contrast is None:
+            return numbers
+        size = numbers.square().mean((1, 2, 3, 4), keepdim=True).sqrt()
+        return numbers * (DRAWN_SIZE / size.clamp_min(1e-12))
 
     def build_transform(self, own: tuple[int, int] | None = None) -> Transform:
         """Return the transform, resizing to the net's own size (height, width) if one is given."""
@@ -79,7 +90,7 @@ FAST = IconRecipe(name="fast", steps=96, rate=0.03, decay=1.75, contrast=0.8, ca
 BEST = IconRecipe(name="best", steps=256, rate=0.02, decay=1.5, contrast=1.0, calm=0.15, transform="affine", window=0.3)
 
 DISTILL = IconRecipe(
-    name="distill", steps=128, rate=0.05, decay=1.0, contrast=None, calm=None, transform="atlas", window=None
+    name="distill", steps=128, rate=0.05, decay=1.0, contrast=None, calm=None, transform="atlas", window=None, rise=None
 )
 """The published recipe, for comparison, with the 128 steps of lucid's `recipes/activation_atlas`.
 

@@ -42,15 +42,28 @@ def render(
     """
     numbers = parameterisation.initial(draws).to(device).requires_grad_()
     for step in range(steps):
-        picture = parameterisation.picture(numbers)
-        activations = {PICTURE: picture, **forward(transform(picture, draws))}
-        (gradient,) = torch.autograd.grad(objective.value(activations).sum(), [numbers])
+        gradient = slope(forward, objective, parameterisation, transform, numbers, draws)
         with torch.no_grad():
             numbers += optimiser(gradient)
         if progress is not None:
             progress(step + 1, steps)
     with torch.no_grad():
         return parameterisation.picture(numbers).clamp(0, 1)
+
+
+def slope(
+    forward: Forward,
+    objective: Objective,
+    parameterisation: Parameterisation,
+    transform: Transform,
+    numbers: Tensor,
+    draws: Draws,
+) -> Tensor:
+    """Return the gradient of the objective with respect to the numbers, for a transform of their pictures."""
+    picture = parameterisation.picture(numbers)
+    activations = {PICTURE: picture, **forward(transform(picture, draws))}
+    (gradient,) = torch.autograd.grad(objective.value(activations).sum(), [numbers])
+    return gradient
 
 
 def layer_forward(

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from atlas.arrays import Byte, Float, Int, Layer
 from atlas.inversion.draws import Draws, start_draws
 from atlas.inversion.fidelity import batches
-from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import LOGITS, PICTURE, Activations, Objective, per_picture
 from atlas.inversion.parameterisations import Parameterisation
+from atlas.inversion.pool import as_bytes
 from atlas.inversion.recipes import IconRecipe, PictureRecipe
 from atlas.inversion.redirected_relu import redirecting
 from atlas.inversion.render import Forward, Progress, device_of, frozen, layer_forward, render

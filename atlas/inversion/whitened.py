@@ -27,13 +27,18 @@ def matrix(moment: NDArray[np.floating], epsilon: float = EPSILON) -> Double:
 
 def cosines(left: Float, right: Float, whiten: NDArray[np.floating]) -> Double:
     """Return the cosines `n m` between rows of `n c` and of `m c` in the metric of `whiten`; 0 for zero rows."""
-    return _unit(left @ whiten.astype(np.float64)) @ _unit(right @ whiten.astype(np.float64)).T
+    return directions(left, whiten) @ directions(right, whiten).T
 
 
 def cosines_to_own(activations: Float, means: Float, own: Int, whiten: NDArray[np.floating]) -> Double:
     """Return the cosine of each row of `n c` to the row of `means` that `own` names, in the metric of `whiten`."""
-    left, right = (_unit(rows @ whiten.astype(np.float64)) for rows in (activations, means))
+    left, right = (directions(rows, whiten) for rows in (activations, means))
     return np.asarray((left * right[own]).sum(axis=1))
+
+
+def directions(rows: Float, whiten: NDArray[np.floating]) -> Double:
+    """Return the rows of `n c` in the metric of `whiten`, at length 1; zero rows stay zero."""
+    return _unit(rows @ whiten.astype(np.float64))
 
 
 def _unit(rows: NDArray[np.floating]) -> Double:

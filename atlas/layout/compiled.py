@@ -39,7 +39,7 @@ def cached(decorator: Callable[..., Any], default: Mapping[str, bool] = CACHE) -
 
         def apply(function: FunctionType) -> Any:
             try:
-                return decorator(*args, **(default | options))(function)
+                return decorator(*args, **{**default, **options})(function)
             except RuntimeError:  # no folder that can be written; some of UMAP's own functions ask for one, too
                 return decorator(*args, **(options | {"cache": False}))(function)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from atlas.arrays import Byte
 from atlas.inversion import dream as dreams
-from atlas.inversion.icons import as_bytes
 from atlas.inversion.objectives import Objective
+from atlas.inversion.pool import as_bytes
 from atlas.inversion.render import Forward, device_of, frozen
 from atlas.inversion.visualise import unfused_forward
 from flows import progress

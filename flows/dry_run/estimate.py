@@ -51,7 +51,7 @@ def _of_selection(store: Store, config: RunConfig) -> RunEstimate:
     prepared.forget()
     planner = selections.plan(config)
     taken = [outcome.output for outcome in planner.inherited()]
-    outputs = [output for step in planner.steps() for task in step.tasks for output in task.outputs]
+    outputs = [output for step in planner.steps() for output in step.outputs]
     chosen = {"subset": None, "selection": planner.selection_record()}
     return _answer(store, planner, [*taken, *planner.selections(), *outputs], {}, {**LeftOut().as_dict(), **chosen})
 
@@ -108,8 +108,8 @@ def _plan(store: Store, config: RunConfig) -> tuple[Planner, list[Output], dict[
         format1.adopt_frames(store, planner, old)
     old_keys = format1.old_keys(planner, old) if old is not None else {}
     steps = planner.steps() if config.until != "listing" else []
-    outputs = [output for step in steps for task in step.tasks for output in task.outputs]
-    later = [output for step in planner.later_steps() for task in step.tasks for output in task.outputs]
+    outputs = [output for step in steps for output in step.outputs]
+    later = [output for step in planner.later_steps() for output in step.outputs]
     reused = [output for output in later if _is_stored(store, output, old_keys)]
     return planner, [*images.outputs, *outputs, *reused], old_keys, images
 

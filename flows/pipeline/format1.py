@@ -82,4 +82,4 @@ def take_over(store: Store, keys: Mapping[Output, str]) -> int:
 
 def _outputs(planner: Planner) -> list[Output]:
     steps = [*planner.steps(), *planner.later_steps()]
-    return [output for step in steps for task in step.tasks for output in task.outputs]
+    return [output for step in steps for output in step.outputs]

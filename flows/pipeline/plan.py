@@ -16,7 +16,7 @@ from flows.config import RunConfig
 from flows.model.prepared import PreparedModel
 from flows.pipeline.layout_frames import Frames
 from flows.planning.context import Chosen, Frame, PlanContext
-from flows.planning.tasks import Task
+from flows.planning.tasks import Output, Task
 from flows.stages import collect, layout
 from flows.stages.shared import contents, reading
 from storage.errors import Damaged
@@ -25,10 +25,15 @@ from storage.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The tasks of one stage; they do not read each other."""
+    """The tasks of one stage; those that read each other stand in the order of reading."""
 
     stage: str
     tasks: tuple[Task, ...]
+
+    @property
+    def outputs(self) -> list[Output]:
+        """The results that a version has of the step."""
+        return [output for task in self.tasks if not task.between for output in task.outputs]
 
 
 class Planner(PlanContext):

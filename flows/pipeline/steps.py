@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,27 +42,57 @@ def publish(store: Store, name: str, about: Mapping[str, Any], outcomes: Sequenc
 def run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
     """Compute the missing outputs of a step; return all its outcomes, in the order of the plan."""
     stored = find_stored(store, step)
-    missing = [rest for task in step.tasks if (rest := _without_stored(task, stored)) is not None]
-    if missing:
+    todo = _needed(store, [rest for task in step.tasks if (rest := _without_stored(task, stored)) is not None])
+    if todo:
         progress.current().say(step.stage)
-    computed = {outcome.output: outcome for outcome in engine.run(missing)}
+    computed = {outcome.output: outcome for tasks in rounds(todo) for outcome in engine.run(tasks)}
     reused = {outcome.output: outcome for outcome in reuse(step, stored)}
-    return [computed.get(output) or reused[output] for task in step.tasks for output in task.outputs]
+    return [computed.get(output) or reused[output] for output in step.outputs]
+
+
+def rounds(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Cut tasks into rounds: each reads only what earlier rounds make, or what is there."""
+    found: list[list[Task]] = []
+    made: dict[str, int] = {}
+    for task in tasks:
+        number = max((made[key] + 1 for key in _keys(task.reads) if key in made), default=0)
+        made |= {output.key: number for output in task.outputs}
+        found += [[]] if number == len(found) else []
+        found[number].append(task)
+    return found
+
+
+def _needed(store: Store, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks; of those between, only the missing results that a later one reads."""
+    needed: list[Task] = []
+    read: set[str] = set()
+    for task in reversed(tasks):
+        outputs = tuple(o for o in task.outputs if o.key in read and store.find(o.stage, o.key) is None)
+        if outputs or not task.between:
+            needed.append(replace(task, outputs=outputs) if task.between else task)
+            read.update(_keys(task.reads))
+    return needed[::-1]
+
+
+def _keys(reads: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys that a task reads."""
+    for keys in reads.values():
+        yield from [keys] if isinstance(keys, str) else keys
 
 
 def find_stored(store: Store, step: Step) -> dict[Output, str]:
     """Return the manifests' digests of the stored outputs of a step."""
-    results = {output: store.find(output.stage, output.key) for task in step.tasks for output in task.outputs}
+    results = {output: store.find(output.stage, output.key) for output in step.outputs}
     return {output: result.digest for output, result in results.items() if result is not None}
 
 
 def missing(store: Store, step: Step) -> bool:
     """Tell whether a result of a step is not stored."""
-    return len(find_stored(store, step)) < sum(len(task.outputs) for task in step.tasks)
+    return len(find_stored(store, step)) < len(step.outputs)
 
 
 def reuse(step: Step, stored: dict[Output, str]) -> list[Outcome]:
-    outputs = [output for task in step.tasks for output in task.outputs if output in stored]
+    outputs = [output for output in step.outputs if output in stored]
     return [Outcome(output=output, manifest=stored[output], computed=False) for output in outputs]
 
 

@@ -156,7 +156,13 @@ class PlanContext:
         }
 
     def task(
-        self, stage: str, outputs: Sequence[Output], reads: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+        self,
+        stage: str,
+        outputs: Sequence[Output],
+        reads: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        between: bool = False,
     ) -> Task:
         """Return a task of this run; `settings` are added to those of the run."""
         return Task(
@@ -165,6 +171,7 @@ class PlanContext:
             outputs=tuple(outputs),
             reads=reads,
             settings={**self._settings, **(settings or {})},
+            between=between,
         )
 
 

@@ -35,12 +35,13 @@ def compute(store: Store, task: Task) -> list[Outcome]:
 
 def plan(context: PlanContext) -> list[Task]:
     """Return one task per layer and grid."""
-    return [
-        context.task("cells", [Output(stage="cells", key=key(context, layer, grid), layer=layer, grid=grid)], reads)
-        for layer in context.layers
-        for reads in [_reads(context, layer)]
-        for grid in context.grids
-    ]
+    return [task(context, layer, grid) for layer in context.layers for grid in context.grids]
+
+
+def task(context: PlanContext, layer: str, grid: int, *, between: bool = False) -> Task:
+    """Return the task of a grid."""
+    output = Output(stage="cells", key=key(context, layer, grid), layer=layer, grid=grid)
+    return context.task("cells", [output], _reads(context, layer), between=between)
 
 
 def key(context: PlanContext, layer: str, grid: int) -> str:

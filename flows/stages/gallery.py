@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,4 +96,4 @@ def _task(context: PlanContext, layer: str) -> Task:
 
 def cost(probed: Cost, size: Size, probe: Probe) -> Estimate:
     """Count an icon for the picture of each unit."""
-    return icons.cost(probed, replace(size, cells=size.units), probe)
+    return icons.full_batches(probed, size.units)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atlas import tiles
 from atlas.arrays import Cells, Icons
 from flows.planning import libraries
 from flows.planning.costs import Cost, Estimate, Probe, Size
 from flows.planning.tasks import Outcome, Output, Task
-from flows.stages import cells, icons
+from flows.stages import cells, icon_parts, icons
 from flows.stages.shared.writing import drafting, outcome
 from storage.artefacts import arrays, pictures
 from storage.artefacts import cells as cell_arrays
@@ -27,8 +27,8 @@ def compute(store: Store, task: Task) -> list[Outcome]:
     output = task.outputs[0]
     averages = cell_arrays.read_columns(store.get("cells", task.reads["cells"]), cell_arrays.AVERAGES)
     grid_cells = Cells(grid=int(output.grid or 0), **averages)
-    group = arrays.read_group(store.get("icons", task.reads["icons"]).file("icons.zarr"))
-    grid_icons = Icons(**{name: group[name] for name in icons.FIELDS})
+    group: dict[str, Any] = arrays.read_group(store.get("icons", task.reads["icons"]).file("icons.zarr"))
+    grid_icons = Icons(**{name: group[name] for name in icon_parts.FIELDS})
     with drafting(store, output) as draft:
         side = grid_cells.grid * (grid_icons.pictures.shape[1] + tiles.GAP)
         pictures.write_pyramid(tiles.strips(grid_cells, grid_icons), draft.path / "atlas", size=(side, side))

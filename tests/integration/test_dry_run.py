@@ -17,6 +17,7 @@ from flows.dry_run import estimate, probe
 from flows.pipeline import run as pipeline
 from flows.pipeline.engines import Inline
 from flows.planning import costs
+from flows.stages import icons
 from storage.run import open_run
 
 EARLY, LATE = corpus.LAYERS
@@ -117,7 +118,7 @@ PROBE = costs.Probe(
     costs={
         ("collect", "a"): cost(2.0, samples_zarr=640, top_parquet=5000),
         ("patches", "a"): cost(3.0, {"units": 8}, patches_parquet=800),
-        ("icons", "a"): cost(5.0, {"icons": 1}, icons_zarr=100),
+        ("icon_parts", "a"): cost(5.0, {"icons": 1, "steps": 48, "most": 96}, icons_zarr=100),
         ("tiles", "a"): cost(1.0, {"cells": 1}, overview_png=4000, atlas_dzi=10),
         ("moment", "a"): cost(0.2, {"samples": 64}, moment_zarr=300),
         ("layout", "a"): cost(0.1, {"samples": 64}, layout_zarr=512),
@@ -137,12 +138,12 @@ def scaled(stage: str, layer: str = "a", **changes: Any) -> tuple[float, float]:
 
 
 def test_laws_by_hand() -> None:
-    """100 times the images; twice the units; 33 icons are three batches; layouts by their own rates."""
+    """100 times the images; twice the units; 33 icons are three batches, of twice the steps; layouts by their own rates."""
     assert scaled("collect", together=4) == pytest.approx((0.05 * 6400 / 4, 640 * 100 + 5000))
     assert scaled("patches") == pytest.approx((2 * 3.0 + 0.01 * (2 * 16 * 16 - 64), 1600))
     assert scaled("patches", "b") == scaled("patches", "a")
-    assert scaled("icons") == pytest.approx((15.0, 3300))
-    assert scaled("gallery") == pytest.approx((5.0, 1600))
+    assert scaled("icons") == pytest.approx((30.0 * icons.NEEDED, 3300))
+    assert scaled("gallery") == pytest.approx((10.0, 1600))
     assert scaled("tiles") == pytest.approx((1.0, 4000 + 330))
     assert scaled("layout", samples=120_000) == pytest.approx((6 + 12 + 11, 512 * 1875))
     assert scaled("moment", units=2048, samples=10_000) == pytest.approx((0.2 + 1.468, 300), rel=1e-3)

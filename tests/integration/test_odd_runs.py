@@ -109,7 +109,7 @@ def test_a_fault_in_a_stage_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(user_code, "_OURS", (*user_code._OURS, __file__))
     with pytest.raises(ValueError, match="no such thing") as error:
         run(corpus.config(images, tmp_path / "store"))
-    assert error.value.__notes__ == ["in stage icons of features.2"]
+    assert error.value.__notes__ == ["in stage icon_parts of features.2"]
 
 
 def test_cuda_counts_in_float32() -> None:

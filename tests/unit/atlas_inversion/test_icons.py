@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from atlas.arrays import Byte, Icons, Layer
-from atlas.inversion import draws
+from atlas.inversion import draws, pool
 from atlas.inversion import icons as icons_module
 from atlas.inversion.fidelity import WEAK_COSINE, Fidelity, batches, measure_fidelity
-from atlas.inversion.icons import as_bytes, icons, usable_size
+from atlas.inversion.icons import icons, usable_size
 from atlas.inversion.objectives import PICTURE, neuron, of_layer
 from atlas.inversion.optimisers import adam
 from atlas.inversion.parameterisations import pixels
+from atlas.inversion.pool import Attempt, as_bytes
 from atlas.inversion.recipes import BEST, DISTILL, FAST, ICON_RECIPES, IconRecipe
 from atlas.inversion.render import frozen, layer_forward, render
 from atlas.inversion.whitened import cosines as whitened_cosines
@@ -63,8 +64,7 @@ def test_an_icon_does_not_depend_on_the_rest_of_the_grid() -> None:
 
 
 def test_mutant_seeds_by_place_in_the_batch_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = icons_module.start_draws
-    monkeypatch.setattr(icons_module, "start_draws", lambda seeds, attempt: real(range(len(seeds)), attempt))
+    monkeypatch.setattr(pool._Pool, "_start", lambda self, attempt: np.random.default_rng(id(attempt)))
     with pytest.raises(AssertionError):
         test_an_icon_does_not_depend_on_what_shares_its_batch(FAST)
 
@@ -140,7 +140,7 @@ def test_progress_counts_every_icon_once() -> None:
     draw(progress=lambda done, total: told.append((done, total)))
     assert told == sorted(told)
     assert told[-1] == (6, 6)
-    assert len(told) == 2 * SHORT.steps
+    assert len(told) == 2 * SHORT.steps  # two batches, the second of 2 icons
 
 
 # Proofs
@@ -175,16 +175,16 @@ def test_mutant_proofs_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> 
     if fault == "raw metric":
         monkeypatch.setattr(icons_module, "whitener", lambda moment, epsilon: torch.eye(20))
     elif fault == "centre position":
-        monkeypatch.setattr(torch.Tensor, "mean", lambda maps, dims: maps[:, :, 4, 4])
-        monkeypatch.setattr(icons_module._Drawer, "draw", lambda *a: np.zeros((6, 32, 32, 3), np.uint8) + 90)
-        with monkeypatch.context():
-            got = draw()
+        mean = torch.Tensor.mean
+        centre = lambda maps, dims, keepdim=False: mean(maps, dims, True) if keepdim else maps[:, :, 4, 4]  # noqa: E731
+        monkeypatch.setattr(torch.Tensor, "mean", centre)
+        got = draw()
         monkeypatch.undo()
         assert proof_gap(got) > 1e-3
         return
     else:
-        real = icons_module.plain_activations
-        monkeypatch.setattr(icons_module, "plain_activations", lambda s, n, p, b, d: real(s, n, p // 8 * 8, b, d))
+        real = pool.plain_activations
+        monkeypatch.setattr(pool, "plain_activations", lambda s, n, p, b, d: real(s, n, p // 8 * 8, b, d))
     assert proof_gap(draw()) > 1e-3
 
 
@@ -202,26 +202,22 @@ def test_a_zero_activation_is_last_and_finite() -> None:
 
 
 def test_weak_is_a_lost_rank_or_a_low_cosine() -> None:
-    found = Fidelity(np.array([0.9, 0.9, WEAK_COSINE - 0.01, WEAK_COSINE + 0.01], np.float32), np.array([1, 2, 1, 1]))
-    assert found.weak().tolist() == [False, True, True, False]
+    found = [(0.9, 1), (0.9, 2), (WEAK_COSINE - 0.01, 1), (WEAK_COSINE + 0.01, 1)]
+    assert [Attempt(0, cosine=cosine, rank=rank).weak() for cosine, rank in found] == [False, True, True, False]
 
 
 def retries(judgements: list[list[tuple[float, int]]], monkeypatch: pytest.MonkeyPatch, tries: int = 3) -> Icons:
     """Run the retry logic with judgements made up per attempt and cell; pictures carry the attempt's number."""
-    drawn: list[int] = []
 
-    def fake_draw(
-        self: object, t: np.ndarray, cells: np.ndarray, seeds: np.ndarray, attempt: int, tell: object
-    ) -> Byte:
-        drawn.append(attempt)
-        return np.full((len(cells), 32, 32, 3), attempt, np.uint8)
+    def fake_measure(self: pool.Setting, pictures: Byte, cells: np.ndarray) -> Fidelity:
+        found = [judgements[number][cell] for number, cell in zip(pictures[:, 0, 0, 0], cells, strict=True)]
+        return Fidelity(np.array([c for c, _ in found], np.float32), np.array([r for _, r in found]))
 
-    def fake_prove(activations: np.ndarray, targets: np.ndarray, own: np.ndarray, whiten: object) -> Fidelity:
-        made_up = [judgements[drawn[-1]][cell] for cell in own]
-        return Fidelity(np.array([c for c, _ in made_up], np.float32), np.array([r for _, r in made_up]))
+    def fake_pictures(self: pool._Pool) -> Byte:
+        return np.tile(self._tried.astype(np.uint8)[:, None, None, None], (1, 32, 32, 3))
 
-    monkeypatch.setattr(icons_module._Drawer, "draw", fake_draw)
-    monkeypatch.setattr(icons_module, "measure_fidelity", fake_prove)
+    monkeypatch.setattr(pool.Setting, "measure", fake_measure)
+    monkeypatch.setattr(pool._Pool, "_pictures", fake_pictures)
     return draw(tries=tries)
 
 
@@ -240,7 +236,7 @@ def test_weak_icons_are_tried_again_and_the_best_is_kept(monkeypatch: pytest.Mon
 
 
 def test_mutant_keeping_the_last_try_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fidelity, "better", lambda self, other: np.ones(len(self.rank), np.bool_))
+    monkeypatch.setattr(icons_module, "max", lambda before, now, key: now, raising=False)
     with pytest.raises(AssertionError):
         test_weak_icons_are_tried_again_and_the_best_is_kept(monkeypatch)
 
