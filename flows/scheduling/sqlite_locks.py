@@ -23,7 +23,7 @@ def taken_at_once() -> Iterator[None]:
         async with original(self, session, with_for_update=True) as transaction:
             yield transaction
 
-    AioSqliteConfiguration.begin_transaction = begin  # type: ignore[method-assign, assignment]
+    AioSqliteConfiguration.begin_transaction = begin  # type: ignore[method-assign]
     try:
         yield
     finally:
