@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
-CACHE = {"cache": True}
+CACHE: Mapping[str, Any] = {"cache": True}
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def compiled_once() -> Iterator[None]:
             setattr(numba, name, original)
 
 
-def cached(decorator: Callable[..., Any], default: Mapping[str, bool] = CACHE) -> Callable[..., Any]:
+def cached(decorator: Callable[..., Any], default: Mapping[str, Any] = CACHE) -> Callable[..., Any]:
     """Return numba's decorator with `cache=True` by default, or False for a function that numba finds no place to cache."""
 
     def decorate(*args: Any, **options: Any) -> Any:

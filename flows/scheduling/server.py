@@ -107,7 +107,9 @@ def _wait(server: uvicorn.Server, thread: threading.Thread, port: int) -> None:
 
 def _serve(server: uvicorn.Server) -> None:
     """Run the server with our settings: each thread starts with those that Prefect had when it was imported."""
-    with temporary_settings(set_defaults=SETTINGS):
+    from flows.scheduling import sqlite_locks  # loads the models of Prefect's server
+
+    with temporary_settings(set_defaults=SETTINGS), sqlite_locks.taken_at_once():
         server.run()
 
 
