@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support.border_models import RIGHT
 from support.trees import tree
 from torch import Tensor
 
+from atlas.model import fusing
 from flows.config import RunConfig
 from flows.model import fused_pass, prepared
 from flows.pipeline import run as pipeline
@@ -38,7 +40,7 @@ def ways(images: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tu
     eager = stored(images, folder / "store")
     (folder / "store").rename(folder / "eager")
     monkeypatch.setattr(fused_pass, "WORTH", 0)
-    monkeypatch.setattr(fused_pass.time, "thread_time", lambda: 0.0)
+    monkeypatch.setattr(time, "thread_time", lambda: 0.0)
     return [eager, stored(images, folder / "store")]
 
 
@@ -52,7 +54,7 @@ def test_both_ways_store_the_same_bytes(images: Path, tmp_path: Path, monkeypatc
 def test_mutant_a_trace_that_is_not_compared_is_seen(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(fused_pass.fusing.IN_PLACE, fused_pass.torch.ops.aten.relu_.default, lambda node: (0.0, 0.1))
+    monkeypatch.setitem(fusing.IN_PLACE, torch.ops.aten.relu_.default, lambda node: (0.0, 0.1))
     monkeypatch.setattr(fused_pass._Digest, "add", lambda self, name, values: None)
     eager, fused = ways(images, tmp_path, monkeypatch)
     assert fused[1] == {"fused"}
