@@ -170,7 +170,6 @@ STAGES: tuple[Stage, ...] = (
         step="icons",
         between=True,
         gpu=True,
-        libraries=("torch",),
         cost="nothing",
         slow=True,
     ),

@@ -115,7 +115,7 @@ def _initial_colours(
     """Find the initial colours of the rows; those of other targets stay grey, as none of them is drawn."""
     if recipe.calm is None or recipe.window is None:
         return None
-    found = initial_colours(
+    colours = initial_colours(
         forward,
         layer,
         targets[rows],
@@ -126,7 +126,7 @@ def _initial_colours(
         batch=batch,
         device=device,
     )
-    return None if found is None else found.spread(rows, len(targets))
+    return None if colours is None else colours.spread(rows, len(targets))
 
 
 def _draw_with_retries(setting: Setting, rows: Int, tries: int, report: Progress) -> Icons:
@@ -149,13 +149,13 @@ def _draw_with_retries(setting: Setting, rows: Int, tries: int, report: Progress
         report(finished + int(share), finished + drawn + len(waiting))
 
     draw_all(setting, waiting, finish, tell)
-    found = [best[int(cell)] for cell in rows]
+    attempts = [best[int(cell)] for cell in rows]
     return Icons(
-        pictures=np.stack([attempt.picture for attempt in found if attempt.picture is not None]),
-        cosine=np.array([attempt.cosine for attempt in found], np.float32),
-        rank=np.array([attempt.rank for attempt in found], np.int64),
+        pictures=np.stack([attempt.picture for attempt in attempts if attempt.picture is not None]),
+        cosine=np.array([attempt.cosine for attempt in attempts], np.float32),
+        rank=np.array([attempt.rank for attempt in attempts], np.int64),
         tries=np.array([tried[int(cell)] for cell in rows], np.int64),
-        weak=np.array([attempt.weak() for attempt in found], np.bool_),
+        weak=np.array([attempt.weak() for attempt in attempts], np.bool_),
         steps=steps,
     )
 

@@ -199,9 +199,9 @@ class _Pool:
     def _measure(self, due: Mapping[int, Attempt]) -> dict[int, float]:
         """Measure the pictures of some places; return how much each raised its cosine."""
         pictures = self._pictures()
-        found = self._setting.measure(pictures, self._cells)
+        fidelity = self._setting.measure(pictures, self._cells)
         return {
-            place: attempt.see(pictures[place], float(found.cosine[place]), int(found.rank[place]))
+            place: attempt.see(pictures[place], float(fidelity.cosine[place]), int(fidelity.rank[place]))
             for place, attempt in due.items()
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,14 +52,14 @@ def run_step(store: Store, engine: Engine, step: Step) -> list[Outcome]:
 
 def rounds(tasks: Sequence[Task]) -> list[list[Task]]:
     """Cut tasks into rounds: each reads only what earlier rounds make, or what is there."""
-    found: list[list[Task]] = []
-    made: dict[str, int] = {}
+    cut: list[list[Task]] = []
+    round_of: dict[str, int] = {}
     for task in tasks:
-        number = max((made[key] + 1 for key in _keys(task.reads) if key in made), default=0)
-        made |= {output.key: number for output in task.outputs}
-        found += [[]] if number == len(found) else []
-        found[number].append(task)
-    return found
+        number = max((round_of[key] + 1 for key in _keys(task.reads) if key in round_of), default=0)
+        round_of |= {output.key: number for output in task.outputs}
+        cut += [[]] if number == len(cut) else []
+        cut[number].append(task)
+    return cut
 
 
 def _needed(store: Store, tasks: Sequence[Task]) -> list[Task]:
@@ -74,10 +74,15 @@ def _needed(store: Store, tasks: Sequence[Task]) -> list[Task]:
     return needed[::-1]
 
 
-def _keys(reads: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the keys that a task reads."""
-    for keys in reads.values():
-        yield from [keys] if isinstance(keys, str) else keys
+def _keys(reads: Any) -> Iterator[str]:
+    """Yield the keys that a task reads, however they are grouped."""
+    if isinstance(reads, str):
+        yield reads
+    elif isinstance(reads, Mapping):
+        yield from _keys(list(reads.values()))
+    elif isinstance(reads, Iterable):
+        for part in reads:
+            yield from _keys(part)
 
 
 def find_stored(store: Store, step: Step) -> dict[Output, str]:

@@ -66,13 +66,13 @@ def plan(context: PlanContext) -> list[Task]:
 
 def chains(grids: Iterable[int]) -> list[int]:
     """Return the grids and all that their icons start from, coarse ones first."""
-    found: set[int] = set()
+    chain: set[int] = set()
     for grid in grids:
         coarser: int | None = grid
         while coarser is not None:
-            found.add(coarser)
+            chain.add(coarser)
             coarser = parent_grid(coarser)
-    return sorted(found)
+    return sorted(chain)
 
 
 def _tasks(context: PlanContext, layer: str, grid: int) -> list[Task]:
