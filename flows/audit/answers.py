@@ -160,6 +160,6 @@ Audit = TypedDict(
 
 `units` and `cells` are those that the model uses for the class, all of which are tested against all `parts`, each of at
 least `least` images. A suspect has a score above `bound`, which the largest of all of them exceeds by chance in `level` of
-cases, and an area (`auc`) of at least `stronger`. `suspects` are in the order of `extra` of their first test, `candidates`,
-the rest, in that of their use.
+cases, and an area (`auc`) of at least `stronger`. `suspects` are in the order of `extra` of their first test, the first of
+each kind of part before all others, and `candidates`, the rest, in that of their use.
 """

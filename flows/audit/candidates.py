@@ -135,8 +135,14 @@ def rows(
 
 
 def suspects(every: Sequence[Candidate]) -> list[Candidate]:
-    """Return the suspects, those first whose use owes most to the part that they fire on."""
-    return sorted((row for row in every if row["suspect"]), key=lambda row: -row["tests"][0]["extra"])
+    """Return the suspects, those first whose use owes most to the part that they fire on.
+
+    The first of each kind of part lead: else hundreds that tell sharp from soft would hide the few that read a watermark.
+    """
+    ordered = sorted((row for row in every if row["suspect"]), key=lambda row: -row["tests"][0]["extra"])
+    kinds = [row["tests"][0]["kind"] for row in ordered]
+    leading = [number for number, kind in enumerate(kinds) if kind not in kinds[:number]]
+    return [ordered[number] for number in leading] + [row for i, row in enumerate(ordered) if i not in leading]
 
 
 def is_alarm(test: PartTest) -> bool:
