@@ -113,6 +113,7 @@ def draw(run: Run, args: argparse.Namespace, rows: NDArray[np.int64], start: Sta
         seeds=np.arange(len(cells.mean)),
         mean=model.mean,
         std=model.std,
+        size=cells.icon.shape[1],
         tries=1,
         starts=start,
         only=rows,
