@@ -154,7 +154,7 @@ def test_the_photo_is_shown_while_the_model_is_loaded_and_one_that_is_gone_asks_
         page.route(f"**/{kind}*", lambda route: held.append(route))
     page.goto("/small/image/3")
     page.see(".pending img").wait_for()
-    page.see(".pending").get_by_text("Loading the model …").wait_for()
+    page.see(".pending").get_by_text("The model is loading (up to half a minute) …").wait_for()
     page.until("() => document.querySelector('.pending img').naturalWidth > 0")
     next(route for route in held if "/load" in route.request.url).fulfill(json={"run": "small@1"})
     page.see(".pending").get_by_text("Computing on the model").wait_for()

@@ -12,14 +12,15 @@ import { square } from './scene.js';
 export const ROOM = 56;
 /** Room beside the text of a name, in pixels. */
 const MARGIN = 12;
-/** The height of a line of a name, and from which side of a cell on a name has two, in pixels. */
-const LINE = 14;
-const TALL = 72;
+/** From which side of a cell on a name has two lines, in pixels. */
+const TALL = 60;
 /** Letters of a name that are measured. */
 const LONGEST = 60;
 /** Letters that must be left of a name that is cut. */
 const LEAST = 4;
-const FONT = '500 12px "Inter Variable", system-ui, sans-serif';
+/** The size of names, in pixels: in full screen they are read from afar. */
+const size = () => (document.fullscreenElement ? 16 : 12);
+const font = () => `500 ${size()}px "Inter Variable", system-ui, sans-serif`;
 /** The share below which a cell is neither hatched nor framed. */
 const FAINT = 0.02;
 /** The side of cells below which frames cover them, in pixels. */
@@ -103,7 +104,7 @@ function paintNames(context, scene, cells, colours) {
   const grid = /** @type {Grid} */ (scene.grid);
   const cell = scene.frame.side / grid.size;
   if (cell < ROOM) return names;
-  context.font = FONT;
+  context.font = font();
   for (const i of cells) {
     const [found] = grid.standing(i, scene.names);
     const lines = found ? linesOf(context, found.name.slice(0, LONGEST), cell) : [];
@@ -118,18 +119,19 @@ function paintNames(context, scene, cells, colours) {
 
 /** Write a name over the foot of its icon, at full strength also where the icon fades. @param {CanvasRenderingContext2D} context @param {Name} name @param {Colours} colours */
 export function paintName(context, [lines, middle, foot, wide], colours) {
-  const high = 4 + LINE * lines.length;
+  const tall = size() + 2;
+  const high = 4 + tall * lines.length;
   context.globalAlpha = 0.88;
   context.fillStyle = colours.paper;
   context.beginPath();
   context.roundRect(middle - wide / 2, foot - high, wide, high, [3, 3, 0, 0]);
   context.fill();
   context.globalAlpha = 1;
-  context.font = FONT;
+  context.font = font();
   context.textAlign = 'center';
   context.textBaseline = 'alphabetic';
   context.fillStyle = colours.ink;
-  lines.forEach((line, k) => context.fillText(line, middle, foot - 5 - LINE * (lines.length - 1 - k)));
+  lines.forEach((line, k) => context.fillText(line, middle, foot - 5 - tall * (lines.length - 1 - k)));
 }
 
 /** Outline a cell that positions of the located image fall in: the more, the wider, with their number where there is room. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {number} i @param {number} n @param {number} most @param {Colours} colours */
@@ -137,7 +139,7 @@ function paintLit(context, scene, i, n, most, colours) {
   outline(context, scene, i, 1 + 4 * Math.sqrt(n / most), colours.ink, colours);
   const { x, y, side } = square(scene, i);
   if (side < ROOM / 2) return;
-  context.font = FONT;
+  context.font = font();
   const wide = context.measureText(String(n)).width + 8;
   context.fillStyle = colours.ink;
   context.fillRect(x, y, wide, 16);

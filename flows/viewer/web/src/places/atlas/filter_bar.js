@@ -15,7 +15,7 @@ import { tallyOf } from './answer.js';
 /** @typedef {import('./answer.js').Answer} Answer */
 
 /** How many names are offered. */
-const OFFERED = 4;
+const OFFERED = 3;
 
 /** What the number of a chip counts. @type {Record<Kind, string>} */
 const COUNTED = { class: 'of which it is the strongest class', label: 'that have this label' };
