@@ -35,7 +35,9 @@ def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
     for name in (NAMES[FENCE], NAMES[COMB]):
         assert f"{name} {most:.2f}" in told or most < 0.01
     assert "= full colour" in told
-    assert told.index(f"{NAMES[FENCE]} {most:.2f}") < told.index(f"{NAMES[COMB]} {most:.2f}")  # as the chips are ordered
+    assert told.index(f"{NAMES[FENCE]} {most:.2f}") < told.index(
+        f"{NAMES[COMB]} {most:.2f}"
+    )  # as the chips are ordered
     assert [link.replace("cell ", "") for link in page.see(".peak").all_inner_texts()] == strongest_cells(page, *of)
     page.reload()
     page.settle()

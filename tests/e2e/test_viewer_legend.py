@@ -117,3 +117,27 @@ def test_what_chance_explains_is_blank_and_said(page: viewing.Page, monkeypatch:
     page.until("() => !location.search.includes('label=')")
     page.see(".search input").fill("zebra")
     page.see("#found").get_by_text("No match.").wait_for()
+
+
+def test_a_low_window_and_full_screen_leave_the_map_its_height(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4&class=1&against=2")
+    page.settle()
+    page.set_viewport_size({"width": 853, "height": 533})
+    page.until("() => document.querySelector('.map-foot').offsetHeight < 50")
+    assert page.see(".stage").bounding_box()["height"] > 280
+    page.set_viewport_size(viewing.WIDE)
+    page.script("() => document.documentElement.requestFullscreen()")
+    page.until("() => document.fullscreenElement && !document.querySelector('.top').checkVisibility()")
+    assert page.see(".stage").bounding_box()["y"] == 0
+    assert page.script("() => getComputedStyle(document.querySelector('.map-foot .small')).fontSize") == "16px"
+    page.script("() => document.exitFullscreen()")
+    page.until("() => document.querySelector('.top').checkVisibility()")
+
+
+def test_a_card_names_its_cell_and_its_numbers(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    page.hover_cell()
+    page.see(".card .bars-head").wait_for()
+    assert re.match(r"Cell \d,\d", page.see(".card-line").inner_text())
+    assert page.see(".card .bars-head").inner_text().split("\n") == ["evidence", "strongest in"]
