@@ -45,7 +45,7 @@ READ = (
         "class’s score, against = it lowers it",
     ),
     Word("attribution", "how much of a class’s score a cell accounts for, to first order"),
-    Word("influence", "how much a unit moves a unit of the next layer, over its strongest patches"),
+    Word("influence", "how much a unit moves a unit of a deeper layer of this run, over its strongest patches"),
     Word("facets", "several pictures of one unit, made to differ"),
     Word("run", "a named, published set of stage results, in versions"),
 )

@@ -35,6 +35,10 @@ def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
     for name in (NAMES[FENCE], NAMES[COMB]):
         assert f"{name} {most:.2f}" in told or most < 0.01
     assert "= full colour" in told
+    assert told.index(f"{NAMES[FENCE]} {most:.2f}") < told.index(
+        f"{NAMES[COMB]} {most:.2f}"
+    )  # as the chips are ordered
+    assert [link.replace("cell ", "") for link in page.see(".peak").all_inner_texts()] == strongest_cells(page, *of)
     page.reload()
     page.settle()
     assert (len(chips(page)), legend(page)) == (2, told)
@@ -42,6 +46,14 @@ def test_one_class_against_another_takes_two_clicks(page: viewing.Page) -> None:
     page.until("() => !location.search.includes('against=')")
     page.settle()
     assert [name for name, _ in chips(page)] == [NAMES[FENCE]]
+
+
+def strongest_cells(page: viewing.Page, one: list[float], other: list[float]) -> list[str]:
+    """Return the cells that have most more of one than of the other, and of the other than of the one."""
+    cells = page.get("/api/1/runs/small/current/cells", layer=LAYER, grid="4")
+    more = [a - b for a, b in zip(one, other, strict=True)]
+    ends = [more.index(end) for end in (max(more), min(more)) if (end > 0) == (end == max(more)) and end]
+    return [f"{cells['row'][i]},{cells['col'][i]}" for i in ends]
 
 
 def test_any_other_name_is_typed_where_it_is_asked_for(page: viewing.Page) -> None:

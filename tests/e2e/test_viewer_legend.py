@@ -31,17 +31,16 @@ def test_a_class_that_is_nobodys_first_choice_is_said_to_be_leant_to(page: viewi
     page.settle()
     known = chips(page)[0][1]
     assert ("No sample" in legend(page)) is (known == 0)
-    assert f"first choice of {known}" in page.see(".filter-chip").inner_text()
+    assert f"strongest in {known} of " in page.see(".filter-chip").inner_text()
     page.route("**/tally?*", without)
     page.reload()
     page.settle()
     place = {"layer": LAYER, "grid": "4"}
     cells = page.get("/api/1/runs/small/current/cells", **place)
     rank = page.get("/api/1/runs/small/current/class", **place, of=str(FENCE))["rank"][1]
-    assert f"most of all cell {cells['row'][1]},{cells['col'][1]}, where it ranks {rank} of" in legend(page)
-    assert f"No sample has {NAMES[FENCE]} as its first choice" in legend(page)
-    assert "strongest cell: 0.3" in legend(page)
-    assert "first choice of 0" in page.see(".filter-chip").inner_text()
+    assert re.search(rf"cell {cells['row'][1]},{cells['col'][1]} \(\+0\.30?, rank {rank} of 4\)", legend(page))
+    assert f"No sample has {NAMES[FENCE]} as its strongest class: cells only lean towards it." in legend(page)
+    assert f"strongest in 0 of {sum(cells['count'])} samples" in page.see(".filter-chip").inner_text()
     for answer in ("class", "tally"):
         page.unroute(f"**/{answer}?*")
 
@@ -51,13 +50,17 @@ def test_two_classes_that_nobody_chooses_first_are_said_in_one_sentence(page: vi
     page.goto(f"{ATLAS}?grid=4&class={FENCE}&against={COMB}")
     page.settle()
     assert legend(page).count("No sample has") == 1
-    assert f"No sample has {NAMES[FENCE]} or {NAMES[COMB]} as its first choice: cells only lean" in legend(page)
+    assert f"No sample has {NAMES[FENCE]} or {NAMES[COMB]} as its strongest class: cells only lean" in legend(page)
     page.unroute("**/tally?*")
 
 
 @pytest.mark.parametrize(
     ("side", "hatched", "strongest"),
-    [("", False, "0.4 for {}"), ("against", True, "0.5 against {}"), ("both", True, "0.4 for {}, 0.5 against {}")],
+    [
+        ("", False, r"Most evidence .*cell \d,\d \(\+0.4, rank \d of 4\)"),
+        ("against", True, r"Most against it in cell \d,\d \(−0.5\)\."),
+        ("both", True, r"Most evidence .*, most against it in cell \d,\d \(−0.5\)\."),
+    ],
 )
 def test_cells_against_a_class_are_hatched_where_they_are_asked_for(
     page: viewing.Page, side: str, hatched: bool, strongest: str
@@ -72,8 +75,8 @@ def test_cells_against_a_class_are_hatched_where_they_are_asked_for(
     page.wait_for_timeout(200)
     assert (coloured(page, BLUE) > 20) is hatched
     assert ("hatched" in legend(page)) is hatched
-    name = NAMES[FENCE]
-    assert f"strongest cell: {strongest.format(name, name)} " in re.sub(r"(\.\d)0\b", r"\1", legend(page))
+    told = re.sub(r"(\.\d)0\b", r"\1", legend(page))
+    assert re.search(strongest, told), told
     page.unroute("**/class?*")
 
 
@@ -114,3 +117,27 @@ def test_what_chance_explains_is_blank_and_said(page: viewing.Page, monkeypatch:
     page.until("() => !location.search.includes('label=')")
     page.see(".search input").fill("zebra")
     page.see("#found").get_by_text("No match.").wait_for()
+
+
+def test_a_low_window_and_full_screen_leave_the_map_its_height(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4&class=1&against=2")
+    page.settle()
+    page.set_viewport_size({"width": 853, "height": 533})
+    page.until("() => document.querySelector('.map-foot').offsetHeight < 50")
+    assert page.see(".stage").bounding_box()["height"] > 280
+    page.set_viewport_size(viewing.WIDE)
+    page.script("() => document.documentElement.requestFullscreen()")
+    page.until("() => document.fullscreenElement && !document.querySelector('.top').checkVisibility()")
+    assert page.see(".stage").bounding_box()["y"] == 0
+    assert page.script("() => getComputedStyle(document.querySelector('.map-foot .small')).fontSize") == "16px"
+    page.script("() => document.exitFullscreen()")
+    page.until("() => document.querySelector('.top').checkVisibility()")
+
+
+def test_a_card_names_its_cell_and_its_numbers(page: viewing.Page) -> None:
+    page.goto(f"{ATLAS}?grid=4")
+    page.settle()
+    page.hover_cell()
+    page.see(".card .bars-head").wait_for()
+    assert re.match(r"Cell \d,\d", page.see(".card-line").inner_text())
+    assert page.see(".card .bars-head").inner_text().split("\n") == ["evidence", "strongest in"]

@@ -154,7 +154,7 @@ def test_the_photo_is_shown_while_the_model_is_loaded_and_one_that_is_gone_asks_
         page.route(f"**/{kind}*", lambda route: held.append(route))
     page.goto("/small/image/3")
     page.see(".pending img").wait_for()
-    page.see(".pending").get_by_text("Loading the model …").wait_for()
+    page.see(".pending").get_by_text("The model is loading (up to half a minute) …").wait_for()
     page.until("() => document.querySelector('.pending img').naturalWidth > 0")
     next(route for route in held if "/load" in route.request.url).fulfill(json={"run": "small@1"})
     page.see(".pending").get_by_text("Computing on the model").wait_for()
@@ -248,3 +248,12 @@ def test_the_position_stays_beside_a_landscape_photo_and_heads_are_larger_than_t
     assert at["y"] + 160 < 800
     size = "(what) => parseFloat(getComputedStyle(document.querySelector(what)).fontSize)"
     assert page.script(size, ".section > h2") > page.script(size, ".section p")
+
+
+def test_a_model_that_fails_leaves_the_photo_and_says_why(page: viewing.Page) -> None:
+    page.route("**/load*", lambda route: route.fulfill(status=500, json={"error": "its weights are gone"}))
+    page.route("**/explain*", lambda route: route.fulfill(status=500, json={"error": "its weights are gone"}))
+    page.goto("/small/image/3")
+    words = "The model could not be loaded, so only the photo is shown: its weights are gone."
+    page.see(".apart .failed").get_by_text(words).wait_for()
+    page.until("() => document.querySelector('.failed img').naturalWidth > 0")

@@ -30,7 +30,10 @@ def ask_for(page: viewing.Page, *texts: str) -> None:
 def chips(page: viewing.Page) -> list[tuple[str, int]]:
     """Return the names and counts of the chips."""
     rows = page.see(".filter-bar .filter-chip").all_inner_texts()
-    return [(name, int(re.sub(r"\D", "", words))) for name, words in (row.split("\n") for row in rows)]
+    return [
+        (name, int(re.findall(r"[\d,]+", words)[0].replace(",", "")))
+        for name, words in (row.split("\n") for row in rows)
+    ]
 
 
 def coloured(page: viewing.Page, name: str) -> int:

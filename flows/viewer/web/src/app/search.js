@@ -7,7 +7,7 @@ import { matches } from './find.js';
 /** @typedef {import('../state/address.js').State} State */
 
 const NONE = 'No match. For a unit, type its number, e.g. 36.';
-const PLACEHOLDER = 'Class, unit, label, file';
+const PLACEHOLDER = 'Class, unit, label, file or word';
 
 export class Search {
   /** @param {string} id of the list of matches */
@@ -16,7 +16,7 @@ export class Search {
       id,
       label: 'found',
       none: NONE,
-      field: { 'aria-label': 'Search: a class, a unit, a label, a file', placeholder: PLACEHOLDER },
+      field: { 'aria-label': 'Search: a class, a unit, a label, a file, a word', placeholder: PLACEHOLDER },
       find: (text) => (this.run && this.state ? matches(text, this.run, this.state, this.only) : null),
       chosen: () => this.leave(),
     });
@@ -38,6 +38,8 @@ export class Search {
 
   /** @param {About | null} about @param {State} state */
   update(about, state) {
+    const moved = this.state?.place !== state.place || this.state?.what !== state.what;
+    if (moved && !this.hasFocus()) this.box.input.value = '';
     this.run = about;
     this.state = state;
   }
@@ -68,6 +70,7 @@ export class Search {
   }
 
   leave() {
+    this.box.input.value = '';
     this.box.close();
     this.box.input.blur();
     /** @type {HTMLElement | null} */ (document.querySelector('.stage, main'))?.focus();

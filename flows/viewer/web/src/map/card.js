@@ -1,11 +1,14 @@
 // The card beside the pointer: a cell's enlarged icon, its samples and its fidelity.
 
 import { fill, h, s } from '../ui/dom.js';
-import { count } from '../ui/format.js';
+import { many } from '../ui/format.js';
 import { bars } from '../ui/components.js';
 import { drawIcon } from './sprites.js';
 
-const SIDE = 190;
+const SIDE = 220;
+
+/** What the numbers of a cell's classes are. @type {[string, string]} */
+export const CLASS_HEADS = ['evidence', 'strongest in'];
 
 export class Card {
   /** @param {HTMLElement} parent */
@@ -20,8 +23,8 @@ export class Card {
     parent.append(this.element);
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {string} [more] about what is asked for */
-  show(grid, i, square, meanwhile, more) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ x: number, y: number, side: number }} square @param {(canvas: HTMLCanvasElement) => void} meanwhile @param {{ name?: string, asked?: string }} [more] the name on the cell in full, and about what is asked for */
+  show(grid, i, square, meanwhile, more = {}) {
     this.grid = grid;
     this.cell = i;
     this.mark.hidden = true;
@@ -42,8 +45,8 @@ export class Card {
       );
   }
 
-  /** @param {import('./grid.js').Grid} grid @param {number} i @param {string} [more] */
-  #describe(grid, i, more) {
+  /** @param {import('./grid.js').Grid} grid @param {number} i @param {{ name?: string, asked?: string }} more */
+  #describe(grid, i, { name, asked }) {
     const { columns } = grid;
     const words = grid.words(i);
     fill(
@@ -51,10 +54,12 @@ export class Card {
       h(
         'div',
         { class: 'card-line' },
-        h('span', {}, `${count(columns.count[i])} samples`, this.mark),
+        h('b', {}, `Cell ${columns.row[i]},${columns.col[i]}`),
+        h('span', {}, many(columns.count[i], 'sample'), this.mark),
         columns.cosine && ring(columns.cosine[i], !!columns.weak?.[i], 'fidelity '),
       ),
-      more && h('p', { class: 'card-asked' }, more),
+      name && h('p', { class: 'card-name' }, name),
+      asked && h('p', { class: 'card-asked' }, asked),
       words.length > 0 &&
         bars(
           words.map((word) => ({
@@ -63,6 +68,7 @@ export class Card {
             value: word.value,
             other: word.other,
           })),
+          { heads: words[0].other ? CLASS_HEADS : null },
         ),
     );
   }

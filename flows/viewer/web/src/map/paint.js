@@ -7,16 +7,20 @@ import { square } from './scene.js';
 /** @typedef {import('./grid.js').Grid} Grid */
 /** @typedef {import('./scene.js').Scene} Scene */
 /** @typedef {Record<string, string>} Colours */
-/** Text, middle, foot, width and strength of a name. @typedef {[string, number, number, number, number]} Name */
+/** Lines, middle, foot and width of a name. @typedef {[string[], number, number, number]} Name */
 
 export const ROOM = 56;
 /** Room beside the text of a name, in pixels. */
 const MARGIN = 12;
+/** From which side of a cell on a name has two lines, in pixels. */
+const TALL = 60;
 /** Letters of a name that are measured. */
 const LONGEST = 60;
 /** Letters that must be left of a name that is cut. */
 const LEAST = 4;
-const FONT = '500 12px "Inter Variable", system-ui, sans-serif';
+/** The size of names, in pixels: in full screen they are read from afar. */
+const size = () => (document.fullscreenElement ? 16 : 12);
+const font = () => `500 ${size()}px "Inter Variable", system-ui, sans-serif`;
 /** The share below which a cell is neither hatched nor framed. */
 const FAINT = 0.02;
 /** The side of cells below which frames cover them, in pixels. */
@@ -100,33 +104,34 @@ function paintNames(context, scene, cells, colours) {
   const grid = /** @type {Grid} */ (scene.grid);
   const cell = scene.frame.side / grid.size;
   if (cell < ROOM) return names;
-  context.font = FONT;
+  context.font = font();
   for (const i of cells) {
     const [found] = grid.standing(i, scene.names);
-    const text = found && fitting(context, found.name.slice(0, LONGEST), cell - MARGIN);
-    if (!text) continue;
+    const lines = found ? linesOf(context, found.name.slice(0, LONGEST), cell) : [];
+    if (!lines.length) continue;
     const { x, y, side } = square(scene, i);
-    const wide = context.measureText(text).width + MARGIN - 4;
-    names.set(i, [text, x + side / 2, y + side, wide, kept(scene, i)]);
+    const wide = Math.max(...lines.map((line) => context.measureText(line).width)) + MARGIN - 4;
+    names.set(i, [lines, x + side / 2, y + side, wide]);
     paintName(context, names.get(i), colours);
   }
   return names;
 }
 
-/** Write a name over the foot of its icon. @param {CanvasRenderingContext2D} context @param {Name} name @param {Colours} colours */
-export function paintName(context, [text, middle, foot, wide, strong], colours) {
-  context.globalAlpha = 0.88 * strong;
+/** Write a name over the foot of its icon, at full strength also where the icon fades. @param {CanvasRenderingContext2D} context @param {Name} name @param {Colours} colours */
+export function paintName(context, [lines, middle, foot, wide], colours) {
+  const tall = size() + 2;
+  const high = 4 + tall * lines.length;
+  context.globalAlpha = 0.88;
   context.fillStyle = colours.paper;
   context.beginPath();
-  context.roundRect(middle - wide / 2, foot - 18, wide, 18, [3, 3, 0, 0]);
+  context.roundRect(middle - wide / 2, foot - high, wide, high, [3, 3, 0, 0]);
   context.fill();
-  context.globalAlpha = strong;
-  context.font = FONT;
+  context.globalAlpha = 1;
+  context.font = font();
   context.textAlign = 'center';
   context.textBaseline = 'alphabetic';
   context.fillStyle = colours.ink;
-  context.fillText(text, middle, foot - 5);
-  context.globalAlpha = 1;
+  lines.forEach((line, k) => context.fillText(line, middle, foot - 5 - tall * (lines.length - 1 - k)));
 }
 
 /** Outline a cell that positions of the located image fall in: the more, the wider, with their number where there is room. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {number} i @param {number} n @param {number} most @param {Colours} colours */
@@ -134,7 +139,7 @@ function paintLit(context, scene, i, n, most, colours) {
   outline(context, scene, i, 1 + 4 * Math.sqrt(n / most), colours.ink, colours);
   const { x, y, side } = square(scene, i);
   if (side < ROOM / 2) return;
-  context.font = FONT;
+  context.font = font();
   const wide = context.measureText(String(n)).width + 8;
   context.fillStyle = colours.ink;
   context.fillRect(x, y, wide, 16);
@@ -161,8 +166,19 @@ function strength(share, way) {
   return way === 'both' ? Math.abs(share) : Math.max(0, share);
 }
 
-/** Return how much of its colour a cell keeps of what is asked for, 0 to 1; its name fades with it. @param {Scene} scene @param {number} i */
+/** Return how much of its colour a cell keeps of what is asked for, 0 to 1. @param {Scene} scene @param {number} i */
 const kept = ({ share, intensity, way }, i) => (share ? 1 - intensity * (1 - strength(share[i], way)) : 1);
+
+/** Break a name into two lines at a space where one is too narrow and the cell has room; what is still too long is cut. @param {CanvasRenderingContext2D} context @param {string} name @param {number} cell the side of its square of the grid */
+function linesOf(context, name, cell) {
+  const room = cell - MARGIN;
+  const fits = (/** @type {string} */ text) => context.measureText(text).width <= room;
+  const words = name.split(' ');
+  if (cell < TALL || fits(name) || !fits(words[0])) return [fitting(context, name, room)].filter(Boolean);
+  const first = words.map((_, k) => words.slice(0, k + 1).join(' ')).findLast(fits) ?? words[0];
+  const rest = fitting(context, name.slice(first.length).trimStart(), room);
+  return rest ? [first, rest] : [fitting(context, name, room)];
+}
 
 /** Cut a text to a width; nothing where too little of it would be left. @param {CanvasRenderingContext2D} context @param {string} text @param {number} room */
 function fitting(context, text, room) {

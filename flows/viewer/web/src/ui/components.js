@@ -206,7 +206,7 @@ export function cellHref(state, layer, grid, row, col) {
   return href({ ...state, place: 'atlas', what: layer, query });
 }
 
-/** Return a link to a cell, which `relink` can update. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col @param {Record<string, string>} attributes @param {...import('./dom.js').Child} children */
+/** Return a link to a cell, which `relink` can update. @param {import('../state/address.js').State} state @param {string} layer @param {number} grid @param {number} row @param {number} col @param {Record<string, any>} attributes @param {...import('./dom.js').Child} children */
 export const cellLink = (state, layer, grid, row, col, attributes, ...children) =>
   h(
     'a',
@@ -229,11 +229,14 @@ export function bar(share, kind = 'amount') {
   return h('span', { class: 'bar', 'aria-hidden': 'true' }, inside);
 }
 
-/** List names with bars and one or two numbers. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string, quiet?: boolean }[]} rows @param {string} [kind] */
-export function bars(rows, kind) {
+/** List names with bars and one or two numbers, which `heads` name. @param {{ name: import('./dom.js').Child, share: number, value: string, other?: string, href?: string, quiet?: boolean }[]} rows @param {{ kind?: string, heads?: [string, string] | null }} [options] */
+export function bars(rows, { kind, heads } = {}) {
+  const head =
+    heads && h('li', { class: 'bars-head quiet' }, ...heads.map((words) => h('span', { class: 'num' }, words)));
   return h(
     'ul',
     { class: rows.some((row) => row.other) ? 'bars two' : 'bars' },
+    head,
     ...rows.map((row) =>
       h(
         'li',

@@ -16,7 +16,7 @@ const EDGE = 8;
 export function term(word, words = word) {
   const entry = entryOf(word);
   if (!entry) return words;
-  return pressed(words, (close) => {
+  return pressed(words, `${entry.meaning}.`, (close) => {
     const all = () => {
       close();
       dispatchEvent(new CustomEvent('explainword', { detail: entry.word }));
@@ -28,15 +28,15 @@ export function term(word, words = word) {
 
 /** Return a word that shows a sentence about it when it is pressed. @param {string} word @param {string} sentence */
 export const explained = (word, sentence) =>
-  pressed(word, () => [h('b', {}, word), h('span', { class: 'term-line term-plain' }, `${sentence}.`)]);
+  pressed(word, `${sentence}.`, () => [h('b', {}, word), h('span', { class: 'term-line term-plain' }, `${sentence}.`)]);
 
 /** Return a text in which the words of the glossary explain themselves. @param {string} text */
 export const withTerms = (text) => marked(text).map((part) => (part.term ? term(part.text) : part.text));
 
-/** Return words that show what is drawn, below them, when they are pressed. @param {import('./dom.js').Child} words @param {(close: () => void) => HTMLElement[]} draw */
-function pressed(words, draw) {
+/** Return words that show what is drawn, below them, when they are pressed. @param {import('./dom.js').Child} words @param {string} title shown on hover @param {(close: () => void) => HTMLElement[]} draw */
+function pressed(words, title, draw) {
   const box = h('span', { class: 'term-box', role: 'note', popover: 'auto' });
-  const button = h('button', { class: 'term', type: 'button' }, words);
+  const button = h('button', { class: 'term', type: 'button', title }, words);
   button.popoverTargetElement = box;
   let closing = new AbortController();
   box.addEventListener('beforetoggle', (event) => {

@@ -14,7 +14,10 @@ import { count, percent, signed } from '../../ui/format.js';
  * @property {number} samples  that have the label, or the class as strongest
  * @property {(number | null)[]} values  by cell: null within chance, or where there is no attribution
  * @property {(i: number) => string} words  describe a cell
- * @property {string} leaning  where a class is strongest that is the first choice of no sample
+ * @property {number} of_all  samples of the grid
+ * @property {number[]} [ranks]  of a class by cell, 1 for the strongest
+ * @property {number} classes  of the model, which are ranked
+ * @property {boolean} leaning  whether cells lean towards a class that is the strongest of no sample
  */
 /**
  * @typedef {object} Answer
@@ -51,16 +54,9 @@ async function classPart(grid, of, classes) {
   const samples = tally.classes.find(([number]) => number === map.class)?.[2] ?? 0;
   const words = (/** @type {number} */ i) =>
     `${name} ${signed(map.mean[i])} (rank ${count(map.rank[i])} of ${count(classes)})`;
-  const leaning = samples ? '' : leansTo(grid, map, classes);
-  return { name, of: map.name, samples, values: map.mean, words, leaning };
-}
-
-/** Say which cell leans most towards a class, and how far. @param {Grid} grid @param {ClassMap} map @param {number} classes */
-function leansTo({ columns }, { mean, rank }, classes) {
-  const most = Math.max(...mean.map((value) => value ?? 0));
-  if (!(most > 0)) return '';
-  const i = mean.indexOf(most);
-  return `cell ${columns.row[i]},${columns.col[i]}, where it ranks ${count(rank[i])} of ${count(classes)}`;
+  const leaning = !samples && map.mean.some((value) => (value ?? 0) > 0);
+  const facts = { name, of: map.name, samples, of_all: grid.facts.samples };
+  return { ...facts, values: map.mean, words, ranks: map.rank, classes, leaning };
 }
 
 /** @param {Grid} grid @param {string} label @returns {Promise<Part>} */
@@ -76,5 +72,5 @@ async function labelPart(grid, label) {
     const chance = found.get(i)?.out ? '' : ', within chance';
     return `${name}: ${percent(share(i))} (${count(found.get(i)?.n ?? 0)} of ${count(grid.columns.count[i])} samples${chance})`;
   };
-  return { name, of: name, samples, values, words, leaning: '' };
+  return { name, of: name, samples, of_all: grid.facts.samples, values, words, classes: 0, leaning: false };
 }

@@ -75,11 +75,10 @@ function answerKeys(answer, way) {
   const samples = answer.parts.map(({ name, samples }) => `${name}: ${count(samples)}`).join(', ');
   const counted = `Samples ${answer.kind === 'label' ? 'with the label' : 'with it as strongest class'}: ${samples}.`;
   const nothing = absence(answer, way);
-  const scale = [
-    high && framed(other ? high : `${one.name} ${high}`, '--for'),
-    low && (other ? framed(low, '--against', true) : hatchedKey(`against it ${low}`, '--against')),
-    words('paler = less'),
-  ];
+  const frames = other
+    ? [framed(low, '--for'), framed(high, '--against', true)]
+    : [high && framed(`${one.name} ${high}`, '--for'), low && hatchedKey(`against it ${low}`, '--against')];
+  const scale = [...frames, words('paler = less')];
   return [
     [words(sentence(answer, way))],
     nothing ? [words(nothing)] : [],

@@ -8,6 +8,7 @@ import { number, percent } from '../../ui/format.js';
 import { withTerms } from '../../ui/term.js';
 import { NOTHING } from '../../state/question.js';
 import { setQuery } from '../../state/navigate.js';
+import { peakLine } from './peaks.js';
 
 /** @typedef {import('./answer.js').Answer} Answer */
 
@@ -55,13 +56,12 @@ export function absence({ kind, parts: [one, other], low, high }, way) {
   return way === 'against' && !contra ? `Nothing here speaks against ${one.name}.` : '';
 }
 
-/** Say in a sentence which classes are no sample's first choice, though cells have their colour. @param {Answer} answer */
+/** Say in a sentence which classes are the strongest of no sample, though cells have their colour. @param {Answer} answer */
 export function leaning({ parts }) {
   const [one, other] = parts.filter((part) => part.leaning);
   if (!one) return '';
   const names = other ? `${one.name} or ${other.name}` : one.name;
-  const cells = other ? `${one.leaning}, and ${other.leaning}` : one.leaning;
-  return `No sample has ${names} as its first choice: cells only lean towards ${other ? 'them' : 'it'}, most of all ${cells}.`;
+  return `No sample has ${names} as its strongest class: cells only lean towards ${other ? 'them' : 'it'}.`;
 }
 
 /** What the colours of a class mean, by the sign that keeps its colour: hatching is drawn where that is not `for` alone. */
@@ -88,26 +88,16 @@ const unitOf = ({ kind, parts }) =>
     ? `Share of a cell’s samples${parts[1] ? ', of the first label less that of the second' : ''}`
     : `Mean attribution of a cell’s samples, in units of the class’s score${parts[1] ? ', to the first class less that to the second' : ''}`;
 
-/** The ends of the scale, as text, '' for one that is not drawn: what full colour means as a number. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
+/** The ends of the scale from the left, as text, '' for one that is not drawn: what full colour means as a number. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
 export function ends(answer, way) {
   const full = scaleNumber(answer, most(answer));
   const [one, other] = answer.parts;
-  if (other) return [`${other.name} ${full}`, `${one.name} ${full} = full colour`];
+  if (other) return [`${one.name} ${full}`, `${other.name} ${full} = full colour`];
   const hatched = answer.low < 0 && (way === 'against' || way === 'both');
   return [
     hatched ? `${scaleNumber(answer, -most(answer))}${way === 'against' ? ' = full colour' : ''}` : '',
     way === 'against' ? '' : `${full} = full colour`,
   ];
-}
-
-/** The strongest cells, of those that keep their colour. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
-export function strongest({ parts: [one, other], low, high }, way) {
-  const [pro, contra] = other ? [true, true] : [way !== 'against', way === 'against' || way === 'both'];
-  const ends = [
-    pro && high > 0 && `${number(high)} ${other ? 'more ' : ''}for ${one.name}`,
-    contra && low < 0 && `${number(-low)} ${other ? `more for ${other.name}` : `against ${one.name}`}`,
-  ].filter(Boolean);
-  return ends.length ? `strongest cell: ${ends.join(', ')}` : '';
 }
 
 /** Explain the colours by a scale. @param {Answer} answer @param {import('../../map/scene.js').Scene['way']} way */
@@ -121,12 +111,11 @@ function scale(answer, way) {
   return h(
     'span',
     { class: 'scale', title: unitOf(answer) },
-    low && end(pair ? swatch('second') : hatched(), low),
-    pair && h('span', { class: 'scale-ramp second', 'aria-hidden': 'true' }),
+    low && end(pair ? swatch('') : hatched(), low),
+    pair && h('span', { class: 'scale-ramp first', 'aria-hidden': 'true' }),
     end(null, '0'),
-    high && h('span', { class: 'scale-ramp', 'aria-hidden': 'true' }),
-    high && end(swatch(''), high),
-    answer.kind === 'class' && h('span', { class: 'quiet' }, strongest(answer, way)),
+    high && h('span', { class: pair ? 'scale-ramp second' : 'scale-ramp', 'aria-hidden': 'true' }),
+    high && end(swatch(pair ? 'second' : ''), high),
   );
 }
 
@@ -161,8 +150,8 @@ function atlasOf(about, { kind, parts }) {
   return kind === 'class' ? classAtlas(about, first, others[0]) : labelAtlas(about, first, ...others);
 }
 
-/** @param {Answer} answer @param {import('../../map/scene.js').Scene} scene @param {About} about @param {(intensity: number) => void} changed */
-export function filterLine(answer, scene, about, changed) {
+/** @param {Answer} answer @param {import('../../map/scene.js').Scene} scene @param {About} about @param {(intensity: number) => void} changed @param {(i: number) => void} ring a cell on the map, −1 for none */
+export function filterLine(answer, scene, about, changed, ring) {
   const all = answer.kind === 'class' ? 'Show all classes' : 'Show all labels';
   const alone = answer.kind === 'class' && answer.parts.length === 1;
   return [
@@ -177,6 +166,7 @@ export function filterLine(answer, scene, about, changed) {
       'div',
       { class: 'filter small' },
       scale(answer, scene.way),
+      peakLine(answer, scene, ring),
       alone && ways(scene),
       slider(scene, changed),
       h('button', { class: 'link', onclick: () => setQuery(NOTHING) }, all),

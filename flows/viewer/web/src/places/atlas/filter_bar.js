@@ -15,15 +15,18 @@ import { tallyOf } from './answer.js';
 /** @typedef {import('./answer.js').Answer} Answer */
 
 /** How many names are offered. */
-const OFFERED = 4;
+const OFFERED = 3;
 
 /** What the number of a chip counts. @type {Record<Kind, string>} */
 const COUNTED = { class: 'of which it is the strongest class', label: 'that have this label' };
 
 const short = (/** @type {string} */ name) => name.split(',')[0];
 
-/** The number of a chip, in words. @param {number} samples @param {Kind} kind */
-const inWords = (samples, kind) => (kind === 'class' ? `first choice of ${count(samples)}` : many(samples, 'sample'));
+/** The number of a chip, in words. @param {import('./answer.js').Part} part @param {Kind} kind */
+function inWords({ samples, of_all: all }, kind) {
+  const counted = `${count(samples)} of ${many(all, 'sample')}`;
+  return kind === 'class' ? `strongest in ${counted}` : counted;
+}
 
 export class FilterBar {
   constructor() {
@@ -95,7 +98,7 @@ function chip(place, name, answer) {
   const part = answer?.parts[place];
   return nameChip(name, () => setQuery(withoutName(here().query, place)), {
     before: h('span', { class: place ? 'swatch second' : 'swatch', 'aria-hidden': 'true' }),
-    count: part && answer && inWords(part.samples, answer.kind),
+    count: part && answer && inWords(part, answer.kind),
     title: part && answer && `${many(part.samples, 'sample')} ${COUNTED[answer.kind]}`,
   });
 }
@@ -108,6 +111,6 @@ function offer(kind, value, name, samples, against) {
     'button',
     { class: 'filter-offer', title: words, onclick },
     h('span', { class: 'filter-name' }, name),
-    h('span', { class: 'num quiet' }, count(samples)),
+    h('span', { class: 'num quiet' }, many(samples, 'sample')),
   );
 }

@@ -10,7 +10,7 @@ import { realFidelity } from '../../ui/real_fidelity.js';
 import { term, withTerms } from '../../ui/term.js';
 import { atlasOfThese, bars, cellLink, chip, image, lacks, missing, section } from '../../ui/components.js';
 import { cellOf } from '../../map/grid.js';
-import { ring } from '../../map/card.js';
+import { CLASS_HEADS, ring } from '../../map/card.js';
 import { icon } from '../../map/sprites.js';
 
 const FIRST = 9;
@@ -162,7 +162,7 @@ function classes(cell, about) {
   const first = cell.classes.find((row) => (row.mean ?? 0) > 0);
   return section(
     'Classes it speaks for',
-    bars(rows),
+    bars(rows, { heads: CLASS_HEADS }),
     h(
       'p',
       { class: 'quiet small' },
@@ -182,7 +182,7 @@ function labels(cell, about) {
     'Labels of its samples',
     bars(
       cell.labels.map((row) => ({ name: row.label, share: row.share, value: percent(row.share) })),
-      'plain',
+      { kind: 'plain' },
     ),
     first && atlasOfThese(labelAtlas(about, first), `Atlas of images labelled ${first}`),
   );

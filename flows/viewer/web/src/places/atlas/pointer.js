@@ -111,7 +111,8 @@ export class Pointer {
   #showCard(grid, i) {
     this.scene.frame = this.map.frame();
     const place = square(this.scene, i);
-    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place), this.actions.describe(i));
+    const more = { name: grid.standing(i, this.scene.names)[0]?.name, asked: this.actions.describe(i) };
+    this.card.show(grid, i, place, (canvas) => this.#enlarge(canvas, place), more);
     this.#rest(grid, i);
   }
 

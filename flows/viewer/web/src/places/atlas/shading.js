@@ -145,7 +145,11 @@ export class Shading {
       this.scene.intensity = intensity;
       this.redraw();
     };
-    fill(this.foot, ...filterLine(answer, this.scene, this.about, setIntensity));
+    const ring = (/** @type {number} */ i) => {
+      this.scene.hover = i;
+      this.redraw();
+    };
+    fill(this.foot, ...filterLine(answer, this.scene, this.about, setIntensity, ring));
     if (pressed === undefined) return;
     /** @type {HTMLElement | null} */ (this.foot.querySelector('[aria-pressed=true]'))?.focus();
   }

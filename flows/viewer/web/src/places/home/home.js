@@ -14,6 +14,8 @@ import { ideas } from './ideas.js';
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {Runs['runs'][0]} Row */
 
+const SUBJECT = 'What a vision network has learned to see';
+
 const LEAD =
   'Each map arranges what a layer of the model responds to: pictures that lie close together mean something similar to it. Open one:';
 
@@ -37,7 +39,14 @@ export class Home {
     const lead = h('p', { class: 'lead' }, LEAD);
     fill(
       this.root,
-      h('div', { class: 'page' }, h('h1', { class: 'title' }, 'Runs'), lead, h('ul', { class: 'runs' }, ...items)),
+      h(
+        'div',
+        { class: 'page' },
+        h('p', { class: 'quiet' }, SUBJECT),
+        h('h1', { class: 'title' }, 'Runs'),
+        lead,
+        h('ul', { class: 'runs' }, ...items),
+      ),
     );
   }
 

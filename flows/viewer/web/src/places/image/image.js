@@ -13,7 +13,7 @@ import { classParameters, Explanation } from './explanation.js';
 import { classError } from './class_error.js';
 import { imageFigure } from './figure.js';
 import { timed } from '../../ui/waiting.js';
-import { arrival, Pending } from './pending.js';
+import { arrival, isFault, Pending, photoAlone } from './pending.js';
 import { focusMemory, refresh } from './refresh.js';
 
 /** @typedef {import('../../state/address.js').State} State */
@@ -110,9 +110,16 @@ export class ImagePlace {
       (explained) => this.#draw(request, subject, layer, explained),
       {
         pending: () => this.#wait(),
-        failed: (error, again) => classError(error, again, /** @type {State} */ (this.state)),
+        failed: (error, again) => this.#explainError(error, again),
       },
     );
+  }
+
+  /** @param {unknown} error @param {() => void} again */
+  #explainError(error, again) {
+    const { photo, pending, state } = this;
+    if (photo && isFault(error)) return photoAlone(photo, error, pending?.loaded ?? false, again);
+    return classError(error, again, /** @type {State} */ (state));
   }
 
   /** Show the photo while the model works. */

@@ -25,13 +25,16 @@ export class Mosaic {
     this.element = h('div', { class: 'mosaic-in', ...(named || { 'aria-hidden': 'true' }) });
     this.element.style.gridTemplateColumns = `repeat(${cols}, ${wide}px)`;
     this.at = { y: -1, x: -1 };
+    /** The position under the pointer. */
+    this.pointed = '';
+    this.element.addEventListener('pointerleave', () => (this.pointed = ''));
     this.marks = !!words;
     this.cols = cols;
     for (let y = 0; y < rows; y++) {
       for (let x = 0; x < cols; x++) {
         const cell = /** @type {[number, number][][]} */ (cells)[y][x];
         const i = grid.at(cell[0], cell[1]);
-        const place = h('span', { class: 'mosaic-place', onpointerenter: () => this.#go(y, x, show) });
+        const place = h('span', { class: 'mosaic-place', onpointermove: () => this.#point(y, x, show) });
         place.style.width = place.style.height = `${wide}px`;
         if (i >= 0) place.append(icon(grid, i, Math.max(4, Math.round((wide - 1) * explained.grid.side[y][x])), ''));
         this.element.append(place);
@@ -45,6 +48,13 @@ export class Mosaic {
         event.stopPropagation();
         this.#go(...next, show);
       });
+  }
+
+  /** Show the position that the pointer moves to: where it only rests while the mosaic is drawn, it asks for nothing. @param {number} y @param {number} x @param {(y: number, x: number) => void} show */
+  #point(y, x, show) {
+    if (this.pointed === `${y},${x}`) return;
+    this.pointed = `${y},${x}`;
+    this.#go(y, x, show);
   }
 
   /** @param {number} y @param {number} x @param {(y: number, x: number) => void} show */

@@ -102,7 +102,7 @@ function labels(state, { layer, labels: { counts, patches, stand_out: standing }
     : 'No label stands out: none is more frequent here than chance explains.';
   return section(
     `Labels of its ${patches} strongest patches`,
-    bars(rows, 'plain'),
+    bars(rows, { kind: 'plain' }),
     h('p', { class: 'quiet small' }, rule),
   );
 }

@@ -52,7 +52,7 @@ export function influence(state, card, about) {
       ),
     details.element,
   );
-  choice.start();
+  choice.start(parts);
   return parts;
 }
 
@@ -113,10 +113,17 @@ class Choice {
     return row;
   }
 
-  /** Show the first link; the model is asked once somebody points at one. */
-  start() {
+  /** Show the first link; the model is asked once it comes into view. @param {HTMLElement} parts */
+  start(parts) {
     const [first] = this.rows.keys();
-    if (first) this.#show(first, false);
+    if (!first) return;
+    this.#show(first, false);
+    const watch = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watch.disconnect();
+      if (this.details.link === first) this.details.show(first, true);
+    });
+    watch.observe(parts.querySelector('.carried') ?? parts);
   }
 
   /** Show a link once the pointer or the focus rests on it, unless another is kept. @param {Link} link */

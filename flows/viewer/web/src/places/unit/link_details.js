@@ -4,12 +4,12 @@ import { ask, askModel, live, picture } from '../../data/client.js';
 import { say } from '../../ui/announce.js';
 import { command, failed, image } from '../../ui/components.js';
 import { fill, h } from '../../ui/dom.js';
-import { percent, signed } from '../../ui/format.js';
+import { number, percent, signed } from '../../ui/format.js';
 import { computing, timed } from '../../ui/waiting.js';
 import { positionHref } from './patches.js';
 
 const MOST = 8;
-const HINT = 'Point at a row to see the real image patches behind it; click to keep it.';
+const HINT = 'Point at a row to see its link here; click to keep it.';
 
 /** @typedef {import('../../state/address.js').State} State */
 /** @typedef {{ layer: string, unit: number }} UnitId */
@@ -52,7 +52,9 @@ export class LinkDetails {
         .map((patch) => new Shot(this.state, link, patch));
       const status = h('div', { class: 'small quiet' }, ...this.#need());
       const list = h('ol', { class: 'carriers' }, ...shots.map((shot) => shot.element));
-      fill(this.body, this.#head(link), list, status);
+      const { from, to } = link;
+      const what = `The strongest patches of unit ${from.unit}; below each, how far unit ${from.unit} pushes unit ${to.unit} there:`;
+      fill(this.body, this.#head(link), h('p', { class: 'small carriers-head' }, what), list, status);
       return { shots, status };
     } catch (error) {
       if (this.link === link)
@@ -84,7 +86,7 @@ export class LinkDetails {
       ? picture('synthetic', { layer: other.layer, unit: other.unit })
       : picture('patch', { layer: other.layer, unit: other.unit, sign: 'positive', rank: 0 });
     const verb = h('span', {}, effect.influence < 0 ? 'inhibits' : 'excites');
-    const agreed = `${signed(effect.influence)} on average, of the same sign on ${percent(effect.agreement)} of its strongest patches`;
+    const agreed = effectWords({ from, to, effect });
     return h(
       'figure',
       { class: 'carried-head' },
@@ -121,6 +123,13 @@ export class LinkDetails {
       if (this.link === link) fill(status, failed(error, again));
     }
   }
+}
+
+/** Say how far a unit moves another: the effect is on the sum of the other over its positions. @param {Pick<Link, 'from' | 'to' | 'effect'>} link */
+function effectWords({ from, to, effect: { influence, agreement } }) {
+  const verb = influence < 0 ? 'lowers' : 'raises';
+  const far = `Unit ${from.unit} ${verb} unit ${to.unit}, summed over its positions, by ${number(Math.abs(influence))} on average of its strongest patches`;
+  return `${far}, ${agreement === 1 ? 'always' : `on ${percent(agreement)} of them`} in the same direction.`;
 }
 
 /** Say what a frame means, by the rule that frames. @param {Link} link @param {number} lit how many are framed */
