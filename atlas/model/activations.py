@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -173,6 +174,7 @@ class _Recorder:
         self.left = set(layers)
         self.images: int | None = None
         self.in_pass = False
+        self.thread = 0
 
     def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
@@ -188,6 +190,7 @@ class _Recorder:
 
     def _begin(self, module: nn.Module, args: Any) -> None:
         self.in_pass = True
+        self.thread = threading.get_ident()
         self.calls.clear()
         self.left = set(self.layers)
         x = first_tensor(args)
@@ -224,7 +227,7 @@ class _Recorder:
         wants_clone = activation.requires_grad if self.clone is None else self.clone
         self.visit(name, activation.clone() if wants_clone else activation)
         self.left.discard(name)
-        if self.stop and not self.left:
+        if self.stop and not self.left and threading.get_ident() == self.thread:  # no other thread would hand it on
             raise _Stopped
 
 
@@ -255,7 +258,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0))
+    return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0)) or "none"
 
 
 def split_call(name: str, modules: Container[str] = ()) -> tuple[str, int | None]:
