@@ -73,7 +73,9 @@ Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string
 class RunConfig(BaseModel):
     """A run: its source of images, its model and layers, and its settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     images: str = Field(default="", description="a folder, WebDataset tars, Parquet with image bytes, or sample-photos")
     image_column: str | None = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -196,6 +197,7 @@ class _Recorder:
         self.images: int | None = None
         self.in_pass = False
         self.named: dict[str, list[str]] = {}
+        self.thread = 0
 
     def install(self, module: nn.Module, unfolded: Mapping[str, nn.Module]) -> Iterator[Any]:
         modules = dict(module.named_modules())
@@ -212,6 +214,7 @@ class _Recorder:
 
     def _begin(self, module: nn.Module, args: Any) -> None:
         self.in_pass = True
+        self.thread = threading.get_ident()
         self.calls.clear()
         self.left = set(self.layers)
         x = first_tensor(args)
@@ -239,7 +242,7 @@ class _Recorder:
         self.calls[base] += 1
         for name in self.named.get(base) or self.named.get(f"{base}@{call}") or []:
             self._visit_as(name, output)
-        if self.stop and not self.left:
+        if self.stop and not self.left and threading.get_ident() == self.thread:  # no other thread would hand it on
             raise _Stopped
 
     def _visit_as(self, name: str, output: Any) -> None:
@@ -282,7 +285,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0))
+    return ", ".join(difflib.get_close_matches(name, list(known), 3, cutoff=0.0)) or "none"
 
 
 def split_call(name: str, modules: Container[str] = ()) -> tuple[str, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Annotated, Any
 
@@ -209,6 +210,9 @@ def _seconds(text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
     try:
-        return float(number) * unit
+        seconds = float(number) * unit
     except ValueError:
-        raise UsageError(f"--older-than {text}: write a number with s, m, h or d, as in 24h") from None
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:  # nan is not either
+        raise UsageError(f"--older-than {text}: write a number with s, m, h or d, as in 24h")
+    return seconds

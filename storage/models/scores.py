@@ -145,7 +145,7 @@ def columns(tensor: Tensor) -> Tensor:
 def leaves(output: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     """Yield each tensor in an output with its path: the keys, fields and indices that lead to it."""
     if isinstance(output, Tensor):
-        yield path, output
+        yield path, dense(output)
     elif len(path) >= DEEPEST or isinstance(output, type):
         return
     elif isinstance(output, Mapping):
@@ -163,6 +163,11 @@ def leaves(output: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     elif hasattr(output, "__dict__"):
         for key, item in vars(output).items():
             yield from leaves(item, (*path, key))
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """Return a tensor of a sparse layout as a dense one."""
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def spelled(path: Path) -> str:
@@ -190,7 +195,7 @@ def _at(output: Any, path: Path) -> Tensor:
             ) from None
     if not isinstance(output, Tensor):
         raise ModelError(f"the model's output has no tensor at {spelled(path)} this time, but {describe(output)}")
-    return output
+    return dense(output)
 
 
 def _has_columns(tensor: Tensor) -> bool:

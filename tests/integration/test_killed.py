@@ -29,6 +29,7 @@ def kill_and_compare(killer: Path, tmp_path: Path, kills: int, *fault: str) -> l
         return [f"a run failed: {done.stderr[-2000:]}"]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["kills"] == kills
+    gc(Store(tmp_path / "whole"), older_than=0)
     whole, wrong = tree(tmp_path / "whole"), []
     assert len(whole) > 50
     for number in range(told["series"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -44,9 +45,12 @@ def pairs(axes: Sequence[str] | None) -> dict[str, str] | None:
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     """Parse comma-separated numbers."""
     try:
-        return tuple(float(part) for part in text.split(",")) if text else None
+        values = tuple(float(part) for part in text.split(",")) if text else None
     except ValueError:
-        raise UsageError(f"{option} {text}: write numbers with commas, as in 0.485,0.456,0.406") from None
+        values = (math.nan,)
+    if values is not None and not all(map(math.isfinite, values)):
+        raise UsageError(f"{option} {text}: write numbers with commas, as in 0.485,0.456,0.406")
+    return values
 
 
 def weights(option: str, texts: Sequence[str] | None) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -215,6 +216,26 @@ def test_gradients_flow_through_what_is_visited(resnet: nn.Module) -> None:
     y = example(64)[None].requires_grad_()
     (by_hand,) = torch.autograd.grad(resnet.bn1(resnet.conv1(y)).square().sum(), y)
     assert torch.allclose(ours, by_hand)
+
+
+class InThread(nn.Module):
+    """Runs its part in a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self.part, x).result()
+
+
+def test_a_layer_of_another_thread_does_not_stop_it() -> None:
+    net, seen = InThread().eval(), list[str]()
+    layers = probe(net, example(8), ["part"])
+    with torch.no_grad():
+        run_to(net, example(8)[None], layers, lambda name, activation: seen.append(name))
+        assert seen == ["part"]
 
 
 def test_stops_after_the_last_layer_and_not_before(resnet: nn.Module) -> None:

@@ -41,6 +41,9 @@ WRONG = {
     "run --images . --model efficientnet-lite9 --layers a": "known are efficientnet-lite0, ",
     "run --images . --model torchvision:resnet18": "--layers is missing",
     "run --images . --weights no.pt": "weights no.pt: no such file",
+    "run --images . --layers a --std nan,1,1": "--std nan,1,1: write numbers with commas",
+    "gc --older-than nanh": "--older-than nanh: write a number with s, m, h or d",
+    "gc --older-than -5h": "--older-than -5h: write a number with s, m, h or d",
     "run --images . --layers a --axes a=hwc": "axes are one of",
 }
 

@@ -99,6 +99,12 @@ def test_what_is_no_table_of_images_is_refused_where_it_is_needed(name: str) -> 
     assert "\n" not in str(error.value)
 
 
+def test_sparse_scores_are_those_of_the_dense_tensor() -> None:
+    chosen = choose(TABLE[:1].to_sparse(), TABLE.to_sparse())
+    torch.testing.assert_close(chosen(TABLE.to_sparse()), TABLE)
+    torch.testing.assert_close(scores.find_logits({"scores": TABLE.to_sparse()}), TABLE)
+
+
 def test_probabilities_are_not_put_through_a_second_softmax() -> None:
     shares = TABLE.softmax(1)
     choice = choose(shares[:1], shares)
