@@ -196,7 +196,7 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(monkeypatch: pytest
         assert len(calls) == attempts
 
 
-@pytest.mark.parametrize(("stage", "most"), [("icons", 1), ("layout", 2)])
+@pytest.mark.parametrize(("stage", "most"), [("icon_parts", 1), ("layout", 2)])
 def test_the_limit_on_gpus_holds_for_the_stages_that_use_one(
     stage: str, most: int, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,11 +55,11 @@ def test_the_limit_on_gpus_holds_where_dask_counts_none(counted: bool, monkeypat
     @flow(name=f"gpus-{counted}", persist_result=False)
     def two_stages() -> str:
         engine = on_cluster.run(config, RunReport(), "local:2", wait=False)
-        for stage in ("icons", "layout"):
+        for stage in ("icon_parts", "layout"):
             engine.run([Task(stage=stage, store="s", outputs=(Output(stage=stage, key="k"),))])
         return str(flow_run.id)
 
     mine = two_stages()
     with get_client(sync_client=True) as client:
         tags = {run.name: run.tags for run in client.read_task_runs() if str(run.flow_run_id) == mine}
-    assert tags == {"icons": [] if counted else [GPU_TAG], "layout": []}
+    assert tags == {"icon_parts": [] if counted else [GPU_TAG], "layout": []}

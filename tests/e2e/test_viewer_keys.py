@@ -198,7 +198,7 @@ def test_units_are_sorted_filtered_and_walked_by_keys(page: viewing.Page) -> Non
     page.until("() => location.search.includes('sort=')")
     press(page, ".page-head [data-keep=search]")
     page.keyboard.type("stripes")
-    page.see("#found-beside li").get_by_text("label, among units").wait_for()
+    page.see("#found-beside li").get_by_text("label, among units").first.wait_for()
     page.keyboard.press("Enter")
     page.until("() => location.search.includes('label=stripes')")
     page.settle()

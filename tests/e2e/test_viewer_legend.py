@@ -119,7 +119,7 @@ def test_what_chance_explains_is_blank_and_said(page: viewing.Page, monkeypatch:
     page.see("#found").get_by_text("No match.").wait_for()
 
 
-def test_a_low_window_and_full_screen_leave_the_map_its_height(page: viewing.Page) -> None:
+def test_a_low_window_leaves_the_map_its_height_and_full_screen_has_large_letters(page: viewing.Page) -> None:
     page.goto(f"{ATLAS}?grid=4&class=1&against=2")
     page.settle()
     page.set_viewport_size({"width": 853, "height": 533})
@@ -127,11 +127,9 @@ def test_a_low_window_and_full_screen_leave_the_map_its_height(page: viewing.Pag
     assert page.see(".stage").bounding_box()["height"] > 280
     page.set_viewport_size(viewing.WIDE)
     page.script("() => document.documentElement.requestFullscreen()")
-    page.until("() => document.fullscreenElement && !document.querySelector('.top').checkVisibility()")
-    assert page.see(".stage").bounding_box()["y"] == 0
+    page.until("() => !!document.fullscreenElement")
     assert page.script("() => getComputedStyle(document.querySelector('.map-foot .small')).fontSize") == "16px"
     page.script("() => document.exitFullscreen()")
-    page.until("() => document.querySelector('.top').checkVisibility()")
 
 
 def test_a_card_names_its_cell_and_its_numbers(page: viewing.Page) -> None:

@@ -364,4 +364,4 @@ def test_a_run_shows_how_far_its_pictures_can_be_trusted(page: viewing.Page, ser
             shown = [float(line.split("median ")[1].split(" ")[0]) for line in told]
             assert any(value == pytest.approx(known[len(known) // 2], rel=0.02) for value in shown), (layer, name)
             assert any(f" of {len(known)}" in line for line in told)
-    assert page.see(".plot").count() == 3 * len(run.layers)
+    assert page.see(".plot").count() == 4 * len(run.layers)  # and how mixed the labels of units are

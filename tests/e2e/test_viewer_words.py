@@ -86,7 +86,7 @@ def test_fidelity_is_told_with_what_real_patches_of_the_layer_reach(page: viewin
 def test_words_explain_themselves_elsewhere(page: viewing.Page, place: str, where: str, word: str) -> None:
     page.goto(place)
     page.settle()
-    page.see(f"{where} .term").first.click()
+    page.see(f"{where} .term:has-text({word!r})").first.click()
     assert told(word, shown(page))
     box = page.see(BOX).bounding_box()
     assert box["x"] >= 0 <= box["y"]

@@ -206,7 +206,7 @@ def test_everything_is_what_a_model_without_scores_can_have(images: Path, tmp_pa
     made = open_run(tmp_path / "store", "small")
     assert made.version.about["config"]["extras"] == ["influence", "gradients", "gallery"]
     assert "has no class scores" in made.version.about["no_scores"]
-    assert reproduce.possible_extras(made) == ["influence", "gradients", "gallery"]
+    assert reproduce.possible_extras(made) == ["influence", "gradients", "meaning", "gallery"]
     with pytest.raises(UsageError, match="--with attribution: the model has no class scores"):
         pipeline.run(config(images, tmp_path / "store", **odd, extras=("attribution",)), Inline())
 

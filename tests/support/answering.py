@@ -63,8 +63,13 @@ def _of_command_line(name: str, cell: dict[str, Any]) -> Iterator[tuple[str, Que
     yield "moment", of_run(lambda run: run.attribution(*place[:2]).mean.tolist())
     yield "overview", of_run(lambda run: run.overview(*place[:2]).name)
     yield "compare", lambda store: comparison.describe(measure.measure(store, [name, name], noisy=False))
-    for table in ("images", "rejects", "classes", "cell_metrics", "unit_metrics", *registry.tables()):
+    for table in ("images", "rejects", "classes", "cell_metrics", "unit_metrics", *_tables()):
         yield f"sql {table}", of_run(lambda run, table=table: sql.ask(run, f"select * from {table}"))  # type: ignore[misc]
+
+
+def _tables() -> list[str]:
+    """Return the tables of stages that the viewed run has: all but those apart, which need more than its model."""
+    return [name for row in registry.STAGES if not row.apart for name in row.tables]
 
 
 def parameters(cell: dict[str, Any], tag: str, name: str) -> dict[str, dict[str, Any]]:

@@ -52,7 +52,7 @@ function arrow(context, x, y, toX, toY, far, width, tone, dash = []) {
   context.stroke();
 }
 
-/** The entries of a figure's legend. @returns {import('../ui/figure/figure.js').Key[]} */
+/** The entries of a figure's legend. @returns {import('../ui/figure/types.js').Key[]} */
 export const arrowLines = () => [
   line('motion of samples, beyond what another seed does', '--accent'),
   line('motion within that, or not measured', '--quiet', DASH),

@@ -8,7 +8,7 @@ import { fileName, from } from '../../ui/figure/figure.js';
 import { framed, hatchedKey, rampKey, words } from '../../ui/figure/keys.js';
 import { absence, ends, leaning, most, sentence } from './filter.js';
 
-/** @typedef {import('../../ui/figure/figure.js').Key} Key */
+/** @typedef {import('../../ui/figure/types.js').Key} Key */
 
 const CELLS =
   'Each picture is optimised to look, to the model, like the average of its cell; larger cells have more samples.';
@@ -32,7 +32,7 @@ const NAMES = {
  * @property {import('./shading.js').Shading} shading
  */
 
-/** @param {Host} atlas @returns {Promise<import('../../ui/figure/figure.js').Figure | null>} */
+/** @param {Host} atlas @returns {Promise<import('../../ui/figure/types.js').Figure | null>} */
 export async function atlasFigure({ scene, about, map, stage, overlay, patches, shading, layer }) {
   const { grid } = scene;
   if (!grid || !layer) return null;

@@ -15,7 +15,7 @@ const GAP = 24;
 const HEAD = 26;
 const FONT = '550 14px "Inter Variable", Inter, system-ui, sans-serif';
 
-/** @param {[import('./side.js').Side, import('./side.js').Side]} sides @param {Moved} moved @returns {Promise<import('../../ui/figure/figure.js').Figure | null>} */
+/** @param {[import('./side.js').Side, import('./side.js').Side]} sides @param {Moved} moved @returns {Promise<import('../../ui/figure/types.js').Figure | null>} */
 export async function compareFigure(sides, moved) {
   if (sides.some(({ scene }) => !scene.grid)) return null;
   const pictures = await Promise.all(
@@ -53,7 +53,7 @@ export async function compareFigure(sides, moved) {
   };
 }
 
-/** @param {[import('./side.js').Side, import('./side.js').Side]} sides @param {Moved} moved @returns {import('../../ui/figure/figure.js').Key[][]} */
+/** @param {[import('./side.js').Side, import('./side.js').Side]} sides @param {Moved} moved @returns {import('../../ui/figure/types.js').Key[][]} */
 function legendOf(sides, moved) {
   const cells = moved.cells.find(({ grid }) => grid === sides[0].scene.grid?.size);
   const maybe = measured(moved) ? '' : 'maybe ';

@@ -17,7 +17,7 @@ const ICONS =
  * @param {About} about
  * @param {import('./explanation.js').Explanation} explanation
  * @param {string} name of the image
- * @returns {import('../../ui/figure/figure.js').Figure}
+ * @returns {import('../../ui/figure/types.js').Figure}
  */
 export function imageFigure(about, { layer, explained, overlay, positions, element }, name) {
   const { image, canvas } = positions;

@@ -21,7 +21,7 @@ const TEXT = '"Inter Variable", Inter, system-ui, sans-serif';
 /** @type {Record<string, string>} */
 const SIDES = { positive: 'Its strongest patches', negative: 'Its most negative patches' };
 
-/** @param {About} about @returns {Promise<import('../../ui/figure/figure.js').Figure>} */
+/** @param {About} about @returns {Promise<import('../../ui/figure/types.js').Figure>} */
 export async function unitFigure(about) {
   const state = here();
   const { layer, unit } = unitOf(state.what);

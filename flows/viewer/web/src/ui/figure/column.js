@@ -67,7 +67,7 @@ export class Column {
     context.fillText(text, x, this.y + LINES[kind] * 0.74);
   }
 
-  /** Draw entries beside each other, and those without room below. @param {import('./figure.js').Key[]} keys @param {string} tone */
+  /** Draw entries beside each other, and those without room below. @param {import('./types.js').Key[]} keys @param {string} tone */
   keys(keys, tone) {
     const { context } = this;
     context.font = FONTS.key;

@@ -2,7 +2,7 @@
 
 import { colour } from '../theme.js';
 
-/** @typedef {import('./figure.js').Key} Key */
+/** @typedef {import('./types.js').Key} Key */
 
 const SIDE = 14;
 const RAMP = 96;

@@ -6,7 +6,7 @@ import { Column } from './column.js';
 import { sourcesOf } from './sources.js';
 
 /** @typedef {CanvasRenderingContext2D} Context */
-/** @typedef {import('./figure.js').Figure} Figure */
+/** @typedef {import('./types.js').Figure} Figure */
 /** Where the picture stands and its scale, whether the text stands beside it, and how much larger all of it is drawn. @typedef {{ width: number, height: number, x: number, y: number, scale: number, beside: boolean, unit: number }} Plan */
 
 const MARGIN = 36;

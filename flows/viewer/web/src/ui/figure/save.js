@@ -6,7 +6,7 @@ import { fill, h, SIGNS, sign } from '../dom.js';
 import { asPng, asSvg, drawn, sizeOf } from './figure.js';
 import { SHAPES } from './layout.js';
 
-/** @typedef {import('./figure.js').Figure} Figure */
+/** @typedef {import('./types.js').Figure} Figure */
 
 const TIMES = [1, 2, 3, 4];
 

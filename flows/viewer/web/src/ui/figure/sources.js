@@ -5,7 +5,7 @@ import { host } from '../../data/transport.js';
 import { format } from '../../state/address.js';
 import { placeOf } from '../../state/places.js';
 
-/** @typedef {import('./figure.js').Figure} Figure */
+/** @typedef {import('./types.js').Figure} Figure */
 
 /** The address of a figure: of the version that it shows, without the reader's token or folders. @param {Figure} figure */
 export function addressOf({ state, of }) {
