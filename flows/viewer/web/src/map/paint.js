@@ -7,7 +7,7 @@ import { square } from './scene.js';
 /** @typedef {import('./grid.js').Grid} Grid */
 /** @typedef {import('./scene.js').Scene} Scene */
 /** @typedef {Record<string, string>} Colours */
-/** Lines, middle, foot and width of a name. @typedef {[string[], number, number, number]} Name */
+/** Lines, middle, foot, width and strength of a name. @typedef {[string[], number, number, number, number]} Name */
 
 export const ROOM = 56;
 /** Room beside the text of a name, in pixels. */
@@ -111,27 +111,28 @@ function paintNames(context, scene, cells, colours) {
     if (!lines.length) continue;
     const { x, y, side } = square(scene, i);
     const wide = Math.max(...lines.map((line) => context.measureText(line).width)) + MARGIN - 4;
-    names.set(i, [lines, x + side / 2, y + side, wide]);
+    names.set(i, [lines, x + side / 2, y + side, wide, kept(scene, i)]);
     paintName(context, names.get(i), colours);
   }
   return names;
 }
 
-/** Write a name over the foot of its icon, at full strength also where the icon fades. @param {CanvasRenderingContext2D} context @param {Name} name @param {Colours} colours */
-export function paintName(context, [lines, middle, foot, wide], colours) {
+/** Write a name over the foot of its icon. @param {CanvasRenderingContext2D} context @param {Name} name @param {Colours} colours */
+export function paintName(context, [lines, middle, foot, wide, strong], colours) {
   const tall = size() + 2;
   const high = 4 + tall * lines.length;
-  context.globalAlpha = 0.88;
+  context.globalAlpha = 0.88 * strong;
   context.fillStyle = colours.paper;
   context.beginPath();
   context.roundRect(middle - wide / 2, foot - high, wide, high, [3, 3, 0, 0]);
   context.fill();
-  context.globalAlpha = 1;
+  context.globalAlpha = strong;
   context.font = font();
   context.textAlign = 'center';
   context.textBaseline = 'alphabetic';
   context.fillStyle = colours.ink;
   lines.forEach((line, k) => context.fillText(line, middle, foot - 5 - tall * (lines.length - 1 - k)));
+  context.globalAlpha = 1;
 }
 
 /** Outline a cell that positions of the located image fall in: the more, the wider, with their number where there is room. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {number} i @param {number} n @param {number} most @param {Colours} colours */
@@ -166,7 +167,7 @@ function strength(share, way) {
   return way === 'both' ? Math.abs(share) : Math.max(0, share);
 }
 
-/** Return how much of its colour a cell keeps of what is asked for, 0 to 1. @param {Scene} scene @param {number} i */
+/** Return how much of its colour a cell keeps of what is asked for, 0 to 1; its name fades with it. @param {Scene} scene @param {number} i */
 const kept = ({ share, intensity, way }, i) => (share ? 1 - intensity * (1 - strength(share[i], way)) : 1);
 
 /** Break a name into two lines at a space where one is too narrow and the cell has room; what is still too long is cut. @param {CanvasRenderingContext2D} context @param {string} name @param {number} cell the side of its square of the grid */
