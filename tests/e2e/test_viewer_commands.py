@@ -79,6 +79,7 @@ def pasted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, served: viewing.Serv
     return paste
 
 
+@pytest.mark.sweep
 def test_every_command_works_in_an_empty_directory(page: viewing.Page, pasted: Any, served: viewing.Served) -> None:
     commands = shown(page, PLACES)
     verbs = {shlex.split(command)[shlex.split(command).index("actlas") + 1] for command in commands}

@@ -157,6 +157,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[list[int]]:
         yield killed
 
 
+@pytest.mark.sweep
 def test_processes_of_this_machine_share_its_cores(
     images: Path, whole: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,8 @@ def execute(book: Any, folder: Path) -> None:
     nbclient.NotebookClient(book, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
 
 
-@pytest.mark.parametrize("name", ["first_atlas", pytest.param("own_model", marks=pytest.mark.sweep)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", SMALLER)
 def test_a_notebook_runs(name: str, ready: Path) -> None:
     book = read(name)
     [parameters] = [cell for cell in code(book) if "parameters" in cell.metadata.get("tags", [])]

@@ -103,7 +103,7 @@ def obstacle(record: dict[str, Any], level: str) -> str:
 REMEDY = "write the record of the commit before with `make golden`, that of your change likewise, and compare them"
 
 
-@pytest.mark.parametrize("level", processors.LEVELS)
+@pytest.mark.parametrize("level", ["avx2", pytest.param("avx512", marks=pytest.mark.sweep)])
 def test_bytes_change_only_with_the_code_version(level: str) -> None:
     record = json.loads(RECORD.read_text())
     if why := obstacle(record, level):
