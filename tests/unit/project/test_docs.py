@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
+from support import hints
 
 from flows import glossary, registry
-from flows.cli import app
 from flows.config import RunConfig
 from flows.viewer import build
 from storage.images.decode import REASONS
@@ -39,17 +36,6 @@ WORDS = (
 )
 
 
-def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    if hasattr(command, "commands"):
-        for name, child in command.commands.items():
-            yield from leaves(child, (*path, name))
-    else:
-        yield " ".join(path), command
-
-
-ALL = dict(leaves(typer.main.get_command(app)))
-
-
 def undocumented(text: str) -> list[str]:
     """Return the commands without a section, and the options that their section does not name."""
     sections = {
@@ -57,7 +43,7 @@ def undocumented(text: str) -> list[str]:
         for m in re.finditer(r"^## `actlas ([^`]+?)(?: [A-Z\[<][^`\n]*)?`\n(.*?)(?=^## |\Z)", text, re.M | re.S)
     }
     missing = []
-    for name, command in ALL.items():
+    for name, command in hints.COMMANDS.items():
         section = sections.get(name)
         if section is None:
             missing.append(f"## `actlas {name}`")
@@ -72,14 +58,18 @@ def test_every_command_and_option_is_documented() -> None:
     assert undocumented(COMMANDS) == []
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", hints.COMMANDS)
 def test_every_command_says_what_it_does(name: str) -> None:
-    assert ALL[name].help, name
-    assert all(getattr(parameter, "help", None) for parameter in ALL[name].params if parameter.opts[0].startswith("-"))
+    assert hints.COMMANDS[name].help, name
+    assert all(
+        getattr(parameter, "help", None)
+        for parameter in hints.COMMANDS[name].params
+        if parameter.opts[0].startswith("-")
+    )
 
 
 def test_every_setting_has_an_option_or_is_of_the_file_only() -> None:
-    options = {o.removeprefix("--").replace("-", "_") for p in ALL["run"].params for o in p.opts}
+    options = {o.removeprefix("--").replace("-", "_") for p in hints.COMMANDS["run"].params for o in p.opts}
     only_in_file = {"patches_per_image", "icon_tries", "attribution_per_cell"}
     settings = {field.alias or name for name, field in RunConfig.model_fields.items()}
     assert settings - options == only_in_file
@@ -140,7 +130,7 @@ def test_mutant_a_line_of_a_script_is_seen() -> None:
 def test_commands_in_the_readme_exist() -> None:
     used = set(re.findall(r"^\s+(?:\.venv/bin/)?actlas (runs \w+|\w+)", README, re.M))
     assert used
-    assert used <= set(ALL), used - set(ALL)
+    assert used <= set(hints.COMMANDS), used - set(hints.COMMANDS)
 
 
 def test_mutant_a_forgotten_option_is_seen() -> None:
